@@ -1,0 +1,119 @@
+"""Does an engine paint as the generator does? Compared on real frames, value by value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from realtime_style.engines import available_engines, open_engine
+from realtime_style.errors import EngineError, StyleError
+from realtime_style.frame import Frame
+from realtime_style.style import Style
+
+MAX_DIFFERENCE = 1
+MAX_DIFFERENT_PART = 1e-3
+MIN_BF16_PSNR_DB = 38.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How far an engine's pictures are from the reference, over all frames and planes.
+
+    `max_difference` is in codes of 0..255, `different_part` a part of all values (0..1),
+    `psnr_db` in dB of 255, infinite for equal pictures.
+    """
+
+    engine: str
+    precision: str
+    reference: str
+    max_difference: int
+    different_part: float
+    psnr_db: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def check_parity(planes: nn.Module, style: Style, frames: Sequence[Frame]) -> list[Parity]:
+    """Compares every engine at hand with PyTorch at float32, and bfloat16 with float32.
+
+    Args:
+        planes: the PyTorch module, uint8 planes to uint8 planes.
+        style: the same as a style file, in its own colour space.
+        frames: real pictures in that colour space, sides multiples of the style's.
+
+    Raises:
+        StyleError: at float32 a value differs by more than MAX_DIFFERENCE or more than
+            MAX_DIFFERENT_PART of them differ; or bfloat16 is below MIN_BF16_PSNR_DB.
+    """
+    if not frames:
+        raise StyleError("parity needs at least one frame to compare on")
+    with torch.inference_mode():
+        painted = [
+            planes(torch.from_numpy(frame.luma), torch.from_numpy(frame.chroma)) for frame in frames
+        ]
+    reference = [(luma.numpy(), chroma.numpy()) for luma, chroma in painted]
+    results = []
+    for engine_name in available_engines():
+        f32 = _paint(style, engine_name, "f32", frames)
+        parity = _compare(engine_name, "f32", "PyTorch f32", f32, reference)
+        results.append(parity)
+        if parity.max_difference > MAX_DIFFERENCE or parity.different_part > MAX_DIFFERENT_PART:
+            raise StyleError(
+                f"{engine_name} does not paint as PyTorch does: values differ by up to "
+                f"{parity.max_difference} of 255 (allowed {MAX_DIFFERENCE}), "
+                f"{parity.different_part:.3%} of them (allowed {MAX_DIFFERENT_PART:.1%})"
+            )
+        try:
+            bf16 = _paint(style, engine_name, "bf16", frames)
+        except EngineError:
+            continue  # this engine or this CPU has no bfloat16
+        parity = _compare(engine_name, "bf16", f"{engine_name} f32", bf16, f32)
+        results.append(parity)
+        if parity.psnr_db < MIN_BF16_PSNR_DB:
+            raise StyleError(
+                f"{engine_name} in bfloat16 is {parity.psnr_db:.1f} dB from float32; at least "
+                f"{MIN_BF16_PSNR_DB} dB are needed"
+            )
+    return results
+
+
+_Planes = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+def _paint(style: Style, engine_name: str, precision: str, frames: Sequence[Frame]) -> list[_Planes]:
+    engine = open_engine(style.model_for(style.color), engine_name, precision)
+    painted = []
+    for frame in frames:
+        out = np.empty_like(frame.luma), np.empty_like(frame.chroma)
+        engine.infer(frame.luma, frame.chroma, *out)
+        painted.append(out)
+    return painted
+
+
+def _compare(
+    engine: str, precision: str, reference: str, found: list[_Planes], expected: list[_Planes]
+) -> Parity:
+    differences = np.concatenate(
+        [
+            np.abs(a.astype(np.int16) - b.astype(np.int16)).reshape(-1)
+            for pair, other in zip(found, expected, strict=True)
+            for a, b in zip(pair, other, strict=True)
+        ]
+    )
+    mse = float(np.square(differences, dtype=np.float64).mean())
+    return Parity(
+        engine=engine,
+        precision=precision,
+        reference=reference,
+        max_difference=int(differences.max()),
+        different_part=float((differences > 0).mean()),
+        psnr_db=float("inf") if mse == 0 else float(10 * np.log10(255**2 / mse)),
+    )

@@ -1,0 +1,181 @@
+"""What flows through the runtime: frames of 8-bit YUV 4:2:0, their colour space, their stream."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+BT709 = 1
+BT470BG = 5
+SMPTE170M = 6
+BT2020_NCL = 9
+UNSPECIFIED = 2
+LIMITED = 1
+FULL = 2
+
+MIN_SIDE_PX = 16
+MAX_SIDE_PX = 8192
+
+_LUMA_WEIGHTS = {  # (Kr, Kb): ITU-T H.273, table 4
+    BT709: (0.2126, 0.0722),
+    BT470BG: (0.299, 0.114),
+    SMPTE170M: (0.299, 0.114),
+    BT2020_NCL: (0.2627, 0.0593),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ColorSpace:
+    """How plane values mean colours. Codes are those of ITU-T H.273, as FFmpeg uses them.
+
+    `range` is 1 (limited: luma 16..235, chroma 16..240) or 2 (full: 0..255), FFmpeg's AVColorRange.
+    `matrix` and `range` are always known codes; `primaries` and `transfer` may be 2 (unspecified).
+    """
+
+    matrix: int = BT709
+    range: int = LIMITED
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+
+    def yuv_from_rgb(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Matrix (3, 3) and offset (3,): yuv = matrix @ rgb + offset, all values in 0..1.
+
+        `rgb` is gamma-coded R'G'B'; `yuv` is plane values over 255. (H.273, section 8.3.)
+        """
+        kr, kb = _LUMA_WEIGHTS[self.matrix]
+        luma = np.array([kr, 1 - kr - kb, kb])
+        cb = (np.array([0, 0, 1]) - luma) / (2 * (1 - kb))
+        cr = (np.array([1, 0, 0]) - luma) / (2 * (1 - kr))
+        if self.range == FULL:
+            scale, offset = np.array([1.0, 1.0, 1.0]), np.array([0.0, 128, 128]) / 255
+        else:
+            scale, offset = np.array([219.0, 224, 224]) / 255, np.array([16.0, 128, 128]) / 255
+        return np.stack((luma, cb, cr)) * scale[:, None], offset
+
+    def __str__(self) -> str:
+        matrix = {BT709: "BT.709", BT2020_NCL: "BT.2020"}.get(self.matrix, "BT.601")
+        return f"{matrix} {'full' if self.range == FULL else 'limited'}"
+
+
+class FramePool:
+    """I420 buffers used again and again, so that no frame asks the system for memory.
+
+    Any thread may take and give. Never holds more buffers than were in flight at once.
+    """
+
+    def __init__(self) -> None:
+        self._free: deque[NDArray[np.uint8]] = deque()
+
+    def take(self, height: int, width: int) -> NDArray[np.uint8]:
+        """A buffer (height * 3 // 2, width), its content undefined; both sides even."""
+        shape = (height * 3 // 2, width)
+        while self._free:
+            try:
+                buffer = self._free.pop()
+            except IndexError:  # another thread was faster
+                break
+            if buffer.shape == shape:
+                return buffer
+        return np.empty(shape, np.uint8)
+
+    def give(self, buffer: NDArray[np.uint8]) -> None:
+        """Returns a buffer that nobody reads any more."""
+        self._free.append(buffer)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture: 8-bit YUV 4:2:0, even sides.
+
+    `i420` is (H * 3 // 2, W) uint8, C-contiguous: H rows of luma, then both chroma planes.
+    It is shown at `pts * time_base` seconds. Who is done with a frame may `release()` it.
+    """
+
+    i420: NDArray[np.uint8]
+    pts: int
+    time_base: Fraction
+    color: ColorSpace = ColorSpace()
+    pool: FramePool | None = field(default=None, repr=False, compare=False)
+
+    def release(self) -> None:
+        """Gives the buffer back to its pool, if it has one; the frame must not be used again."""
+        if self.pool:
+            self.pool.give(self.i420)
+
+    @property
+    def height(self) -> int:
+        """Luma rows."""
+        return self.i420.shape[0] * 2 // 3
+
+    @property
+    def width(self) -> int:
+        """Luma columns."""
+        return self.i420.shape[1]
+
+    @property
+    def luma(self) -> NDArray[np.uint8]:
+        """The luma plane, (1, 1, H, W), a view."""
+        return self.i420[: self.height][None, None]
+
+    @property
+    def chroma(self) -> NDArray[np.uint8]:
+        """Both chroma planes, (1, 2, H/2, W/2), a view."""
+        half = (1, 2, self.height // 2, self.width // 2)
+        return self.i420[self.height :].reshape(half)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What a source knows of its pictures before the first one.
+
+    `width` and `height` are the frames', in pixels; `source_width` and `source_height` the film's
+    own. `frames` and `duration_s` are None where unknown; `rate` is the average, in frames per
+    second. `sample_aspect_ratio` is a source pixel's width over its height, None where unknown.
+    """
+
+    width: int
+    height: int
+    rate: Fraction
+    time_base: Fraction
+    color: ColorSpace
+    frames: int | None = None
+    duration_s: float | None = None
+    source_width: int = 0
+    source_height: int = 0
+    sample_aspect_ratio: Fraction | None = None
+    is_live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A picture size as asked for: so many lines (width follows), or both sides, in pixels."""
+
+    height: int
+    width: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads "720p" or "1280x720"; raises ValueError for anything else."""
+        lines = re.fullmatch(r"(\d{1,5})p", text)
+        sides = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+        if lines:
+            size = cls(int(lines[1]))
+        elif sides:
+            size = cls(int(sides[2]), int(sides[1]))
+        else:
+            raise ValueError(f"'{text}' is not a size; write it as 720p or 1280x720")
+        for side in (size.height, size.width or size.height):
+            if not MIN_SIDE_PX <= side <= MAX_SIDE_PX:
+                raise ValueError(f"{side} is out of range; sides have {MIN_SIDE_PX} to {MAX_SIDE_PX}")
+        return size
+
+    def of(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height, both even, for a picture of the given size."""
+        ours = self.width or max(2, round(width * self.height / height / 2) * 2)
+        return ours & ~1, self.height & ~1

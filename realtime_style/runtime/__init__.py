@@ -1,0 +1,1 @@
+"""Frames from a source through a stylizer to a sink."""

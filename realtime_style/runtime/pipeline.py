@@ -1,0 +1,186 @@
+"""Read, stylize and write at the same time: two worker threads, the sink on the caller's."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from realtime_style.frame import Frame
+from realtime_style.runtime.sink import FrameSink
+from realtime_style.runtime.source import FrameSource
+
+QUEUE_FRAMES = 3
+
+T = TypeVar("T")
+
+
+class Channel(Generic[T]):
+    """A bounded queue between two threads that either side can close.
+
+    `newest_only` drops the oldest item where a full channel would make its writer wait.
+    """
+
+    def __init__(self, size: int, *, newest_only: bool = False) -> None:
+        self.dropped = 0
+        self._size = size
+        self._newest_only = newest_only
+        self._items: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._ended = False
+        self._cut = False
+
+    def put(self, item: T) -> bool:
+        """Waits for room and puts the item; False if the channel was cut."""
+        with self._changed:
+            if self._newest_only and len(self._items) == self._size:
+                self._items.popleft()
+                self.dropped += 1
+            while len(self._items) == self._size and not self._cut:
+                self._changed.wait(_WAKE_S)
+            if self._cut:
+                return False
+            self._items.append(item)
+            self._changed.notify_all()
+            return True
+
+    def __iter__(self) -> Iterator[T]:
+        """Items as they come, until the writer has ended and none is left, or it was cut."""
+        while True:
+            with self._changed:
+                while not self._items and not self._ended and not self._cut:
+                    self._changed.wait(_WAKE_S)
+                if self._cut or not self._items:
+                    return
+                item = self._items.popleft()
+                self._changed.notify_all()
+            yield item
+
+    def end(self) -> None:
+        """No more items will come; those within are still read."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def cut(self) -> None:
+        """Stops both sides at once; items within are lost."""
+        with self._changed:
+            self._cut = True
+            self._items.clear()
+            self._changed.notify_all()
+
+
+_WAKE_S = 0.2  # Python on Windows delivers Ctrl-C only between waits
+
+
+@dataclass(slots=True)
+class RunStats:
+    """What a run did. Seconds are wall time within each stage; stages overlap.
+
+    `dropped` counts frames of a live source that newer ones replaced.
+    """
+
+    frames: int = 0
+    dropped: int = 0
+    wall_s: float = 0.0
+    read_s: float = 0.0
+    stylize_s: float = 0.0
+    write_s: float = 0.0
+
+
+@dataclass
+class Pipeline:
+    """Takes every frame of a source through a stylizer to a sink.
+
+    Files wait for the slowest stage, no frame is lost; live sources keep the newest frame.
+    `on_frame` is called on the calling thread after each frame, with the statistics so far.
+    """
+
+    source: FrameSource
+    stylizer: Callable[[Frame], Frame]
+    sink: FrameSink
+    on_frame: Callable[[RunStats], None] | None = None
+    _stopping: threading.Event = field(default_factory=threading.Event, init=False)
+
+    def stop(self) -> None:
+        """Ends the run after the frames already read; for any thread."""
+        self._stopping.set()
+
+    def run(self) -> RunStats:
+        """Runs to the end of the source.
+
+        Raises:
+            Whatever a stage raised first, once all threads have stopped; KeyboardInterrupt too.
+        """
+        stats = RunStats()
+        live = self.source.info.is_live
+        depth = 1 if live else QUEUE_FRAMES
+        read: Channel[Frame] = Channel(depth, newest_only=live)
+        painted: Channel[Frame] = Channel(depth)
+        errors: list[BaseException] = []
+
+        @contextmanager
+        def stage(output: Channel[Frame]) -> Iterator[None]:
+            """Ends the stage's output when it is done; stops everything when it fails."""
+            try:
+                yield
+            except BaseException as error:  # a worker's error belongs to the caller, whatever it is
+                errors.append(error)
+                read.cut()
+                painted.cut()
+            else:
+                output.end()
+
+        def read_all() -> None:
+            with stage(read):
+                begin = time.perf_counter()
+                for frame in self.source:
+                    stats.read_s += time.perf_counter() - begin
+                    if self._stopping.is_set() or not read.put(frame):
+                        return
+                    begin = time.perf_counter()
+                stats.read_s += time.perf_counter() - begin
+
+        def stylize_all() -> None:
+            with stage(painted):
+                for frame in read:
+                    begin = time.perf_counter()
+                    result = self.stylizer(frame)
+                    stats.stylize_s += time.perf_counter() - begin
+                    frame.release()
+                    if not painted.put(result):
+                        return
+
+        workers = [
+            threading.Thread(target=read_all, name="read", daemon=True),
+            threading.Thread(target=stylize_all, name="stylize", daemon=True),
+        ]
+        start = time.perf_counter()
+        for worker in workers:
+            worker.start()
+        try:
+            for frame in painted:
+                begin = time.perf_counter()
+                self.sink.write(frame)
+                now = time.perf_counter()
+                stats.write_s += now - begin
+                stats.wall_s = now - start
+                stats.frames += 1
+                stats.dropped = read.dropped
+                frame.release()
+                if self.on_frame:
+                    self.on_frame(stats)
+        finally:
+            self._stopping.set()
+            read.cut()
+            painted.cut()
+            for worker in workers:
+                worker.join()
+        if errors:
+            raise errors[0]
+        stats.wall_s = time.perf_counter() - start
+        return stats

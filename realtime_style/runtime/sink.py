@@ -1,0 +1,242 @@
+"""Where painted frames go."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import av
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+from realtime_style.errors import MediaError
+from realtime_style.frame import FULL, Frame, StreamInfo
+from realtime_style.runtime.source import SWSCALE_MATRIX, FileSource
+
+_ENCODERS = {  # what people call a codec: FFmpeg's encoder
+    "h264": "libx264",
+    "h265": "libx265",
+    "hevc": "libx265",
+    "vp9": "libvpx-vp9",
+    "av1": "libsvtav1",
+}
+
+
+class FrameSink(Protocol):
+    """A context manager that takes frames; leaving it completes them, or discards on an error."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None: ...
+
+    def write(self, frame: Frame) -> None:
+        """Takes one frame; its buffer is free again on return. Raises MediaError on failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How to encode. None leaves a setting to the container or the encoder.
+
+    `codec` is h264, h265, vp9, av1 or an FFmpeg encoder's name; `crf` the quality (lower is
+    better, each encoder has its own scale); `preset` the encoder's speed preset.
+    """
+
+    codec: str | None = None
+    crf: float | None = None
+    preset: str | None = None
+
+
+class FileSink:
+    """A film on disk: written beside its name, put there when it is complete."""
+
+    def __init__(
+        self,
+        path: Path | str,
+        info: StreamInfo,
+        *,
+        size: tuple[int, int] | None = None,
+        encoding: Encoding = Encoding(),
+        sound_of: FileSource | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Opens the film for writing.
+
+        Args:
+            info: the frames that will come.
+            size: width and height of the film, even; None takes the frames'.
+            sound_of: whose sound to copy, packet by packet.
+            overwrite: whether an existing film may be replaced, once the new one is complete.
+
+        Raises:
+            MediaError: the place, the container or the encoder will not do.
+        """
+        self.path = Path(path)
+        if self.path.exists() and not overwrite:
+            raise MediaError(f"{path} exists already; give another name, or --overwrite")
+        if not self.path.parent.is_dir():
+            raise MediaError(f"there is no folder {self.path.parent} to write into")
+        self._partial = self.path.with_name(f".{self.path.stem}.partial{self.path.suffix}")
+        options = {"movflags": "+faststart"} if self.path.suffix in (".mp4", ".mov", ".m4v") else {}
+        try:
+            self._container = av.open(str(self._partial), "w", options=options)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise MediaError(
+                f"{path} cannot be written: {reason}; its ending must name a film format, "
+                "as .mp4, .mkv, .mov or .webm"
+            ) from error
+        self._info = info
+        self._size = size or (info.width, info.height)
+        self._sound_of = sound_of
+        self._reformatter = VideoReformatter()
+        self.frames = 0
+        try:
+            self._stream = self._add_video(encoding)
+            self._sound = {
+                stream.index: self._add_sound(stream)
+                for stream in (sound_of.audio_streams if sound_of else ())
+            }
+        except BaseException:
+            self._discard()
+            raise
+
+    @property
+    def encoder(self) -> str:
+        """FFmpeg's name of the encoder at work."""
+        return self._stream.codec_context.name
+
+    def _add_video(self, encoding: Encoding) -> av.VideoStream:
+        info = self._info
+        name = encoding.codec or _default_codec(self.path)
+        name = _ENCODERS.get(name, name)
+        try:
+            stream = self._container.add_stream(name, rate=info.rate)
+        except (av.FFmpegError, ValueError) as error:
+            raise MediaError(
+                f"'{name}' cannot be written into {self.path.name}: {error}; "
+                f"try one of {', '.join(_ENCODERS)}"
+            ) from error
+        if not isinstance(stream, av.VideoStream):
+            raise MediaError(f"'{name}' is not a video encoder; try one of {', '.join(_ENCODERS)}")
+        context = stream.codec_context
+        stream.width, stream.height = self._size
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = info.time_base
+        context.time_base = info.time_base
+        context.colorspace = info.color.matrix
+        context.color_range = info.color.range
+        context.color_primaries = info.color.primaries
+        context.color_trc = info.color.transfer
+        if info.sample_aspect_ratio:
+            shown = info.sample_aspect_ratio * info.source_width / info.source_height
+            context.sample_aspect_ratio = shown * self._size[1] / self._size[0]
+        context.options = _options(stream, encoding)
+        context.thread_type = "AUTO"
+        try:
+            context.open(strict=False)
+        except (av.FFmpegError, ValueError) as error:
+            raise MediaError(
+                f"the encoder {name} refuses {self._size[0]}x{self._size[1]} with "
+                f"{context.options}: {error}"
+            ) from error
+        return stream
+
+    def _add_sound(self, stream: av.AudioStream) -> av.AudioStream:
+        codec = stream.codec_context.name
+        if stream.codec_context.codec.canonical_name not in self._container.supported_codecs:
+            raise MediaError(
+                f"{self.path.suffix} films cannot hold the sound as it is ({codec}); "
+                "give OUT the ending .mkv"
+            )
+        return self._container.add_stream_from_template(stream)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._discard()
+            return
+        try:
+            self._mux(self._stream.encode(None))
+            self._copy_sound()
+            self._container.close()
+            os.replace(self._partial, self.path)
+        except (av.FFmpegError, OSError) as failure:
+            self._discard()
+            raise MediaError(f"{self.path} could not be completed: {failure.strerror}") from failure
+        except BaseException:
+            self._discard()
+            raise
+
+    def write(self, frame: Frame) -> None:
+        """See `FrameSink.write`."""
+        picture = av.VideoFrame.from_numpy_buffer(frame.i420, "yuv420p")
+        if (frame.width, frame.height) != self._size:
+            matrix = SWSCALE_MATRIX.get(frame.color.matrix, Colorspace.ITU601)
+            reach = ColorRange.JPEG if frame.color.range == FULL else ColorRange.MPEG
+            picture = self._reformatter.reformat(
+                picture,
+                *self._size,
+                src_colorspace=matrix,
+                dst_colorspace=matrix,
+                src_color_range=reach,
+                dst_color_range=reach,
+            )
+        picture.colorspace = frame.color.matrix
+        picture.color_range = frame.color.range
+        picture.pts = frame.pts
+        picture.time_base = frame.time_base
+        self._copy_sound()
+        try:
+            self._mux(self._stream.encode(picture))
+        except (av.FFmpegError, OSError) as error:
+            raise MediaError(f"{self.path} cannot be written: {error.strerror}") from error
+        self.frames += 1
+
+    def _copy_sound(self) -> None:
+        if self._sound_of is None:
+            return
+        packets = self._sound_of.packets
+        while packets:
+            packet = packets.popleft()
+            packet.stream = self._sound[packet.stream.index]
+            self._container.mux_one(packet)
+
+    def _mux(self, packets: Sequence[av.Packet]) -> None:
+        for packet in packets:
+            self._container.mux_one(packet)
+
+    def _discard(self) -> None:
+        with contextlib.suppress(av.FFmpegError, OSError, ValueError):
+            self._container.close()
+        self._partial.unlink(missing_ok=True)
+
+
+def _default_codec(path: Path) -> str:
+    return "vp9" if path.suffix == ".webm" else "h264"
+
+
+def _options(stream: av.VideoStream, encoding: Encoding) -> dict[str, str]:
+    """Settings as FFmpeg's options, refused where the encoder does not have them."""
+    encoder = stream.codec_context.name
+    asked = {"crf": encoding.crf, "preset": encoding.preset}
+    known = {option.name for option in stream.codec_context.supported_options.private}
+    options = {}
+    for option, value in asked.items():
+        if value is None:
+            continue
+        if option not in known:
+            raise MediaError(f"the encoder {encoder} has no --{option}; leave it out")
+        options[option] = f"{value:g}" if isinstance(value, float) else str(value)
+    if encoder == "libx264":
+        options = {"crf": "20", "preset": "veryfast"} | options
+    return options

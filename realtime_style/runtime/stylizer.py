@@ -1,0 +1,90 @@
+"""Frame in, painted frame out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime_style.engines import Engine, open_engine
+from realtime_style.frame import ColorSpace, Frame, FramePool
+from realtime_style.runtime.picture import frame_from_rgb, rgb_from_frame
+from realtime_style.style import Style, open_style
+
+
+class Stylizer:
+    """Paints frames of one colour space, of any size, in one style. One thread at a time."""
+
+    def __init__(self, style: Style, engine: Engine, color: ColorSpace) -> None:
+        """Args: engine, loaded with `style.model_for(color)`; color, that of the frames to come."""
+        self.style = style
+        self.engine = engine
+        self.color = color
+        self._pool = FramePool()
+        self._wide_pool = FramePool()
+
+    def __call__(self, frame: Frame) -> Frame:
+        """A new frame of the same size, time and colour space; the given one is left alone.
+
+        Raises:
+            EngineError: the network failed.
+        """
+        multiple = self.style.size_multiple
+        height = -(-frame.height // multiple) * multiple
+        width = -(-frame.width // multiple) * multiple
+        painted = Frame(
+            self._pool.take(frame.height, frame.width),
+            frame.pts,
+            frame.time_base,
+            frame.color,
+            self._pool,
+        )
+        if (height, width) == (frame.height, frame.width):
+            self.engine.infer(frame.luma, frame.chroma, painted.luma, painted.chroma)
+            return painted
+        wide, wide_painted = (
+            Frame(self._wide_pool.take(height, width), 0, frame.time_base, pool=self._wide_pool)
+            for _ in range(2)
+        )
+        for source, target in ((frame.luma, wide.luma), (frame.chroma, wide.chroma)):
+            short = [(0, t - s) for s, t in zip(source.shape, target.shape, strict=True)]
+            target[...] = np.pad(source, short, mode="edge")
+        self.engine.infer(wide.luma, wide.chroma, wide_painted.luma, wide_painted.chroma)
+        for source, target in (
+            (wide_painted.luma, painted.luma),
+            (wide_painted.chroma, painted.chroma),
+        ):
+            target[...] = source[:, :, : target.shape[2], : target.shape[3]]
+        wide.release()
+        wide_painted.release()
+        return painted
+
+    def paint_rgb(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Paints an RGB picture, (H, W, 3) uint8, into a new one of the same size."""
+        painted = self(frame_from_rgb(rgb, self.color))
+        return rgb_from_frame(painted)[: rgb.shape[0], : rgb.shape[1]]
+
+
+def open_stylizer(
+    style: str | Path | Style = "starry-night",
+    *,
+    engine: str = "auto",
+    precision: str = "auto",
+    color: ColorSpace | None = None,
+) -> Stylizer:
+    """A stylizer ready to paint.
+
+    Args:
+        style: a bundled style's name, a style file, or an opened style.
+        engine: "auto" or a name of realtime_style.engines.ENGINES.
+        precision: "auto", "f32" or "bf16".
+        color: the colour space of the frames to come; None for RGB pictures.
+
+    Raises:
+        StyleFileError: no such style, or one that cannot be used.
+        EngineError: the engine is not there, or does not have the precision.
+    """
+    opened = style if isinstance(style, Style) else open_style(style)
+    color = color or opened.color
+    return Stylizer(opened, open_engine(opened.model_for(color), engine, precision), color)

@@ -1,0 +1,141 @@
+"""The main job: a film in, a painted film out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from realtime_style.errors import MediaError
+from realtime_style.frame import MIN_SIDE_PX, Size
+from realtime_style.runtime.pipeline import Pipeline, RunStats
+from realtime_style.runtime.sink import Encoding, FileSink
+from realtime_style.runtime.source import FileSource
+from realtime_style.runtime.stylizer import open_stylizer
+from realtime_style.style import Style
+
+class VideoJob:
+    """One film on its way: opened and ready when made, painted by `run`.
+
+    A context manager: leaving it closes both films; the new one is in place only if all went well.
+    """
+
+    def __init__(
+        self,
+        film: Path | str,
+        out: Path | str,
+        style: str | Path | Style = "starry-night",
+        *,
+        size: Size | None = None,
+        output_size: Size | None = None,
+        start_s: float = 0.0,
+        duration_s: float | None = None,
+        encoding: Encoding = Encoding(),
+        engine: str = "auto",
+        precision: str = "auto",
+        overwrite: bool = False,
+    ) -> None:
+        """Opens film, style, engine and output.
+
+        Args:
+            size: at which size to paint; None paints at the film's own.
+            output_size: the new film's size; None keeps the film's.
+            start_s, duration_s: which part of the film, in seconds.
+
+        Raises:
+            StyleError: anything that cannot be read, written, found or run, said in one line.
+        """
+        film, out = Path(film), Path(out)
+        if out.exists() and film.exists() and out.samefile(film):
+            raise MediaError(f"{film} would be painted over itself; give OUT another name")
+        with ExitStack() as stack:
+            self.source = stack.enter_context(
+                FileSource(film, size=size, start_s=start_s, duration_s=duration_s)
+            )
+            info = self.source.info
+            if min(info.width, info.height) < MIN_SIDE_PX:
+                raise MediaError(
+                    f"{film} is {info.width}x{info.height}; the smallest picture that can be "
+                    f"painted is {MIN_SIDE_PX}x{MIN_SIDE_PX}"
+                )
+            own = (info.source_width & ~1, info.source_height & ~1)
+            self.sink = stack.enter_context(
+                FileSink(
+                    out,
+                    info,
+                    size=output_size.of(*own) if output_size else own,
+                    encoding=encoding,
+                    sound_of=self.source,
+                    overwrite=overwrite,
+                )
+            )
+            self.stylizer = open_stylizer(
+                style, engine=engine, precision=precision, color=info.color
+            )
+            self._stack = stack.pop_all()
+
+    def run(self, on_frame: Callable[[RunStats], None] | None = None) -> RunStats:
+        """Paints the film; raises what the stages raise."""
+        stats = Pipeline(self.source, self.stylizer, self.sink, on_frame).run()
+        if stats.frames == 0:
+            raise MediaError(f"{self.source.path} has no frame that could be read")
+        return stats
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, tb)
+
+
+def stylize_video(
+    film: Path | str,
+    out: Path | str,
+    style: str | Path | Style = "starry-night",
+    *,
+    size: str | None = None,
+    output_size: str | None = None,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    encoding: Encoding = Encoding(),
+    engine: str = "auto",
+    precision: str = "auto",
+    overwrite: bool = False,
+    on_frame: Callable[[RunStats], None] | None = None,
+) -> RunStats:
+    """Paints a film: every frame at its time, the sound as it was.
+
+    Sizes are "720p" or "1280x720"; the rest as for `VideoJob`.
+
+    Raises:
+        StyleError: what went wrong, in one line; then there is no new film.
+    """
+    with VideoJob(
+        film,
+        out,
+        style,
+        size=Size.parse(size) if size else None,
+        output_size=Size.parse(output_size) if output_size else None,
+        start_s=start_s,
+        duration_s=duration_s,
+        encoding=encoding,
+        engine=engine,
+        precision=precision,
+        overwrite=overwrite,
+    ) as job:
+        return job.run(on_frame)
+
+
+def peak_memory_mb() -> float | None:
+    """The most memory this process has had resident, in MB; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

@@ -1,0 +1,236 @@
+"""A style: one ONNX file and what it says of itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, numpy_helper
+
+from realtime_style.errors import StyleFileError
+from realtime_style.frame import ColorSpace
+
+FORMAT = 1
+"""The file format's version, raised when older readers could no longer paint with the file."""
+
+_METADATA_KEY = "realtime_style"
+_MAX_FILE_BYTES = 32 << 20
+_MAX_CHANNELS = 2048
+_MAX_ATTRIBUTE = 256  # no stride, padding, dilation or block of a painter's network comes near
+_OPERATORS = frozenset(
+    "Add Cast Clip Concat Conv DepthToSpace DequantizeLinear Mul QuantizeLinear Relu Round Slice "
+    "SpaceToDepth Split Sub".split()
+)
+_PLANES = {  # name: channels, of a (1, channels, any, any) uint8 tensor
+    "inputs": {"luma": 1, "chroma": 2},
+    "outputs": {"painted_luma": 1, "painted_chroma": 2},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """A style read from a file and checked. `model` must not be changed.
+
+    Attributes:
+        name: what `--style` calls it.
+        card: painting, painter, year and how it was trained; keys may be missing.
+        size_multiple: luma sides given to the model must be multiples of it.
+        color: the colour space the model was trained in.
+    """
+
+    name: str
+    card: dict[str, Any]
+    size_multiple: int
+    color: ColorSpace
+    version: str
+    model: ModelProto = field(repr=False)
+
+    def model_for(self, color: ColorSpace) -> bytes:
+        """The ONNX model, for planes of the given colour space.
+
+        Between the matrices and ranges of YUV the way is affine, so it folds into the first and
+        the last convolution, which see luma (four phases) and chroma together at half size:
+        exact, but that a pixel's luma takes its chroma unsmoothed from the block it lies in.
+        """
+        if (color.matrix, color.range) == (self.color.matrix, self.color.range):
+            return self.model.SerializeToString()
+        model = ModelProto()
+        model.CopyFrom(self.model)
+        tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+        into, into_offset = _planes_map(color, self.color)
+        back, back_offset = _planes_map(self.color, color)
+        center = _array(tensors["center"]).astype(np.float64).reshape(-1)  # subtracted before stem
+
+        # stem(A x + a - c) = stem'(x - c'), with c' the film's own codes of the model's centre
+        _store(tensors["center"], (np.linalg.inv(into) @ (center - into_offset))[:, None, None])
+        stem = _array(tensors["stem.weight"]).astype(np.float64)
+        _store(tensors["stem.weight"], np.einsum("oiyx,ij->ojyx", stem, into))
+        head = _array(tensors["head.weight"]).astype(np.float64)
+        bias = _array(tensors["head.bias"]).astype(np.float64)
+        _store(tensors["head.weight"], np.einsum("ij,jcyx->icyx", back, head))
+        _store(tensors["head.bias"], back @ bias + back_offset)
+        return model.SerializeToString()
+
+
+def _planes_map(
+    source: ColorSpace, target: ColorSpace
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(6, 6) and (6,): planes of 0..255 at half size (four phases of luma, Cb, Cr), mapped."""
+    from_rgb, offset = source.yuv_from_rgb()
+    to, to_offset = target.yuv_from_rgb()
+    matrix = to @ np.linalg.inv(from_rgb)
+    shift = (to_offset - matrix @ offset) * 255
+    mapped = np.zeros((6, 6))
+    mapped[:4, :4] = np.eye(4) * matrix[0, 0]
+    mapped[:4, 4:] = matrix[0, 1:]
+    mapped[4:, 4:] = matrix[1:, 1:]  # luma has no part in chroma: grey is grey in all of them
+    return mapped, np.concatenate((np.repeat(shift[0], 4), shift[1:]))
+
+
+def _array(tensor: TensorProto) -> NDArray[Any]:
+    return np.asarray(numpy_helper.to_array(tensor))
+
+
+def _store(tensor: TensorProto, values: NDArray[np.float64]) -> None:
+    kept = _array(tensor)
+    tensor.CopyFrom(
+        numpy_helper.from_array(values.reshape((-1, *kept.shape[1:])).astype(kept.dtype), tensor.name)
+    )
+
+
+def metadata_entry(
+    name: str, card: dict[str, Any], size_multiple: int, color: ColorSpace, version: str
+) -> tuple[str, str]:
+    """Key and value of the ONNX metadata property that makes a model a style."""
+    value = {
+        "format": FORMAT,
+        "name": name,
+        "version": version,
+        "size_multiple": size_multiple,
+        "color": {"matrix": color.matrix, "range": color.range},
+        "card": card,
+    }
+    return _METADATA_KEY, json.dumps(value)
+
+
+def bundled_styles() -> dict[str, Path]:
+    """The styles that come with the package, by name."""
+    folder = Path(str(resources.files("realtime_style") / "styles"))
+    return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
+
+
+def open_style(name: str | Path) -> Style:
+    """A bundled style by its name, or a style file by its path.
+
+    Raises:
+        StyleFileError: no such style, or a file that is not one; it is never run to find out.
+    """
+    bundled = bundled_styles()
+    path = bundled.get(str(name), Path(name))
+    if not path.is_file():
+        raise StyleFileError(
+            f"there is no style '{name}': give a file, or one of {', '.join(bundled)}"
+        )
+    if path.stat().st_size > _MAX_FILE_BYTES:
+        size_mb = path.stat().st_size / 1e6
+        raise StyleFileError(
+            f"{path} has {size_mb:.0f} MB; a style has at most {_MAX_FILE_BYTES / 1e6:.0f}"
+        )
+    try:
+        return parse_style(path.read_bytes())
+    except StyleFileError as error:
+        raise StyleFileError(f"{path} is not a usable style: {error}") from error
+
+
+def parse_style(data: bytes) -> Style:
+    """A style from the bytes of its file.
+
+    Raises:
+        StyleFileError: the bytes are not a style, or one that this version must not run.
+    """
+    try:
+        model = onnx.load_model_from_string(data)
+    except (DecodeError, ValueError) as error:
+        raise StyleFileError("it is not an ONNX file") from error
+    _refuse_unsafe(model)
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise StyleFileError(f"ONNX finds it invalid: {str(error).splitlines()[0]}") from error
+    _check_planes(model)
+    about = next((p.value for p in model.metadata_props if p.key == _METADATA_KEY), None)
+    if about is None:
+        raise StyleFileError("it is an ONNX model, but not one of `realtime-style export`")
+    try:
+        metadata = json.loads(about)
+        if metadata["format"] != FORMAT:
+            raise StyleFileError(
+                f"it has format {metadata['format']}, this version reads {FORMAT}; "
+                "upgrade with: pip install -U realtime-style"
+            )
+        style = Style(
+            name=str(metadata["name"]),
+            card=dict(metadata["card"]),
+            size_multiple=int(metadata["size_multiple"]),
+            color=ColorSpace(int(metadata["color"]["matrix"]), int(metadata["color"]["range"])),
+            version=str(metadata["version"]),
+            model=model,
+        )
+        style.color.yuv_from_rgb()
+    except (KeyError, TypeError, ValueError) as error:
+        raise StyleFileError(f"what it says of itself is broken: {error!r}") from error
+    if not 1 <= style.size_multiple <= 64:
+        raise StyleFileError(f"size multiple {style.size_multiple} is not within 1..64")
+    return style
+
+
+def _refuse_unsafe(model: ModelProto) -> None:
+    graph = model.graph
+    if model.functions or graph.sparse_initializer:
+        raise StyleFileError("it has functions or sparse tensors, which no style needs")
+    for tensor in graph.initializer:
+        if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+            raise StyleFileError(f"its tensor '{tensor.name}' points to another file")
+        if any(not 0 <= dim <= _MAX_CHANNELS for dim in tensor.dims):
+            raise StyleFileError(f"its tensor '{tensor.name}' has the size {list(tensor.dims)}")
+    for node in graph.node:
+        if node.domain or node.op_type not in _OPERATORS:
+            name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+            raise StyleFileError(f"it uses the operator {name}, which no style needs")
+        for attribute in node.attribute:
+            if attribute.g.node or attribute.graphs or attribute.HasField("t"):
+                raise StyleFileError(f"its {node.op_type} carries a graph or a tensor")
+            if any(not 0 <= value <= _MAX_ATTRIBUTE for value in (attribute.i, *attribute.ints)):
+                raise StyleFileError(
+                    f"its {node.op_type} has {attribute.name} out of 0..{_MAX_ATTRIBUTE}"
+                )
+
+
+def _check_planes(model: ModelProto) -> None:
+    graph = model.graph
+    tensors = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    for side, values in (("inputs", graph.input), ("outputs", graph.output)):
+        found = {}
+        for value in values:
+            tensor = value.type.tensor_type
+            dims = [dim.dim_value or None for dim in tensor.shape.dim]
+            if tensor.elem_type == TensorProto.UINT8 and len(dims) == 4 and dims[0] == 1:
+                found[value.name] = dims[1]
+        if found != _PLANES[side] or len(values) != len(found):
+            raise StyleFileError(
+                f"its {side} are {[value.name for value in values]}; expected uint8 planes "
+                + " and ".join(f"{name} (1, {c}, H, W)" for name, c in _PLANES[side].items())
+            )
+    for name, rank, axis in (("stem.weight", 4, 1), ("head.weight", 4, 0), ("head.bias", 1, 0)):
+        dims = tensors.get(name, [])
+        if len(dims) != rank or dims[axis] != 6:
+            raise StyleFileError(f"its first or last convolution is missing or odd ({name})")
+    if tensors.get("center") != [6, 1, 1]:
+        raise StyleFileError("its input's centre is missing or odd (center)")

@@ -1,0 +1,74 @@
+"""Training states on disk: complete ones to resume from, and generators alone to build on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from realtime_style.errors import TrainingError
+from realtime_style.training.generator import Generator, GeneratorConfig
+
+CHECKPOINT_NAME = "checkpoint.pt"
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Writes a complete training state; an interrupted write leaves the former one whole."""
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A state of `save_checkpoint`, on the CPU; raises TrainingError where it is none."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise TrainingError(f"{path} is not a checkpoint of this program: {error}") from error
+    if "netG" not in state or "generator_config" not in state:
+        raise TrainingError(f"{path} is not a checkpoint of this program: it has no generator")
+    return state
+
+
+def save_generator(path: Path, netG: Generator, metadata: dict[str, Any]) -> None:
+    """Writes unfolded weights (half precision) as safetensors: the base of later fine-tuning."""
+    tensors = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in netG.state_dict().items()
+    }
+    header = {"generator_config": json.dumps(dataclasses.asdict(netG.config))}
+    header.update({key: json.dumps(value) for key, value in metadata.items()})
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(save(tensors, header))
+    os.replace(partial, path)
+
+
+def load_generator(path: Path) -> tuple[Generator, dict[str, Any]]:
+    """A generator and its metadata, from `save_generator`'s file or a checkpoint.
+
+    Raises:
+        TrainingError: the file is neither.
+    """
+    if path.suffix != ".safetensors":
+        state = load_checkpoint(path)
+        netG = _generator(state["generator_config"])
+        netG.load_state_dict(state["netG"])
+        return netG, {"training": state["config"] | {"steps_done": state["step"]}}
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+            netG = _generator(metadata.pop("generator_config"))
+            netG.load_state_dict({key: file.get_tensor(key) for key in file.keys()})
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise TrainingError(f"{path} does not hold a generator: {error}") from error
+    return netG, metadata
+
+
+def _generator(config: dict[str, Any]) -> Generator:
+    return Generator(GeneratorConfig(**config | {"dilations": tuple(config["dilations"])}))

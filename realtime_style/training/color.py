@@ -1,0 +1,34 @@
+"""RGB pictures to YUV 4:2:0 planes and back, differentiably."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from realtime_style.frame import ColorSpace
+
+
+def planes_from_rgb(rgb: Tensor, color: ColorSpace) -> tuple[Tensor, Tensor]:
+    """Planes over 255 of an RGB picture.
+
+    Args:
+        rgb: (N, 3, H, W) in 0..1, even sides.
+        color: the colour space of the planes.
+
+    Returns:
+        luma (N, 1, H, W) and chroma (N, 2, H/2, W/2), in 0..1; chroma sited in the centre.
+    """
+    matrix, offset = (torch.as_tensor(a, dtype=rgb.dtype, device=rgb.device) for a in color.yuv_from_rgb())
+    yuv = torch.einsum("ij,njhw->nihw", matrix, rgb) + offset[:, None, None]
+    return yuv[:, :1], functional.avg_pool2d(yuv[:, 1:], 2)
+
+
+def rgb_from_planes(luma: Tensor, chroma: Tensor, color: ColorSpace) -> Tensor:
+    """The inverse of `planes_from_rgb`: (N, 3, H, W), not clamped; chroma enlarged bilinearly."""
+    matrix, offset = (
+        torch.as_tensor(a, dtype=luma.dtype, device=luma.device) for a in color.yuv_from_rgb()
+    )
+    full = functional.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
+    yuv = torch.cat((luma, full), 1) - offset[:, None, None]
+    return torch.einsum("ij,njhw->nihw", matrix.inverse(), yuv)

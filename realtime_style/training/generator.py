@@ -1,0 +1,201 @@
+"""The generator: a small convolutional network from YUV 4:2:0 planes to YUV 4:2:0 planes.
+
+`Generator` is what trains; `Generator.folded()` is what runs: the same function with every
+normalisation folded into its convolution, on planes of 0..255.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
+
+SIZE_MULTIPLE = 4
+"""Luma height and width must be multiples of this: the trunk runs at a quarter of the luma size."""
+
+_MID = 128.0  # the code of zero chroma; near mid grey for luma. Zero padding then means grey.
+_GAIN = 4.0  # brings planes of 0..1 to about unit variance
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorConfig:
+    """The shape of a generator. Channels are counts; there is one dilation per residual block."""
+
+    trunk_channels: int = 64
+    edge_channels: int = 16
+    dilations: tuple[int, ...] = (1, 2, 4, 2)
+
+
+class UpsampleConv(nn.Module):
+    """Nearest-neighbour enlargement by 2 and a convolution, computed on the small picture.
+
+    Equal to `conv(upsample(x))` (Odena et al., "Deconvolution and Checkerboard Artifacts", 2016),
+    whose answer to a flat input is flat: no grid of 2 pixels can come from it. Written as one
+    convolution at the small size and a pixel shuffle, it costs what a sub-pixel convolution costs.
+
+    Input (N, in_channels, h, w), output (N, out_channels, 2h, 2w).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+        self.taps: Tensor
+        self.register_buffer("taps", _phase_taps(kernel), persistent=False)
+
+    def subpixel_weight(self, weight: Tensor) -> Tensor:
+        """The kernel (out, in, k, k) as one on the small picture: (4 * out, in, c, c)."""
+        return torch.einsum("oiyx,pjy,qkx->opqijk", weight, self.taps, self.taps).flatten(0, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.subpixel_weight(self.weight)
+        bias = self.bias.repeat_interleave(4)
+        y = functional.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+        return functional.pixel_shuffle(y, 2)
+
+
+def _phase_taps(kernel: int) -> Tensor:
+    """How a kernel on a picture enlarged twice by repetition reads the small picture.
+
+    Returns (2, coarse, kernel): entry [p, j, d] is 1 where tap d of an output pixel of phase p
+    falls on small-picture offset j - coarse // 2, else 0.
+    """
+    radius = kernel // 2
+    coarse = 2 * ((radius + 1) // 2) + 1
+    taps = torch.zeros(2, coarse, kernel)
+    for phase in range(2):
+        for d in range(kernel):
+            taps[phase, (phase + d - radius) // 2 + coarse // 2, d] = 1.0
+    return taps
+
+
+class ResidualBlock(nn.Module):
+    """x + norm(conv(relu(norm(conv_dilated(x))))), shape kept."""
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation)
+        self.first_norm = nn.BatchNorm2d(channels)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second_norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.relu(self.first_norm(self.first(x)))
+        return x + self.second_norm(self.second(y))
+
+
+class Generator(nn.Module):
+    """netG: a painted picture from a picture, both as planes of one YUV 4:2:0 colour space.
+
+    Batch norm rather than instance norm: it folds away, so that a frame's painting does not hang
+    on the frame's own statistics (no flicker, no cost, tiles fit together).
+    """
+
+    def __init__(self, config: GeneratorConfig = GeneratorConfig()) -> None:
+        super().__init__()
+        self.config = config
+        trunk, edge = config.trunk_channels, config.edge_channels
+        self.stem = nn.Conv2d(6, edge, 3, padding=1)
+        self.stem_norm = nn.BatchNorm2d(edge)
+        self.down = nn.Conv2d(edge, trunk, 3, stride=2, padding=1)
+        self.down_norm = nn.BatchNorm2d(trunk)
+        self.blocks = nn.ModuleList(ResidualBlock(trunk, dilation) for dilation in config.dilations)
+        self.up = UpsampleConv(trunk, edge, 3)
+        self.up_norm = nn.BatchNorm2d(edge)
+        # Kernel 9 at full size reads 5x5 at half size, as the chroma kernel does: one convolution.
+        self.luma_head = UpsampleConv(edge, 1, 9)
+        self.chroma_head = nn.Conv2d(edge, 2, 5, padding=2)
+        with torch.no_grad():  # start near grey: an untrained head shouts otherwise
+            self.luma_head.weight.mul_(0.1)
+            self.chroma_head.weight.mul_(0.1)
+
+    def forward(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor]:
+        """Paints.
+
+        Args:
+            luma: (N, 1, H, W), plane values over 255, in 0..1; H and W multiples of SIZE_MULTIPLE.
+            chroma: (N, 2, H/2, W/2), likewise.
+
+        Returns:
+            Luma and chroma of the same shapes and scale, not clamped.
+        """
+        x = torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1)  # (N, 6, H/2, W/2)
+        x = (x - _MID / 255) * _GAIN
+        x = functional.relu(self.stem_norm(self.stem(x)))
+        x = functional.relu(self.down_norm(self.down(x)))  # (N, trunk, H/4, W/4)
+        for block in self.blocks:
+            x = block(x)
+        x = functional.relu(self.up_norm(self.up(x)))  # (N, edge, H/2, W/2)
+        luma = self.luma_head(x) / _GAIN + _MID / 255
+        chroma = self.chroma_head(x) / _GAIN + _MID / 255
+        return luma, chroma
+
+    def folded(self) -> FoldedGenerator:
+        """The same function in evaluation mode, without normalisation layers, on 0..255."""
+        return FoldedGenerator(self)
+
+
+class FoldedGenerator(nn.Module):
+    """A trained generator as plain convolutions, ReLUs and additions, on planes of 0..255.
+
+    Each normalisation is folded into the convolution before it (running statistics), each
+    enlargement is a convolution and a pixel shuffle, and the scaling of the planes is part of the
+    first and last weights.
+    """
+
+    def __init__(self, netG: Generator) -> None:
+        super().__init__()
+        netG = netG.float().eval()
+        self.center: Tensor
+        self.register_buffer("center", torch.full((6, 1, 1), _MID))
+        with torch.no_grad():
+            self.stem = fuse_conv_bn_eval(netG.stem, netG.stem_norm)
+            self.stem.weight.mul_(_GAIN / 255)
+            self.down = fuse_conv_bn_eval(netG.down, netG.down_norm)
+            self.blocks = nn.ModuleList()
+            for block in netG.blocks:
+                assert isinstance(block, ResidualBlock)
+                first = fuse_conv_bn_eval(block.first, block.first_norm)
+                second = fuse_conv_bn_eval(block.second, block.second_norm)
+                self.blocks.append(nn.ModuleList((first, second)))
+            norm = netG.up_norm
+            assert norm.running_mean is not None and norm.running_var is not None
+            weight, bias = fuse_conv_bn_weights(
+                netG.up.weight,
+                netG.up.bias,
+                norm.running_mean,
+                norm.running_var,
+                norm.eps,
+                norm.weight,
+                norm.bias,
+            )
+            self.up = _conv(netG.up.subpixel_weight(weight), bias.repeat_interleave(4))
+            head, chroma_head = netG.luma_head, netG.chroma_head
+            assert chroma_head.bias is not None
+            weight = torch.cat((head.subpixel_weight(head.weight), chroma_head.weight))
+            bias = torch.cat((head.bias.repeat_interleave(4), chroma_head.bias))
+            self.head = _conv(weight * (255 / _GAIN), bias * (255 / _GAIN) + _MID)
+
+    def forward(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor]:
+        """Paints float planes of 0..255, shapes as for `Generator.forward`; not clamped."""
+        x = torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1) - self.center
+        x = functional.relu(self.stem(x))
+        x = functional.relu(self.down(x))
+        for first, second in self.blocks:  # type: ignore[misc]
+            x = x + second(functional.relu(first(x)))
+        x = functional.relu(functional.pixel_shuffle(self.up(x), 2))
+        x = self.head(x)  # (N, 6, H/2, W/2): four phases of luma, then chroma
+        return functional.pixel_shuffle(x[:, :4], 2), x[:, 4:]
+
+
+def _conv(weight: Tensor, bias: Tensor) -> nn.Conv2d:
+    conv = nn.Conv2d(
+        weight.shape[1], weight.shape[0], weight.shape[-1], padding=weight.shape[-1] // 2
+    )
+    conv.weight.copy_(weight)
+    conv.bias.copy_(bias)  # type: ignore[union-attr]
+    return conv

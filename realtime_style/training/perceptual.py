@@ -1,0 +1,170 @@
+"""The feature networks that losses look through: VGG-19 (arXiv 1409.1556), whole or in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from realtime_style.errors import TrainingError
+
+VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
+VGG19_SHA256_PREFIX = "dcbb9e9d"
+
+_BLOCKS = (2, 2, 4, 4, 4)  # 3x3 convolutions between one pooling and the next
+_NAMES = tuple((block + 1, i + 1) for block, count in enumerate(_BLOCKS) for i in range(count))
+# torchvision numbers convolutions, ReLUs and poolings in one sequence
+_TORCHVISION = {
+    (block, i): 2 * (sum(_BLOCKS[: block - 1]) + i - 1) + block - 1 for block, i in _NAMES
+}
+
+
+class Vgg19(nn.Module):
+    """VGG-19's first convolutions, as far as a weights file has them.
+
+    `layers` names the ReLU outputs it can give, as "relu3_1"; `approximate` those among them that
+    a small distilled network only imitates (through a 1x1 head to the true width).
+    """
+
+    def __init__(self, state: dict[str, Tensor]) -> None:
+        """Reads any of three key layouts.
+
+        Args:
+            state: torchvision's ("features.0.weight", ...; normalises its input by ImageNet's mean
+                and deviation, pads with zeros); or "conv0", "conv1_1", ... (conv0 normalises the
+                input, pads by reflection); or the distilled "conv0", "conv11", "conv11_aux", ...
+
+        Raises:
+            TrainingError: none of the layouts fits.
+        """
+        super().__init__()
+        if "features.0.weight" in state:
+            keys = {name: f"features.{number}" for name, number in _TORCHVISION.items()}
+            mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+            normalise = (torch.diag(1 / std)[:, :, None, None], -mean / std)
+            self.padding_mode = "constant"
+        elif "conv0.weight" in state and ("conv1_1.weight" in state or "conv11.weight" in state):
+            infix = "_" if "conv1_1.weight" in state else ""
+            keys = {(block, i): f"conv{block}{infix}{i}" for block, i in _NAMES}
+            normalise = (state["conv0.weight"], state["conv0.bias"])
+            self.padding_mode = "reflect"
+        else:
+            raise TrainingError(
+                f"these are not VGG-19 weights: keys start with {sorted(state)[:3]}; expected "
+                "torchvision's 'features.0.weight' or 'conv0.weight' and 'conv1_1.weight'"
+            )
+        self.normalise = _frozen_conv(*normalise)
+        self.convs = nn.ModuleDict()
+        self.heads = nn.ModuleDict()
+        for (block, i), key in keys.items():
+            if f"{key}.weight" not in state:
+                break
+            name = f"relu{block}_{i}"
+            self.convs[name] = _frozen_conv(state[f"{key}.weight"], state[f"{key}.bias"])
+            if f"{key}_aux.weight" in state:
+                self.heads[name] = _frozen_conv(
+                    state[f"{key}_aux.weight"], state[f"{key}_aux.bias"]
+                )
+        distilled = len(self.heads) > 0
+        self.layers = frozenset(self.heads if distilled else self.convs)
+        self.approximate = self.layers if distilled else frozenset()
+
+    def forward(self, rgb: Tensor, wanted: frozenset[str]) -> dict[str, Tensor]:
+        """The named layers' outputs, (N, C, H/2^k, W/2^k), of RGB in 0..1, (N, 3, H, W)."""
+        features = {}
+        x = self.normalise(rgb)
+        last = max(wanted)  # "relu1_1" < "relu2_1": the names sort by depth
+        for name, conv in self.convs.items():
+            if name.endswith("_1") and name != "relu1_1":
+                x = functional.max_pool2d(x, 2)
+            x = functional.relu(conv(functional.pad(x, (1, 1, 1, 1), mode=self.padding_mode)))
+            if name in wanted:
+                head = self.heads[name] if name in self.heads else None
+                features[name] = x if head is None else functional.relu(head(x))
+            if name == last:
+                break
+        return features
+
+
+class Features(nn.Module):
+    """Several networks as one: each layer from the best that has it, true before approximate."""
+
+    def __init__(self, networks: Sequence[Vgg19], wanted: Iterable[str]) -> None:
+        """Raises TrainingError where no network has a wanted layer."""
+        super().__init__()
+        chosen: dict[int, set[str]] = {}
+        for layer in wanted:
+            having = [i for i, network in enumerate(networks) if layer in network.layers]
+            if not having:
+                raise TrainingError(
+                    f"no feature network given has the layer {layer}; give a VGG-19 weights file "
+                    "that reaches it with --features"
+                )
+            best = min(having, key=lambda i: layer in networks[i].approximate)
+            chosen.setdefault(best, set()).add(layer)
+        self.networks = nn.ModuleList(networks[i] for i in chosen)
+        self.wanted = tuple(frozenset(layers) for layers in chosen.values())
+
+    def forward(self, rgb: Tensor) -> dict[str, Tensor]:
+        """Every wanted layer's output, of RGB in 0..1, (N, 3, H, W)."""
+        features: dict[str, Tensor] = {}
+        for network, wanted in zip(self.networks, self.wanted, strict=True):
+            features.update(network(rgb, wanted))
+        return features
+
+
+def load_features(paths: Sequence[Path], wanted: Iterable[str]) -> Features:
+    """Feature networks from files (.safetensors, or .pth read without running its pickles).
+
+    With no path, torchvision's VGG-19 is fetched once into torch's cache folder.
+
+    Raises:
+        TrainingError: a file is missing or not VGG-19, or no file has a wanted layer.
+    """
+    networks = []
+    for path in paths or [fetch_vgg19()]:
+        try:
+            if path.suffix == ".safetensors":
+                state = load_file(path)
+            else:
+                state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise TrainingError(f"{path} cannot be read as network weights: {error}") from error
+        try:
+            networks.append(Vgg19({key: value.float() for key, value in state.items()}))
+        except TrainingError as error:
+            raise TrainingError(f"{path}: {error}") from error
+    return Features(networks, wanted)
+
+
+def fetch_vgg19(
+    url: str = VGG19_URL, folder: Path | None = None, sha256_prefix: str = VGG19_SHA256_PREFIX
+) -> Path:
+    """torchvision's VGG-19 weights file (548 MB), downloaded once and checked by its hash.
+
+    Raises:
+        TrainingError: no network, or a file whose SHA-256 does not start with `sha256_prefix`.
+    """
+    folder = folder or Path(torch.hub.get_dir()) / "checkpoints"
+    path = folder / url.rsplit("/", 1)[-1]
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256_prefix)
+        except (OSError, RuntimeError) as error:
+            raise TrainingError(
+                f"the VGG-19 weights could not be fetched from {url} ({error}); download them "
+                "some other way and give the file with --features"
+            ) from error
+    return path
+
+
+def _frozen_conv(weight: Tensor, bias: Tensor) -> nn.Conv2d:
+    conv = nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[-1])
+    conv.weight = nn.Parameter(weight, requires_grad=False)
+    conv.bias = nn.Parameter(bias, requires_grad=False)
+    return conv
