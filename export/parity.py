@@ -88,7 +88,9 @@ def check_parity(planes: nn.Module, style: Style, frames: Sequence[Frame]) -> li
 _Planes = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
-def _paint(style: Style, engine_name: str, precision: str, frames: Sequence[Frame]) -> list[_Planes]:
+def _paint(
+    style: Style, engine_name: str, precision: str, frames: Sequence[Frame]
+) -> list[_Planes]:
     engine = open_engine(style.model_for(style.color), engine_name, precision)
     painted = []
     for frame in frames:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import warnings
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +17,23 @@ import onnxscript
 import torch
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnxscript import opset20
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 import realtime_style
 from export.parity import Parity, check_parity
+from realtime_style.demo import draw_scene
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame
 from realtime_style.style import metadata_entry, parse_style
+from realtime_style.training.checkpoint import load_generator
+from realtime_style.training.color import planes_from_rgb
 from realtime_style.training.generator import SIZE_MULTIPLE, FoldedGenerator, Generator
 from realtime_style.training.train import PLANES_COLOR
 
 OPSET = 20
 MAX_BYTES = 1_500_000
+PARITY_FRAMES = 6
 
 
 class PlanesGenerator(nn.Module):
@@ -80,6 +88,61 @@ def export_style(
     partial.write_bytes(data)
     partial.replace(out)
     return results
+
+
+def export_trained(
+    checkpoint: Path,
+    out: Path,
+    *,
+    name: str | None = None,
+    card: Path | None = None,
+    pictures: Path | None = None,
+) -> list[Parity]:
+    """Writes the style file of a checkpoint or of unfolded weights.
+
+    Args:
+        name: the style's name; None takes the file's.
+        card: a JSON file of what describes the style, joined with how it was trained.
+        pictures: a picture or a folder of them to check parity on; None takes the demo film's.
+
+    Raises:
+        StyleError: what cannot be read, or fails the check; nothing is written.
+    """
+    if out.suffix != ".onnx":
+        raise StyleError(f"{out} cannot be a style; its name must end in .onnx")
+    netG, metadata = load_generator(checkpoint)
+    if card is not None:
+        try:
+            metadata |= dict(json.loads(card.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise StyleError(f"{card} cannot be read as a JSON object: {error}") from error
+    return export_style(netG, out, name or out.stem, metadata, parity_frames(pictures))
+
+
+def parity_frames(pictures: Path | None) -> list[Frame]:
+    """A few frames to compare on, at most 720 pixels a side, in the generators' colour space."""
+    if pictures is None:
+        images = [Image.fromarray(draw_scene(time_s)) for time_s in (0.0, 3.0)]
+    else:
+        paths = sorted(pictures.rglob("*")) if pictures.is_dir() else [pictures]
+        images = []
+        for path in paths:
+            with contextlib.suppress(OSError), Image.open(path) as picture:
+                images.append(ImageOps.exif_transpose(picture).convert("RGB"))
+            if len(images) == PARITY_FRAMES:
+                break
+    if not images:
+        raise StyleError(f"{pictures} has no picture to check parity on")
+    return [_frame(image) for image in images]
+
+
+def _frame(image: Image.Image) -> Frame:
+    image.thumbnail((720, 720))
+    width, height = (max(side // SIZE_MULTIPLE, 8) * SIZE_MULTIPLE for side in image.size)
+    rgb = torch.from_numpy(np.array(ImageOps.fit(image, (width, height))))
+    planes = planes_from_rgb(rgb.permute(2, 0, 1)[None].float() / 255, PLANES_COLOR)
+    codes = torch.cat([(plane * 255).round().byte().flatten() for plane in planes])
+    return Frame(codes.numpy().reshape(-1, width), 0, Fraction(1), PLANES_COLOR)
 
 
 def _onnx_model(planes: PlanesGenerator) -> ModelProto:

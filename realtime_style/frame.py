@@ -172,7 +172,9 @@ class Size:
             raise ValueError(f"'{text}' is not a size; write it as 720p or 1280x720")
         for side in (size.height, size.width or size.height):
             if not MIN_SIDE_PX <= side <= MAX_SIDE_PX:
-                raise ValueError(f"{side} is out of range; sides have {MIN_SIDE_PX} to {MAX_SIDE_PX}")
+                raise ValueError(
+                    f"{side} is out of range; sides have {MIN_SIDE_PX} to {MAX_SIDE_PX}"
+                )
         return size
 
     def of(self, width: int, height: int) -> tuple[int, int]:

@@ -25,8 +25,24 @@ _MAX_FILE_BYTES = 32 << 20
 _MAX_CHANNELS = 2048
 _MAX_ATTRIBUTE = 256  # no stride, padding, dilation or block of a painter's network comes near
 _OPERATORS = frozenset(
-    "Add Cast Clip Concat Conv DepthToSpace DequantizeLinear Mul QuantizeLinear Relu Round Slice "
-    "SpaceToDepth Split Sub".split()
+    [
+        "Add",
+        "Cast",
+        "Clip",
+        "Concat",
+        "Conv",
+        "DepthToSpace",
+        "DequantizeLinear",
+        "Mul",
+        "Pad",
+        "QuantizeLinear",
+        "Relu",
+        "Round",
+        "Slice",
+        "SpaceToDepth",
+        "Split",
+        "Sub",
+    ]
 )
 _PLANES = {  # name: channels, of a (1, channels, any, any) uint8 tensor
     "inputs": {"luma": 1, "chroma": 2},
@@ -101,7 +117,9 @@ def _array(tensor: TensorProto) -> NDArray[Any]:
 def _store(tensor: TensorProto, values: NDArray[np.float64]) -> None:
     kept = _array(tensor)
     tensor.CopyFrom(
-        numpy_helper.from_array(values.reshape((-1, *kept.shape[1:])).astype(kept.dtype), tensor.name)
+        numpy_helper.from_array(
+            values.reshape((-1, *kept.shape[1:])).astype(kept.dtype), tensor.name
+        )
     )
 
 
@@ -200,6 +218,10 @@ def _refuse_unsafe(model: ModelProto) -> None:
             raise StyleFileError(f"its tensor '{tensor.name}' points to another file")
         if any(not 0 <= dim <= _MAX_CHANNELS for dim in tensor.dims):
             raise StyleFileError(f"its tensor '{tensor.name}' has the size {list(tensor.dims)}")
+        if tensor.data_type == TensorProto.INT64:  # paddings, and where slices begin and end
+            for value in _array(tensor).reshape(-1):
+                if abs(int(value)) > _MAX_ATTRIBUTE and value != np.iinfo(np.int64).max:
+                    raise StyleFileError(f"its tensor '{tensor.name}' has the value {value}")
     for node in graph.node:
         if node.domain or node.op_type not in _OPERATORS:
             name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type

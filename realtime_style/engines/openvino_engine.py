@@ -7,7 +7,6 @@ import os
 import numpy as np
 import openvino
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
 from realtime_style.errors import EngineError
 

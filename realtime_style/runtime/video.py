@@ -17,6 +17,7 @@ from realtime_style.runtime.source import FileSource
 from realtime_style.runtime.stylizer import open_stylizer
 from realtime_style.style import Style
 
+
 class VideoJob:
     """One film on its way: opened and ready when made, painted by `run`.
 
@@ -88,7 +89,10 @@ class VideoJob:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         self._stack.__exit__(kind, error, tb)
 

@@ -19,7 +19,9 @@ def planes_from_rgb(rgb: Tensor, color: ColorSpace) -> tuple[Tensor, Tensor]:
     Returns:
         luma (N, 1, H, W) and chroma (N, 2, H/2, W/2), in 0..1; chroma sited in the centre.
     """
-    matrix, offset = (torch.as_tensor(a, dtype=rgb.dtype, device=rgb.device) for a in color.yuv_from_rgb())
+    matrix, offset = (
+        torch.as_tensor(a, dtype=rgb.dtype, device=rgb.device) for a in color.yuv_from_rgb()
+    )
     yuv = torch.einsum("ij,njhw->nihw", matrix, rgb) + offset[:, None, None]
     return yuv[:, :1], functional.avg_pool2d(yuv[:, 1:], 2)
 

@@ -16,6 +16,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
 SIZE_MULTIPLE = 4
 """Luma height and width must be multiples of this: the trunk runs at a quarter of the luma size."""
 
+STEM_MARGIN = 2  # half-size pixels around the picture that stem (1) and down (1) read
+HEAD_MARGIN = 2  # quarter-size pixels that up (1) and head (2 at half size, 1 here) read
 _MID = 128.0  # the code of zero chroma; near mid grey for luma. Zero padding then means grey.
 _GAIN = 4.0  # brings planes of 0..1 to about unit variance
 
@@ -36,7 +38,8 @@ class UpsampleConv(nn.Module):
     whose answer to a flat input is flat: no grid of 2 pixels can come from it. Written as one
     convolution at the small size and a pixel shuffle, it costs what a sub-pixel convolution costs.
 
-    Input (N, in_channels, h, w), output (N, out_channels, 2h, 2w).
+    Input (N, in_channels, h + 2m, w + 2m), output (N, out_channels, 2h, 2w), with m rows and
+    columns of surroundings on each side that the kernel reads: 1 for kernels 3 and 5, 2 for 7, 9.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
@@ -52,9 +55,9 @@ class UpsampleConv(nn.Module):
         return torch.einsum("oiyx,pjy,qkx->opqijk", weight, self.taps, self.taps).flatten(0, 2)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Enlarges."""
         weight = self.subpixel_weight(self.weight)
-        bias = self.bias.repeat_interleave(4)
-        y = functional.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+        y = functional.conv2d(x, weight, self.bias.repeat_interleave(4))
         return functional.pixel_shuffle(y, 2)
 
 
@@ -73,18 +76,29 @@ def _phase_taps(kernel: int) -> Tensor:
     return taps
 
 
+def pad_edges(x: Tensor, margin: int) -> Tensor:
+    """Repeats the outermost values `margin` times on every side.
+
+    Zeros would cost nothing, but they tell the network where the picture ends, and it learns to
+    paint a frame around it. Convolutions therefore share few, wide paddings instead.
+    """
+    return functional.pad(x, (margin, margin, margin, margin), mode="replicate")
+
+
 class ResidualBlock(nn.Module):
-    """x + norm(conv(relu(norm(conv_dilated(x))))), shape kept."""
+    """x + norm(conv(relu(norm(conv_dilated(pad(x)))))), shape kept; padded once for both."""
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation)
+        self.first = nn.Conv2d(channels, channels, 3, dilation=dilation)
         self.first_norm = nn.BatchNorm2d(channels)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3)
         self.second_norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = functional.relu(self.first_norm(self.first(x)))
+        """(N, channels, h, w) to the same."""
+        y = pad_edges(x, self.first.dilation[0] + 1)
+        y = functional.relu(self.first_norm(self.first(y)))
         return x + self.second_norm(self.second(y))
 
 
@@ -99,16 +113,16 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         trunk, edge = config.trunk_channels, config.edge_channels
-        self.stem = nn.Conv2d(6, edge, 3, padding=1)
+        self.stem = nn.Conv2d(6, edge, 3)
         self.stem_norm = nn.BatchNorm2d(edge)
-        self.down = nn.Conv2d(edge, trunk, 3, stride=2, padding=1)
+        self.down = nn.Conv2d(edge, trunk, 3, stride=2)
         self.down_norm = nn.BatchNorm2d(trunk)
         self.blocks = nn.ModuleList(ResidualBlock(trunk, dilation) for dilation in config.dilations)
         self.up = UpsampleConv(trunk, edge, 3)
         self.up_norm = nn.BatchNorm2d(edge)
         # Kernel 9 at full size reads 5x5 at half size, as the chroma kernel does: one convolution.
         self.luma_head = UpsampleConv(edge, 1, 9)
-        self.chroma_head = nn.Conv2d(edge, 2, 5, padding=2)
+        self.chroma_head = nn.Conv2d(edge, 2, 5)
         with torch.no_grad():  # start near grey: an untrained head shouts otherwise
             self.luma_head.weight.mul_(0.1)
             self.chroma_head.weight.mul_(0.1)
@@ -124,12 +138,13 @@ class Generator(nn.Module):
             Luma and chroma of the same shapes and scale, not clamped.
         """
         x = torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1)  # (N, 6, H/2, W/2)
-        x = (x - _MID / 255) * _GAIN
+        x = pad_edges((x - _MID / 255) * _GAIN, STEM_MARGIN)
         x = functional.relu(self.stem_norm(self.stem(x)))
         x = functional.relu(self.down_norm(self.down(x)))  # (N, trunk, H/4, W/4)
         for block in self.blocks:
             x = block(x)
-        x = functional.relu(self.up_norm(self.up(x)))  # (N, edge, H/2, W/2)
+        x = pad_edges(x, HEAD_MARGIN)
+        x = functional.relu(self.up_norm(self.up(x)))  # (N, edge, H/2 + 4, W/2 + 4)
         luma = self.luma_head(x) / _GAIN + _MID / 255
         chroma = self.chroma_head(x) / _GAIN + _MID / 255
         return luma, chroma
@@ -183,19 +198,19 @@ class FoldedGenerator(nn.Module):
     def forward(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor]:
         """Paints float planes of 0..255, shapes as for `Generator.forward`; not clamped."""
         x = torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1) - self.center
-        x = functional.relu(self.stem(x))
+        x = functional.relu(self.stem(pad_edges(x, STEM_MARGIN)))
         x = functional.relu(self.down(x))
         for first, second in self.blocks:  # type: ignore[misc]
-            x = x + second(functional.relu(first(x)))
+            y = pad_edges(x, first.dilation[0] + 1)
+            x = x + second(functional.relu(first(y)))
+        x = pad_edges(x, HEAD_MARGIN)
         x = functional.relu(functional.pixel_shuffle(self.up(x), 2))
         x = self.head(x)  # (N, 6, H/2, W/2): four phases of luma, then chroma
         return functional.pixel_shuffle(x[:, :4], 2), x[:, 4:]
 
 
 def _conv(weight: Tensor, bias: Tensor) -> nn.Conv2d:
-    conv = nn.Conv2d(
-        weight.shape[1], weight.shape[0], weight.shape[-1], padding=weight.shape[-1] // 2
-    )
+    conv = nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[-1])
     conv.weight.copy_(weight)
     conv.bias.copy_(bias)  # type: ignore[union-attr]
     return conv

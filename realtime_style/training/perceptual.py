@@ -144,7 +144,7 @@ def load_features(paths: Sequence[Path], wanted: Iterable[str]) -> Features:
 def fetch_vgg19(
     url: str = VGG19_URL, folder: Path | None = None, sha256_prefix: str = VGG19_SHA256_PREFIX
 ) -> Path:
-    """torchvision's VGG-19 weights file (548 MB), downloaded once and checked by its hash.
+    """Torchvision's VGG-19 weights file (548 MB), downloaded once and checked by its hash.
 
     Raises:
         TrainingError: no network, or a file whose SHA-256 does not start with `sha256_prefix`.
