@@ -146,12 +146,13 @@ def _hash(x: NDArray[np.int32], y: NDArray[np.int32]) -> _Plane:
     mixed = (x.view(np.uint32) * np.uint32(374761393)) ^ (y.view(np.uint32) * np.uint32(668265263))
     mixed = (mixed ^ (mixed >> np.uint32(13))) * np.uint32(1274126177)
     mixed ^= mixed >> np.uint32(16)
-    return mixed.astype(np.float32) / np.float32(0xFFFFFFFF)
+    value: _Plane = mixed.astype(np.float32) / np.float32(0xFFFFFFFF)
+    return value
 
 
 def _smooth(x: _Plane, low: float, high: float) -> _Plane:
     """0 below `low`, 1 above `high`, smooth between."""
-    t = np.clip((x - low) / (high - low), 0, 1)
+    t: _Plane = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 

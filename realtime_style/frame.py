@@ -111,12 +111,12 @@ class Frame:
     @property
     def height(self) -> int:
         """Luma rows."""
-        return self.i420.shape[0] * 2 // 3
+        return int(self.i420.shape[0]) * 2 // 3
 
     @property
     def width(self) -> int:
         """Luma columns."""
-        return self.i420.shape[1]
+        return int(self.i420.shape[1])
 
     @property
     def luma(self) -> NDArray[np.uint8]:

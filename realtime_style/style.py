@@ -76,7 +76,7 @@ class Style:
         exact, but that a pixel's luma takes its chroma unsmoothed from the block it lies in.
         """
         if (color.matrix, color.range) == (self.color.matrix, self.color.range):
-            return self.model.SerializeToString()
+            return bytes(self.model.SerializeToString())
         model = ModelProto()
         model.CopyFrom(self.model)
         tensors = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -92,7 +92,7 @@ class Style:
         bias = _array(tensors["head.bias"]).astype(np.float64)
         _store(tensors["head.weight"], np.einsum("ij,jcyx->icyx", back, head))
         _store(tensors["head.bias"], back @ bias + back_offset)
-        return model.SerializeToString()
+        return bytes(model.SerializeToString())
 
 
 def _planes_map(
@@ -251,8 +251,8 @@ def _check_planes(model: ModelProto) -> None:
                 + " and ".join(f"{name} (1, {c}, H, W)" for name, c in _PLANES[side].items())
             )
     for name, rank, axis in (("stem.weight", 4, 1), ("head.weight", 4, 0), ("head.bias", 1, 0)):
-        dims = tensors.get(name, [])
-        if len(dims) != rank or dims[axis] != 6:
+        shape = tensors.get(name, [])
+        if len(shape) != rank or shape[axis] != 6:
             raise StyleFileError(f"its first or last convolution is missing or odd ({name})")
     if tensors.get("center") != [6, 1, 1]:
         raise StyleFileError("its input's centre is missing or odd (center)")

@@ -39,4 +39,5 @@ def rgb_from_frame(frame: Frame) -> NDArray[np.uint8]:
         src_color_range=ColorRange.JPEG if frame.color.range == FULL else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
     )
-    return picture.to_ndarray()
+    rgb: NDArray[np.uint8] = np.asarray(picture.to_ndarray(), np.uint8)
+    return rgb

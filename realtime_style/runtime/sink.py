@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import av
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
@@ -217,7 +217,7 @@ class FileSink:
             packet.stream = self._sound[packet.stream.index]
             self._container.mux_one(packet)
 
-    def _mux(self, packets: Sequence[av.Packet]) -> None:
+    def _mux(self, packets: Sequence[av.Packet[Any]]) -> None:
         for packet in packets:
             self._container.mux_one(packet)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import av
 import numpy as np
@@ -91,7 +91,7 @@ class FileSource:
         video.thread_type = "AUTO"
         self._video = video
         self.audio_streams: tuple[av.AudioStream, ...] = tuple(self._container.streams.audio)
-        self.packets: deque[av.Packet] = deque()
+        self.packets: deque[Any] = deque()  # av.Packet, of any kind
         self.damaged_packets = 0
         self._start_s = start_s
         self._end_s = None if duration_s is None else start_s + duration_s
@@ -170,13 +170,15 @@ class FileSource:
                     self._keep(packet)
                     continue
                 try:
-                    yield from packet.decode()
+                    for frame in packet.decode():
+                        if isinstance(frame, av.VideoFrame):
+                            yield frame
                 except av.InvalidDataError:
                     self.damaged_packets += 1
         except av.FFmpegError as error:
             raise MediaError(f"{self.path} cannot be read to its end: {error.strerror}") from error
 
-    def _keep(self, packet: av.Packet) -> None:
+    def _keep(self, packet: Any) -> None:
         if packet.pts is None or packet.size == 0 or packet.time_base is None:
             return
         seconds = packet.pts * packet.time_base
@@ -214,7 +216,7 @@ class FileSource:
         painted = Frame(buffer, pts, info.time_base, info.color, self._pool)
         targets = (painted.luma[0, 0], painted.chroma[0, 0], painted.chroma[0, 1])
         for plane, target in zip(frame.planes, targets, strict=True):
-            rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+            rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
             np.copyto(target, rows[: target.shape[0], : target.shape[1]])
         return painted
 

@@ -1,0 +1,1 @@
+"""Training: a painting and photos in, a generator out. The only part that needs torch."""

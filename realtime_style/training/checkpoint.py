@@ -64,7 +64,7 @@ def load_generator(path: Path) -> tuple[Generator, dict[str, Any]]:
         with safe_open(path, "pt") as file:
             metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
             netG = _generator(metadata.pop("generator_config"))
-            netG.load_state_dict({key: file.get_tensor(key) for key in file.keys()})
+            netG.load_state_dict({key: file.get_tensor(key) for key in list(file.keys())})
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise TrainingError(f"{path} does not hold a generator: {error}") from error
     return netG, metadata

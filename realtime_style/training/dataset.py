@@ -25,7 +25,7 @@ class PhotoFolder:
         paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
         if not paths:
             raise TrainingError(f"{folder} has no pictures; --content takes a folder of photos")
-        np.random.default_rng(0).shuffle(paths)  # type: ignore[arg-type]
+        np.random.default_rng(0).shuffle(paths)
         held_back = len(paths) // _HELD_BACK_OF
         self.held_back = paths[:held_back]
         self.paths = paths[held_back:]

@@ -99,7 +99,8 @@ class ResidualBlock(nn.Module):
         """(N, channels, h, w) to the same."""
         y = pad_edges(x, self.first.dilation[0] + 1)
         y = functional.relu(self.first_norm(self.first(y)))
-        return x + self.second_norm(self.second(y))
+        y = self.second_norm(self.second(y))
+        return torch.add(x, y)
 
 
 class Generator(nn.Module):
@@ -154,6 +155,21 @@ class Generator(nn.Module):
         return FoldedGenerator(self)
 
 
+class FoldedBlock(nn.Module):
+    """A residual block without its normalisation layers."""
+
+    def __init__(self, block: ResidualBlock) -> None:
+        super().__init__()
+        self.first = fuse_conv_bn_eval(block.first, block.first_norm)
+        self.second = fuse_conv_bn_eval(block.second, block.second_norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, h, w) to the same."""
+        y = pad_edges(x, self.first.dilation[0] + 1)
+        y = self.second(functional.relu(self.first(y)))
+        return torch.add(x, y)
+
+
 class FoldedGenerator(nn.Module):
     """A trained generator as plain convolutions, ReLUs and additions, on planes of 0..255.
 
@@ -171,15 +187,13 @@ class FoldedGenerator(nn.Module):
             self.stem = fuse_conv_bn_eval(netG.stem, netG.stem_norm)
             self.stem.weight.mul_(_GAIN / 255)
             self.down = fuse_conv_bn_eval(netG.down, netG.down_norm)
-            self.blocks = nn.ModuleList()
-            for block in netG.blocks:
-                assert isinstance(block, ResidualBlock)
-                first = fuse_conv_bn_eval(block.first, block.first_norm)
-                second = fuse_conv_bn_eval(block.second, block.second_norm)
-                self.blocks.append(nn.ModuleList((first, second)))
+            self.blocks = nn.ModuleList(
+                FoldedBlock(block) for block in netG.blocks if isinstance(block, ResidualBlock)
+            )
             norm = netG.up_norm
-            assert norm.running_mean is not None and norm.running_var is not None
-            weight, bias = fuse_conv_bn_weights(
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            up_weight, up_bias = fuse_conv_bn_weights(
                 netG.up.weight,
                 netG.up.bias,
                 norm.running_mean,
@@ -188,7 +202,7 @@ class FoldedGenerator(nn.Module):
                 norm.weight,
                 norm.bias,
             )
-            self.up = _conv(netG.up.subpixel_weight(weight), bias.repeat_interleave(4))
+            self.up = _conv(netG.up.subpixel_weight(up_weight), up_bias.repeat_interleave(4))
             head, chroma_head = netG.luma_head, netG.chroma_head
             assert chroma_head.bias is not None
             weight = torch.cat((head.subpixel_weight(head.weight), chroma_head.weight))
@@ -200,9 +214,8 @@ class FoldedGenerator(nn.Module):
         x = torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1) - self.center
         x = functional.relu(self.stem(pad_edges(x, STEM_MARGIN)))
         x = functional.relu(self.down(x))
-        for first, second in self.blocks:  # type: ignore[misc]
-            y = pad_edges(x, first.dilation[0] + 1)
-            x = x + second(functional.relu(first(y)))
+        for block in self.blocks:
+            x = block(x)
         x = pad_edges(x, HEAD_MARGIN)
         x = functional.relu(functional.pixel_shuffle(self.up(x), 2))
         x = self.head(x)  # (N, 6, H/2, W/2): four phases of luma, then chroma

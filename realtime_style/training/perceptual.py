@@ -83,8 +83,7 @@ class Vgg19(nn.Module):
                 x = functional.max_pool2d(x, 2)
             x = functional.relu(conv(functional.pad(x, (1, 1, 1, 1), mode=self.padding_mode)))
             if name in wanted:
-                head = self.heads[name] if name in self.heads else None
-                features[name] = x if head is None else functional.relu(head(x))
+                features[name] = functional.relu(self.heads[name](x)) if name in self.heads else x
             if name == last:
                 break
         return features

@@ -81,7 +81,7 @@ def train(
     style_loss = StyleLoss(features, painting.to(device), config.painting_scales)
     features.bfloat16()
 
-    netG = load_generator(config.base)[0] if config.base else Generator()
+    netG: Generator = load_generator(config.base)[0] if config.base else Generator()
     netG = netG.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(netG.parameters(), lr=config.learning_rate)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
@@ -114,8 +114,8 @@ def train(
             luma, chroma = planes_from_rgb(photo, PLANES_COLOR)
             with torch.autocast(device.type, torch.bfloat16):
                 painted_planes = netG(luma, chroma)
-            planes = (plane.float() for plane in painted_planes)
-            unclamped = rgb_from_planes(*planes, PLANES_COLOR)
+            luma, chroma = (plane.float() for plane in painted_planes)
+            unclamped = rgb_from_planes(luma, chroma, PLANES_COLOR)
             painted = unclamped.clamp(0, 1)  # what a screen will show
             with torch.autocast(device.type, torch.bfloat16):
                 pyramid = [
@@ -137,7 +137,7 @@ def train(
                     f"checkpoint with a lower learning rate than {config.learning_rate}"
                 )
             optimizer.zero_grad(set_to_none=True)
-            loss_G.backward()
+            loss_G.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(netG.parameters(), 10.0)
             optimizer.step()
             scheduler.step()
@@ -146,7 +146,7 @@ def train(
             report = TrainStep(
                 step,
                 {name: value.item() for name, value in losses.items()},
-                scheduler.get_last_lr()[0],
+                float(scheduler.get_last_lr()[0]),
             )
             for name, value in report.losses.items():
                 log.add_scalar(f"loss/{name}", value, step)
@@ -179,8 +179,8 @@ def sample_sheet(netG: Generator, photos: Tensor, painting: Tensor) -> Image.Ima
     was_training = netG.training
     netG.eval()
     with torch.no_grad():
-        planes = netG(*planes_from_rgb(photos.to(device), PLANES_COLOR))
-        painted = rgb_from_planes(*planes, PLANES_COLOR).clamp(0, 1).cpu()
+        luma, chroma = netG(*planes_from_rgb(photos.to(device), PLANES_COLOR))
+        painted = rgb_from_planes(luma, chroma, PLANES_COLOR).clamp(0, 1).cpu()
     netG.train(was_training)
     side = 2 * photos.shape[-2]
     width = round(painting.shape[-1] * side / painting.shape[-2])
