@@ -122,7 +122,7 @@ def video(
     from realtime_style.runtime.sink import Encoding
     from realtime_style.runtime.video import VideoJob
 
-    with VideoJob(
+    job = VideoJob(
         film,
         out,
         style,
@@ -134,9 +134,8 @@ def video(
         engine=engine,
         precision=precision,
         overwrite=overwrite,
-    ) as job:
-        stats = _run(job, quiet)
-    _finish(job, stats, out, quiet, as_json)
+    )
+    _paint(job, out, quiet, as_json)
 
 
 @app.command()
@@ -158,12 +157,11 @@ def demo(
 
     with TemporaryDirectory(prefix="realtime-style-") as folder:
         film = Path(folder) / "demo.mp4"
+        if not quiet:
+            _say.print(f"drawing a film of {duration:g} s")
         write_demo_film(film, duration)
-        with VideoJob(
-            film, out, style, engine=engine, precision=precision, overwrite=overwrite
-        ) as job:
-            stats = _run(job, quiet)
-    _finish(job, stats, out, quiet, as_json)
+        job = VideoJob(film, out, style, engine=engine, precision=precision, overwrite=overwrite)
+        _paint(job, out, quiet, as_json)
 
 
 @app.command()
@@ -238,10 +236,9 @@ def train(
         device=device,
     )
     run_dir = out.with_suffix(".training")
-    progress = _progress("step/s", quiet)
-    with progress:
+    with _progress(quiet) as progress:
         task = progress.add_task("training", total=steps, speed="", note="")
-        lines = _Lines(progress, quiet)
+        lines = _Lines(quiet)
 
         def on_step(step: TrainStep) -> None:
             note = " ".join(f"{name} {value:.3f}" for name, value in step.losses.items())
@@ -310,7 +307,7 @@ def _training_extra() -> Iterator[None]:
         ) from error
 
 
-def _progress(unit: str, quiet: bool) -> Progress:
+def _progress(quiet: bool) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -320,16 +317,15 @@ def _progress(unit: str, quiet: bool) -> Progress:
         TextColumn("{task.fields[note]}"),
         console=_say,
         disable=quiet or not _say.is_terminal,
-        transient=False,
     )
 
 
 class _Lines:
     """Plain progress lines, a few seconds apart, where there is no terminal to draw a bar on."""
 
-    def __init__(self, progress: Progress, quiet: bool) -> None:
+    def __init__(self, quiet: bool) -> None:
         self._wanted = not quiet and not _say.is_terminal
-        self._said_at = _STARTED
+        self._said_at = time.perf_counter()
 
     def say(self, text: Callable[[], str]) -> None:
         now = time.perf_counter()
@@ -338,45 +334,32 @@ class _Lines:
             self._said_at = now
 
 
-def _run(job: VideoJob, quiet: bool) -> RunStats:
-    info, engine = job.source.info, job.stylizer.engine
-    if not quiet:
-        _say.print(
-            f"{job.source.path}: {info.source_width}x{info.source_height}, "
-            f"{float(info.rate):.5g} fps, {info.color}; style {job.stylizer.style.name} at "
-            f"{info.width}x{info.height}",
-            markup=False,
-        )
-        _say.print(
-            f"engine {engine.name}, {engine.precision}, on {engine.device}; "
-            f"encoder {job.sink.encoder}",
-            markup=False,
-        )
-    progress = _progress("fps", quiet)
-    with progress:
-        task = progress.add_task("painting", total=info.frames, speed="", note="")
-        lines = _Lines(progress, quiet)
-
-        def on_frame(stats: RunStats) -> None:
-            fps = stats.frames / stats.wall_s
-            progress.update(task, completed=stats.frames, speed=f"{fps:.1f} fps")
-            of = f" of {info.frames}" if info.frames else ""
-            lines.say(lambda: f"{stats.frames} frames{of}, {fps:.1f} fps")
-
-        stats = job.run(on_frame)
-        progress.update(task, total=stats.frames)
-        return stats
-
-
-def _finish(job: VideoJob, stats: RunStats, out: Path, quiet: bool, as_json: bool) -> None:
+def _paint(job: VideoJob, out: Path, quiet: bool, as_json: bool) -> None:
+    """Runs an opened job to its end, and says how it went."""
     from realtime_style.runtime.video import peak_memory_mb
 
+    info, engine = job.source.info, job.stylizer.engine
+    began = time.perf_counter()
+    with job:
+        if not quiet:
+            _introduce(job)
+        with _progress(quiet) as progress:
+            task = progress.add_task("painting", total=info.frames, speed="", note="")
+            lines = _Lines(quiet)
+
+            def on_frame(stats: RunStats) -> None:
+                fps = stats.frames / stats.wall_s
+                progress.update(task, completed=stats.frames, speed=f"{fps:.1f} fps")
+                of = f" of {info.frames}" if info.frames else ""
+                lines.say(lambda: f"{stats.frames} frames{of}, {fps:.1f} fps")
+
+            stats = job.run(on_frame)
+            progress.update(task, total=stats.frames)
     wall_s = time.perf_counter() - _STARTED
-    engine, info = job.stylizer.engine, job.source.info
     damaged = job.source.damaged_packets
-    if damaged and not quiet:
-        _say.print(f"note: {damaged} damaged packets of the film were left out", markup=False)
     if not quiet:
+        if damaged:
+            _say.print(f"note: {damaged} damaged packets of the film were left out", markup=False)
         _say.print(
             f"{out}: {stats.frames} frames in {wall_s:.1f} s, {stats.frames / wall_s:.1f} fps",
             markup=False,
@@ -391,10 +374,11 @@ def _finish(job: VideoJob, stats: RunStats, out: Path, quiet: bool, as_json: boo
             "fps": round(stats.frames / wall_s, 3),
             "wall_s": round(wall_s, 3),
             "stages_s": {
-                "start": round(wall_s - stats.wall_s, 3),
+                "start": round(began - _STARTED, 3),
                 "read": round(stats.read_s, 3),
                 "stylize": round(stats.stylize_s, 3),
                 "write": round(stats.write_s, 3),
+                "finish": round(wall_s - (began - _STARTED) - stats.wall_s, 3),
             },
             "engine": engine.name,
             "device": engine.device,
@@ -404,6 +388,20 @@ def _finish(job: VideoJob, stats: RunStats, out: Path, quiet: bool, as_json: boo
             "peak_memory_mb": peak_memory_mb(),
         }
         typer.echo(json.dumps(report))
+
+
+def _introduce(job: VideoJob) -> None:
+    info, engine = job.source.info, job.stylizer.engine
+    _say.print(
+        f"{job.source.path}: {info.source_width}x{info.source_height}, "
+        f"{float(info.rate):.5g} fps, {info.color}; style {job.stylizer.style.name} at "
+        f"{info.width}x{info.height}",
+        markup=False,
+    )
+    _say.print(
+        f"engine {engine.name}, {engine.precision}, on {engine.device}; encoder {job.sink.encoder}",
+        markup=False,
+    )
 
 
 if __name__ == "__main__":

@@ -177,13 +177,15 @@ def parse_style(data: bytes) -> Style:
         model = onnx.load_model_from_string(data)
     except (DecodeError, ValueError) as error:
         raise StyleFileError("it is not an ONNX file") from error
-    _refuse_unsafe(model)
     try:
+        _refuse_unsafe(model)
         onnx.checker.check_model(model)
+        _check_planes(model)
+        about = next((p.value for p in model.metadata_props if p.key == _METADATA_KEY), None)
     except onnx.checker.ValidationError as error:
         raise StyleFileError(f"ONNX finds it invalid: {str(error).splitlines()[0]}") from error
-    _check_planes(model)
-    about = next((p.value for p in model.metadata_props if p.key == _METADATA_KEY), None)
+    except (TypeError, ValueError) as error:  # a tensor of too few values, text that is no UTF-8
+        raise StyleFileError(f"it is damaged: {error}") from error
     if about is None:
         raise StyleFileError("it is an ONNX model, but not one of `realtime-style export`")
     try:
@@ -202,7 +204,7 @@ def parse_style(data: bytes) -> Style:
             model=model,
         )
         style.color.yuv_from_rgb()
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise StyleFileError(f"what it says of itself is broken: {error!r}") from error
     if not 1 <= style.size_multiple <= 64:
         raise StyleFileError(f"size multiple {style.size_multiple} is not within 1..64")

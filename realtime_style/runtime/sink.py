@@ -118,15 +118,16 @@ class FileSink:
         info = self._info
         name = encoding.codec or _default_codec(self.path)
         name = _ENCODERS.get(name, name)
+        choice = f"try one of {', '.join(_ENCODERS)}"
         try:
+            if av.Codec(name, "w").type != "video":
+                raise MediaError(f"'{name}' is not a video encoder; {choice}")
             stream = self._container.add_stream(name, rate=info.rate)
         except (av.FFmpegError, ValueError) as error:
             raise MediaError(
-                f"'{name}' cannot be written into {self.path.name}: {error}; "
-                f"try one of {', '.join(_ENCODERS)}"
+                f"'{name}' cannot be written into {self.path.name}: {error}; {choice}"
             ) from error
-        if not isinstance(stream, av.VideoStream):
-            raise MediaError(f"'{name}' is not a video encoder; try one of {', '.join(_ENCODERS)}")
+        assert isinstance(stream, av.VideoStream)
         context = stream.codec_context
         stream.width, stream.height = self._size
         stream.pix_fmt = "yuv420p"

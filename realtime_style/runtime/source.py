@@ -98,11 +98,10 @@ class FileSource:
         self._pool = FramePool()
         self._reformatter = VideoReformatter()
         self.info = self._read_info(size)
-        if start_s and self._film_s is not None and start_s >= self._film_s:
+        film_s = self._film_s
+        if start_s and film_s is not None and start_s >= film_s:
             self._container.close()
-            raise MediaError(
-                f"{path} is {self._film_s:.2f} s long; there is nothing at {start_s:g} s"
-            )
+            raise MediaError(f"{path} is {film_s:.2f} s long; there is nothing at {start_s:g} s")
 
     @property
     def _film_s(self) -> float | None:

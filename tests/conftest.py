@@ -1,0 +1,176 @@
+"""Media and styles that the tests make themselves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from realtime_style.demo import draw_scene
+from realtime_style.frame import ColorSpace
+from realtime_style.style import metadata_entry
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+MILLISECOND = Fraction(1, 1000)
+
+
+def affine_style(
+    gain: float = 1.0, bias: float = 0.0, color: ColorSpace | None = None, name: str = "affine"
+) -> bytes:
+    """A style file's bytes: luma becomes gain * luma + bias, chroma stays; the form of real ones."""
+    eye = np.eye(6, dtype=np.float32)[:, :, None, None]
+    head = eye.copy()
+    head[:4] *= gain
+    head_bias = np.array([gain * 128 + bias] * 4 + [128.0] * 2, np.float32)
+    center = np.full((6, 1, 1), 128.0, np.float32)
+    tensors = {"center": center, "stem.weight": eye, "head.weight": head, "head.bias": head_bias}
+    tensors |= {"low": np.float32(0), "high": np.float32(255), "split": np.array([4, 2], np.int64)}
+    nodes = [
+        helper.make_node("Cast", ["luma"], ["l"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["chroma"], ["c"], to=TensorProto.FLOAT),
+        helper.make_node("SpaceToDepth", ["l"], ["phases"], blocksize=2),
+        helper.make_node("Concat", ["phases", "c"], ["x"], axis=1),
+        helper.make_node("Sub", ["x", "center"], ["centred"]),
+        helper.make_node("Conv", ["centred", "stem.weight"], ["stem"]),
+        helper.make_node("Conv", ["stem", "head.weight", "head.bias"], ["head"]),
+        helper.make_node("Round", ["head"], ["rounded"]),
+        helper.make_node("Clip", ["rounded", "low", "high"], ["clipped"]),
+        helper.make_node("Split", ["clipped", "split"], ["four", "two"], axis=1),
+        helper.make_node("DepthToSpace", ["four"], ["wide"], blocksize=2, mode="CRD"),
+        helper.make_node("Cast", ["wide"], ["painted_luma"], to=TensorProto.UINT8),
+        helper.make_node("Cast", ["two"], ["painted_chroma"], to=TensorProto.UINT8),
+    ]
+
+    def planes(luma: str, chroma: str) -> list[object]:
+        return [
+            helper.make_tensor_value_info(luma, TensorProto.UINT8, [1, 1, "H", "W"]),
+            helper.make_tensor_value_info(chroma, TensorProto.UINT8, [1, 2, "h", "w"]),
+        ]
+
+    graph = helper.make_graph(
+        nodes,
+        "affine",
+        planes("luma", "chroma"),
+        planes("painted_luma", "painted_chroma"),
+        [numpy_helper.from_array(value, key) for key, value in tensors.items()],
+    )
+    model: ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+    model.ir_version = 10
+    key, value = metadata_entry(name, {"title": "Affine"}, 2, color or ColorSpace(), "0.1.0")
+    model.metadata_props.add(key=key, value=value)
+    return model.SerializeToString()
+
+
+@pytest.fixture(scope="session")
+def identity_style(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A style that paints every picture as it is."""
+    path = tmp_path_factory.mktemp("styles") / "identity.onnx"
+    path.write_bytes(affine_style(name="identity"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def negative_style(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A style that turns luma over: 255 - luma."""
+    path = tmp_path_factory.mktemp("styles") / "negative.onnx"
+    path.write_bytes(affine_style(gain=-1.0, bias=255.0, name="negative"))
+    return path
+
+
+def make_film(
+    path: Path,
+    *,
+    size: tuple[int, int] = (64, 48),
+    pts: Sequence[int] = tuple(range(10)),
+    time_base: Fraction = Fraction(1, 25),
+    sound: str | None = "aac",
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    options: dict[str, str] | None = None,
+) -> Path:
+    """A film of a rising grey, frame i of luma `grey(i)`, with a tone as long as the picture."""
+    width, height = size
+    with av.open(str(path), "w") as film:
+        picture = film.add_stream(codec, rate=Fraction(25), options=options or {})
+        assert isinstance(picture, av.VideoStream)
+        picture.width, picture.height, picture.pix_fmt = width, height, pix_fmt
+        picture.time_base = picture.codec_context.time_base = time_base
+        tone = film.add_stream(sound, rate=48_000, layout="mono") if sound else None
+        for i, at in enumerate(pts):
+            luma = np.full((height, width), grey(i), np.uint8)
+            rest = np.full((height // 2, width), 128, np.uint8)
+            frame = av.VideoFrame.from_ndarray(np.concatenate((luma, rest)), "yuv420p")
+            frame.pts, frame.time_base = at, time_base
+            film.mux(picture.encode(frame.reformat(format=pix_fmt)))
+        film.mux(picture.encode(None))
+        if isinstance(tone, av.AudioStream):
+            length = int((pts[-1] + 1) * time_base * 48_000)
+            wave = np.sin(np.arange(length) * 2 * np.pi * 440 / 48_000).astype(np.float32)[None]
+            for begin in range(0, length, 1024):
+                block = av.AudioFrame.from_ndarray(
+                    np.ascontiguousarray(wave[:, begin : begin + 1024]), "fltp", "mono"
+                )
+                block.sample_rate, block.pts = 48_000, begin
+                block.time_base = Fraction(1, 48_000)
+                film.mux(tone.encode(block))
+            film.mux(tone.encode(None))
+    return path
+
+
+def grey(index: int) -> int:
+    """The luma of frame `index` of `make_film`."""
+    return 30 + 7 * (index % 25)
+
+
+def scene_rgb(width: int = 128, height: int = 96, time_s: float = 0.0) -> NDArray[np.uint8]:
+    """A picture with colours, edges and texture."""
+    return draw_scene(time_s, width, height)
+
+
+def times_of(path: Path) -> list[Fraction]:
+    """When each frame of a film is shown, in seconds, exactly."""
+    with av.open(str(path)) as film:
+        return [frame.pts * frame.time_base for frame in film.decode(video=0)]  # type: ignore[operator]
+
+
+def lumas_of(path: Path) -> list[float]:
+    """Mean luma of each frame of a film."""
+    with av.open(str(path)) as film:
+        frames = film.decode(video=0)
+        return [float(f.reformat(format="yuv420p").to_ndarray()[: f.height].mean()) for f in frames]
+
+
+def sound_of(path: Path) -> list[tuple[Fraction, bytes]]:
+    """Each packet of a film's sound: its time in seconds and its bytes."""
+    with av.open(str(path)) as film:
+        packets = film.demux(audio=0)
+        return [(p.pts * p.time_base, bytes(p)) for p in packets if p.size]  # type: ignore[operator]
+
+
+def run_cli(
+    *arguments: str | Path, cwd: Path | None = None, timeout_s: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Runs `realtime-style` as a user does, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "realtime_style.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=timeout_s,
+        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
+    )
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """Ten grey frames of 64x48 at 25 fps, with sound."""
+    return make_film(tmp_path / "film.mp4")

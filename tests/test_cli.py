@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from conftest import (
+    SHARED_DATA,
+    grey,
+    lumas_of,
+    make_film,
+    run_cli,
+    sound_of,
+    times_of,
+)
+
+from realtime_style import __version__, bundled_styles
+
+
+def one_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, text
+    assert "Traceback" not in text
+    return lines[0]
+
+
+def test_a_film_is_painted_with_its_sound_and_its_times(
+    tmp_path: Path, film: Path, negative_style: Path
+) -> None:
+    out = tmp_path / "out.mp4"
+    result = run_cli("video", film, out, "--style", negative_style, "--precision", "f32", "--json")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout.splitlines()[-1])
+    assert report["frames"] == 10
+    assert report["engine"] == "openvino"
+    assert report["precision"] == "f32"
+    assert report["fps"] == pytest.approx(10 / report["wall_s"], rel=0.01)
+    assert set(report["stages_s"]) == {"start", "read", "stylize", "write", "finish"}
+    assert report["peak_memory_mb"] > 20
+    assert times_of(out) == times_of(film)
+    assert sound_of(out) == sound_of(film)
+    assert lumas_of(out) == pytest.approx([255 - grey(i) for i in range(10)], abs=4)
+    assert "engine openvino, f32" in result.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["film.mp4", "out.mp4"]
+
+
+def test_uneven_frames_and_29_97_keep_their_exact_times(
+    tmp_path: Path, identity_style: Path
+) -> None:
+    uneven = make_film(tmp_path / "vfr.mkv", pts=(0, 7, 90, 91, 400), time_base=Fraction(1, 1000))
+    ntsc = make_film(
+        tmp_path / "ntsc.mp4",
+        pts=[i * 1001 for i in range(8)],
+        time_base=Fraction(1, 30_000),
+    )
+    for film, name in ((uneven, "vfr-out.mkv"), (ntsc, "ntsc-out.mp4")):
+        result = run_cli("video", film, tmp_path / name, "-s", identity_style, "-q")
+        assert result.returncode == 0, result.stderr
+        assert result.stderr == ""
+        shift = times_of(tmp_path / name)[0]  # Matroska moves the sound's priming to zero
+        assert [at - shift for at in times_of(tmp_path / name)] == [
+            at - times_of(film)[0] for at in times_of(film)
+        ]
+
+
+def test_sizes_and_parts(tmp_path: Path, film: Path, identity_style: Path) -> None:
+    out = tmp_path / "out.mp4"
+    result = run_cli(
+        "video", film, out, "-s", identity_style, "--size", "32x24", "--output-size", "96p",
+        "--start", "0.12", "--duration", "0.16", "--crf", "10", "--preset", "ultrafast", "--json",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert (report["width"], report["height"], report["frames"]) == (32, 24, 4)
+    with av.open(str(out)) as painted:
+        frame = next(painted.decode(video=0))
+        assert (frame.width, frame.height) == (128, 96)
+    assert times_of(out) == [Fraction(i, 25) for i in range(4)]
+    assert lumas_of(out) == pytest.approx([grey(i) for i in range(3, 7)], abs=3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.mp4", "out.mp4"], "there is no file none.mp4"),
+        (["rubbish.mp4", "out.mp4"], "rubbish.mp4 cannot be read as a film"),
+        (["film.mp4", "film.mp4"], "painted over itself"),
+        (["film.mp4", "taken.mp4"], "taken.mp4 exists already"),
+        (["film.mp4", "out.nonsense"], "must name a film format"),
+        (["film.mp4", "none/out.mp4"], "there is no folder none"),
+        (["film.mp4", "out.mp4", "-s", "monet"], "there is no style 'monet'"),
+        (["film.mp4", "out.mp4", "-s", "rubbish.mp4"], "rubbish.mp4 is not a usable style"),
+        (["film.mp4", "out.mp4", "--engine", "abacus"], "there is no engine 'abacus'"),
+        (["film.mp4", "out.mp4", "--precision", "f1"], "there is no precision 'f1'"),
+        (["film.mp4", "out.mp4", "--codec", "mp5"], "'mp5' cannot be written"),
+        (["film.mp4", "out.mp4", "--start", "99"], "there is nothing at 99 s"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_status_1(
+    tmp_path: Path, film: Path, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "rubbish.mp4").write_bytes(b"rubbish" * 1000)
+    (tmp_path / "taken.mp4").write_bytes(b"precious")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    result = run_cli("video", *arguments, cwd=tmp_path)
+    assert result.returncode == 1
+    assert message in one_line(result.stderr)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["video"], ["video", "a.mp4", "b.mp4", "--size", "huge"], ["paint"], ["video", "--what"]],
+)
+def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
+    result = run_cli(*arguments)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_half_way_leaves_the_old_film_and_no_litter(
+    tmp_path: Path, how: signal.Signals
+) -> None:
+    film = make_film(tmp_path / "film.mp4", size=(640, 480), pts=range(2000), sound=None)
+    out = tmp_path / "out.mp4"
+    out.write_bytes(b"precious")
+    style = next(iter(bundled_styles()))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "realtime_style.cli", "video", film, out, "-s", style, "-y"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / ".out.partial.mp4").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(how)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert out.read_bytes() == b"precious"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["film.mp4", "out.mp4"]
+
+
+def test_demo_needs_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "demo.mp4"
+    result = run_cli("demo", out, "--duration", "0.5", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["frames"] == 12
+    assert len(times_of(out)) == 12
+    assert len(sound_of(out)) > 10
+
+
+def test_styles_are_listed_with_their_paintings() -> None:
+    found = json.loads(run_cli("styles", "--json").stdout)
+    assert {style["name"] for style in found} == set(bundled_styles())
+    assert {"starry-night", "great-wave"} <= set(bundled_styles())
+    for style in found:
+        assert {"title", "painter", "year", "training"} <= set(style["card"])
+    table = run_cli("styles").stdout
+    assert "The Starry Night" in table
+    assert "Hokusai" in table
+
+
+def test_version_and_help() -> None:
+    assert run_cli("--version").stdout.strip() == f"realtime-style {__version__}"
+    for command in ("video", "demo", "styles", "train", "export"):
+        result = run_cli(command, "--help")
+        assert result.returncode == 0
+        assert command in result.stdout
+
+
+def test_train_without_its_extra_says_how_to_get_it(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from realtime_style.cli import main\n"
+        "sys.argv = ['realtime-style', 'train', 'p.jpg', '--content', '.', '--out', 'o.onnx']\n"
+        "main()\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert result.returncode == 1
+    assert "pip install 'realtime-style[train]'" in one_line(result.stderr)
+
+
+def test_export_of_rubbish_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "c.pt").write_bytes(b"rubbish")
+    result = run_cli("export", "c.pt", "o.onnx", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "c.pt is not a checkpoint" in one_line(result.stderr)
+    assert not (tmp_path / "o.onnx").exists()
+
+
+CLIP = SHARED_DATA / "videos" / "mdn_frog.mp4"
+
+
+@pytest.mark.skipif(not CLIP.exists(), reason="the real clips of shared/data are not here")
+def test_a_real_clip_is_painted_whole(tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    result = run_cli("video", CLIP, out, "--size", "120p", "--json", "-q")
+    assert result.returncode == 0, result.stderr
+    assert times_of(out) == times_of(CLIP)
+    assert sound_of(out) == sound_of(CLIP)

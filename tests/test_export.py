@@ -1,0 +1,197 @@
+import copy
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from conftest import run_cli
+from onnx import ModelProto, TensorProto, numpy_helper
+from PIL import Image
+
+import realtime_style
+from export import to_onnx
+from export.to_onnx import PlanesGenerator, export_style, export_trained
+from realtime_style.demo import draw_scene
+from realtime_style.engines import ENGINES, available_engines, open_engine
+from realtime_style.errors import StyleError
+from realtime_style.frame import Frame
+from realtime_style.style import Style, open_style
+from realtime_style.training.checkpoint import save_generator
+from realtime_style.training.color import planes_from_rgb
+from realtime_style.training.generator import Generator, GeneratorConfig
+from realtime_style.training.train import PLANES_COLOR
+
+SMALL = GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2))
+
+
+def random_generator(config: GeneratorConfig) -> Generator:
+    torch.manual_seed(0)
+    generator = Generator(config)
+    with torch.no_grad():
+        for name, parameter in generator.named_parameters():
+            if name.endswith("bias"):
+                parameter.normal_(0, 0.3)
+        generator.luma_head.weight.mul_(20)
+        generator.chroma_head.weight.mul_(20)
+    return generator
+
+
+def draw_frame(width: int, height: int, time_s: float = 0) -> Frame:
+    rgb = torch.tensor(draw_scene(time_s, width, height)).permute(2, 0, 1)[None] / 255
+    planes = planes_from_rgb(rgb, PLANES_COLOR)
+    codes = torch.cat([(plane * 255).round().byte().flatten() for plane in planes])
+    return Frame(codes.numpy().reshape(-1, width), 0, Fraction(1), PLANES_COLOR)
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    return random_generator(GeneratorConfig())
+
+
+@pytest.fixture(scope="module")
+def exported(generator: Generator, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("export") / "new folder" / "random.onnx"
+    results = export_style(generator, out, "random", {"title": "Noise"}, [draw_frame(96, 64)])
+    assert {result.engine for result in results} == set(available_engines())
+    return out
+
+
+@pytest.fixture
+def model(exported: Path) -> ModelProto:
+    return onnx.load(exported)
+
+
+@pytest.fixture
+def style(exported: Path) -> Style:
+    return open_style(exported)
+
+
+def test_model_is_valid_and_small(exported: Path, model: ModelProto) -> None:
+    onnx.checker.check_model(model, full_check=True)
+    assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 20)]
+    assert 500_000 < exported.stat().st_size < 1_500_000
+    assert list(exported.parent.iterdir()) == [exported]  # no partial file is left
+
+
+def test_kernels_are_stored_in_half_precision(model: ModelProto) -> None:
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    kernels = {t.name for t in model.graph.initializer if len(t.dims) == 4}
+    assert len(kernels) == 12  # stem, down, 4 blocks of 2, up, head
+    assert {types[name] for name in kernels} == {TensorProto.FLOAT16}
+    biases = {types[name.replace("weight", "bias")] for name in kernels}
+    assert biases == {types["center"]} == {TensorProto.FLOAT}
+
+
+def test_metadata_and_nothing_of_the_exporter(model: ModelProto, style: Style) -> None:
+    assert (style.name, style.card, style.size_multiple) == ("random", {"title": "Noise"}, 4)
+    assert (style.color, style.version) == (PLANES_COLOR, realtime_style.__version__)
+    assert [prop.key for prop in model.metadata_props] == ["realtime_style"]
+    assert (model.producer_name, model.doc_string) == ("realtime-style", "")
+    assert not any(node.doc_string or node.metadata_props for node in model.graph.node)
+
+
+@pytest.mark.parametrize("engine_name", ENGINES)
+def test_engines_paint_as_pytorch_does_at_every_size(
+    generator: Generator, style: Style, engine_name: str
+) -> None:
+    if engine_name not in available_engines():
+        pytest.skip(f"{engine_name} is not installed")
+    planes = PlanesGenerator(generator.folded())
+    engine = open_engine(style.model_for(style.color), engine_name, "f32")
+    for width, height in ((96, 64), (16, 16), (68, 132)):
+        frame = draw_frame(width, height, time_s=1)
+        painted = np.empty_like(frame.luma), np.empty_like(frame.chroma)
+        engine.infer(frame.luma, frame.chroma, *painted)
+        with torch.inference_mode():
+            expected = planes(torch.from_numpy(frame.luma), torch.from_numpy(frame.chroma))
+        for plane, wanted in zip(painted, expected, strict=True):
+            difference = np.abs(plane.astype(int) - wanted.numpy())
+            assert difference.max() <= 1
+            assert (difference > 0).mean() < 1e-3
+        assert painted[0].std() > 5
+
+
+@pytest.fixture
+def wrong_model(model: ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the exporter writes a model that paints a little too bright
+    del model.metadata_props[:]
+    bias = next(t for t in model.graph.initializer if t.name == "head.bias")
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(2), bias.name))
+    monkeypatch.setattr(to_onnx, "_onnx_model", lambda planes: copy.deepcopy(model))
+
+
+@pytest.mark.usefixtures("wrong_model")
+def test_what_fails_parity_is_not_written(generator: Generator, tmp_path: Path) -> None:
+    out = tmp_path / "style.onnx"
+    for former in (None, b"the former style"):
+        if former:
+            out.write_bytes(former)
+        with pytest.raises(StyleError, match=r"does not paint as PyTorch does: .* up to 2 of 255"):
+            export_style(generator, out, "wrong", {}, [draw_frame(64, 64)])
+        assert [path.read_bytes() for path in tmp_path.iterdir()] == ([former] if former else [])
+
+
+def test_what_is_too_large_is_not_written(
+    generator: Generator, model: ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.doc_string = "x" * 1_000_000
+    monkeypatch.setattr(to_onnx, "_onnx_model", lambda planes: model)
+    with pytest.raises(StyleError, match="at most 1500000"):
+        export_style(generator, tmp_path / "style.onnx", "large", {}, [draw_frame(64, 64)])
+    assert not list(tmp_path.iterdir())
+
+
+def test_trained_weights_become_a_style(tmp_path: Path) -> None:
+    weights, card = tmp_path / "generator.safetensors", tmp_path / "card.json"
+    picture = tmp_path / "picture.png"
+    save_generator(weights, random_generator(SMALL), {"training": {"steps": 7}})
+    card.write_text(json.dumps({"title": "Noise", "painter": "Nobody"}))
+    Image.fromarray(draw_scene(0, 99, 63)).save(picture)
+    results = export_trained(weights, tmp_path / "noise.onnx", card=card, pictures=picture)
+    style = open_style(tmp_path / "noise.onnx")
+    assert style.name == "noise"
+    assert style.card == {"title": "Noise", "painter": "Nobody", "training": {"steps": 7}}
+    exact = [result for result in results if result.reference == "PyTorch f32"]
+    assert [result.engine for result in exact] == available_engines()
+    assert all(result.max_difference <= 1 for result in exact)
+
+
+@pytest.mark.parametrize(
+    ("weights", "out", "message"),
+    [
+        ("garbage.pt", "style.onnx", "garbage.pt is not a checkpoint"),
+        ("garbage.safetensors", "style.onnx", "garbage.safetensors does not hold a generator"),
+        ("missing.pt", "style.onnx", "missing.pt is not a checkpoint"),
+        ("garbage.pt", "style.txt", r"must end in \.onnx"),
+    ],
+)
+def test_unusable_weights(tmp_path: Path, weights: str, out: str, message: str) -> None:
+    for name in ("garbage.pt", "garbage.safetensors"):
+        (tmp_path / name).write_bytes(b"no weights at all")
+    with pytest.raises(StyleError, match=message):
+        export_trained(tmp_path / weights, tmp_path / out)
+    assert not (tmp_path / out).exists()
+
+
+def test_unusable_card_and_pictures(tmp_path: Path) -> None:
+    weights, broken = tmp_path / "generator.safetensors", tmp_path / "broken"
+    save_generator(weights, random_generator(SMALL), {})
+    broken.write_text("{not json")
+    with pytest.raises(StyleError, match="broken cannot be read as a JSON object"):
+        export_trained(weights, tmp_path / "style.onnx", card=broken)
+    with pytest.raises(StyleError, match="no picture to check parity on"):
+        export_trained(weights, tmp_path / "style.onnx", pictures=broken)
+    assert not (tmp_path / "style.onnx").exists()
+
+
+def test_command_line_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "garbage.pt").write_bytes(b"no weights at all")
+    done = run_cli("export", tmp_path / "garbage.pt", tmp_path / "style.onnx")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "garbage.pt is not a checkpoint" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "style.onnx").exists()

@@ -1,0 +1,154 @@
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, ColorSpace
+from realtime_style.training.color import planes_from_rgb, rgb_from_planes
+from realtime_style.training.losses import (
+    CONTENT_LAYERS,
+    STYLE_LAYERS,
+    StyleLoss,
+    content_loss,
+    gamut_loss,
+    gram_matrix,
+    total_variation,
+)
+from realtime_style.training.perceptual import Features, Vgg19
+
+COLORS = [ColorSpace(matrix, range_) for matrix in (SMPTE170M, BT709) for range_ in (LIMITED, FULL)]
+SCALES = (1, 2)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    # for tensors this small, threads cost more than they bring, on a busy machine many times more
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def features() -> Features:
+    torch.manual_seed(0)
+    layers = [
+        f"{block}_{i}" for block, n in ((1, 2), (2, 2), (3, 4), (4, 1)) for i in range(1, 1 + n)
+    ]
+    state = {"conv0.weight": torch.eye(3)[:, :, None, None], "conv0.bias": -0.5 * torch.ones(3)}
+    channels = 3
+    for layer in layers:
+        state[f"conv{layer}.weight"] = torch.randn(8, channels, 3, 3) * (2 / (9 * channels)) ** 0.5
+        state[f"conv{layer}.bias"] = 0.1 * torch.randn(8)
+        channels = 8
+    return Features([Vgg19(state)], {*CONTENT_LAYERS, *STYLE_LAYERS})
+
+
+def picture(seed: int, size: int = 64) -> Tensor:
+    return torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def smooth_picture(size: int = 64) -> Tensor:
+    y, x = torch.meshgrid(torch.linspace(0, 1, size), torch.linspace(0, 1, size), indexing="ij")
+    waves = (torch.sin(2 * x + 1), torch.cos(3 * y), torch.sin(2 * (x + y)))
+    return torch.stack(waves)[None] * 0.45 + 0.5
+
+
+def pyramid(features: Features, rgb: Tensor) -> list[dict[str, Tensor]]:
+    return [features(functional.avg_pool2d(rgb, scale)) for scale in SCALES]
+
+
+def test_gram_matrix_equals_its_definition() -> None:
+    x = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    expected = torch.zeros(2, 3, 3)
+    for n in range(2):
+        for i in range(3):
+            for j in range(3):
+                for row in range(4):
+                    for column in range(5):
+                        expected[n, i, j] += x[n, i, row, column] * x[n, j, row, column] / 20
+    torch.testing.assert_close(gram_matrix(x), expected)
+    channels_last = x.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(gram_matrix(channels_last), expected)
+
+
+def test_gram_matrix_of_bfloat16_is_float32_and_near() -> None:
+    x = torch.rand(1, 8, 64, 64, generator=torch.Generator().manual_seed(0))
+    gram = gram_matrix(x.bfloat16())
+    assert gram.dtype == torch.float32
+    torch.testing.assert_close(gram, gram_matrix(x), rtol=0.01, atol=0)
+
+
+def test_content_loss_of_the_photo_itself_is_0_and_of_nothing_1(features: Features) -> None:
+    photo = features(picture(1))
+    assert content_loss(photo, photo) == 0
+    nothing = {layer: torch.zeros_like(value) for layer, value in photo.items()}
+    assert content_loss(nothing, photo).item() == pytest.approx(1)
+    assert 0 < content_loss(features(picture(2)), photo) < 10
+
+
+def test_style_loss_of_the_painting_itself_is_0(features: Features) -> None:
+    painting = smooth_picture()
+    style_loss = StyleLoss(features, painting, SCALES)
+    assert style_loss(pyramid(features, painting)) < 1e-8
+    other = style_loss(pyramid(features, picture(1)))
+    half_way = style_loss(pyramid(features, (painting + picture(1)) / 2))
+    assert other > half_way > 1e-4
+
+
+def test_style_loss_does_not_look_at_places(features: Features) -> None:
+    painting = picture(1)
+    style_loss = StyleLoss(features, painting, SCALES)
+    moved = style_loss(pyramid(features, painting.roll((16, 32), (2, 3))))
+    assert moved < 0.1 * style_loss(pyramid(features, smooth_picture()))
+
+
+def test_style_loss_averages_over_a_batch(features: Features) -> None:
+    style_loss = StyleLoss(features, smooth_picture(), SCALES)
+    one, two = (style_loss(pyramid(features, picture(seed))) for seed in (1, 2))
+    both = style_loss(pyramid(features, torch.cat((picture(1), picture(2)))))
+    assert both.item() == pytest.approx(((one + two) / 2).item(), rel=1e-4)
+
+
+def test_total_variation() -> None:
+    assert total_variation(torch.full((1, 3, 8, 8), 0.7)) == 0
+    stripes = torch.tensor([0.0, 1.0] * 4).expand(1, 3, 8, 8)
+    assert total_variation(stripes) == 1
+    assert total_variation(stripes.transpose(2, 3)) == 1
+
+
+def test_gamut_loss() -> None:
+    assert gamut_loss(torch.tensor([0.0, 0.3, 1.0]).view(1, 3, 1, 1)) == 0
+    assert gamut_loss(torch.tensor([1.5, 0.5, -0.5]).view(1, 3, 1, 1)).item() == pytest.approx(
+        1 / 6
+    )
+
+
+@pytest.mark.parametrize("color", COLORS, ids=str)
+def test_colors_come_back(color: ColorSpace) -> None:
+    rgb = smooth_picture()
+    back = rgb_from_planes(*planes_from_rgb(rgb, color), color)
+    assert (back - rgb).abs().max() < 0.02
+    assert (back - rgb)[..., 1:-1, 1:-1].abs().max() < 0.003  # there chroma has both neighbours
+    flat = torch.tensor([0.2, 0.9, 0.4]).view(1, 3, 1, 1).expand(1, 3, 16, 16)
+    back = rgb_from_planes(*planes_from_rgb(flat, color), color)
+    torch.testing.assert_close(back, flat, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("color", "red", "white"),
+    [
+        (ColorSpace(SMPTE170M, LIMITED), (81.5, 90.2, 240), (235, 128, 128)),
+        (ColorSpace(SMPTE170M, FULL), (76.2, 85.0, 255.5), (255, 128, 128)),
+        (ColorSpace(BT709, LIMITED), (62.6, 102.3, 240), (235, 128, 128)),
+        (ColorSpace(BT709, FULL), (54.2, 98.8, 255.5), (255, 128, 128)),
+    ],
+    ids=str,
+)
+def test_known_codes(color: ColorSpace, red: tuple[float, ...], white: tuple[float, ...]) -> None:
+    for rgb, codes in (((1.0, 0.0, 0.0), red), ((1.0, 1.0, 1.0), white)):
+        luma, chroma = planes_from_rgb(torch.tensor(rgb).view(1, 3, 1, 1).expand(1, 3, 4, 4), color)
+        found = torch.cat((luma[0, :, 0, 0], chroma[0, :, 0, 0])) * 255
+        assert found.tolist() == pytest.approx(codes, abs=0.1)

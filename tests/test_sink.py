@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from conftest import grey, lumas_of, make_film, scene_rgb, sound_of, times_of
+
+from realtime_style.errors import MediaError
+from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, ColorSpace, Frame, StreamInfo
+from realtime_style.runtime.picture import frame_from_rgb, rgb_from_frame
+from realtime_style.runtime.sink import Encoding, FileSink
+from realtime_style.runtime.source import FileSource
+
+TIME_BASE = Fraction(1, 1000)
+TIMES_MS = (0, 40, 45, 130, 131, 500)
+
+
+def info(width: int = 64, height: int = 48, color: ColorSpace = ColorSpace()) -> StreamInfo:
+    return StreamInfo(
+        width, height, Fraction(25), TIME_BASE, color, source_width=width, source_height=height
+    )
+
+
+def frames() -> list[Frame]:
+    made = []
+    for i, pts in enumerate(TIMES_MS):
+        i420 = np.full((72, 64), 128, np.uint8)
+        i420[:48] = grey(i)
+        made.append(Frame(i420, pts, TIME_BASE))
+    return made
+
+
+def write(sink: FileSink) -> None:
+    with sink:
+        for frame in frames():
+            sink.write(frame)
+            frame.i420[...] = 0  # the sink must be done with it
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        ("film.mp4", Encoding()),
+        ("film.mkv", Encoding()),
+        ("film.mov", Encoding("h264", crf=10, preset="ultrafast")),
+        ("film.webm", Encoding()),
+        ("film.mkv", Encoding("h265", preset="ultrafast")),
+        ("film.mp4", Encoding("av1", preset="10")),
+        ("film.mkv", Encoding("ffv1")),
+    ],
+)
+def test_every_container_keeps_frames_and_times(
+    tmp_path: Path, name: str, encoding: Encoding
+) -> None:
+    path = tmp_path / name
+    sink = FileSink(path, info(), encoding=encoding)
+    write(sink)
+    assert times_of(path) == [Fraction(ms, 1000) for ms in TIMES_MS]
+    assert lumas_of(path) == pytest.approx([grey(i) for i in range(6)], abs=3)
+    assert sink.frames == 6
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_film_appears_only_when_complete_and_old_ones_stay_until_then(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"precious")
+    sink = FileSink(path, info(), overwrite=True)
+    with sink:
+        for frame in frames():
+            sink.write(frame)
+        assert path.read_bytes() == b"precious"
+    assert len(times_of(path)) == 6
+
+
+def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    sink = FileSink(path, info())
+    with pytest.raises(RuntimeError, match="elsewhere"), sink:
+        sink.write(frames()[0])
+        raise RuntimeError("elsewhere")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_index_comes_first(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    write(FileSink(path, info()))
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.parametrize("name", ["copy.mp4", "copy.mkv"])
+def test_sound_is_copied_to_the_byte_and_tick(tmp_path: Path, film: Path, name: str) -> None:
+    with FileSource(film) as source:
+        sink = FileSink(tmp_path / name, source.info, sound_of=source)
+        with sink:
+            for frame in source:
+                sink.write(frame)
+    before, after = sound_of(film), sound_of(tmp_path / name)
+    assert [data for _, data in after] == [data for _, data in before]
+    # Matroska has no time before zero: there the whole film moves by the encoder's priming
+    shift = times_of(tmp_path / name)[0] - times_of(film)[0]
+    moves = [a - b - shift for (a, _), (b, _) in zip(after, before, strict=True)]
+    precision = Fraction(1, 48_000) if name.endswith("mp4") else Fraction(1, 1000)
+    assert max(map(abs, moves)) <= precision
+
+
+@pytest.mark.parametrize("matrix", [BT709, SMPTE170M])
+@pytest.mark.parametrize("reach", [LIMITED, FULL])
+def test_colour_tags_are_kept(tmp_path: Path, matrix: int, reach: int) -> None:
+    path = tmp_path / "film.mp4"
+    write(FileSink(path, info(color=ColorSpace(matrix, reach, 1, 13))))
+    with av.open(str(path)) as film:
+        context = film.streams.video[0].codec_context
+        assert int(context.colorspace) == matrix
+        assert int(context.color_range) == reach
+        assert (int(context.color_primaries), int(context.color_trc)) == (1, 13)
+
+
+def test_frames_are_scaled_to_the_size_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    write(FileSink(path, info(), size=(128, 96)))
+    with av.open(str(path)) as film:
+        assert {(f.width, f.height) for f in film.decode(video=0)} == {(128, 96)}
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "message"),
+    [
+        ("film.xyz", Encoding(), "must name a film format"),
+        ("film", Encoding(), "must name a film format"),
+        ("film.mp4", Encoding("nonsense"), "try one of h264"),
+        ("film.mp4", Encoding("aac"), "not a video encoder"),
+        ("film.webm", Encoding("h264"), "cannot be written into film.webm"),
+        ("film.mkv", Encoding("ffv1", crf=20), "has no --crf"),
+        ("film.mp4", Encoding(preset="warp"), "refuses"),
+        ("none/film.mp4", Encoding(), "there is no folder"),
+    ],
+)
+def test_the_impossible_is_refused_at_once(
+    tmp_path: Path, name: str, encoding: Encoding, message: str
+) -> None:
+    with pytest.raises(MediaError, match=message):
+        FileSink(tmp_path / name, info(), encoding=encoding)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_film_is_not_touched_unasked(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"precious")
+    with pytest.raises(MediaError, match="--overwrite"):
+        FileSink(path, info())
+    assert path.read_bytes() == b"precious"
+
+
+def test_sound_that_the_container_cannot_hold_is_refused_before_painting(
+    tmp_path: Path, film: Path
+) -> None:
+    with FileSource(film) as source, pytest.raises(MediaError, match=r"ending \.mkv"):
+        FileSink(tmp_path / "film.webm", source.info, sound_of=source)
+
+
+def test_pixel_shape_is_kept(tmp_path: Path) -> None:
+    wide = StreamInfo(
+        64, 48, Fraction(25), TIME_BASE, ColorSpace(),
+        source_width=64, source_height=48, sample_aspect_ratio=Fraction(4, 3),
+    )  # fmt: skip
+    write(FileSink(tmp_path / "film.mp4", wide))
+    with av.open(str(tmp_path / "film.mp4")) as film:
+        assert film.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+
+
+@pytest.mark.parametrize("color", [ColorSpace(), ColorSpace(SMPTE170M, FULL)])
+def test_rgb_pictures_survive_the_way_to_planes_and_back(color: ColorSpace) -> None:
+    rgb = scene_rgb(127, 95)
+    back = rgb_from_frame(frame_from_rgb(rgb, color))[:95, :127]
+    assert np.abs(back.astype(int) - rgb).mean() < 4
+    flat = np.full((32, 32, 3), (200, 80, 40), np.uint8)
+    assert np.abs(rgb_from_frame(frame_from_rgb(flat, color)).astype(int) - flat).max() <= 2
+
+
+def test_a_full_disk_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    link = tmp_path / ".film.partial.mkv"
+    link.symlink_to(full)
+    film = make_film(tmp_path / "in.mp4", pts=range(50))
+    with FileSource(film) as source, pytest.raises(MediaError, match=r"film\.mkv"):
+        sink = FileSink(tmp_path / "film.mkv", source.info)
+        with sink:
+            for frame in source:
+                sink.write(frame)
+    assert not (tmp_path / "film.mkv").exists()

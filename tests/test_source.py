@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from conftest import SHARED_DATA, grey, make_film, scene_rgb, sound_of, times_of
+
+from realtime_style.errors import MediaError
+from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, Size
+from realtime_style.runtime.source import FileSource
+
+VFR_MS = (0, 40, 45, 130, 131, 500, 504, 1200, 1233, 1266)
+
+
+def read(source: FileSource) -> list[tuple[Fraction, float, tuple[int, int]]]:
+    """Time in seconds, mean luma and size of each frame."""
+    frames = []
+    with source:
+        for frame in source:
+            size = (frame.width, frame.height)
+            frames.append((frame.pts * frame.time_base, float(frame.luma.mean()), size))
+            frame.release()
+    return frames
+
+
+@pytest.mark.parametrize(
+    "name", ["film.mp4", "film.mkv", "film.mov", "film.avi", "film.ts", "film.webm"]
+)
+def test_every_source_gives_all_frames_with_their_times(tmp_path: Path, name: str) -> None:
+    webm = name.endswith("webm")
+    path = make_film(
+        tmp_path / name,
+        codec="libvpx-vp9" if webm else "libx264",
+        sound="libopus" if webm else "aac",
+    )
+    with av.open(str(path)) as film:  # transport streams start at 1.4 s, and say so
+        expected = [frame.time for frame in film.decode(video=0)]
+    with FileSource(path) as source:
+        assert (source.info.width, source.info.height) == (64, 48)
+        assert source.info.rate == 25
+        assert not source.info.is_live
+        frames = read(source)
+    assert [float(at) for at, _, _ in frames] == pytest.approx(expected)
+    assert [luma for _, luma, _ in frames] == pytest.approx([grey(i) for i in range(10)], abs=3)
+
+
+@pytest.mark.parametrize(("name", "time_base"), [("f.mkv", 1000), ("f.mp4", 90_000)])
+def test_frames_of_uneven_length_keep_their_times(
+    tmp_path: Path, name: str, time_base: int
+) -> None:
+    pts = [ms * time_base // 1000 for ms in VFR_MS]
+    path = make_film(tmp_path / name, pts=pts, time_base=Fraction(1, time_base))
+    assert [at for at, _, _ in read(FileSource(path))] == [Fraction(ms, 1000) for ms in VFR_MS]
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "codec"),
+    [
+        ("yuv420p", "libx264"),
+        ("yuvj420p", "libx264"),
+        ("yuv422p", "libx264"),
+        ("yuv444p", "libx264"),
+        ("yuv420p10le", "libx264"),
+        ("bgr0", "ffv1"),
+        ("gray", "ffv1"),
+        ("bgra", "ffv1"),
+    ],
+)
+def test_any_pixel_format_becomes_the_same_planes(tmp_path: Path, pix_fmt: str, codec: str) -> None:
+    path = tmp_path / "film.mkv"
+    rgb = scene_rgb(128, 96)
+    with av.open(str(path), "w") as film:
+        options = {"crf": "1"} if codec == "libx264" else {}
+        stream = film.add_stream(codec, rate=25, options=options)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, pix_fmt
+        picture = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format=pix_fmt)
+        film.mux(stream.encode(picture))
+        film.mux(stream.encode(None))
+    with FileSource(path) as source:
+        frame = next(iter(source))
+        assert frame.color.matrix == SMPTE170M  # below 720 lines, nothing said
+        assert frame.color.range == (FULL if pix_fmt == "yuvj420p" else LIMITED)
+        matrix, offset = frame.color.yuv_from_rgb()
+    expected = (np.einsum("ij,hwj->hwi", matrix, rgb / 255) + offset) * 255
+    assert np.abs(frame.luma[0, 0] - expected[..., 0]).mean() < 1.5
+    if pix_fmt != "gray":
+        halves = expected[..., 1:].reshape(48, 2, 64, 2, 2).mean((1, 3)).transpose(2, 0, 1)
+        assert np.abs(frame.chroma[0] - halves).mean() < 2.5
+
+
+@pytest.mark.parametrize(("lines", "matrix"), [(478, SMPTE170M), (720, BT709)])
+def test_untagged_films_follow_the_common_rule(tmp_path: Path, lines: int, matrix: int) -> None:
+    path = make_film(tmp_path / "film.mp4", size=(64, lines), pts=(0,), sound=None)
+    with FileSource(path) as source:
+        assert source.info.color.matrix == matrix
+
+
+def test_odd_sides_lose_a_pixel(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "odd.mkv"), "w") as film:
+        stream = film.add_stream("libvpx-vp9", rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 65, 49, "yuv420p"
+        film.mux(stream.encode(av.VideoFrame(65, 49, "yuv420p")))
+        film.mux(stream.encode(None))
+    assert [size for _, _, size in read(FileSource(tmp_path / "odd.mkv"))] == [(64, 48)]
+
+
+def test_frames_come_at_the_size_asked_for(film: Path) -> None:
+    sizes = {size for _, _, size in read(FileSource(film, size=Size.parse("32x24")))}
+    assert sizes == {(32, 24)}
+
+
+def test_a_part_of_the_film_starts_at_zero(film: Path) -> None:
+    source = FileSource(film, start_s=0.12, duration_s=0.16)
+    frames = read(source)
+    assert [at for at, _, _ in frames] == [Fraction(i, 25) for i in range(4)]
+    assert [luma for _, luma, _ in frames] == pytest.approx([grey(i) for i in range(3, 7)], abs=3)
+    kept = [packet.pts * packet.time_base for packet in source.packets]
+    assert 0 <= kept[0] < 0.025
+    assert 0.13 < kept[-1] < 0.16
+
+
+def test_sound_packets_are_kept_whole(film: Path) -> None:
+    source = FileSource(film)
+    read(source)
+    assert [bytes(packet) for packet in source.packets] == [data for _, data in sound_of(film)]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a film at all" * 50, b"\x00\x00\x00\x18ftypmp42"])
+def test_rubbish_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content)
+    with pytest.raises(MediaError, match=r"film\.mp4 cannot be read as a film"):
+        FileSource(path)
+
+
+def test_what_is_not_there_or_has_no_picture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="there is no file"):
+        FileSource(tmp_path / "none.mp4")
+    with pytest.raises(MediaError, match="cannot be read as a film"):
+        FileSource(tmp_path)
+    path = tmp_path / "sound.wav"
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("pcm_s16le", rate=8000, layout="mono")
+        assert isinstance(stream, av.AudioStream)
+        block = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
+        block.sample_rate = 8000
+        film.mux(stream.encode(block))
+    with pytest.raises(MediaError, match="no picture"):
+        FileSource(path)
+
+
+def test_a_start_beyond_the_end_is_refused(film: Path) -> None:
+    with pytest.raises(MediaError, match=r"is 0\.4\d s long"):
+        FileSource(film, start_s=9)
+
+
+def test_a_damaged_film_gives_what_can_be_read_and_counts_the_rest(tmp_path: Path) -> None:
+    path = make_film(
+        tmp_path / "film.ts", size=(64, 48), pts=range(60), sound=None, options={"g": "10"}
+    )
+    data = bytearray(path.read_bytes())
+    rng = np.random.default_rng(1)
+    for at in rng.integers(len(data) // 3, len(data) * 2 // 3, 60):
+        data[at] ^= 0xFF
+    path.write_bytes(data)
+    source = FileSource(path)
+    assert 10 < len(read(source)) <= 60
+    assert source.damaged_packets > 0
+
+
+CLIPS = sorted((SHARED_DATA / "videos").glob("*")) if SHARED_DATA.is_dir() else []
+
+
+@pytest.mark.skipif(not CLIPS, reason="the real clips of shared/data are not here")
+@pytest.mark.parametrize("path", CLIPS[:6], ids=lambda path: path.stem)
+def test_real_clips_are_read_whole(path: Path) -> None:
+    assert [at for at, _, _ in read(FileSource(path))] == times_of(path)

@@ -1,0 +1,373 @@
+import dataclasses
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import affine_style
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper
+
+from export.to_onnx import PlanesGenerator, export_style
+from realtime_style.demo import draw_scene
+from realtime_style.engines import open_engine
+from realtime_style.errors import StyleFileError
+from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, ColorSpace, Frame
+from realtime_style.style import Style, bundled_styles, open_style, parse_style
+from realtime_style.training.color import planes_from_rgb
+from realtime_style.training.generator import SIZE_MULTIPLE, Generator, GeneratorConfig
+from realtime_style.training.train import PLANES_COLOR
+
+COLORS = [ColorSpace(matrix, range_) for matrix in (SMPTE170M, BT709) for range_ in (LIMITED, FULL)]
+MODEL_FOR_FAILS = pytest.mark.xfail(
+    strict=True, reason="parse_style takes these, and model_for then fails with another error"
+)
+CARD = {"title": "Small", "year": 2024}
+
+
+def random_generator() -> Generator:
+    torch.manual_seed(0)
+    generator = Generator(GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2)))
+    with torch.no_grad():
+        for name, parameter in generator.named_parameters():
+            if name.endswith("bias"):
+                parameter.normal_(0, 0.3)
+        generator.luma_head.weight.mul_(20)
+        generator.chroma_head.weight.mul_(20)
+    return generator
+
+
+def draw_frame(color: ColorSpace, width: int = 96, height: int = 64) -> Frame:
+    rgb = torch.tensor(draw_scene(0, width, height)).permute(2, 0, 1)[None] / 255
+    rgb = 0.2 + 0.6 * rgb  # leaves room at both ends
+    codes = [(plane * 255).round().byte().flatten() for plane in planes_from_rgb(rgb, color)]
+    return Frame(torch.cat(codes).numpy().reshape(-1, width), 0, Fraction(1), color)
+
+
+@pytest.fixture(scope="module")
+def style_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    out = tmp_path_factory.mktemp("style") / "small.onnx"
+    export_style(random_generator(), out, "small", CARD, [draw_frame(PLANES_COLOR)])
+    return out.read_bytes()
+
+
+@pytest.fixture
+def model(style_bytes: bytes) -> ModelProto:
+    return ModelProto.FromString(style_bytes)
+
+
+def initializer(model: ModelProto, name: str) -> TensorProto:
+    return next(tensor for tensor in model.graph.initializer if tensor.name == name)
+
+
+def node(model: ModelProto, op_type: str) -> Any:
+    return next(node for node in model.graph.node if node.op_type == op_type)
+
+
+def change_metadata(model: ModelProto, **changes: Any) -> None:
+    about = model.metadata_props[0]
+    about.value = json.dumps(json.loads(about.value) | changes)
+
+
+def test_style_comes_back(style_bytes: bytes) -> None:
+    style = parse_style(style_bytes)
+    assert (style.name, style.card) == ("small", CARD)
+    assert (style.size_multiple, style.color) == (SIZE_MULTIPLE, PLANES_COLOR)
+
+
+# Refusals: each makes a valid model into one that must not be run.
+
+
+def _external(model: ModelProto) -> None:
+    tensor = initializer(model, "down.weight")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../etc/passwd")
+    tensor.ClearField("raw_data")
+
+
+def _external_in_part(model: ModelProto) -> None:
+    initializer(model, "down.weight").external_data.add(key="location", value="weights.bin")
+
+
+def _operator(op_type: str, domain: str = "") -> Callable[[ModelProto], None]:
+    def change(model: ModelProto) -> None:
+        model.graph.node.append(helper.make_node(op_type, ["luma"], ["more"], domain=domain))
+
+    return change
+
+
+def _subgraph(model: ModelProto) -> None:
+    graph = helper.make_graph([helper.make_node("Relu", ["a"], ["b"])], "inner", [], [])
+    node(model, "Conv").attribute.append(helper.make_attribute("body", graph))
+
+
+def _tensor_attribute(model: ModelProto) -> None:
+    tensor = helper.make_tensor("t", TensorProto.FLOAT, [1], [1.0])
+    node(model, "Conv").attribute.append(helper.make_attribute("value", tensor))
+
+
+def _function(model: ModelProto) -> None:
+    model.functions.append(helper.make_function("evil", "F", [], [], [], []))
+
+
+def _sparse(model: ModelProto) -> None:
+    model.graph.sparse_initializer.add().dims.append(1)
+
+
+def _dim(value: int) -> Callable[[ModelProto], None]:
+    def change(model: ModelProto) -> None:
+        initializer(model, "down.weight").dims[0] = value
+
+    return change
+
+
+def _pad(*values: int) -> Callable[[ModelProto], None]:
+    def change(model: ModelProto) -> None:
+        name = node(model, "Pad").input[1]
+        tensor = helper.make_tensor(name, TensorProto.INT64, [8], [0, 0, *values, 0, 0, *values])
+        initializer(model, name).CopyFrom(tensor)
+
+    return change
+
+
+def _unknown_type(model: ModelProto) -> None:
+    initializer(model, "stem.weight").data_type = 92
+
+
+def _more_values_than_size(model: ModelProto) -> None:
+    initializer(model, "stem.weight").dims[0] -= 1
+
+
+def _pad_without_values(model: ModelProto) -> None:
+    initializer(model, node(model, "Pad").input[1]).ClearField("raw_data")
+
+
+def _attribute(op_type: str, name: str, value: int | list[int]) -> Callable[[ModelProto], None]:
+    def change(model: ModelProto) -> None:
+        attributes = node(model, op_type).attribute
+        attribute = next(attribute for attribute in attributes if attribute.name == name)
+        attribute.CopyFrom(helper.make_attribute(name, value))
+
+    return change
+
+
+def _rename_input(model: ModelProto) -> None:
+    model.graph.input[0].name = "brightness"
+    for each in model.graph.node:
+        each.input[:] = ["brightness" if name == "luma" else name for name in each.input]
+
+
+def _third_output(model: ModelProto) -> None:
+    extra = helper.make_tensor_value_info("cat", TensorProto.FLOAT, [1, 6, None, None])
+    model.graph.output.append(extra)
+
+
+def _one_output(model: ModelProto) -> None:
+    del model.graph.output[1]
+
+
+def _channels(model: ModelProto) -> None:
+    model.graph.input[1].type.tensor_type.shape.dim[1].dim_value = 3
+
+
+def _batch(model: ModelProto) -> None:
+    model.graph.input[1].type.tensor_type.shape.dim[0].dim_value = 2
+
+
+def _float_planes(model: ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
+
+
+def _rename_tensor(name: str) -> Callable[[ModelProto], None]:
+    def change(model: ModelProto) -> None:
+        initializer(model, name).name = "renamed"
+        for each in model.graph.node:
+            each.input[:] = ["renamed" if key == name else key for key in each.input]
+
+    return change
+
+
+def _missing_tensor(model: ModelProto) -> None:
+    model.graph.initializer.remove(initializer(model, "down.weight"))
+
+
+def _no_metadata(model: ModelProto) -> None:
+    del model.metadata_props[:]
+
+
+def _raw_metadata(text: str) -> Callable[[ModelProto], None]:
+    def change(model: ModelProto) -> None:
+        model.metadata_props[0].value = text
+
+    return change
+
+
+def _metadata(**changes: Any) -> Callable[[ModelProto], None]:
+    return lambda model: change_metadata(model, **changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_external, "down.weight' points to another file"),
+        (_external_in_part, "down.weight' points to another file"),
+        (_operator("Loop"), "the operator Loop"),
+        (_operator("Shape"), "the operator Shape"),
+        (_operator("ConvTranspose"), "the operator ConvTranspose"),
+        (_operator("Conv", "com.microsoft"), r"the operator com\.microsoft\.Conv"),
+        (_subgraph, "carries a graph or a tensor"),
+        (_tensor_attribute, "carries a graph or a tensor"),
+        (_function, "functions or sparse"),
+        (_sparse, "functions or sparse"),
+        (_dim(1 << 40), r"down.weight' has the size \[1099511627776,"),
+        (_dim(-1), r"down.weight' has the size \[-1,"),
+        (_dim(2000), "down.weight"),  # more than it has values
+        (_pad(1, 1_000_000), "has the value 1000000"),
+        (_pad(-70_000, 1), "has the value -70000"),
+        (_pad_without_values, "it is damaged"),
+        pytest.param(_unknown_type, "stem.weight", marks=MODEL_FOR_FAILS),
+        pytest.param(_more_values_than_size, "stem.weight", marks=MODEL_FOR_FAILS),
+        (_attribute("Conv", "strides", [1, 100_000]), "strides out of"),
+        (_attribute("Conv", "dilations", [1 << 40, 1]), "dilations out of"),
+        (_attribute("Conv", "group", -1), "group out of"),
+        (_attribute("SpaceToDepth", "blocksize", 4096), "blocksize out of"),
+        (_rename_input, r"inputs are \['brightness', 'chroma'\]"),
+        (_third_output, "outputs are .*'cat'"),
+        (_one_output, r"outputs are \['painted_luma'\]"),
+        (_channels, "expected uint8 planes"),
+        (_batch, "expected uint8 planes"),
+        (_float_planes, "expected uint8 planes"),
+        (_rename_tensor("stem.weight"), r"missing or odd \(stem.weight\)"),
+        (_rename_tensor("head.weight"), r"missing or odd \(head.weight\)"),
+        (_rename_tensor("head.bias"), r"missing or odd \(head.bias\)"),
+        (_rename_tensor("center"), r"missing or odd \(center\)"),
+        (_missing_tensor, "invalid.*down.weight"),
+        (_no_metadata, "not one of `realtime-style export`"),
+        (_raw_metadata('{"format": 1'), "says of itself is broken"),
+        (_raw_metadata("[1]"), "says of itself is broken"),
+        (_raw_metadata("[" * 100_000), "says of itself is broken"),
+        (_metadata(format=2), "has format 2, this version reads 1; upgrade"),
+        (_metadata(size_multiple=0), "size multiple 0"),
+        (_metadata(size_multiple=65), "size multiple 65"),
+        (_metadata(size_multiple="four"), "says of itself is broken"),
+        (_metadata(size_multiple=float("inf")), "says of itself is broken"),
+        (_metadata(color={"matrix": 99, "range": 1}), "says of itself is broken"),
+        (_metadata(color={}), "says of itself is broken"),
+        (_metadata(card=3), "says of itself is broken"),
+    ],
+)
+def test_unusable_models_are_refused(
+    model: ModelProto, change: Callable[[ModelProto], None], message: str
+) -> None:
+    change(model)
+    with pytest.raises(StyleFileError, match=message):
+        parse_style(model.SerializeToString())
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff" * 100, b"GIF89a not a network"])
+def test_other_files_are_refused(data: bytes) -> None:
+    with pytest.raises(StyleFileError):
+        parse_style(data)
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.99])
+def test_truncated_files_are_refused(style_bytes: bytes, part: float) -> None:
+    with pytest.raises(StyleFileError, match="not an ONNX file"):
+        parse_style(style_bytes[: int(len(style_bytes) * part)])
+
+
+def test_damaged_files_are_read_or_refused(style_bytes: bytes) -> None:
+    rng = np.random.default_rng(0)
+    refused = 0
+    for i in range(300):
+        data = bytearray(affine_style() if i % 2 else style_bytes)
+        for _ in range(rng.integers(1, 9)):
+            data[rng.integers(len(data))] = rng.integers(256)
+        if i % 5 == 0:
+            begin = rng.integers(len(data))
+            del data[begin : begin + rng.integers(1, 20)]
+        try:
+            assert isinstance(parse_style(bytes(data)), Style)
+        except StyleFileError:
+            refused += 1
+    assert 0 < refused < 300
+
+
+def test_open_style_reads_a_file(style_bytes: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "other name.onnx"
+    path.write_bytes(style_bytes)
+    assert open_style(path).name == "small"
+    path.write_bytes(b"not a network")
+    with pytest.raises(StyleFileError, match=r"other name\.onnx is not a usable style"):
+        open_style(str(path))
+
+
+def test_unknown_styles_are_answered_with_the_bundled_ones() -> None:
+    assert bundled_styles()
+    with pytest.raises(StyleFileError, match="no style 'mona-lisa'") as caught:
+        open_style("mona-lisa")
+    assert all(name in str(caught.value) for name in bundled_styles())
+
+
+@pytest.mark.parametrize("name", bundled_styles())
+def test_bundled_styles_open(name: str) -> None:
+    assert open_style(name).card
+
+
+def test_large_files_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.onnx"
+    with path.open("wb") as file:
+        file.truncate(40 << 20)
+    with pytest.raises(StyleFileError, match="has 42 MB; a style has at most 34"):
+        open_style(path)
+
+
+# Colour spaces.
+
+
+def convert(
+    luma: NDArray[Any], chroma: NDArray[Any], source: ColorSpace, target: ColorSpace
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Planes of 0..255 by way of RGB, chroma repeated: what `Style.model_for` promises to equal."""
+    full = chroma.repeat(2, axis=2).repeat(2, axis=3)
+    yuv = np.concatenate((luma, full), axis=1)[0].astype(np.float64) / 255
+    from_rgb, offset = source.yuv_from_rgb()
+    rgb = np.tensordot(np.linalg.inv(from_rgb), yuv - offset[:, None, None], 1)
+    to, to_offset = target.yuv_from_rgb()
+    yuv = 255 * (np.tensordot(to, rgb, 1) + to_offset[:, None, None])
+    return yuv[None, :1], yuv[None, 1:, ::2, ::2]
+
+
+@pytest.mark.parametrize("color", COLORS, ids=str)
+def test_model_for_another_color_space_paints_the_same(
+    style_bytes: bytes, color: ColorSpace
+) -> None:
+    pytest.importorskip("onnxruntime")
+    style, frame = parse_style(style_bytes), draw_frame(color)
+    painted = np.empty_like(frame.luma), np.empty_like(frame.chroma)
+    engine = open_engine(style.model_for(color), "onnxruntime", "f32")
+    engine.infer(frame.luma, frame.chroma, *painted)
+
+    own = convert(frame.luma, frame.chroma, color, style.color)
+    folded = PlanesGenerator(random_generator().folded()).generator
+    with torch.no_grad():
+        there = folded(*(torch.from_numpy(plane).float() for plane in own))
+    back = convert(*(plane.numpy() for plane in there), style.color, color)
+    for plane, expected in zip(painted, back, strict=True):
+        difference = np.abs(plane - expected.round().clip(0, 255))
+        assert difference.max() <= 1
+        assert difference.mean() < 0.05
+        assert expected.std() > 3  # something is painted
+
+
+def test_model_for_leaves_the_style_as_it_is(style_bytes: bytes) -> None:
+    style = parse_style(style_bytes)
+    before = style.model.SerializeToString()
+    assert style.model_for(ColorSpace(SMPTE170M, FULL)) != before
+    assert style.model.SerializeToString() == before
+    tagged = dataclasses.replace(style.color, primaries=BT709, transfer=BT709)
+    assert style.model_for(tagged) == before  # the planes mean the same

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import scene_rgb
+
+from realtime_style import bundled_styles, open_stylizer
+from realtime_style.engines import available_engines
+from realtime_style.errors import StyleFileError
+from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, ColorSpace, Frame
+from realtime_style.runtime.picture import frame_from_rgb
+
+rng = np.random.default_rng(0)
+SPACES = [ColorSpace(m, r) for m in (BT709, SMPTE170M) for r in (LIMITED, FULL)]
+
+
+def noise(height: int, width: int, color: ColorSpace = ColorSpace()) -> Frame:
+    i420 = rng.integers(0, 256, (height * 3 // 2, width), dtype=np.uint8)
+    return Frame(i420, 7, Fraction(1, 25), color)
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(48, 64), (50, 66), (16, 16), (18, 22), (720, 1280), (270, 480)]
+)
+def test_a_painted_frame_has_size_time_and_colour_of_the_frame(
+    negative_style: Path, height: int, width: int
+) -> None:
+    frame = noise(height, width)
+    painted = open_stylizer(negative_style, precision="f32")(frame)
+    assert np.array_equal(painted.luma, 255 - frame.luma)
+    assert np.array_equal(painted.chroma, frame.chroma)
+    assert (painted.pts, painted.time_base, painted.color) == (7, Fraction(1, 25), frame.color)
+
+
+@pytest.mark.parametrize("style", list(bundled_styles()))
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (98, 130), (96, 128)])
+def test_bundled_styles_paint_any_even_size(style: str, height: int, width: int) -> None:
+    painted = open_stylizer(style)(noise(height, width))
+    assert (painted.height, painted.width) == (height, width)
+    assert painted.luma.std() > 5
+
+
+@pytest.mark.parametrize("style", list(bundled_styles()))
+def test_padding_to_the_size_multiple_does_not_show(style: str) -> None:
+    stylizer = open_stylizer(style, precision="f32")
+    frame = frame_from_rgb(scene_rgb(160, 96), stylizer.color)
+    wide = stylizer(frame).luma[0, 0].astype(int)
+    cut = Frame(np.zeros((94 * 3 // 2, 158), np.uint8), 0, Fraction(1))
+    cut.luma[...] = frame.luma[:, :, :94, :158]
+    cut.chroma[...] = frame.chroma[:, :, :47, :79]
+    narrow = stylizer(cut).luma[0, 0].astype(int)
+    assert np.abs(narrow[:32, :96] - wide[:32, :96]).max() <= 1  # beyond the network's reach
+    assert np.abs(narrow - wide[:94, :158]).mean() < 12
+
+
+@pytest.mark.parametrize("color", SPACES, ids=str)
+def test_an_identity_leaves_every_colour_space_as_it_is(
+    identity_style: Path, color: ColorSpace
+) -> None:
+    frame = noise(48, 64, color)
+    painted = open_stylizer(identity_style, color=color, precision="f32")(frame)
+    off = np.abs(painted.i420.astype(int) - frame.i420)
+    assert off.max() <= 2
+
+
+@pytest.mark.parametrize("color", SPACES[1:], ids=str)
+@pytest.mark.parametrize("style", list(bundled_styles()))
+def test_a_film_is_painted_alike_in_any_colour_space(style: str, color: ColorSpace) -> None:
+    from realtime_style.runtime.picture import rgb_from_frame
+
+    rgb = scene_rgb(192, 128)
+    ours = rgb_from_frame(open_stylizer(style)(frame_from_rgb(rgb, ColorSpace())))
+    theirs = rgb_from_frame(open_stylizer(style, color=color)(frame_from_rgb(rgb, color)))
+    assert np.abs(ours.astype(int) - theirs).mean() < 6
+    assert np.abs(ours.mean((0, 1)) - theirs.mean((0, 1))).max() < 3
+
+
+@pytest.mark.parametrize("shape", [(95, 127, 3), (64, 64, 3), (16, 16, 3)])
+def test_rgb_pictures_keep_their_size(identity_style: Path, shape: tuple[int, int, int]) -> None:
+    rgb = np.full(shape, (200, 80, 40), np.uint8)
+    painted = open_stylizer(identity_style).paint_rgb(rgb)
+    assert painted.shape == shape
+    assert np.abs(painted.astype(int) - rgb).max() <= 3
+
+
+@pytest.mark.parametrize("bad", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.float32)])
+def test_what_is_no_rgb_picture_is_refused(identity_style: Path, bad: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        open_stylizer(identity_style).paint_rgb(bad)
+
+
+@pytest.mark.skipif(len(available_engines()) < 2, reason="only one engine is installed")
+@pytest.mark.parametrize("style", list(bundled_styles()))
+def test_engines_agree(style: str) -> None:
+    frame = frame_from_rgb(scene_rgb(192, 128), ColorSpace())
+    first, second = (
+        open_stylizer(style, engine=name, precision="f32")(frame).i420.astype(int)
+        for name in available_engines()
+    )
+    assert np.abs(first - second).max() <= 1
+    assert (first != second).mean() < 1e-3
+
+
+def test_an_unknown_style_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(StyleFileError, match="starry-night"):
+        open_stylizer("no-such-style")
