@@ -28,6 +28,7 @@ from realtime_style.frame import Frame
 from realtime_style.style import metadata_entry, parse_style
 from realtime_style.training.checkpoint import load_generator
 from realtime_style.training.color import planes_from_rgb
+from realtime_style.training.dataset import UNREADABLE
 from realtime_style.training.generator import SIZE_MULTIPLE, FoldedGenerator, Generator
 from realtime_style.training.train import PLANES_COLOR
 
@@ -127,7 +128,7 @@ def parity_frames(pictures: Path | None) -> list[Frame]:
         paths = sorted(pictures.rglob("*")) if pictures.is_dir() else [pictures]
         images = []
         for path in paths:
-            with contextlib.suppress(OSError), Image.open(path) as picture:
+            with contextlib.suppress(*UNREADABLE), Image.open(path) as picture:
                 images.append(ImageOps.exif_transpose(picture).convert("RGB"))
             if len(images) == PARITY_FRAMES:
                 break

@@ -267,7 +267,7 @@ def export(
         Path | None, typer.Option(help="JSON: title, painter, year, whatever describes it.")
     ] = None,
     frames: Annotated[
-        Path | None, typer.Option(help="Photos or a film to check parity on.")
+        Path | None, typer.Option(help="A photo, or a folder of them, to check parity on.")
     ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,

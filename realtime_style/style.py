@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from realtime_style.errors import StyleFileError
-from realtime_style.frame import ColorSpace
+from realtime_style.frame import FULL, LIMITED, ColorSpace
 
 FORMAT = 1
 """The file format's version, raised when older readers could no longer paint with the file."""
@@ -23,6 +24,8 @@ FORMAT = 1
 _METADATA_KEY = "realtime_style"
 _MAX_FILE_BYTES = 32 << 20
 _MAX_CHANNELS = 2048
+_MAX_NODES = 1000
+_MAX_GROWTH = 64  # values of an inner tensor for each value of luma
 _MAX_ATTRIBUTE = 256  # no stride, padding, dilation or block of a painter's network comes near
 _OPERATORS = frozenset(
     [
@@ -43,6 +46,13 @@ _OPERATORS = frozenset(
         "Split",
         "Sub",
     ]
+)
+_FLOATS = ("float16", "float32")
+_FOLDED = (  # what `Style.model_for` changes: name, rank, the axis of the six planes
+    ("center", 3, 0),
+    ("stem.weight", 4, 1),
+    ("head.weight", 4, 0),
+    ("head.bias", 1, 0),
 )
 _PLANES = {  # name: channels, of a (1, channels, any, any) uint8 tensor
     "inputs": {"luma": 1, "chroma": 2},
@@ -181,10 +191,13 @@ def parse_style(data: bytes) -> Style:
         _refuse_unsafe(model)
         onnx.checker.check_model(model)
         _check_planes(model)
+        _check_sizes(model)
         about = next((p.value for p in model.metadata_props if p.key == _METADATA_KEY), None)
     except onnx.checker.ValidationError as error:
-        raise StyleFileError(f"ONNX finds it invalid: {str(error).splitlines()[0]}") from error
-    except (TypeError, ValueError) as error:  # a tensor of too few values, text that is no UTF-8
+        raise StyleFileError(f"ONNX finds it invalid: {_first_line(error)}") from error
+    except onnx.shape_inference.InferenceError as error:
+        raise StyleFileError(f"its sizes do not fit together: {_first_line(error)}") from error
+    except (KeyError, TypeError, ValueError) as error:  # tensors of too few values, text not UTF-8
         raise StyleFileError(f"it is damaged: {error}") from error
     if about is None:
         raise StyleFileError("it is an ONNX model, but not one of `realtime-style export`")
@@ -204,6 +217,8 @@ def parse_style(data: bytes) -> Style:
             model=model,
         )
         style.color.yuv_from_rgb()
+        if style.color.range not in (LIMITED, FULL):
+            raise ValueError(f"range {style.color.range}")
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise StyleFileError(f"what it says of itself is broken: {error!r}") from error
     if not 1 <= style.size_multiple <= 64:
@@ -211,10 +226,16 @@ def parse_style(data: bytes) -> Style:
     return style
 
 
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
 def _refuse_unsafe(model: ModelProto) -> None:
     graph = model.graph
     if model.functions or graph.sparse_initializer:
         raise StyleFileError("it has functions or sparse tensors, which no style needs")
+    if len(graph.node) > _MAX_NODES:
+        raise StyleFileError(f"it has {len(graph.node)} nodes; a style has at most {_MAX_NODES}")
     for tensor in graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             raise StyleFileError(f"its tensor '{tensor.name}' points to another file")
@@ -239,7 +260,6 @@ def _refuse_unsafe(model: ModelProto) -> None:
 
 def _check_planes(model: ModelProto) -> None:
     graph = model.graph
-    tensors = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
     for side, values in (("inputs", graph.input), ("outputs", graph.output)):
         found = {}
         for value in values:
@@ -252,9 +272,25 @@ def _check_planes(model: ModelProto) -> None:
                 f"its {side} are {[value.name for value in values]}; expected uint8 planes "
                 + " and ".join(f"{name} (1, {c}, H, W)" for name, c in _PLANES[side].items())
             )
-    for name, rank, axis in (("stem.weight", 4, 1), ("head.weight", 4, 0), ("head.bias", 1, 0)):
-        shape = tensors.get(name, [])
-        if len(shape) != rank or shape[axis] != 6:
-            raise StyleFileError(f"its first or last convolution is missing or odd ({name})")
-    if tensors.get("center") != [6, 1, 1]:
-        raise StyleFileError("its input's centre is missing or odd (center)")
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    for name, rank, axis in _FOLDED:
+        array = _array(weights[name]) if name in weights else np.empty(())
+        if array.ndim != rank or array.shape[axis] != 6 or array.dtype.name not in _FLOATS:
+            raise StyleFileError(f"its tensor '{name}' is missing or odd: {list(array.shape)}")
+
+
+def _check_sizes(model: ModelProto) -> None:
+    """Follows a small picture's sizes through the network, without running it."""
+    sized = ModelProto()
+    sized.CopyFrom(model)
+    graph = sized.graph
+    side = 128
+    for value in (*graph.input, *graph.output):
+        channels = value.type.tensor_type.shape.dim[1].dim_value
+        for dim in list(value.type.tensor_type.shape.dim)[2:]:
+            dim.dim_value = side // channels
+    inferred = onnx.shape_inference.infer_shapes(sized, strict_mode=True, data_prop=True).graph
+    for value in inferred.value_info:
+        sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        if math.prod(sizes) > _MAX_GROWTH * side * side:
+            raise StyleFileError(f"its tensor '{value.name}' grows to {sizes} from {side}x{side}")

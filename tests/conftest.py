@@ -26,7 +26,7 @@ MILLISECOND = Fraction(1, 1000)
 def affine_style(
     gain: float = 1.0, bias: float = 0.0, color: ColorSpace | None = None, name: str = "affine"
 ) -> bytes:
-    """A style file's bytes: luma becomes gain * luma + bias, chroma stays; the form of real ones."""
+    """A style file's bytes: luma becomes gain * luma + bias, chroma stays as it is."""
     eye = np.eye(6, dtype=np.float32)[:, :, None, None]
     head = eye.copy()
     head[:4] *= gain

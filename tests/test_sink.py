@@ -78,7 +78,7 @@ def test_the_film_appears_only_when_complete_and_old_ones_stay_until_then(tmp_pa
 def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     sink = FileSink(path, info())
-    with pytest.raises(RuntimeError, match="elsewhere"), sink:
+    with pytest.raises(RuntimeError, match="elsewhere"), sink:  # noqa: PT012
         sink.write(frames()[0])
         raise RuntimeError("elsewhere")
     assert list(tmp_path.iterdir()) == []
@@ -188,7 +188,7 @@ def test_a_full_disk_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
     link = tmp_path / ".film.partial.mkv"
     link.symlink_to(full)
     film = make_film(tmp_path / "in.mp4", pts=range(50))
-    with FileSource(film) as source, pytest.raises(MediaError, match=r"film\.mkv"):
+    with FileSource(film) as source, pytest.raises(MediaError, match=r"film\.mkv"):  # noqa: PT012
         sink = FileSink(tmp_path / "film.mkv", source.info)
         with sink:
             for frame in source:

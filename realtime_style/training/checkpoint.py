@@ -28,10 +28,10 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """A state of `save_checkpoint`, on the CPU; raises TrainingError where it is none."""
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise TrainingError(f"{path} is not a checkpoint of this program: {error}") from error
-    if "netG" not in state or "generator_config" not in state:
+    if not isinstance(state, dict) or "netG" not in state or "generator_config" not in state:
         raise TrainingError(f"{path} is not a checkpoint of this program: it has no generator")
     return state
 
@@ -57,15 +57,18 @@ def load_generator(path: Path) -> tuple[Generator, dict[str, Any]]:
     """
     if path.suffix != ".safetensors":
         state = load_checkpoint(path)
-        netG = _generator(state["generator_config"])
-        netG.load_state_dict(state["netG"])
-        return netG, {"training": state["config"] | {"steps_done": state["step"]}}
+        try:
+            netG = _generator(state["generator_config"])
+            netG.load_state_dict(state["netG"])
+            return netG, {"training": state["config"] | {"steps_done": state["step"]}}
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise TrainingError(f"{path} does not hold a generator: {error}") from error
     try:
         with safe_open(path, "pt") as file:
             metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
             netG = _generator(metadata.pop("generator_config"))
             netG.load_state_dict({key: file.get_tensor(key) for key in list(file.keys())})
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise TrainingError(f"{path} does not hold a generator: {error}") from error
     return netG, metadata
 

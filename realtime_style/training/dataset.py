@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from realtime_style.errors import TrainingError
+
+UNREADABLE = (OSError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises for a file that is no picture, a broken or an absurd one."""
 
 _SUFFIXES = frozenset(Image.registered_extensions())
 _HELD_BACK_OF = 20  # one photo in so many is never trained on: the sample sheets show these
@@ -45,17 +49,15 @@ class PhotoFolder:
         rng = np.random.default_rng((self._seed, step))
         crops: list[Tensor] = []
         while len(crops) < size:
+            if len(self.skipped) == len(self.paths):
+                raise TrainingError(f"none of the {len(self.paths)} pictures could be read")
             path = self.paths[rng.integers(len(self.paths))]
             if path in self.skipped:
                 continue
             try:
                 photo = _open_rgb(path)
-            except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+            except UNREADABLE:
                 self.skipped.add(path)
-                if len(self.skipped) == len(self.paths):
-                    raise TrainingError(
-                        f"none of the {len(self.paths)} pictures could be read"
-                    ) from None
                 continue
             short = min(photo.size)
             side = np.exp(rng.uniform(np.log(min(self._crop_px / 2, short)), np.log(short)))
@@ -72,10 +74,17 @@ class PhotoFolder:
         return torch.stack(crops)
 
     def samples(self, count: int) -> Tensor:
-        """The middles of held-back photos, (count, 3, 2 * crop_px, 2 * crop_px) in 0..1."""
+        """The middles of held-back photos, at most `count`: (N, 3, 2 * crop_px, 2 * crop_px)."""
         side = 2 * self._crop_px
-        paths = (self.held_back or self.paths)[:count]
-        return torch.stack([_tensor(ImageOps.fit(_open_rgb(p), (side, side))) for p in paths])
+        shown: list[Tensor] = []
+        for path in self.held_back or self.paths:
+            with contextlib.suppress(*UNREADABLE):
+                shown.append(_tensor(ImageOps.fit(_open_rgb(path), (side, side))))
+            if len(shown) == count:
+                break
+        if not shown:
+            raise TrainingError("none of the pictures to show in sample sheets could be read")
+        return torch.stack(shown)
 
 
 def load_painting(path: Path, longer_side_px: int) -> Tensor:
@@ -86,7 +95,7 @@ def load_painting(path: Path, longer_side_px: int) -> Tensor:
     """
     try:
         painting = _open_rgb(path)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise TrainingError(f"{path} cannot be read as a picture: {error}") from error
     painting.thumbnail((longer_side_px, longer_side_px), Image.Resampling.LANCZOS)
     return _tensor(painting)[None]

@@ -6,6 +6,7 @@ normalisation folded into its convolution, on planes of 0..255.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -180,7 +181,7 @@ class FoldedGenerator(nn.Module):
 
     def __init__(self, netG: Generator) -> None:
         super().__init__()
-        netG = netG.float().eval()
+        netG = copy.deepcopy(netG).float().eval()
         self.center: Tensor
         self.register_buffer("center", torch.full((6, 1, 1), _MID))
         with torch.no_grad():

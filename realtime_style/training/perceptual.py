@@ -135,6 +135,8 @@ def load_features(paths: Sequence[Path], wanted: Iterable[str]) -> Features:
             raise TrainingError(f"{path} cannot be read as network weights: {error}") from error
         try:
             networks.append(Vgg19({key: value.float() for key, value in state.items()}))
+        except (AttributeError, KeyError) as error:
+            raise TrainingError(f"{path} does not hold VGG-19 weights: {error!r}") from error
         except TrainingError as error:
             raise TrainingError(f"{path}: {error}") from error
     return Features(networks, wanted)

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -36,6 +37,8 @@ from realtime_style.training.losses import (
 )
 from realtime_style.training.perceptual import load_features
 
+_MIN_PAINTING_PX = 32  # five poolings lead to one pixel
+
 PLANES_COLOR = ColorSpace()
 """The one colour space generators know: BT.709, limited range."""
 
@@ -65,9 +68,13 @@ def train(
         TrainingError: unusable data or settings, or a loss that is no longer a number.
         KeyboardInterrupt: passed on, after the state is saved.
     """
-    if config.crop_px % 32:
-        raise TrainingError(f"the crop size must be a multiple of 32, not {config.crop_px}")
-    device = torch.device(_device(config.device))
+    if config.crop_px < 64 or config.crop_px % 32:
+        raise TrainingError(
+            f"the crop size must be a multiple of 32 from 64 up, not {config.crop_px}"
+        )
+    if config.steps < 1:
+        raise TrainingError(f"there must be at least one step, not {config.steps}")
+    device = _device(config.device)
     torch.manual_seed(config.seed)
     torch.set_flush_denormal(True)
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -76,12 +83,18 @@ def train(
     photos = PhotoFolder(config.content, config.crop_px, config.seed)
     samples = photos.samples(3)
     painting = load_painting(config.painting, config.painting_px)
+    if min(painting.shape[-2:]) < _MIN_PAINTING_PX * max(config.painting_scales):
+        raise TrainingError(
+            f"{config.painting} is too small: {painting.shape[-1]}x{painting.shape[-2]}; its "
+            f"shorter side must have {_MIN_PAINTING_PX * max(config.painting_scales)} pixels"
+        )
     features = load_features(config.features, set(CONTENT_LAYERS) | set(STYLE_LAYERS))
     features = features.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     style_loss = StyleLoss(features, painting.to(device), config.painting_scales)
     features.bfloat16()
 
-    netG: Generator = load_generator(config.base)[0] if config.base else Generator()
+    start_from = checkpoint_path if resume else config.base
+    netG: Generator = load_generator(start_from)[0] if start_from else Generator()
     netG = netG.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(netG.parameters(), lr=config.learning_rate)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
@@ -90,7 +103,7 @@ def train(
     done = 0
     if resume:
         state = load_checkpoint(checkpoint_path)
-        netG.load_state_dict(state["netG"])
+        _refuse_other_settings(config, state["config"])
         optimizer.load_state_dict(state["optimizer"])
         scheduler.load_state_dict(state["scheduler"])
         done = state["step"]
@@ -105,7 +118,7 @@ def train(
             "config": config.as_dict(),
         }
 
-    log = SummaryWriter(run_dir / "tensorboard", purge_step=done)
+    log = SummaryWriter(run_dir / "tensorboard", purge_step=done + 1 if done else None)
     try:
         for step in range(done + 1, config.steps + 1):
             netG.train(step <= config.freeze_at * config.steps)
@@ -190,7 +203,21 @@ def sample_sheet(netG: Generator, photos: Tensor, painting: Tensor) -> Image.Ima
     return Image.fromarray(sheet.permute(1, 2, 0).numpy())
 
 
-def _device(name: str) -> str:
+def _refuse_other_settings(config: TrainConfig, former: dict[str, Any]) -> None:
+    """A run goes on as it began: its schedule and its crops hang on the settings."""
+    asked = config.as_dict()
+    for name in asked.keys() - {"device", "checkpoint_every", "sample_every"}:
+        if asked[name] != former.get(name):
+            raise TrainingError(
+                f"the checkpoint was made with {name} = {former.get(name)}, not {asked[name]}; "
+                "resume with the same settings"
+            )
+
+
+def _device(name: str) -> torch.device:
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return name
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise TrainingError(f"there is no device '{name}'; use cpu, or auto") from error
