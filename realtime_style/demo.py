@@ -74,15 +74,22 @@ def write_demo_film(path: Path, duration_s: float) -> None:
             frame = av.VideoFrame.from_ndarray(draw_scene(i / RATE), "rgb24")
             frame.pts, frame.time_base = i, Fraction(1, RATE)
             film.mux(picture.encode(frame))
-        samples = _tune(duration_s)
-        for begin in range(0, samples.shape[1], 1024):
-            block = np.ascontiguousarray(samples[:, begin : begin + 1024])
-            heard = av.AudioFrame.from_ndarray(block, "fltp", "stereo")
-            heard.sample_rate, heard.pts = _SAMPLE_RATE, begin
-            heard.time_base = Fraction(1, _SAMPLE_RATE)
-            film.mux(sound.encode(heard))
         film.mux(picture.encode(None))
-        film.mux(sound.encode(None))
+        write_tune(film, sound, duration_s)
+
+
+def write_tune(
+    film: av.container.OutputContainer, sound: av.AudioStream, duration_s: float
+) -> None:
+    """Writes the tune into a stereo stream of 48 kHz, and ends the stream."""
+    samples = _tune(duration_s)
+    for begin in range(0, samples.shape[1], 1024):
+        block = np.ascontiguousarray(samples[:, begin : begin + 1024])
+        heard = av.AudioFrame.from_ndarray(block, "fltp", "stereo")
+        heard.sample_rate, heard.pts = _SAMPLE_RATE, begin
+        heard.time_base = Fraction(1, _SAMPLE_RATE)
+        film.mux(sound.encode(heard))
+    film.mux(sound.encode(None))
 
 
 def _tune(duration_s: float) -> NDArray[np.float32]:
