@@ -30,6 +30,7 @@ class TrainConfig:
     style_weight: float = 6.0
     tv_weight: float = 0.3
     gamut_weight: float = 20.0
+    grid_weight: float = 200.0
     learning_rate: float = 2e-3
     freeze_at: float = 0.85
     seed: int = 0

@@ -8,6 +8,8 @@ from torch.nn import functional
 
 from realtime_style.training.perceptual import Features
 
+GRID_PX = 4
+GRID_WINDOW_PX = 32
 CONTENT_LAYERS = ("relu3_1", "relu4_1")
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 
@@ -46,6 +48,22 @@ def total_variation(rgb: Tensor) -> Tensor:
 def gamut_loss(rgb: Tensor) -> Tensor:
     """Mean squared distance of colours to what a screen can show; (N, 3, H, W), 0 within 0..1."""
     return (rgb - rgb.clamp(0, 1)).square().mean()
+
+
+def grid_loss(rgb: Tensor) -> Tensor:
+    """How far a picture's texture is tied to the grid of the network's strides.
+
+    A generator whose trunk runs at a quarter of the size can fill calm areas with one tile of
+    4x4 pixels again and again; it looks like a screen before the picture, and stands still when
+    the film moves. In every window of 32x32 pixels, the 16 places within such a tile are averaged
+    over all tiles; the variance of the averages is the grid's energy. Strokes that are not tied
+    to the grid average out.
+
+    (N, 3, H, W) in 0..1, sides multiples of 4, at least 32; to a scalar, 0 for no grid.
+    """
+    phases = functional.pixel_unshuffle(rgb, GRID_PX)  # (N, 3 * 16, H/4, W/4)
+    means = functional.avg_pool2d(phases, GRID_WINDOW_PX // GRID_PX, GRID_WINDOW_PX // GRID_PX // 2)
+    return means.unflatten(1, (3, GRID_PX**2)).var(2, unbiased=False).mean()
 
 
 class StyleLoss(nn.Module):

@@ -33,6 +33,7 @@ from realtime_style.training.losses import (
     StyleLoss,
     content_loss,
     gamut_loss,
+    grid_loss,
     total_variation,
 )
 from realtime_style.training.perceptual import load_features
@@ -141,6 +142,7 @@ def train(
                 "content": config.content_weight * content_loss(pyramid[0], photo_features),
                 "style": config.style_weight * style_loss(pyramid),
                 "tv": config.tv_weight * total_variation(painted),
+                "grid": config.grid_weight * grid_loss(painted),
                 "gamut": config.gamut_weight * gamut_loss(unclamped),
             }
             loss_G = torch.stack(list(losses.values())).sum()
