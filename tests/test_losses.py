@@ -14,6 +14,7 @@ from realtime_style.training.losses import (
     content_loss,
     gamut_loss,
     gram_matrix,
+    grid_loss,
     total_variation,
 )
 from realtime_style.training.perceptual import Features, Vgg19
@@ -152,3 +153,13 @@ def test_known_codes(color: ColorSpace, red: tuple[float, ...], white: tuple[flo
         luma, chroma = planes_from_rgb(torch.tensor(rgb).view(1, 3, 1, 1).expand(1, 3, 4, 4), color)
         found = torch.cat((luma[0, :, 0, 0], chroma[0, :, 0, 0])) * 255
         assert found.tolist() == pytest.approx(codes, abs=0.1)
+
+
+def test_grid_loss_sees_a_repeated_tile_and_not_the_same_values_in_disorder() -> None:
+    tile = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    grid = tile.repeat(1, 1, 16, 16)
+    order = torch.randperm(64 * 64, generator=torch.Generator().manual_seed(0))
+    disorder = grid.flatten(2)[..., order].unflatten(2, (64, 64))
+    assert grid_loss(torch.full((1, 3, 64, 64), 0.3)) == 0
+    torch.testing.assert_close(grid_loss(grid), tile.flatten(2).var(2, unbiased=False).mean())
+    assert grid_loss(disorder) < grid_loss(grid) / 20

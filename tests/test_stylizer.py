@@ -56,6 +56,18 @@ def test_padding_to_the_size_multiple_does_not_show(style: str) -> None:
     assert np.abs(narrow - wide[:94, :158]).mean() < 12
 
 
+@pytest.mark.parametrize("style", list(bundled_styles()))
+def test_texture_is_not_tied_to_the_grid_of_the_network(style: str) -> None:
+    torch = pytest.importorskip("torch")
+    from realtime_style.training.losses import grid_loss
+
+    rgb = open_stylizer(style).paint_rgb(scene_rgb(424, 240))
+    painted = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].float() / 255
+    wider = torch.nn.functional.interpolate(painted, (256, 452), mode="bicubic")
+    # enlarged by 7 %, a grid of 4 pixels is one no more, while free texture stays what it was
+    assert grid_loss(painted).sqrt() < 1.5 * grid_loss(wider).sqrt()
+
+
 @pytest.mark.parametrize("color", SPACES, ids=str)
 def test_an_identity_leaves_every_colour_space_as_it_is(
     identity_style: Path, color: ColorSpace
