@@ -98,7 +98,7 @@ def test_a_run_leaves_all_it_promises(config: TrainConfig, tmp_path: Path) -> No
     run_dir = tmp_path / "run"
     assert netG.config == GeneratorConfig()
     assert [report.step for report in reports] == [1, 2, 3, 4]
-    assert set(reports[0].losses) == {"content", "style", "tv", "gamut"}
+    assert set(reports[0].losses) == {"content", "style", "tv", "gamut", "grid"}
     assert sorted(path.name for path in run_dir.iterdir()) == [
         "checkpoint.pt",
         "generator.safetensors",
