@@ -63,7 +63,9 @@ def grid_loss(rgb: Tensor) -> Tensor:
     """
     phases = functional.pixel_unshuffle(rgb, GRID_PX)  # (N, 3 * 16, H/4, W/4)
     means = functional.avg_pool2d(phases, GRID_WINDOW_PX // GRID_PX, GRID_WINDOW_PX // GRID_PX // 2)
-    return means.unflatten(1, (3, GRID_PX**2)).var(2, unbiased=False).mean()
+    n, _, h, w = means.shape
+    tiles = means.reshape(n, 3, GRID_PX**2, h, w)
+    return tiles.var(2, unbiased=False).mean()
 
 
 class StyleLoss(nn.Module):
