@@ -219,8 +219,7 @@ def train(
         from realtime_style.training.train import train as run_training
     if out.suffix != ".onnx":
         raise StyleError(f"--out is {out}; a style's file name ends in .onnx")
-    if out.exists() and not overwrite:
-        raise StyleError(f"{out} exists already; give another name, or --overwrite")
+    _refuse_existing(out, overwrite)
     config = TrainConfig(
         painting=painting,
         content=content,
@@ -275,8 +274,7 @@ def export(
     """Makes a style file of a trained generator, checked against it. Needs the extra [train]."""
     with _training_extra():
         from export.to_onnx import export_trained
-    if out.exists() and not overwrite:
-        raise StyleError(f"{out} exists already; give another name, or --overwrite")
+    _refuse_existing(out, overwrite)
     results = export_trained(checkpoint, out, name=name, card=card, pictures=frames)
     if as_json:
         typer.echo(json.dumps({"out": str(out), "parity": [r.as_dict() for r in results]}))
@@ -295,6 +293,11 @@ def _size(text: str | None, option: str) -> Size | None:
         return Size.parse(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def _refuse_existing(out: Path, overwrite: bool) -> None:
+    if out.exists() and not overwrite:
+        raise StyleError(f"{out} exists already; give another name, or --overwrite")
 
 
 @contextmanager

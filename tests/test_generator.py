@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,13 +8,7 @@ from realtime_style.training.generator import Generator, GeneratorConfig, Upsamp
 SMALL = GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    # for tensors this small, threads cost more than they bring, on a busy machine many times more
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 @pytest.fixture

@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor
@@ -23,13 +21,7 @@ COLORS = [ColorSpace(matrix, range_) for matrix in (SMPTE170M, BT709) for range_
 SCALES = (1, 2)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    # for tensors this small, threads cost more than they bring, on a busy machine many times more
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 @pytest.fixture
