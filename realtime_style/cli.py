@@ -26,6 +26,7 @@ from rich.progress import (  # noqa: E402
 
 from realtime_style import __version__  # noqa: E402
 from realtime_style.errors import StyleError  # noqa: E402
+from realtime_style.training.config import TrainConfig  # noqa: E402
 
 if TYPE_CHECKING:
     from realtime_style.frame import Size
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 _say = Console(stderr=True, highlight=False, soft_wrap=True)
 _LINE_EVERY_S = 5.0
+_USUAL = TrainConfig(painting=Path(), content=Path())
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
@@ -194,16 +196,22 @@ def train(
     base: Annotated[
         Path | None, typer.Option(help="Start from this generator (.safetensors or .pt).")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 3000,
-    batch: Annotated[int, typer.Option(min=1, help="Photos a step.")] = 3,
-    crop: Annotated[int, typer.Option(min=64, help="Side of the crops, in pixels.")] = 256,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = _USUAL.steps,
+    batch: Annotated[int, typer.Option(min=1, help="Photos a step.")] = _USUAL.batch,
+    crop: Annotated[
+        int, typer.Option(min=64, help="Side of the crops, in pixels.")
+    ] = _USUAL.crop_px,
     painting_size: Annotated[
         int, typer.Option(min=64, help="The painting's longer side; larger: larger strokes.")
-    ] = 640,
-    style_weight: Annotated[float, typer.Option(min=0, help="More: more paint, less photo.")] = 6.0,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Its peak.")] = 2e-3,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same style.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    ] = _USUAL.painting_px,
+    style_weight: Annotated[
+        float, typer.Option(min=0, help="More: more paint, less photo.")
+    ] = _USUAL.style_weight,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Its peak.")] = _USUAL.learning_rate,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The same seed gives the same style.")
+    ] = _USUAL.seed,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = _USUAL.device,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -214,7 +222,7 @@ def train(
     """
     with _training_extra():
         from export.to_onnx import export_trained
-        from realtime_style.training.config import TrainConfig
+        from realtime_style.training.checkpoint import CHECKPOINT_NAME
         from realtime_style.training.train import TrainStep
         from realtime_style.training.train import train as run_training
     if out.suffix != ".onnx":
@@ -235,6 +243,12 @@ def train(
         device=device,
     )
     run_dir = out.with_suffix(".training")
+    checkpoint = run_dir / CHECKPOINT_NAME
+    if checkpoint.exists() and not (resume or overwrite):
+        raise StyleError(
+            f"{checkpoint} is there from a run before; --resume goes on with it, "
+            "--overwrite begins anew"
+        )
     with _progress(quiet) as progress:
         task = progress.add_task("training", total=steps, speed="", note="")
         lines = _Lines(quiet)
@@ -248,7 +262,8 @@ def train(
             run_training(config, run_dir, resume=resume, on_step=on_step)
         except KeyboardInterrupt:
             progress.stop()
-            _say.print(f"saved in {run_dir}; go on with --resume", markup=False)
+            if checkpoint.exists():
+                _say.print(f"saved as {checkpoint}; go on with --resume", markup=False)
             raise
     results = export_trained(run_dir / "generator.safetensors", out)
     if not quiet:

@@ -1,5 +1,9 @@
 import dataclasses
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +15,8 @@ from safetensors.torch import save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
+from conftest import run_cli
+from realtime_style import open_stylizer
 from realtime_style.demo import draw_scene
 from realtime_style.errors import TrainingError
 from realtime_style.training import train as train_module
@@ -80,7 +86,7 @@ def scalars(run_dir: Path, tag: str) -> list[int]:
 def interrupt_at(step: int) -> Callable[[TrainStep], None]:
     def on_step(report: TrainStep) -> None:
         if report.step == step:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     return on_step
 
@@ -136,6 +142,39 @@ def test_resumed_run_equals_an_uninterrupted_one(config: TrainConfig, tmp_path: 
     assert steps == [3, 4]
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
     assert not torch.equal(whole["stem.weight"], Generator(SMALL).state_dict()["stem.weight"])
+
+
+def test_ctrl_c_within_a_step_waits_for_its_end(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(config, tmp_path / "whole").state_dict()
+    step_of_adam = torch.optim.Adam.step
+
+    def interrupted(self: torch.optim.Adam) -> None:
+        signal.raise_signal(signal.SIGINT)
+        step_of_adam(self)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", interrupted)
+    former = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run")
+    assert signal.getsignal(signal.SIGINT) is former
+    monkeypatch.undo()
+    resumed = train(config, tmp_path / "run", resume=True).state_dict()
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+def test_second_ctrl_c_does_not_wait(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted_twice(self: torch.optim.Adam) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", interrupted_twice)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run/checkpoint.pt").exists()
 
 
 def test_a_crash_leaves_the_last_checkpoint(config: TrainConfig, tmp_path: Path) -> None:
@@ -224,9 +263,9 @@ def test_resume_without_a_checkpoint(config: TrainConfig, tmp_path: Path) -> Non
         train(config, tmp_path / "run", resume=True)
 
 
-def test_painting_is_shrunk_but_never_enlarged(config: TrainConfig) -> None:
+def test_painting_is_scaled_to_the_longer_side(config: TrainConfig) -> None:
     assert load_painting(config.painting, 80).shape == (1, 3, 60, 80)
-    assert load_painting(config.painting, 1000).shape == (1, 3, 120, 160)
+    assert load_painting(config.painting, 1000).shape == (1, 3, 750, 1000)
 
 
 def test_batches_are_the_same_for_the_same_seed_and_step(tmp_path: Path) -> None:
@@ -270,3 +309,36 @@ def test_samples_leave_broken_photos_out(tmp_path: Path) -> None:
         Image.new("RGB", (40, 30), (90, 60, 30)).save(tmp_path / f"{i}.png")
     (tmp_path / "broken.jpg").write_bytes(b"not a picture")
     assert PhotoFolder(tmp_path, 32, seed=0).samples(3).shape == (2, 3, 64, 64)
+
+
+def test_train_command_is_stopped_and_goes_on(config: TrainConfig, tmp_path: Path) -> None:
+    out = tmp_path / "mine.onnx"
+    arguments = ["train", config.painting, "--content", config.content, "--out", out]
+    arguments += ["--features", config.features[0], "--base", tmp_path / "base.safetensors"]
+    arguments += ["--steps", "150", "--batch", "1", "--crop", "64", "--painting-size", "128"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "realtime_style.cli", *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "mine.training/tensorboard").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "go on with --resume" in said
+    assert "Traceback" not in said
+    step = load_checkpoint(tmp_path / "mine.training/checkpoint.pt")["step"]
+    assert 0 < step < 150
+    assert not out.exists()
+
+    refused = run_cli(*arguments)
+    assert refused.returncode == 1
+    assert "--resume goes on with it" in refused.stderr
+    finished = run_cli(*arguments, "--resume")
+    assert finished.returncode == 0, finished.stderr
+    assert f"{out}: ready" in finished.stderr
+    picture = np.full((48, 64, 3), 90, np.uint8)
+    assert open_stylizer(str(out), engine="onnxruntime").paint_rgb(picture).shape == picture.shape

@@ -88,7 +88,10 @@ class PhotoFolder:
 
 
 def load_painting(path: Path, longer_side_px: int) -> Tensor:
-    """A painting as RGB in 0..1, (1, 3, H, W), shrunk to the given longer side if larger.
+    """A painting as RGB in 0..1, (1, 3, H, W), scaled to the given longer side.
+
+    A small scan is enlarged: the size of its strokes is what is asked for, and interpolation
+    takes the edge off the pixels of the scan, which a generator would learn to paint.
 
     Raises:
         TrainingError: the file is not a picture.
@@ -97,8 +100,9 @@ def load_painting(path: Path, longer_side_px: int) -> Tensor:
         painting = _open_rgb(path)
     except UNREADABLE as error:
         raise TrainingError(f"{path} cannot be read as a picture: {error}") from error
-    painting.thumbnail((longer_side_px, longer_side_px), Image.Resampling.LANCZOS)
-    return _tensor(painting)[None]
+    scale = longer_side_px / max(painting.size)
+    size = (max(1, round(painting.width * scale)), max(1, round(painting.height * scale)))
+    return _tensor(painting.resize(size, Image.Resampling.LANCZOS))[None]
 
 
 def _open_rgb(path: Path) -> Image.Image:

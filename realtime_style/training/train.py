@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -63,7 +67,8 @@ def train(
     """Trains a generator to paint any photo in the manner of one painting.
 
     `run_dir` receives checkpoints, sample sheets (PNG), TensorBoard logs and, at the end,
-    `generator.safetensors`. Ctrl-C saves a checkpoint before it leaves.
+    `generator.safetensors`. Ctrl-C ends the step at work and saves a checkpoint before it leaves;
+    a second one leaves at once, with the checkpoint before.
 
     Raises:
         TrainingError: unusable data or settings, or a loss that is no longer a number.
@@ -120,7 +125,7 @@ def train(
         }
 
     log = SummaryWriter(run_dir / "tensorboard", purge_step=done + 1 if done else None)
-    try:
+    with closing(log), _interrupts_held_back() as stop_asked:
         for step in range(done + 1, config.steps + 1):
             netG.train(step <= config.freeze_at * config.steps)
             photo = photos.batch(step, config.batch).to(device)  # (N, 3, crop_px, crop_px)
@@ -173,11 +178,9 @@ def train(
                 save_checkpoint(checkpoint_path, state_now())
             if on_step:
                 on_step(report)
-    except KeyboardInterrupt:
-        save_checkpoint(checkpoint_path, state_now())
-        raise
-    finally:
-        log.close()
+            if stop_asked():
+                save_checkpoint(checkpoint_path, state_now())
+                raise KeyboardInterrupt
     save_checkpoint(checkpoint_path, state_now())
     save_generator(run_dir / "generator.safetensors", netG, {"training": config.as_dict()})
     return netG
@@ -203,6 +206,28 @@ def sample_sheet(netG: Generator, photos: Tensor, painting: Tensor) -> Image.Ima
     rows = torch.cat((torch.cat(tuple(photos), 2), torch.cat(tuple(painted), 2)), 1)
     sheet = (torch.cat((rows, shown), 2) * 255).round().byte()
     return Image.fromarray(sheet.permute(1, 2, 0).numpy())
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[Callable[[], bool]]:
+    """Makes Ctrl-C wait until it is asked for: half an optimiser step cannot be resumed from."""
+    asked = False
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    if threading.current_thread() is not threading.main_thread():  # signals do not come here
+        yield lambda: False
+        return
+    former = {number: signal.signal(number, hold) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _refuse_other_settings(config: TrainConfig, former: dict[str, Any]) -> None:
