@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import run_cli
 from PIL import Image
 from safetensors.torch import save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from conftest import run_cli
 from realtime_style import open_stylizer
 from realtime_style.demo import draw_scene
 from realtime_style.errors import TrainingError
