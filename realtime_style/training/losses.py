@@ -74,6 +74,10 @@ class StyleLoss(nn.Module):
     Each layer's squared error is relative to the painting's own energy, so that layers weigh the
     same. Looked at in several scales: the picture and the painting at full size for the touch of
     the brush, both shrunk for the larger forms.
+
+    A batch's Gram matrices are averaged first: the batch as a whole must look like the painting,
+    as the painting has calm and busy, light and dark places side by side. Asked of every crop for
+    itself, each would need all of them, and a light sky would come out as a dark, busy one.
     """
 
     def __init__(self, features: Features, painting: Tensor, scales: tuple[int, ...]) -> None:
@@ -89,7 +93,7 @@ class StyleLoss(nn.Module):
     def forward(self, pyramid: list[dict[str, Tensor]]) -> Tensor:
         """Features of the painted picture shrunk by each scale, to a scalar."""
         errors = [
-            (gram_matrix(found[name]) - target[name]).square().sum((1, 2)).mean()
+            (gram_matrix(found[name]).mean(0, keepdim=True) - target[name]).square().sum()
             / target[name].square().sum()
             for found, target in zip(pyramid, self.targets, strict=True)
             for name in STYLE_LAYERS
