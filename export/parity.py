@@ -36,6 +36,13 @@ class Parity:
     different_part: float
     psnr_db: float
 
+    def __str__(self) -> str:
+        return (
+            f"{self.engine} {self.precision} against {self.reference}: at most "
+            f"{self.max_difference} of 255, {self.different_part:.4%} of values differ, "
+            f"{self.psnr_db:.1f} dB"
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {name: getattr(self, name) for name in self.__slots__}

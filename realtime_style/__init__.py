@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from realtime_style.errors import StyleFileError as StyleFileError
     from realtime_style.frame import ColorSpace as ColorSpace
     from realtime_style.frame import Frame as Frame
+    from realtime_style.frame import Size as Size
     from realtime_style.frame import StreamInfo as StreamInfo
     from realtime_style.runtime.pipeline import Pipeline as Pipeline
     from realtime_style.runtime.pipeline import RunStats as RunStats
+    from realtime_style.runtime.sink import Encoding as Encoding
     from realtime_style.runtime.sink import FileSink as FileSink
     from realtime_style.runtime.source import FileSource as FileSource
     from realtime_style.runtime.stylizer import Stylizer as Stylizer
@@ -29,9 +31,9 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "realtime_style.errors": ("EngineError", "MediaError", "StyleError", "StyleFileError"),
-    "realtime_style.frame": ("ColorSpace", "Frame", "StreamInfo"),
+    "realtime_style.frame": ("ColorSpace", "Frame", "Size", "StreamInfo"),
     "realtime_style.runtime.pipeline": ("Pipeline", "RunStats"),
-    "realtime_style.runtime.sink": ("FileSink",),
+    "realtime_style.runtime.sink": ("Encoding", "FileSink"),
     "realtime_style.runtime.source": ("FileSource",),
     "realtime_style.runtime.stylizer": ("Stylizer", "open_stylizer"),
     "realtime_style.runtime.video": ("VideoJob", "stylize_video"),
@@ -47,3 +49,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'realtime_style' has no attribute '{name}'")
     return getattr(import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

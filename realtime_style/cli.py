@@ -216,7 +216,7 @@ def train(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Learns a style from one painting. Needs the extra [train].
+    r"""Learns a style from one painting. Needs the extra \[train].
 
     Checkpoints, sample sheets and TensorBoard logs go to the folder NAME.training beside OUT.
     """
@@ -286,7 +286,7 @@ def export(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Makes a style file of a trained generator, checked against it. Needs the extra [train]."""
+    r"""Makes a style file of a trained generator, checked against it. Needs the extra \[train]."""
     with _training_extra():
         from export.to_onnx import export_trained
     _refuse_existing(out, overwrite)
@@ -312,7 +312,7 @@ def _size(text: str | None, option: str) -> Size | None:
 
 def _refuse_existing(out: Path, overwrite: bool) -> None:
     if out.exists() and not overwrite:
-        raise StyleError(f"{out} exists already; give another name, or --overwrite")
+        raise StyleError(f"{out} exists already; give another name, or replace it with --overwrite")
 
 
 @contextmanager
@@ -321,7 +321,8 @@ def _training_extra() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise StyleError(
-            f"training needs {error.name}; install it with: pip install 'realtime-style[train]'"
+            f"this command needs {error.name}, of the extra [train]; install it with: "
+            "pip install 'realtime-style[train]' (in a checkout: pip install '.[train]')"
         ) from error
 
 
@@ -371,7 +372,12 @@ def _paint(job: VideoJob, out: Path, quiet: bool, as_json: bool) -> None:
                 of = f" of {info.frames}" if info.frames else ""
                 lines.say(lambda: f"{stats.frames} frames{of}, {fps:.1f} fps")
 
-            stats = job.run(on_frame)
+            try:
+                stats = job.run(on_frame)
+            except KeyboardInterrupt:
+                progress.stop()
+                _say.print(f"stopped; {out} was not written", markup=False)
+                raise
             progress.update(task, total=stats.frames)
     wall_s = time.perf_counter() - _STARTED
     damaged = job.source.damaged_packets
@@ -379,7 +385,8 @@ def _paint(job: VideoJob, out: Path, quiet: bool, as_json: bool) -> None:
         if damaged:
             _say.print(f"note: {damaged} damaged packets of the film were left out", markup=False)
         _say.print(
-            f"{out}: {stats.frames} frames in {wall_s:.1f} s, {stats.frames / wall_s:.1f} fps",
+            f"{out}: {stats.frames} frames in {wall_s:.1f} s, {stats.frames / wall_s:.1f} fps "
+            "with all that came before and after",
             markup=False,
         )
     if as_json:
@@ -411,7 +418,7 @@ def _paint(job: VideoJob, out: Path, quiet: bool, as_json: bool) -> None:
 def _introduce(job: VideoJob) -> None:
     info, engine = job.source.info, job.stylizer.engine
     _say.print(
-        f"{job.source.path}: {info.source_width}x{info.source_height}, "
+        f"{Path(job.source.path).name}: {info.source_width}x{info.source_height}, "
         f"{float(info.rate):.5g} fps, {info.color}; style {job.stylizer.style.name} at "
         f"{info.width}x{info.height}",
         markup=False,

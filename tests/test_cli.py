@@ -99,7 +99,10 @@ def test_sizes_and_parts(tmp_path: Path, film: Path, identity_style: Path) -> No
         (["film.mp4", "out.mp4", "-s", "rubbish.mp4"], "rubbish.mp4 is not a usable style"),
         (["film.mp4", "out.mp4", "--engine", "abacus"], "there is no engine 'abacus'"),
         (["film.mp4", "out.mp4", "--precision", "f1"], "there is no precision 'f1'"),
-        (["film.mp4", "out.mp4", "--codec", "mp5"], "'mp5' cannot be written"),
+        (["film.mp4", "out.mp4", "--codec", "mp5"], "no video encoder 'mp5'"),
+        (["film.mp4", "out.mp4", "--duration", "0"], "a film of 0 s has no frames"),
+        (["film.mp4", ".", "-y"], ". is a folder"),
+        (["film.mp4", "/dev/null/o.mp4", "-y"], "there is no folder /dev/null"),
         (["film.mp4", "out.mp4", "--start", "99"], "there is nothing at 99 s"),
     ],
 )
@@ -147,6 +150,7 @@ def test_stopping_half_way_leaves_the_old_film_and_no_litter(
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130, said
     assert "Traceback" not in said
+    assert "out.mp4 was not written" in said
     assert out.read_bytes() == b"precious"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["film.mp4", "out.mp4"]
 
@@ -177,6 +181,7 @@ def test_version_and_help() -> None:
         result = run_cli(command, "--help")
         assert result.returncode == 0
         assert command in result.stdout
+        assert ("extra [train]" in result.stdout) == (command in ("train", "export"))
 
 
 def test_train_without_its_extra_says_how_to_get_it(tmp_path: Path) -> None:

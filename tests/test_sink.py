@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -119,6 +121,40 @@ def test_colour_tags_are_kept(tmp_path: Path, matrix: int, reach: int) -> None:
         assert (int(context.color_primaries), int(context.color_trc)) == (1, 13)
 
 
+@pytest.mark.parametrize(("width", "height"), [(64, 48), (64, 50), (66, 54), (62, 46), (18, 16)])
+def test_every_plane_arrives_where_it_was(tmp_path: Path, width: int, height: int) -> None:
+    path = tmp_path / "film.mkv"
+    frame = frame_from_rgb(scene_rgb(width, height), ColorSpace())
+    with FileSink(path, info(width, height), encoding=Encoding("ffv1")) as sink:
+        sink.write(frame)
+    with FileSource(path) as source:
+        (back,) = source
+        assert np.array_equal(back.luma, frame.luma)
+        assert np.array_equal(back.chroma, frame.chroma)
+
+
+def test_a_place_that_cannot_be_written_is_refused_at_once() -> None:
+    if not Path("/proc/self").exists():
+        pytest.skip("this system has no /proc")
+    with pytest.raises(MediaError, match=r"/proc/film\.mp4 cannot be written"):
+        FileSink("/proc/film.mp4", info())
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9"])
+def test_encoders_say_nothing(tmp_path: Path, codec: str) -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[2]); import test_sink, realtime_style as rs\n"
+        "with rs.FileSink('film.mkv', test_sink.info(),"
+        "                 encoding=rs.Encoding(sys.argv[1])) as sink:\n"
+        "    for frame in test_sink.frames(): sink.write(frame)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, codec, str(Path(__file__).parent)],
+        capture_output=True, text=True, cwd=tmp_path, check=True,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("", "")
+
+
 def test_frames_are_scaled_to_the_size_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     write(FileSink(path, info(), size=(128, 96)))
@@ -131,12 +167,17 @@ def test_frames_are_scaled_to_the_size_asked_for(tmp_path: Path) -> None:
     [
         ("film.xyz", Encoding(), "must name a film format"),
         ("film", Encoding(), "must name a film format"),
-        ("film.mp4", Encoding("nonsense"), "try one of h264"),
-        ("film.mp4", Encoding("aac"), "not a video encoder"),
-        ("film.webm", Encoding("h264"), "cannot be written into film.webm"),
+        ("film.mp4", Encoding("nonsense"), "no video encoder 'nonsense'; try one of h264"),
+        ("film.mp4", Encoding("aac"), "no video encoder 'aac'"),
+        ("film.webm", Encoding("h264"), r"\.webm films cannot hold pictures of libx264"),
         ("film.mkv", Encoding("ffv1", crf=20), "has no --crf"),
-        ("film.mp4", Encoding(preset="warp"), "refuses"),
+        ("film.mp4", Encoding(preset="warp"), "no preset 'warp'; it has ultrafast"),
+        ("film.mp4", Encoding("av1", preset="veryfast"), "no preset 'veryfast'; it has 0"),
+        ("film.mp4", Encoding(crf=200), "--crf 200 is out of range; libx264 takes 0 to 51"),
+        ("film.mp4", Encoding("h265", crf=-1), "--crf -1 is out of range"),
+        ("film.mkv", Encoding("h263"), "does not take pictures of 64x48"),
         ("none/film.mp4", Encoding(), "there is no folder"),
+        (".", Encoding(), "is a folder"),
     ],
 )
 def test_the_impossible_is_refused_at_once(
@@ -170,6 +211,24 @@ def test_pixel_shape_is_kept(tmp_path: Path) -> None:
     write(FileSink(tmp_path / "film.mp4", wide))
     with av.open(str(tmp_path / "film.mp4")) as film:
         assert film.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [((852, 480), 1), ((640, 360), 1), ((426, 240), 1), ((480, 480), Fraction(71, 40))],
+)
+def test_pixels_stay_square_over_rounded_sides(
+    tmp_path: Path, size: tuple[int, int], shape: Fraction
+) -> None:
+    odd = StreamInfo(
+        852, 480, Fraction(25), TIME_BASE, ColorSpace(),
+        source_width=853, source_height=480, sample_aspect_ratio=Fraction(1),
+    )  # fmt: skip
+    path = tmp_path / "film.mp4"
+    with FileSink(path, odd, size=size) as sink:
+        sink.write(Frame(np.full((720, 852), 128, np.uint8), 0, TIME_BASE))
+    with av.open(str(path)) as film:
+        assert film.streams.video[0].sample_aspect_ratio == shape
 
 
 @pytest.mark.parametrize("color", [ColorSpace(), ColorSpace(SMPTE170M, FULL)])

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -23,6 +24,22 @@ _ENCODERS = {  # what people call a codec: FFmpeg's encoder
     "hevc": "libx265",
     "vp9": "libvpx-vp9",
     "av1": "libsvtav1",
+}
+_DEFAULTS = {  # good pictures, at a speed that leaves the processor to the painting
+    "libx264": {"crf": "20", "preset": "veryfast"},
+    "libx265": {"crf": "23", "preset": "veryfast", "x265-params": "log-level=none"},
+    "libvpx-vp9": {"crf": "30", "deadline": "good", "cpu-used": "5", "row-mt": "1"},
+    "libsvtav1": {"crf": "30", "preset": "10"},
+}
+_MAX_CRF = {"libx264": 51, "libx265": 51, "libvpx-vp9": 63, "libsvtav1": 63}
+_X26_PRESETS = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast",
+    "medium", "slow", "slower", "veryslow", "placebo",
+)  # fmt: skip
+_PRESETS = {
+    "libx264": _X26_PRESETS,
+    "libx265": _X26_PRESETS,
+    "libsvtav1": tuple(map(str, range(14))),
 }
 
 
@@ -80,8 +97,12 @@ class FileSink:
             MediaError: the place, the container or the encoder will not do.
         """
         self.path = Path(path)
+        if self.path.is_dir():
+            raise MediaError(f"{path} is a folder; OUT is the name of a film, as out.mp4")
         if self.path.exists() and not overwrite:
-            raise MediaError(f"{path} exists already; give another name, or --overwrite")
+            raise MediaError(
+                f"{path} exists already; give another name, or replace it with --overwrite"
+            )
         if not self.path.parent.is_dir():
             raise MediaError(f"there is no folder {self.path.parent} to write into")
         self._partial = self.path.with_name(f".{self.path.stem}.partial{self.path.suffix}")
@@ -105,6 +126,10 @@ class FileSink:
                 stream.index: self._add_sound(stream)
                 for stream in (sound_of.audio_streams if sound_of else ())
             }
+            try:
+                self._container.start_encoding()  # opens the file: better now than half-way
+            except (av.FFmpegError, OSError) as error:
+                raise MediaError(f"{path} cannot be written: {error.strerror}") from error
         except BaseException:
             self._discard()
             raise
@@ -120,12 +145,17 @@ class FileSink:
         name = _ENCODERS.get(name, name)
         choice = f"try one of {', '.join(_ENCODERS)}"
         try:
-            if av.Codec(name, "w").type != "video":
-                raise MediaError(f"'{name}' is not a video encoder; {choice}")
+            known = av.Codec(name, "w").type == "video"
+        except ValueError:
+            known = False
+        if not known:
+            raise MediaError(f"there is no video encoder '{encoding.codec}'; {choice}")
+        try:
             stream = self._container.add_stream(name, rate=info.rate)
         except (av.FFmpegError, ValueError) as error:
             raise MediaError(
-                f"'{name}' cannot be written into {self.path.name}: {error}; {choice}"
+                f"{self.path.suffix} films cannot hold pictures of {name}; {choice}, or another "
+                "ending for OUT, as .mkv"
             ) from error
         assert isinstance(stream, av.VideoStream)
         context = stream.codec_context
@@ -138,18 +168,27 @@ class FileSink:
         context.color_primaries = info.color.primaries
         context.color_trc = info.color.transfer
         if info.sample_aspect_ratio:
-            shown = info.sample_aspect_ratio * info.source_width / info.source_height
-            context.sample_aspect_ratio = shown * self._size[1] / self._size[0]
+            context.sample_aspect_ratio = self._pixel_shape(info)
         context.options = _options(stream, encoding)
         context.thread_type = "AUTO"
         try:
             context.open(strict=False)
         except (av.FFmpegError, ValueError) as error:
+            settings = ", ".join(f"{key} {value}" for key, value in context.options.items())
             raise MediaError(
-                f"the encoder {name} refuses {self._size[0]}x{self._size[1]} with "
-                f"{context.options}: {error}"
+                f"the encoder {name} does not take pictures of {self._size[0]}x{self._size[1]}"
+                + (f" with {settings}" if settings else "")
             ) from error
         return stream
+
+    def _pixel_shape(self, info: StreamInfo) -> Fraction:
+        """The sample aspect ratio that shows the film as wide as it was."""
+        assert info.sample_aspect_ratio
+        whole_width, whole_height = info.source_width & ~1, info.source_height & ~1
+        stretch = Fraction(whole_width * self._size[1], whole_height * self._size[0])
+        if abs(stretch - 1) * self._size[0] < 2:  # sides are even: that is rounding, not a wish
+            return info.sample_aspect_ratio
+        return info.sample_aspect_ratio * stretch
 
     def _add_sound(self, stream: av.AudioStream) -> av.AudioStream:
         codec = stream.codec_context.name
@@ -186,7 +225,11 @@ class FileSink:
 
     def write(self, frame: Frame) -> None:
         """See `FrameSink.write`."""
-        picture = av.VideoFrame.from_numpy_buffer(frame.i420, "yuv420p")
+        # PyAV takes buffers whose height is no multiple of 4 for shorter ones: those are copied
+        if frame.height % 4:
+            picture = av.VideoFrame.from_ndarray(frame.i420, "yuv420p")
+        else:
+            picture = av.VideoFrame.from_numpy_buffer(frame.i420, "yuv420p")
         if (frame.width, frame.height) != self._size:
             matrix = SWSCALE_MATRIX.get(frame.color.matrix, Colorspace.ITU601)
             reach = ColorRange.JPEG if frame.color.range == FULL else ColorRange.MPEG
@@ -202,8 +245,8 @@ class FileSink:
         picture.color_range = frame.color.range
         picture.pts = frame.pts
         picture.time_base = frame.time_base
-        self._copy_sound()
         try:
+            self._copy_sound()
             self._mux(self._stream.encode(picture))
         except (av.FFmpegError, OSError) as error:
             raise MediaError(f"{self.path} cannot be written: {error.strerror}") from error
@@ -235,15 +278,22 @@ def _default_codec(path: Path) -> str:
 def _options(stream: av.VideoStream, encoding: Encoding) -> dict[str, str]:
     """Settings as FFmpeg's options, refused where the encoder does not have them."""
     encoder = stream.codec_context.name
-    asked = {"crf": encoding.crf, "preset": encoding.preset}
     known = {option.name for option in stream.codec_context.supported_options.private}
-    options = {}
-    for option, value in asked.items():
+    options = dict(_DEFAULTS.get(encoder, {}))
+    for option, value in (("crf", encoding.crf), ("preset", encoding.preset)):
         if value is None:
             continue
         if option not in known:
             raise MediaError(f"the encoder {encoder} has no --{option}; leave it out")
         options[option] = f"{value:g}" if isinstance(value, float) else str(value)
-    if encoder == "libx264":
-        options = {"crf": "20", "preset": "veryfast"} | options
+    most = _MAX_CRF.get(encoder)
+    if most and encoding.crf is not None and not 0 <= encoding.crf <= most:
+        raise MediaError(f"--crf {encoding.crf:g} is out of range; {encoder} takes 0 to {most}")
+    presets = _PRESETS.get(encoder)
+    if presets and encoding.preset is not None and encoding.preset not in presets:
+        raise MediaError(
+            f"{encoder} has no preset '{encoding.preset}'; it has {', '.join(presets)}"
+        )
+    if encoder == "libsvtav1":
+        os.environ.setdefault("SVT_LOG", "1")  # errors only; it asks nobody else
     return options

@@ -79,6 +79,8 @@ class FileSource:
         """
         if not Path(path).exists():
             raise MediaError(f"there is no file {path}")
+        if duration_s is not None and duration_s <= 0:
+            raise MediaError(f"a film of {duration_s:g} s has no frames; give a longer --duration")
         self.path = path
         try:
             self._container = av.open(str(path))

@@ -82,7 +82,7 @@ class VideoJob:
         """Paints the film; raises what the stages raise."""
         stats = Pipeline(self.source, self.stylizer, self.sink, on_frame).run()
         if stats.frames == 0:
-            raise MediaError(f"{self.source.path} has no frame that could be read")
+            raise MediaError(f"{self.source.path} has no frame there that could be read")
         return stats
 
     def __enter__(self) -> Self:
@@ -119,12 +119,16 @@ def stylize_video(
     Raises:
         StyleError: what went wrong, in one line; then there is no new film.
     """
+    try:
+        paint_size, film_size = (Size.parse(text) if text else None for text in (size, output_size))
+    except ValueError as error:
+        raise MediaError(str(error)) from error
     with VideoJob(
         film,
         out,
         style,
-        size=Size.parse(size) if size else None,
-        output_size=Size.parse(output_size) if output_size else None,
+        size=paint_size,
+        output_size=film_size,
         start_s=start_s,
         duration_s=duration_s,
         encoding=encoding,

@@ -29,8 +29,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """A state of `save_checkpoint`, on the CPU; raises TrainingError where it is none."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise TrainingError(f"{path} is not a checkpoint of this program: {error}") from error
+    except FileNotFoundError as error:
+        raise TrainingError(f"there is no checkpoint {path}") from error
+    except Exception as error:  # PyTorch raises many kinds, and at length
+        raise TrainingError(
+            f"{path} is not a checkpoint of this program; give a .pt or .safetensors file that "
+            "training wrote"
+        ) from error
     if not isinstance(state, dict) or "netG" not in state or "generator_config" not in state:
         raise TrainingError(f"{path} is not a checkpoint of this program: it has no generator")
     return state
@@ -63,6 +68,8 @@ def load_generator(path: Path) -> tuple[Generator, dict[str, Any]]:
             return netG, {"training": state["config"] | {"steps_done": state["step"]}}
         except (KeyError, TypeError, RuntimeError) as error:
             raise TrainingError(f"{path} does not hold a generator: {error}") from error
+    if not path.exists():
+        raise TrainingError(f"there is no file {path}; give a .safetensors that training wrote")
     try:
         with safe_open(path, "pt") as file:
             metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}

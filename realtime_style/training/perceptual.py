@@ -131,8 +131,13 @@ def load_features(paths: Sequence[Path], wanted: Iterable[str]) -> Features:
                 state = load_file(path)
             else:
                 state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise TrainingError(f"{path} cannot be read as network weights: {error}") from error
+        except FileNotFoundError as error:
+            raise TrainingError(f"there is no file {path}; --features takes weights") from error
+        except Exception as error:  # PyTorch and safetensors raise many kinds, and at length
+            raise TrainingError(
+                f"{path} cannot be read as network weights; give a .safetensors or .pth file of "
+                "VGG-19"
+            ) from error
         try:
             networks.append(Vgg19({key: value.float() for key, value in state.items()}))
         except (AttributeError, KeyError) as error:

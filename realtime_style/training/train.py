@@ -83,7 +83,6 @@ def train(
     device = _device(config.device)
     torch.manual_seed(config.seed)
     torch.set_flush_denormal(True)
-    run_dir.mkdir(parents=True, exist_ok=True)
     checkpoint_path = run_dir / CHECKPOINT_NAME
 
     photos = PhotoFolder(config.content, config.crop_px, config.seed)
@@ -124,6 +123,7 @@ def train(
             "config": config.as_dict(),
         }
 
+    run_dir.mkdir(parents=True, exist_ok=True)
     log = SummaryWriter(run_dir / "tensorboard", purge_step=done + 1 if done else None)
     with closing(log), _interrupts_held_back() as stop_asked:
         for step in range(done + 1, config.steps + 1):
