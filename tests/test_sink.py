@@ -175,7 +175,7 @@ def test_frames_are_scaled_to_the_size_asked_for(tmp_path: Path) -> None:
         ("film.mp4", Encoding("av1", preset="veryfast"), "no preset 'veryfast'; it has 0"),
         ("film.mp4", Encoding(crf=200), "--crf 200 is out of range; libx264 takes 0 to 51"),
         ("film.mp4", Encoding("h265", crf=-1), "--crf -1 is out of range"),
-        ("film.mkv", Encoding("h263"), "does not take pictures of 64x48"),
+        ("film.avi", Encoding("h263"), "does not take pictures of 64x48"),
         ("none/film.mp4", Encoding(), "there is no folder"),
         (".", Encoding(), "is a folder"),
     ],
