@@ -21,13 +21,13 @@ class TrainConfig:
     content: Path
     features: tuple[Path, ...] = ()
     base: Path | None = None
-    steps: int = 4000
-    batch: int = 3
-    crop_px: int = 256
-    painting_px: int = 640
-    painting_scales: tuple[int, ...] = (1, 2)
+    steps: int = 3000
+    batch: int = 4
+    crop_px: int = 224
+    painting_px: int = 1200
+    painting_scales: tuple[int, ...] = (1, 2, 4)
     content_weight: float = 1.0
-    style_weight: float = 6.0
+    style_weight: float = 20.0
     tv_weight: float = 0.3
     gamut_weight: float = 20.0
     grid_weight: float = 200.0
