@@ -215,16 +215,6 @@ def test_base_is_where_training_starts(config: TrainConfig, tmp_path: Path) -> N
         torch.testing.assert_close(parameter, start, rtol=0, atol=1e-7)
 
 
-def test_statistics_freeze_near_the_end(config: TrainConfig, tmp_path: Path) -> None:
-    config = dataclasses.replace(config, freeze_at=0.0, steps=2)
-    assert config.base is not None
-    base, _ = load_generator(config.base)
-    netG = train(config, tmp_path / "run")
-    assert torch.equal(netG.stem_norm.running_mean, base.stem_norm.running_mean)
-    netG = train(dataclasses.replace(config, freeze_at=1.0), tmp_path / "other")
-    assert not torch.equal(netG.stem_norm.running_mean, base.stem_norm.running_mean)
-
-
 def test_loss_that_is_no_number_stops_the_run(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,8 +13,7 @@ class TrainConfig:
     """What to train on, and how. The defaults made the bundled styles.
 
     Sizes are pixels, `learning_rate` is the peak of a one-cycle schedule (arXiv 1708.07120),
-    weights multiply the losses of losses.py. `freeze_at` is the part of the run after which
-    normalisation uses its running statistics, as the exported generator will.
+    weights multiply the losses of losses.py.
     """
 
     painting: Path
@@ -32,7 +31,6 @@ class TrainConfig:
     gamut_weight: float = 20.0
     grid_weight: float = 200.0
     learning_rate: float = 2e-3
-    freeze_at: float = 0.85
     seed: int = 0
     device: str = "auto"
     checkpoint_every: int = 200

@@ -20,6 +20,7 @@ SIZE_MULTIPLE = 4
 STEM_MARGIN = 2  # half-size pixels around the picture that stem (1) and down (1) read
 HEAD_MARGIN = 2  # quarter-size pixels that up (1) and head (2 at half size, 1 here) read
 _MID = 128.0  # the code of zero chroma; near mid grey for luma. Zero padding then means grey.
+_MOMENTUM = 0.03  # what runs are the running statistics: averages of some thirty batches
 _GAIN = 4.0  # brings planes of 0..1 to about unit variance
 
 
@@ -92,9 +93,9 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, dilation=dilation)
-        self.first_norm = nn.BatchNorm2d(channels)
+        self.first_norm = nn.BatchNorm2d(channels, momentum=_MOMENTUM)
         self.second = nn.Conv2d(channels, channels, 3)
-        self.second_norm = nn.BatchNorm2d(channels)
+        self.second_norm = nn.BatchNorm2d(channels, momentum=_MOMENTUM)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, h, w) to the same."""
@@ -116,12 +117,12 @@ class Generator(nn.Module):
         self.config = config
         trunk, edge = config.trunk_channels, config.edge_channels
         self.stem = nn.Conv2d(6, edge, 3)
-        self.stem_norm = nn.BatchNorm2d(edge)
+        self.stem_norm = nn.BatchNorm2d(edge, momentum=_MOMENTUM)
         self.down = nn.Conv2d(edge, trunk, 3, stride=2)
-        self.down_norm = nn.BatchNorm2d(trunk)
+        self.down_norm = nn.BatchNorm2d(trunk, momentum=_MOMENTUM)
         self.blocks = nn.ModuleList(ResidualBlock(trunk, dilation) for dilation in config.dilations)
         self.up = UpsampleConv(trunk, edge, 3)
-        self.up_norm = nn.BatchNorm2d(edge)
+        self.up_norm = nn.BatchNorm2d(edge, momentum=_MOMENTUM)
         # Kernel 9 at full size reads 5x5 at half size, as the chroma kernel does: one convolution.
         self.luma_head = UpsampleConv(edge, 1, 9)
         self.chroma_head = nn.Conv2d(edge, 2, 5)

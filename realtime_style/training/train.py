@@ -124,10 +124,10 @@ def train(
         }
 
     run_dir.mkdir(parents=True, exist_ok=True)
+    netG.train()
     log = SummaryWriter(run_dir / "tensorboard", purge_step=done + 1 if done else None)
     with closing(log), _interrupts_held_back() as stop_asked:
         for step in range(done + 1, config.steps + 1):
-            netG.train(step <= config.freeze_at * config.steps)
             photo = photos.batch(step, config.batch).to(device)  # (N, 3, crop_px, crop_px)
             photo = photo.contiguous(memory_format=torch.channels_last)
             luma, chroma = planes_from_rgb(photo, PLANES_COLOR)
