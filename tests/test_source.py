@@ -37,7 +37,7 @@ def test_every_source_gives_all_frames_with_their_times(tmp_path: Path, name: st
         sound="libopus" if webm else "aac",
     )
     with av.open(str(path)) as film:  # transport streams start at 1.4 s, and say so
-        expected = [frame.time for frame in film.decode(video=0)]
+        expected = sorted(frame.time for frame in film.decode(video=0))
     with FileSource(path) as source:
         assert (source.info.width, source.info.height) == (64, 48)
         assert source.info.rate == 25

@@ -10,7 +10,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from realtime_style.frame import FULL, ColorSpace, Frame
-from realtime_style.runtime.source import SWSCALE_MATRIX
+from realtime_style.runtime.converter import SWSCALE_MATRIX
 
 
 def frame_from_rgb(

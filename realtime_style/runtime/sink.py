@@ -16,7 +16,8 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import FULL, Frame, StreamInfo
-from realtime_style.runtime.source import SWSCALE_MATRIX, FileSource
+from realtime_style.runtime.converter import SWSCALE_MATRIX
+from realtime_style.runtime.source import FileSource
 
 _ENCODERS = {  # what people call a codec: FFmpeg's encoder
     "h264": "libx264",

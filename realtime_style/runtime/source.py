@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
+from heapq import heappop, heappush
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 import av
-import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from realtime_style.errors import MediaError
-from realtime_style.frame import (
-    BT709,
-    BT2020_NCL,
-    FULL,
-    LIMITED,
-    SMPTE170M,
-    ColorSpace,
-    Frame,
-    FramePool,
-    Size,
-    StreamInfo,
-)
-
-SWSCALE_MATRIX = {BT709: Colorspace.ITU709, BT2020_NCL: Colorspace.BT2020}  # else BT.601
-_HD_LINES = 720  # films without a tag: BT.709 from here up, BT.601 below
-_MATRICES = {1: BT709, 5: SMPTE170M, 6: SMPTE170M, 9: BT2020_NCL}  # H.273 code: ours
+from realtime_style.frame import Frame, Size, StreamInfo
+from realtime_style.runtime.converter import Converter
+_MOST_REORDERED = 16  # pictures; H.264 and H.265 allow no more
 
 
 class FrameSource(Protocol):
@@ -53,10 +40,14 @@ class FrameSource(Protocol):
 
 
 class FileSource:
-    """The frames of a film, and its sound as packets to be copied.
+    """The frames of a film, and the packets of all its other streams.
 
-    While it iterates, packets of `audio_streams` are appended to `packets`; who takes none of
-    them lets them pile up. Both are moved so that `start_s` is time zero.
+    A film is a file, "-" (standard input), an address that FFmpeg opens (http://, rtsp://, ...), or
+    a pattern for numbered pictures (frame_%04d.png, 25 a second).
+
+    While it iterates, packets of `other_streams` are appended to `packets`; who takes none of
+    them lets them pile up. Both are moved so that `start_s` is time zero. What will be changed
+    besides the painting is said in `notes`, what could not be read counted in `damaged_packets`.
     """
 
     def __init__(
@@ -67,7 +58,7 @@ class FileSource:
         start_s: float = 0.0,
         duration_s: float | None = None,
     ) -> None:
-        """Opens the film.
+        """Opens the film and decodes its first picture.
 
         Args:
             size: of the frames; None keeps the film's (odd sides lose one pixel).
@@ -75,63 +66,88 @@ class FileSource:
             duration_s: how much to read; None reads to the end.
 
         Raises:
-            MediaError: the file is missing, is not a film, or has no picture.
+            MediaError: the file is missing, is not a film, or has no picture that can be decoded.
         """
-        if not Path(path).exists():
-            raise MediaError(f"there is no file {path}")
         if duration_s is not None and duration_s <= 0:
             raise MediaError(f"a film of {duration_s:g} s has no frames; give a longer --duration")
         self.path = path
+        self._container = _open(str(path))
         try:
-            self._container = av.open(str(path))
-        except (av.FFmpegError, OSError) as error:
-            raise MediaError(f"{path} cannot be read as a film: {error.strerror}") from error
-        video = self._container.streams.best("video")
-        if video is None or not isinstance(video, av.VideoStream) or not video.width:
+            video = _main_video(self._container)
+            if video is None:
+                raise MediaError(f"{path} has no picture to paint; give a film")
+            video.thread_type = "AUTO"
+            self._video = video
+            self.other_streams = tuple(
+                stream for stream in self._container.streams if stream is not video
+            )
+            self.packets: deque[Any] = deque()  # av.Packet, of any kind
+            self.damaged_packets = 0
+            self._start_s = start_s
+            self._end_s = None if duration_s is None else start_s + duration_s
+            film_s = self._film_s
+            if start_s and film_s is not None and start_s >= film_s:
+                raise MediaError(
+                    f"{path} is {film_s:.2f} s long; there is nothing at {start_s:g} s"
+                )
+            self._time_base = Fraction(video.time_base or Fraction(1, 90000))
+            self._rate = Fraction(video.average_rate or video.guessed_rate or Fraction(25))
+            decoded = self._decode()
+            if self._container.format.name == "avi":
+                decoded = _with_times_in_order(decoded)
+            self._pictures = self._timed(decoded)
+            first = next(self._pictures, None)
+            if first is None:
+                raise MediaError(f"{path} has no frame there that can be decoded")
+            self._first = first
+            self._converter = Converter(first, size, video.sample_aspect_ratio)
+            self.info = self._read_info()
+        except BaseException:
             self._container.close()
-            raise MediaError(f"{path} has no picture to paint; give a film")
-        video.thread_type = "AUTO"
-        self._video = video
-        self.audio_streams: tuple[av.AudioStream, ...] = tuple(self._container.streams.audio)
-        self.packets: deque[Any] = deque()  # av.Packet, of any kind
-        self.damaged_packets = 0
-        self._start_s = start_s
-        self._end_s = None if duration_s is None else start_s + duration_s
-        self._pool = FramePool()
-        self._reformatter = VideoReformatter()
-        self.info = self._read_info(size)
-        film_s = self._film_s
-        if start_s and film_s is not None and start_s >= film_s:
-            self._container.close()
-            raise MediaError(f"{path} is {film_s:.2f} s long; there is nothing at {start_s:g} s")
+            raise
+
+    @property
+    def notes(self) -> list[str]:
+        """What is changed on the way to frames, in words; grows while reading."""
+        return self._converter.notes
+
+    @property
+    def container(self) -> av.container.InputContainer:
+        """For its chapters and metadata."""
+        return self._container
+
+    @property
+    def main_stream(self) -> av.VideoStream:
+        """The stream that is painted, for its metadata."""
+        return self._video
+
+    @property
+    def start_s(self) -> float:
+        """The moment of the film that is time zero."""
+        return self._start_s
 
     @property
     def _film_s(self) -> float | None:
         duration = self._container.duration  # microseconds
         return None if duration is None else duration / 1e6
 
-    def _read_info(self, size: Size | None) -> StreamInfo:
-        video = self._video
-        rate = video.average_rate or video.guessed_rate or Fraction(25)
-        film_s = self._film_s
-        frames: int | None = video.frames or (round(film_s * rate) if film_s else None)
+    def _read_info(self) -> StreamInfo:
+        film_s, converter = self._film_s, self._converter
+        frames: int | None = self._video.frames or (round(film_s * self._rate) if film_s else None)
         if film_s is not None and (self._start_s or self._end_s is not None):
             film_s = min(self._end_s or film_s, film_s) - self._start_s
-            frames = round(film_s * rate)
-        width, height = video.width & ~1, video.height & ~1
-        if size:
-            width, height = size.of(width, height)
+            frames = round(film_s * self._rate)
         return StreamInfo(
-            width=width,
-            height=height,
-            rate=Fraction(rate),
-            time_base=Fraction(video.time_base or Fraction(1, 90000)),
-            color=_color_of(video),
+            width=converter.width,
+            height=converter.height,
+            rate=self._rate,
+            time_base=self._time_base,
+            color=converter.color,
             frames=frames,
             duration_s=film_s,
-            source_width=video.width,
-            source_height=video.height,
-            sample_aspect_ratio=video.sample_aspect_ratio,
+            source_width=converter.source_width,
+            source_height=converter.source_height,
+            sample_aspect_ratio=converter.sample_aspect_ratio,
         )
 
     def __enter__(self) -> Self:
@@ -147,26 +163,40 @@ class FileSource:
 
     def __iter__(self) -> Iterator[Frame]:
         """See `FrameSource`; packets that cannot be decoded are counted in `damaged_packets`."""
-        time_base = self.info.time_base
-        first = round(Fraction(self._start_s) / time_base)
-        end = None if self._end_s is None else round(Fraction(self._end_s) / time_base)
-        step = max(1, round(1 / (self.info.rate * time_base)))
+
+        def pictures() -> Iterator[av.VideoFrame]:
+            yield self._first
+            yield from self._pictures
+
+        yield from self._converter.convert(pictures(), self._time_base)
+
+    def _timed(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        """Pictures of the part asked for, each with a time later than the one before."""
+        first = round(Fraction(self._start_s) / self._time_base)
+        end = None if self._end_s is None else round(Fraction(self._end_s) / self._time_base)
+        step = max(1, round(1 / (self._rate * self._time_base)))
         pts = -step
-        for frame in self._decode():
+        last: int | None = None
+        for picture in pictures:
             # streams of raw video carry no times: then every frame lasts as long as the next
-            pts = frame.pts if frame.pts is not None else pts + step
-            if pts < first:
+            pts = picture.pts if picture.pts is not None else pts + step
+            if pts < first and self._start_s:
                 continue
             if end is not None and pts >= end:
                 return
-            yield self._converted(frame, pts - first)
+            if last is not None and pts <= last:  # damage; no film can hold two at a time
+                pts = last + 1
+            last = pts
+            picture.pts = pts - first
+            picture.time_base = self._time_base
+            yield picture
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         container = self._container
         if self._start_s:
             container.seek(round(self._start_s * 1e6))
         try:
-            for packet in container.demux(self._video, *self.audio_streams):
+            for packet in container.demux(self._video, *self.other_streams):
                 if packet.stream is not self._video:
                     self._keep(packet)
                     continue
@@ -180,55 +210,51 @@ class FileSource:
             raise MediaError(f"{self.path} cannot be read to its end: {error.strerror}") from error
 
     def _keep(self, packet: Any) -> None:
-        if packet.pts is None or packet.size == 0 or packet.time_base is None:
+        if packet.size == 0 or packet.time_base is None:
             return
-        seconds = packet.pts * packet.time_base
-        if self._start_s and seconds < self._start_s:
-            return
-        if self._end_s is not None and seconds >= self._end_s:
-            return
-        if self._start_s:
+        if packet.pts is not None and (self._start_s or self._end_s is not None):
+            seconds = packet.pts * packet.time_base
+            if self._start_s and seconds < self._start_s:
+                return
+            if self._end_s is not None and seconds >= self._end_s:
+                return
             shift = round(Fraction(self._start_s) / packet.time_base)
             packet.pts -= shift
             packet.dts = None if packet.dts is None else packet.dts - shift
         self.packets.append(packet)
 
-    def _converted(self, frame: av.VideoFrame, pts: int) -> Frame:
-        info = self.info
-        as_it_is = (info.source_width & ~1, info.source_height & ~1) == (info.width, info.height)
-        if frame.format.name not in ("yuv420p", "yuvj420p") or not (
-            as_it_is and (frame.width, frame.height) == (info.source_width, info.source_height)
-        ):
-            matrix = SWSCALE_MATRIX.get(info.color.matrix, Colorspace.ITU601)
-            reach = ColorRange.JPEG if info.color.range == FULL else ColorRange.MPEG
-            is_rgb = frame.format.is_rgb
-            frame = self._reformatter.reformat(
-                frame,
-                info.width,
-                info.height,
-                "yuv420p",
-                src_colorspace=None if is_rgb else matrix,
-                dst_colorspace=matrix,
-                src_color_range=ColorRange.JPEG if is_rgb else reach,
-                dst_color_range=reach,
-            )
-        height, width = info.height, info.width
-        buffer = self._pool.take(height, width)
-        painted = Frame(buffer, pts, info.time_base, info.color, self._pool)
-        targets = (painted.luma[0, 0], painted.chroma[0, 0], painted.chroma[0, 1])
-        for plane, target in zip(frame.planes, targets, strict=True):
-            rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-            np.copyto(target, rows[: target.shape[0], : target.shape[1]])
-        return painted
+
+def _with_times_in_order(pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    """AVI gives times in the order of decoding: the n-th picture is shown at the n-th of them."""
+    held: deque[av.VideoFrame] = deque()
+    times: list[int] = []
+    for picture in pictures:
+        held.append(picture)
+        if picture.pts is not None:
+            heappush(times, picture.pts)
+        if len(held) > _MOST_REORDERED:
+            first = held.popleft()
+            first.pts = heappop(times) if times else None
+            yield first
+    for first in held:
+        first.pts = heappop(times) if times else None
+        yield first
 
 
-def _color_of(video: av.VideoStream) -> ColorSpace:
-    context = video.codec_context
-    by_size = BT709 if video.height >= _HD_LINES else SMPTE170M
-    full = context.color_range == FULL or (video.pix_fmt or "").startswith("yuvj")
-    return ColorSpace(
-        matrix=_MATRICES.get(int(context.colorspace), by_size),
-        range=FULL if full else LIMITED,
-        primaries=int(context.color_primaries),
-        transfer=int(context.color_trc),
-    )
+def _open(path: str) -> av.container.InputContainer:
+    try:
+        if path == "-":
+            return av.open(sys.stdin.buffer)
+        if "://" not in path and "%" not in path and not Path(path).exists():
+            raise MediaError(f"there is no file {path}")
+        return av.open(path)
+    except (av.FFmpegError, OSError) as error:
+        raise MediaError(f"{path} cannot be read as a film: {error.strerror}") from error
+
+
+def _main_video(container: av.container.InputContainer) -> av.VideoStream | None:
+    """The film's picture; a cover or a thumbnail is none, unless there is nothing else."""
+    best = container.streams.best("video")
+    if isinstance(best, av.VideoStream) and best.width and best.codec_context is not None:
+        return best
+    return None
