@@ -410,6 +410,7 @@ def _paint(job: VideoJob, out: Path, quiet: bool, as_json: bool) -> None:
             "precision": engine.precision,
             "encoder": job.sink.encoder,
             "damaged_packets": damaged,
+            "notes": job.notes,
             "peak_memory_mb": peak_memory_mb(),
         }
         typer.echo(json.dumps(report))
@@ -423,6 +424,8 @@ def _introduce(job: VideoJob) -> None:
         f"{info.width}x{info.height}",
         markup=False,
     )
+    for note in job.notes:
+        _say.print(f"note: {note}", markup=False)
     _say.print(
         f"engine {engine.name}, {engine.precision}, on {engine.device}; encoder {job.sink.encoder}",
         markup=False,

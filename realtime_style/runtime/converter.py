@@ -8,6 +8,7 @@ from fractions import Fraction
 import av
 import numpy as np
 from av.filter import Graph
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import Colorspace
 
 from realtime_style.frame import (
@@ -168,13 +169,13 @@ class Converter:
         return graph
 
     def _filters_upright(self, first: av.VideoFrame) -> tuple[tuple[str, str], ...]:
-        for data in first.side_data:
-            if data.type.name == "DISPLAYMATRIX":
-                a, b, _, c, d = np.sign(np.frombuffer(bytes(data), np.int32)[:5]).tolist()
-                if (a, b, c, d) in _UPRIGHT:
-                    return _UPRIGHT[a, b, c, d]
-                self.notes.append("the film asks to be shown at an odd angle; it is not turned")
-        return ()
+        data = first.side_data.get(SideDataType.DISPLAYMATRIX)
+        if data is None:
+            return ()
+        a, b, _, c, d = np.sign(np.frombuffer(bytes(data), np.int32)[:5]).tolist()
+        if (a, b, c, d) not in _UPRIGHT:
+            self.notes.append("the film asks to be shown at an odd angle; it is not turned")
+        return _UPRIGHT.get((a, b, c, d), ())
 
     def _color_of(self, first: av.VideoFrame) -> ColorSpace:
         matrix, reach, primaries, transfer = self._input

@@ -17,6 +17,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from realtime_style.errors import MediaError
 from realtime_style.frame import FULL, Frame, StreamInfo
 from realtime_style.runtime.converter import SWSCALE_MATRIX
+from realtime_style.runtime.rest import RestOfFilm
 from realtime_style.runtime.source import FileSource
 
 _ENCODERS = {  # what people call a codec: FFmpeg's encoder
@@ -83,7 +84,7 @@ class FileSink:
         *,
         size: tuple[int, int] | None = None,
         encoding: Encoding = Encoding(),
-        sound_of: FileSource | None = None,
+        rest_of: FileSource | None = None,
         overwrite: bool = False,
     ) -> None:
         """Opens the film for writing.
@@ -91,7 +92,7 @@ class FileSink:
         Args:
             info: the frames that will come.
             size: width and height of the film, even; None takes the frames'.
-            sound_of: whose sound to copy, packet by packet.
+            rest_of: the film whose sound, subtitles, chapters and all else to carry over.
             overwrite: whether an existing film may be replaced, once the new one is complete.
 
         Raises:
@@ -118,15 +119,15 @@ class FileSink:
             ) from error
         self._info = info
         self._size = size or (info.width, info.height)
-        self._sound_of = sound_of
         self._reformatter = VideoReformatter()
         self.frames = 0
         try:
             self._stream = self._add_video(encoding)
-            self._sound = {
-                stream.index: self._add_sound(stream)
-                for stream in (sound_of.audio_streams if sound_of else ())
-            }
+            self._rest = (
+                RestOfFilm(rest_of, self._container, self._stream, self.path.suffix)
+                if rest_of
+                else None
+            )
             try:
                 self._container.start_encoding()  # opens the file: better now than half-way
             except (av.FFmpegError, OSError) as error:
@@ -134,6 +135,11 @@ class FileSink:
         except BaseException:
             self._discard()
             raise
+
+    @property
+    def notes(self) -> list[str]:
+        """What of the rest of the film is not a plain copy, in words."""
+        return self._rest.notes if self._rest else []
 
     @property
     def encoder(self) -> str:
@@ -191,15 +197,6 @@ class FileSink:
             return info.sample_aspect_ratio
         return info.sample_aspect_ratio * stretch
 
-    def _add_sound(self, stream: av.AudioStream) -> av.AudioStream:
-        codec = stream.codec_context.name
-        if stream.codec_context.codec.canonical_name not in self._container.supported_codecs:
-            raise MediaError(
-                f"{self.path.suffix} films cannot hold the sound as it is ({codec}); "
-                "give OUT the ending .mkv"
-            )
-        return self._container.add_stream_from_template(stream)
-
     def __enter__(self) -> Self:
         return self
 
@@ -214,7 +211,8 @@ class FileSink:
             return
         try:
             self._mux(self._stream.encode(None))
-            self._copy_sound()
+            if self._rest:
+                self._rest.finish()
             self._container.close()
             os.replace(self._partial, self.path)
         except (av.FFmpegError, OSError) as failure:
@@ -247,20 +245,12 @@ class FileSink:
         picture.pts = frame.pts
         picture.time_base = frame.time_base
         try:
-            self._copy_sound()
+            if self._rest:
+                self._rest.mux_waiting()
             self._mux(self._stream.encode(picture))
         except (av.FFmpegError, OSError) as error:
             raise MediaError(f"{self.path} cannot be written: {error.strerror}") from error
         self.frames += 1
-
-    def _copy_sound(self) -> None:
-        if self._sound_of is None:
-            return
-        packets = self._sound_of.packets
-        while packets:
-            packet = packets.popleft()
-            packet.stream = self._sound[packet.stream.index]
-            self._container.mux_one(packet)
 
     def _mux(self, packets: Sequence[av.Packet[Any]]) -> None:
         for packet in packets:

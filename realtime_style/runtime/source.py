@@ -16,6 +16,7 @@ import av
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, Size, StreamInfo
 from realtime_style.runtime.converter import Converter
+
 _MOST_REORDERED = 16  # pictures; H.264 and H.265 allow no more
 
 
@@ -110,6 +111,11 @@ class FileSource:
     def notes(self) -> list[str]:
         """What is changed on the way to frames, in words; grows while reading."""
         return self._converter.notes
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the film can be opened a second time."""
+        return Path(self.path).is_file()
 
     @property
     def container(self) -> av.container.InputContainer:
@@ -244,10 +250,10 @@ def _with_times_in_order(pictures: Iterator[av.VideoFrame]) -> Iterator[av.Video
 def _open(path: str) -> av.container.InputContainer:
     try:
         if path == "-":
-            return av.open(sys.stdin.buffer)
+            return av.open(sys.stdin.buffer, "r")
         if "://" not in path and "%" not in path and not Path(path).exists():
             raise MediaError(f"there is no file {path}")
-        return av.open(path)
+        return av.open(path, "r")
     except (av.FFmpegError, OSError) as error:
         raise MediaError(f"{path} cannot be read as a film: {error.strerror}") from error
 

@@ -69,7 +69,7 @@ class VideoJob:
                     info,
                     size=output_size.of(*own) if output_size else own,
                     encoding=encoding,
-                    sound_of=self.source,
+                    rest_of=self.source,
                     overwrite=overwrite,
                 )
             )
@@ -77,6 +77,11 @@ class VideoJob:
                 style, engine=engine, precision=precision, color=info.color
             )
             self._stack = stack.pop_all()
+
+    @property
+    def notes(self) -> list[str]:
+        """What changes besides the painting, in words; it may grow while painting."""
+        return [*self.source.notes, *self.sink.notes]
 
     def run(self, on_frame: Callable[[RunStats], None] | None = None) -> RunStats:
         """Paints the film; raises what the stages raise."""

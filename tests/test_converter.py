@@ -1,0 +1,226 @@
+"""Pictures of every kind become upright frames of one size, colour and depth."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from conftest import grey, make_film, scene_rgb, times_of
+from numpy.typing import NDArray
+
+from realtime_style.frame import BT709, BT2020_NCL, FULL, LIMITED, SMPTE170M, Size
+from realtime_style.runtime.picture import rgb_from_frame
+from realtime_style.runtime.source import FileSource
+
+WHITE_NITS = 203.0  # ITU-R BT.2408: reference white in high dynamic range
+
+
+def write_film(
+    path: Path,
+    pictures: list[av.VideoFrame],
+    codec: str = "ffv1",
+    rotation: int = 0,
+    flags: dict[str, str] | None = None,
+) -> Path:
+    first = pictures[0]
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream(codec, rate=25, options=flags or {})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height = first.width, first.height
+        stream.pix_fmt = first.format.name
+        context = stream.codec_context
+        context.colorspace, context.color_range = first.colorspace, first.color_range
+        context.color_primaries, context.color_trc = first.color_primaries, first.color_trc
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for i, picture in enumerate(pictures):
+            picture.pts, picture.time_base = i, Fraction(1, 25)
+            film.mux(stream.encode(picture))
+        film.mux(stream.encode(None))
+    return path
+
+
+def corners(rgb: NDArray[np.uint8]) -> list[str]:
+    """Which colour each corner has: upper left, upper right, lower left, lower right."""
+    names = {(1, 0, 0): "red", (0, 1, 0): "green", (0, 0, 1): "blue", (1, 1, 1): "white"}
+    h, w = rgb.shape[:2]
+    places = ((h // 8, w // 8), (h // 8, -w // 8), (-h // 8, w // 8), (-h // 8, -w // 8))
+    return [names[tuple((rgb[y, x] > 128).astype(int).tolist())] for y, x in places]
+
+
+@pytest.mark.parametrize(
+    ("rotation", "shown", "size"),
+    [
+        (0, ["red", "green", "blue", "white"], (64, 48)),
+        (90, ["green", "white", "red", "blue"], (48, 64)),
+        (180, ["white", "blue", "green", "red"], (64, 48)),
+        (-90, ["blue", "red", "white", "green"], (48, 64)),
+    ],
+)
+def test_films_of_turned_phones_are_upright(
+    tmp_path: Path, rotation: int, shown: list[str], size: tuple[int, int]
+) -> None:
+    rgb = np.zeros((48, 64, 3), np.uint8)
+    rgb[:24, :32, 0] = rgb[:24, 32:, 1] = rgb[24:, :32, 2] = 255
+    rgb[24:, 32:] = 255
+    picture = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format="yuv420p")
+    path = write_film(tmp_path / "phone.mp4", [picture] * 3, "libx264", rotation)
+    with FileSource(path) as source:
+        frames = list(source)
+        assert (source.info.width, source.info.height) == size
+        assert (source.info.source_width, source.info.source_height) == size
+        assert {(frame.width, frame.height) for frame in frames} == {size}
+        assert corners(rgb_from_frame(frames[0])) == shown
+        assert [frame.pts * frame.time_base for frame in frames] == times_of(path)
+
+
+def test_wide_pixels_of_a_turned_film_are_tall(tmp_path: Path) -> None:
+    path = tmp_path / "phone.mp4"
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("libx264", rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        stream.set_display_rotation(90)
+        film.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+        film.mux(stream.encode(None))
+    with FileSource(path) as source:
+        assert source.info.sample_aspect_ratio == Fraction(3, 4)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "code"), [(BT709, 1), (SMPTE170M, 6), (BT2020_NCL, 9), (BT709, 7)]
+)
+@pytest.mark.parametrize("reach", [LIMITED, FULL])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv422p10le"])
+def test_a_colour_chart_keeps_its_colours(
+    tmp_path: Path, pix_fmt: str, matrix: int, code: int, reach: int
+) -> None:
+    chart = chart_rgb()
+    names = {1: "ITU709", 6: "ITU601", 9: "BT2020", 7: "SMPTE240M"}
+    picture = av.VideoFrame.from_ndarray(chart, "rgb24").reformat(
+        format=pix_fmt,
+        dst_colorspace=getattr(av.video.reformatter.Colorspace, names[code]),
+        src_color_range=FULL,
+        dst_color_range=reach,
+    )
+    picture.colorspace, picture.color_range = code, reach
+    path = write_film(tmp_path / "chart.mkv", [picture])
+    with FileSource(path) as source:
+        (frame,) = source
+        assert frame.color.matrix == matrix
+        assert frame.color.range == (LIMITED if code == 7 else reach)
+        back = rgb_from_frame(frame).astype(int)
+    middle = np.s_[4::16, 4::16]
+    # swscale makes the chart and reads it: each way rounds, and the way from code 7 to 1 once more
+    assert np.abs(back[middle] - chart[middle]).max() <= (5 if code == 7 else 3)
+
+
+def chart_rgb() -> NDArray[np.uint8]:
+    """Flat squares of 16 pixels, of colours all over the cube."""
+    levels = np.array([30, 120, 220], np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(-1, 3)[:24]
+    return colours.reshape(4, 6, 3).repeat(16, 0).repeat(16, 1)
+
+
+def test_interlaced_films_become_progressive_and_keep_every_frame(tmp_path: Path) -> None:
+    pictures = []
+    for i in range(12):
+        i420 = np.full((72, 64), 128, np.uint8)
+        for field in range(2):  # a bar that moves from field to field
+            i420[field:48:2, 4 * i + 2 * field : 4 * i + 2 * field + 8] = 235
+        pictures.append(av.VideoFrame.from_ndarray(i420, "yuv420p"))
+    flags = {"flags": "+ilme+ildct", "x264-params": "tff=1", "crf": "5"}
+    path = write_film(tmp_path / "tv.mkv", pictures, "libx264", flags=flags)
+    with FileSource(path) as source:
+        frames = [(frame.pts * frame.time_base, frame.luma[0, 0].astype(int)) for frame in source]
+        assert "interlaced pictures are made progressive" in source.notes
+    assert [at for at, _ in frames] == times_of(path)
+    comb = [np.abs(luma[1:-1] * 2 - luma[:-2] - luma[2:]).mean() for _, luma in frames[1:-1]]
+    with FileSource(make_film(tmp_path / "plain.mkv")) as plain:
+        assert plain.notes == []
+    assert max(comb) < 8  # 50 or so where fields are woven together
+
+
+def test_high_dynamic_range_is_tone_mapped(tmp_path: Path) -> None:
+    nits = np.linspace(0, 1000, 256)
+    code = np.round(64 + 876 * pq(nits)).astype(np.uint16)
+    picture = av.VideoFrame(256, 64, "yuv420p10le")
+    planes = (np.tile(code, (64, 1)), *2 * [np.full((32, 128), 512, np.uint16)])
+    for plane, values in zip(picture.planes, planes, strict=True):
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        rows[:, : values.shape[1] * 2] = values.view(np.uint8)
+    picture.colorspace, picture.color_range = 9, 1
+    picture.color_primaries, picture.color_trc = 9, 16
+    path = write_film(tmp_path / "hdr.mkv", [picture], "libx265")
+    with FileSource(path) as source:
+        (frame,) = source
+        assert any("PQ" in note and "tone-mapped" in note for note in source.notes)
+        assert (frame.color.matrix, frame.color.transfer, frame.color.primaries) == (1, 1, 1)
+    luma = frame.luma[0, 0, 32].astype(int)
+    assert luma[0] <= 20
+    assert 110 < luma[int(WHITE_NITS / 1000 * 255)] < 200
+    assert (np.diff(luma[::16]) > 0).all()  # highlights keep their differences
+    assert np.abs(frame.chroma.astype(int) - 128).max() <= 3
+
+
+def pq(nits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """SMPTE ST 2084, inverse: luminance to code value in 0..1."""
+    m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
+    y = (nits / 10_000) ** m1
+    return ((c1 + c2 * y) / (1 + c3 * y)) ** m2
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "notes"),
+    [
+        ("yuv420p", []),
+        ("yuv422p", ["pictures are converted from yuv422p to 8-bit 4:2:0"]),
+        ("gray", ["pictures are converted from gray to 8-bit 4:2:0"]),
+        (
+            "yuva420p",
+            [
+                "transparency is not kept",
+                "pictures are converted from yuva420p to 8-bit 4:2:0",
+            ],
+        ),
+    ],
+)
+def test_conversions_are_said(tmp_path: Path, pix_fmt: str, notes: list[str]) -> None:
+    picture = av.VideoFrame.from_ndarray(scene_rgb(128, 96), "rgb24").reformat(format=pix_fmt)
+    with FileSource(write_film(tmp_path / "f.mkv", [picture])) as source:
+        assert source.notes == notes
+
+
+def test_odd_sides_are_said_and_cut(tmp_path: Path) -> None:
+    picture = av.VideoFrame.from_ndarray(scene_rgb(65, 49), "rgb24").reformat(format="yuv444p")
+    with FileSource(write_film(tmp_path / "odd.mkv", [picture])) as source:
+        (frame,) = source
+        assert (frame.width, frame.height) == (64, 48)
+        assert "sides must be even: 65x49 is cut to 64x48" in source.notes
+        back = rgb_from_frame(frame).astype(int)
+    assert np.abs(back - scene_rgb(65, 49)[:48, :64]).mean() < 5  # cut, not squeezed
+
+
+def test_a_film_that_changes_its_size_half_way_is_read_on(tmp_path: Path) -> None:
+    first, second = (
+        make_film(tmp_path / f"{i}.ts", size=size, sound=None)
+        for i, size in enumerate(((64, 48), (96, 80)))
+    )
+    path = tmp_path / "both.ts"
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    with FileSource(path) as source:
+        frames = [(frame.width, frame.height, float(frame.luma.mean())) for frame in source]
+    assert len(frames) == 20
+    assert {frame[:2] for frame in frames} == {(64, 48)}
+    assert frames[-1][2] == pytest.approx(grey(9), abs=4)
+
+
+def test_any_format_is_scaled_to_the_size_asked_for(tmp_path: Path) -> None:
+    picture = av.VideoFrame.from_ndarray(scene_rgb(128, 96), "rgb24")
+    path = write_film(tmp_path / "f.mkv", [picture.reformat(format="yuv444p")])
+    with FileSource(path, size=Size.parse("64x48")) as source:
+        assert [(frame.width, frame.height) for frame in source] == [(64, 48)]

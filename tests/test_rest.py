@@ -1,0 +1,204 @@
+"""What is not painted: every stream beside the picture, chapters and metadata."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from av.stream import Disposition
+from av.subtitles.subtitle import SubtitleSet
+from conftest import grey
+
+from realtime_style.runtime.sink import FileSink
+from realtime_style.runtime.source import FileSource
+
+CLICK_S = 0.5
+FILM_S = 2
+LINES = ((200, 400, "Good evening"), (900, 500, "Good night"))
+ASS_HEADER = b"""[Script Info]
+ScriptType: v4.00+
+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, \
+Bold, Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, \
+Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
+Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+"""
+
+
+@pytest.fixture
+def rich_film(tmp_path: Path) -> Path:
+    """Two sounds, subtitles, a font, chapters, a title: 50 grey frames of 64x48."""
+    path = tmp_path / "rich.mkv"
+    with av.open(str(path), "w") as film:
+        picture = film.add_stream("libx264", rate=25)
+        assert isinstance(picture, av.VideoStream)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        picture.metadata["title"] = "The picture"
+        sounds = [add_sound(film, "aac", "deu"), add_sound(film, "flac", "fra")]
+        sounds[0].disposition = Disposition.default
+        sounds[1].disposition = Disposition.comment
+        text: Any = film.add_stream("subrip")
+        text.codec_context.subtitle_header = ASS_HEADER
+        text.metadata["language"] = "ita"
+        text.disposition = Disposition.forced
+        film.add_attachment("font.ttf", "application/x-truetype-font", bytes(range(256)))
+        film.metadata["title"] = "A film"
+        film.metadata["artist"] = "Somebody"
+        film.set_chapters(
+            [
+                {
+                    "id": i,
+                    "start": 1000 * i,
+                    "end": 1000 * (i + 1),
+                    "time_base": Fraction(1, 1000),
+                    "metadata": {"title": f"Part {i}"},
+                }
+                for i in range(2)
+            ]
+        )
+        for i in range(25 * FILM_S):
+            i420 = np.full((72, 64), 128, np.uint8)
+            i420[:48] = grey(i)
+            frame = av.VideoFrame.from_ndarray(i420, "yuv420p")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            film.mux(picture.encode(frame))
+        film.mux(picture.encode(None))
+        for sound in sounds:
+            write_click(film, sound)
+        for start, length, words in LINES:
+            line = SubtitleSet.create(f"0,0,Default,,0,0,0,,{words}".encode(), 0, length)
+            packet = text.codec_context.encode_subtitle(line)
+            packet.stream, packet.time_base = text, Fraction(1, 1000)
+            packet.pts = packet.dts = start
+            packet.duration = length
+            film.mux(packet)
+    return path
+
+
+def add_sound(film: Any, codec: str, language: str) -> Any:
+    sound = film.add_stream(codec, rate=44_100, layout="stereo")
+    sound.metadata["language"] = language
+    return sound
+
+
+def write_click(film: Any, sound: Any) -> None:
+    """Silence with one loud click, so that its time can be found again."""
+    wave = np.zeros((2, 44_100 * FILM_S), np.float32)
+    at = int(CLICK_S * 44_100)
+    wave[:, at : at + 400] = np.sin(np.arange(400) * 0.6)
+    resampler = av.AudioResampler(format=sound.codec_context.format.name, layout="stereo")
+    for begin in range(0, wave.shape[1], 1024):
+        block = np.ascontiguousarray(wave[:, begin : begin + 1024])
+        frame = av.AudioFrame.from_ndarray(block, "fltp", "stereo")
+        frame.sample_rate, frame.pts, frame.time_base = 44_100, begin, Fraction(1, 44_100)
+        for resampled in resampler.resample(frame):
+            film.mux(sound.encode(resampled))
+    film.mux(sound.encode(None))
+
+
+def carry(path: Path, out: Path, **part: float) -> list[str]:
+    """Copies a film through source and sink, without painting; what the sink notes."""
+    with FileSource(path, **part) as source:  # type: ignore[arg-type]
+        sink = FileSink(out, source.info, rest_of=source)
+        with sink:
+            for frame in source:
+                sink.write(frame)
+        return sink.notes
+
+
+def packets_of(path: Path, kind: str, index: int = 0) -> list[tuple[Fraction, bytes]]:
+    with av.open(str(path)) as film:
+        stream = [stream for stream in film.streams if stream.type == kind][index]
+        return [(p.pts * p.time_base, bytes(p)) for p in film.demux(stream) if p.size]  # type: ignore[operator]
+
+
+def click_s(path: Path, index: int) -> float:
+    """When the click is heard, in seconds after the first frame is shown."""
+    with av.open(str(path)) as film:
+        first = next(film.decode(video=0)).time
+    with av.open(str(path)) as film:
+        for frame in film.decode(audio=index):
+            found = np.flatnonzero(as_float(frame) > 0.2)
+            if len(found):
+                return float(frame.time - first + found[0] / frame.sample_rate)
+    raise AssertionError("there is no click")
+
+
+def as_float(frame: av.AudioFrame) -> Any:
+    (block,) = av.AudioResampler(format="fltp", layout="mono").resample(frame)
+    return np.abs(block.to_ndarray()[0])
+
+
+def test_matroska_keeps_everything_as_it_is(tmp_path: Path, rich_film: Path) -> None:
+    out = tmp_path / "out.mkv"
+    assert carry(rich_film, out) == []
+    with av.open(str(rich_film)) as before, av.open(str(out)) as after:
+        assert [s.type for s in after.streams] == [s.type for s in before.streams]
+        for old, new in zip(before.streams, after.streams, strict=True):
+            assert new.metadata.get("language") == old.metadata.get("language")
+            assert new.metadata.get("title") == old.metadata.get("title")
+            assert new.disposition == old.disposition
+        assert after.streams[4].data == before.streams[4].data == bytes(range(256))
+        assert {k: after.metadata[k] for k in ("title", "ARTIST")} == {
+            "title": "A film",
+            "ARTIST": "Somebody",
+        }
+        assert [c["metadata"]["title"] for c in after.chapters()] == ["Part 0", "Part 1"]
+    for kind, index in (("audio", 0), ("audio", 1), ("subtitle", 0)):
+        assert packets_of(out, kind, index) == packets_of(rich_film, kind, index)
+
+
+def test_mp4_converts_what_it_cannot_hold_and_says_so(tmp_path: Path, rich_film: Path) -> None:
+    out = tmp_path / "out.mp4"
+    notes = carry(rich_film, out)
+    assert notes == [
+        "subtitles (srt, ita) are converted to mov_text: .mp4 films cannot hold them",
+        "attachment (font.ttf) is left out: .mp4 films hold none",
+    ]
+    with av.open(str(out)) as film:
+        kinds = [(s.type, s.codec_context.name) for s in film.streams if s.type != "data"]
+        assert kinds == [
+            ("video", "h264"), ("audio", "aac"), ("audio", "flac"), ("subtitle", "mov_text"),
+        ]  # fmt: skip
+        assert [s.metadata["language"] for s in list(film.streams)[1:4]] == ["deu", "fra", "ita"]
+        assert film.metadata["title"] == "A film"
+        assert [c["metadata"]["title"] for c in film.chapters()] == ["Part 0", "Part 1"]
+    lines = [(at, data[2:].decode()) for at, data in packets_of(out, "subtitle") if len(data) > 2]
+    assert lines == [(Fraction(start, 1000), words) for start, _, words in LINES]
+    assert [d for _, d in packets_of(out, "audio")] == [
+        d for _, d in packets_of(rich_film, "audio")
+    ]
+
+
+def test_webm_gets_sound_that_it_can_hold_at_its_time(tmp_path: Path, rich_film: Path) -> None:
+    out = tmp_path / "out.webm"
+    notes = carry(rich_film, out)
+    assert notes[:2] == [
+        "sound (aac, deu) is transcoded to libopus: .webm films cannot hold it",
+        "sound (flac, fra) is transcoded to libopus: .webm films cannot hold it",
+    ]
+    with av.open(str(out)) as film:
+        assert [s.codec_context.name for s in film.streams.audio] == ["opus", "opus"]
+        assert [s.metadata["language"] for s in film.streams.audio] == ["deu", "fra"]
+    for index in range(2):
+        assert click_s(out, index) == pytest.approx(click_s(rich_film, index), abs=0.003)
+
+
+def test_a_part_takes_its_part_of_everything(tmp_path: Path, rich_film: Path) -> None:
+    out = tmp_path / "out.mkv"
+    carry(rich_film, out, start_s=0.4, duration_s=1.2)
+    assert click_s(out, 1) == pytest.approx(CLICK_S - 0.4, abs=0.003)
+    lines = packets_of(out, "subtitle")
+    assert [data.decode() for _, data in lines] == ["Good night"]
+    assert [float(at) for at, _ in lines] == pytest.approx([0.5], abs=0.03)
+    with av.open(str(out)) as film:
+        starts = [float(c["start"] * c["time_base"]) for c in film.chapters()]
+    assert starts == pytest.approx([0, 0.6])
