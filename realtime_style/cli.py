@@ -359,26 +359,19 @@ def _paint(job: VideoJob, out: Path, quiet: bool, as_json: bool) -> None:
 
     info, engine = job.source.info, job.stylizer.engine
     began = time.perf_counter()
-    with job:
-        if not quiet:
-            _introduce(job)
-        with _progress(quiet) as progress:
-            task = progress.add_task("painting", total=info.frames, speed="", note="")
-            lines = _Lines(quiet)
-
-            def on_frame(stats: RunStats) -> None:
-                fps = stats.frames / stats.wall_s
-                progress.update(task, completed=stats.frames, speed=f"{fps:.1f} fps")
-                of = f" of {info.frames}" if info.frames else ""
-                lines.say(lambda: f"{stats.frames} frames{of}, {fps:.1f} fps")
-
-            try:
-                stats = job.run(on_frame)
-            except KeyboardInterrupt:
-                progress.stop()
-                _say.print(f"stopped; {out} was not written", markup=False)
-                raise
-            progress.update(task, total=stats.frames)
+    try:
+        with job:
+            if not quiet:
+                _introduce(job)
+            stats = _run(job, quiet)
+    except KeyboardInterrupt:
+        kept = job.sink.complete_path
+        _say.print(
+            f"stopped; {out} was not written"
+            + (f", {job.sink.frames} frames are in {kept}" if kept else ""),
+            markup=False,
+        )
+        raise
     wall_s = time.perf_counter() - _STARTED
     damaged = job.source.damaged_packets
     if not quiet:
@@ -414,6 +407,24 @@ def _paint(job: VideoJob, out: Path, quiet: bool, as_json: bool) -> None:
             "peak_memory_mb": peak_memory_mb(),
         }
         typer.echo(json.dumps(report))
+
+
+def _run(job: VideoJob, quiet: bool) -> RunStats:
+    """Runs a job with a progress bar, or with lines where there is no terminal."""
+    info = job.source.info
+    with _progress(quiet) as progress:
+        task = progress.add_task("painting", total=info.frames, speed="", note="")
+        lines = _Lines(quiet)
+
+        def on_frame(stats: RunStats) -> None:
+            fps = stats.frames / stats.wall_s
+            progress.update(task, completed=stats.frames, speed=f"{fps:.1f} fps")
+            of = f" of {info.frames}" if info.frames else ""
+            lines.say(lambda: f"{stats.frames} frames{of}, {fps:.1f} fps")
+
+        stats = job.run(on_frame)
+        progress.update(task, total=stats.frames)
+    return stats
 
 
 def _introduce(job: VideoJob) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -169,7 +170,8 @@ class Converter:
         return graph
 
     def _filters_upright(self, first: av.VideoFrame) -> tuple[tuple[str, str], ...]:
-        data = first.side_data.get(SideDataType.DISPLAYMATRIX)
+        side_data: Any = first.side_data  # its types promise less than it gives
+        data = side_data.get(SideDataType.DISPLAYMATRIX)
         if data is None:
             return ()
         a, b, _, c, d = np.sign(np.frombuffer(bytes(data), np.int32)[:5]).tolist()

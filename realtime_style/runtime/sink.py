@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -75,7 +76,12 @@ class Encoding:
 
 
 class FileSink:
-    """A film on disk: written beside its name, put there when it is complete."""
+    """A film on disk: written beside its name, put there when it is complete.
+
+    If its context is left by KeyboardInterrupt, the frames until then become a film too, under a
+    name of its own (out.stopped.mp4). `complete_path` says where the film is; None before, and
+    where there is none.
+    """
 
     def __init__(
         self,
@@ -121,6 +127,7 @@ class FileSink:
         self._size = size or (info.width, info.height)
         self._reformatter = VideoReformatter()
         self.frames = 0
+        self.complete_path: Path | None = None
         try:
             self._stream = self._add_video(encoding)
             self._rest = (
@@ -206,7 +213,8 @@ class FileSink:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        if kind is not None:
+        stopped = kind is not None and issubclass(kind, KeyboardInterrupt) and self.frames > 0
+        if kind is not None and not stopped:
             self._discard()
             return
         try:
@@ -214,13 +222,19 @@ class FileSink:
             if self._rest:
                 self._rest.finish()
             self._container.close()
-            os.replace(self._partial, self.path)
+            self.complete_path = self._name_if_stopped() if stopped else self.path
+            os.replace(self._partial, self.complete_path)
         except (av.FFmpegError, OSError) as failure:
             self._discard()
             raise MediaError(f"{self.path} could not be completed: {failure.strerror}") from failure
         except BaseException:
             self._discard()
             raise
+
+    def _name_if_stopped(self) -> Path:
+        """A name of its own for what was painted until the stop: nothing is replaced by it."""
+        names = (f"{self.path.stem}.stopped{i or ''}{self.path.suffix}" for i in count())
+        return next(path for name in names if not (path := self.path.with_name(name)).exists())
 
     def write(self, frame: Frame) -> None:
         """See `FrameSink.write`."""
