@@ -78,6 +78,34 @@ class Style:
     version: str
     model: ModelProto = field(repr=False)
 
+    @property
+    def reach_px(self) -> int:
+        """How far from a pixel the network looks, at most, in luma pixels (its receptive field)."""
+        graph = self.model.graph
+        seen = {"luma": (1, 0), "chroma": (2, 0)}  # scale and reach, in luma pixels
+        shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+        for node in graph.node:
+            known = [seen[name] for name in node.input if name in seen]
+            if not known:  # a weight on its way to its type
+                shapes |= {out: shapes[i] for i, out in zip(node.input, node.output, strict=False)}
+                continue
+            scale, reach = max(s for s, _ in known), max(r for _, r in known)
+            numbers = {a.name: a.i for a in node.attribute}
+            lists = {a.name: list(a.ints) for a in node.attribute}
+            if node.op_type == "Conv":
+                kernel = shapes[node.input[1]][2:]
+                dilations = lists.get("dilations") or [1, 1]
+                spans = [(k - 1) * d for k, d in zip(kernel, dilations, strict=True)]
+                reach += scale * max(spans)  # unpadded: all of it may lie on one side
+                scale *= max(lists.get("strides") or [1])
+            elif node.op_type == "SpaceToDepth":
+                reach += scale * (numbers["blocksize"] - 1)
+                scale *= numbers["blocksize"]
+            elif node.op_type == "DepthToSpace":
+                scale //= numbers["blocksize"]
+            seen |= dict.fromkeys(node.output, (scale, reach))
+        return max(reach for _, reach in seen.values())
+
     def model_for(self, color: ColorSpace) -> bytes:
         """The ONNX model, for planes of the given colour space.
 

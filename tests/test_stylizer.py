@@ -12,6 +12,7 @@ from realtime_style.engines import available_engines
 from realtime_style.errors import StyleFileError
 from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, ColorSpace, Frame
 from realtime_style.runtime.picture import frame_from_rgb
+from realtime_style.runtime.stylizer import Stylizer
 
 rng = np.random.default_rng(0)
 SPACES = [ColorSpace(m, r) for m in (BT709, SMPTE170M) for r in (LIMITED, FULL)]
@@ -54,6 +55,16 @@ def test_padding_to_the_size_multiple_does_not_show(style: str) -> None:
     narrow = stylizer(cut).luma[0, 0].astype(int)
     assert np.abs(narrow[:32, :96] - wide[:32, :96]).max() <= 1  # beyond the network's reach
     assert np.abs(narrow - wide[:94, :158]).mean() < 12
+
+
+@pytest.mark.parametrize("style", list(bundled_styles()))
+@pytest.mark.parametrize("engine", available_engines())
+def test_tiles_have_no_seams(style: str, engine: str) -> None:
+    whole = open_stylizer(style, engine=engine, precision="f32")
+    tiled = Stylizer(whole.style, whole.engine, whole.color, max_whole_px=0, tile_px=128)
+    frame = frame_from_rgb(scene_rgb(482, 358), whole.color)
+    assert 50 < whole.style.reach_px < 200
+    assert np.array_equal(tiled(frame).i420, whole(frame).i420)
 
 
 @pytest.mark.parametrize("style", list(bundled_styles()))

@@ -12,15 +12,34 @@ from realtime_style.frame import ColorSpace, Frame, FramePool
 from realtime_style.runtime.picture import frame_from_rgb, rgb_from_frame
 from realtime_style.style import Style, open_style
 
+MAX_WHOLE_PX = 4096 * 2304
+"""Larger frames are painted tile by tile: memory grows with a picture's size."""
+
+TILE_PX = 1024
+
 
 class Stylizer:
     """Paints frames of one colour space, of any size, in one style. One thread at a time."""
 
-    def __init__(self, style: Style, engine: Engine, color: ColorSpace) -> None:
-        """Args: engine, loaded with `style.model_for(color)`; color, that of the frames to come."""
+    def __init__(
+        self,
+        style: Style,
+        engine: Engine,
+        color: ColorSpace,
+        *,
+        max_whole_px: int = MAX_WHOLE_PX,
+        tile_px: int = TILE_PX,
+    ) -> None:
+        """Args: engine, loaded with `style.model_for(color)`; color, that of the frames to come.
+
+        Frames of more than `max_whole_px` pixels are painted in tiles of `tile_px` (a multiple of
+        64) each way, with as much of their surroundings as the network can see: no seams.
+        """
         self.style = style
         self.engine = engine
         self.color = color
+        self._max_whole_px = max_whole_px
+        self._tile_px = tile_px
         self._pool = FramePool()
         self._wide_pool = FramePool()
 
@@ -30,9 +49,6 @@ class Stylizer:
         Raises:
             EngineError: the network failed.
         """
-        multiple = self.style.size_multiple
-        height = -(-frame.height // multiple) * multiple
-        width = -(-frame.width // multiple) * multiple
         painted = Frame(
             self._pool.take(frame.height, frame.width),
             frame.pts,
@@ -40,9 +56,51 @@ class Stylizer:
             frame.color,
             self._pool,
         )
+        if frame.height * frame.width <= self._max_whole_px:
+            self._paint(frame, painted)
+            return painted
+        multiple = self.style.size_multiple
+        margin = -(-self.style.reach_px // multiple) * multiple
+        for top in range(0, frame.height, self._tile_px):
+            for left in range(0, frame.width, self._tile_px):
+                self._paint_tile(frame, painted, top, left, margin)
+        return painted
+
+    def _paint_tile(self, frame: Frame, painted: Frame, top: int, left: int, margin: int) -> None:
+        bottom = min(top + self._tile_px, frame.height)
+        right = min(left + self._tile_px, frame.width)
+        y, x = max(0, top - margin), max(0, left - margin)
+        height = min(bottom + margin, frame.height) - y
+        width = min(right + margin, frame.width) - x
+        tile, painted_tile = (
+            Frame(self._wide_pool.take(height, width), 0, frame.time_base, pool=self._wide_pool)
+            for _ in range(2)
+        )
+        tile.luma[...] = frame.luma[:, :, y : y + height, x : x + width]
+        half = np.s_[:, :, y // 2 : (y + height) // 2, x // 2 : (x + width) // 2]
+        tile.chroma[...] = frame.chroma[half]
+        self._paint(tile, painted_tile)
+        for scale, source, target in (
+            (1, painted_tile.luma, painted.luma),
+            (2, painted_tile.chroma, painted.chroma),
+        ):
+            target[:, :, top // scale : bottom // scale, left // scale : right // scale] = source[
+                :,
+                :,
+                (top - y) // scale : (bottom - y) // scale,
+                (left - x) // scale : (right - x) // scale,
+            ]
+        tile.release()
+        painted_tile.release()
+
+    def _paint(self, frame: Frame, painted: Frame) -> None:
+        """Paints a frame whole, its sides padded to the style's multiple where they are none."""
+        multiple = self.style.size_multiple
+        height = -(-frame.height // multiple) * multiple
+        width = -(-frame.width // multiple) * multiple
         if (height, width) == (frame.height, frame.width):
             self.engine.infer(frame.luma, frame.chroma, painted.luma, painted.chroma)
-            return painted
+            return
         wide, wide_painted = (
             Frame(self._wide_pool.take(height, width), 0, frame.time_base, pool=self._wide_pool)
             for _ in range(2)
@@ -58,7 +116,6 @@ class Stylizer:
             target[...] = source[:, :, : target.shape[2], : target.shape[3]]
         wide.release()
         wide_painted.release()
-        return painted
 
     def paint_rgb(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Paints an RGB picture, (H, W, 3) uint8, into a new one of the same size."""

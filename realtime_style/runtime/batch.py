@@ -1,0 +1,96 @@
+"""Many inputs, one output each: which file becomes which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from realtime_style.errors import MediaError
+
+FILM_SUFFIXES = frozenset(
+    (
+        ".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4",
+        ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv",
+    )
+)  # fmt: skip
+PICTURE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One input (a path, an address, or "-") and the file that will hold its painting."""
+
+    source: str
+    out: Path
+
+
+def pair_up(
+    sources: Sequence[str],
+    out: str,
+    suffixes: frozenset[str],
+    *,
+    recursive: bool = False,
+    new_suffix: str | None = None,
+) -> list[Pair]:
+    """Names an output for every input.
+
+    Several inputs, or a folder, need OUT to be a folder (made if it is not there; its files are
+    named as the inputs, sub-folders are kept) or a pattern with {name}, as "painted/{name}.mp4".
+
+    Args:
+        suffixes: which files of a folder are inputs, in lower case.
+        recursive: whether to look into sub-folders too.
+        new_suffix: of files written into a folder, where the input's own cannot be kept.
+
+    Raises:
+        MediaError: nothing to do, an input or OUT that does not fit, two inputs for one output.
+    """
+    found: list[tuple[str, Path]] = []  # an input, and its place below OUT
+    for source in sources:
+        folder = Path(source)
+        if not folder.is_dir():
+            found.append((source, Path(Path(source).name)))
+            continue
+        files = sorted(folder.rglob("*") if recursive else folder.iterdir())
+        files = [path for path in files if path.suffix.lower() in suffixes and path.is_file()]
+        if not files:
+            raise MediaError(
+                f"{source} has nothing to paint; expected files of {', '.join(sorted(suffixes))}"
+            )
+        found += [(str(path), path.relative_to(folder)) for path in files]
+    single = len(sources) == 1 and not Path(sources[0]).is_dir()
+    if "{name}" in out:
+        pairs = [Pair(source, Path(out.replace("{name}", place.stem))) for source, place in found]
+    elif Path(out).is_dir() or out.endswith(("/", "\\")):
+        pairs = [
+            Pair(source, Path(out) / _renamed(place, suffixes, new_suffix))
+            for source, place in found
+        ]
+    elif single:
+        return [Pair(sources[0], Path(out))]
+    elif Path(out).exists() or Path(out).suffix.lower() in suffixes:
+        raise MediaError(
+            f"{len(found)} inputs do not fit into one file {out}; give a folder, as painted/, or "
+            "a pattern, as painted/{name}.mp4"
+        )
+    else:
+        pairs = [
+            Pair(source, Path(out) / _renamed(place, suffixes, new_suffix))
+            for source, place in found
+        ]
+    taken: dict[Path, str] = {}
+    for pair in pairs:
+        if pair.out in taken:
+            raise MediaError(
+                f"{taken[pair.out]} and {pair.source} would both become {pair.out}; "
+                "paint them one at a time"
+            )
+        taken[pair.out] = pair.source
+    return pairs
+
+
+def _renamed(place: Path, suffixes: frozenset[str], new_suffix: str | None) -> Path:
+    if new_suffix and place.suffix.lower() not in suffixes:
+        return place.with_suffix(new_suffix)
+    return place
