@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-_STARTED = time.perf_counter()
+_started = time.perf_counter()
 
 import json  # noqa: E402  (the clock starts before the imports: start-up counts)
 import signal  # noqa: E402
@@ -30,6 +30,7 @@ from realtime_style.training.config import TrainConfig  # noqa: E402
 
 if TYPE_CHECKING:
     from realtime_style.frame import Size
+    from realtime_style.runtime.batch import Pair
     from realtime_style.runtime.pipeline import RunStats
     from realtime_style.runtime.video import VideoJob
 
@@ -48,6 +49,9 @@ _USUAL = TrainConfig(painting=Path(), content=Path())
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", "-y", help="Replace OUT if it exists.")]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Look into the folders of folders too.")
+]
 Style = Annotated[str, typer.Option("--style", "-s", help="A bundled style's name, or a file.")]
 Engine = Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")]
 Precision = Annotated[str, typer.Option(help="auto, f32 or bf16.")]
@@ -100,8 +104,13 @@ def _options(
 
 @app.command()
 def video(
-    film: Annotated[Path, typer.Argument(metavar="IN", help="The film to paint.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The painted film to write.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN... OUT",
+            help="Films or folders to paint; a film, a folder or a pattern with {name} to write.",
+        ),
+    ],
     style: Style = "starry-night",
     size: Annotated[
         str | None, typer.Option(help="Paint at this size, 720p or 1280x720; default: IN's.")
@@ -116,28 +125,105 @@ def video(
     preset: Preset = None,
     engine: Engine = "auto",
     precision: Precision = "auto",
+    recursive: Recursive = False,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, help="Paint only so many frames across the film, as PNG, into OUT."),
+    ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Paints a film: every frame at its time, the sound as it was."""
+    """Paints films: every frame at its time, sound and all else as it was."""
+    from realtime_style.runtime.batch import FILM_SUFFIXES, Pair, pair_up
     from realtime_style.runtime.sink import Encoding
-    from realtime_style.runtime.video import VideoJob
+    from realtime_style.runtime.video import VideoJob, paint_samples
 
-    job = VideoJob(
-        film,
-        out,
-        style,
-        size=_size(size, "--size"),
-        output_size=_size(output_size, "--output-size"),
-        start_s=start,
-        duration_s=duration,
-        encoding=Encoding(codec, crf, preset),
-        engine=engine,
-        precision=precision,
-        overwrite=overwrite,
-    )
-    _paint(job, out, quiet, as_json)
+    sources, out = _sources_and_out(paths)
+    paint_size, film_size = _size(size, "--size"), _size(output_size, "--output-size")
+    encoding = Encoding(codec, crf, preset)
+
+    def paint(pair: Pair) -> dict[str, Any]:
+        job = VideoJob(
+            pair.source,
+            pair.out,
+            style,
+            size=paint_size,
+            output_size=film_size,
+            start_s=start,
+            duration_s=duration,
+            encoding=encoding,
+            engine=engine,
+            precision=precision,
+            overwrite=overwrite,
+        )
+        return _paint(job, quiet)
+
+    def paint_sample(pair: Pair) -> dict[str, Any]:
+        assert sample
+        written = paint_samples(
+            pair.source, Path(out), sample, style, size=paint_size, engine=engine,
+            precision=precision, overwrite=overwrite,
+        )  # fmt: skip
+        if not quiet:
+            for path in written:
+                _say.print(f"{path}", markup=False)
+        return {"out": [str(path) for path in written]}
+
+    if sample:
+        _paint_all([Pair(source, Path(out)) for source in sources], paint_sample, quiet, as_json)
+        return
+    pairs = pair_up(sources, out, FILM_SUFFIXES, recursive=recursive, new_suffix=".mp4")
+    _paint_all(pairs, paint, quiet, as_json)
+
+
+@app.command()
+def image(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN... OUT",
+            help="Pictures or folders; a picture, a folder or a pattern with {name} to write.",
+        ),
+    ],
+    style: Style = "starry-night",
+    engine: Engine = "auto",
+    precision: Precision = "auto",
+    recursive: Recursive = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Paints pictures: JPEG, PNG, WebP, TIFF, BMP; of any size up to 200 megapixels."""
+    from realtime_style.runtime.batch import PICTURE_SUFFIXES, pair_up
+    from realtime_style.runtime.image import paint_picture
+    from realtime_style.runtime.stylizer import open_stylizer
+
+    sources, out = _sources_and_out(paths)
+    pairs = pair_up(sources, out, PICTURE_SUFFIXES, recursive=recursive, new_suffix=".png")
+    stylizer = open_stylizer(style, engine=engine, precision=precision)
+
+    def paint(pair: Pair) -> dict[str, Any]:
+        notes = paint_picture(pair.source, pair.out, stylizer, overwrite=overwrite)
+        if not quiet:
+            for note in notes:
+                _say.print(f"note: {note}", markup=False)
+            _say.print(f"{pair.out}", markup=False)
+        return {"out": str(pair.out), "notes": notes}
+
+    _paint_all(pairs, paint, quiet, as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Says what this machine can do, having tried it, and what to install for more."""
+    from realtime_style.doctor import examine, table
+
+    report = examine()
+    if as_json:
+        typer.echo(json.dumps(report))
+    else:
+        Console(highlight=False, soft_wrap=True).print(table(report), markup=False)
 
 
 @app.command()
@@ -163,7 +249,9 @@ def demo(
             _say.print(f"drawing a film of {duration:g} s")
         write_demo_film(film, duration)
         job = VideoJob(film, out, style, engine=engine, precision=precision, overwrite=overwrite)
-        _paint(job, out, quiet, as_json)
+        report = _paint(job, quiet)
+        if as_json:
+            typer.echo(json.dumps(report))
 
 
 @app.command()
@@ -353,16 +441,50 @@ class _Lines:
             self._said_at = now
 
 
-def _paint(job: VideoJob, out: Path, quiet: bool, as_json: bool) -> None:
+def _sources_and_out(paths: list[str]) -> tuple[list[str], str]:
+    if len(paths) < 2:
+        raise typer.BadParameter(
+            "give at least one IN, and OUT as the last", param_hint="IN... OUT"
+        )
+    return paths[:-1], paths[-1]
+
+
+def _paint_all(
+    pairs: list[Pair], paint: Callable[[Pair], dict[str, Any]], quiet: bool, as_json: bool
+) -> None:
+    """Paints one after the other; one that fails does not stop the rest, but the exit tells."""
+    reports, failed = [], []
+    for pair in pairs:
+        try:
+            if len(pairs) > 1:
+                pair.out.parent.mkdir(parents=True, exist_ok=True)
+            reports.append(paint(pair))
+        except StyleError as error:
+            if len(pairs) == 1:
+                raise
+            failed.append({"in": pair.source, "error": str(error)})
+            _say.print(f"error: {error}", markup=False, style="red")
+    if len(pairs) > 1 and not quiet:
+        _say.print(f"{len(reports)} of {len(pairs)} painted", markup=False)
+    if as_json:
+        many = {"painted": reports, "failed": failed}
+        typer.echo(json.dumps(reports[0] if len(pairs) == 1 else many))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _paint(job: VideoJob, quiet: bool) -> dict[str, Any]:
     """Runs an opened job to its end, and says how it went."""
     from realtime_style.runtime.video import peak_memory_mb
 
-    info, engine = job.source.info, job.stylizer.engine
+    global _started
+    out, info, engine = job.sink.path, job.source.info, job.stylizer.engine
     began = time.perf_counter()
     try:
         with job:
             if not quiet:
                 _introduce(job)
+            said = len(job.notes)
             stats = _run(job, quiet)
     except KeyboardInterrupt:
         kept = job.sink.complete_path
@@ -372,41 +494,40 @@ def _paint(job: VideoJob, out: Path, quiet: bool, as_json: bool) -> None:
             markup=False,
         )
         raise
-    wall_s = time.perf_counter() - _STARTED
-    damaged = job.source.damaged_packets
+    wall_s = time.perf_counter() - _started
     if not quiet:
-        if damaged:
-            _say.print(f"note: {damaged} damaged packets of the film were left out", markup=False)
+        for note in job.notes[said:]:
+            _say.print(f"note: {note}", markup=False)
         _say.print(
             f"{out}: {stats.frames} frames in {wall_s:.1f} s, {stats.frames / wall_s:.1f} fps "
             "with all that came before and after",
             markup=False,
         )
-    if as_json:
-        report: dict[str, Any] = {
-            "out": str(out),
-            "style": job.stylizer.style.name,
-            "width": info.width,
-            "height": info.height,
-            "frames": stats.frames,
-            "fps": round(stats.frames / wall_s, 3),
-            "wall_s": round(wall_s, 3),
-            "stages_s": {
-                "start": round(began - _STARTED, 3),
-                "read": round(stats.read_s, 3),
-                "stylize": round(stats.stylize_s, 3),
-                "write": round(stats.write_s, 3),
-                "finish": round(wall_s - (began - _STARTED) - stats.wall_s, 3),
-            },
-            "engine": engine.name,
-            "device": engine.device,
-            "precision": engine.precision,
-            "encoder": job.sink.encoder,
-            "damaged_packets": damaged,
-            "notes": job.notes,
-            "peak_memory_mb": peak_memory_mb(),
-        }
-        typer.echo(json.dumps(report))
+    report = {
+        "out": str(out),
+        "style": job.stylizer.style.name,
+        "width": info.width,
+        "height": info.height,
+        "frames": stats.frames,
+        "fps": round(stats.frames / wall_s, 3),
+        "wall_s": round(wall_s, 3),
+        "stages_s": {
+            "start": round(began - _started, 3),
+            "read": round(stats.read_s, 3),
+            "stylize": round(stats.stylize_s, 3),
+            "write": round(stats.write_s, 3),
+            "finish": round(wall_s - (began - _started) - stats.wall_s, 3),
+        },
+        "engine": engine.name,
+        "device": engine.device,
+        "precision": engine.precision,
+        "encoder": job.sink.encoder,
+        "damaged_packets": job.source.damaged_packets,
+        "notes": job.notes,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+    _started = time.perf_counter()  # the next film's clock starts where this one's stopped
+    return report
 
 
 def _run(job: VideoJob, quiet: bool) -> RunStats:

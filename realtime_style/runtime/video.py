@@ -11,6 +11,8 @@ from typing import Self
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import MIN_SIDE_PX, Size
+from realtime_style.runtime.image import Picture, write_picture
+from realtime_style.runtime.picture import rgb_from_frame
 from realtime_style.runtime.pipeline import Pipeline, RunStats
 from realtime_style.runtime.sink import Encoding, FileSink
 from realtime_style.runtime.source import FileSource
@@ -49,8 +51,8 @@ class VideoJob:
         Raises:
             StyleError: anything that cannot be read, written, found or run, said in one line.
         """
-        film, out = Path(film), Path(out)
-        if out.exists() and film.exists() and out.samefile(film):
+        out = Path(out)
+        if out.exists() and Path(film).exists() and out.samefile(film):
             raise MediaError(f"{film} would be painted over itself; give OUT another name")
         with ExitStack() as stack:
             self.source = stack.enter_context(
@@ -81,7 +83,14 @@ class VideoJob:
     @property
     def notes(self) -> list[str]:
         """What changes besides the painting, in words; it may grow while painting."""
-        return [*self.source.notes, *self.sink.notes]
+        notes = [*self.source.notes, *self.sink.notes]
+        damaged = self.source.damaged_packets
+        if damaged:
+            lost_s = damaged / float(self.source.info.rate)
+            notes.append(
+                f"the film is damaged: {damaged} packets (some {lost_s:.1f} s) could not be read"
+            )
+        return notes
 
     def run(self, on_frame: Callable[[RunStats], None] | None = None) -> RunStats:
         """Paints the film; raises what the stages raise."""
@@ -100,6 +109,39 @@ class VideoJob:
         tb: TracebackType | None,
     ) -> None:
         self._stack.__exit__(kind, error, tb)
+
+
+def paint_samples(
+    film: Path | str,
+    folder: Path,
+    count: int,
+    style: str | Path | Style = "starry-night",
+    *,
+    size: Size | None = None,
+    engine: str = "auto",
+    precision: str = "auto",
+    overwrite: bool = False,
+) -> list[Path]:
+    """Paints a few frames across a film as PNG files in a folder, to look before a long job.
+
+    Raises:
+        StyleError: what went wrong, in one line.
+    """
+    with FileSource(film) as source:
+        film_s = source.info.duration_s
+    if not film_s:
+        raise MediaError(f"{film} does not say how long it is; samples need to know")
+    folder.mkdir(parents=True, exist_ok=True)
+    written, stylizer = [], None
+    for i in range(count):
+        with FileSource(film, size=size, start_s=film_s * (i + 0.5) / count) as source:
+            frame = next(iter(source))
+        if stylizer is None:
+            stylizer = open_stylizer(style, engine=engine, precision=precision, color=frame.color)
+        path = folder / f"{Path(film).stem}-{i + 1:02d}.png"
+        write_picture(path, Picture(rgb_from_frame(stylizer(frame))), overwrite=overwrite)
+        written.append(path)
+    return written
 
 
 def stylize_video(

@@ -1,0 +1,127 @@
+"""What this machine can do: every engine, encoder and decoder tried, not only looked for."""
+
+from __future__ import annotations
+
+import os
+import platform
+from fractions import Fraction
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any
+
+import av
+import numpy as np
+
+from realtime_style import __version__
+from realtime_style.engines import ENGINES, open_engine
+from realtime_style.errors import StyleError
+from realtime_style.frame import ColorSpace
+from realtime_style.runtime.stylizer import Stylizer
+from realtime_style.style import open_style
+
+_PACKAGES = ("openvino", "onnxruntime", "onnxruntime-gpu", "av", "onnx", "numpy", "torch")
+_ENCODERS = (
+    "libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1",
+    "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv", "hevc_qsv", "h264_amf",
+    "h264_videotoolbox", "hevc_videotoolbox",
+)  # fmt: skip
+_DECODERS = ("h264", "hevc", "av1", "libdav1d", "vp9", "mpeg4", "prores", "ffv1", "gif")
+_CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+_TRIED_AT = (128, 192)
+
+
+def examine() -> dict[str, Any]:
+    """The report, of plain values; every engine has painted a picture, every encoder encoded one.
+
+    Keys: "version", "python", "system", "cpu" (name, cores, flags), "packages" (None where not
+    installed), "engines" (one entry per engine and precision: works, device or reason),
+    "encoders" and "decoders" (name to whether they work).
+    """
+    return {
+        "version": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cpu": _cpu(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "engines": [
+            _try_engine(name, precision) for name in ENGINES for precision in ("bf16", "f32")
+        ],
+        "encoders": {name: _encodes(name) for name in _ENCODERS},
+        "decoders": {name: name in av.codecs_available for name in _DECODERS},
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report for people to read."""
+    cpu = report["cpu"]
+    lines = [
+        f"realtime-style {report['version']}, Python {report['python']}, {report['system']}",
+        f"CPU        {cpu['name']}, {cpu['cores']} cores, {' '.join(cpu['flags']) or 'no AVX2'}",
+    ]
+    for name, found in report["packages"].items():
+        lines.append(f"package    {name} {found or 'is not installed'}")
+    for engine in report["engines"]:
+        verdict = f"works on {engine['device']}" if engine["works"] else engine["reason"]
+        lines.append(f"engine     {engine['name']} {engine['precision']}: {verdict}")
+    for kind in ("encoders", "decoders"):
+        works = [name for name, found in report[kind].items() if found]
+        lines.append(f"{kind}   {', '.join(works)}")
+    missing = [name for name, found in report["encoders"].items() if not found]
+    if missing:
+        lines.append(f"not here   {', '.join(missing)} (hardware encoders need their device)")
+    return "\n".join(lines)
+
+
+def _cpu() -> dict[str, Any]:
+    name, flags = platform.processor() or platform.machine(), []
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            facts = dict(line.rstrip().split("\t: ", 1) for line in lines if "\t: " in line)
+        name = facts.get("model name", name)
+        found = next((v for k, v in facts.items() if k.startswith("flags")), "").split()
+        flags = [flag for flag in _CPU_FLAGS if flag in found]
+    except OSError:
+        pass  # not Linux: the name must do
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"name": name, "cores": cores, "flags": flags}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _try_engine(name: str, precision: str) -> dict[str, Any]:
+    module, command = ENGINES[name]
+    report: dict[str, Any] = {"name": name, "precision": precision, "works": False}
+    if not find_spec(module):
+        return report | {"reason": f"is not installed; install it with: {command}"}
+    try:
+        style = open_style("starry-night")
+        color = ColorSpace()
+        engine = open_engine(style.model_for(color), name, precision)
+        picture = np.random.default_rng(0).integers(0, 256, (*_TRIED_AT, 3), dtype=np.uint8)
+        painted = Stylizer(style, engine, color).paint_rgb(picture)
+    except StyleError as error:
+        return report | {"reason": str(error)}
+    return report | {"works": bool(painted.std() > 1), "device": engine.device}
+
+
+def _encodes(name: str) -> bool:
+    os.environ.setdefault("SVT_LOG", "1")
+    try:
+        context = av.CodecContext.create(name, "w")
+        assert isinstance(context, av.VideoCodecContext)
+        context.width, context.height, context.pix_fmt = 256, 256, "yuv420p"
+        if name == "prores_ks":
+            context.pix_fmt = "yuv422p10le"
+        if name == "libx265":
+            context.options = {"x265-params": "log-level=none"}
+        context.time_base = Fraction(1, 25)
+        frame = av.VideoFrame(256, 256, context.pix_fmt)
+        frame.pts = 0
+        return bool([*context.encode(frame), *context.encode(None)])
+    except (av.FFmpegError, ValueError, OSError):
+        return False

@@ -1,0 +1,160 @@
+"""Pictures on disk: painted, with all that belongs to them."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps
+
+from realtime_style.errors import MediaError
+from realtime_style.frame import MIN_SIDE_PX
+from realtime_style.runtime.stylizer import Stylizer
+
+MAX_PICTURE_PX = 200_000_000
+_WITHOUT_ALPHA = (".jpg", ".jpeg", ".bmp")
+_SETTINGS: dict[str, dict[str, object]] = {  # the texture of paint needs more than the defaults
+    ".jpg": {"quality": 92, "subsampling": 0},
+    ".jpeg": {"quality": 92, "subsampling": 0},
+    ".webp": {"quality": 90},
+    ".tif": {"compression": "tiff_lzw"},
+    ".tiff": {"compression": "tiff_lzw"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An upright picture from a file.
+
+    `rgb` is (H, W, 3) uint8, `alpha` (H, W) uint8 or None; `exif` and `icc` are the file's own
+    bytes (EXIF without its orientation), None where it has none. `notes` says what was converted.
+    """
+
+    rgb: NDArray[np.uint8]
+    alpha: NDArray[np.uint8] | None = None
+    exif: bytes | None = None
+    icc: bytes | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def read_picture(path: Path | str) -> Picture:
+    """Reads JPEG, PNG, WebP, TIFF, BMP and what else Pillow opens; the first picture of several.
+
+    Raises:
+        MediaError: no such file, not a picture, a damaged one, or one too large or too small.
+    """
+    if not Path(path).is_file():
+        raise MediaError(f"there is no picture {path}")
+    notes = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as opened:
+                if opened.width * opened.height > MAX_PICTURE_PX:
+                    raise MediaError(
+                        f"{path} has {opened.width}x{opened.height} pixels; at most "
+                        f"{MAX_PICTURE_PX // 1_000_000} million can be painted"
+                    )
+                if getattr(opened, "n_frames", 1) > 1:
+                    notes.append("only the first of its pictures is painted")
+                mode, icc = opened.mode, opened.info.get("icc_profile")
+                upright = ImageOps.exif_transpose(opened)
+                exif = upright.getexif()
+    except MediaError:
+        raise
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise MediaError(f"{path} cannot be read as a picture: {error}") from error
+    exif.pop(ExifTags.Base.Orientation, None)
+    if mode in ("I;16", "I;16B", "I;16L", "I", "F"):
+        notes.append("16-bit values are brought to 8 bits")
+        wide = np.asarray(upright, np.float64)
+        most = 65535 if mode.startswith("I") else max(1.0, float(wide.max()))
+        upright = Image.fromarray((wide * (255 / most)).clip(0, 255).astype(np.uint8))
+    if mode in ("CMYK", "YCCK", "LAB"):
+        notes.append(f"{mode} is converted to RGB")
+        icc = None  # it describes inks, not the new colours
+    has_alpha = "A" in upright.getbands() or "transparency" in upright.info
+    pixels = np.asarray(upright.convert("RGBA" if has_alpha else "RGB"))
+    if min(pixels.shape[:2]) < MIN_SIDE_PX:
+        raise MediaError(
+            f"{path} is {pixels.shape[1]}x{pixels.shape[0]}; the smallest picture that can be "
+            f"painted is {MIN_SIDE_PX}x{MIN_SIDE_PX}"
+        )
+    return Picture(
+        rgb=np.ascontiguousarray(pixels[..., :3]),
+        alpha=pixels[..., 3] if has_alpha else None,
+        exif=exif.tobytes() if len(exif) else None,
+        icc=icc,
+        notes=notes,
+    )
+
+
+def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False) -> list[str]:
+    """Writes a picture in the format of the file's ending; it appears only when complete.
+
+    Returns:
+        Notes on what the format cannot hold.
+
+    Raises:
+        MediaError: the place or the format will not do.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise MediaError(f"{path} is a folder; OUT is the name of a picture, as out.png")
+    if path.exists() and not overwrite:
+        raise MediaError(
+            f"{path} exists already; give another name, or replace it with --overwrite"
+        )
+    if not path.parent.is_dir():
+        raise MediaError(f"there is no folder {path.parent} to write into")
+    suffix = path.suffix.lower()
+    if suffix not in Image.registered_extensions():
+        raise MediaError(
+            f"'{path.suffix}' names no picture format; end {path.name} in .jpg, .png or .webp"
+        )
+    notes = []
+    image = Image.fromarray(picture.rgb)
+    if picture.alpha is not None:
+        if suffix in _WITHOUT_ALPHA:
+            notes.append(f"{suffix} pictures hold no transparency; it is laid on white")
+            white = Image.new("RGB", image.size, (255, 255, 255))
+            image = Image.composite(image, white, Image.fromarray(picture.alpha))
+        else:
+            image.putalpha(Image.fromarray(picture.alpha))
+    settings = dict(_SETTINGS.get(suffix, {}))
+    if picture.exif:
+        settings["exif"] = picture.exif
+    if picture.icc:
+        settings["icc_profile"] = picture.icc
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        image.save(partial, **settings)  # type: ignore[arg-type]
+        os.replace(partial, path)
+    except (OSError, ValueError, KeyError) as error:
+        partial.unlink(missing_ok=True)
+        raise MediaError(f"{path} cannot be written: {error}") from error
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return notes
+
+
+def paint_picture(
+    source: Path | str, out: Path | str, stylizer: Stylizer, *, overwrite: bool = False
+) -> list[str]:
+    """Paints a file into another; returns what was converted on the way, in words.
+
+    Raises:
+        MediaError: it cannot be read or written; then there is no new file.
+    """
+    if Path(out).exists() and Path(source).exists() and Path(out).samefile(source):
+        raise MediaError(f"{source} would be painted over itself; give OUT another name")
+    picture = read_picture(source)
+    painted = Picture(
+        stylizer.paint_rgb(picture.rgb), picture.alpha, picture.exif, picture.icc, picture.notes
+    )
+    return picture.notes + write_picture(out, painted, overwrite=overwrite)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import run_cli, scene_rgb
+from PIL import ExifTags, Image
+
+from realtime_style import open_stylizer
+from realtime_style.errors import MediaError
+from realtime_style.runtime.image import paint_picture, read_picture
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".bmp"])
+def test_every_format_is_painted(tmp_path: Path, identity_style: Path, suffix: str) -> None:
+    rgb = scene_rgb(131, 97)
+    source, out = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
+    Image.fromarray(rgb).save(source)
+    assert paint_picture(source, out, open_stylizer(identity_style)) == []
+    with Image.open(out) as painted:
+        assert painted.size == (131, 97)
+        assert np.abs(np.asarray(painted.convert("RGB"), int) - rgb).mean() < 6
+    assert {path.name for path in tmp_path.iterdir()} == {source.name, out.name}
+
+
+def test_what_belongs_to_a_picture_stays_with_it(tmp_path: Path, identity_style: Path) -> None:
+    rgb = scene_rgb(128, 96)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "Somebody"
+    exif[ExifTags.Base.Orientation] = 6  # shown after a quarter turn clockwise
+    icc = b"a profile" * 20
+    Image.fromarray(rgb).save(tmp_path / "in.jpg", exif=exif, icc_profile=icc, quality=95)
+    paint_picture(tmp_path / "in.jpg", tmp_path / "out.jpg", open_stylizer(identity_style))
+    with Image.open(tmp_path / "out.jpg") as painted:
+        assert painted.size == (96, 128)
+        assert painted.info["icc_profile"] == icc
+        assert painted.getexif()[ExifTags.Base.Artist] == "Somebody"
+        assert painted.getexif().get(ExifTags.Base.Orientation, 1) == 1
+        upright = np.rot90(rgb, -1).astype(int)
+        assert np.abs(np.asarray(painted, int) - upright).mean() < 6
+
+
+def test_transparency_is_kept_or_said_to_be_lost(tmp_path: Path, identity_style: Path) -> None:
+    alpha = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))
+    rgba = np.dstack((scene_rgb(64, 48), alpha))
+    Image.fromarray(rgba).save(tmp_path / "in.png")
+    stylizer = open_stylizer(identity_style)
+    assert paint_picture(tmp_path / "in.png", tmp_path / "out.png", stylizer) == []
+    with Image.open(tmp_path / "out.png") as painted:
+        assert np.array_equal(np.asarray(painted)[..., 3], alpha)
+    (note,) = paint_picture(tmp_path / "in.png", tmp_path / "out.jpg", stylizer)
+    assert "laid on white" in note
+    with Image.open(tmp_path / "out.jpg") as painted:
+        assert np.asarray(painted)[:, 0].min() > 230
+
+
+def test_deep_and_printed_pictures_are_converted_and_it_is_said(tmp_path: Path) -> None:
+    ramp = np.tile(np.linspace(0, 65535, 64).astype(np.uint16), (48, 1))
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    picture = read_picture(tmp_path / "deep.png")
+    assert picture.notes == ["16-bit values are brought to 8 bits"]
+    assert np.abs(picture.rgb[0, :, 0].astype(float) - np.linspace(0, 255, 64)).max() <= 1
+    Image.new("CMYK", (64, 48), (0, 255, 255, 0)).save(tmp_path / "print.jpg")
+    picture = read_picture(tmp_path / "print.jpg")
+    assert picture.notes == ["CMYK is converted to RGB"]
+    assert picture.rgb[0, 0, 0] > 180 > 90 > picture.rgb[0, 0, 1]
+    Image.new("L", (64, 48), 90).save(tmp_path / "grey.png")
+    assert read_picture(tmp_path / "grey.png").rgb.max() == 90
+
+
+def test_rubbish_and_unfit_places_are_refused(tmp_path: Path, identity_style: Path) -> None:
+    stylizer = open_stylizer(identity_style)
+    Image.fromarray(scene_rgb(64, 48)).save(tmp_path / "in.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "tiny.png")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "in.png").read_bytes()[:200])
+    (tmp_path / "taken.png").write_bytes(b"precious")
+    for source, out, message in (
+        ("none.png", "o.png", "there is no picture"),
+        ("cut.jpg", "o.png", "cannot be read as a picture"),
+        ("tiny.png", "o.png", "smallest picture"),
+        ("in.png", "o.xyz", "names no picture format"),
+        ("in.png", "no/o.png", "there is no folder"),
+        ("in.png", "taken.png", "exists already"),
+        ("in.png", "in.png", "over itself"),
+    ):
+        with pytest.raises(MediaError, match=message):
+            paint_picture(tmp_path / source, tmp_path / out, stylizer)
+    assert (tmp_path / "taken.png").read_bytes() == b"precious"
+    assert not list(tmp_path.glob("o.*"))
+
+
+def test_the_command_paints_one_many_or_a_folder(tmp_path: Path, identity_style: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(3):
+        Image.fromarray(scene_rgb(64, 48, float(i))).save(folder / f"{i}.png")
+    (folder / "bad.jpg").write_bytes(b"rubbish")
+    style = ["-s", identity_style]
+    done = run_cli("image", folder / "0.png", tmp_path / "one.webp", *style)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "one.webp").exists()
+    done = run_cli("image", folder, tmp_path / "painted", *style)
+    assert done.returncode == 1
+    assert "bad.jpg cannot be read as a picture" in done.stderr
+    assert "3 of 4 painted" in done.stderr
+    assert sorted(path.name for path in (tmp_path / "painted").iterdir()) == [
+        "0.png", "1.png", "2.png",
+    ]  # fmt: skip
