@@ -56,7 +56,8 @@ Style = Annotated[str, typer.Option("--style", "-s", help="A bundled style's nam
 Engine = Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")]
 Precision = Annotated[str, typer.Option(help="auto, f32 or bf16.")]
 CodecName = Annotated[
-    str | None, typer.Option(help="h264, h265, vp9, av1, or an FFmpeg encoder's name.")
+    str | None,
+    typer.Option(help="h264, h265, av1, vp9, prores, ffv1, or an FFmpeg encoder's name."),
 ]
 Crf = Annotated[float | None, typer.Option(help="Quality; lower is better. h264: 20.")]
 Preset = Annotated[str | None, typer.Option(help="The encoder's speed. h264: veryfast.")]
@@ -123,6 +124,9 @@ def video(
     codec: CodecName = None,
     crf: Crf = None,
     preset: Preset = None,
+    bit_depth: Annotated[
+        int | None, typer.Option(help="8 or 10 bits a colour; default: the encoder's usual.")
+    ] = None,
     engine: Engine = "auto",
     precision: Precision = "auto",
     recursive: Recursive = False,
@@ -141,7 +145,7 @@ def video(
 
     sources, out = _sources_and_out(paths)
     paint_size, film_size = _size(size, "--size"), _size(output_size, "--output-size")
-    encoding = Encoding(codec, crf, preset)
+    encoding = Encoding(codec, crf, preset, bit_depth)
 
     def paint(pair: Pair) -> dict[str, Any]:
         job = VideoJob(

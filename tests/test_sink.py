@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 from conftest import grey, lumas_of, make_film, scene_rgb, sound_of, times_of
+from PIL import Image
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, ColorSpace, Frame, StreamInfo
@@ -52,6 +53,9 @@ def write(sink: FileSink) -> None:
         ("film.mkv", Encoding("h265", preset="ultrafast")),
         ("film.mp4", Encoding("av1", preset="10")),
         ("film.mkv", Encoding("ffv1")),
+        ("film.mov", Encoding("prores")),
+        ("film.mp4", Encoding("h265", preset="ultrafast", bit_depth=10)),
+        ("film.mkv", Encoding("h264", bit_depth=10)),
     ],
 )
 def test_every_container_keeps_frames_and_times(
@@ -64,6 +68,36 @@ def test_every_container_keeps_frames_and_times(
     assert lumas_of(path) == pytest.approx([grey(i) for i in range(6)], abs=3)
     assert sink.frames == 6
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["film.gif", "film.webp"])
+def test_animated_pictures(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with FileSink(path, info(128, 96)) as sink:
+        for i in range(5):
+            frame = frame_from_rgb(scene_rgb(128, 96, i / 5), ColorSpace(), 200 * i, TIME_BASE)
+            sink.write(frame)
+    with Image.open(path) as film:
+        assert getattr(film, "n_frames", 1) == 5
+        for i in range(5):
+            film.seek(i)
+            shown = np.asarray(film.convert("RGB"), int)
+            assert np.abs(shown - scene_rgb(128, 96, i / 5)).mean() < 12
+            assert film.info["duration"] == pytest.approx(200, abs=10) or i == 4
+
+
+def test_a_sequence_of_pictures_and_back(tmp_path: Path) -> None:
+    path = tmp_path / "frame_%04d.png"
+    with FileSink(path, info()) as sink:
+        for frame in frames():
+            sink.write(frame)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"frame_{i:04d}.png" for i in range(1, 7)]
+    with FileSource(path) as source:
+        assert [float(f.luma.mean()) for f in source] == pytest.approx(
+            [grey(i) for i in range(6)], abs=2
+        )
+    with pytest.raises(MediaError, match=r"frame_0001\.png exists already"):
+        FileSink(path, info())
 
 
 def test_the_film_appears_only_when_complete_and_old_ones_stay_until_then(tmp_path: Path) -> None:
@@ -178,6 +212,10 @@ def test_frames_are_scaled_to_the_size_asked_for(tmp_path: Path) -> None:
         ("film.avi", Encoding("h263"), "does not take pictures of 64x48"),
         ("none/film.mp4", Encoding(), "there is no folder"),
         (".", Encoding(), "is a folder"),
+        ("film.mp4", Encoding("av1", bit_depth=12), "8 or 10 bits, not 12"),
+        ("film.webm", Encoding("vp9", bit_depth=10), "has no 10-bit pictures"),
+        ("film.mov", Encoding("vp9"), r"\.mov films cannot hold pictures of libvpx-vp9"),
+        ("film.png", Encoding(), "is one picture; give a pattern, as frame_%04d"),
     ],
 )
 def test_the_impossible_is_refused_at_once(

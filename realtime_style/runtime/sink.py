@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +15,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 import av
+from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from realtime_style.errors import MediaError
@@ -21,13 +24,23 @@ from realtime_style.runtime.converter import SWSCALE_MATRIX
 from realtime_style.runtime.rest import RestOfFilm
 from realtime_style.runtime.source import FileSource
 
-_ENCODERS = {  # what people call a codec: FFmpeg's encoder
+CODECS = {  # what people call a codec: FFmpeg's encoder
     "h264": "libx264",
     "h265": "libx265",
     "hevc": "libx265",
     "vp9": "libvpx-vp9",
     "av1": "libsvtav1",
+    "prores": "prores_ks",
+    "ffv1": "ffv1",
 }
+_CODEC_OF = {  # the ending of OUT: its codec, where that is not h264
+    ".webm": "vp9", ".gif": "gif", ".webp": "libwebp_anim",
+    ".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg",
+    ".tif": "tiff", ".tiff": "tiff", ".bmp": "bmp",
+}  # fmt: skip
+_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+_8_BIT = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "rgb24", "bgr24", "pal8", "bgra")
+_10_BIT = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
 _DEFAULTS = {  # good pictures, at a speed that leaves the processor to the painting
     "libx264": {"crf": "20", "preset": "veryfast"},
     "libx265": {"crf": "23", "preset": "veryfast", "x265-params": "log-level=none"},
@@ -66,13 +79,14 @@ class FrameSink(Protocol):
 class Encoding:
     """How to encode. None leaves a setting to the container or the encoder.
 
-    `codec` is h264, h265, vp9, av1 or an FFmpeg encoder's name; `crf` the quality (lower is
-    better, each encoder has its own scale); `preset` the encoder's speed preset.
+    `codec` is a name of CODECS or an FFmpeg encoder's; `crf` the quality (lower is better, each
+    encoder has its own scale); `preset` the encoder's speed preset; `bit_depth` 8 or 10.
     """
 
     codec: str | None = None
     crf: float | None = None
     preset: str | None = None
+    bit_depth: int | None = None
 
 
 class FileSink:
@@ -113,7 +127,22 @@ class FileSink:
             )
         if not self.path.parent.is_dir():
             raise MediaError(f"there is no folder {self.path.parent} to write into")
+        self._is_sequence = "%" in self.path.name
+        if self.path.suffix.lower() in _PICTURES and not self._is_sequence:
+            raise MediaError(
+                f"{path} is one picture; give a pattern, as frame_%04d{self.path.suffix}, or paint "
+                "a picture with `realtime-style image`"
+            )
+        if self._is_sequence and self._pictures_there() and not overwrite:
+            raise MediaError(
+                f"{self._pictures_there()[0]} exists already; give another name, or replace such "
+                "pictures with --overwrite"
+            )
         self._partial = self.path.with_name(f".{self.path.stem}.partial{self.path.suffix}")
+        if self._is_sequence:  # a folder of them, emptied into place at the end
+            folder = self.path.with_name(f".{self.path.stem}.partial".replace("%", ""))
+            folder.mkdir(exist_ok=True)
+            self._partial = folder / self.path.name
         options = {"movflags": "+faststart"} if self.path.suffix in (".mp4", ".mov", ".m4v") else {}
         try:
             self._container = av.open(str(self._partial), "w", options=options)
@@ -130,6 +159,9 @@ class FileSink:
         self.complete_path: Path | None = None
         try:
             self._stream = self._add_video(encoding)
+            self._palette: Graph | None = None
+            if self._stream.codec_context.pix_fmt == "pal8":
+                self._palette = _palette_graph(*self._size, info.time_base)
             self._rest = (
                 RestOfFilm(rest_of, self._container, self._stream, self.path.suffix)
                 if rest_of
@@ -137,6 +169,11 @@ class FileSink:
             )
             try:
                 self._container.start_encoding()  # opens the file: better now than half-way
+            except av.ArgumentError as error:
+                raise MediaError(
+                    f"{self.path.suffix} films cannot hold pictures of {self.encoder}; "
+                    f"try one of {', '.join(CODECS)}, or another ending for OUT, as .mkv"
+                ) from error
             except (av.FFmpegError, OSError) as error:
                 raise MediaError(f"{path} cannot be written: {error.strerror}") from error
         except BaseException:
@@ -156,8 +193,8 @@ class FileSink:
     def _add_video(self, encoding: Encoding) -> av.VideoStream:
         info = self._info
         name = encoding.codec or _default_codec(self.path)
-        name = _ENCODERS.get(name, name)
-        choice = f"try one of {', '.join(_ENCODERS)}"
+        name = CODECS.get(name, name)
+        choice = f"try one of {', '.join(CODECS)}"
         try:
             known = av.Codec(name, "w").type == "video"
         except ValueError:
@@ -174,7 +211,7 @@ class FileSink:
         assert isinstance(stream, av.VideoStream)
         context = stream.codec_context
         stream.width, stream.height = self._size
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = _pix_fmt(context.codec, encoding.bit_depth)
         stream.time_base = info.time_base
         context.time_base = info.time_base
         context.colorspace = info.color.matrix
@@ -223,7 +260,7 @@ class FileSink:
                 self._rest.finish()
             self._container.close()
             self.complete_path = self._name_if_stopped() if stopped else self.path
-            os.replace(self._partial, self.complete_path)
+            self._put_in_place(self.complete_path)
         except (av.FFmpegError, OSError) as failure:
             self._discard()
             raise MediaError(f"{self.path} could not be completed: {failure.strerror}") from failure
@@ -238,33 +275,65 @@ class FileSink:
 
     def write(self, frame: Frame) -> None:
         """See `FrameSink.write`."""
-        # PyAV takes buffers whose height is no multiple of 4 for shorter ones: those are copied
-        if frame.height % 4:
-            picture = av.VideoFrame.from_ndarray(frame.i420, "yuv420p")
-        else:
-            picture = av.VideoFrame.from_numpy_buffer(frame.i420, "yuv420p")
-        if (frame.width, frame.height) != self._size:
-            matrix = SWSCALE_MATRIX.get(frame.color.matrix, Colorspace.ITU601)
-            reach = ColorRange.JPEG if frame.color.range == FULL else ColorRange.MPEG
-            picture = self._reformatter.reformat(
-                picture,
-                *self._size,
-                src_colorspace=matrix,
-                dst_colorspace=matrix,
-                src_color_range=reach,
-                dst_color_range=reach,
-            )
-        picture.colorspace = frame.color.matrix
-        picture.color_range = frame.color.range
+        picture = self._as_encoded(frame)
         picture.pts = frame.pts
         picture.time_base = frame.time_base
         try:
             if self._rest:
                 self._rest.mux_waiting()
+            if self._palette:
+                picture = self._with_palette(picture)
             self._mux(self._stream.encode(picture))
         except (av.FFmpegError, OSError) as error:
             raise MediaError(f"{self.path} cannot be written: {error.strerror}") from error
         self.frames += 1
+
+    def _as_encoded(self, frame: Frame) -> av.VideoFrame:
+        """The frame in the size and the pixel format that the encoder takes."""
+        # PyAV takes buffers whose height is no multiple of 4 for shorter ones: those are copied
+        if frame.height % 4:
+            picture = av.VideoFrame.from_ndarray(frame.i420, "yuv420p")
+        else:
+            picture = av.VideoFrame.from_numpy_buffer(frame.i420, "yuv420p")
+        pix_fmt = "rgb24" if self._palette else self._stream.codec_context.pix_fmt or "yuv420p"
+        if (frame.width, frame.height) == self._size and pix_fmt == "yuv420p":
+            picture.colorspace, picture.color_range = frame.color.matrix, frame.color.range
+            return picture
+        matrix = SWSCALE_MATRIX.get(frame.color.matrix, Colorspace.ITU601)
+        reach = ColorRange.JPEG if frame.color.range == FULL else ColorRange.MPEG
+        is_rgb = av.VideoFormat(pix_fmt).is_rgb
+        to_full = is_rgb or pix_fmt.startswith("yuvj")
+        picture = self._reformatter.reformat(
+            picture,
+            *self._size,
+            pix_fmt,
+            src_colorspace=matrix,
+            dst_colorspace=None if is_rgb else matrix,
+            src_color_range=reach,
+            dst_color_range=ColorRange.JPEG if to_full else reach,
+        )
+        if not is_rgb:
+            picture.colorspace, picture.color_range = frame.color.matrix, frame.color.range
+        return picture
+
+    def _with_palette(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """256 colours of the picture's own, dithered."""
+        assert self._palette
+        self._palette.push(picture)
+        return self._palette.vpull()
+
+    def _put_in_place(self, target: Path) -> None:
+        if not self._is_sequence:
+            os.replace(self._partial, target)
+            return
+        for path in sorted(self._partial.parent.iterdir()):
+            os.replace(path, target.with_name(path.name))
+        self._partial.parent.rmdir()
+
+    def _pictures_there(self) -> list[Path]:
+        """Pictures of a sequence's names that are on disk already."""
+        names = re.sub(r"%0?\d*d", "*", self.path.name)
+        return sorted(self.path.parent.glob(names))
 
     def _mux(self, packets: Sequence[av.Packet[Any]]) -> None:
         for packet in packets:
@@ -273,11 +342,44 @@ class FileSink:
     def _discard(self) -> None:
         with contextlib.suppress(av.FFmpegError, OSError, ValueError):
             self._container.close()
-        self._partial.unlink(missing_ok=True)
+        if self._is_sequence:
+            shutil.rmtree(self._partial.parent, ignore_errors=True)
+        else:
+            self._partial.unlink(missing_ok=True)
 
 
 def _default_codec(path: Path) -> str:
-    return "vp9" if path.suffix == ".webm" else "h264"
+    return _CODEC_OF.get(path.suffix.lower(), "h264")
+
+
+def _pix_fmt(codec: av.Codec, bit_depth: int | None) -> str:
+    """The encoder's own pixel format that is nearest to a frame's."""
+    takes = [form.name for form in codec.video_formats or []]
+    if bit_depth not in (None, 8, 10):
+        raise MediaError(f"films have 8 or 10 bits, not {bit_depth}")
+    wanted = {8: _8_BIT, 10: _10_BIT, None: _8_BIT + _10_BIT}[bit_depth]
+    for pix_fmt in wanted:
+        if not takes or pix_fmt in takes:
+            return pix_fmt
+    raise MediaError(f"the encoder {codec.name} has no {bit_depth}-bit pictures")
+
+
+def _palette_graph(width: int, height: int, time_base: Fraction) -> Graph:
+    """A filter that gives every picture (rgb24) 256 colours of its own."""
+    graph = Graph()
+    times = f"time_base={time_base.numerator}/{time_base.denominator}"
+    source = graph.add("buffer", f"video_size={width}x{height}:pix_fmt=rgb24:{times}")
+    split = graph.add("split")
+    palette = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
+    use = graph.add("paletteuse", "new=1:dither=sierra2_4a")
+    sink = graph.add("buffersink")
+    source.link_to(split)
+    split.link_to(palette, 0, 0)
+    split.link_to(use, 1, 0)
+    palette.link_to(use, 0, 1)
+    use.link_to(sink)
+    graph.configure()
+    return graph
 
 
 def _options(stream: av.VideoStream, encoding: Encoding) -> dict[str, str]:
