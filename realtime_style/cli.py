@@ -129,6 +129,9 @@ def video(
     ] = None,
     engine: Engine = "auto",
     precision: Precision = "auto",
+    hwaccel: Annotated[
+        str | None, typer.Option(help="Decode on a device: cuda, qsv, ...; default: the CPU.")
+    ] = None,
     recursive: Recursive = False,
     sample: Annotated[
         int | None,
@@ -144,6 +147,8 @@ def video(
     from realtime_style.runtime.video import VideoJob, paint_samples
 
     sources, out = _sources_and_out(paths)
+    if out == "-" and as_json:
+        raise typer.BadParameter("standard output holds the film or JSON, not both")
     paint_size, film_size = _size(size, "--size"), _size(output_size, "--output-size")
     encoding = Encoding(codec, crf, preset, bit_depth)
 
@@ -157,6 +162,7 @@ def video(
             start_s=start,
             duration_s=duration,
             encoding=encoding,
+            hwaccel=hwaccel,
             engine=engine,
             precision=precision,
             overwrite=overwrite,

@@ -101,7 +101,8 @@ def test_sizes_and_parts(tmp_path: Path, film: Path, identity_style: Path) -> No
         (["film.mp4", "out.mp4", "--precision", "f1"], "there is no precision 'f1'"),
         (["film.mp4", "out.mp4", "--codec", "mp5"], "no video encoder 'mp5'"),
         (["film.mp4", "out.mp4", "--duration", "0"], "a film of 0 s has no frames"),
-        (["film.mp4", ".", "-y"], ". is a folder"),
+        (["film.mp4", "out.mp4", "--hwaccel", "abacus"], "no decoding device 'abacus'"),
+        (["film.mp4", "nowhere/x/out.mp4"], "there is no folder nowhere"),
         (["film.mp4", "/dev/null/o.mp4", "-y"], "there is no folder /dev/null"),
         (["film.mp4", "out.mp4", "--start", "99"], "there is nothing at 99 s"),
     ],
@@ -161,6 +162,43 @@ def test_stopping_half_way_leaves_the_old_film_and_no_litter(
     assert times == times_of(film)[: len(times)]
 
 
+def test_many_films_one_of_them_bad(tmp_path: Path, identity_style: Path) -> None:
+    folder = tmp_path / "films"
+    (folder / "more").mkdir(parents=True)
+    for name in ("a.mp4", "b.mkv", "more/c.mp4"):
+        make_film(folder / name)
+    (folder / "bad.mp4").write_bytes(b"rubbish" * 100)
+    result = run_cli(
+        "video", folder, tmp_path / "painted", "-r", "-s", identity_style, "--json", cwd=tmp_path
+    )
+    assert result.returncode == 1
+    assert "bad.mp4 cannot be read as a film" in result.stderr
+    assert "3 of 4 painted" in result.stderr
+    report = json.loads(result.stdout.splitlines()[-1])
+    assert [film["frames"] for film in report["painted"]] == [10, 10, 10]
+    assert len(report["failed"]) == 1
+    painted = sorted(p.relative_to(tmp_path).as_posix() for p in (tmp_path / "painted").rglob("*.*"))
+    assert painted == ["painted/a.mp4", "painted/b.mkv", "painted/more/c.mp4"]
+
+
+def test_samples_before_a_long_job(tmp_path: Path, film: Path, identity_style: Path) -> None:
+    result = run_cli("video", film, "looks", "--sample", "3", "-s", identity_style, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert sorted(p.name for p in (tmp_path / "looks").iterdir()) == [
+        f"film-0{i}.png" for i in (1, 2, 3)
+    ]
+
+
+def test_films_through_pipes(tmp_path: Path, identity_style: Path) -> None:
+    film = make_film(tmp_path / "film.mkv")
+    command = [sys.executable, "-m", "realtime_style.cli", "video", "-", "-", "-s", identity_style]
+    with film.open("rb") as into, (tmp_path / "out.mkv").open("wb") as out:
+        done = subprocess.run([*map(str, command)], stdin=into, stdout=out, stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr
+    assert times_of(tmp_path / "out.mkv") == times_of(film)
+    assert sound_of(tmp_path / "out.mkv") == sound_of(film)
+
+
 def test_demo_needs_nothing(tmp_path: Path) -> None:
     out = tmp_path / "demo.mp4"
     result = run_cli("demo", out, "--duration", "0.5", "--json")
@@ -181,9 +219,20 @@ def test_styles_are_listed_with_their_paintings() -> None:
     assert "Hokusai" in table
 
 
+def test_doctor_tries_everything() -> None:
+    report = json.loads(run_cli("doctor", "--json").stdout)
+    assert report["version"] == __version__
+    works = {(e["name"], e["precision"]): e["works"] for e in report["engines"]}
+    assert works["openvino", "f32"]
+    assert all("device" in e or "reason" in e for e in report["engines"])
+    assert report["encoders"]["libx264"]
+    assert report["decoders"]["h264"]
+    assert "openvino f32: works" in run_cli("doctor").stdout
+
+
 def test_version_and_help() -> None:
     assert run_cli("--version").stdout.strip() == f"realtime-style {__version__}"
-    for command in ("video", "demo", "styles", "train", "export"):
+    for command in ("video", "image", "demo", "styles", "train", "export", "doctor"):
         result = run_cli(command, "--help")
         assert result.returncode == 0
         assert command in result.stdout

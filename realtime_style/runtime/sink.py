@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -92,6 +93,8 @@ class Encoding:
 class FileSink:
     """A film on disk: written beside its name, put there when it is complete.
 
+    "-" is standard output (Matroska), a pattern as frame_%04d.png a sequence of pictures.
+
     If its context is left by KeyboardInterrupt, the frames until then become a film too, under a
     name of its own (out.stopped.mp4). `complete_path` says where the film is; None before, and
     where there is none.
@@ -119,25 +122,9 @@ class FileSink:
             MediaError: the place, the container or the encoder will not do.
         """
         self.path = Path(path)
-        if self.path.is_dir():
-            raise MediaError(f"{path} is a folder; OUT is the name of a film, as out.mp4")
-        if self.path.exists() and not overwrite:
-            raise MediaError(
-                f"{path} exists already; give another name, or replace it with --overwrite"
-            )
-        if not self.path.parent.is_dir():
-            raise MediaError(f"there is no folder {self.path.parent} to write into")
+        self._is_pipe = str(path) == "-"
         self._is_sequence = "%" in self.path.name
-        if self.path.suffix.lower() in _PICTURES and not self._is_sequence:
-            raise MediaError(
-                f"{path} is one picture; give a pattern, as frame_%04d{self.path.suffix}, or paint "
-                "a picture with `realtime-style image`"
-            )
-        if self._is_sequence and self._pictures_there() and not overwrite:
-            raise MediaError(
-                f"{self._pictures_there()[0]} exists already; give another name, or replace such "
-                "pictures with --overwrite"
-            )
+        self._refuse_place(overwrite)
         self._partial = self.path.with_name(f".{self.path.stem}.partial{self.path.suffix}")
         if self._is_sequence:  # a folder of them, emptied into place at the end
             folder = self.path.with_name(f".{self.path.stem}.partial".replace("%", ""))
@@ -145,7 +132,10 @@ class FileSink:
             self._partial = folder / self.path.name
         options = {"movflags": "+faststart"} if self.path.suffix in (".mp4", ".mov", ".m4v") else {}
         try:
-            self._container = av.open(str(self._partial), "w", options=options)
+            if self._is_pipe:
+                self._container = av.open(sys.stdout.buffer, "w", format="matroska")
+            else:
+                self._container = av.open(str(self._partial), "w", options=options)
         except (av.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise MediaError(
@@ -163,7 +153,7 @@ class FileSink:
             if self._stream.codec_context.pix_fmt == "pal8":
                 self._palette = _palette_graph(*self._size, info.time_base)
             self._rest = (
-                RestOfFilm(rest_of, self._container, self._stream, self.path.suffix)
+                RestOfFilm(rest_of, self._container, self._stream, self.path.suffix or ".mkv")
                 if rest_of
                 else None
             )
@@ -179,6 +169,25 @@ class FileSink:
         except BaseException:
             self._discard()
             raise
+
+    def _refuse_place(self, overwrite: bool) -> None:
+        path = self.path
+        if self._is_pipe:
+            return
+        if path.is_dir():
+            raise MediaError(f"{path} is a folder; OUT is the name of a film, as out.mp4")
+        there = self._pictures_there() if self._is_sequence else [path] if path.exists() else []
+        if there and not overwrite:
+            raise MediaError(
+                f"{there[0]} exists already; give another name, or replace it with --overwrite"
+            )
+        if not path.parent.is_dir():
+            raise MediaError(f"there is no folder {path.parent} to write into")
+        if path.suffix.lower() in _PICTURES and not self._is_sequence:
+            raise MediaError(
+                f"{path} is one picture; give a pattern, as frame_%04d{path.suffix}, or paint "
+                "a picture with `realtime-style image`"
+            )
 
     @property
     def notes(self) -> list[str]:
@@ -259,8 +268,9 @@ class FileSink:
             if self._rest:
                 self._rest.finish()
             self._container.close()
-            self.complete_path = self._name_if_stopped() if stopped else self.path
-            self._put_in_place(self.complete_path)
+            if not self._is_pipe:
+                self.complete_path = self._name_if_stopped() if stopped else self.path
+                self._put_in_place(self.complete_path)
         except (av.FFmpegError, OSError) as failure:
             self._discard()
             raise MediaError(f"{self.path} could not be completed: {failure.strerror}") from failure
@@ -342,6 +352,8 @@ class FileSink:
     def _discard(self) -> None:
         with contextlib.suppress(av.FFmpegError, OSError, ValueError):
             self._container.close()
+        if self._is_pipe:
+            return
         if self._is_sequence:
             shutil.rmtree(self._partial.parent, ignore_errors=True)
         else:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 import av
+from av.codec.hwaccel import HWAccel, hwdevices_available
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, Size, StreamInfo
@@ -58,6 +59,7 @@ class FileSource:
         size: Size | None = None,
         start_s: float = 0.0,
         duration_s: float | None = None,
+        hwaccel: str | None = None,
     ) -> None:
         """Opens the film and decodes its first picture.
 
@@ -65,14 +67,16 @@ class FileSource:
             size: of the frames; None keeps the film's (odd sides lose one pixel).
             start_s: where to begin, in seconds of the film.
             duration_s: how much to read; None reads to the end.
+            hwaccel: the device that decodes, a name of `hwaccels()`; None decodes on the CPU.
 
         Raises:
-            MediaError: the file is missing, is not a film, or has no picture that can be decoded.
+            MediaError: the file is missing, is not a film, or has no picture that can be decoded;
+                or the device is not there.
         """
         if duration_s is not None and duration_s <= 0:
             raise MediaError(f"a film of {duration_s:g} s has no frames; give a longer --duration")
         self.path = path
-        self._container = _open(str(path))
+        self._container = _open(str(path), hwaccel)
         try:
             video = _main_video(self._container)
             if video is None:
@@ -247,15 +251,26 @@ def _with_times_in_order(pictures: Iterator[av.VideoFrame]) -> Iterator[av.Video
         yield first
 
 
-def _open(path: str) -> av.container.InputContainer:
+def hwaccels() -> list[str]:
+    """Devices that this FFmpeg knows how to decode on, whether or not the machine has them."""
+    return list(hwdevices_available())
+
+
+def _open(path: str, hwaccel: str | None) -> av.container.InputContainer:
+    if hwaccel is not None and hwaccel not in hwaccels():
+        raise MediaError(
+            f"there is no decoding device '{hwaccel}' here; choose {', '.join(hwaccels())}, or "
+            "leave --hwaccel out"
+        )
+    if path != "-" and "://" not in path and "%" not in path and not Path(path).exists():
+        raise MediaError(f"there is no file {path}")
+    device = HWAccel(hwaccel, allow_software_fallback=False) if hwaccel else None
     try:
-        if path == "-":
-            return av.open(sys.stdin.buffer, "r")
-        if "://" not in path and "%" not in path and not Path(path).exists():
-            raise MediaError(f"there is no file {path}")
-        return av.open(path, "r")
+        return av.open(sys.stdin.buffer if path == "-" else path, "r", hwaccel=device)
     except (av.FFmpegError, OSError) as error:
         raise MediaError(f"{path} cannot be read as a film: {error.strerror}") from error
+    except (RuntimeError, NotImplementedError) as error:
+        raise MediaError(f"{hwaccel} cannot decode {path}: {error}; leave --hwaccel out") from error
 
 
 def _main_video(container: av.container.InputContainer) -> av.VideoStream | None:

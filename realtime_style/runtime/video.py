@@ -37,6 +37,7 @@ class VideoJob:
         start_s: float = 0.0,
         duration_s: float | None = None,
         encoding: Encoding = Encoding(),
+        hwaccel: str | None = None,
         engine: str = "auto",
         precision: str = "auto",
         overwrite: bool = False,
@@ -47,6 +48,7 @@ class VideoJob:
             size: at which size to paint; None paints at the film's own.
             output_size: the new film's size; None keeps the film's.
             start_s, duration_s: which part of the film, in seconds.
+            hwaccel: the device that decodes; None decodes on the CPU.
 
         Raises:
             StyleError: anything that cannot be read, written, found or run, said in one line.
@@ -56,7 +58,9 @@ class VideoJob:
             raise MediaError(f"{film} would be painted over itself; give OUT another name")
         with ExitStack() as stack:
             self.source = stack.enter_context(
-                FileSource(film, size=size, start_s=start_s, duration_s=duration_s)
+                FileSource(
+                    film, size=size, start_s=start_s, duration_s=duration_s, hwaccel=hwaccel
+                )
             )
             info = self.source.info
             if min(info.width, info.height) < MIN_SIDE_PX:

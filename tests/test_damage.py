@@ -1,0 +1,146 @@
+"""Damaged films: what can be decoded is painted, the rest is said; nothing crashes or hangs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import pytest
+from conftest import make_film, run_cli, times_of
+
+from realtime_style.errors import MediaError
+from realtime_style.runtime.video import VideoJob
+
+FUZZED = 320
+LONGEST_S = 30
+KINDS = {  # ending: codec of the picture, codec of the sound
+    ".mp4": ("libx264", "aac"),
+    ".mkv": ("libx264", "flac"),
+    ".ts": ("mpeg2video", "mp2"),
+    ".webm": ("libvpx-vp9", "libopus"),
+    ".avi": ("mpeg4", "mp3"),
+    ".mov": ("libx265", "aac"),
+}
+
+
+@contextmanager
+def time_limit(seconds: int) -> Iterator[None]:
+    def hung(number: int, frame: FrameType | None) -> None:
+        raise AssertionError(f"still at work after {seconds} s")
+
+    former = signal.signal(signal.SIGALRM, hung)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, former)
+
+
+def resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGESIZE") / 1e6
+
+
+def damaged(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
+    kind = rng.integers(4)
+    if kind == 0:  # cut
+        return data[: rng.integers(1, len(data))]
+    if kind == 1:  # bits turned over
+        array = np.frombuffer(data, np.uint8).copy()
+        places = rng.integers(0, len(array), rng.integers(1, 60))
+        array[places] ^= (1 << rng.integers(0, 8, len(places))).astype(np.uint8)
+        return array.tobytes()
+    at = int(rng.integers(1, len(data)))
+    if kind == 2:  # the rest of another film
+        return data[:at] + other[rng.integers(0, len(other)) :]
+    length = int(rng.integers(1, max(2, len(data) // 4)))  # a hole of zeros
+    return data[:at] + bytes(length) + data[at + length :]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="this system has no alarm clock")
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no memory figures here")
+def test_fuzzed_films_are_painted_or_refused(tmp_path: Path, identity_style: Path) -> None:
+    whole = {
+        ending: make_film(
+            tmp_path / f"whole{ending}",
+            pts=range(25),
+            codec=codec,
+            sound=sound,
+            options={"x265-params": "log-level=none"} if codec == "libx265" else {"g": "5"},
+        ).read_bytes()
+        for ending, (codec, sound) in KINDS.items()
+    }
+    rng = np.random.default_rng(0)
+    endings = list(whole)
+    painted = refused = 0
+    early_mb = 0.0
+    for i in range(FUZZED):
+        ending = endings[i % len(endings)]
+        other = whole[endings[rng.integers(len(endings))]]
+        film = tmp_path / f"film{ending}"
+        film.write_bytes(damaged(whole[ending], other, rng))
+        out = tmp_path / "out.mkv"
+        with time_limit(LONGEST_S):
+            try:
+                with VideoJob(film, out, identity_style, precision="f32") as job:
+                    frames = job.run().frames
+            except MediaError as error:
+                refused += 1
+                assert "\n" not in str(error)
+                assert not out.exists()
+            else:
+                painted += 1
+                assert len(times_of(out)) == frames > 0
+                out.unlink()
+        assert not list(tmp_path.glob(".*"))
+        if i == FUZZED // 2:
+            early_mb = resident_mb()
+    assert painted > FUZZED // 3
+    assert refused > 0
+    assert resident_mb() - early_mb < 60
+
+
+def test_a_truncated_film_is_painted_as_far_as_it_goes_and_it_is_said(
+    tmp_path: Path, identity_style: Path
+) -> None:
+    film = make_film(tmp_path / "film.mkv", pts=range(100), size=(128, 96))
+    data = film.read_bytes()
+    film.write_bytes(data[: len(data) * 2 // 3])
+    done = run_cli("video", film, tmp_path / "out.mp4", "-s", identity_style)
+    assert done.returncode == 0, done.stderr
+    assert 30 < len(times_of(tmp_path / "out.mp4")) < 100
+
+
+def test_killed_at_any_moment_nothing_of_the_user_is_lost(
+    tmp_path: Path, identity_style: Path
+) -> None:
+    film = make_film(tmp_path / "film.mp4", size=(640, 480), pts=range(300))
+    before = film.read_bytes()
+    out = tmp_path / "out.mp4"
+    out.write_bytes(b"precious")
+    command = [sys.executable, "-m", "realtime_style.cli", "video", film, out, "-y", "-q"]
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        process = subprocess.Popen([*map(str, command), "-s", str(identity_style)])
+        time.sleep(float(rng.uniform(0.3, 2)))
+        process.kill()
+        process.wait()
+        if out.read_bytes() != b"precious":  # it was faster than the kill
+            assert len(times_of(out)) == 300
+            out.write_bytes(b"precious")
+        assert film.read_bytes() == before
+        litter = {path.name for path in tmp_path.iterdir()} - {"film.mp4", "out.mp4"}
+        assert litter <= {".out.partial.mp4"}
+    done = run_cli("video", film, out, "-y", "-q", "-s", identity_style)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"film.mp4", "out.mp4"}
+    assert len(times_of(out)) == 300
