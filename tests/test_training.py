@@ -255,8 +255,21 @@ def test_resume_without_a_checkpoint(config: TrainConfig, tmp_path: Path) -> Non
 
 
 def test_painting_is_scaled_to_the_longer_side(config: TrainConfig) -> None:
-    assert load_painting(config.painting, 80).shape == (1, 3, 60, 80)
-    assert load_painting(config.painting, 1000).shape == (1, 3, 750, 1000)
+    assert load_painting(config.painting, 80, 640).shape == (1, 3, 60, 80)
+    assert load_painting(config.painting, 1000, 640).shape == (1, 3, 750, 1000)
+
+
+def test_painting_loses_its_grain_but_not_its_colours(tmp_path: Path) -> None:
+    rgb = np.full((120, 160, 3), (200, 120, 40), np.uint8)
+    rgb[:, 80:] = (20, 60, 120)
+    grain = np.random.default_rng(0).integers(-20, 21, (120, 160, 1))
+    Image.fromarray((rgb + grain).clip(0, 255).astype(np.uint8)).save(tmp_path / "p.png")
+    rough = load_painting(tmp_path / "p.png", 160, 160)
+    fine = load_painting(tmp_path / "p.png", 160, 40)
+
+    noise = [(p[0, 0, :, 8:70] - p[0, 0, :, 8:70].mean()).std() for p in (fine, rough)]
+    assert noise[0] < noise[1] / 2
+    torch.testing.assert_close(fine.mean((2, 3)), rough.mean((2, 3)), atol=0.01, rtol=0)
 
 
 def test_batches_are_the_same_for_the_same_seed_and_step(tmp_path: Path) -> None:

@@ -24,10 +24,11 @@ class TrainConfig:
     batch: int = 4
     crop_px: int = 224
     painting_px: int = 1200
+    painting_detail_px: int = 640
     painting_scales: tuple[int, ...] = (1, 2, 4)
     content_weight: float = 1.0
     style_weight: float = 20.0
-    tv_weight: float = 0.3
+    tv_weight: float = 0.6
     gamut_weight: float = 20.0
     grid_weight: float = 200.0
     learning_rate: float = 2e-3

@@ -87,11 +87,11 @@ class PhotoFolder:
         return torch.stack(shown)
 
 
-def load_painting(path: Path, longer_side_px: int) -> Tensor:
+def load_painting(path: Path, longer_side_px: int, detail_px: int) -> Tensor:
     """A painting as RGB in 0..1, (1, 3, H, W), scaled to the given longer side.
 
-    A small scan is enlarged: the size of its strokes is what is asked for, and interpolation
-    takes the edge off the pixels of the scan, which a generator would learn to paint.
+    A larger one is first shrunk to a longer side of `detail_px`, which leaves the strokes and
+    takes the grain of paper, canvas and scan, that a generator would paint all over its pictures.
 
     Raises:
         TrainingError: the file is not a picture.
@@ -100,6 +100,7 @@ def load_painting(path: Path, longer_side_px: int) -> Tensor:
         painting = _open_rgb(path)
     except UNREADABLE as error:
         raise TrainingError(f"{path} cannot be read as a picture: {error}") from error
+    painting.thumbnail((detail_px, detail_px), Image.Resampling.LANCZOS)
     scale = longer_side_px / max(painting.size)
     size = (max(1, round(painting.width * scale)), max(1, round(painting.height * scale)))
     return _tensor(painting.resize(size, Image.Resampling.LANCZOS))[None]

@@ -87,7 +87,7 @@ def train(
 
     photos = PhotoFolder(config.content, config.crop_px, config.seed)
     samples = photos.samples(3)
-    painting = load_painting(config.painting, config.painting_px)
+    painting = load_painting(config.painting, config.painting_px, config.painting_detail_px)
     if min(painting.shape[-2:]) < _MIN_PAINTING_PX * max(config.painting_scales):
         raise TrainingError(
             f"{config.painting} is too small: {painting.shape[-1]}x{painting.shape[-2]}; its "
