@@ -177,7 +177,9 @@ def test_many_films_one_of_them_bad(tmp_path: Path, identity_style: Path) -> Non
     report = json.loads(result.stdout.splitlines()[-1])
     assert [film["frames"] for film in report["painted"]] == [10, 10, 10]
     assert len(report["failed"]) == 1
-    painted = sorted(p.relative_to(tmp_path).as_posix() for p in (tmp_path / "painted").rglob("*.*"))
+    painted = sorted(
+        p.relative_to(tmp_path).as_posix() for p in (tmp_path / "painted").rglob("*.*")
+    )
     assert painted == ["painted/a.mp4", "painted/b.mkv", "painted/more/c.mp4"]
 
 

@@ -120,7 +120,7 @@ class RestOfFilm:
             copy = self._container.add_stream_from_template(stream)
             self._describe(copy, stream)
             return _Copy(copy)
-        if stream.type == "audio":
+        if stream.type == "audio" and _codec(stream):
             encoder = _AUDIO_ENCODERS.get(
                 self._container.format.name, self._container.default_audio_codec
             )
@@ -131,7 +131,7 @@ class RestOfFilm:
                     f"{what} is transcoded to {encoder}: {self._ending} films cannot hold it"
                 )
                 return transcode
-        if stream.type == "subtitle" and stream.codec_context.name in _TEXT_SUBTITLES:
+        if stream.type == "subtitle" and _codec(stream) in _TEXT_SUBTITLES:
             text_encoder = _SUBTITLE_ENCODERS.get(self._container.format.name)
             if text_encoder:
                 subtitles = _SubtitleTranscode(stream, self._container, text_encoder)
@@ -273,9 +273,15 @@ def _moved(chapters: Sequence[Any], start_s: float) -> list[Any]:
     return moved
 
 
+def _codec(stream: Any) -> str | None:
+    """FFmpeg's name of the stream's codec; None where it has no decoder for it."""
+    context = getattr(stream, "codec_context", None)
+    return context.name if context else None
+
+
 def _name(stream: Any) -> str:
     words = {"audio": "sound", "subtitle": "subtitles", "video": "a second picture"}
-    codec = stream.codec_context.name if stream.codec_context else stream.name
+    codec = _codec(stream) or getattr(stream, "name", None) or "of an unknown kind"
     language = stream.metadata.get("language")
     what = words.get(stream.type, stream.type)
     return f"{what} ({codec}{f', {language}' if language else ''})"

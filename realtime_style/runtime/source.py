@@ -80,7 +80,7 @@ class FileSource:
         try:
             video = _main_video(self._container)
             if video is None:
-                raise MediaError(f"{path} has no picture to paint; give a film")
+                raise MediaError(f"{path} has no picture that can be decoded; give a film")
             video.thread_type = "AUTO"
             self._video = video
             self.other_streams = tuple(
@@ -276,6 +276,7 @@ def _open(path: str, hwaccel: str | None) -> av.container.InputContainer:
 def _main_video(container: av.container.InputContainer) -> av.VideoStream | None:
     """The film's picture; a cover or a thumbnail is none, unless there is nothing else."""
     best = container.streams.best("video")
-    if isinstance(best, av.VideoStream) and best.width and best.codec_context is not None:
-        return best
-    return None
+    if not isinstance(best, av.VideoStream):
+        return None
+    context: Any = best.codec_context  # None where FFmpeg has no decoder
+    return best if context is not None and context.width else None

@@ -58,9 +58,7 @@ class VideoJob:
             raise MediaError(f"{film} would be painted over itself; give OUT another name")
         with ExitStack() as stack:
             self.source = stack.enter_context(
-                FileSource(
-                    film, size=size, start_s=start_s, duration_s=duration_s, hwaccel=hwaccel
-                )
+                FileSource(film, size=size, start_s=start_s, duration_s=duration_s, hwaccel=hwaccel)
             )
             info = self.source.info
             if min(info.width, info.height) < MIN_SIDE_PX:
