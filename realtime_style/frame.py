@@ -94,13 +94,15 @@ class Frame:
     """One picture: 8-bit YUV 4:2:0, even sides.
 
     `i420` is (H * 3 // 2, W) uint8, C-contiguous: H rows of luma, then both chroma planes.
-    It is shown at `pts * time_base` seconds. Who is done with a frame may `release()` it.
+    It is shown at `pts * time_base` seconds, for `duration * time_base` (0: until the next). Who
+    is done with a frame may `release()` it.
     """
 
     i420: NDArray[np.uint8]
     pts: int
     time_base: Fraction
     color: ColorSpace = ColorSpace()
+    duration: int = 0
     pool: FramePool | None = field(default=None, repr=False, compare=False)
 
     def release(self) -> None:

@@ -103,6 +103,7 @@ def make_film(
     size: tuple[int, int] = (64, 48),
     pts: Sequence[int] = tuple(range(10)),
     time_base: Fraction = Fraction(1, 25),
+    rate: Fraction = Fraction(25),
     sound: str | None = "aac",
     codec: str = "libx264",
     pix_fmt: str = "yuv420p",
@@ -111,7 +112,7 @@ def make_film(
     """A film of a rising grey, frame i of luma `grey(i)`, with a tone as long as the picture."""
     width, height = size
     with av.open(str(path), "w") as film:
-        picture = film.add_stream(codec, rate=Fraction(25), options=options or {})
+        picture = film.add_stream(codec, rate=rate, options=options or {})
         assert isinstance(picture, av.VideoStream)
         picture.width, picture.height, picture.pix_fmt = width, height, pix_fmt
         picture.time_base = picture.codec_context.time_base = time_base

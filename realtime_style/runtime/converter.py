@@ -131,11 +131,12 @@ class Converter:
     def _copied(self, picture: av.VideoFrame, time_base: Fraction) -> Frame:
         assert picture.pts is not None
         assert picture.time_base is not None
-        pts = picture.pts
+        pts, duration = picture.pts, picture.duration or 0
         if picture.time_base != time_base:
             pts = round(pts * picture.time_base / time_base)
+            duration = round(duration * picture.time_base / time_base)
         buffer = self._pool.take(self.height, self.width)
-        frame = Frame(buffer, pts, time_base, self.color, self._pool)
+        frame = Frame(buffer, pts, time_base, self.color, duration, self._pool)
         targets = (frame.luma[0, 0], frame.chroma[0, 0], frame.chroma[0, 1])
         for plane, target in zip(picture.planes, targets, strict=True):
             rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)

@@ -39,6 +39,7 @@ _CODEC_OF = {  # the ending of OUT: its codec, where that is not h264
     ".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg",
     ".tif": "tiff", ".tiff": "tiff", ".bmp": "bmp",
 }  # fmt: skip
+_MOST_TICKS = 1_000_000  # a second
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _8_BIT = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "rgb24", "bgr24", "pal8", "bgra")
 _10_BIT = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
@@ -130,7 +131,11 @@ class FileSink:
             folder = self.path.with_name(f".{self.path.stem}.partial".replace("%", ""))
             folder.mkdir(exist_ok=True)
             self._partial = folder / self.path.name
-        options = {"movflags": "+faststart"} if self.path.suffix in (".mp4", ".mov", ".m4v") else {}
+        options = {}
+        if self.path.suffix.lower() in (".mp4", ".mov", ".m4v"):
+            # edit lists count in the movie's own ticks: as fine as the frames', or starts are moved
+            ticks = max(1000, min(info.time_base.denominator, _MOST_TICKS))
+            options = {"movflags": "+faststart", "movie_timescale": str(ticks)}
         try:
             if self._is_pipe:
                 self._container = av.open(sys.stdout.buffer, "w", format="matroska")
@@ -145,6 +150,7 @@ class FileSink:
         self._info = info
         self._size = size or (info.width, info.height)
         self._reformatter = VideoReformatter()
+        self._durations: dict[int, int] = {}  # of frames in the encoder, by their pts
         self.frames = 0
         self.complete_path: Path | None = None
         try:
@@ -288,6 +294,8 @@ class FileSink:
         picture = self._as_encoded(frame)
         picture.pts = frame.pts
         picture.time_base = frame.time_base
+        if frame.duration:
+            self._durations[frame.pts] = frame.duration
         try:
             if self._rest:
                 self._rest.mux_waiting()
@@ -347,6 +355,8 @@ class FileSink:
 
     def _mux(self, packets: Sequence[av.Packet[Any]]) -> None:
         for packet in packets:
+            if packet.pts is not None:
+                packet.duration = self._durations.pop(packet.pts, packet.duration)
             self._container.mux_one(packet)
 
     def _discard(self) -> None:

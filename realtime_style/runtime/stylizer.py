@@ -54,6 +54,7 @@ class Stylizer:
             frame.pts,
             frame.time_base,
             frame.color,
+            frame.duration,
             self._pool,
         )
         if frame.height * frame.width <= self._max_whole_px:

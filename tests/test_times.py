@@ -1,0 +1,137 @@
+"""Every frame keeps its time, and sound its place beside the picture."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from conftest import make_film, times_of
+
+from realtime_style.frame import ColorSpace, Frame, StreamInfo
+from realtime_style.runtime.sink import Encoding, FileSink
+from realtime_style.runtime.video import stylize_video
+
+TICK = {".mp4": Fraction(1, 90_000), ".mkv": Fraction(1, 1000), ".mov": Fraction(1, 90_000)}
+
+
+def first_sound_s(path: Path) -> Fraction:
+    """When the first sound packet plays, after the first frame is shown."""
+    with av.open(str(path)) as film:
+        packet = next(p for p in film.demux(audio=0) if p.size and p.pts is not None)
+        return packet.pts * packet.time_base - times_of(path)[0]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+def test_any_times_in_any_time_base_come_out_as_they_went_in(
+    tmp_path: Path, identity_style: Path, seed: int, ending: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    bases = [Fraction(1, 1000)] if ending == ".mkv" else [
+        Fraction(1, n) for n in (600, 1000, 12_800, 30_000, 90_000)
+    ]  # fmt: skip
+    base = bases[rng.integers(len(bases))]
+    steps = rng.choice([1, 2, 7, 40, 100, 900], size=30)  # milliseconds: bursts and gaps
+    pts = np.cumsum(np.maximum(1, steps * base.denominator // 1000)).tolist()
+    film = make_film(
+        tmp_path / f"film{ending}", pts=pts, time_base=base, options={"bf": str(seed % 4)}
+    )
+    stylize_video(film, tmp_path / f"out{ending}", identity_style)
+    assert times_of(tmp_path / f"out{ending}") == times_of(film)
+    assert abs(first_sound_s(tmp_path / f"out{ending}") - first_sound_s(film)) <= TICK[ending]
+
+
+@pytest.mark.parametrize("rate", ["24000/1001", "30000/1001", "60000/1001", "25", "15"])
+@pytest.mark.parametrize("ending", [".mp4", ".mov"])
+def test_exact_rates(tmp_path: Path, identity_style: Path, rate: str, ending: str) -> None:
+    step = 1 / Fraction(rate)
+    film = make_film(tmp_path / f"film{ending}", pts=range(30), time_base=step, rate=1 / step)
+    out = tmp_path / f"out{ending}"
+    stylize_video(film, out, identity_style)
+    assert times_of(out) == [i * step for i in range(30)]
+    with av.open(str(out)) as painted:
+        assert painted.streams.video[0].average_rate == Fraction(rate)
+
+
+@pytest.mark.parametrize("shift_ms", [-500, -40, 0, 333])
+def test_sound_before_or_after_the_picture_stays_there(
+    tmp_path: Path, identity_style: Path, shift_ms: int
+) -> None:
+    """In .mp4 an edit list says so; a picture may begin before time zero."""
+    film = tmp_path / "film.mp4"
+    with (
+        av.open(str(make_film(tmp_path / "plain.mp4", pts=range(50)))) as plain,
+        av.open(str(film), "w") as moved,
+    ):
+        streams = {s.index: moved.add_stream_from_template(s) for s in plain.streams}
+        for packet in plain.demux():
+            if packet.size and packet.pts is not None and packet.dts is not None:
+                if packet.stream.type == "video":
+                    shift = round(Fraction(shift_ms, 1000) / packet.time_base)  # type: ignore[operator]
+                    packet.pts += shift
+                    packet.dts += shift
+                packet.stream = streams[packet.stream.index]
+                moved.mux_one(packet)
+    for ending in (".mp4", ".mkv"):
+        out = tmp_path / f"out{ending}"
+        stylize_video(film, out, identity_style)
+        assert abs(first_sound_s(out) - first_sound_s(film)) <= TICK[ending]
+        lengths = [np.diff([float(t) for t in times_of(path)]) for path in (film, out)]
+        assert np.abs(lengths[0] - lengths[1]).max() <= float(TICK[ending])
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+def test_the_last_frame_is_shown_as_long_as_it_was(
+    tmp_path: Path, identity_style: Path, ending: str
+) -> None:
+    base = Fraction(1, 1000)
+    info = StreamInfo(64, 48, Fraction(25), base, ColorSpace(), source_width=64, source_height=48)
+    film, out = tmp_path / f"film{ending}", tmp_path / f"out{ending}"
+    with FileSink(film, info) as sink:
+        for pts, duration in ((0, 40), (40, 460), (500, 2500)):
+            i420 = np.full((72, 64), 128, np.uint8)
+            sink.write(Frame(i420, pts, base, duration=duration))
+    stylize_video(film, out, identity_style)
+    for path in (film, out):
+        with av.open(str(path)) as opened:
+            assert opened.duration == pytest.approx(3_000_000, abs=1000)  # microseconds
+
+
+def test_no_drift_over_an_hour(tmp_path: Path) -> None:
+    """29.97 frames a second, of which a few of every minute are written: times are exact still."""
+    step = Fraction(1001, 30_000)
+    info = StreamInfo(
+        64, 48, Fraction(30_000, 1001), Fraction(1, 30_000), ColorSpace(),
+        source_width=64, source_height=48,
+    )  # fmt: skip
+    frames = [60 * 30 * minute + i for minute in range(61) for i in range(3)]
+    path = tmp_path / "long.mp4"
+    with FileSink(path, info, encoding=Encoding(preset="ultrafast")) as sink:
+        for number in frames:
+            sink.write(Frame(np.full((72, 64), 128, np.uint8), number * 1001, info.time_base))
+    assert times_of(path) == [number * step for number in frames]
+
+
+def test_a_film_that_does_not_say_its_length(tmp_path: Path, identity_style: Path) -> None:
+    whole = make_film(tmp_path / "whole.mkv", pts=range(40))
+    film = tmp_path / "live.mkv"
+    with whole.open("rb") as stream, av.open(stream) as read, film.open("wb") as raw:
+
+        class Pipe:
+            def write(self, data: bytes) -> int:
+                return raw.write(data)
+
+        with av.open(Pipe(), "w", format="matroska") as live:  # what cannot seek has no length
+            streams = {s.index: live.add_stream_from_template(s) for s in read.streams}
+            for packet in read.demux():
+                if packet.size:
+                    packet.stream = streams[packet.stream.index]
+                    live.mux_one(packet)
+    with av.open(str(film)) as opened:
+        assert opened.duration is None
+    stats = stylize_video(film, tmp_path / "out.mp4", identity_style)
+    assert stats.frames == 40
+    assert times_of(tmp_path / "out.mp4") == times_of(film)
