@@ -135,3 +135,21 @@ assert not heavy, heavy
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_signals_are_handled_after_engines_came_and_went(identity_style: Path) -> None:
+    code = (
+        "import faulthandler, gc, signal, sys; faulthandler.enable()\n"
+        "from realtime_style import open_stylizer\n"
+        "first = open_stylizer(sys.argv[1], engine='openvino')\n"
+        "for _ in range(3):\n"
+        "    first = open_stylizer(sys.argv[1], engine='openvino'); gc.collect()\n"
+        "del first; gc.collect()\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('handled'))\n"
+        "signal.raise_signal(signal.SIGINT)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(identity_style)], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 import numpy as np
 import openvino
@@ -13,13 +14,24 @@ from realtime_style.errors import EngineError
 _PRECISIONS = {"f32": openvino.Type.f32, "bf16": openvino.Type.bf16}
 
 
+@cache
+def _core() -> openvino.Core:
+    """One for the whole process.
+
+    The CPU plugin swaps the stack that signals are handled on, and swaps it back when its Core
+    goes. Of two Cores whose lives overlap, the second brings back the first one's, which is gone
+    by then: the next Ctrl-C ends in a segmentation fault.
+    """
+    return openvino.Core()
+
+
 class OpenVinoEngine:
     """An `Engine`. Compiling takes 0.1 s, so nothing is kept on disk for the next time."""
 
     name = "openvino"
 
     def __init__(self, model: bytes, precision: str = "auto") -> None:
-        core = openvino.Core()
+        core = _core()
         has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bf16" and not has_bf16:
             raise EngineError(

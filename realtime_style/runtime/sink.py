@@ -294,7 +294,8 @@ class FileSink:
         picture = self._as_encoded(frame)
         picture.pts = frame.pts
         picture.time_base = frame.time_base
-        if frame.duration:
+        if frame.duration and "matroska" in self._container.format.name:
+            # MP4 counts lengths in the order of decoding: there they come of the times
             self._durations[frame.pts] = frame.duration
         try:
             if self._rest:
