@@ -29,6 +29,8 @@ import av
 import numpy as np
 
 from realtime_style.demo import RATE, draw_scene, write_tune
+from realtime_style.doctor import describe_cpu
+from realtime_style.engines.cores import usable_cores
 from realtime_style.frame import Frame
 from realtime_style.runtime.sink import FileSink
 from realtime_style.runtime.source import FileSource
@@ -233,7 +235,7 @@ def main() -> None:
                 _, cpu_s, said = stage_of(name, clip, options.style)
                 times.append(said.get("cpu_s", cpu_s))
             alone[name] = statistics.median(times)
-        cores = len(os.sched_getaffinity(0))
+        cores = usable_cores()
         ideal_s = sum(alone.values()) / cores
         result |= {
             "stage_alone_cpu_ms_per_frame": {
@@ -261,18 +263,12 @@ def main() -> None:
 
 def machine() -> dict[str, str]:
     """What the figures hold for."""
-    flags, model = "", platform.processor()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("flags"):
-            known = ("amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx512f", "avx2")
-            flags = " ".join(flag for flag in known if f" {flag}" in line)
-        if line.startswith("model name"):
-            model = line.split(": ")[1]
+    cpu = describe_cpu()
     packages = ("realtime-style", "openvino", "av", "onnxruntime")
     return {
-        "cpu": model,
-        "cores": str(len(os.sched_getaffinity(0))),
-        "instructions": flags,
+        "cpu": cpu["name"],
+        "cores": str(cpu["cores"]),
+        "instructions": " ".join(cpu["flags"]),
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
     }

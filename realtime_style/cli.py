@@ -49,6 +49,13 @@ _USUAL = TrainConfig(painting=Path(), content=Path())
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", "-y", help="Replace OUT if it exists.")]
+Paths = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IN... OUT",
+        help="Files or folders to paint; then a file, a folder or a pattern with {name} to write.",
+    ),
+]
 Recursive = Annotated[
     bool, typer.Option("--recursive", "-r", help="Look into the folders of folders too.")
 ]
@@ -105,13 +112,7 @@ def _options(
 
 @app.command()
 def video(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="IN... OUT",
-            help="Films or folders to paint; a film, a folder or a pattern with {name} to write.",
-        ),
-    ],
+    paths: Paths,
     style: Style = "starry-night",
     size: Annotated[
         str | None, typer.Option(help="Paint at this size, 720p or 1280x720; default: IN's.")
@@ -142,7 +143,7 @@ def video(
     as_json: Json = False,
 ) -> None:
     """Paints films: every frame at its time, sound and all else as it was."""
-    from realtime_style.runtime.batch import FILM_SUFFIXES, Pair, pair_up
+    from realtime_style.runtime.batch import FILM_SUFFIXES, pair_up
     from realtime_style.runtime.sink import Encoding
     from realtime_style.runtime.video import VideoJob, paint_samples
 
@@ -181,7 +182,8 @@ def video(
         return {"out": [str(path) for path in written]}
 
     if sample:
-        _paint_all([Pair(source, Path(out)) for source in sources], paint_sample, quiet, as_json)
+        pairs = pair_up(sources, f"{out}/", FILM_SUFFIXES, recursive=recursive)
+        _paint_all(pairs, paint_sample, quiet, as_json)
         return
     pairs = pair_up(sources, out, FILM_SUFFIXES, recursive=recursive, new_suffix=".mp4")
     _paint_all(pairs, paint, quiet, as_json)
@@ -189,13 +191,7 @@ def video(
 
 @app.command()
 def image(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="IN... OUT",
-            help="Pictures or folders; a picture, a folder or a pattern with {name} to write.",
-        ),
-    ],
+    paths: Paths,
     style: Style = "starry-night",
     engine: Engine = "auto",
     precision: Precision = "auto",
@@ -318,6 +314,8 @@ def train(
 
     Checkpoints, sample sheets and TensorBoard logs go to the folder NAME.training beside OUT.
     """
+    from realtime_style.runtime.place import refuse_place
+
     with _training_extra():
         from export.to_onnx import export_trained
         from realtime_style.training.checkpoint import CHECKPOINT_NAME
@@ -325,7 +323,7 @@ def train(
         from realtime_style.training.train import train as run_training
     if out.suffix != ".onnx":
         raise StyleError(f"--out is {out}; a style's file name ends in .onnx")
-    _refuse_existing(out, overwrite)
+    refuse_place(out, "my-style.onnx", overwrite=overwrite)
     config = TrainConfig(
         painting=painting,
         content=content,
@@ -385,9 +383,11 @@ def export(
     as_json: Json = False,
 ) -> None:
     r"""Makes a style file of a trained generator, checked against it. Needs the extra \[train]."""
+    from realtime_style.runtime.place import refuse_place
+
     with _training_extra():
         from export.to_onnx import export_trained
-    _refuse_existing(out, overwrite)
+    refuse_place(out, "my-style.onnx", overwrite=overwrite)
     results = export_trained(checkpoint, out, name=name, card=card, pictures=frames)
     if as_json:
         typer.echo(json.dumps({"out": str(out), "parity": [r.as_dict() for r in results]}))
@@ -406,11 +406,6 @@ def _size(text: str | None, option: str) -> Size | None:
         return Size.parse(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=option) from error
-
-
-def _refuse_existing(out: Path, overwrite: bool) -> None:
-    if out.exists() and not overwrite:
-        raise StyleError(f"{out} exists already; give another name, or replace it with --overwrite")
 
 
 @contextmanager
@@ -466,7 +461,7 @@ def _paint_all(
     reports, failed = [], []
     for pair in pairs:
         try:
-            if len(pairs) > 1:
+            if pair.makes_folder:
                 pair.out.parent.mkdir(parents=True, exist_ok=True)
             reports.append(paint(pair))
         except StyleError as error:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import av
@@ -14,8 +15,10 @@ import numpy as np
 
 from realtime_style import __version__
 from realtime_style.engines import ENGINES, open_engine
+from realtime_style.engines.cores import usable_cores
 from realtime_style.errors import StyleError
-from realtime_style.frame import ColorSpace
+from realtime_style.frame import ColorSpace, Frame, StreamInfo
+from realtime_style.runtime.sink import Encoding, FileSink
 from realtime_style.runtime.stylizer import Stylizer
 from realtime_style.style import open_style
 
@@ -41,7 +44,7 @@ def examine() -> dict[str, Any]:
         "version": __version__,
         "python": platform.python_version(),
         "system": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": describe_cpu(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "engines": [
             _try_engine(name, precision) for name in ENGINES for precision in ("bf16", "f32")
@@ -72,7 +75,8 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _cpu() -> dict[str, Any]:
+def describe_cpu() -> dict[str, Any]:
+    """Its name, the cores that may be used, and which instructions for networks it has."""
     name, flags = platform.processor() or platform.machine(), []
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
@@ -82,8 +86,7 @@ def _cpu() -> dict[str, Any]:
         flags = [flag for flag in _CPU_FLAGS if flag in found]
     except OSError:
         pass  # not Linux: the name must do
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"name": name, "cores": cores, "flags": flags}
+    return {"name": name, "cores": usable_cores(), "flags": flags}
 
 
 def _version(package: str) -> str | None:
@@ -110,18 +113,14 @@ def _try_engine(name: str, precision: str) -> dict[str, Any]:
 
 
 def _encodes(name: str) -> bool:
-    os.environ.setdefault("SVT_LOG", "1")
+    color, size = ColorSpace(), 256
+    info = StreamInfo(size, size, Fraction(25), Fraction(1, 25), color)
+    frame = Frame(np.full((size * 3 // 2, size), 128, np.uint8), 0, info.time_base, color)
     try:
-        context = av.CodecContext.create(name, "w")
-        assert isinstance(context, av.VideoCodecContext)
-        context.width, context.height, context.pix_fmt = 256, 256, "yuv420p"
-        if name == "prores_ks":
-            context.pix_fmt = "yuv422p10le"
-        if name == "libx265":
-            context.options = {"x265-params": "log-level=none"}
-        context.time_base = Fraction(1, 25)
-        frame = av.VideoFrame(256, 256, context.pix_fmt)
-        frame.pts = 0
-        return bool([*context.encode(frame), *context.encode(None)])
-    except (av.FFmpegError, ValueError, OSError):
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "tried.mkv"
+            with FileSink(path, info, encoding=Encoding(name)) as sink:
+                sink.write(frame)
+            return path.stat().st_size > 0
+    except StyleError:
         return False

@@ -97,6 +97,21 @@ def one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+def add_picture(
+    film: av.container.OutputContainer,
+    codec: str = "libx264",
+    size: tuple[int, int] = (64, 48),
+    pix_fmt: str = "yuv420p",
+    rate: Fraction = Fraction(25),
+    options: dict[str, str] | None = None,
+) -> av.VideoStream:
+    """A new stream of pictures in a film being written."""
+    stream = film.add_stream(codec, rate=rate, options=options or {})
+    assert isinstance(stream, av.VideoStream)
+    (stream.width, stream.height), stream.pix_fmt = size, pix_fmt
+    return stream
+
+
 def make_film(
     path: Path,
     *,
@@ -112,9 +127,7 @@ def make_film(
     """A film of a rising grey, frame i of luma `grey(i)`, with a tone as long as the picture."""
     width, height = size
     with av.open(str(path), "w") as film:
-        picture = film.add_stream(codec, rate=rate, options=options or {})
-        assert isinstance(picture, av.VideoStream)
-        picture.width, picture.height, picture.pix_fmt = width, height, pix_fmt
+        picture = add_picture(film, codec, size, pix_fmt, rate, options)
         picture.time_base = picture.codec_context.time_base = time_base
         tone = film.add_stream(sound, rate=48_000, layout="mono") if sound else None
         for i, at in enumerate(pts):

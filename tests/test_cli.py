@@ -189,6 +189,18 @@ def test_samples_before_a_long_job(tmp_path: Path, film: Path, identity_style: P
     assert sorted(p.name for p in (tmp_path / "looks").iterdir()) == [
         f"film-0{i}.png" for i in (1, 2, 3)
     ]
+    folder = tmp_path / "films"
+    folder.mkdir()
+    film.rename(folder / film.name)
+    result = run_cli("video", folder, "more", "--sample", "1", "-s", identity_style, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert [p.name for p in (tmp_path / "more").iterdir()] == ["film-01.png"]
+
+
+def test_a_folder_named_as_such_is_made(tmp_path: Path, film: Path, identity_style: Path) -> None:
+    result = run_cli("video", film, "painted/", "-s", identity_style, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert times_of(tmp_path / "painted/film.mp4") == times_of(film)
 
 
 def test_films_through_pipes(tmp_path: Path, identity_style: Path) -> None:

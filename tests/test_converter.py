@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import grey, make_film, scene_rgb, times_of
+from conftest import add_picture, grey, make_film, scene_rgb, times_of
 from numpy.typing import NDArray
 
 from realtime_style.frame import BT709, BT2020_NCL, FULL, LIMITED, SMPTE170M, Size
@@ -27,10 +27,8 @@ def write_film(
 ) -> Path:
     first = pictures[0]
     with av.open(str(path), "w") as film:
-        stream = film.add_stream(codec, rate=25, options=flags or {})
-        assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height = first.width, first.height
-        stream.pix_fmt = first.format.name
+        size = first.width, first.height
+        stream = add_picture(film, codec, size, first.format.name, options=flags)
         context = stream.codec_context
         context.colorspace, context.color_range = first.colorspace, first.color_range
         context.color_primaries, context.color_trc = first.color_primaries, first.color_trc
@@ -80,9 +78,7 @@ def test_films_of_turned_phones_are_upright(
 def test_wide_pixels_of_a_turned_film_are_tall(tmp_path: Path) -> None:
     path = tmp_path / "phone.mp4"
     with av.open(str(path), "w") as film:
-        stream = film.add_stream("libx264", rate=25)
-        assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream = add_picture(film)
         stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
         stream.set_display_rotation(90)
         film.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 from av.subtitles.subtitle import SubtitleSet
-from conftest import grey
+from conftest import add_picture, grey
 
 from realtime_style.runtime.sink import FileSink
 from realtime_style.runtime.source import FileSource
@@ -38,9 +38,7 @@ def rich_film(tmp_path: Path) -> Path:
     """Two sounds, subtitles, a font, chapters, a title: 50 grey frames of 64x48."""
     path = tmp_path / "rich.mkv"
     with av.open(str(path), "w") as film:
-        picture = film.add_stream("libx264", rate=25)
-        assert isinstance(picture, av.VideoStream)
-        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        picture = add_picture(film)
         picture.metadata["title"] = "The picture"
         sounds = [add_sound(film, "aac", "deu"), add_sound(film, "flac", "fra")]
         sounds[0].disposition = Disposition.default

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 
 import numpy as np
 import openvino
 from numpy.typing import NDArray
 
+from realtime_style.engines.cores import usable_cores
 from realtime_style.errors import EngineError
 
 _PRECISIONS = {"f32": openvino.Type.f32, "bf16": openvino.Type.bf16}
@@ -46,9 +46,7 @@ class OpenVinoEngine:
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
             # all cores, not only the fast or the physical ones that LATENCY picks by itself
-            "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count() or 1,
+            "INFERENCE_NUM_THREADS": usable_cores(),
         }
         try:
             compiled = core.compile_model(core.read_model(model), "CPU", settings)

@@ -19,10 +19,14 @@ PICTURE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One input (a path, an address, or "-") and the file that will hold its painting."""
+    """One input (a path, an address, or "-") and the file that will hold its painting.
+
+    `makes_folder`: whether the folder of `out` is to be made, if it is not there.
+    """
 
     source: str
     out: Path
+    makes_folder: bool = True
 
 
 def pair_up(
@@ -60,25 +64,25 @@ def pair_up(
             )
         found += [(str(path), path.relative_to(folder)) for path in files]
     single = len(sources) == 1 and not Path(sources[0]).is_dir()
-    if "{name}" in out:
-        pairs = [Pair(source, Path(out.replace("{name}", place.stem))) for source, place in found]
-    elif Path(out).is_dir() or out.endswith(("/", "\\")):
-        pairs = [
-            Pair(source, Path(out) / _renamed(place, suffixes, new_suffix))
-            for source, place in found
-        ]
-    elif single:
-        return [Pair(sources[0], Path(out))]
-    elif Path(out).exists() or Path(out).suffix.lower() in suffixes:
+    is_folder = Path(out).is_dir() or out.endswith(("/", "\\"))
+    is_pattern = "{name}" in out
+    if single and not is_folder and not is_pattern:
+        return [Pair(sources[0], Path(out), makes_folder=False)]
+    is_file = Path(out).exists() or Path(out).suffix.lower() in suffixes
+    if is_file and not is_folder and not is_pattern:
         raise MediaError(
             f"{len(found)} inputs do not fit into one file {out}; give a folder, as painted/, or "
             "a pattern, as painted/{name}.mp4"
         )
-    else:
-        pairs = [
-            Pair(source, Path(out) / _renamed(place, suffixes, new_suffix))
-            for source, place in found
-        ]
+    pairs = [
+        Pair(
+            source,
+            Path(out.replace("{name}", place.stem))
+            if is_pattern
+            else Path(out) / _renamed(place, suffixes, new_suffix),
+        )
+        for source, place in found
+    ]
     taken: dict[Path, str] = {}
     for pair in pairs:
         if pair.out in taken:

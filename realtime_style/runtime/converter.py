@@ -18,7 +18,6 @@ from realtime_style.frame import (
     FULL,
     LIMITED,
     SMPTE170M,
-    UNSPECIFIED,
     ColorSpace,
     Frame,
     FramePool,
@@ -70,11 +69,11 @@ class Converter:
                 f"{whole[0]}x{whole[1]}"
             )
         self.width, self.height = size.of(*whole) if size else whole
-        self._whole = whole
         self._hdr = int(first.color_trc) in (PQ, HLG)
         self._input = _tags_of(first)
         self.color = self._color_of(first)
-        if self._input[0] == UNSPECIFIED and not first.format.is_rgb:
+        known = first.format.is_rgb or self._input[0] in (*_MATRICES, *_OTHER_MATRICES)
+        if not known:  # untagged, or tagged with rubbish
             self._input = (self.color.matrix, *self._input[1:])
         self._note_format(first)
         self._pool = FramePool()
@@ -109,7 +108,7 @@ class Converter:
             and not self._turn
             and not self._deinterlace
             and not self._hdr
-            and self._input[0] in (*_MATRICES, UNSPECIFIED)
+            and self._input[0] in _MATRICES
             and (picture.width & ~1, picture.height & ~1) == (self.width, self.height)
         )
 

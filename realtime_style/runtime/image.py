@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import MIN_SIDE_PX
+from realtime_style.runtime.place import refuse_itself, refuse_place
 from realtime_style.runtime.stylizer import Stylizer
 
 MAX_PICTURE_PX = 200_000_000
@@ -103,14 +104,7 @@ def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False
         MediaError: the place or the format will not do.
     """
     path = Path(path)
-    if path.is_dir():
-        raise MediaError(f"{path} is a folder; OUT is the name of a picture, as out.png")
-    if path.exists() and not overwrite:
-        raise MediaError(
-            f"{path} exists already; give another name, or replace it with --overwrite"
-        )
-    if not path.parent.is_dir():
-        raise MediaError(f"there is no folder {path.parent} to write into")
+    refuse_place(path, "out.png", overwrite=overwrite)
     suffix = path.suffix.lower()
     if suffix not in Image.registered_extensions():
         raise MediaError(
@@ -151,8 +145,7 @@ def paint_picture(
     Raises:
         MediaError: it cannot be read or written; then there is no new file.
     """
-    if Path(out).exists() and Path(source).exists() and Path(out).samefile(source):
-        raise MediaError(f"{source} would be painted over itself; give OUT another name")
+    refuse_itself(source, out)
     picture = read_picture(source)
     painted = Picture(
         stylizer.paint_rgb(picture.rgb), picture.alpha, picture.exif, picture.icc, picture.notes

@@ -53,8 +53,8 @@ class RestOfFilm:
             painted: its stream for the painted pictures, already added.
             ending: how messages call the container, as ".mp4".
         """
-        self.notes: list[str] = []
-        self.lost_packets = 0
+        self._notes: list[str] = []
+        self._lost_packets = 0
         self._source = source
         self._container = container
         self._ending = ending
@@ -70,6 +70,13 @@ class RestOfFilm:
         chapters = source.container.chapters()
         if chapters:
             container.set_chapters(_moved(chapters, source.start_s))
+
+    @property
+    def notes(self) -> list[str]:
+        """What is not a plain copy, and what was lost to damage, in words."""
+        if not self._lost_packets:
+            return self._notes
+        return [*self._notes, f"{self._lost_packets} packets of sound or text had no usable time"]
 
     def mux_waiting(self) -> None:
         """Muxes what the source has read of the other streams since the last call."""
@@ -92,12 +99,12 @@ class RestOfFilm:
         if packet.dts is None:
             packet.dts = packet.pts
         if packet.dts is None:
-            self.lost_packets += 1
+            self._lost_packets += 1
             return
         dts = packet.dts * packet.time_base
         last = self._last_dts.get(packet.stream.index)
         if last is not None and (dts < last or (dts == last and packet.stream.type == "audio")):
-            self.lost_packets += 1  # damage; containers refuse to go back in time
+            self._lost_packets += 1  # damage; containers refuse to go back in time
             return
         self._last_dts[packet.stream.index] = dts
         self._container.mux_one(packet)
@@ -112,7 +119,7 @@ class RestOfFilm:
                     stream.data,
                 )
             else:
-                self.notes.append(f"{what} is left out: {self._ending} films hold none")
+                self._notes.append(f"{what} is left out: {self._ending} films hold none")
             return None
         if stream.type == "data" and getattr(stream, "codec_tag", "") == "text":
             return None  # a QuickTime chapter track; chapters are written anew
@@ -127,7 +134,7 @@ class RestOfFilm:
             if encoder and encoder != "none":
                 transcode = _AudioTranscode(stream, self._container, encoder)
                 self._describe(transcode.stream, stream)
-                self.notes.append(
+                self._notes.append(
                     f"{what} is transcoded to {encoder}: {self._ending} films cannot hold it"
                 )
                 return transcode
@@ -136,11 +143,11 @@ class RestOfFilm:
             if text_encoder:
                 subtitles = _SubtitleTranscode(stream, self._container, text_encoder)
                 self._describe(subtitles.stream, stream)
-                self.notes.append(
+                self._notes.append(
                     f"{what} are converted to {text_encoder}: {self._ending} films cannot hold them"
                 )
                 return subtitles
-        self.notes.append(f"{what} left out: {self._ending} films cannot hold it; .mkv may")
+        self._notes.append(f"{what} left out: {self._ending} films cannot hold it; .mkv may")
         return None
 
     def _takes(self, stream: Any, first: Sequence[Any]) -> bool:

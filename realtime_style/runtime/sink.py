@@ -22,6 +22,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from realtime_style.errors import MediaError
 from realtime_style.frame import FULL, Frame, StreamInfo
 from realtime_style.runtime.converter import SWSCALE_MATRIX
+from realtime_style.runtime.place import refuse_place
 from realtime_style.runtime.rest import RestOfFilm
 from realtime_style.runtime.source import FileSource
 
@@ -177,22 +178,14 @@ class FileSink:
             raise
 
     def _refuse_place(self, overwrite: bool) -> None:
-        path = self.path
         if self._is_pipe:
             return
-        if path.is_dir():
-            raise MediaError(f"{path} is a folder; OUT is the name of a film, as out.mp4")
-        there = self._pictures_there() if self._is_sequence else [path] if path.exists() else []
-        if there and not overwrite:
+        there = self._pictures_there() if self._is_sequence else []
+        refuse_place(there[0] if there else self.path, "out.mp4", overwrite=overwrite)
+        if self.path.suffix.lower() in _PICTURES and not self._is_sequence:
             raise MediaError(
-                f"{there[0]} exists already; give another name, or replace it with --overwrite"
-            )
-        if not path.parent.is_dir():
-            raise MediaError(f"there is no folder {path.parent} to write into")
-        if path.suffix.lower() in _PICTURES and not self._is_sequence:
-            raise MediaError(
-                f"{path} is one picture; give a pattern, as frame_%04d{path.suffix}, or paint "
-                "a picture with `realtime-style image`"
+                f"{self.path} is one picture; give a pattern, as frame_%04d{self.path.suffix}, or "
+                "paint a picture with `realtime-style image`"
             )
 
     @property

@@ -14,6 +14,7 @@ from realtime_style.frame import MIN_SIDE_PX, Size
 from realtime_style.runtime.image import Picture, write_picture
 from realtime_style.runtime.picture import rgb_from_frame
 from realtime_style.runtime.pipeline import Pipeline, RunStats
+from realtime_style.runtime.place import refuse_itself
 from realtime_style.runtime.sink import Encoding, FileSink
 from realtime_style.runtime.source import FileSource
 from realtime_style.runtime.stylizer import open_stylizer
@@ -54,8 +55,7 @@ class VideoJob:
             StyleError: anything that cannot be read, written, found or run, said in one line.
         """
         out = Path(out)
-        if out.exists() and Path(film).exists() and out.samefile(film):
-            raise MediaError(f"{film} would be painted over itself; give OUT another name")
+        refuse_itself(film, out)
         with ExitStack() as stack:
             self.source = stack.enter_context(
                 FileSource(film, size=size, start_s=start_s, duration_s=duration_s, hwaccel=hwaccel)
