@@ -11,9 +11,11 @@ import pytest
 from conftest import add_picture, grey, make_film, scene_rgb, times_of
 from numpy.typing import NDArray
 
-from realtime_style.frame import BT709, BT2020_NCL, FULL, LIMITED, SMPTE170M, Size
+from realtime_style.frame import BT709, BT2020_NCL, FULL, LIMITED, SMPTE170M, ColorSpace, Size
 from realtime_style.runtime.picture import rgb_from_frame
+from realtime_style.runtime.sink import Encoding
 from realtime_style.runtime.source import FileSource
+from realtime_style.runtime.video import stylize_video
 
 WHITE_NITS = 203.0  # ITU-R BT.2408: reference white in high dynamic range
 
@@ -113,6 +115,38 @@ def test_a_colour_chart_keeps_its_colours(
     middle = np.s_[4::16, 4::16]
     # swscale makes the chart and reads it: each way rounds, and the way from code 7 to 1 once more
     assert np.abs(back[middle] - chart[middle]).max() <= (5 if code == 7 else 3)
+
+
+@pytest.mark.parametrize("matrix", [BT709, SMPTE170M])
+@pytest.mark.parametrize("reach", [LIMITED, FULL])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p"])
+def test_a_colour_chart_painted_as_it_is_comes_back(
+    tmp_path: Path, identity_style: Path, pix_fmt: str, matrix: int, reach: int
+) -> None:
+    """From file to file; the generator knows BT.709 limited. Both conversions are our own."""
+    chart = chart_rgb()
+    to_yuv, offset = ColorSpace(matrix, reach).yuv_from_rgb()
+    yuv = np.round((chart / 255 @ to_yuv.T + offset) * 255).astype(np.uint8)
+    step = 2 if pix_fmt == "yuv420p" else 1
+    planes = (yuv[..., 0], yuv[::step, ::step, 1], yuv[::step, ::step, 2])
+    picture = av.VideoFrame(chart.shape[1], chart.shape[0], pix_fmt)
+    for plane, values in zip(picture.planes, planes, strict=True):
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        rows[:, : values.shape[1]] = values
+    picture.colorspace, picture.color_range = matrix, reach
+    out = tmp_path / "out.mkv"
+    film = write_film(tmp_path / "film.mkv", [picture])
+    stylize_video(film, out, identity_style, encoding=Encoding("ffv1"), precision="f32")
+    with av.open(str(out)) as painted:
+        back = next(painted.decode(video=0))
+    assert (back.colorspace, back.color_range) == (matrix, reach)
+    i420 = back.to_ndarray(format="yuv420p" if reach == LIMITED else "yuvj420p")
+    height, width = chart.shape[:2]
+    chroma = i420[height:].reshape(2, height // 2, width // 2).repeat(2, 1).repeat(2, 2)
+    painted_yuv = np.stack((i420[:height], *chroma), -1) / 255
+    rgb = (painted_yuv - offset) @ np.linalg.inv(to_yuv).T * 255
+    middle = np.s_[4::16, 4::16]
+    assert np.abs(rgb[middle] - chart[middle]).max() <= 2
 
 
 def chart_rgb() -> NDArray[np.uint8]:

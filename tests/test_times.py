@@ -83,21 +83,27 @@ def test_sound_before_or_after_the_picture_stays_there(
         assert np.abs(lengths[0] - lengths[1]).max() <= float(TICK[ending])
 
 
-@pytest.mark.parametrize("ending", [".mkv"])
+@pytest.mark.parametrize(
+    ("ending", "codec"),
+    [(".mkv", "h264"), (".mp4", "h264"), (".mp4", "h265"), (".mov", "prores"), (".mp4", "av1")],
+)
 def test_the_last_frame_is_shown_as_long_as_it_was(
-    tmp_path: Path, identity_style: Path, ending: str
+    tmp_path: Path, identity_style: Path, ending: str, codec: str
 ) -> None:
     base = Fraction(1, 1000)
     info = StreamInfo(64, 48, Fraction(25), base, ColorSpace(), source_width=64, source_height=48)
     film, out = tmp_path / f"film{ending}", tmp_path / f"out{ending}"
-    with FileSink(film, info) as sink:
-        for pts, duration in ((0, 40), (40, 460), (500, 2500)):
-            i420 = np.full((72, 64), 128, np.uint8)
-            sink.write(Frame(i420, pts, base, duration=duration))
-    stylize_video(film, out, identity_style)
+    lengths = [40] * 9 + [460, 2500]  # milliseconds; B-frames end before the last frame is shown
+    rng = np.random.default_rng(0)
+    with FileSink(film, info, encoding=Encoding(codec)) as sink:
+        for i, length in enumerate(lengths):
+            i420 = rng.integers(0, 255, (72, 64), np.uint8)
+            sink.write(Frame(i420, sum(lengths[:i]), base, duration=length))
+    stylize_video(film, out, identity_style, encoding=Encoding(codec))
     for path in (film, out):
         with av.open(str(path)) as opened:
-            assert opened.duration == pytest.approx(3_000_000, abs=1000)  # microseconds
+            assert opened.duration == pytest.approx(sum(lengths) * 1000, abs=1000)  # microseconds
+
 
 
 def test_no_drift_over_an_hour(tmp_path: Path) -> None:

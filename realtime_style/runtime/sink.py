@@ -133,7 +133,8 @@ class FileSink:
             folder.mkdir(exist_ok=True)
             self._partial = folder / self.path.name
         options = {}
-        if self.path.suffix.lower() in (".mp4", ".mov", ".m4v"):
+        self._is_mp4 = self.path.suffix.lower() in (".mp4", ".mov", ".m4v")
+        if self._is_mp4:
             # edit lists count in the movie's own ticks: as fine as the frames', or starts are moved
             ticks = max(1000, min(info.time_base.denominator, _MOST_TICKS))
             options = {"movflags": "+faststart", "movie_timescale": str(ticks)}
@@ -152,6 +153,8 @@ class FileSink:
         self._size = size or (info.width, info.height)
         self._reformatter = VideoReformatter()
         self._durations: dict[int, int] = {}  # of frames in the encoder, by their pts
+        self._end_pts: int | None = None  # when the last frame has been shown, if it says so
+        self._start: tuple[int, int] | None = None  # the first packet's pts and dts
         self.frames = 0
         self.complete_path: Path | None = None
         try:
@@ -263,7 +266,9 @@ class FileSink:
             self._discard()
             return
         try:
-            self._mux(self._stream.encode(None))
+            last = self._stream.encode(None)
+            self._mux(last[:-1])
+            self._mux(last[-1:], is_end=True)
             if self._rest:
                 self._rest.finish()
             self._container.close()
@@ -287,9 +292,9 @@ class FileSink:
         picture = self._as_encoded(frame)
         picture.pts = frame.pts
         picture.time_base = frame.time_base
-        if frame.duration and "matroska" in self._container.format.name:
-            # MP4 counts lengths in the order of decoding: there they come of the times
+        if frame.duration:
             self._durations[frame.pts] = frame.duration
+            self._end_pts = frame.pts + frame.duration
         try:
             if self._rest:
                 self._rest.mux_waiting()
@@ -347,10 +352,15 @@ class FileSink:
         names = re.sub(r"%0?\d*d", "*", self.path.name)
         return sorted(self.path.parent.glob(names))
 
-    def _mux(self, packets: Sequence[av.Packet[Any]]) -> None:
+    def _mux(self, packets: Sequence[av.Packet[Any]], *, is_end: bool = False) -> None:
         for packet in packets:
-            if packet.pts is not None:
+            if packet.pts is not None and packet.dts is not None:
                 packet.duration = self._durations.pop(packet.pts, packet.duration)
+                self._start = self._start or (packet.pts, packet.dts)
+                if is_end and self._is_mp4 and self._end_pts is not None:
+                    # MP4 takes the film to end when the last packet in the order of decoding does
+                    pts, dts = self._start
+                    packet.duration = self._end_pts - pts - (packet.dts - dts)
             self._container.mux_one(packet)
 
     def _discard(self) -> None:

@@ -100,6 +100,8 @@ class FileSource:
             decoded = self._decode()
             if self._container.format.name == "avi":
                 decoded = _with_times_in_order(decoded)
+            if video.duration is not None and "mp4" in self._container.format.name:
+                decoded = _with_lengths(decoded, (video.start_time or 0) + video.duration)
             self._pictures = self._timed(decoded)
             first = next(self._pictures, None)
             if first is None:
@@ -197,6 +199,8 @@ class FileSource:
             if last is not None and pts <= last:  # damage; no film can hold two at a time
                 pts = last + 1
             last = pts
+            if end is not None:
+                picture.duration = min(picture.duration or 0, end - pts)
             picture.pts = pts - first
             picture.time_base = self._time_base
             yield picture
@@ -249,6 +253,21 @@ def _with_times_in_order(pictures: Iterator[av.VideoFrame]) -> Iterator[av.Video
     for first in held:
         first.pts = heappop(times) if times else None
         yield first
+
+
+def _with_lengths(pictures: Iterator[av.VideoFrame], end_pts: int) -> Iterator[av.VideoFrame]:
+    """MP4 gives lengths in the order of decoding: each picture is shown until the next one."""
+    last = next(pictures, None)
+    for picture in pictures:
+        assert last is not None
+        if picture.pts is not None and last.pts is not None:
+            last.duration = picture.pts - last.pts
+        yield last
+        last = picture
+    if last is not None:
+        if last.pts is not None and last.pts < end_pts:
+            last.duration = end_pts - last.pts
+        yield last
 
 
 def hwaccels() -> list[str]:
