@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 from conftest import SHARED_DATA, grey, make_film, scene_rgb, sound_of, times_of
+from PIL import Image
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, Size
@@ -151,6 +152,26 @@ def test_what_is_not_there_or_has_no_picture_is_refused(tmp_path: Path) -> None:
         block.sample_rate = 8000
         film.mux(stream.encode(block))
     with pytest.raises(MediaError, match="no picture"):
+        FileSource(path)
+
+
+@pytest.mark.parametrize("ending", [".gif", ".webp"])
+def test_animations_keep_their_uneven_times(tmp_path: Path, ending: str) -> None:
+    path, shown_ms = tmp_path / f"animation{ending}", [40, 100, 40, 500]
+    pictures = [Image.new("RGB", (64, 48), (grey(i),) * 3) for i in range(4)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=shown_ms)
+    frames = read(FileSource(path))
+    assert [at * 1000 for at, _, _ in frames] == [0, 40, 140, 180]
+    full = [(luma - 16) * 255 / 219 for _, luma, _ in frames]
+    assert full == pytest.approx([grey(i) for i in range(4)], abs=4)
+
+
+def test_a_damaged_animation_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "animation.webp"
+    pictures = [Image.new("RGB", (64, 48), (grey(i),) * 3) for i in range(4)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:])
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(MediaError, match="cannot be read as an animation"):
         FileSource(path)
 
 

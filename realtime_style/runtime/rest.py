@@ -246,9 +246,9 @@ class _SubtitleTranscode:
 def _first_packets(source: FileSource) -> dict[int, list[Any]]:
     """A few packets of each stream, read through a file of its own; none where it cannot be."""
     found: dict[int, list[Any]] = {}
-    if not source.is_file:
-        return found
     wanted = {stream.index for stream in source.other_streams if stream.type != "attachment"}
+    if not source.is_file or not wanted:
+        return found
     with av.open(str(source.path)) as probe:
         try:
             for i, packet in enumerate(probe.demux()):

@@ -138,6 +138,8 @@ class FileSink:
             # edit lists count in the movie's own ticks: as fine as the frames', or starts are moved
             ticks = max(1000, min(info.time_base.denominator, _MOST_TICKS))
             options = {"movflags": "+faststart", "movie_timescale": str(ticks)}
+        if self.path.suffix.lower() == ".webp":
+            options = {"loop": "0"}  # for ever, as GIF does by itself
         try:
             if self._is_pipe:
                 self._container = av.open(sys.stdout.buffer, "w", format="matroska")

@@ -16,6 +16,7 @@ from av.codec.hwaccel import HWAccel, hwdevices_available
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, Size, StreamInfo
+from realtime_style.runtime.animation import film_of_animation, is_animated_webp
 from realtime_style.runtime.converter import Converter
 
 _MOST_REORDERED = 16  # pictures; H.264 and H.265 allow no more
@@ -284,8 +285,11 @@ def _open(path: str, hwaccel: str | None) -> av.container.InputContainer:
     if path != "-" and "://" not in path and "%" not in path and not Path(path).exists():
         raise MediaError(f"there is no file {path}")
     device = HWAccel(hwaccel, allow_software_fallback=False) if hwaccel else None
+    film: Any = sys.stdin.buffer if path == "-" else path
     try:
-        return av.open(sys.stdin.buffer if path == "-" else path, "r", hwaccel=device)
+        if Path(path).is_file() and is_animated_webp(Path(path)):
+            film, device = film_of_animation(Path(path)), None
+        return av.open(film, "r", hwaccel=device)
     except (av.FFmpegError, OSError) as error:
         raise MediaError(f"{path} cannot be read as a film: {error.strerror}") from error
     except (RuntimeError, NotImplementedError) as error:
