@@ -527,7 +527,7 @@ def _paint(job: VideoJob, quiet: bool) -> dict[str, Any]:
         "device": engine.device,
         "precision": engine.precision,
         "encoder": job.sink.encoder,
-        "damaged_packets": job.source.damaged_packets,
+        "lost_s": round(job.source.lost_s, 3),
         "notes": job.notes,
         "peak_memory_mb": peak_memory_mb(),
     }

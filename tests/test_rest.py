@@ -200,3 +200,22 @@ def test_a_part_takes_its_part_of_everything(tmp_path: Path, rich_film: Path) ->
     with av.open(str(out)) as film:
         starts = [float(c["start"] * c["time_base"]) for c in film.chapters()]
     assert starts == pytest.approx([0, 0.6])
+
+
+def test_packets_that_damage_has_left_without_a_time_are_counted(
+    tmp_path: Path, rich_film: Path
+) -> None:
+    out = tmp_path / "out.mkv"
+    with FileSource(rich_film) as source:
+        with FileSink(out, source.info, rest_of=source) as sink:
+            robbed = 0
+            for frame in source:
+                for packet in source.packets:
+                    if robbed < 3 and packet.stream.type == "audio":
+                        packet.pts = packet.dts = None
+                        robbed += 1
+                sink.write(frame)
+        assert robbed == 3
+        assert "3 packets of sound or text had no usable time" in sink.notes
+    before = len(packets_of(rich_film, "audio", 0)) + len(packets_of(rich_film, "audio", 1))
+    assert len(packets_of(out, "audio", 0)) + len(packets_of(out, "audio", 1)) == before - 3

@@ -191,7 +191,55 @@ def test_a_damaged_film_gives_what_can_be_read_and_counts_the_rest(tmp_path: Pat
     path.write_bytes(data)
     source = FileSource(path)
     assert 10 < len(read(source)) <= 60
-    assert source.damaged_packets > 0
+    assert source.lost_s > 0
+    assert any("the film is damaged" in note for note in source.notes)
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".mov", ".avi"])
+def test_a_cut_film_is_read_to_its_end_and_it_is_said(tmp_path: Path, ending: str) -> None:
+    path = make_film(
+        tmp_path / f"film{ending}",
+        size=(128, 96),
+        pts=range(100),
+        codec="mpeg4",
+        sound="mp3" if ending == ".avi" else "aac",
+    )
+    if ending in (".mp4", ".mov"):  # the index first, or a cut film has none
+        with av.open(str(path)) as plain:
+            moved = tmp_path / f"moved{ending}"
+            with av.open(str(moved), "w", options={"movflags": "+faststart"}) as film:
+                streams = {s.index: film.add_stream_from_template(s) for s in plain.streams}
+                for packet in plain.demux():
+                    if packet.size:
+                        packet.stream = streams[packet.stream.index]
+                        film.mux_one(packet)
+        path = moved
+    whole = FileSource(path)
+    assert len(read(whole)) == 100
+    assert whole.lost_s == 0
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    source = FileSource(path)
+    frames = len(read(source))
+    assert 30 < frames < 90
+    assert source.lost_s == pytest.approx((100 - frames) / 25, abs=0.3)
+    assert any("ends early" in note for note in source.notes)
+
+
+def test_an_encrypted_film_is_refused(film: Path, tmp_path: Path) -> None:
+    path = tmp_path / "locked.mp4"
+    locks = {
+        "encryption_scheme": "cenc-aes-ctr",
+        "encryption_key": "76a6c65c5ea762046bd749a2e632ccbb",
+        "encryption_kid": "a7e61c373e219033c21091fa607bf3b8",
+    }
+    with av.open(str(film)) as plain, av.open(str(path), "w", options=locks) as locked:
+        streams = {s.index: locked.add_stream_from_template(s) for s in plain.streams}
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream.index]
+                locked.mux_one(packet)
+    with pytest.raises(MediaError, match="is encrypted"):
+        FileSource(path)
 
 
 CLIPS = sorted((SHARED_DATA / "videos").glob("*")) if SHARED_DATA.is_dir() else []

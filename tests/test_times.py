@@ -105,7 +105,6 @@ def test_the_last_frame_is_shown_as_long_as_it_was(
             assert opened.duration == pytest.approx(sum(lengths) * 1000, abs=1000)  # microseconds
 
 
-
 def test_no_drift_over_an_hour(tmp_path: Path) -> None:
     """29.97 frames a second, of which a few of every minute are written: times are exact still."""
     step = Fraction(1001, 30_000)

@@ -8,6 +8,7 @@ from tempfile import TemporaryFile
 from typing import IO
 
 import av
+import numpy as np
 from PIL import Image
 
 from realtime_style.errors import MediaError
@@ -31,7 +32,7 @@ def film_of_animation(path: Path) -> IO[bytes]:
     Raises:
         MediaError: the animation is damaged before its second picture.
     """
-    film = TemporaryFile()
+    film = TemporaryFile()  # noqa: SIM115  (the caller reads it; it goes when closed)
     try:
         with Image.open(path) as animation, av.open(film, "w", format="matroska") as container:
             animation.load()
@@ -44,13 +45,13 @@ def film_of_animation(path: Path) -> IO[bytes]:
             for i in range(getattr(animation, "n_frames", 1)):
                 try:
                     animation.seek(i)
-                    picture = av.VideoFrame.from_image(animation.convert("RGBA"))
+                    pixels = np.asarray(animation.convert("RGBA"))
                 except (OSError, EOFError):
                     if i == 0:
                         raise
                     break  # damage; what came before is a film
                 duration = int(animation.info.get("duration", 0)) or _NO_DURATION_MS
-                picture = picture.reformat(format=stream.pix_fmt)
+                picture = av.VideoFrame.from_ndarray(pixels, "rgba").reformat(format=stream.pix_fmt)
                 picture.pts, picture.time_base, picture.duration = pts, _MILLISECOND, duration
                 for packet in stream.encode(picture):
                     packet.duration = duration

@@ -19,6 +19,7 @@ from realtime_style.frame import Frame, Size, StreamInfo
 from realtime_style.runtime.animation import film_of_animation, is_animated_webp
 from realtime_style.runtime.converter import Converter
 
+_CUT_S = 0.5  # a film this much shorter than it says was cut off; less is rounding
 _MOST_REORDERED = 16  # pictures; H.264 and H.265 allow no more
 
 
@@ -49,8 +50,8 @@ class FileSource:
     a pattern for numbered pictures (frame_%04d.png, 25 a second).
 
     While it iterates, packets of `other_streams` are appended to `packets`; who takes none of
-    them lets them pile up. Both are moved so that `start_s` is time zero. What will be changed
-    besides the painting is said in `notes`, what could not be read counted in `damaged_packets`.
+    them lets them pile up. Both are moved so that `start_s` is time zero. What is changed besides
+    the painting, and what could not be read, is said in `notes`; `lost_s` is how much that is.
     """
 
     def __init__(
@@ -88,7 +89,9 @@ class FileSource:
                 stream for stream in self._container.streams if stream is not video
             )
             self.packets: deque[Any] = deque()  # av.Packet, of any kind
-            self.damaged_packets = 0
+            self._damaged_packets = 0  # of the picture, that cannot be decoded
+            self._missing_s = 0.0  # at the end, of the length that the film says it has
+            self._end_reason = ""
             self._start_s = start_s
             self._end_s = None if duration_s is None else start_s + duration_s
             film_s = self._film_s
@@ -116,8 +119,24 @@ class FileSource:
 
     @property
     def notes(self) -> list[str]:
-        """What is changed on the way to frames, in words; grows while reading."""
-        return self._converter.notes
+        """What is changed on the way to frames, and what is lost, in words; grows while reading."""
+        notes = list(self._converter.notes)
+        if self._damaged_packets:
+            notes.append(
+                f"the film is damaged: {self._damaged_packets} frames (some "
+                f"{self._damaged_packets / float(self._rate):.2f} s) could not be decoded"
+            )
+        if self._missing_s:
+            notes.append(
+                f"the film ends early{self._end_reason}: {self._missing_s:.2f} s (some "
+                f"{round(self._missing_s * self._rate)} frames) of its length are missing"
+            )
+        return notes
+
+    @property
+    def lost_s(self) -> float:
+        """How much of the film could not be read until now, in seconds."""
+        return self._missing_s + float(self._damaged_packets / self._rate)
 
     @property
     def is_file(self) -> bool:
@@ -175,7 +194,7 @@ class FileSource:
         self._container.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        """See `FrameSource`; packets that cannot be decoded are counted in `damaged_packets`."""
+        """See `FrameSource`; what cannot be read is left out, and said in `notes`."""
 
         def pictures() -> Iterator[av.VideoFrame]:
             yield self._first
@@ -210,19 +229,39 @@ class FileSource:
         container = self._container
         if self._start_s:
             container.seek(round(self._start_s * 1e6))
-        try:
-            for packet in container.demux(self._video, *self.other_streams):
-                if packet.stream is not self._video:
-                    self._keep(packet)
-                    continue
-                try:
-                    for frame in packet.decode():
-                        if isinstance(frame, av.VideoFrame):
-                            yield frame
-                except av.InvalidDataError:
-                    self.damaged_packets += 1
-        except av.FFmpegError as error:
-            raise MediaError(f"{self.path} cannot be read to its end: {error.strerror}") from error
+        packets = container.demux(self._video, *self.other_streams)
+        reached_s = 0.0
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                break
+            except av.FFmpegError as error:  # what came before is still a film
+                self._end_reason = f" ({error.strerror})"
+                break
+            if packet.pts is not None and packet.time_base is not None:
+                reached_s = max(
+                    reached_s, float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                )
+            if packet.stream is not self._video:
+                self._keep(packet)
+                continue
+            if packet.has_sidedata("encryption_info"):
+                raise MediaError(f"{self.path} is encrypted; give a copy that plays without a key")
+            try:
+                for frame in packet.decode():
+                    if isinstance(frame, av.VideoFrame):
+                        yield frame
+            except av.InvalidDataError:
+                self._damaged_packets += 1
+        if self._end_reason:  # then no packet has told the decoder to give what it holds
+            yield from self._video.codec_context.decode(None)
+        said_s = self._film_s
+        if container.format.name == "avi":  # the length is guessed of the file's size there
+            said_s = float(self._video.frames / self._rate)
+        if said_s is not None:
+            missing_s = said_s + (container.start_time or 0) / 1e6 - reached_s
+            self._missing_s = missing_s if missing_s > _CUT_S else 0.0
 
     def _keep(self, packet: Any) -> None:
         if packet.size == 0 or packet.time_base is None:
@@ -285,11 +324,12 @@ def _open(path: str, hwaccel: str | None) -> av.container.InputContainer:
     if path != "-" and "://" not in path and "%" not in path and not Path(path).exists():
         raise MediaError(f"there is no file {path}")
     device = HWAccel(hwaccel, allow_software_fallback=False) if hwaccel else None
-    film: Any = sys.stdin.buffer if path == "-" else path
     try:
+        if path == "-":
+            return av.open(sys.stdin.buffer, "r", hwaccel=device)
         if Path(path).is_file() and is_animated_webp(Path(path)):
-            film, device = film_of_animation(Path(path)), None
-        return av.open(film, "r", hwaccel=device)
+            return av.open(film_of_animation(Path(path)), "r")
+        return av.open(path, "r", hwaccel=device)
     except (av.FFmpegError, OSError) as error:
         raise MediaError(f"{path} cannot be read as a film: {error.strerror}") from error
     except (RuntimeError, NotImplementedError) as error:

@@ -85,14 +85,7 @@ class VideoJob:
     @property
     def notes(self) -> list[str]:
         """What changes besides the painting, in words; it may grow while painting."""
-        notes = [*self.source.notes, *self.sink.notes]
-        damaged = self.source.damaged_packets
-        if damaged:
-            lost_s = damaged / float(self.source.info.rate)
-            notes.append(
-                f"the film is damaged: {damaged} packets (some {lost_s:.1f} s) could not be read"
-            )
-        return notes
+        return [*self.source.notes, *self.sink.notes]
 
     def run(self, on_frame: Callable[[RunStats], None] | None = None) -> RunStats:
         """Paints the film; raises what the stages raise."""
