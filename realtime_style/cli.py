@@ -495,7 +495,7 @@ def _paint(job: VideoJob, quiet: bool) -> dict[str, Any]:
         kept = job.sink.complete_path
         _say.print(
             f"stopped; {out} was not written"
-            + (f", {job.sink.frames} frames are in {kept}" if kept else ""),
+            + (f"; frames kept in {kept}: {job.sink.frames}" if kept else ""),
             markup=False,
         )
         raise

@@ -151,6 +151,23 @@ def make_film(
     return path
 
 
+def without_length(film: Path, path: Path) -> Path:
+    """The same film as it is sent live: Matroska that says nothing of its length."""
+    with film.open("rb") as stream, av.open(stream) as whole, path.open("wb") as raw:
+
+        class Pipe:
+            def write(self, data: bytes) -> int:
+                return raw.write(data)
+
+        with av.open(Pipe(), "w", format="matroska") as live:  # what cannot seek has no length
+            streams = {s.index: live.add_stream_from_template(s) for s in whole.streams}
+            for packet in whole.demux():
+                if packet.size:
+                    packet.stream = streams[packet.stream.index]
+                    live.mux_one(packet)
+    return path
+
+
 def grey(index: int) -> int:
     """The luma of frame `index` of `make_film`."""
     return 30 + 7 * (index % 25)

@@ -156,7 +156,7 @@ def test_stopping_half_way_leaves_the_old_film_and_no_litter(
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "film.mp4", "out.mp4", "out.stopped.mp4",
     ]  # fmt: skip
-    assert "frames are in" in said
+    assert "frames kept in" in said
     times = times_of(tmp_path / "out.stopped.mp4")
     assert 0 < len(times) < 500
     assert times == times_of(film)[: len(times)]

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from conftest import affine_style
 from realtime_style import engines
 from realtime_style.engines import ENGINES, Engine, available_engines, open_engine
 from realtime_style.errors import EngineError
-from realtime_style.style import parse_style
+from realtime_style.style import open_style, parse_style
 
 rng = np.random.default_rng(0)
 
@@ -68,6 +70,30 @@ def test_every_engine_forgets_former_frames(engine: Engine) -> None:
         painted.append(out[0])
     for first, second in zip(painted[:4], painted[4:], strict=True):
         assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("name", list(ENGINES))
+def test_every_engine_can_be_cancelled(name: str) -> None:
+    if name not in available_engines():
+        pytest.skip(f"{name} is not installed")
+    style = open_style("starry-night")
+    engine = open_engine(style.model_for(style.color), name, "f32")
+    large = planes(4096, 4096)
+    errors: list[EngineError] = []
+
+    def paint() -> None:
+        try:
+            engine.infer(*large, *(np.zeros_like(plane) for plane in large))
+        except EngineError as error:
+            errors.append(error)
+
+    thread = Thread(target=paint)
+    thread.start()
+    while thread.is_alive():  # again and again: the call may not have begun
+        engine.cancel()
+        time.sleep(0.01)
+    thread.join()
+    assert len(errors) == 1
 
 
 def test_every_engine_says_what_and_where_it_is(engine: Engine) -> None:

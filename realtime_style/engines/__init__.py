@@ -43,8 +43,12 @@ class Engine(Protocol):
 
         luma and out_luma are (1, 1, H, W), chroma and out_chroma (1, 2, H/2, W/2), all uint8 and
         C-contiguous; H and W are multiples of the style's size multiple and may change from call
-        to call. Raises EngineError where the network fails or does not keep the sizes.
+        to call. Raises EngineError where the network fails, does not keep the sizes, or is
+        cancelled.
         """
+
+    def cancel(self) -> None:
+        """Ends a call of `infer` in another thread, if there is one; no more calls may follow."""
 
 
 def available_engines() -> list[str]:

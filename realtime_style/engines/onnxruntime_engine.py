@@ -32,6 +32,7 @@ class OnnxRuntimeEngine:
         except Exception as error:  # its exceptions share no base class
             raise EngineError(f"ONNX Runtime cannot load this model: {error}") from error
         self._binding = self._session.io_binding()
+        self._run_options = onnxruntime.RunOptions()
 
     def infer(
         self,
@@ -46,7 +47,12 @@ class OnnxRuntimeEngine:
             binding.bind_input(name, "cpu", 0, np.uint8, array.shape, array.ctypes.data)
         for name, array in (("painted_luma", out_luma), ("painted_chroma", out_chroma)):
             binding.bind_output(name, "cpu", 0, np.uint8, array.shape, array.ctypes.data)
+        self._run_options.terminate = False
         try:
-            self._session.run_with_iobinding(binding)
+            self._session.run_with_iobinding(binding, self._run_options)
         except Exception as error:
             raise EngineError(f"ONNX Runtime failed: {error}") from error
+
+    def cancel(self) -> None:
+        """See `Engine.cancel`."""
+        self._run_options.terminate = True

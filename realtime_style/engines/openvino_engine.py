@@ -72,6 +72,10 @@ class OpenVinoEngine:
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed: {_last_line(error)}") from error
 
+    def cancel(self) -> None:
+        """See `Engine.cancel`; what it left half done makes the compiled graph refuse others."""
+        self._request.cancel()
+
 
 def _last_line(error: Exception) -> str:
     return str(error).strip().splitlines()[-1]

@@ -98,12 +98,14 @@ class Pipeline:
 
     Files wait for the slowest stage, no frame is lost; live sources keep the newest frame.
     `on_frame` is called on the calling thread after each frame, with the statistics so far.
+    `cancel` ends a call of the stylizer before it is done: nobody waits for a large frame then.
     """
 
     source: FrameSource
     stylizer: Callable[[Frame], Frame]
     sink: FrameSink
     on_frame: Callable[[RunStats], None] | None = None
+    cancel: Callable[[], None] | None = None
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
 
     def stop(self) -> None:
@@ -174,6 +176,11 @@ class Pipeline:
                 frame.release()
                 if self.on_frame:
                     self.on_frame(stats)
+        except BaseException:
+            painted.cut()
+            if self.cancel:
+                self.cancel()
+            raise
         finally:
             self._stopping.set()
             read.cut()

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -40,6 +41,7 @@ _CODEC_OF = {  # the ending of OUT: its codec, where that is not h264
     ".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg",
     ".tif": "tiff", ".tiff": "tiff", ".bmp": "bmp",
 }  # fmt: skip
+_STOP_S = 0.4  # for the encoder's last frames after Ctrl-C
 _MOST_TICKS = 1_000_000  # a second
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _8_BIT = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "rgb24", "bgr24", "pal8", "bgra")
@@ -158,6 +160,7 @@ class FileSink:
         self._end_pts: int | None = None  # when the last frame has been shown, if it says so
         self._start: tuple[int, int] | None = None  # the first packet's pts and dts
         self.frames = 0
+        self._muxed_frames = 0
         self.complete_path: Path | None = None
         try:
             self._stream = self._add_video(encoding)
@@ -268,9 +271,12 @@ class FileSink:
             self._discard()
             return
         try:
-            last = self._stream.encode(None)
-            self._mux(last[:-1])
-            self._mux(last[-1:], is_end=True)
+            if stopped:
+                self._flush_for(_STOP_S)
+            else:
+                last = self._stream.encode(None)
+                self._mux(last[:-1])
+                self._mux(last[-1:], is_end=True)
             if self._rest:
                 self._rest.finish()
             self._container.close()
@@ -283,6 +289,15 @@ class FileSink:
         except BaseException:
             self._discard()
             raise
+
+    def _flush_for(self, seconds: float) -> None:
+        """Takes from the encoder what it gives in that time; of large frames it may be slow."""
+        end = time.perf_counter() + seconds
+        for packet in self._stream.encode_lazy(None):
+            self._mux([packet])
+            if time.perf_counter() > end:
+                break
+        self.frames = self._muxed_frames
 
     def _name_if_stopped(self) -> Path:
         """A name of its own for what was painted until the stop: nothing is replaced by it."""
@@ -355,6 +370,7 @@ class FileSink:
         return sorted(self.path.parent.glob(names))
 
     def _mux(self, packets: Sequence[av.Packet[Any]], *, is_end: bool = False) -> None:
+        self._muxed_frames += len(packets)
         for packet in packets:
             if packet.pts is not None and packet.dts is not None:
                 packet.duration = self._durations.pop(packet.pts, packet.duration)

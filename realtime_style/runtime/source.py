@@ -158,6 +158,21 @@ class FileSource:
         """The moment of the film that is time zero."""
         return self._start_s
 
+    def measure_s(self) -> float:
+        """How long a film is that does not say so, by reading all of it; no frames come then.
+
+        Raises:
+            MediaError: it is no file, and could not be read a second time.
+        """
+        if not self.is_file:
+            raise MediaError(f"{self.path} does not say how long it is; give a file")
+        ends = [
+            float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            for packet in self._container.demux(self._video)
+            if packet.pts is not None and packet.time_base is not None
+        ]
+        return max(ends, default=0.0)
+
     @property
     def _film_s(self) -> float | None:
         duration = self._container.duration  # microseconds

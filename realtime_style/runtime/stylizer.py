@@ -67,6 +67,10 @@ class Stylizer:
                 self._paint_tile(frame, painted, top, left, margin)
         return painted
 
+    def cancel(self) -> None:
+        """Ends a call in another thread, if there is one, with EngineError; none may follow."""
+        self.engine.cancel()
+
     def _paint_tile(self, frame: Frame, painted: Frame, top: int, left: int, margin: int) -> None:
         bottom = min(top + self._tile_px, frame.height)
         right = min(left + self._tile_px, frame.width)

@@ -89,7 +89,8 @@ class VideoJob:
 
     def run(self, on_frame: Callable[[RunStats], None] | None = None) -> RunStats:
         """Paints the film; raises what the stages raise."""
-        stats = Pipeline(self.source, self.stylizer, self.sink, on_frame).run()
+        stylizer = self.stylizer
+        stats = Pipeline(self.source, stylizer, self.sink, on_frame, stylizer.cancel).run()
         if stats.frames == 0:
             raise MediaError(f"{self.source.path} has no frame there that could be read")
         return stats
@@ -123,9 +124,7 @@ def paint_samples(
         StyleError: what went wrong, in one line.
     """
     with FileSource(film) as source:
-        film_s = source.info.duration_s
-    if not film_s:
-        raise MediaError(f"{film} does not say how long it is; samples need to know")
+        film_s = source.info.duration_s or source.measure_s()
     folder.mkdir(parents=True, exist_ok=True)
     written, stylizer = [], None
     for i in range(count):
