@@ -219,3 +219,24 @@ def test_packets_that_damage_has_left_without_a_time_are_counted(
         assert "3 packets of sound or text had no usable time" in sink.notes
     before = len(packets_of(rich_film, "audio", 0)) + len(packets_of(rich_film, "audio", 1))
     assert len(packets_of(out, "audio", 0)) + len(packets_of(out, "audio", 1)) == before - 3
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".mp4"])
+def test_titles_that_are_not_utf_8_go_through_untouched(
+    tmp_path: Path, film: Path, ending: str
+) -> None:
+    title = b"Caf\xe9".decode(errors="surrogateescape")  # Latin-1
+    path, out = tmp_path / "old.mkv", tmp_path / f"out{ending}"
+    with av.open(str(film)) as plain, av.open(
+        str(path), "w", metadata_errors="surrogateescape"
+    ) as old:  # fmt: skip
+        streams = {s.index: old.add_stream_from_template(s) for s in plain.streams}
+        old.metadata["title"] = title
+        streams[0].metadata["title"] = title
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream.index]
+                old.mux_one(packet)
+    carry(path, out)
+    with av.open(str(out), metadata_errors="surrogateescape") as painted:
+        assert painted.metadata["title"] == title

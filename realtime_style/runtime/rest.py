@@ -12,7 +12,7 @@ from av.container import OutputContainer
 from av.subtitles.codeccontext import SubtitleCodecContext
 from av.subtitles.stream import SubtitleStream
 
-from realtime_style.runtime.source import FileSource
+from realtime_style.runtime.source import RAW_BYTES, FileSource
 
 _OF_THE_FILE = {  # metadata that describes the former file, not the film
     "major_brand", "minor_version", "compatible_brands", "encoder",
@@ -153,7 +153,9 @@ class RestOfFilm:
     def _takes(self, stream: Any, first: Sequence[Any]) -> bool:
         """Whether a container of this kind really muxes the stream's first packets."""
         try:
-            with av.open(io.BytesIO(), "w", format=self._container.format.name) as trial:
+            with av.open(
+                io.BytesIO(), "w", format=self._container.format.name, metadata_errors=RAW_BYTES
+            ) as trial:
                 copy = trial.add_stream_from_template(stream)
                 trial.start_encoding()
                 for packet in first[:1]:
@@ -249,7 +251,7 @@ def _first_packets(source: FileSource) -> dict[int, list[Any]]:
     wanted = {stream.index for stream in source.other_streams if stream.type != "attachment"}
     if not source.is_file or not wanted:
         return found
-    with av.open(str(source.path)) as probe:
+    with av.open(str(source.path), metadata_errors=RAW_BYTES) as probe:
         try:
             for i, packet in enumerate(probe.demux()):
                 if packet.size and packet.stream.index in wanted:

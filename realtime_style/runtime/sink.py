@@ -25,7 +25,7 @@ from realtime_style.frame import FULL, Frame, StreamInfo
 from realtime_style.runtime.converter import SWSCALE_MATRIX
 from realtime_style.runtime.place import refuse_place
 from realtime_style.runtime.rest import RestOfFilm
-from realtime_style.runtime.source import FileSource
+from realtime_style.runtime.source import RAW_BYTES, FileSource
 
 CODECS = {  # what people call a codec: FFmpeg's encoder
     "h264": "libx264",
@@ -144,9 +144,13 @@ class FileSink:
             options = {"loop": "0"}  # for ever, as GIF does by itself
         try:
             if self._is_pipe:
-                self._container = av.open(sys.stdout.buffer, "w", format="matroska")
+                self._container = av.open(
+                    sys.stdout.buffer, "w", format="matroska", metadata_errors=RAW_BYTES
+                )
             else:
-                self._container = av.open(str(self._partial), "w", options=options)
+                self._container = av.open(
+                    str(self._partial), "w", options=options, metadata_errors=RAW_BYTES
+                )
         except (av.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise MediaError(

@@ -21,6 +21,7 @@ from realtime_style.runtime.converter import Converter
 
 _CUT_S = 0.5  # a film this much shorter than it says was cut off; less is rounding
 _MOST_REORDERED = 16  # pictures; H.264 and H.265 allow no more
+RAW_BYTES = "surrogateescape"  # metadata in other codes than UTF-8 goes through untouched
 
 
 class FrameSource(Protocol):
@@ -341,10 +342,10 @@ def _open(path: str, hwaccel: str | None) -> av.container.InputContainer:
     device = HWAccel(hwaccel, allow_software_fallback=False) if hwaccel else None
     try:
         if path == "-":
-            return av.open(sys.stdin.buffer, "r", hwaccel=device)
+            return av.open(sys.stdin.buffer, "r", hwaccel=device, metadata_errors=RAW_BYTES)
         if Path(path).is_file() and is_animated_webp(Path(path)):
             return av.open(film_of_animation(Path(path)), "r")
-        return av.open(path, "r", hwaccel=device)
+        return av.open(path, "r", hwaccel=device, metadata_errors=RAW_BYTES)
     except (av.FFmpegError, OSError) as error:
         raise MediaError(f"{path} cannot be read as a film: {error.strerror}") from error
     except (RuntimeError, NotImplementedError) as error:
