@@ -1,19 +1,24 @@
-"""All settings of a training run."""
+"""All settings of a training run: the defaults, presets, and TOML files."""
 
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from realtime_style.errors import TrainingError
 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
     """What to train on, and how. The defaults made the bundled styles.
 
-    Sizes are pixels, `learning_rate` is the peak of a one-cycle schedule (arXiv 1708.07120),
-    weights multiply the losses of losses.py.
+    Sizes are pixels, learning rates are the peaks of one-cycle schedules (arXiv 1708.07120),
+    weights multiply the losses of losses.py. `painting` is a file, or a folder of paintings by one
+    hand. `adversarial` is "none" or one of losses.ADVERSARIAL_KINDS, `statistic` "gram" or
+    "wasserstein"; `noise` the standard deviation of what is added to the input, in 0..1.
     """
 
     painting: Path
@@ -26,12 +31,20 @@ class TrainConfig:
     painting_px: int = 1200
     painting_detail_px: int = 640
     painting_scales: tuple[int, ...] = (1, 2, 4)
+    statistic: str = "gram"
+    batch_share: float = 1.0
     content_weight: float = 1.0
     style_weight: float = 20.0
     tv_weight: float = 0.6
     gamut_weight: float = 20.0
     grid_weight: float = 200.0
+    adversarial: str = "none"
+    adversarial_weight: float = 0.1
+    noise: float = 0.0
     learning_rate: float = 2e-3
+    discriminator_learning_rate: float = 4e-4
+    precision: str = "bf16"
+    compile: bool = False
     seed: int = 0
     device: str = "auto"
     checkpoint_every: int = 200
@@ -45,3 +58,74 @@ class TrainConfig:
         plain["features"] = [path.name for path in self.features]
         plain["base"] = self.base.name if self.base else None
         return plain
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {"steps": 600},
+    "standard": {"steps": 3000},
+    "best": {"steps": 12_000},
+}
+"""What `--preset` sets; a TOML file and options go before it."""
+
+_FIELDS = {field.name: field for field in dataclasses.fields(TrainConfig)}
+
+
+def make_config(
+    preset: str | None, file: Path | None, options: dict[str, Any]
+) -> TrainConfig:
+    """Settings from a preset, then a TOML file, then options; the later ones win.
+
+    Paths in the file are relative to it. Options that are None are left out.
+
+    Raises:
+        TrainingError: an unknown preset or setting, a value of the wrong type, a file that cannot
+            be read, or no painting or content.
+    """
+    settings: dict[str, Any] = {}
+    if preset is not None:
+        if preset not in PRESETS:
+            raise TrainingError(f"there is no preset '{preset}'; choose {', '.join(PRESETS)}")
+        settings |= PRESETS[preset]
+    if file is not None:
+        settings |= _read_toml(file)
+    settings |= {name: value for name, value in options.items() if value is not None}
+    for name in ("painting", "content"):
+        if name not in settings:
+            raise TrainingError(f"no {name} is given; name it as an option or in the config file")
+    return TrainConfig(**settings)
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        read = tomllib.loads(file.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise TrainingError(f"{file} cannot be read as TOML: {error}") from error
+    settings = {}
+    for name, value in read.items():
+        if name not in _FIELDS:
+            raise TrainingError(
+                f"{file} sets '{name}', which is no setting; there are {', '.join(_FIELDS)}"
+            )
+        settings[name] = _as_field(file, name, value)
+    return settings
+
+
+def _as_field(file: Path, name: str, value: Any) -> Any:
+    """A value of TOML in the type of its field."""
+    wanted = str(_FIELDS[name].type)
+    wrong = TrainingError(f"{file} sets {name} = {value!r}; it should be {wanted}")
+    if wanted.startswith("tuple"):
+        if not isinstance(value, list):
+            raise wrong
+        kind = str if "Path" in wanted else int
+        if not all(isinstance(item, kind) for item in value):
+            raise wrong
+        return tuple(file.parent / item if kind is str else item for item in value)
+    if wanted.startswith("Path"):
+        if not isinstance(value, str):
+            raise wrong
+        return file.parent / value
+    kinds = {"int": int, "float": (int, float), "str": str, "bool": bool}[wanted]
+    if not isinstance(value, kinds) or (isinstance(value, bool) and wanted != "bool"):  # type: ignore[arg-type]
+        raise wrong
+    return float(value) if wanted == "float" else value

@@ -1,4 +1,4 @@
-"""Photos to learn on, and the painting to learn from."""
+"""Photos to learn on, and the paintings to learn from."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -16,29 +17,35 @@ UNREADABLE = (OSError, ValueError, Image.DecompressionBombError)
 """What Pillow raises for a file that is no picture, a broken or an absurd one."""
 
 _SUFFIXES = frozenset(Image.registered_extensions())
+_CACHE_BYTES = 1_000_000_000
+_LARGEST_SHORT_PX = 1024  # photos are kept no larger than that
+_SMALLEST_PAINTING_PX = 64
+_REAL = 1  # tells the random numbers of real pictures from those of photos
 _HELD_BACK_OF = 20  # one photo in so many is never trained on: the sample sheets show these
 
 
 class PhotoFolder:
-    """Random crops of the photos below a folder, the same for the same seed and step."""
+    """Random crops of the photos below a folder, the same for the same seed, step and item."""
 
     def __init__(self, folder: Path, crop_px: int, seed: int) -> None:
         """Raises TrainingError where the folder has no picture."""
         if not folder.is_dir():
             raise TrainingError(f"{folder} is not a folder; --content takes a folder of photos")
-        paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
+        paths = pictures_below(folder)
         if not paths:
             raise TrainingError(f"{folder} has no pictures; --content takes a folder of photos")
-        np.random.default_rng(0).shuffle(paths)
+        np.random.default_rng(0).shuffle(paths)  # type: ignore[arg-type]
         held_back = len(paths) // _HELD_BACK_OF
         self.held_back = paths[:held_back]
         self.paths = paths[held_back:]
         self.skipped: set[Path] = set()
+        self._cache: dict[Path, NDArray[np.uint8]] = {}
+        self._cache_bytes = 0
         self._crop_px = crop_px
         self._seed = seed
 
-    def batch(self, step: int, size: int) -> Tensor:
-        """`size` crops as RGB in 0..1, (size, 3, crop_px, crop_px).
+    def batch(self, step: int, items: range) -> Tensor:
+        """The crops of a step's batch with the given numbers, RGB in 0..1, (N, 3, crop_px, crop_px).
 
         A crop's side is between half of `crop_px` and the photo's shorter side, scaled to
         `crop_px`: films are larger than photo sets, so some crops are enlarged.
@@ -46,16 +53,15 @@ class PhotoFolder:
         Raises:
             TrainingError: no photo of the folder can be read.
         """
-        rng = np.random.default_rng((self._seed, step))
-        crops: list[Tensor] = []
-        while len(crops) < size:
-            if len(self.skipped) == len(self.paths):
-                raise TrainingError(f"none of the {len(self.paths)} pictures could be read")
+        return torch.stack([self._crop(np.random.default_rng((self._seed, step, i))) for i in items])
+
+    def _crop(self, rng: np.random.Generator) -> Tensor:
+        while len(self.skipped) < len(self.paths):
             path = self.paths[rng.integers(len(self.paths))]
             if path in self.skipped:
                 continue
             try:
-                photo = _open_rgb(path)
+                photo = self._photo(path)
             except UNREADABLE:
                 self.skipped.add(path)
                 continue
@@ -68,10 +74,24 @@ class PhotoFolder:
                 Image.Resampling.BICUBIC,
                 box=(left, top, left + side, top + side),
             )
-            if rng.random() < 0.5:
-                crop = ImageOps.mirror(crop)
-            crops.append(_tensor(crop))
-        return torch.stack(crops)
+            return _tensor(ImageOps.mirror(crop) if rng.random() < 0.5 else crop)
+        raise TrainingError(f"none of the {len(self.paths)} pictures could be read")
+
+    def _photo(self, path: Path) -> Image.Image:
+        """A photo, decoded once and kept as long as there is room."""
+        if path in self._cache:
+            return Image.fromarray(self._cache[path])
+        photo = _open_rgb(path)
+        largest = max(_LARGEST_SHORT_PX, 2 * self._crop_px)
+        if min(photo.size) > largest:
+            scale = largest / min(photo.size)
+            photo = photo.resize(
+                (round(photo.width * scale), round(photo.height * scale)), Image.Resampling.BOX
+            )
+        if self._cache_bytes < _CACHE_BYTES:
+            self._cache[path] = np.asarray(photo)
+            self._cache_bytes += self._cache[path].nbytes
+        return photo
 
     def samples(self, count: int) -> Tensor:
         """The middles of held-back photos, at most `count`: (N, 3, 2 * crop_px, 2 * crop_px)."""
@@ -87,23 +107,60 @@ class PhotoFolder:
         return torch.stack(shown)
 
 
-def load_painting(path: Path, longer_side_px: int, detail_px: int) -> Tensor:
-    """A painting as RGB in 0..1, (1, 3, H, W), scaled to the given longer side.
+def pictures_below(folder: Path) -> list[Path]:
+    """Files below a folder whose endings name a picture format, sorted."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
+
+
+def load_paintings(path: Path, longer_side_px: int, detail_px: int) -> list[Tensor]:
+    """A painting, or all of a folder, as RGB in 0..1, each (1, 3, H, W) of the given longer side.
 
     A larger one is first shrunk to a longer side of `detail_px`, which leaves the strokes and
     takes the grain of paper, canvas and scan, that a generator would paint all over its pictures.
 
     Raises:
-        TrainingError: the file is not a picture.
+        TrainingError: a file is not a picture, or the folder has none.
     """
+    paths = pictures_below(path) if path.is_dir() else [path]
+    if not paths:
+        raise TrainingError(f"{path} has no pictures; give a painting, or a folder of paintings")
+    return [_load_painting(each, longer_side_px, detail_px) for each in paths]
+
+
+def _load_painting(path: Path, longer_side_px: int, detail_px: int) -> Tensor:
     try:
         painting = _open_rgb(path)
     except UNREADABLE as error:
         raise TrainingError(f"{path} cannot be read as a picture: {error}") from error
+    if min(painting.size) < _SMALLEST_PAINTING_PX:
+        raise TrainingError(
+            f"{path} is {painting.width}x{painting.height}; a painting needs "
+            f"{_SMALLEST_PAINTING_PX} pixels each way"
+        )
     painting.thumbnail((detail_px, detail_px), Image.Resampling.LANCZOS)
     scale = longer_side_px / max(painting.size)
     size = (max(1, round(painting.width * scale)), max(1, round(painting.height * scale)))
     return _tensor(painting.resize(size, Image.Resampling.LANCZOS))[None]
+
+
+def painting_crops(paintings: list[Tensor], crop_px: int, seed: int, step: int, items: range) -> Tensor:
+    """Crops of a step's real pictures, (N, 3, crop_px, crop_px), some of them mirrored.
+
+    A painting that is smaller than a crop is enlarged by reflection.
+    """
+    crops = []
+    for item in items:
+        rng = np.random.default_rng((seed, step, item, _REAL))
+        painting = paintings[rng.integers(len(paintings))]
+        short = [max(0, crop_px - side) for side in painting.shape[2:]]
+        if any(short):
+            wider = np.pad(painting[0].numpy(), ((0, 0), (0, short[0]), (0, short[1])), "symmetric")
+            painting = torch.from_numpy(wider)[None]
+        top = rng.integers(painting.shape[2] - crop_px + 1)
+        left = rng.integers(painting.shape[3] - crop_px + 1)
+        crop = painting[0, :, top : top + crop_px, left : left + crop_px]
+        crops.append(crop.flip(2) if rng.random() < 0.5 else crop)
+    return torch.stack(crops)
 
 
 def _open_rgb(path: Path) -> Image.Image:

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
 
+from realtime_style.training.parallel import BatchNorm
+
 SIZE_MULTIPLE = 4
 """Luma height and width must be multiples of this: the trunk runs at a quarter of the luma size."""
 
@@ -93,9 +95,9 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, dilation=dilation)
-        self.first_norm = nn.BatchNorm2d(channels, momentum=_MOMENTUM)
+        self.first_norm = BatchNorm(channels, momentum=_MOMENTUM)
         self.second = nn.Conv2d(channels, channels, 3)
-        self.second_norm = nn.BatchNorm2d(channels, momentum=_MOMENTUM)
+        self.second_norm = BatchNorm(channels, momentum=_MOMENTUM)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, h, w) to the same."""
@@ -117,12 +119,12 @@ class Generator(nn.Module):
         self.config = config
         trunk, edge = config.trunk_channels, config.edge_channels
         self.stem = nn.Conv2d(6, edge, 3)
-        self.stem_norm = nn.BatchNorm2d(edge, momentum=_MOMENTUM)
+        self.stem_norm = BatchNorm(edge, momentum=_MOMENTUM)
         self.down = nn.Conv2d(edge, trunk, 3, stride=2)
-        self.down_norm = nn.BatchNorm2d(trunk, momentum=_MOMENTUM)
+        self.down_norm = BatchNorm(trunk, momentum=_MOMENTUM)
         self.blocks = nn.ModuleList(ResidualBlock(trunk, dilation) for dilation in config.dilations)
         self.up = UpsampleConv(trunk, edge, 3)
-        self.up_norm = nn.BatchNorm2d(edge, momentum=_MOMENTUM)
+        self.up_norm = BatchNorm(edge, momentum=_MOMENTUM)
         # Kernel 9 at full size reads 5x5 at half size, as the chroma kernel does: one convolution.
         self.luma_head = UpsampleConv(edge, 1, 9)
         self.chroma_head = nn.Conv2d(edge, 2, 5)

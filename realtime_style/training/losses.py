@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from realtime_style.training.parallel import mean_over_processes
 from realtime_style.training.perceptual import Features
 
 GRID_PX = 4
 GRID_WINDOW_PX = 32
 CONTENT_LAYERS = ("relu3_1", "relu4_1")
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+_DIRECTIONS = 32  # of the sliced Wasserstein distance, in each layer
+_POSITIONS = 4096  # at most, of each picture
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -27,12 +32,12 @@ def gram_matrix(features: Tensor) -> Tensor:
 def content_loss(painted: dict[str, Tensor], photo: dict[str, Tensor]) -> Tensor:
     """Squared error of features over the photo's energy (Johnson et al., ECCV 2016, eq. 2).
 
-    Relative, so that it means the same at every layer: 0 for the photo itself, 1 for grey.
-    Averaged over CONTENT_LAYERS; a scalar.
+    Relative, so that it means the same at every layer and of every photo: 0 for the photo itself,
+    1 for grey. Averaged over photos and CONTENT_LAYERS; a scalar.
     """
     errors = [
-        (painted[layer].float() - photo[layer].float()).square().sum()
-        / photo[layer].float().square().sum()
+        (painted[layer].float() - photo[layer].float()).square().sum((1, 2, 3))
+        / photo[layer].float().square().sum((1, 2, 3))
         for layer in CONTENT_LAYERS
     ]
     return torch.stack(errors).mean()
@@ -68,34 +73,124 @@ def grid_loss(rgb: Tensor) -> Tensor:
     return tiles.var(2, unbiased=False).mean()
 
 
-class StyleLoss(nn.Module):
-    """Distance of a picture's Gram matrices to a painting's (Johnson et al., ECCV 2016, eq. 4).
+class GramLoss(nn.Module):
+    """Distance of a picture's Gram matrices to the paintings' (Johnson et al., ECCV 2016, eq. 4).
 
-    Each layer's squared error is relative to the painting's own energy, so that layers weigh the
-    same. Looked at in several scales: the picture and the painting at full size for the touch of
-    the brush, both shrunk for the larger forms.
+    Each layer's squared error is relative to the paintings' own energy, so that layers weigh the
+    same. Looked at in several scales: the picture and the paintings at full size for the touch of
+    the brush, both shrunk for the larger forms. Of several paintings the mean counts: a painter's
+    hand rather than one picture.
 
-    A batch's Gram matrices are averaged first: the batch as a whole must look like the painting,
-    as the painting has calm and busy, light and dark places side by side. Asked of every crop for
-    itself, each would need all of them, and a light sky would come out as a dark, busy one.
+    `batch_share` of the loss asks it of the whole batch's mean Gram matrix instead of each
+    photo's: the batch as a whole must look like the painting, as that has calm and busy, light
+    and dark places side by side; each photo then has more freedom to stay as it was.
     """
 
-    def __init__(self, features: Features, painting: Tensor, scales: tuple[int, ...]) -> None:
-        """Args: painting, (1, 3, H, W) in 0..1; scales, by how much to shrink, starting with 1."""
+    def __init__(
+        self,
+        features: Features,
+        paintings: list[Tensor],
+        scales: tuple[int, ...],
+        batch_share: float = 0.0,
+    ) -> None:
+        """Args: paintings, each (1, 3, H, W) in 0..1; scales, by how much to shrink, from 1 up."""
         super().__init__()
-        self.scales = scales
+        self.batch_share = batch_share
         self.targets: list[dict[str, Tensor]] = []
         with torch.no_grad():
             for scale in scales:
-                found = features(functional.avg_pool2d(painting, scale))
-                self.targets.append({name: gram_matrix(found[name]) for name in STYLE_LAYERS})
+                found = [features(functional.avg_pool2d(each, scale)) for each in paintings]
+                self.targets.append(
+                    {
+                        name: torch.stack([gram_matrix(one[name]) for one in found]).mean(0)
+                        for name in STYLE_LAYERS
+                    }
+                )
 
     def forward(self, pyramid: list[dict[str, Tensor]]) -> Tensor:
-        """Features of the painted picture shrunk by each scale, to a scalar."""
-        errors = [
-            (gram_matrix(found[name]).mean(0, keepdim=True) - target[name]).square().sum()
-            / target[name].square().sum()
-            for found, target in zip(pyramid, self.targets, strict=True)
-            for name in STYLE_LAYERS
-        ]
+        """Features of the painted photos shrunk by each scale, to a scalar."""
+        errors = []
+        for found, target in zip(pyramid, self.targets, strict=True):
+            for name in STYLE_LAYERS:
+                grams, aim = gram_matrix(found[name]), target[name]
+                energy = aim.square().sum()
+                error = (grams - aim).square().sum((1, 2)).mean() / energy
+                if self.batch_share:
+                    mean = mean_over_processes(grams.mean(0))
+                    of_batch = (mean - aim).square().sum() / energy
+                    error = torch.lerp(error, of_batch, self.batch_share)
+                errors.append(error)
         return torch.stack(errors).mean()
+
+
+class WassersteinLoss(nn.Module):
+    """Sliced Wasserstein distance of features (Heitz et al., CVPR 2021, eq. 3).
+
+    Features of all positions are projected onto random directions; sorted, the two lists of
+    numbers must agree. Sees whole distributions, where Gram matrices see second moments. Squared
+    differences are relative to the painting's energy along the direction.
+    """
+
+    def __init__(self, features: Features, paintings: list[Tensor], scales: tuple[int, ...]) -> None:
+        """Args: as for `GramLoss`."""
+        super().__init__()
+        self.targets: list[dict[str, Tensor]] = []  # (C, positions)
+        with torch.no_grad():
+            for scale in scales:
+                found = [features(functional.avg_pool2d(each, scale)) for each in paintings]
+                self.targets.append(
+                    {
+                        name: torch.cat([one[name][0].flatten(1) for one in found], 1).float()
+                        for name in STYLE_LAYERS
+                    }
+                )
+
+    def forward(self, pyramid: list[dict[str, Tensor]], random: torch.Generator) -> Tensor:
+        """Features of the painted photos shrunk by each scale, to a scalar."""
+        errors = []
+        for found, target in zip(pyramid, self.targets, strict=True):
+            for name in STYLE_LAYERS:
+                ours, theirs = found[name].float().flatten(2), target[name]  # (N, C, HW), (C, P)
+                channels = theirs.shape[0]
+                directions = torch.randn(_DIRECTIONS, channels, generator=random)
+                directions = functional.normalize(directions, dim=1).to(theirs.device)
+                count = min(_POSITIONS, ours.shape[2])
+                picks = torch.randint(0, ours.shape[2], (count,), generator=random)
+                others = torch.randint(0, theirs.shape[1], (count,), generator=random)
+                mine = (directions @ ours[:, :, picks.to(theirs.device)]).sort(-1).values
+                aims = (directions @ theirs[:, others.to(theirs.device)]).sort(-1).values
+                errors.append((mine - aims).square().mean() / aims.square().mean())
+        return torch.stack(errors).mean()
+
+
+def discriminator_loss(kind: str, real: Tensor, fake: Tensor) -> Tensor:
+    """What netD makes small, of its scores (any shape, before any sigmoid); a scalar.
+
+    kind "log": -E[log D(s)] - E[log(1 - D(G(x)))], D being the sigmoid of the score (Goodfellow et
+    al., NeurIPS 2014, eq. 1). "lsgan": (E[(real - 1)^2] + E[fake^2]) / 2 (Mao et al., ICCV 2017,
+    eq. 9). "hinge": E[max(0, 1 - real)] + E[max(0, 1 + fake)] (Lim and Ye, arXiv 1705.02894).
+    """
+    return _DISCRIMINATOR_LOSSES[kind](real, fake)
+
+
+def adversarial_loss(kind: str, fake: Tensor) -> Tensor:
+    """What netG makes small, of netD's scores of its pictures; a scalar.
+
+    kind "log": -E[log D(G(x))], the form that does not saturate. "lsgan": E[(fake - 1)^2] / 2.
+    "hinge": -E[fake].
+    """
+    return _ADVERSARIAL_LOSSES[kind](fake)
+
+
+_DISCRIMINATOR_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    # softplus(-x) = -log sigmoid(x), softplus(x) = -log(1 - sigmoid(x)), for scores of any size
+    "log": lambda real, fake: functional.softplus(-real).mean() + functional.softplus(fake).mean(),
+    "lsgan": lambda real, fake: ((real - 1).square().mean() + fake.square().mean()) / 2,
+    "hinge": lambda real, fake: functional.relu(1 - real).mean() + functional.relu(1 + fake).mean(),
+}
+_ADVERSARIAL_LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
+    "log": lambda fake: functional.softplus(-fake).mean(),
+    "lsgan": lambda fake: (fake - 1).square().mean() / 2,
+    "hinge": lambda fake: -fake.mean(),
+}
+ADVERSARIAL_KINDS = tuple(_ADVERSARIAL_LOSSES)

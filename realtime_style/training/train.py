@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -29,20 +33,36 @@ from realtime_style.training.checkpoint import (
 )
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
 from realtime_style.training.config import TrainConfig
-from realtime_style.training.dataset import PhotoFolder, load_painting
+from realtime_style.training.dataset import PhotoFolder, load_paintings, painting_crops
+from realtime_style.training.discriminator import Discriminator
 from realtime_style.training.generator import Generator
 from realtime_style.training.losses import (
+    ADVERSARIAL_KINDS,
     CONTENT_LAYERS,
     STYLE_LAYERS,
-    StyleLoss,
+    GramLoss,
+    WassersteinLoss,
+    adversarial_loss,
     content_loss,
+    discriminator_loss,
     gamut_loss,
     grid_loss,
     total_variation,
 )
-from realtime_style.training.perceptual import load_features
+from realtime_style.training.parallel import (
+    part_of,
+    process_count,
+    processes,
+    rank,
+    share_gradients,
+)
+from realtime_style.training.perceptual import Features, load_features
+from realtime_style.training.report import write_report
 
 _MIN_PAINTING_PX = 32  # five poolings lead to one pixel
+_MOST_ROLLBACKS = 5
+_LARGEST_GRADIENT = 10.0  # norm; larger ones are shortened
+_WARM_UP = 0.15  # part of the steps
 
 PLANES_COLOR = ColorSpace()
 """The one colour space generators know: BT.709, limited range."""
@@ -50,11 +70,57 @@ PLANES_COLOR = ColorSpace()
 
 @dataclass(frozen=True, slots=True)
 class TrainStep:
-    """What one optimiser step reports: its number from 1, the losses by name, the rate."""
+    """What one optimiser step reports: its number from 1, the losses by name, netG's rate."""
 
     step: int
     losses: dict[str, float]
     learning_rate: float
+
+
+@dataclass
+class TrainState:
+    """All that changes while training: what a checkpoint holds.
+
+    `rate` multiplies all learning rates (halved after a loss that is no number), `batch` may be
+    smaller than asked for where memory was short. `history` is every step's losses.
+    """
+
+    netG: Generator
+    netD: Discriminator | None
+    optimizer_G: torch.optim.Optimizer
+    optimizer_D: torch.optim.Optimizer | None
+    batch: int
+    step: int = 0
+    rate: float = 1.0
+    rollbacks: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def as_dict(self, config: TrainConfig) -> dict[str, Any]:
+        """For `save_checkpoint`."""
+        return {
+            "netG": self.netG.state_dict(),
+            "netD": self.netD.state_dict() if self.netD else None,
+            "optimizer_G": self.optimizer_G.state_dict(),
+            "optimizer_D": self.optimizer_D.state_dict() if self.optimizer_D else None,
+            "generator_config": dataclasses.asdict(self.netG.config),
+            "rng": torch.get_rng_state(),
+            "config": config.as_dict(),
+        } | {name: getattr(self, name) for name in _PLAIN}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Takes over what `as_dict` gave."""
+        self.netG.load_state_dict(state["netG"])
+        self.optimizer_G.load_state_dict(state["optimizer_G"])
+        if self.netD and self.optimizer_D:
+            self.netD.load_state_dict(state["netD"])
+            self.optimizer_D.load_state_dict(state["optimizer_D"])
+        torch.set_rng_state(state["rng"])
+        for name in _PLAIN:
+            setattr(self, name, copy.copy(state[name]))
+
+
+_PLAIN = ("batch", "step", "rate", "rollbacks", "seconds", "history")
 
 
 def train(
@@ -63,127 +129,329 @@ def train(
     *,
     resume: bool = False,
     on_step: Callable[[TrainStep], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> Generator:
-    """Trains a generator to paint any photo in the manner of one painting.
+    """Trains a generator to paint any photo in the manner of a painting, or of several.
 
     `run_dir` receives checkpoints, sample sheets (PNG), TensorBoard logs and, at the end,
-    `generator.safetensors`. Ctrl-C ends the step at work and saves a checkpoint before it leaves;
-    a second one leaves at once, with the checkpoint before.
+    `generator.safetensors` and a report. Ctrl-C and SIGTERM end the step at work and save a
+    checkpoint before it leaves; a second one leaves at once, with the checkpoint before. A loss
+    that is no number leads back to the last good checkpoint, at half the learning rate; too little
+    memory to half the batch; `on_note` is told. Under torchrun every process takes its part of
+    each batch.
 
     Raises:
-        TrainingError: unusable data or settings, or a loss that is no longer a number.
+        TrainingError: unusable data or settings, a disk that is full, or a loss that is no number
+            however small the learning rate.
         KeyboardInterrupt: passed on, after the state is saved.
     """
-    if config.crop_px < 64 or config.crop_px % 32:
-        raise TrainingError(
-            f"the crop size must be a multiple of 32 from 64 up, not {config.crop_px}"
-        )
-    if config.steps < 1:
-        raise TrainingError(f"there must be at least one step, not {config.steps}")
+    _refuse_unusable(config)
     device = _device(config.device)
+    with processes(device):
+        return _train(config, run_dir, device, resume, on_step or _nothing, on_note or _nothing)
+
+
+def _train(
+    config: TrainConfig,
+    run_dir: Path,
+    device: torch.device,
+    resume: bool,
+    on_step: Callable[[TrainStep], None],
+    on_note: Callable[[str], None],
+) -> Generator:
     torch.manual_seed(config.seed)
     torch.set_flush_denormal(True)
+    leads = rank() == 0
     checkpoint_path = run_dir / CHECKPOINT_NAME
 
     photos = PhotoFolder(config.content, config.crop_px, config.seed)
     samples = photos.samples(3)
-    painting = load_painting(config.painting, config.painting_px, config.painting_detail_px)
-    if min(painting.shape[-2:]) < _MIN_PAINTING_PX * max(config.painting_scales):
+    paintings = load_paintings(config.painting, config.painting_px, config.painting_detail_px)
+    smallest = min(min(painting.shape[-2:]) for painting in paintings)
+    if smallest < _MIN_PAINTING_PX * max(config.painting_scales):
         raise TrainingError(
-            f"{config.painting} is too small: {painting.shape[-1]}x{painting.shape[-2]}; its "
-            f"shorter side must have {_MIN_PAINTING_PX * max(config.painting_scales)} pixels"
+            f"{config.painting} is too small: its shorter side has {smallest} pixels at "
+            f"--painting-size {config.painting_px}; it must have "
+            f"{_MIN_PAINTING_PX * max(config.painting_scales)}"
         )
-    features = load_features(config.features, set(CONTENT_LAYERS) | set(STYLE_LAYERS))
-    features = features.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    style_loss = StyleLoss(features, painting.to(device), config.painting_scales)
-    features.bfloat16()
-
-    start_from = checkpoint_path if resume else config.base
-    netG: Generator = load_generator(start_from)[0] if start_from else Generator()
-    netG = netG.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(netG.parameters(), lr=config.learning_rate)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=config.steps, pct_start=0.15
-    )
-    done = 0
+    objective = Objective(config, paintings, device)
+    state = _first_state(config, checkpoint_path if resume else config.base, device)
     if resume:
-        state = load_checkpoint(checkpoint_path)
-        _refuse_other_settings(config, state["config"])
-        optimizer.load_state_dict(state["optimizer"])
-        scheduler.load_state_dict(state["scheduler"])
-        done = state["step"]
-
-    def state_now() -> dict[str, object]:
-        return {
-            "netG": netG.state_dict(),
-            "generator_config": dataclasses.asdict(netG.config),
-            "optimizer": optimizer.state_dict(),
-            "scheduler": scheduler.state_dict(),
-            "step": done,
-            "config": config.as_dict(),
-        }
+        saved = load_checkpoint(checkpoint_path)
+        _refuse_other_settings(config, saved["config"])
+        state.load(saved)
+    netG_run = torch.compile(state.netG) if config.compile else state.netG
 
     run_dir.mkdir(parents=True, exist_ok=True)
-    netG.train()
-    log = SummaryWriter(run_dir / "tensorboard", purge_step=done + 1 if done else None)
-    with closing(log), _interrupts_held_back() as stop_asked:
-        for step in range(done + 1, config.steps + 1):
-            photo = photos.batch(step, config.batch).to(device)  # (N, 3, crop_px, crop_px)
-            photo = photo.contiguous(memory_format=torch.channels_last)
-            luma, chroma = planes_from_rgb(photo, PLANES_COLOR)
-            with torch.autocast(device.type, torch.bfloat16):
-                painted_planes = netG(luma, chroma)
-            luma, chroma = (plane.float() for plane in painted_planes)
-            unclamped = rgb_from_planes(luma, chroma, PLANES_COLOR)
-            painted = unclamped.clamp(0, 1)  # what a screen will show
-            with torch.autocast(device.type, torch.bfloat16):
-                pyramid = [
-                    features(functional.avg_pool2d(painted, scale))
-                    for scale in config.painting_scales
-                ]
-                with torch.no_grad():
-                    photo_features = features(photo)
-            losses = {
-                "content": config.content_weight * content_loss(pyramid[0], photo_features),
-                "style": config.style_weight * style_loss(pyramid),
-                "tv": config.tv_weight * total_variation(painted),
-                "grid": config.grid_weight * grid_loss(painted),
-                "gamut": config.gamut_weight * gamut_loss(unclamped),
-            }
-            loss_G = torch.stack(list(losses.values())).sum()
-            if not torch.isfinite(loss_G):
-                raise TrainingError(
-                    f"the loss is no longer a number at step {step}; resume from the last "
-                    f"checkpoint with a lower learning rate than {config.learning_rate}"
-                )
-            optimizer.zero_grad(set_to_none=True)
-            loss_G.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(netG.parameters(), 10.0)
-            optimizer.step()
-            scheduler.step()
-            done = step
-
-            report = TrainStep(
-                step,
-                {name: value.item() for name, value in losses.items()},
-                float(scheduler.get_last_lr()[0]),
-            )
-            for name, value in report.losses.items():
-                log.add_scalar(f"loss/{name}", value, step)
-            log.add_scalar("learning_rate", report.learning_rate, step)
-            if step % config.sample_every == 0 or step == config.steps:
-                sheet = sample_sheet(netG, samples, painting)
-                sheet.save(run_dir / f"sample_{step:06d}.png")
-            if step % config.checkpoint_every == 0:
-                save_checkpoint(checkpoint_path, state_now())
-            if on_step:
+    state.netG.train()
+    good = copy.deepcopy(state.as_dict(config))
+    log = _Log(run_dir / "tensorboard", state.step, paintings[0]) if leads else None
+    began, seconds_before = time.perf_counter(), state.seconds
+    batches = _Batches(photos, state)
+    with _interrupts_held_back() as stop_asked:
+        try:
+            while state.step < config.steps:
+                step = state.step + 1
+                try:
+                    report = _step(config, objective, state, netG_run, batches.take(step))
+                except _NotANumber:
+                    rollbacks, rate = state.rollbacks + 1, state.rate / 2
+                    if rollbacks > _MOST_ROLLBACKS:
+                        raise TrainingError(
+                            f"the loss is no longer a number at step {step}, nor was it at "
+                            f"{_MOST_ROLLBACKS} smaller learning rates; give a smaller "
+                            "--learning-rate or other weights"
+                        ) from None
+                    state.load(copy.deepcopy(good))
+                    state.rollbacks, state.rate = rollbacks, rate
+                    on_note(
+                        f"the loss is no number at step {step}: back to step {state.step}, with "
+                        f"{rate:g} of the learning rate"
+                    )
+                    batches = _Batches(photos, state)
+                    continue
+                except (MemoryError, RuntimeError) as error:
+                    if not _is_out_of_memory(error) or process_count() > 1:
+                        raise
+                    if state.batch == 1:
+                        raise TrainingError(
+                            "out of memory with one photo a step; give a smaller --crop"
+                        ) from error
+                    half = state.batch // 2
+                    state.load(copy.deepcopy(good))
+                    state.batch = half
+                    on_note(f"out of memory: from step {state.step} on, {half} photos a step")
+                    batches = _Batches(photos, state)
+                    continue
+                state.step = step
+                state.seconds = seconds_before + time.perf_counter() - began
+                state.history.append(report.losses)
+                if log:
+                    log.step(report, objective.seen)
+                    if step % config.sample_every == 0 or step == config.steps:
+                        sheet = sample_sheet(state.netG, samples, paintings[0])
+                        sheet.save(run_dir / f"sample_{step:06d}.png")
+                        log.sheet(sheet, step)
+                if step % config.checkpoint_every == 0:
+                    good = copy.deepcopy(state.as_dict(config))
+                    if leads:
+                        save_checkpoint(checkpoint_path, good)
                 on_step(report)
-            if stop_asked():
-                save_checkpoint(checkpoint_path, state_now())
-                raise KeyboardInterrupt
-    save_checkpoint(checkpoint_path, state_now())
-    save_generator(run_dir / "generator.safetensors", netG, {"training": config.as_dict()})
-    return netG
+                if stop_asked():
+                    if leads:
+                        save_checkpoint(checkpoint_path, state.as_dict(config))
+                    raise KeyboardInterrupt
+        finally:
+            batches.close()
+            if log:
+                log.close()
+    if photos.skipped:
+        on_note(f"{len(photos.skipped)} pictures of {config.content} could not be read")
+    if leads:
+        save_checkpoint(checkpoint_path, state.as_dict(config))
+        save_generator(run_dir / "generator.safetensors", state.netG, {"training": config.as_dict()})
+        sheet = sample_sheet(state.netG, samples, paintings[0])
+        write_report(run_dir, config, state.history, state.seconds, sheet)
+    return state.netG
+
+
+class _NotANumber(Exception):
+    """A gradient with NaN or infinity in it."""
+
+
+class Objective:
+    """All losses of a run. `seen` is what the last step saw besides them, for the log."""
+
+    def __init__(self, config: TrainConfig, paintings: list[Tensor], device: torch.device) -> None:
+        features = load_features(config.features, set(CONTENT_LAYERS) | set(STYLE_LAYERS))
+        self.features: Features = features.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.paintings = paintings
+        self.device = device
+        self.config = config
+        on_device = [painting.to(device) for painting in paintings]
+        scales = config.painting_scales
+        self.style: GramLoss | WassersteinLoss
+        if config.statistic == "gram":
+            self.style = GramLoss(self.features, on_device, scales, config.batch_share)
+        else:
+            self.style = WassersteinLoss(self.features, on_device, scales)
+        if config.precision == "bf16":
+            self.features.bfloat16()
+        self.seen: dict[str, float] = {}
+
+    def autocast(self) -> torch.autocast:
+        """The arithmetic of networks."""
+        lower = self.config.precision == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=lower)
+
+    def of_pictures(
+        self, photo: Tensor, unclamped: Tensor, random: torch.Generator
+    ) -> dict[str, Tensor]:
+        """The weighted losses of painted photos, (N, 3, H, W), that need no discriminator."""
+        config = self.config
+        painted = unclamped.clamp(0, 1)  # what a screen will show
+        with self.autocast():
+            pyramid = [
+                self.features(functional.avg_pool2d(painted, scale))
+                for scale in config.painting_scales
+            ]
+            with torch.no_grad():
+                photo_features = self.features(photo)
+        style = (
+            self.style(pyramid) if isinstance(self.style, GramLoss) else self.style(pyramid, random)
+        )
+        return {
+            "content": config.content_weight * content_loss(pyramid[0], photo_features),
+            "style": config.style_weight * style,
+            "tv": config.tv_weight * total_variation(painted),
+            "grid": config.grid_weight * grid_loss(painted),
+            "gamut": config.gamut_weight * gamut_loss(unclamped),
+        }
+
+
+def _step(
+    config: TrainConfig,
+    objective: Objective,
+    state: TrainState,
+    netG_run: Callable[..., tuple[Tensor, Tensor]],
+    photo: Tensor,
+) -> TrainStep:
+    """One step of netG, and of netD if there is one; raises _NotANumber before any is taken."""
+    step, items = state.step + 1, part_of(state.batch)
+    random = torch.Generator().manual_seed(hash((config.seed, step)) % 2**63)
+    rate = state.rate * one_cycle(step, config.steps)
+    photo = photo.to(objective.device).contiguous(memory_format=torch.channels_last)
+
+    shown = photo  # (N, 3, crop_px, crop_px)
+    if config.noise:
+        whole = torch.randn((state.batch, *photo.shape[1:]), generator=random)
+        noise = whole[items.start : items.stop].to(photo.device)
+        shown = (photo + config.noise * noise).clamp(0, 1)
+    luma, chroma = planes_from_rgb(shown, PLANES_COLOR)
+    with objective.autocast():
+        painted_planes = netG_run(luma, chroma)
+    luma, chroma = (plane.float() for plane in painted_planes)
+    fake = rgb_from_planes(luma, chroma, PLANES_COLOR)
+
+    report: dict[str, float] = {}
+    if state.netD and state.optimizer_D:
+        crops = painting_crops(objective.paintings, config.crop_px, config.seed, step, items)
+        real = crops.to(objective.device).contiguous(memory_format=torch.channels_last)
+        with objective.autocast():
+            score_real, score_fake = state.netD(real), state.netD(fake.detach().clamp(0, 1))
+        loss_D = discriminator_loss(config.adversarial, score_real.float(), score_fake.float())
+        norm_D = _backward(loss_D, state.netD, state.optimizer_D)
+        _set_rate(state.optimizer_D, rate * config.discriminator_learning_rate)
+        state.optimizer_D.step()
+        report["discriminator"] = loss_D.item()
+        middle = 0.5 if config.adversarial == "lsgan" else 0.0
+        objective.seen = {
+            "gradient_norm/D": norm_D,
+            "discriminator/accuracy_real": (score_real > middle).float().mean().item(),
+            "discriminator/accuracy_fake": (score_fake < middle).float().mean().item(),
+        }
+
+    losses = objective.of_pictures(photo, fake, random)
+    if state.netD:
+        state.netD.requires_grad_(False)
+        with objective.autocast():
+            score = state.netD(fake.clamp(0, 1))
+        state.netD.requires_grad_(True)
+        losses["adversarial"] = config.adversarial_weight * adversarial_loss(
+            config.adversarial, score.float()
+        )
+    loss_G = torch.stack(list(losses.values())).sum()
+    norm_G = _backward(loss_G, state.netG, state.optimizer_G)
+    _set_rate(state.optimizer_G, rate * config.learning_rate)
+    state.optimizer_G.step()
+    objective.seen["gradient_norm/G"] = norm_G
+    report |= {name: value.item() for name, value in losses.items()}
+    return TrainStep(step, report, rate * config.learning_rate)
+
+
+def _backward(loss: Tensor, net: nn.Module, optimizer: torch.optim.Optimizer) -> float:
+    """Gradients of a loss, shared by all processes and not too long; gives their former length."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    share_gradients(net.parameters())
+    norm = float(nn.utils.clip_grad_norm_(net.parameters(), _LARGEST_GRADIENT))
+    if not math.isfinite(norm):
+        raise _NotANumber
+    return norm
+
+
+def one_cycle(step: int, steps: int) -> float:
+    """The learning rate over its peak: up along a cosine, then down to nothing.
+
+    Smith and Topin, arXiv 1708.07120, with cosines instead of lines; steps count from 1.
+    """
+    warm_up = max(1.0, _WARM_UP * steps)
+    if step <= warm_up:
+        return 1 / 25 + (1 - 1 / 25) * (1 - math.cos(math.pi * step / warm_up)) / 2
+    return (1 + math.cos(math.pi * (step - warm_up) / (steps - warm_up + 1))) / 2
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _first_state(config: TrainConfig, start_from: Path | None, device: torch.device) -> TrainState:
+    netG: Generator = load_generator(start_from)[0] if start_from else Generator()
+    netG = netG.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer_G = torch.optim.Adam(netG.parameters(), lr=config.learning_rate)
+    netD, optimizer_D = None, None
+    if config.adversarial != "none":
+        netD = Discriminator().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer_D = torch.optim.Adam(
+            netD.parameters(), lr=config.discriminator_learning_rate, betas=(0.5, 0.99)
+        )
+    return TrainState(netG, netD, optimizer_G, optimizer_D, config.batch)
+
+
+class _Batches:
+    """This process's photos of step after step, read one step ahead on a thread."""
+
+    def __init__(self, photos: PhotoFolder, state: TrainState) -> None:
+        self._photos = photos
+        self._items = part_of(state.batch)
+        self._reader = ThreadPoolExecutor(1)
+        self._next = self._reader.submit(photos.batch, state.step + 1, self._items)
+
+    def take(self, step: int) -> Tensor:
+        """The next step's photos."""
+        batch = self._next.result()
+        self._next = self._reader.submit(self._photos.batch, step + 1, self._items)
+        return batch
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._reader.shutdown(wait=True, cancel_futures=True)
+
+
+class _Log:
+    """Everything about a run, for TensorBoard."""
+
+    def __init__(self, folder: Path, done: int, painting: Tensor) -> None:
+        self._writer = SummaryWriter(folder, purge_step=done + 1 if done else None)
+        if not done:
+            self._writer.add_image("painting", painting[0], 0)
+
+    def step(self, report: TrainStep, seen: dict[str, float]) -> None:
+        for name, value in report.losses.items():
+            self._writer.add_scalar(f"loss/{name}", value, report.step)
+        self._writer.add_scalar("learning_rate", report.learning_rate, report.step)
+        for name, value in seen.items():
+            self._writer.add_scalar(name, value, report.step)
+
+    def sheet(self, sheet: Image.Image, step: int) -> None:
+        pixels = torch.frombuffer(bytearray(sheet.tobytes()), dtype=torch.uint8)
+        self._writer.add_image(
+            "samples", pixels.view(sheet.height, sheet.width, 3), step, dataformats="HWC"
+        )
+
+    def close(self) -> None:
+        self._writer.close()
 
 
 def sample_sheet(netG: Generator, photos: Tensor, painting: Tensor) -> Image.Image:
@@ -228,6 +496,34 @@ def _interrupts_held_back() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+def _nothing(_: object) -> None:
+    pass
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    words = ("not enough memory", "can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
+
+
+def _refuse_unusable(config: TrainConfig) -> None:
+    if config.crop_px < 64 or config.crop_px % 32:
+        raise TrainingError(
+            f"the crop size must be a multiple of 32 from 64 up, not {config.crop_px}"
+        )
+    for what, value in (("step", config.steps), ("photo a step", config.batch)):
+        if value < 1:
+            raise TrainingError(f"there must be at least one {what}, not {value}")
+    for name, value_given, choices in (
+        ("adversarial", config.adversarial, ("none", *ADVERSARIAL_KINDS)),
+        ("statistic", config.statistic, ("gram", "wasserstein")),
+        ("precision", config.precision, ("bf16", "f32")),
+    ):
+        if value_given not in choices:
+            raise TrainingError(
+                f"there is no {name} '{value_given}'; choose {', '.join(choices)}"
+            )
 
 
 def _refuse_other_settings(config: TrainConfig, former: dict[str, Any]) -> None:

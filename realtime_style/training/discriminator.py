@@ -1,0 +1,29 @@
+"""The discriminator: tells crops of the painting from what the generator paints."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+
+class Discriminator(nn.Module):
+    """netD: one score for every patch of 46 pixels (PatchGAN, Isola et al., CVPR 2017).
+
+    It sees strokes and their neighbours, never a whole picture: what is painted must not matter,
+    only how. Spectral normalisation (Miyato et al., ICLR 2018) of every convolution keeps it from
+    running ahead of the generator; it has no other normalisation.
+    """
+
+    def __init__(self, channels: int = 48) -> None:
+        super().__init__()
+        widths = (3, channels, 2 * channels, 4 * channels)
+        layers: list[nn.Module] = []
+        for narrow, wide in zip(widths, widths[1:], strict=False):
+            layers += [spectral_norm(nn.Conv2d(narrow, wide, 4, 2)), nn.LeakyReLU(0.2)]
+        layers.append(spectral_norm(nn.Conv2d(widths[-1], 1, 4)))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """RGB in 0..1, (N, 3, H, W), to scores (N, 1, h, w): the higher, the more real."""
+        scores: Tensor = self.layers(rgb * 2 - 1)
+        return scores

@@ -1,0 +1,94 @@
+"""Several processes that train one generator, each on its part of every batch (torchrun)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+from realtime_style.errors import TrainingError
+
+
+@contextmanager
+def processes(device: torch.device) -> Iterator[None]:
+    """Joins the other processes where torchrun started several; else does nothing."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """This process's number; 0 writes files."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def process_count() -> int:
+    """How many processes train."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def part_of(batch: int) -> range:
+    """The items of a batch that are this process's; raises TrainingError if it cannot be shared."""
+    if batch % process_count():
+        raise TrainingError(
+            f"a batch of {batch} cannot be shared among {process_count()} processes; "
+            "give --batch a multiple of their number"
+        )
+    each = batch // process_count()
+    return range(rank() * each, (rank() + 1) * each)
+
+
+def mean_over_processes(value: Tensor) -> Tensor:
+    """The mean of every process's tensor, differentiable; the tensor itself if there is one."""
+    if process_count() == 1:
+        return value
+    return all_reduce(value) / process_count()  # type: ignore[no-any-return, no-untyped-call]
+
+
+def share_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replaces every gradient by its mean over the processes."""
+    if process_count() == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= process_count()
+    for gradient, shared in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(shared.view_as(gradient))
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation over the batches of all processes.
+
+    PyTorch's SyncBatchNorm does the same, but on GPUs alone.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        if not self.training or process_count() == 1:
+            return super().forward(x)
+        wide = x.float()
+        moments = torch.stack((wide.mean((0, 2, 3)), wide.square().mean((0, 2, 3))))
+        mean, square = mean_over_processes(moments)
+        variance = square - mean.square()
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        with torch.no_grad():
+            count = x.numel() // x.shape[1] * process_count()
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+            self.num_batches_tracked += 1
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return (wide * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]).to(x.dtype)
