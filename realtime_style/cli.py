@@ -11,6 +11,7 @@ import signal  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
+from fractions import Fraction  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn  # noqa: E402
 
@@ -72,7 +73,9 @@ Preset = Annotated[str | None, typer.Option(help="The encoder's speed. h264: ver
 
 def main() -> None:
     """Runs the command line; every error of ours becomes one line and exit status 1."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for name in ("SIGTERM", "SIGHUP"):  # asked to end; the terminal is closed
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _interrupt)
     try:
         app(standalone_mode=True)
     except StyleError as error:
@@ -130,6 +133,9 @@ def video(
     ] = None,
     engine: Engine = "auto",
     precision: Precision = "auto",
+    fps: Annotated[
+        str | None, typer.Option(help="Of numbered pictures, as 24 or 30000/1001; default: 25.")
+    ] = None,
     hwaccel: Annotated[
         str | None, typer.Option(help="Decode on a device: cuda, qsv, ...; default: the CPU.")
     ] = None,
@@ -163,6 +169,7 @@ def video(
             start_s=start,
             duration_s=duration,
             encoding=encoding,
+            rate=_rate(fps),
             hwaccel=hwaccel,
             engine=engine,
             precision=precision,
@@ -200,7 +207,7 @@ def image(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Paints pictures: JPEG, PNG, WebP, TIFF, BMP; of any size up to 200 megapixels."""
+    """Paints pictures: JPEG, PNG, WebP, TIFF, BMP; of any size up to 150 megapixels."""
     from realtime_style.runtime.batch import PICTURE_SUFFIXES, pair_up
     from realtime_style.runtime.image import paint_picture
     from realtime_style.runtime.stylizer import open_stylizer
@@ -213,7 +220,7 @@ def image(
         notes = paint_picture(pair.source, pair.out, stylizer, overwrite=overwrite)
         if not quiet:
             for note in notes:
-                _say.print(f"note: {note}", markup=False)
+                _say.print(f"note: {Path(pair.source).name}: {note}", markup=False)
             _say.print(f"{pair.out}", markup=False)
         return {"out": str(pair.out), "notes": notes}
 
@@ -408,6 +415,18 @@ def _size(text: str | None, option: str) -> Size | None:
         raise typer.BadParameter(str(error), param_hint=option) from error
 
 
+def _rate(text: str | None) -> Fraction | None:
+    if text is None:
+        return None
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise typer.BadParameter(f"'{text}' is no rate; write 24 or 30000/1001", param_hint="--fps")
+    return rate
+
+
 @contextmanager
 def _training_extra() -> Iterator[None]:
     try:
@@ -458,11 +477,13 @@ def _paint_all(
     pairs: list[Pair], paint: Callable[[Pair], dict[str, Any]], quiet: bool, as_json: bool
 ) -> None:
     """Paints one after the other; one that fails does not stop the rest, but the exit tells."""
+    from realtime_style.runtime.place import make_folder
+
     reports, failed = [], []
     for pair in pairs:
         try:
             if pair.makes_folder:
-                pair.out.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(pair.out.parent)
             reports.append(paint(pair))
         except StyleError as error:
             if len(pairs) == 1:

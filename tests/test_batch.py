@@ -48,6 +48,7 @@ def test_folders_and_patterns() -> None:
         (["d.mp4", "films/a.mp4"], "one.mp4", "2 inputs do not fit into one file one.mp4"),
         (["films/more", "films/more"], "new", "would both become new/c.mov"),
         (["empty"], "new", "empty has nothing to paint"),
+        (["d.mp4"], "new/{nam}.mp4", r"is no pattern; the input's name goes where \{name\} is"),
     ],
 )
 def test_what_does_not_fit(films: Path, sources: list[str], out: str, message: str) -> None:

@@ -22,6 +22,8 @@ from conftest import (
 )
 
 from realtime_style import __version__, bundled_styles
+from realtime_style.errors import MediaError
+from realtime_style.runtime.video import paint_samples
 
 
 def one_line(text: str) -> str:
@@ -195,6 +197,42 @@ def test_samples_before_a_long_job(tmp_path: Path, film: Path, identity_style: P
     result = run_cli("video", folder, "more", "--sample", "1", "-s", identity_style, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert [p.name for p in (tmp_path / "more").iterdir()] == ["film-01.png"]
+
+
+def test_more_samples_than_frames_give_every_frame(
+    tmp_path: Path, film: Path, identity_style: Path
+) -> None:
+    written = paint_samples(film, tmp_path / "looks", 100, identity_style)
+    assert len(written) == 10
+    with pytest.raises(MediaError, match="samples go into a folder"):
+        paint_samples(film, tmp_path / "look.png", 1, identity_style)
+
+
+def test_numbered_pictures_are_not_painted_over_themselves(
+    tmp_path: Path, film: Path, identity_style: Path
+) -> None:
+    assert run_cli("video", film, "f_%03d.png", "-s", identity_style, cwd=tmp_path).returncode == 0
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.png")}
+    refused = run_cli("video", "f_%03d.png", "f_%3d.png", "-y", "-s", identity_style, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "would be painted over itself" in refused.stderr
+    assert {path: path.read_bytes() for path in tmp_path.glob("*.png")} == before
+    back = run_cli(
+        "video", "f_%03d.png", "b.mp4", "--fps", "24", "-s", identity_style, cwd=tmp_path
+    )
+    assert back.returncode == 0, back.stderr
+    assert times_of(tmp_path / "b.mp4") == [Fraction(i, 24) for i in range(10)]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(
+    tmp_path: Path, film: Path, identity_style: Path
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    for extra in ([], ["--sample", "1"]):
+        done = run_cli("video", film, "taken/more/", *extra, "-s", identity_style, cwd=tmp_path)
+        assert done.returncode == 1
+        assert "cannot be made" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_a_folder_named_as_such_is_made(tmp_path: Path, film: Path, identity_style: Path) -> None:

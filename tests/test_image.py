@@ -30,11 +30,14 @@ def test_what_belongs_to_a_picture_stays_with_it(tmp_path: Path, identity_style:
     exif[ExifTags.Base.Artist] = "Somebody"
     exif[ExifTags.Base.Orientation] = 6  # shown after a quarter turn clockwise
     icc = b"a profile" * 20
-    Image.fromarray(rgb).save(tmp_path / "in.jpg", exif=exif, icc_profile=icc, quality=95)
+    Image.fromarray(rgb).save(
+        tmp_path / "in.jpg", exif=exif, icc_profile=icc, quality=95, dpi=(300, 300)
+    )
     paint_picture(tmp_path / "in.jpg", tmp_path / "out.jpg", open_stylizer(identity_style))
     with Image.open(tmp_path / "out.jpg") as painted:
         assert painted.size == (96, 128)
         assert painted.info["icc_profile"] == icc
+        assert painted.info["dpi"] == (300, 300)
         assert painted.getexif()[ExifTags.Base.Artist] == "Somebody"
         assert painted.getexif().get(ExifTags.Base.Orientation, 1) == 1
         upright = np.rot90(rgb, -1).astype(int)

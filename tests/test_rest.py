@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from av.stream import Disposition
 from av.subtitles.subtitle import SubtitleSet
 from conftest import add_picture, grey
+from PIL import Image
 
 from realtime_style.runtime.sink import FileSink
 from realtime_style.runtime.source import FileSource
@@ -198,8 +200,65 @@ def test_a_part_takes_its_part_of_everything(tmp_path: Path, rich_film: Path) ->
     assert [data.decode() for _, data in lines] == ["Good night"]
     assert [float(at) for at, _ in lines] == pytest.approx([0.5], abs=0.03)
     with av.open(str(out)) as film:
-        starts = [float(c["start"] * c["time_base"]) for c in film.chapters()]
-    assert starts == pytest.approx([0, 0.6])
+        ends = [
+            [float(c[end] * c["time_base"]) for end in ("start", "end")] for c in film.chapters()
+        ]
+    assert np.ravel(ends).tolist() == pytest.approx([0, 0.6, 0.6, 1.2])
+
+
+@pytest.mark.parametrize(("ending", "language"), [(".mp4", "deu"), (".mov", "ger")])
+def test_tracks_keep_title_and_language_through_mp4_and_mov(
+    tmp_path: Path, rich_film: Path, ending: str, language: str
+) -> None:
+    first, second = tmp_path / "first.mp4", tmp_path / f"second{ending}"
+    carry(rich_film, tmp_path / "titled.mkv")
+    with av.open(str(rich_film)) as old, av.open(str(first), "w") as film:
+        sound = film.add_stream_from_template(old.streams.audio[0])
+        picture = film.add_stream_from_template(old.streams.video[0])
+        sound.metadata.update({"title": "Deutsch", "language": "deu"})
+        film.set_chapters(old.chapters())
+        for packet in old.demux(0, 1):
+            if packet.size:
+                packet.stream = picture if packet.stream.type == "video" else sound
+                film.mux(packet)
+    assert carry(first, second) == []  # not a word of the chapters' own track
+    with av.open(str(second)) as film:
+        assert film.streams.audio[0].metadata["name"] == "Deutsch"
+        assert film.streams.audio[0].metadata["language"] == language
+        assert [c["metadata"]["title"] for c in film.chapters()] == ["Part 0", "Part 1"]
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+def test_a_cover_is_kept(tmp_path: Path, film: Path, ending: str) -> None:
+    jpeg = io.BytesIO()
+    Image.new("RGB", (32, 32), (200, 30, 30)).save(jpeg, "JPEG")
+    path = tmp_path / "covered.mp4"
+    with av.open(str(film)) as plain, av.open(str(path), "w") as covered:
+        streams = {s.index: covered.add_stream_from_template(s) for s in plain.streams}
+        cover = covered.add_stream("mjpeg", rate=1)
+        cover.width = cover.height = 32
+        cover.pix_fmt = "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        picture = av.Packet(jpeg.getvalue())
+        picture.stream, picture.pts, picture.dts = cover, 0, 0
+        covered.mux(picture)
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream.index]
+                covered.mux(packet)
+    out = tmp_path / f"out{ending}"
+    assert carry(path, out) == []
+    with av.open(str(out)) as painted:
+        pictures = [s for s in painted.streams.video if Disposition.attached_pic in s.disposition]
+        assert [(s.codec_context.name, s.width) for s in pictures] == [("mjpeg", 32)]
+
+
+def test_what_a_kind_of_film_has_no_place_for_is_said(tmp_path: Path, rich_film: Path) -> None:
+    avi, ts = carry(rich_film, tmp_path / "out.avi"), carry(rich_film, tmp_path / "out.ts")
+    assert "chapters are left out: .avi films hold none" in avi
+    assert "languages are left out: .avi films hold none" in avi
+    assert "sound (flac, fra) is transcoded to aac: .ts films cannot hold it" in ts
+    assert any("subtitles (srt, ita) left out" in note for note in ts)
 
 
 def test_packets_that_damage_has_left_without_a_time_are_counted(
@@ -216,7 +275,7 @@ def test_packets_that_damage_has_left_without_a_time_are_counted(
                         robbed += 1
                 sink.write(frame)
         assert robbed == 3
-        assert "3 packets of sound or text had no usable time" in sink.notes
+        assert "packets of sound or text without a usable time: 3" in sink.notes
     before = len(packets_of(rich_film, "audio", 0)) + len(packets_of(rich_film, "audio", 1))
     assert len(packets_of(out, "audio", 0)) + len(packets_of(out, "audio", 1)) == before - 3
 

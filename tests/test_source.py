@@ -135,7 +135,7 @@ def test_sound_packets_are_kept_whole(film: Path) -> None:
 def test_rubbish_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(content)
-    with pytest.raises(MediaError, match=r"film\.mp4 cannot be read as a film"):
+    with pytest.raises(MediaError, match=r"film\.mp4 (cannot be read as a film|is empty)"):
         FileSource(path)
 
 
@@ -153,6 +153,37 @@ def test_what_is_not_there_or_has_no_picture_is_refused(tmp_path: Path) -> None:
         film.mux(stream.encode(block))
     with pytest.raises(MediaError, match="no picture"):
         FileSource(path)
+
+
+def test_numbered_pictures_at_a_rate_up_to_a_gap(tmp_path: Path) -> None:
+    for i in (1, 2, 3, 5, 6):
+        Image.new("RGB", (64, 48), (grey(i),) * 3).save(tmp_path / f"f_{i:03d}.png")
+    with FileSource(tmp_path / "f_%03d.png", rate=Fraction(24)) as source:
+        assert [frame.pts * frame.time_base * 24 for frame in source] == [0, 1, 2]
+        assert "f_004.png is missing; the pictures after it are left out" in source.notes
+
+
+def test_a_rate_is_for_numbered_pictures(film: Path) -> None:
+    with pytest.raises(MediaError, match="has its own times; --fps is for numbered pictures"):
+        FileSource(film, rate=Fraction(24))
+
+
+def test_frames_before_the_first_key_frame_are_said_to_be_lost(tmp_path: Path) -> None:
+    path, cut = (
+        make_film(tmp_path / "film.mkv", pts=range(60), options={"g": "30"}),
+        tmp_path / "cut.mkv",
+    )
+    with av.open(str(path)) as whole, av.open(str(cut), "w") as film:
+        stream = film.add_stream_from_template(whole.streams.video[0])
+        for i, packet in enumerate(whole.demux(video=0)):
+            if packet.size and i >= 10:
+                packet.stream = stream
+                film.mux(packet)
+    source = FileSource(cut)
+    frames = len(read(source))
+    assert 25 <= frames < 50
+    assert source.lost_s == pytest.approx((50 - frames) / 25)
+    assert any(f"could not be decoded: {50 - frames} " in note for note in source.notes)
 
 
 @pytest.mark.parametrize("ending", [".gif", ".webp"])

@@ -61,11 +61,14 @@ def pair_up(
         if not files:
             raise MediaError(
                 f"{source} has nothing to paint; expected files of {', '.join(sorted(suffixes))}"
+                + ("" if ".png" in suffixes else ", or a pattern for pictures, as frame_%04d.png")
             )
         found += [(str(path), path.relative_to(folder)) for path in files]
     single = len(sources) == 1 and not Path(sources[0]).is_dir()
     is_folder = Path(out).is_dir() or out.endswith(("/", "\\"))
     is_pattern = "{name}" in out
+    if "{" in out and not is_pattern:
+        raise MediaError(f"{out} is no pattern; the input's name goes where {{name}} is")
     if single and not is_folder and not is_pattern:
         return [Pair(sources[0], Path(out), makes_folder=False)]
     is_file = Path(out).exists() or Path(out).suffix.lower() in suffixes
@@ -88,7 +91,7 @@ def pair_up(
         if pair.out in taken:
             raise MediaError(
                 f"{taken[pair.out]} and {pair.source} would both become {pair.out}; "
-                "paint them one at a time"
+                "give a folder, as painted/, which keeps sub-folders, or paint them one at a time"
             )
         taken[pair.out] = pair.source
     return pairs

@@ -16,7 +16,7 @@ from realtime_style.frame import MIN_SIDE_PX
 from realtime_style.runtime.place import refuse_itself, refuse_place
 from realtime_style.runtime.stylizer import Stylizer
 
-MAX_PICTURE_PX = 200_000_000
+MAX_PICTURE_PX = 150_000_000
 _WITHOUT_ALPHA = (".jpg", ".jpeg", ".bmp")
 _SETTINGS: dict[str, dict[str, object]] = {  # the texture of paint needs more than the defaults
     ".jpg": {"quality": 92, "subsampling": 0},
@@ -32,13 +32,15 @@ class Picture:
     """An upright picture from a file.
 
     `rgb` is (H, W, 3) uint8, `alpha` (H, W) uint8 or None; `exif` and `icc` are the file's own
-    bytes (EXIF without its orientation), None where it has none. `notes` says what was converted.
+    bytes (EXIF without its orientation), `dpi` its dots an inch, None where it has none. `notes`
+    says what was converted.
     """
 
     rgb: NDArray[np.uint8]
     alpha: NDArray[np.uint8] | None = None
     exif: bytes | None = None
     icc: bytes | None = None
+    dpi: tuple[float, float] | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -63,11 +65,17 @@ def read_picture(path: Path | str) -> Picture:
                 if getattr(opened, "n_frames", 1) > 1:
                     notes.append("only the first of its pictures is painted")
                 mode, icc = opened.mode, opened.info.get("icc_profile")
+                dpi = opened.info.get("dpi")
                 upright = ImageOps.exif_transpose(opened)
                 exif = upright.getexif()
     except MediaError:
         raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise MediaError(
+            f"{path} has too many pixels; at most {MAX_PICTURE_PX // 1_000_000} million can be "
+            "painted"
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
         raise MediaError(f"{path} cannot be read as a picture: {error}") from error
     exif.pop(ExifTags.Base.Orientation, None)
     if mode in ("I;16", "I;16B", "I;16L", "I", "F"):
@@ -90,6 +98,7 @@ def read_picture(path: Path | str) -> Picture:
         alpha=pixels[..., 3] if has_alpha else None,
         exif=exif.tobytes() if len(exif) else None,
         icc=icc,
+        dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
         notes=notes,
     )
 
@@ -124,6 +133,8 @@ def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False
         settings["exif"] = picture.exif
     if picture.icc:
         settings["icc_profile"] = picture.icc
+    if picture.dpi:
+        settings["dpi"] = picture.dpi
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         image.save(partial, **settings)  # type: ignore[arg-type]
@@ -148,6 +159,6 @@ def paint_picture(
     refuse_itself(source, out)
     picture = read_picture(source)
     painted = Picture(
-        stylizer.paint_rgb(picture.rgb), picture.alpha, picture.exif, picture.icc, picture.notes
+        stylizer.paint_rgb(picture.rgb), picture.alpha, picture.exif, picture.icc, picture.dpi
     )
     return picture.notes + write_picture(out, painted, overwrite=overwrite)

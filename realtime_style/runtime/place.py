@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from realtime_style.errors import MediaError
@@ -24,7 +25,23 @@ def refuse_place(path: Path, example: str, *, overwrite: bool) -> None:
         raise MediaError(f"there is no folder {path.parent} to write into")
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it; raises MediaError where it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MediaError(f"the folder {path} cannot be made: {error.strerror}") from error
+
+
 def refuse_itself(source: Path | str, out: Path | str) -> None:
     """Raises MediaError where a file would be painted over itself, through links too."""
-    if Path(out).exists() and Path(source).exists() and Path(out).samefile(source):
+    same = Path(out).exists() and Path(source).exists() and Path(out).samefile(source)
+    if "%" in Path(out).name and "%" in Path(source).name:  # numbered pictures
+        same = _every_number(source) == _every_number(out)
+    if same:
         raise MediaError(f"{source} would be painted over itself; give OUT another name")
+
+
+def _every_number(pattern: Path | str) -> tuple[Path, str]:
+    path = Path(pattern)
+    return path.parent.resolve(), re.sub(r"%0?\d*d", "%d", path.name)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import av
 from av.container import OutputContainer
+from av.stream import Disposition
 from av.subtitles.codeccontext import SubtitleCodecContext
 from av.subtitles.stream import SubtitleStream
 
@@ -19,7 +20,19 @@ _OF_THE_FILE = {  # metadata that describes the former file, not the film
     "duration", "bps", "number_of_frames", "number_of_bytes",
     "_statistics_writing_app", "_statistics_writing_date_utc", "_statistics_tags",
 }  # fmt: skip
-_AUDIO_ENCODERS = {"webm": "libopus", "avi": "libmp3lame"}  # else the container's default
+_AUDIO_ENCODERS = {  # else the container's default
+    "webm": "libopus", "avi": "libmp3lame", "mpegts": "aac",
+}  # fmt: skip
+_IN_TRANSPORT_STREAMS = (  # their muxer takes anything, as private data that nobody can play
+    "aac", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "opus", "dvb_subtitle", "dvb_teletext",
+    "hdmv_pgs_subtitle", "timed_id3", "klv",
+)  # fmt: skip
+_WITH_CHAPTERS = ("mp4", "mov", "ipod", "matroska", "webm", "asf", "ogg", "nut", "ffmetadata")
+_WITHOUT_LANGUAGES = ("avi", "flv", "mpeg", "vob", "asf")
+_QUICKTIME_LANGUAGES = {  # ISO 639-2/T: /B, the only ones that QuickTime's table has
+    "deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb",
+    "hye": "arm", "kat": "geo", "mya": "bur", "msa": "may", "mkd": "mac", "bod": "tib",
+}  # fmt: skip
 _SUBTITLE_ENCODERS = {
     "mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska": "ass",
 }  # fmt: skip
@@ -27,6 +40,7 @@ _OPUS_HZ = 48_000
 _BITS_PER_CHANNEL = 96_000
 _TEXT_SUBTITLES = ("subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text")
 _PROBE_PACKETS = 400
+_ATTACHED_PICTURE = Disposition.attached_pic
 
 
 class Carrier(Protocol):
@@ -59,7 +73,9 @@ class RestOfFilm:
         self._container = container
         self._ending = ending
         self._carriers: dict[int, Carrier] = {}
+        self._covers: list[tuple[Any, Any]] = []  # a stream and its one packet
         self._last_dts: dict[int, Fraction] = {}
+        self._format: str = container.format.name
         self._describe(painted, source.main_stream)
         first = _first_packets(source)
         for stream in source.other_streams:
@@ -67,19 +83,32 @@ class RestOfFilm:
             if carrier is not None:
                 self._carriers[stream.index] = carrier
         container.metadata.update(_kept(source.container.metadata))
-        chapters = source.container.chapters()
-        if chapters:
-            container.set_chapters(_moved(chapters, source.start_s))
+        chapters = _moved(source.container.chapters(), source.start_s, source.end_s)
+        if chapters and self._format in _WITH_CHAPTERS:
+            container.set_chapters(chapters)
+        elif chapters:
+            self._notes.append(f"chapters are left out: {ending} films hold none")
+        languages = {stream.metadata.get("language", "und") for stream in source.other_streams}
+        if languages - {"und"} and self._format in _WITHOUT_LANGUAGES:
+            self._notes.append(f"languages are left out: {ending} films hold none")
 
     @property
     def notes(self) -> list[str]:
         """What is not a plain copy, and what was lost to damage, in words."""
         if not self._lost_packets:
             return self._notes
-        return [*self._notes, f"{self._lost_packets} packets of sound or text had no usable time"]
+        return [
+            *self._notes,
+            f"packets of sound or text without a usable time: {self._lost_packets}",
+        ]
 
     def mux_waiting(self) -> None:
         """Muxes what the source has read of the other streams since the last call."""
+        while self._covers:
+            stream, packet = self._covers.pop()
+            packet.stream = stream
+            packet.pts = packet.dts = 0
+            self._container.mux_one(packet)
         packets = self._source.packets
         while packets:
             packet = packets.popleft()
@@ -96,8 +125,7 @@ class RestOfFilm:
                 self._mux(carried)
 
     def _mux(self, packet: Any) -> None:
-        if packet.dts is None:
-            packet.dts = packet.pts
+        _give_time(packet)
         if packet.dts is None:
             self._lost_packets += 1
             return
@@ -121,9 +149,18 @@ class RestOfFilm:
             else:
                 self._notes.append(f"{what} is left out: {self._ending} films hold none")
             return None
-        if stream.type == "data" and getattr(stream, "codec_tag", "") == "text":
+        if stream.type == "video" and _ATTACHED_PICTURE in stream.disposition:
+            self._keep_cover(stream, first)
+            return None
+        if (
+            stream.type == "data"
+            and self._source.container.chapters()
+            and stream.name == "bin_data"
+        ):
             return None  # a QuickTime chapter track; chapters are written anew
         if self._takes(stream, first):
+            if stream.type == "video":
+                self._notes.append(f"{what} is copied as it is, not painted")
             copy = self._container.add_stream_from_template(stream)
             self._describe(copy, stream)
             return _Copy(copy)
@@ -147,11 +184,30 @@ class RestOfFilm:
                     f"{what} are converted to {text_encoder}: {self._ending} films cannot hold them"
                 )
                 return subtitles
-        self._notes.append(f"{what} left out: {self._ending} films cannot hold it; .mkv may")
+        other = "" if "matroska" in self._format else "; .mkv may"
+        self._notes.append(f"{what} left out: {self._ending} films cannot hold it{other}")
         return None
+
+    def _keep_cover(self, stream: Any, first: Sequence[Any]) -> None:
+        """A picture that is no film: an attachment in Matroska, a stream of one packet in MP4."""
+        if first and "matroska" in self._format:
+            kind = {"mjpeg": "jpeg"}.get(str(_codec(stream)), str(_codec(stream)))
+            self._container.add_attachment(f"cover.{kind}", f"image/{kind}", bytes(first[0]))
+        elif first and self._takes(stream, first):
+            copy = self._container.add_stream_from_template(stream)
+            self._describe(copy, stream)
+            self._covers.append((copy, first[0]))
+        else:
+            self._notes.append(f"the cover is left out: {self._ending} films hold none")
 
     def _takes(self, stream: Any, first: Sequence[Any]) -> bool:
         """Whether a container of this kind really muxes the stream's first packets."""
+        codec = _codec(stream) or getattr(stream, "name", None)
+        if self._format == "mpegts" and codec not in _IN_TRANSPORT_STREAMS:
+            return False
+        same_kind = self._format in self._source.container.format.name.split(",")
+        if stream.type == "data" and not same_kind:
+            return False
         try:
             with av.open(
                 io.BytesIO(), "w", format=self._container.format.name, metadata_errors=RAW_BYTES
@@ -160,15 +216,19 @@ class RestOfFilm:
                 trial.start_encoding()
                 for packet in first[:1]:
                     packet.stream = copy
-                    if packet.dts is None:
-                        packet.dts = packet.pts
+                    _give_time(packet)
                     trial.mux_one(packet)
         except (av.FFmpegError, ValueError, OSError):
             return False
         return True
 
     def _describe(self, new: Any, old: Any) -> None:
-        new.metadata.update(_kept(old.metadata))
+        kept = _kept(old.metadata)
+        if "name" in kept:  # what MP4 calls a track's title
+            kept.setdefault("title", kept.pop("name"))
+        if self._format == "mov" and "language" in kept:
+            kept["language"] = _QUICKTIME_LANGUAGES.get(kept["language"], kept["language"])
+        new.metadata.update(kept)
         new.disposition = old.disposition
 
 
@@ -271,15 +331,23 @@ def _kept(metadata: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _moved(chapters: Sequence[Any], start_s: float) -> list[Any]:
-    """Chapters from `start_s` on, as if that were time zero."""
+def _moved(chapters: Sequence[Any], start_s: float, end_s: float | None) -> list[Any]:
+    """Chapters between two moments, as if the first were time zero."""
     moved = []
     for chapter in chapters:
         start = round(Fraction(start_s) / chapter["time_base"])
-        if chapter["end"] > start:
-            times = {key: max(0, chapter[key] - start) for key in ("start", "end")}
-            moved.append({**chapter, **times})
+        end = chapter["end"]
+        if end_s is not None:
+            end = min(end, round(Fraction(end_s) / chapter["time_base"]))
+        if end > start and end > chapter["start"]:
+            moved.append({**chapter, "start": max(0, chapter["start"] - start), "end": end - start})
     return moved
+
+
+def _give_time(packet: Any) -> None:
+    """Packets without a time of decoding are decoded when they are shown."""
+    if packet.dts is None:
+        packet.dts = packet.pts
 
 
 def _codec(stream: Any) -> str | None:

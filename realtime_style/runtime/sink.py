@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from realtime_style.errors import MediaError
-from realtime_style.frame import FULL, Frame, StreamInfo
+from realtime_style.frame import FULL, LIMITED, SMPTE170M, ColorSpace, Frame, StreamInfo
 from realtime_style.runtime.converter import SWSCALE_MATRIX
 from realtime_style.runtime.place import refuse_place
 from realtime_style.runtime.rest import RestOfFilm
@@ -41,10 +42,13 @@ _CODEC_OF = {  # the ending of OUT: its codec, where that is not h264
     ".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg",
     ".tif": "tiff", ".tiff": "tiff", ".bmp": "bmp",
 }  # fmt: skip
+_RGB = 0  # the matrix of H.273 that is none
 _STOP_S = 0.4  # for the encoder's last frames after Ctrl-C
 _MOST_TICKS = 1_000_000  # a second
-_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+_PICTURES = (".webp", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _8_BIT = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "rgb24", "bgr24", "pal8", "bgra")
+_WITHOUT_TIMES = ("avi", "asf")  # containers that know the order of decoding alone
+_HARDWARE = ("_nvenc", "_qsv", "_amf", "_vaapi", "_videotoolbox", "_mf", "_v4l2m2m", "_vulkan")
 _10_BIT = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
 _DEFAULTS = {  # good pictures, at a speed that leaves the processor to the painting
     "libx264": {"crf": "20", "preset": "veryfast"},
@@ -140,7 +144,7 @@ class FileSink:
             # edit lists count in the movie's own ticks: as fine as the frames', or starts are moved
             ticks = max(1000, min(info.time_base.denominator, _MOST_TICKS))
             options = {"movflags": "+faststart", "movie_timescale": str(ticks)}
-        if self.path.suffix.lower() == ".webp":
+        if self.path.suffix.lower() == ".webp" and not self._is_sequence:
             options = {"loop": "0"}  # for ever, as GIF does by itself
         try:
             if self._is_pipe:
@@ -149,7 +153,11 @@ class FileSink:
                 )
             else:
                 self._container = av.open(
-                    str(self._partial), "w", options=options, metadata_errors=RAW_BYTES
+                    str(self._partial),
+                    "w",
+                    format="image2" if self._is_sequence else None,
+                    options=options,
+                    metadata_errors=RAW_BYTES,
                 )
         except (av.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -165,6 +173,7 @@ class FileSink:
         self._start: tuple[int, int] | None = None  # the first packet's pts and dts
         self.frames = 0
         self._muxed_frames = 0
+        self._last_duration_ms = 0
         self.complete_path: Path | None = None
         try:
             self._stream = self._add_video(encoding)
@@ -179,10 +188,7 @@ class FileSink:
             try:
                 self._container.start_encoding()  # opens the file: better now than half-way
             except av.ArgumentError as error:
-                raise MediaError(
-                    f"{self.path.suffix} films cannot hold pictures of {self.encoder}; "
-                    f"try one of {', '.join(CODECS)}, or another ending for OUT, as .mkv"
-                ) from error
+                raise self._does_not_fit(self.encoder) from error
             except (av.FFmpegError, OSError) as error:
                 raise MediaError(f"{path} cannot be written: {error.strerror}") from error
         except BaseException:
@@ -194,7 +200,7 @@ class FileSink:
             return
         there = self._pictures_there() if self._is_sequence else []
         refuse_place(there[0] if there else self.path, "out.mp4", overwrite=overwrite)
-        if self.path.suffix.lower() in _PICTURES and not self._is_sequence:
+        if self.path.suffix.lower() in _PICTURES[1:] and not self._is_sequence:
             raise MediaError(
                 f"{self.path} is one picture; give a pattern, as frame_%04d{self.path.suffix}, or "
                 "paint a picture with `realtime-style image`"
@@ -212,45 +218,62 @@ class FileSink:
 
     def _add_video(self, encoding: Encoding) -> av.VideoStream:
         info = self._info
-        name = encoding.codec or _default_codec(self.path)
-        name = CODECS.get(name, name)
-        choice = f"try one of {', '.join(CODECS)}"
+        name = encoding.codec or _default_codec(self.path, self._is_sequence)
+        name = CODECS.get(name.lower(), name)
         try:
             known = av.Codec(name, "w").type == "video"
         except ValueError:
             known = False
         if not known:
-            raise MediaError(f"there is no video encoder '{encoding.codec}'; {choice}")
+            raise MediaError(
+                f"there is no video encoder '{encoding.codec}'; try one of {', '.join(CODECS)}"
+            )
         try:
             stream = self._container.add_stream(name, rate=info.rate)
         except (av.FFmpegError, ValueError) as error:
-            raise MediaError(
-                f"{self.path.suffix} films cannot hold pictures of {name}; {choice}, or another "
-                "ending for OUT, as .mkv"
-            ) from error
+            raise self._does_not_fit(name) from error
         assert isinstance(stream, av.VideoStream)
         context = stream.codec_context
         stream.width, stream.height = self._size
         stream.pix_fmt = _pix_fmt(context.codec, encoding.bit_depth)
+        self._color = _color_as_encoded(info.color, name, stream.pix_fmt)
         stream.time_base = info.time_base
         context.time_base = info.time_base
-        context.colorspace = info.color.matrix
-        context.color_range = info.color.range
+        context.colorspace = self._color.matrix
+        context.color_range = self._color.range
         context.color_primaries = info.color.primaries
         context.color_trc = info.color.transfer
         if info.sample_aspect_ratio:
             context.sample_aspect_ratio = self._pixel_shape(info)
         context.options = _options(stream, encoding)
         context.thread_type = "AUTO"
+        if self._container.format.name in _WITHOUT_TIMES:
+            context.max_b_frames = 0
         try:
             context.open(strict=False)
         except (av.FFmpegError, ValueError) as error:
             settings = ", ".join(f"{key} {value}" for key, value in context.options.items())
+            hardware = "; it needs its own device and driver" if name.endswith(_HARDWARE) else ""
             raise MediaError(
-                f"the encoder {name} does not take pictures of {self._size[0]}x{self._size[1]}"
-                + (f" with {settings}" if settings else "")
+                f"the encoder {name} cannot be opened for pictures of {self._size[0]}x"
+                f"{self._size[1]}{f' with {settings}' if settings else ''}: "
+                f"{getattr(error, 'strerror', None) or error}{hardware}; try another --codec or "
+                "--output-size"
             ) from error
         return stream
+
+    def _does_not_fit(self, encoder: str) -> MediaError:
+        holds = self._container.supported_codecs
+        fitting = [
+            name
+            for name, ours in CODECS.items()
+            if name != "hevc" and av.Codec(ours, "w").canonical_name in holds and ours != encoder
+        ]
+        return MediaError(
+            f"{self.path.suffix} films cannot hold pictures of {encoder}; "
+            + (f"try --codec {' or '.join(fitting)}, or " if fitting else "give ")
+            + "another ending for OUT, as .mkv"
+        )
 
     def _pixel_shape(self, info: StreamInfo) -> Fraction:
         """The sample aspect ratio that shows the film as wide as it was."""
@@ -286,6 +309,8 @@ class FileSink:
             self._container.close()
             if not self._is_pipe:
                 self.complete_path = self._name_if_stopped() if stopped else self.path
+                if self.path.suffix.lower() == ".webp" and not self._is_sequence:
+                    _set_last_duration(self._partial, self._last_duration_ms)
                 self._put_in_place(self.complete_path)
         except (av.FFmpegError, OSError) as failure:
             self._discard()
@@ -316,6 +341,7 @@ class FileSink:
         if frame.duration:
             self._durations[frame.pts] = frame.duration
             self._end_pts = frame.pts + frame.duration
+            self._last_duration_ms = round(frame.duration * frame.time_base * 1000)
         try:
             if self._rest:
                 self._rest.mux_waiting()
@@ -334,24 +360,26 @@ class FileSink:
         else:
             picture = av.VideoFrame.from_numpy_buffer(frame.i420, "yuv420p")
         pix_fmt = "rgb24" if self._palette else self._stream.codec_context.pix_fmt or "yuv420p"
-        if (frame.width, frame.height) == self._size and pix_fmt == "yuv420p":
+        same = (self._color.matrix, self._color.range) == (frame.color.matrix, frame.color.range)
+        if (frame.width, frame.height) == self._size and pix_fmt == "yuv420p" and same:
             picture.colorspace, picture.color_range = frame.color.matrix, frame.color.range
             return picture
-        matrix = SWSCALE_MATRIX.get(frame.color.matrix, Colorspace.ITU601)
+        matrix, to_matrix = (
+            SWSCALE_MATRIX.get(color.matrix, Colorspace.ITU601)
+            for color in (frame.color, self._color)
+        )
         reach = ColorRange.JPEG if frame.color.range == FULL else ColorRange.MPEG
         is_rgb = av.VideoFormat(pix_fmt).is_rgb
-        to_full = is_rgb or pix_fmt.startswith("yuvj")
         picture = self._reformatter.reformat(
             picture,
             *self._size,
             pix_fmt,
             src_colorspace=matrix,
-            dst_colorspace=None if is_rgb else matrix,
+            dst_colorspace=None if is_rgb else to_matrix,
             src_color_range=reach,
-            dst_color_range=ColorRange.JPEG if to_full else reach,
+            dst_color_range=ColorRange.JPEG if self._color.range == FULL else ColorRange.MPEG,
         )
-        if not is_rgb:
-            picture.colorspace, picture.color_range = frame.color.matrix, frame.color.range
+        picture.colorspace, picture.color_range = self._color.matrix, self._color.range
         return picture
 
     def _with_palette(self, picture: av.VideoFrame) -> av.VideoFrame:
@@ -365,7 +393,10 @@ class FileSink:
             os.replace(self._partial, target)
             return
         for path in sorted(self._partial.parent.iterdir()):
-            os.replace(path, target.with_name(path.name))
+            name = path.name
+            if target != self.path:
+                name = f"{path.stem}.stopped{path.suffix}"
+            os.replace(path, target.with_name(name))
         self._partial.parent.rmdir()
 
     def _pictures_there(self) -> list[Path]:
@@ -396,8 +427,42 @@ class FileSink:
             self._partial.unlink(missing_ok=True)
 
 
-def _default_codec(path: Path) -> str:
+def _default_codec(path: Path, is_sequence: bool) -> str:
+    if is_sequence and path.suffix.lower() == ".webp":
+        return "libwebp"
     return _CODEC_OF.get(path.suffix.lower(), "h264")
+
+
+def _color_as_encoded(color: ColorSpace, encoder: str, pix_fmt: str) -> ColorSpace:
+    """What the encoded values mean: some kinds know one colour space alone; RGB has no matrix."""
+    if encoder.startswith("libwebp"):
+        return dataclasses.replace(color, matrix=SMPTE170M, range=LIMITED)
+    if pix_fmt.startswith("yuvj"):
+        return dataclasses.replace(color, matrix=SMPTE170M, range=FULL)
+    if av.VideoFormat(pix_fmt).is_rgb:
+        return dataclasses.replace(color, matrix=_RGB, range=FULL)
+    return color
+
+
+def _set_last_duration(path: Path, duration_ms: int) -> None:
+    """Writes how long the last picture of an animated WebP is shown; its encoder guesses.
+
+    The file is RIFF: chunks of a name, a size and a content, padded to even sizes. The duration
+    of an ANMF chunk is 24 bits, after place and size of the picture (WebP container specification).
+    """
+    if not duration_ms:
+        return
+    with path.open("r+b") as file:
+        file.seek(12)
+        last = None
+        while len(header := file.read(8)) == 8:
+            if header[:4] == b"ANMF":
+                last = file.tell()
+            size = int.from_bytes(header[4:], "little")
+            file.seek(size + size % 2, os.SEEK_CUR)
+        if last is not None:
+            file.seek(last + 12)
+            file.write(min(duration_ms, 2**24 - 1).to_bytes(3, "little"))
 
 
 def _pix_fmt(codec: av.Codec, bit_depth: int | None) -> str:
@@ -406,10 +471,15 @@ def _pix_fmt(codec: av.Codec, bit_depth: int | None) -> str:
     if bit_depth not in (None, 8, 10):
         raise MediaError(f"films have 8 or 10 bits, not {bit_depth}")
     wanted = {8: _8_BIT, 10: _10_BIT, None: _8_BIT + _10_BIT}[bit_depth]
+    if codec.name == "mjpeg":
+        wanted = tuple(pix_fmt for pix_fmt in wanted if pix_fmt.startswith("yuvj"))
     for pix_fmt in wanted:
         if not takes or pix_fmt in takes:
             return pix_fmt
-    raise MediaError(f"the encoder {codec.name} has no {bit_depth}-bit pictures")
+    raise MediaError(
+        f"the encoder {codec.name} has no {bit_depth}-bit pictures; h265, av1 and ffv1 have 8 and "
+        "10 bits"
+    )
 
 
 def _palette_graph(width: int, height: int, time_base: Fraction) -> Graph:

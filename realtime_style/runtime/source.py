@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import sys
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from heapq import heappop, heappush
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -19,6 +22,7 @@ from realtime_style.frame import Frame, Size, StreamInfo
 from realtime_style.runtime.animation import film_of_animation, is_animated_webp
 from realtime_style.runtime.converter import Converter
 
+_FRAME_A_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
 _CUT_S = 0.5  # a film this much shorter than it says was cut off; less is rounding
 _MOST_REORDERED = 16  # pictures; H.264 and H.265 allow no more
 RAW_BYTES = "surrogateescape"  # metadata in other codes than UTF-8 goes through untouched
@@ -62,6 +66,7 @@ class FileSource:
         size: Size | None = None,
         start_s: float = 0.0,
         duration_s: float | None = None,
+        rate: Fraction | None = None,
         hwaccel: str | None = None,
     ) -> None:
         """Opens the film and decodes its first picture.
@@ -70,6 +75,7 @@ class FileSource:
             size: of the frames; None keeps the film's (odd sides lose one pixel).
             start_s: where to begin, in seconds of the film.
             duration_s: how much to read; None reads to the end.
+            rate: of numbered pictures, a second; None takes 25.
             hwaccel: the device that decodes, a name of `hwaccels()`; None decodes on the CPU.
 
         Raises:
@@ -79,7 +85,7 @@ class FileSource:
         if duration_s is not None and duration_s <= 0:
             raise MediaError(f"a film of {duration_s:g} s has no frames; give a longer --duration")
         self.path = path
-        self._container = _open(str(path), hwaccel)
+        self._container = _open(str(path), rate, hwaccel)
         try:
             video = _main_video(self._container)
             if video is None:
@@ -90,7 +96,8 @@ class FileSource:
                 stream for stream in self._container.streams if stream is not video
             )
             self.packets: deque[Any] = deque()  # av.Packet, of any kind
-            self._damaged_packets = 0  # of the picture, that cannot be decoded
+            self._lost_frames = 0  # that were in the film, but could not be decoded
+            self._spoilt_frames = 0  # that were decoded in part
             self._missing_s = 0.0  # at the end, of the length that the film says it has
             self._end_reason = ""
             self._start_s = start_s
@@ -110,9 +117,12 @@ class FileSource:
             self._pictures = self._timed(decoded)
             first = next(self._pictures, None)
             if first is None:
-                raise MediaError(f"{path} has no frame there that can be decoded")
+                raise MediaError(f"{path} has no frame there that can be decoded{self._advice}")
             self._first = first
             self._converter = Converter(first, size, video.sample_aspect_ratio)
+            if self._container.format.name == "image2":
+                gap = _missing_pictures(Path(path))
+                self._converter.notes += [gap] if gap else []
             self.info = self._read_info()
         except BaseException:
             self._container.close()
@@ -122,10 +132,14 @@ class FileSource:
     def notes(self) -> list[str]:
         """What is changed on the way to frames, and what is lost, in words; grows while reading."""
         notes = list(self._converter.notes)
-        if self._damaged_packets:
+        if self._lost_frames:
             notes.append(
-                f"the film is damaged: {self._damaged_packets} frames (some "
-                f"{self._damaged_packets / float(self._rate):.2f} s) could not be decoded"
+                f"the film is damaged: frames that could not be decoded: {self._lost_frames} (some "
+                f"{self._lost_frames / float(self._rate):.2f} s)"
+            )
+        if self._spoilt_frames:
+            notes.append(
+                f"the film is damaged: frames that are painted, but spoilt: {self._spoilt_frames}"
             )
         if self._missing_s:
             notes.append(
@@ -137,7 +151,7 @@ class FileSource:
     @property
     def lost_s(self) -> float:
         """How much of the film could not be read until now, in seconds."""
-        return self._missing_s + float(self._damaged_packets / self._rate)
+        return self._missing_s + float(self._lost_frames / self._rate)
 
     @property
     def is_file(self) -> bool:
@@ -159,20 +173,34 @@ class FileSource:
         """The moment of the film that is time zero."""
         return self._start_s
 
-    def measure_s(self) -> float:
-        """How long a film is that does not say so, by reading all of it; no frames come then.
+    @property
+    def end_s(self) -> float | None:
+        """The moment of the film at which reading ends; None for its own end."""
+        return self._end_s
+
+    def times_s(self) -> list[float]:
+        """When each frame is shown, in seconds, by reading all of the film; no frames come then.
 
         Raises:
             MediaError: it is no file, and could not be read a second time.
         """
-        if not self.is_file:
-            raise MediaError(f"{self.path} does not say how long it is; give a file")
-        ends = [
-            float((packet.pts + (packet.duration or 0)) * packet.time_base)
-            for packet in self._container.demux(self._video)
-            if packet.pts is not None and packet.time_base is not None
-        ]
-        return max(ends, default=0.0)
+        if not self.is_file and self._container.format.name != "image2":
+            raise MediaError(f"{self.path} can be read only once; give a file")
+        times = {float((self._first.pts or 0) * self._time_base)}
+        with _open(str(self.path), None, None) as film, contextlib.suppress(av.FFmpegError):
+            for packet in film.demux(film.streams[self._video.index]):
+                if packet.pts is not None and packet.size and not packet.is_discard:
+                    times.add(float(packet.pts * self._time_base))
+        return sorted(times)
+
+    @property
+    def _advice(self) -> str:
+        if "mp4" in self._container.format.name and not self.is_file:
+            return (
+                "; an MP4 with its index at the end cannot be read from a pipe: give a file, or "
+                "another kind of film, as .mkv"
+            )
+        return ""
 
     @property
     def _film_s(self) -> float | None:
@@ -247,6 +275,7 @@ class FileSource:
             container.seek(round(self._start_s * 1e6))
         packets = container.demux(self._video, *self.other_streams)
         reached_s = 0.0
+        packets_in = frames_out = 0
         while True:
             try:
                 packet = next(packets)
@@ -264,14 +293,23 @@ class FileSource:
                 continue
             if packet.has_sidedata("encryption_info"):
                 raise MediaError(f"{self.path} is encrypted; give a copy that plays without a key")
+            packets_in += packet.size > 0 and not packet.is_discard
             try:
-                for frame in packet.decode():
-                    if isinstance(frame, av.VideoFrame):
-                        yield frame
+                decoded = packet.decode()
             except av.InvalidDataError:
-                self._damaged_packets += 1
+                self._lost_frames += 1
+                continue
+            for frame in decoded:
+                if isinstance(frame, av.VideoFrame):
+                    frames_out += 1
+                    self._spoilt_frames += frame.is_corrupt
+                    yield frame
         if self._end_reason:  # then no packet has told the decoder to give what it holds
-            yield from self._video.codec_context.decode(None)
+            for frame in self._video.codec_context.decode(None):
+                frames_out += 1
+                yield frame
+        if self._video.codec_context.name in _FRAME_A_PACKET:  # decoders drop some without a word
+            self._lost_frames = max(self._lost_frames, packets_in - frames_out)
         said_s = self._film_s
         if container.format.name == "avi":  # the length is guessed of the file's size there
             said_s = float(self._video.frames / self._rate)
@@ -331,25 +369,57 @@ def hwaccels() -> list[str]:
     return list(hwdevices_available())
 
 
-def _open(path: str, hwaccel: str | None) -> av.container.InputContainer:
+def _open(path: str, rate: Fraction | None, hwaccel: str | None) -> av.container.InputContainer:
     if hwaccel is not None and hwaccel not in hwaccels():
         raise MediaError(
             f"there is no decoding device '{hwaccel}' here; choose {', '.join(hwaccels())}, or "
             "leave --hwaccel out"
         )
-    if path != "-" and "://" not in path and "%" not in path and not Path(path).exists():
-        raise MediaError(f"there is no file {path}")
+    is_address = path == "-" or "://" in path
+    is_pattern = "%" in path and not is_address and not Path(path).exists()
+    if rate is not None and not is_pattern:
+        raise MediaError(f"{path} has its own times; --fps is for numbered pictures")
+    if not is_address and not is_pattern:
+        if not Path(path).exists():
+            raise MediaError(f"there is no file {path}")
+        if Path(path).is_file() and not Path(path).stat().st_size:
+            raise MediaError(f"{path} is empty; give a film")
     device = HWAccel(hwaccel, allow_software_fallback=False) if hwaccel else None
+    options = {"framerate": str(rate)} if rate else {}
     try:
         if path == "-":
             return av.open(sys.stdin.buffer, "r", hwaccel=device, metadata_errors=RAW_BYTES)
         if Path(path).is_file() and is_animated_webp(Path(path)):
             return av.open(film_of_animation(Path(path)), "r")
-        return av.open(path, "r", hwaccel=device, metadata_errors=RAW_BYTES)
+        return av.open(path, "r", options=options, hwaccel=device, metadata_errors=RAW_BYTES)
+    except av.InvalidDataError as error:
+        raise MediaError(
+            f"{path} cannot be read as a film: it is of no kind that FFmpeg knows, or its index is "
+            "missing, as in an MP4 that was cut off"
+        ) from error
     except (av.FFmpegError, OSError) as error:
+        if hwaccel:
+            raise MediaError(
+                f"{hwaccel} cannot decode on this machine: {error.strerror}; it needs its device "
+                "and driver; leave --hwaccel out"
+            ) from error
         raise MediaError(f"{path} cannot be read as a film: {error.strerror}") from error
     except (RuntimeError, NotImplementedError) as error:
         raise MediaError(f"{hwaccel} cannot decode {path}: {error}; leave --hwaccel out") from error
+
+
+def _missing_pictures(pattern: Path) -> str | None:
+    """What to say of numbered pictures after a gap, which are not read; None if there are none."""
+    before, number, after = re.fullmatch(r"(.*)(%0?\d*d)(.*)", pattern.name).groups()  # type: ignore[union-attr]
+    named = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
+    there = sorted(
+        int(match[1]) for path in pattern.parent.iterdir() if (match := named.fullmatch(path.name))
+    )
+    for one, following in pairwise(there):
+        if following != one + 1:
+            missing = f"{before}{number % (one + 1)}{after}"
+            return f"{missing} is missing; the pictures after it are left out"
+    return None
 
 
 def _main_video(container: av.container.InputContainer) -> av.VideoStream | None:

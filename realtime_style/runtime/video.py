@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +15,7 @@ from realtime_style.frame import MIN_SIDE_PX, Size
 from realtime_style.runtime.image import Picture, write_picture
 from realtime_style.runtime.picture import rgb_from_frame
 from realtime_style.runtime.pipeline import Pipeline, RunStats
-from realtime_style.runtime.place import refuse_itself
+from realtime_style.runtime.place import make_folder, refuse_itself
 from realtime_style.runtime.sink import Encoding, FileSink
 from realtime_style.runtime.source import FileSource
 from realtime_style.runtime.stylizer import open_stylizer
@@ -38,6 +39,7 @@ class VideoJob:
         start_s: float = 0.0,
         duration_s: float | None = None,
         encoding: Encoding = Encoding(),
+        rate: Fraction | None = None,
         hwaccel: str | None = None,
         engine: str = "auto",
         precision: str = "auto",
@@ -49,6 +51,7 @@ class VideoJob:
             size: at which size to paint; None paints at the film's own.
             output_size: the new film's size; None keeps the film's.
             start_s, duration_s: which part of the film, in seconds.
+            rate: of numbered pictures, a second; None takes 25.
             hwaccel: the device that decodes; None decodes on the CPU.
 
         Raises:
@@ -58,7 +61,14 @@ class VideoJob:
         refuse_itself(film, out)
         with ExitStack() as stack:
             self.source = stack.enter_context(
-                FileSource(film, size=size, start_s=start_s, duration_s=duration_s, hwaccel=hwaccel)
+                FileSource(
+                    film,
+                    size=size,
+                    start_s=start_s,
+                    duration_s=duration_s,
+                    rate=rate,
+                    hwaccel=hwaccel,
+                )
             )
             info = self.source.info
             if min(info.width, info.height) < MIN_SIDE_PX:
@@ -120,20 +130,28 @@ def paint_samples(
 ) -> list[Path]:
     """Paints a few frames across a film as PNG files in a folder, to look before a long job.
 
+    A film of fewer frames gives all of them.
+
     Raises:
-        StyleError: what went wrong, in one line.
+        StyleError: what went wrong, in one line; then nothing is written.
     """
+    if folder.suffix.lower() in (".png", ".mp4", ".mkv", ".mov", ".webm") or "%" in folder.name:
+        raise MediaError(f"samples go into a folder, not into {folder}; name one, as looks/")
     with FileSource(film) as source:
-        film_s = source.info.duration_s or source.measure_s()
-    folder.mkdir(parents=True, exist_ok=True)
-    written, stylizer = [], None
-    for i in range(count):
-        with FileSource(film, size=size, start_s=film_s * (i + 0.5) / count) as source:
+        times = source.times_s()
+    chosen = sorted({times[int(len(times) * (i + 0.5) / count)] for i in range(count)})
+    pictures, stylizer = [], None
+    for at in chosen:
+        with FileSource(film, size=size, start_s=at) as source:
             frame = next(iter(source))
         if stylizer is None:
             stylizer = open_stylizer(style, engine=engine, precision=precision, color=frame.color)
+        pictures.append(Picture(rgb_from_frame(stylizer(frame))))
+    make_folder(folder)
+    written = []
+    for i, picture in enumerate(pictures):
         path = folder / f"{Path(film).stem}-{i + 1:02d}.png"
-        write_picture(path, Picture(rgb_from_frame(stylizer(frame))), overwrite=overwrite)
+        write_picture(path, picture, overwrite=overwrite)
         written.append(path)
     return written
 
