@@ -27,7 +27,7 @@ from rich.progress import (  # noqa: E402
 
 from realtime_style import __version__  # noqa: E402
 from realtime_style.errors import StyleError  # noqa: E402
-from realtime_style.training.config import TrainConfig  # noqa: E402
+from realtime_style.training.config import TrainConfig, make_config  # noqa: E402
 
 if TYPE_CHECKING:
     from realtime_style.frame import Size
@@ -287,9 +287,24 @@ def styles(as_json: Json = False) -> None:
 
 @app.command()
 def train(
-    painting: Annotated[Path, typer.Argument(metavar="PAINTING", help="The picture to learn.")],
-    content: Annotated[Path, typer.Option(help="A folder of photos to learn on.")],
-    out: Annotated[Path, typer.Option(help="The style file to write, NAME.onnx.")],
+    painting: Annotated[
+        Path | None,
+        typer.Argument(metavar="PAINTING", help="The picture to learn, or a folder of them."),
+    ] = None,
+    content: Annotated[Path | None, typer.Option(help="A folder of photos to learn on.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The style file to write; default: PAINTING's name, .onnx.")
+    ] = None,
+    styles_dir: Annotated[
+        Path | None,
+        typer.Option(help="A folder of paintings by one hand, instead of PAINTING."),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="fast, standard or best; what follows goes before it.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings as TOML; options go before it.")
+    ] = None,
     features: Annotated[
         list[Path] | None,
         typer.Option(help="VGG-19 weights; may be given again. Default: fetched once, 548 MB."),
@@ -297,82 +312,117 @@ def train(
     base: Annotated[
         Path | None, typer.Option(help="Start from this generator (.safetensors or .pt).")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = _USUAL.steps,
-    batch: Annotated[int, typer.Option(min=1, help="Photos a step.")] = _USUAL.batch,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help=f"Optimiser steps; default: {_USUAL.steps}.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help=f"Photos a step; default: {_USUAL.batch}.")
+    ] = None,
     crop: Annotated[
-        int, typer.Option(min=64, help="Side of the crops, in pixels.")
-    ] = _USUAL.crop_px,
+        int | None,
+        typer.Option(min=64, help=f"Side of the crops, in pixels; default: {_USUAL.crop_px}."),
+    ] = None,
     painting_size: Annotated[
-        int, typer.Option(min=64, help="The painting's longer side; larger: larger strokes.")
-    ] = _USUAL.painting_px,
+        int | None,
+        typer.Option(
+            min=64,
+            help="The painting's longer side; larger: larger strokes. "
+            f"Default: {_USUAL.painting_px}.",
+        ),
+    ] = None,
     style_weight: Annotated[
-        float, typer.Option(min=0, help="More: more paint, less photo.")
-    ] = _USUAL.style_weight,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Its peak.")] = _USUAL.learning_rate,
+        float | None,
+        typer.Option(min=0, help=f"More: more paint, less photo; default: {_USUAL.style_weight}."),
+    ] = None,
+    adversarial: Annotated[
+        str | None,
+        typer.Option(help="A discriminator as well: log, lsgan or hinge; default: none."),
+    ] = None,
+    noise: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Noise on the photos, so that films' noise is not paint."),
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=0, help=f"Its peak; default: {_USUAL.learning_rate}.")
+    ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="The same seed gives the same style.")
-    ] = _USUAL.seed,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = _USUAL.device,
+        int | None, typer.Option(min=0, help="The same seed gives the same style; default: 0.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    r"""Learns a style from one painting. Needs the extra \[train].
+    r"""Learns a style from one painting, or from several. Needs the extra \[train].
 
-    Checkpoints, sample sheets and TensorBoard logs go to the folder NAME.training beside OUT.
+    Checkpoints, sheets, a report and TensorBoard logs go to the folder NAME.training beside OUT.
     """
     from realtime_style.runtime.place import refuse_place
 
     with _training_extra():
         from export.to_onnx import export_trained
         from realtime_style.training.checkpoint import CHECKPOINT_NAME
+        from realtime_style.training.parallel import leads
         from realtime_style.training.train import TrainStep
         from realtime_style.training.train import train as run_training
+    if painting is not None and styles_dir is not None:
+        raise typer.BadParameter("give PAINTING or --styles-dir, not both")
+    options = {
+        "painting": painting or styles_dir,
+        "content": content,
+        "features": tuple(features) if features else None,
+        "base": base,
+        "steps": steps,
+        "batch": batch,
+        "crop_px": crop,
+        "painting_px": painting_size,
+        "style_weight": style_weight,
+        "adversarial": adversarial,
+        "noise": noise,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "device": device,
+    }
+    settings = make_config(preset, config, options)
+    out = out or Path(f"{settings.painting.stem}.onnx")
     if out.suffix != ".onnx":
         raise StyleError(f"--out is {out}; a style's file name ends in .onnx")
     refuse_place(out, "my-style.onnx", overwrite=overwrite)
-    config = TrainConfig(
-        painting=painting,
-        content=content,
-        features=tuple(features or ()),
-        base=base,
-        steps=steps,
-        batch=batch,
-        crop_px=crop,
-        painting_px=painting_size,
-        style_weight=style_weight,
-        learning_rate=learning_rate,
-        seed=seed,
-        device=device,
-    )
     run_dir = out.with_suffix(".training")
     checkpoint = run_dir / CHECKPOINT_NAME
-    if checkpoint.exists() and not (resume or overwrite):
+    if checkpoint.exists() and not (resume or overwrite) and leads():
         raise StyleError(
             f"{checkpoint} is there from a run before; --resume goes on with it, "
             "--overwrite begins anew"
         )
+    quiet = quiet or not leads()
     with _progress(quiet) as progress:
-        task = progress.add_task("training", total=steps, speed="", note="")
+        task = progress.add_task("training", total=settings.steps, speed="", note="")
         lines = _Lines(quiet)
 
         def on_step(step: TrainStep) -> None:
             note = " ".join(f"{name} {value:.3f}" for name, value in step.losses.items())
             progress.update(task, completed=step.step, note=note)
-            lines.say(lambda: f"step {step.step} of {steps}: {note}")
+            lines.say(lambda: f"step {step.step} of {settings.steps}: {note}")
+
+        def on_note(note: str) -> None:
+            if not quiet:
+                _say.print(f"note: {note}", markup=False)
 
         try:
-            run_training(config, run_dir, resume=resume, on_step=on_step)
+            run_training(settings, run_dir, resume=resume, on_step=on_step, on_note=on_note)
         except KeyboardInterrupt:
             progress.stop()
             if checkpoint.exists():
                 _say.print(f"saved as {checkpoint}; go on with --resume", markup=False)
             raise
+    if not leads():
+        return
     results = export_trained(run_dir / "generator.safetensors", out)
     if not quiet:
         for result in results:
             _say.print(f"parity: {result}", markup=False)
-        _say.print(f"{out}: ready; sample sheets in {run_dir}", markup=False)
+        _say.print(f"{out}: ready; sheet and report in {run_dir}", markup=False)
 
 
 @app.command()

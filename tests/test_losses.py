@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -6,10 +8,14 @@ from torch.nn import functional
 from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, ColorSpace
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
 from realtime_style.training.losses import (
+    ADVERSARIAL_KINDS,
     CONTENT_LAYERS,
     STYLE_LAYERS,
-    StyleLoss,
+    GramLoss,
+    WassersteinLoss,
+    adversarial_loss,
     content_loss,
+    discriminator_loss,
     gamut_loss,
     gram_matrix,
     grid_loss,
@@ -84,7 +90,7 @@ def test_content_loss_of_the_photo_itself_is_0_and_of_nothing_1(features: Featur
 
 def test_style_loss_of_the_painting_itself_is_0(features: Features) -> None:
     painting = smooth_picture()
-    style_loss = StyleLoss(features, painting, SCALES)
+    style_loss = GramLoss(features, [painting], SCALES, batch_share=1)
     assert style_loss(pyramid(features, painting)) < 1e-8
     other = style_loss(pyramid(features, picture(1)))
     half_way = style_loss(pyramid(features, (painting + picture(1)) / 2))
@@ -93,16 +99,115 @@ def test_style_loss_of_the_painting_itself_is_0(features: Features) -> None:
 
 def test_style_loss_does_not_look_at_places(features: Features) -> None:
     painting = picture(1)
-    style_loss = StyleLoss(features, painting, SCALES)
+    style_loss = GramLoss(features, [painting], SCALES, batch_share=1)
     moved = style_loss(pyramid(features, painting.roll((16, 32), (2, 3))))
     assert moved < 0.1 * style_loss(pyramid(features, smooth_picture()))
 
 
 def test_style_loss_asks_the_batch_as_a_whole(features: Features) -> None:
     calm, busy = smooth_picture(), picture(1)
-    style_loss = StyleLoss(features, torch.cat((calm, busy), 3), SCALES)
+    style_loss = GramLoss(features, [torch.cat((calm, busy), 3)], SCALES, batch_share=1)
     alone = [style_loss(pyramid(features, half)) for half in (calm, busy)]
     assert style_loss(pyramid(features, torch.cat((calm, busy)))) < 0.1 * min(alone)
+
+
+def test_style_loss_of_each_photo_and_of_the_batch_are_mixed(features: Features) -> None:
+    painting, photos = smooth_picture(), torch.cat((picture(1), picture(2)))
+    each, whole, mixed = (
+        float(GramLoss(features, [painting], SCALES, share)(pyramid(features, photos)))
+        for share in (0.0, 1.0, 0.25)
+    )
+    assert mixed == pytest.approx(0.75 * each + 0.25 * whole)
+    apart = GramLoss(features, [painting], SCALES)
+    alone = [float(apart(pyramid(features, photo[None]))) for photo in photos]
+    assert each == pytest.approx(sum(alone) / 2)
+
+
+def test_gram_loss_by_hand() -> None:
+    class Grey(torch.nn.Module):
+        def forward(self, rgb: Tensor) -> dict[str, Tensor]:
+            return dict.fromkeys(STYLE_LAYERS, rgb[:, :2])
+
+    painting = torch.zeros(1, 3, 2, 2)
+    painting[:, 0], painting[:, 1] = 1, 2  # Gram matrix 1, 2; 2, 4; its energy 25
+    photo = torch.ones(1, 3, 2, 2)  # Gram matrix of ones: errors 0, 1; 1, 9, together 11
+    loss = GramLoss(Grey(), [painting], (1,))  # type: ignore[arg-type]
+    assert float(loss([Grey()(photo)])) == pytest.approx(11 / 25)
+
+
+def test_wasserstein_loss_sees_what_gram_matrices_do_not(features: Features) -> None:
+    painting = picture(1)
+    loss = WassersteinLoss(features, [painting], SCALES)
+
+    def of(rgb: Tensor) -> float:
+        return float(loss(pyramid(features, rgb), torch.Generator().manual_seed(0)))
+
+    same, moved, other = of(painting), of(painting.roll((16, 32), (2, 3))), of(smooth_picture())
+    assert same < 0.02 * other
+    assert moved < 0.05 * other
+
+
+def test_wasserstein_loss_by_hand() -> None:
+    class Copy(torch.nn.Module):
+        def forward(self, rgb: Tensor) -> dict[str, Tensor]:
+            return dict.fromkeys(STYLE_LAYERS, rgb[:, :1])
+
+    # one channel: every direction is +1 or -1; 2 everywhere against 1 everywhere
+    loss = WassersteinLoss(Copy(), [torch.full((1, 3, 4, 4), 2.0)], (1,))  # type: ignore[arg-type]
+    found = loss([Copy()(torch.ones(1, 3, 4, 4))], torch.Generator().manual_seed(0))
+    assert float(found) == pytest.approx(1 / 4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "of_netD", "of_netG"),
+    [
+        # scores: real 2 and 0, fake -1; sigmoid(2) = 0.8808, sigmoid(0) = 0.5, sigmoid(-1) = 0.2689
+        ("log", -(math.log(0.880797) + math.log(0.5)) / 2 - math.log(1 - 0.268941), 1.313262),
+        ("lsgan", ((1 + 1) / 2 + 1) / 2, 2.0),
+        ("hinge", (0 + 1) / 2 + 0, 1.0),
+    ],
+)
+def test_adversarial_losses_by_hand(kind: str, of_netD: float, of_netG: float) -> None:  # noqa: N803
+    real, fake = torch.tensor([2.0, 0.0]), torch.tensor([-1.0])
+    assert float(discriminator_loss(kind, real, fake)) == pytest.approx(of_netD, abs=1e-5)
+    assert float(adversarial_loss(kind, fake)) == pytest.approx(of_netG, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ADVERSARIAL_KINDS)
+def test_adversarial_losses_pull_the_right_way_and_stay_finite(kind: str) -> None:
+    real, fake = (torch.tensor([score], requires_grad=True) for score in (0.3, 0.2))
+    discriminator_loss(kind, real, fake).backward()  # type: ignore[no-untyped-call]
+    assert real.grad is not None
+    assert fake.grad is not None
+    assert real.grad < 0 < fake.grad
+    fake.grad = None
+    adversarial_loss(kind, fake).backward()  # type: ignore[no-untyped-call]
+    assert fake.grad < 0  # type: ignore[operator]
+    extreme = torch.tensor([500.0])
+    assert torch.isfinite(discriminator_loss(kind, -extreme, extreme))
+    assert torch.isfinite(adversarial_loss(kind, -extreme))
+
+
+def test_gradients_are_those_of_finite_differences(features: Features) -> None:
+    painting, photo = smooth_picture(32).double(), picture(3, 32).double()
+    networks = features.double()
+    gram = GramLoss(networks, [painting], (1,), batch_share=0.5)
+    # float32 within: coarse steps along random directions instead of gradcheck
+    for loss in (
+        lambda rgb: gram([networks(rgb)]),
+        lambda rgb: content_loss(networks(rgb), networks(photo)),
+        total_variation,
+        grid_loss,
+        lambda rgb: gamut_loss(rgb * 2 - 0.5),
+    ):
+        rgb = picture(4, 32).double().requires_grad_()
+        loss(rgb).backward()
+        assert rgb.grad is not None
+        direction = torch.randn(rgb.shape, generator=torch.Generator().manual_seed(1)).double()
+        step = 1e-3 * direction / direction.norm()
+        with torch.no_grad():
+            change = float(loss(rgb + step) - loss(rgb - step)) / 2
+        assert float((rgb.grad * step).sum()) == pytest.approx(change, rel=0.05, abs=1e-7)
 
 
 def test_total_variation() -> None:

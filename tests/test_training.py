@@ -1,11 +1,13 @@
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,15 +17,18 @@ from PIL import Image
 from safetensors.torch import save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
+from torch.nn import functional
 
 from realtime_style import open_stylizer
 from realtime_style.demo import draw_scene
 from realtime_style.errors import TrainingError
 from realtime_style.training import train as train_module
 from realtime_style.training.checkpoint import load_checkpoint, load_generator, save_generator
-from realtime_style.training.config import TrainConfig
-from realtime_style.training.dataset import PhotoFolder, load_painting
+from realtime_style.training.config import TrainConfig, make_config
+from realtime_style.training.dataset import PhotoFolder, load_paintings, painting_crops
+from realtime_style.training.discriminator import Discriminator
 from realtime_style.training.generator import Generator, GeneratorConfig
+from realtime_style.training.losses import discriminator_loss
 from realtime_style.training.train import TrainStep, train
 
 SMALL = GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2))
@@ -102,9 +107,12 @@ def test_a_run_leaves_all_it_promises(config: TrainConfig, tmp_path: Path) -> No
     assert set(reports[0].losses) == {"content", "style", "tv", "gamut", "grid"}
     assert sorted(path.name for path in run_dir.iterdir()) == [
         "checkpoint.pt",
+        "curves.png",
         "generator.safetensors",
+        "report.md",
         "sample_000002.png",
         "sample_000004.png",
+        "sheet.png",
         "tensorboard",
     ]
     with Image.open(run_dir / "sample_000004.png") as sheet:
@@ -215,12 +223,269 @@ def test_base_is_where_training_starts(config: TrainConfig, tmp_path: Path) -> N
         torch.testing.assert_close(parameter, start, rtol=0, atol=1e-7)
 
 
-def test_loss_that_is_no_number_stops_the_run(
+def test_a_loss_that_is_no_number_leads_back_and_slows_down(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.replace(config, steps=6)
+    true_loss, calls = train_module.total_variation, [0]
+
+    def spoilt_once(rgb: Tensor) -> Tensor:
+        calls[0] += 1
+        return true_loss(rgb) * (float("nan") if calls[0] == 4 else 1)
+
+    monkeypatch.setattr(train_module, "total_variation", spoilt_once)
+    notes: list[str] = []
+    reports: list[TrainStep] = []
+    netG = train(config, tmp_path / "run", on_step=reports.append, on_note=notes.append)
+    assert notes[:1] == [
+        "the loss is no number at step 4: back to step 2, with 0.5 of the learning rate"
+    ]
+    assert [report.step for report in reports] == [1, 2, 3, 3, 4, 5, 6]
+    assert reports[3].learning_rate == reports[2].learning_rate / 2
+    assert all(torch.isfinite(value).all() for value in netG.state_dict().values())
+    assert len(load_checkpoint(tmp_path / "run/checkpoint.pt")["history"]) == 6
+
+
+def test_a_loss_that_is_never_a_number_ends_the_run(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_module, "total_variation", lambda rgb: rgb.sum() * float("nan"))
-    with pytest.raises(TrainingError, match="no longer a number at step 1"):
+    with pytest.raises(TrainingError, match=r"no longer a number at step 1, .*--learning-rate"):
         train(config, tmp_path / "run")
+
+
+def test_too_little_memory_halves_the_batch(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_loss = train_module.total_variation
+
+    def hungry(rgb: Tensor) -> Tensor:
+        if len(rgb) > 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ...")
+        return true_loss(rgb)
+
+    monkeypatch.setattr(train_module, "total_variation", hungry)
+    notes: list[str] = []
+    train(config, tmp_path / "run", on_note=notes.append)
+    assert notes[0] == "out of memory: from step 0 on, 1 photos a step"
+    assert load_checkpoint(tmp_path / "run/checkpoint.pt")["batch"] == 1
+
+    def starved(rgb: Tensor) -> Tensor:
+        raise MemoryError
+
+    monkeypatch.setattr(train_module, "total_variation", starved)
+    with pytest.raises(TrainingError, match="out of memory with one photo a step"):
+        train(config, tmp_path / "again")
+
+
+def test_a_full_disk_leaves_the_former_checkpoint(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saves = [0]
+    true_save = torch.save
+
+    def full(state: object, path: Path) -> None:
+        saves[0] += 1
+        if saves[0] == 2:
+            path.write_bytes(b"half of it")
+            raise OSError(28, "No space left on device")
+        true_save(state, path)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(TrainingError, match="No space left on device"):
+        train(config, tmp_path / "run")
+    assert load_checkpoint(tmp_path / "run/checkpoint.pt")["step"] == 2
+    assert not list((tmp_path / "run").glob("*.partial"))
+
+
+MODES: dict[str, dict[str, object]] = {
+    "log": {"adversarial": "log"},
+    "lsgan": {"adversarial": "lsgan"},
+    "hinge": {"adversarial": "hinge"},
+    "wasserstein": {"statistic": "wasserstein"},
+    "each photo": {"batch_share": 0.0},
+    "noise": {"noise": 0.05},
+    "f32": {"precision": "f32"},
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_trains_and_goes_on_bit_for_bit(
+    config: TrainConfig, tmp_path: Path, mode: str
+) -> None:
+    config = dataclasses.replace(config, **MODES[mode])
+    reports: list[TrainStep] = []
+    whole = train(config, tmp_path / "whole", on_step=reports.append).state_dict()
+    expected = {"content", "style", "tv", "gamut", "grid"}
+    if config.adversarial != "none":
+        expected |= {"adversarial", "discriminator"}
+        assert scalars(tmp_path / "whole", "discriminator/accuracy_real") == [1, 2, 3, 4]
+    assert set(reports[0].losses) == expected
+    assert scalars(tmp_path / "whole", "gradient_norm/G") == [1, 2, 3, 4]
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", on_step=interrupt_at(3))
+    resumed = train(config, tmp_path / "run", resume=True).state_dict()
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+def test_noise_changes_what_the_generator_sees(config: TrainConfig, tmp_path: Path) -> None:
+    quiet, noisy = (
+        train(dataclasses.replace(config, noise=noise), tmp_path / str(noise)).state_dict()
+        for noise in (0.0, 0.1)
+    )
+    assert not torch.equal(quiet["stem.weight"], noisy["stem.weight"])
+
+
+def test_each_step_moves_its_own_network_alone(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.replace(config, adversarial="hinge", steps=2)
+    moved: list[tuple[bool, bool]] = []
+    states: list[train_module.TrainState] = []
+    first_state = train_module._first_state
+
+    def kept(*arguments: Any) -> train_module.TrainState:
+        states.append(first_state(*arguments))
+        return states[-1]
+
+    step_of_adam = torch.optim.Adam.step
+
+    def watched(self: torch.optim.Adam) -> None:
+        nets = states[-1].netG, states[-1].netD
+        before = [[p.detach().clone() for p in net.parameters()] for net in nets if net]
+        step_of_adam(self)
+        changes = [
+            any(not torch.equal(p, old) for p, old in zip(net.parameters(), olds, strict=True))
+            for net, olds in zip(nets, before, strict=True)
+            if net
+        ]
+        moved.append((changes[0], changes[1]))
+
+    monkeypatch.setattr(train_module, "_first_state", kept)
+    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    train(config, tmp_path / "run")
+    assert moved == [(False, True), (True, False)] * 2  # netD, then netG
+
+
+def test_netD_learns_to_tell_the_painting_from_photos() -> None:  # noqa: N802
+    torch.manual_seed(0)
+    netD = Discriminator(8)
+    optimizer = torch.optim.Adam(netD.parameters(), 2e-3)
+    real = torch.rand(4, 3, 64, 64).round()  # hard dots against soft blots
+    fake = functional.interpolate(torch.rand(4, 3, 8, 8), scale_factor=8, mode="bilinear")
+    for _ in range(40):
+        optimizer.zero_grad()
+        discriminator_loss("hinge", netD(real), netD(fake)).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert netD(real).min() > netD(fake).max()
+    assert netD(real).shape == (4, 1, 3, 3)  # one score a patch of 46 pixels, 8 apart
+
+
+def test_a_folder_of_paintings_is_one_hand(config: TrainConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "paintings"
+    folder.mkdir()
+    for i in range(3):
+        Image.fromarray(draw_scene(i, 160, 120)).save(folder / f"{i}.png")
+    paintings = load_paintings(folder, 96, 640)
+    assert [painting.shape for painting in paintings] == [(1, 3, 72, 96)] * 3
+    crops = painting_crops(paintings, 64, 0, 1, range(8))
+    assert crops.shape == (8, 3, 64, 64)
+    assert torch.equal(crops[3:5], painting_crops(paintings, 64, 0, 1, range(3, 5)))
+    assert painting_crops(paintings, 128, 0, 1, range(2)).shape == (2, 3, 128, 128)
+    config = dataclasses.replace(config, painting=folder, adversarial="log", steps=2)
+    train(config, tmp_path / "run")
+
+
+def test_two_processes_equal_one(config: TrainConfig, tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        config, precision="f32", adversarial="hinge", batch_share=0.5, noise=0.02, steps=3
+    )
+    reports: list[TrainStep] = []
+    one = train(config, tmp_path / "one", on_step=reports.append)
+    script = tmp_path / "two.py"
+    settings = {
+        "painting": str(config.painting),
+        "content": str(config.content),
+        "features": [str(config.features[0])],
+        "base": str(config.base),
+    }
+    rest = {k: v for k, v in dataclasses.asdict(config).items() if k not in settings}
+    script.write_text(
+        "import dataclasses, json, sys\n"
+        "from pathlib import Path\n"
+        "import torch\n"
+        "from realtime_style.training.config import TrainConfig\n"
+        "from realtime_style.training.train import train\n"
+        "torch.set_num_threads(1)\n"
+        f"paths = {settings!r}\n"
+        f"rest = {rest!r}\n"
+        "config = TrainConfig(Path(paths['painting']), Path(paths['content']),\n"
+        "    (Path(paths['features'][0]),), Path(paths['base']), **rest)\n"
+        f"train(config, Path({str(tmp_path / 'two')!r}))\n"
+    )
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node=2",
+            script,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    two, _ = load_generator(tmp_path / "two/checkpoint.pt")
+    history = load_checkpoint(tmp_path / "two/checkpoint.pt")["history"]
+    for ours, theirs in zip(reports, history, strict=True):
+        assert theirs == pytest.approx(ours.losses, rel=1e-3)
+    # not weight by weight: where gradients are nothing but rounding, Adam makes steps of it
+    planes = torch.rand(1, 1, 64, 64), torch.rand(1, 2, 32, 32)
+    for alone, together in zip(one.eval()(*planes), two.eval()(*planes), strict=True):
+        torch.testing.assert_close(alone, together, rtol=0, atol=2e-3)
+
+
+def test_settings_come_from_presets_files_and_options(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'content = "photos"\nsteps = 7\nstyle_weight = 5\npainting_scales = [1, 2]\n'
+        'features = ["a.safetensors"]\n'
+    )
+    config = make_config("fast", file, {"painting": Path("p.jpg"), "steps": 9, "seed": None})
+    assert config.steps == 9
+    assert config.content == tmp_path / "photos"
+    assert config.features == (tmp_path / "a.safetensors",)
+    assert config.style_weight == 5.0
+    assert config.painting_scales == (1, 2)
+    fast = make_config("fast", None, {"painting": Path("p"), "content": Path("c")})
+    assert fast.steps < TrainConfig(Path("p"), Path("c")).steps
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stepz = 3", "sets 'stepz', which is no setting; there are painting"),
+        ("steps = 'many'", r"steps = 'many'; it should be int"),
+        ("steps = true", "steps = True; it should be int"),
+        ("painting_scales = 2", "it should be tuple"),
+        ("base = 3", "it should be Path"),
+        ("steps = ", "cannot be read as TOML"),
+    ],
+)
+def test_bad_settings_in_a_file(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(TrainingError, match=message):
+        make_config(None, tmp_path / "mine.toml", {})
+
+
+def test_bad_preset_and_missing_paths() -> None:
+    with pytest.raises(TrainingError, match="no preset 'slow'; choose fast, standard, best"):
+        make_config("slow", None, {})
+    with pytest.raises(TrainingError, match="no painting is given"):
+        make_config(None, None, {})
 
 
 @pytest.mark.parametrize(
@@ -233,6 +498,9 @@ def test_loss_that_is_no_number_stops_the_run(
         ({"features": (Path("no.safetensors"),)}, "there is no file no.safetensors"),
         ({"base": Path("no.safetensors")}, "there is no file no.safetensors"),
         ({"base": Path(__file__)}, "not a checkpoint"),
+        ({"adversarial": "wgan"}, "no adversarial 'wgan'; choose none, log, lsgan, hinge"),
+        ({"statistic": "mean"}, "no statistic 'mean'; choose gram, wasserstein"),
+        ({"batch": 0}, "at least one photo a step, not 0"),
     ],
 )
 def test_unusable_settings(
@@ -255,8 +523,8 @@ def test_resume_without_a_checkpoint(config: TrainConfig, tmp_path: Path) -> Non
 
 
 def test_painting_is_scaled_to_the_longer_side(config: TrainConfig) -> None:
-    assert load_painting(config.painting, 80, 640).shape == (1, 3, 60, 80)
-    assert load_painting(config.painting, 1000, 640).shape == (1, 3, 750, 1000)
+    assert load_paintings(config.painting, 80, 640)[0].shape == (1, 3, 60, 80)
+    assert load_paintings(config.painting, 1000, 640)[0].shape == (1, 3, 750, 1000)
 
 
 def test_painting_loses_its_grain_but_not_its_colours(tmp_path: Path) -> None:
@@ -264,8 +532,8 @@ def test_painting_loses_its_grain_but_not_its_colours(tmp_path: Path) -> None:
     rgb[:, 80:] = (20, 60, 120)
     grain = np.random.default_rng(0).integers(-20, 21, (120, 160, 1))
     Image.fromarray((rgb + grain).clip(0, 255).astype(np.uint8)).save(tmp_path / "p.png")
-    rough = load_painting(tmp_path / "p.png", 160, 160)
-    fine = load_painting(tmp_path / "p.png", 160, 40)
+    rough = load_paintings(tmp_path / "p.png", 160, 160)[0]
+    fine = load_paintings(tmp_path / "p.png", 160, 40)[0]
 
     noise = [(p[0, 0, :, 8:70] - p[0, 0, :, 8:70].mean()).std() for p in (fine, rough)]
     assert noise[0] < noise[1] / 2
@@ -275,16 +543,16 @@ def test_painting_loses_its_grain_but_not_its_colours(tmp_path: Path) -> None:
 def test_batches_are_the_same_for_the_same_seed_and_step(tmp_path: Path) -> None:
     folder = make_photos(tmp_path / "photos")
     photos = PhotoFolder(folder, 64, seed=3)
-    batches = [photos.batch(step, 4) for step in range(1, 9)]
+    batches = [photos.batch(step, range(4)) for step in range(1, 9)]
     assert [path.name for path in photos.skipped] == ["broken.jpg"]
     for batch in batches:
         assert batch.shape == (4, 3, 64, 64)
         assert batch.min() >= 0
         assert 0.5 < batch.max() <= 1
     # whatever was read before, broken files among it
-    assert torch.equal(PhotoFolder(folder, 64, seed=3).batch(8, 4), batches[-1])
+    assert torch.equal(PhotoFolder(folder, 64, seed=3).batch(8, range(4)), batches[-1])
     assert not torch.equal(batches[0], batches[1])
-    assert not torch.equal(PhotoFolder(folder, 64, seed=4).batch(1, 4), batches[0])
+    assert not torch.equal(PhotoFolder(folder, 64, seed=4).batch(1, range(4)), batches[0])
 
 
 def test_held_back_photos_are_never_trained_on(tmp_path: Path) -> None:
@@ -293,7 +561,9 @@ def test_held_back_photos_are_never_trained_on(tmp_path: Path) -> None:
     photos = PhotoFolder(tmp_path, 32, seed=0)
     held_back = {int(path.stem) for path in photos.held_back}
     seen = {
-        round(float(crop.mean()) * 255 / 6) for step in range(100) for crop in photos.batch(step, 4)
+        round(float(crop.mean()) * 255 / 6)
+        for step in range(100)
+        for crop in photos.batch(step, range(4))
     }
     assert len(held_back) == 2
     assert seen == set(range(40)) - held_back
@@ -305,7 +575,7 @@ def test_no_readable_photo(tmp_path: Path) -> None:
     for i in range(3):
         (tmp_path / f"{i}.jpg").write_bytes(b"not a picture")
     with pytest.raises(TrainingError, match="none of the 3 pictures could be read"):
-        PhotoFolder(tmp_path, 32, seed=0).batch(1, 2)
+        PhotoFolder(tmp_path, 32, seed=0).batch(1, range(2))
 
 
 def test_samples_leave_broken_photos_out(tmp_path: Path) -> None:

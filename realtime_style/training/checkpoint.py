@@ -19,10 +19,21 @@ CHECKPOINT_NAME = "checkpoint.pt"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Writes a complete training state; an interrupted write leaves the former one whole."""
+    """Writes a complete training state; an interrupted write leaves the former one whole.
+
+    Raises:
+        TrainingError: it cannot be written, as where the disk is full.
+    """
     partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    try:
+        torch.save(state, partial)
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        raise TrainingError(
+            f"{path} cannot be written: {error}; make room, and go on from the checkpoint before "
+            "with --resume"
+        ) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

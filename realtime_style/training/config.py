@@ -70,9 +70,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 _FIELDS = {field.name: field for field in dataclasses.fields(TrainConfig)}
 
 
-def make_config(
-    preset: str | None, file: Path | None, options: dict[str, Any]
-) -> TrainConfig:
+def make_config(preset: str | None, file: Path | None, options: dict[str, Any]) -> TrainConfig:
     """Settings from a preset, then a TOML file, then options; the later ones win.
 
     Paths in the file are relative to it. Options that are None are left out.

@@ -34,7 +34,7 @@ class PhotoFolder:
         paths = pictures_below(folder)
         if not paths:
             raise TrainingError(f"{folder} has no pictures; --content takes a folder of photos")
-        np.random.default_rng(0).shuffle(paths)  # type: ignore[arg-type]
+        np.random.default_rng(0).shuffle(paths)
         held_back = len(paths) // _HELD_BACK_OF
         self.held_back = paths[:held_back]
         self.paths = paths[held_back:]
@@ -45,7 +45,7 @@ class PhotoFolder:
         self._seed = seed
 
     def batch(self, step: int, items: range) -> Tensor:
-        """The crops of a step's batch with the given numbers, RGB in 0..1, (N, 3, crop_px, crop_px).
+        """Crops of a step's batch by their numbers, (N, 3, crop_px, crop_px), RGB in 0..1.
 
         A crop's side is between half of `crop_px` and the photo's shorter side, scaled to
         `crop_px`: films are larger than photo sets, so some crops are enlarged.
@@ -53,7 +53,9 @@ class PhotoFolder:
         Raises:
             TrainingError: no photo of the folder can be read.
         """
-        return torch.stack([self._crop(np.random.default_rng((self._seed, step, i))) for i in items])
+        return torch.stack(
+            [self._crop(np.random.default_rng((self._seed, step, i))) for i in items]
+        )
 
     def _crop(self, rng: np.random.Generator) -> Tensor:
         while len(self.skipped) < len(self.paths):
@@ -143,7 +145,9 @@ def _load_painting(path: Path, longer_side_px: int, detail_px: int) -> Tensor:
     return _tensor(painting.resize(size, Image.Resampling.LANCZOS))[None]
 
 
-def painting_crops(paintings: list[Tensor], crop_px: int, seed: int, step: int, items: range) -> Tensor:
+def painting_crops(
+    paintings: list[Tensor], crop_px: int, seed: int, step: int, items: range
+) -> Tensor:
     """Crops of a step's real pictures, (N, 3, crop_px, crop_px), some of them mirrored.
 
     A painting that is smaller than a crop is enlarged by reflection.

@@ -131,7 +131,9 @@ class WassersteinLoss(nn.Module):
     differences are relative to the painting's energy along the direction.
     """
 
-    def __init__(self, features: Features, paintings: list[Tensor], scales: tuple[int, ...]) -> None:
+    def __init__(
+        self, features: Features, paintings: list[Tensor], scales: tuple[int, ...]
+    ) -> None:
         """Args: as for `GramLoss`."""
         super().__init__()
         self.targets: list[dict[str, Tensor]] = []  # (C, positions)

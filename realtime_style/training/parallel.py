@@ -27,9 +27,13 @@ def processes(device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def rank() -> int:
-    """This process's number; 0 writes files."""
+def _rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
+
+
+def leads() -> bool:
+    """Whether this process writes files and speaks, also before the processes have met."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def process_count() -> int:
@@ -45,7 +49,7 @@ def part_of(batch: int) -> range:
             "give --batch a multiple of their number"
         )
     each = batch // process_count()
-    return range(rank() * each, (rank() + 1) * each)
+    return range(_rank() * each, (_rank() + 1) * each)
 
 
 def mean_over_processes(value: Tensor) -> Tensor:
@@ -63,7 +67,8 @@ def share_gradients(parameters: Iterable[nn.Parameter]) -> None:
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
     flat /= process_count()
-    for gradient, shared in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+    parts = torch.split(flat, [gradient.numel() for gradient in gradients])
+    for gradient, shared in zip(gradients, parts, strict=True):
         gradient.copy_(shared.view_as(gradient))
 
 
@@ -91,4 +96,6 @@ class BatchNorm(nn.BatchNorm2d):
             self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
             self.num_batches_tracked += 1
         scale = self.weight * (variance + self.eps).rsqrt()
-        return (wide * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]).to(x.dtype)
+        shift = self.bias - mean * scale
+        normalised: Tensor = wide * scale[:, None, None] + shift[:, None, None]
+        return normalised.to(x.dtype)

@@ -50,10 +50,11 @@ from realtime_style.training.losses import (
     total_variation,
 )
 from realtime_style.training.parallel import (
+    leads,
+    mean_over_processes,
     part_of,
     process_count,
     processes,
-    rank,
     share_gradients,
 )
 from realtime_style.training.perceptual import Features, load_features
@@ -161,7 +162,6 @@ def _train(
 ) -> Generator:
     torch.manual_seed(config.seed)
     torch.set_flush_denormal(True)
-    leads = rank() == 0
     checkpoint_path = run_dir / CHECKPOINT_NAME
 
     photos = PhotoFolder(config.content, config.crop_px, config.seed)
@@ -185,7 +185,7 @@ def _train(
     run_dir.mkdir(parents=True, exist_ok=True)
     state.netG.train()
     good = copy.deepcopy(state.as_dict(config))
-    log = _Log(run_dir / "tensorboard", state.step, paintings[0]) if leads else None
+    log = _Log(run_dir / "tensorboard", state.step, paintings[0]) if leads() else None
     began, seconds_before = time.perf_counter(), state.seconds
     batches = _Batches(photos, state)
     with _interrupts_held_back() as stop_asked:
@@ -194,7 +194,7 @@ def _train(
                 step = state.step + 1
                 try:
                     report = _step(config, objective, state, netG_run, batches.take(step))
-                except _NotANumber:
+                except _NotANumberError:
                     rollbacks, rate = state.rollbacks + 1, state.rate / 2
                     if rollbacks > _MOST_ROLLBACKS:
                         raise TrainingError(
@@ -234,11 +234,11 @@ def _train(
                         log.sheet(sheet, step)
                 if step % config.checkpoint_every == 0:
                     good = copy.deepcopy(state.as_dict(config))
-                    if leads:
+                    if leads():
                         save_checkpoint(checkpoint_path, good)
                 on_step(report)
                 if stop_asked():
-                    if leads:
+                    if leads():
                         save_checkpoint(checkpoint_path, state.as_dict(config))
                     raise KeyboardInterrupt
         finally:
@@ -247,15 +247,17 @@ def _train(
                 log.close()
     if photos.skipped:
         on_note(f"{len(photos.skipped)} pictures of {config.content} could not be read")
-    if leads:
+    if leads():
         save_checkpoint(checkpoint_path, state.as_dict(config))
-        save_generator(run_dir / "generator.safetensors", state.netG, {"training": config.as_dict()})
+        save_generator(
+            run_dir / "generator.safetensors", state.netG, {"training": config.as_dict()}
+        )
         sheet = sample_sheet(state.netG, samples, paintings[0])
         write_report(run_dir, config, state.history, state.seconds, sheet)
     return state.netG
 
 
-class _NotANumber(Exception):
+class _NotANumberError(Exception):
     """A gradient with NaN or infinity in it."""
 
 
@@ -316,7 +318,7 @@ def _step(
     netG_run: Callable[..., tuple[Tensor, Tensor]],
     photo: Tensor,
 ) -> TrainStep:
-    """One step of netG, and of netD if there is one; raises _NotANumber before any is taken."""
+    """One step of netD, if there is one, and of netG; _NotANumberError instead of a bad step."""
     step, items = state.step + 1, part_of(state.batch)
     random = torch.Generator().manual_seed(hash((config.seed, step)) % 2**63)
     rate = state.rate * one_cycle(step, config.steps)
@@ -343,7 +345,7 @@ def _step(
         norm_D = _backward(loss_D, state.netD, state.optimizer_D)
         _set_rate(state.optimizer_D, rate * config.discriminator_learning_rate)
         state.optimizer_D.step()
-        report["discriminator"] = loss_D.item()
+        report["discriminator"] = float(mean_over_processes(loss_D.detach()))
         middle = 0.5 if config.adversarial == "lsgan" else 0.0
         objective.seen = {
             "gradient_norm/D": norm_D,
@@ -365,7 +367,8 @@ def _step(
     _set_rate(state.optimizer_G, rate * config.learning_rate)
     state.optimizer_G.step()
     objective.seen["gradient_norm/G"] = norm_G
-    report |= {name: value.item() for name, value in losses.items()}
+    shared = mean_over_processes(torch.stack([value.detach() for value in losses.values()]))
+    report |= dict(zip(losses, shared.tolist(), strict=True))
     return TrainStep(step, report, rate * config.learning_rate)
 
 
@@ -376,7 +379,7 @@ def _backward(loss: Tensor, net: nn.Module, optimizer: torch.optim.Optimizer) ->
     share_gradients(net.parameters())
     norm = float(nn.utils.clip_grad_norm_(net.parameters(), _LARGEST_GRADIENT))
     if not math.isfinite(norm):
-        raise _NotANumber
+        raise _NotANumberError
     return norm
 
 
@@ -521,9 +524,7 @@ def _refuse_unusable(config: TrainConfig) -> None:
         ("precision", config.precision, ("bf16", "f32")),
     ):
         if value_given not in choices:
-            raise TrainingError(
-                f"there is no {name} '{value_given}'; choose {', '.join(choices)}"
-            )
+            raise TrainingError(f"there is no {name} '{value_given}'; choose {', '.join(choices)}")
 
 
 def _refuse_other_settings(config: TrainConfig, former: dict[str, Any]) -> None:
