@@ -261,3 +261,27 @@ def test_real_networks_see_a_picture() -> None:
     assert widths == {"relu1_1": 64, "relu2_1": 128, "relu3_1": 256, "relu4_1": 512}
     means = {layer: value.mean().item() for layer, value in features.items()}
     assert means == {layer: pytest.approx(1, abs=0.8) for layer in means}  # channel-normalised
+
+
+def test_wrong_shapes_are_named(tmp_path: Path) -> None:
+    state = true_state()
+    state["conv2_1.weight"] = torch.zeros(WIDTH, WIDTH + 1, 3, 3)
+    save_file(state, tmp_path / "odd.safetensors")
+    with pytest.raises(TrainingError, match=r"odd\.safetensors: conv2_1 has weights of \(6, 7, 3"):
+        load_features([tmp_path / "odd.safetensors"], relu("1_1"))
+    state = true_state()
+    state["conv1_2.weight"][0, 0, 0, 0] = float("nan")
+    save_file(state, tmp_path / "nan.safetensors")
+    with pytest.raises(TrainingError, match="conv1_2 has weights that are no numbers"):
+        load_features([tmp_path / "nan.safetensors"], relu("1_1"))
+
+
+def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path: Path) -> None:
+    torch.save(torchvision_state(true_state()), tmp_path / "weights.pth")
+    data = (tmp_path / "weights.pth").read_bytes()
+    named = tmp_path / f"vgg19-{hashlib.sha256(data).hexdigest()[:8]}.pth"
+    named.write_bytes(data)
+    load_features([named], relu("1_1"))
+    (tmp_path / "vgg19-01234567.pth").write_bytes(data)
+    with pytest.raises(TrainingError, match="is not what its name says"):
+        load_features([tmp_path / "vgg19-01234567.pth"], relu("1_1"))

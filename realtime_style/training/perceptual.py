@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -60,10 +62,12 @@ class Vgg19(nn.Module):
         self.normalise = _frozen_conv(*normalise)
         self.convs = nn.ModuleDict()
         self.heads = nn.ModuleDict()
+        channels = 3
         for (block, i), key in keys.items():
             if f"{key}.weight" not in state:
                 break
             name = f"relu{block}_{i}"
+            channels = _check_shape(key, state, channels)
             self.convs[name] = _frozen_conv(state[f"{key}.weight"], state[f"{key}.bias"])
             if f"{key}_aux.weight" in state:
                 self.heads[name] = _frozen_conv(
@@ -126,6 +130,8 @@ def load_features(paths: Sequence[Path], wanted: Iterable[str]) -> Features:
     """
     networks = []
     for path in paths or [fetch_vgg19()]:
+        if path.exists():
+            _check_hash(path)
         try:
             if path.suffix == ".safetensors":
                 state = load_file(path)
@@ -167,6 +173,33 @@ def fetch_vgg19(
                 "some other way and give the file with --features"
             ) from error
     return path
+
+
+def _check_shape(key: str, state: dict[str, Tensor], channels: int) -> int:
+    """How many channels a 3x3 convolution of `channels` gives; TrainingError where it is none."""
+    weight, bias = state[f"{key}.weight"], state[f"{key}.bias"]
+    if tuple(weight.shape[1:]) != (channels, 3, 3) or tuple(bias.shape) != (weight.shape[0],):
+        raise TrainingError(
+            f"{key} has weights of {tuple(weight.shape)} and {tuple(bias.shape)}; expected "
+            f"(any, {channels}, 3, 3) and (any,): this is not VGG-19"
+        )
+    if not torch.isfinite(weight).all():
+        raise TrainingError(f"{key} has weights that are no numbers: the file is damaged")
+    return int(weight.shape[0])
+
+
+def _check_hash(path: Path) -> None:
+    """PyTorch's weights files carry the start of their SHA-256 in their names."""
+    named = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
+    if named is None:
+        return
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if not found.startswith(named[1]):
+        raise TrainingError(
+            f"{path} is not what its name says: its SHA-256 starts with {found[:8]}, not "
+            f"{named[1]}; fetch it anew"
+        )
 
 
 def _frozen_conv(weight: Tensor, bias: Tensor) -> nn.Conv2d:
