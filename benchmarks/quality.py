@@ -333,9 +333,11 @@ def frechet_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     of samples compare.
     """
     mean = np.square(a.mean(0) - b.mean(0)).sum()
-    # tr sqrt(A B) through the singular values of the two centred sample matrices' product
+    # tr sqrt(A B) is the sum of the singular values of the two centred sample matrices' product,
+    # to which their orthogonal parts add nothing
     centred = [(x - x.mean(0)) / math.sqrt(len(x) - 1) for x in (a, b)]
-    cross = np.linalg.svd(centred[0] @ centred[1].T, compute_uv=False).sum()
+    upper = [np.linalg.qr(x, mode="r") for x in centred]
+    cross = np.linalg.svd(upper[0] @ upper[1].T, compute_uv=False).sum()
     return float(mean + np.square(centred[0]).sum() + np.square(centred[1]).sum() - 2 * cross)
 
 
