@@ -19,6 +19,7 @@ from realtime_style.training.losses import (
     gamut_loss,
     gram_matrix,
     grid_loss,
+    structure_loss,
     total_variation,
 )
 from realtime_style.training.perceptual import Features, Vgg19
@@ -86,6 +87,32 @@ def test_content_loss_of_the_photo_itself_is_0_and_of_nothing_1(features: Featur
     nothing = {layer: torch.zeros_like(value) for layer, value in photo.items()}
     assert content_loss(nothing, photo).item() == pytest.approx(1)
     assert 0 < content_loss(features(picture(2)), photo) < 10
+
+
+def test_structure_loss_is_one_minus_correlation() -> None:
+    photo = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    photo[:, 2] = 0  # what does not vary in the photo does not count
+
+    def of(painted: Tensor) -> float:
+        layers = [dict.fromkeys(CONTENT_LAYERS, maps) for maps in (painted, photo)]
+        return float(structure_loss(*layers))
+
+    assert of(photo) == pytest.approx(0, abs=1e-5)
+    assert of(5 * photo + 3) == pytest.approx(0, abs=1e-5)  # stronger paint is no loss
+    assert of(-photo) == pytest.approx(2, abs=1e-5)
+    assert of(torch.zeros_like(photo)) == pytest.approx(1, abs=1e-5)
+    by_hand = []
+    other = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    for n in range(2):
+        correlations = [
+            float(torch.corrcoef(torch.stack((other[n, c].ravel(), photo[n, c].ravel())))[0, 1])
+            for c in range(2)
+        ]
+        varies = [float(photo[n, c].var(unbiased=False)) for c in range(2)]
+        by_hand.append(
+            sum((1 - r) * v for r, v in zip(correlations, varies, strict=True)) / sum(varies)
+        )
+    assert of(other) == pytest.approx(sum(by_hand) / 2, abs=1e-4)
 
 
 def test_style_loss_of_the_painting_itself_is_0(features: Features) -> None:
@@ -196,6 +223,7 @@ def test_gradients_are_those_of_finite_differences(features: Features) -> None:
     for loss in (
         lambda rgb: gram([networks(rgb)]),
         lambda rgb: content_loss(networks(rgb), networks(photo)),
+        lambda rgb: structure_loss(networks(rgb), networks(photo)),
         total_variation,
         grid_loss,
         lambda rgb: gamut_loss(rgb * 2 - 0.5),

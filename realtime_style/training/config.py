@@ -18,7 +18,8 @@ class TrainConfig:
     Sizes are pixels, learning rates are the peaks of one-cycle schedules (arXiv 1708.07120),
     weights multiply the losses of losses.py. `painting` is a file, or a folder of paintings by one
     hand. `adversarial` is "none" or one of losses.ADVERSARIAL_KINDS, `statistic` "gram" or
-    "wasserstein"; `noise` the standard deviation of what is added to the input, in 0..1.
+    "wasserstein". The style's weight grows from `style_start` of itself. `noise` is the standard
+    deviation of what is added to the input, in 0..1.
     """
 
     painting: Path
@@ -32,9 +33,11 @@ class TrainConfig:
     painting_detail_px: int = 640
     painting_scales: tuple[int, ...] = (1, 2, 4)
     statistic: str = "gram"
-    batch_share: float = 1.0
+    batch_share: float = 0.5
     content_weight: float = 1.0
-    style_weight: float = 20.0
+    structure_weight: float = 6.0
+    style_weight: float = 200.0
+    style_start: float = 0.1
     tv_weight: float = 0.6
     gamut_weight: float = 20.0
     grid_weight: float = 200.0

@@ -47,7 +47,7 @@ class PhotoFolder:
     def batch(self, step: int, items: range) -> Tensor:
         """Crops of a step's batch by their numbers, (N, 3, crop_px, crop_px), RGB in 0..1.
 
-        A crop's side is between half of `crop_px` and the photo's shorter side, scaled to
+        A crop's side is between a third of `crop_px` and the photo's shorter side, scaled to
         `crop_px`: films are larger than photo sets, so some crops are enlarged.
 
         Raises:
@@ -68,7 +68,7 @@ class PhotoFolder:
                 self.skipped.add(path)
                 continue
             short = min(photo.size)
-            side = np.exp(rng.uniform(np.log(min(self._crop_px / 2, short)), np.log(short)))
+            side = np.exp(rng.uniform(np.log(min(self._crop_px / 3, short)), np.log(short)))
             left = rng.uniform(0, photo.width - side)
             top = rng.uniform(0, photo.height - side)
             crop = photo.resize(

@@ -43,6 +43,28 @@ def content_loss(painted: dict[str, Tensor], photo: dict[str, Tensor]) -> Tensor
     return torch.stack(errors).mean()
 
 
+def structure_loss(painted: dict[str, Tensor], photo: dict[str, Tensor]) -> Tensor:
+    """How far the feature maps have lost their likeness: 1 - correlation, 0 for the photo itself.
+
+    Each channel's map, without its mean, is compared by direction alone (the cosine of the two;
+    half the squared error after instance normalisation, Ulyanov et al., CVPR 2017), and weighs as
+    much as it varies in the photo. Paint is stronger than photos: it makes maps many times larger,
+    and `content_loss`, which asks for the same size, is then paid by painting less. This one is
+    not, and keeps what is seen readable under the heaviest paint. Averaged over CONTENT_LAYERS.
+    """
+    errors = []
+    for layer in CONTENT_LAYERS:
+        ours, theirs = (
+            features[layer].float() - features[layer].float().mean((2, 3), keepdim=True)
+            for features in (painted, photo)
+        )
+        energy = ours.square().mean((2, 3)), theirs.square().mean((2, 3))
+        correlation = (ours * theirs).mean((2, 3)) / (energy[0] * energy[1] + 1e-6).sqrt()
+        weight = energy[1] / (energy[1].sum(1, keepdim=True) + 1e-6)
+        errors.append(((1 - correlation) * weight).sum(1).mean())
+    return torch.stack(errors).mean()
+
+
 def total_variation(rgb: Tensor) -> Tensor:
     """Mean absolute difference of neighbours, both ways; (N, 3, H, W) in 0..1 to a scalar."""
     dy = (rgb[:, :, 1:] - rgb[:, :, :-1]).abs().mean()

@@ -47,6 +47,7 @@ from realtime_style.training.losses import (
     discriminator_loss,
     gamut_loss,
     grid_loss,
+    structure_loss,
     total_variation,
 )
 from realtime_style.training.parallel import (
@@ -64,6 +65,7 @@ _MIN_PAINTING_PX = 32  # five poolings lead to one pixel
 _MOST_ROLLBACKS = 5
 _LARGEST_GRADIENT = 10.0  # norm; larger ones are shortened
 _WARM_UP = 0.15  # part of the steps
+_STYLE_RISES = 0.6  # part of the steps
 
 PLANES_COLOR = ColorSpace()
 """The one colour space generators know: BT.709, limited range."""
@@ -287,7 +289,7 @@ class Objective:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=lower)
 
     def of_pictures(
-        self, photo: Tensor, unclamped: Tensor, random: torch.Generator
+        self, photo: Tensor, unclamped: Tensor, step: int, random: torch.Generator
     ) -> dict[str, Tensor]:
         """The weighted losses of painted photos, (N, 3, H, W), that need no discriminator."""
         config = self.config
@@ -304,7 +306,8 @@ class Objective:
         )
         return {
             "content": config.content_weight * content_loss(pyramid[0], photo_features),
-            "style": config.style_weight * style,
+            "structure": config.structure_weight * structure_loss(pyramid[0], photo_features),
+            "style": style_weight_at(config, step) * style,
             "tv": config.tv_weight * total_variation(painted),
             "grid": config.grid_weight * grid_loss(painted),
             "gamut": config.gamut_weight * gamut_loss(unclamped),
@@ -353,7 +356,7 @@ def _step(
             "discriminator/accuracy_fake": (score_fake < middle).float().mean().item(),
         }
 
-    losses = objective.of_pictures(photo, fake, random)
+    losses = objective.of_pictures(photo, fake, step, random)
     if state.netD:
         state.netD.requires_grad_(False)
         with objective.autocast():
@@ -392,6 +395,12 @@ def one_cycle(step: int, steps: int) -> float:
     if step <= warm_up:
         return 1 / 25 + (1 - 1 / 25) * (1 - math.cos(math.pi * step / warm_up)) / 2
     return (1 + math.cos(math.pi * (step - warm_up) / (steps - warm_up + 1))) / 2
+
+
+def style_weight_at(config: TrainConfig, step: int) -> float:
+    """The weight of the style loss, which grows from a part of itself: content comes first."""
+    left = max(0.0, 1 - step / (_STYLE_RISES * config.steps))
+    return config.style_weight * math.pow(config.style_start, left)
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
