@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from realtime_style.demo import draw_scene
 from realtime_style.errors import TrainingError
-from realtime_style.training.perceptual import Features, Vgg19, fetch_vgg19, load_features
+from realtime_style.training.perceptual import Features, Vgg19, fetch_vgg19, load_networks
 
 PERCEPTUAL = Path(__file__).parents[1] / "../shared/data/perceptual"
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -125,6 +125,15 @@ def test_true_layers_are_preferred(true_first: bool) -> None:
     torch.testing.assert_close(found["relu4_1"], distilled(picture(64), relu("4_1"))["relu4_1"])
 
 
+def test_imitations_are_preferred_where_cheap() -> None:
+    true, distilled = Vgg19(true_state(layers=5)), Vgg19(distilled_state())
+    found = Features([true, distilled], relu("3_1", "4_1"), cheap=True)(picture(64))
+    for layer in relu("3_1", "4_1"):
+        torch.testing.assert_close(found[layer], distilled(picture(64), relu(layer[4:]))[layer])
+    alone = Features([true], relu("3_1"), cheap=True)(picture(64))
+    torch.testing.assert_close(alone["relu3_1"], true(picture(64), relu("3_1"))["relu3_1"])
+
+
 def test_unknown_keys_are_refused() -> None:
     with pytest.raises(TrainingError, match=r"not VGG-19 weights.*fc\.weight"):
         Vgg19({"fc.weight": torch.zeros(1)})
@@ -140,7 +149,7 @@ def test_files_load(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     state = {key: value.half() for key, value in true_state().items()}
     save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
-    found = load_features([path], relu("3_1"))(picture(64))["relu3_1"]
+    found = Features(load_networks([path]), relu("3_1"))(picture(64))["relu3_1"]
     expected = Vgg19({key: value.float() for key, value in state.items()})(picture(64), relu("3_1"))
     assert torch.equal(found, expected["relu3_1"])
 
@@ -149,17 +158,17 @@ def test_files_load(tmp_path: Path, name: str) -> None:
 def test_unreadable_files_are_named(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     with pytest.raises(TrainingError, match=f"there is no file .*{name}"):
-        load_features([path], relu("1_1"))
+        Features(load_networks([path]), relu("1_1"))
     path.write_bytes(b"\x80\x02 nothing of the kind" * 20)
     with pytest.raises(TrainingError, match=f"{name} cannot be read as network weights"):
-        load_features([path], relu("1_1"))
+        Features(load_networks([path]), relu("1_1"))
 
 
 def test_other_networks_are_named(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"fc.weight": torch.zeros(1)}, path)
     with pytest.raises(TrainingError, match=r"other\.safetensors: these are not VGG-19"):
-        load_features([path], relu("1_1"))
+        Features(load_networks([path]), relu("1_1"))
 
 
 class Trap:
@@ -174,7 +183,7 @@ def test_pickles_are_not_run(tmp_path: Path) -> None:
     path, sprung = tmp_path / "evil.pth", tmp_path / "sprung"
     torch.save({"features.0.weight": Trap(sprung)}, path)
     with pytest.raises(TrainingError, match="cannot be read"):
-        load_features([path], relu("1_1"))
+        Features(load_networks([path]), relu("1_1"))
     assert not sprung.exists()
     pickle.loads(pickle.dumps(Trap(sprung)))
     assert sprung.exists()  # the trap works
@@ -256,7 +265,7 @@ def test_no_server_says_what_to_do(server: Server, tmp_path: Path) -> None:
 def test_real_networks_see_a_picture() -> None:
     names = ("vgg19_normalised_relu3_1", "vgg19_cd16x_small_relu5_1")
     paths = [PERCEPTUAL / f"{name}.fp32.safetensors" for name in names]
-    features = load_features(paths, relu("1_1", "2_1", "3_1", "4_1"))(picture(160))
+    features = Features(load_networks(paths), relu("1_1", "2_1", "3_1", "4_1"))(picture(160))
     widths = {layer: value.shape[1] for layer, value in features.items()}
     assert widths == {"relu1_1": 64, "relu2_1": 128, "relu3_1": 256, "relu4_1": 512}
     means = {layer: value.mean().item() for layer, value in features.items()}
@@ -268,12 +277,12 @@ def test_wrong_shapes_are_named(tmp_path: Path) -> None:
     state["conv2_1.weight"] = torch.zeros(WIDTH, WIDTH + 1, 3, 3)
     save_file(state, tmp_path / "odd.safetensors")
     with pytest.raises(TrainingError, match=r"odd\.safetensors: conv2_1 has weights of \(6, 7, 3"):
-        load_features([tmp_path / "odd.safetensors"], relu("1_1"))
+        Features(load_networks([tmp_path / "odd.safetensors"]), relu("1_1"))
     state = true_state()
     state["conv1_2.weight"][0, 0, 0, 0] = float("nan")
     save_file(state, tmp_path / "nan.safetensors")
     with pytest.raises(TrainingError, match="conv1_2 has weights that are no numbers"):
-        load_features([tmp_path / "nan.safetensors"], relu("1_1"))
+        Features(load_networks([tmp_path / "nan.safetensors"]), relu("1_1"))
 
 
 def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path: Path) -> None:
@@ -281,7 +290,7 @@ def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path: Path) -> Non
     data = (tmp_path / "weights.pth").read_bytes()
     named = tmp_path / f"vgg19-{hashlib.sha256(data).hexdigest()[:8]}.pth"
     named.write_bytes(data)
-    load_features([named], relu("1_1"))
+    Features(load_networks([named]), relu("1_1"))
     (tmp_path / "vgg19-01234567.pth").write_bytes(data)
     with pytest.raises(TrainingError, match="is not what its name says"):
-        load_features([tmp_path / "vgg19-01234567.pth"], relu("1_1"))
+        Features(load_networks([tmp_path / "vgg19-01234567.pth"]), relu("1_1"))

@@ -52,6 +52,7 @@ def config(tmp_path: Path) -> TrainConfig:
         steps=4,
         batch=2,
         crop_px=64,
+        margin_px=8,
         painting_px=96,
         painting_scales=(1, 2),
         device="cpu",
@@ -116,8 +117,8 @@ def test_a_run_leaves_all_it_promises(config: TrainConfig, tmp_path: Path) -> No
         "tensorboard",
     ]
     with Image.open(run_dir / "sample_000004.png") as sheet:
-        painting_px = round(96 * 256 / 72)  # 160x120, shrunk to 96x72, as high as two photos
-        assert sheet.size == (3 * 128 + painting_px, 256)
+        painting_px = round(96 * 320 / 72)  # 160x120, shrunk to 96x72, as high as two photos
+        assert sheet.size == (3 * 160 + painting_px, 320)
     assert scalars(run_dir, "loss/style") == [1, 2, 3, 4]
 
     state = load_checkpoint(run_dir / "checkpoint.pt")
@@ -131,7 +132,9 @@ def test_a_run_leaves_all_it_promises(config: TrainConfig, tmp_path: Path) -> No
 
 
 def test_loss_goes_down(config: TrainConfig, tmp_path: Path) -> None:
-    config = dataclasses.replace(config, steps=30, sample_every=100, checkpoint_every=100)
+    config = dataclasses.replace(
+        config, steps=30, sample_every=100, checkpoint_every=100, style_start=1.0
+    )
     totals: list[float] = []
     train(config, tmp_path / "run", on_step=lambda step: totals.append(sum(step.losses.values())))
     assert np.mean(totals[-5:]) < 0.8 * np.mean(totals[:5])

@@ -16,7 +16,8 @@ class TrainConfig:
     """What to train on, and how. The defaults made the bundled styles.
 
     Sizes are pixels, learning rates are the peaks of one-cycle schedules (arXiv 1708.07120),
-    weights multiply the losses of losses.py. `painting` is a file, or a folder of paintings by one
+    weights multiply the losses of losses.py. A margin around
+    the crops is painted, but not judged. `painting` is a file, or a folder of paintings by one
     hand. `adversarial` is "none" or one of losses.ADVERSARIAL_KINDS, `statistic` "gram" or
     "wasserstein". The style's weight grows from `style_start` of itself. `noise` is the standard
     deviation of what is added to the input, in 0..1.
@@ -29,6 +30,7 @@ class TrainConfig:
     steps: int = 3000
     batch: int = 4
     crop_px: int = 224
+    margin_px: int = 32
     painting_px: int = 1200
     painting_detail_px: int = 640
     painting_scales: tuple[int, ...] = (1, 2, 4)

@@ -94,9 +94,14 @@ class Vgg19(nn.Module):
 
 
 class Features(nn.Module):
-    """Several networks as one: each layer from the best that has it, true before approximate."""
+    """Several networks as one: each layer from the best that has it.
 
-    def __init__(self, networks: Sequence[Vgg19], wanted: Iterable[str]) -> None:
+    The best is a true network rather than one that imitates it; where `cheap`, the other way round.
+    """
+
+    def __init__(
+        self, networks: Sequence[Vgg19], wanted: Iterable[str], *, cheap: bool = False
+    ) -> None:
         """Raises TrainingError where no network has a wanted layer."""
         super().__init__()
         chosen: dict[int, set[str]] = {}
@@ -107,7 +112,7 @@ class Features(nn.Module):
                     f"no feature network given has the layer {layer}; give a VGG-19 weights file "
                     "that reaches it with --features"
                 )
-            best = min(having, key=lambda i: layer in networks[i].approximate)
+            best = min(having, key=lambda i: (layer in networks[i].approximate) != cheap)
             chosen.setdefault(best, set()).add(layer)
         self.networks = nn.ModuleList(networks[i] for i in chosen)
         self.wanted = tuple(frozenset(layers) for layers in chosen.values())
@@ -120,13 +125,13 @@ class Features(nn.Module):
         return features
 
 
-def load_features(paths: Sequence[Path], wanted: Iterable[str]) -> Features:
+def load_networks(paths: Sequence[Path]) -> list[Vgg19]:
     """Feature networks from files (.safetensors, or .pth read without running its pickles).
 
     With no path, torchvision's VGG-19 is fetched once into torch's cache folder.
 
     Raises:
-        TrainingError: a file is missing or not VGG-19, or no file has a wanted layer.
+        TrainingError: a file is missing or not VGG-19.
     """
     networks = []
     for path in paths or [fetch_vgg19()]:
@@ -150,7 +155,7 @@ def load_features(paths: Sequence[Path], wanted: Iterable[str]) -> Features:
             raise TrainingError(f"{path} does not hold VGG-19 weights: {error!r}") from error
         except TrainingError as error:
             raise TrainingError(f"{path}: {error}") from error
-    return Features(networks, wanted)
+    return networks
 
 
 def fetch_vgg19(

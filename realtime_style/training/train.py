@@ -58,7 +58,7 @@ from realtime_style.training.parallel import (
     processes,
     share_gradients,
 )
-from realtime_style.training.perceptual import Features, load_features
+from realtime_style.training.perceptual import Features, load_networks
 from realtime_style.training.report import write_report
 
 _MIN_PAINTING_PX = 32  # five poolings lead to one pixel
@@ -166,7 +166,7 @@ def _train(
     torch.set_flush_denormal(True)
     checkpoint_path = run_dir / CHECKPOINT_NAME
 
-    photos = PhotoFolder(config.content, config.crop_px, config.seed)
+    photos = PhotoFolder(config.content, config.crop_px + 2 * config.margin_px, config.seed)
     samples = photos.samples(3)
     paintings = load_paintings(config.painting, config.painting_px, config.painting_detail_px)
     smallest = min(min(painting.shape[-2:]) for painting in paintings)
@@ -267,8 +267,12 @@ class Objective:
     """All losses of a run. `seen` is what the last step saw besides them, for the log."""
 
     def __init__(self, config: TrainConfig, paintings: list[Tensor], device: torch.device) -> None:
-        features = load_features(config.features, set(CONTENT_LAYERS) | set(STYLE_LAYERS))
-        self.features: Features = features.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        networks = load_networks(config.features)
+        self.style_features = Features(networks, STYLE_LAYERS)
+        # What content is, an imitation knows well enough, at a sixteenth of the work
+        self.content_features = Features(networks, CONTENT_LAYERS, cheap=True)
+        for features in (self.style_features, self.content_features):
+            features.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.paintings = paintings
         self.device = device
         self.config = config
@@ -276,11 +280,12 @@ class Objective:
         scales = config.painting_scales
         self.style: GramLoss | WassersteinLoss
         if config.statistic == "gram":
-            self.style = GramLoss(self.features, on_device, scales, config.batch_share)
+            self.style = GramLoss(self.style_features, on_device, scales, config.batch_share)
         else:
-            self.style = WassersteinLoss(self.features, on_device, scales)
+            self.style = WassersteinLoss(self.style_features, on_device, scales)
         if config.precision == "bf16":
-            self.features.bfloat16()
+            self.style_features.bfloat16()
+            self.content_features.bfloat16()
         self.seen: dict[str, float] = {}
 
     def autocast(self) -> torch.autocast:
@@ -296,17 +301,18 @@ class Objective:
         painted = unclamped.clamp(0, 1)  # what a screen will show
         with self.autocast():
             pyramid = [
-                self.features(functional.avg_pool2d(painted, scale))
+                self.style_features(functional.avg_pool2d(painted, scale))
                 for scale in config.painting_scales
             ]
+            painted_content = self.content_features(painted)
             with torch.no_grad():
-                photo_features = self.features(photo)
+                content = self.content_features(photo)
         style = (
             self.style(pyramid) if isinstance(self.style, GramLoss) else self.style(pyramid, random)
         )
         return {
-            "content": config.content_weight * content_loss(pyramid[0], photo_features),
-            "structure": config.structure_weight * structure_loss(pyramid[0], photo_features),
+            "content": config.content_weight * content_loss(painted_content, content),
+            "structure": config.structure_weight * structure_loss(painted_content, content),
             "style": style_weight_at(config, step) * style,
             "tv": config.tv_weight * total_variation(painted),
             "grid": config.grid_weight * grid_loss(painted),
@@ -327,7 +333,7 @@ def _step(
     rate = state.rate * one_cycle(step, config.steps)
     photo = photo.to(objective.device).contiguous(memory_format=torch.channels_last)
 
-    shown = photo  # (N, 3, crop_px, crop_px)
+    shown = photo  # (N, 3, crop_px + 2 * margin_px, the same)
     if config.noise:
         whole = torch.randn((state.batch, *photo.shape[1:]), generator=random)
         noise = whole[items.start : items.stop].to(photo.device)
@@ -336,7 +342,13 @@ def _step(
     with objective.autocast():
         painted_planes = netG_run(luma, chroma)
     luma, chroma = (plane.float() for plane in painted_planes)
-    fake = rgb_from_planes(luma, chroma, PLANES_COLOR)
+    # What is painted near the border counts for nothing: a generator knows a border by its padding,
+    # and would put there, crop after crop, the colours that it owes the painting.
+    photo, fake = (
+        functional.pad(rgb, [-config.margin_px] * 4)
+        for rgb in (photo, rgb_from_planes(luma, chroma, PLANES_COLOR))
+    )
+    photo = photo.contiguous(memory_format=torch.channels_last)
 
     report: dict[str, float] = {}
     if state.netD and state.optimizer_D:
@@ -520,6 +532,8 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _refuse_unusable(config: TrainConfig) -> None:
+    if config.margin_px < 0 or config.margin_px % 4:
+        raise TrainingError(f"the margin must be a multiple of 4, not {config.margin_px}")
     if config.crop_px < 64 or config.crop_px % 32:
         raise TrainingError(
             f"the crop size must be a multiple of 32 from 64 up, not {config.crop_px}"
