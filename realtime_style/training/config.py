@@ -13,7 +13,7 @@ from realtime_style.errors import TrainingError
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """What to train on, and how. The defaults made the bundled styles.
+    """What to train on, and how. The defaults are what painted best.
 
     Sizes are pixels, learning rates are the peaks of one-cycle schedules (arXiv 1708.07120),
     weights multiply the losses of losses.py. A margin around

@@ -15,6 +15,7 @@ GRID_PX = 4
 GRID_WINDOW_PX = 32
 CONTENT_LAYERS = ("relu3_1", "relu4_1")
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+_LEAST_ENERGY = 1e-3  # of a layer's mean square: a black crop has next to none
 _DIRECTIONS = 32  # of the sliced Wasserstein distance, in each layer
 _POSITIONS = 4096  # at most, of each picture
 
@@ -36,8 +37,8 @@ def content_loss(painted: dict[str, Tensor], photo: dict[str, Tensor]) -> Tensor
     1 for grey. Averaged over photos and CONTENT_LAYERS; a scalar.
     """
     errors = [
-        (painted[layer].float() - photo[layer].float()).square().sum((1, 2, 3))
-        / photo[layer].float().square().sum((1, 2, 3))
+        (painted[layer].float() - photo[layer].float()).square().mean((1, 2, 3))
+        / (photo[layer].float().square().mean((1, 2, 3)) + _LEAST_ENERGY)
         for layer in CONTENT_LAYERS
     ]
     return torch.stack(errors).mean()
