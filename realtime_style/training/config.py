@@ -20,7 +20,8 @@ class TrainConfig:
     the crops is painted, but not judged. `painting` is a file, or a folder of paintings by one
     hand. `adversarial` is "none" or one of losses.ADVERSARIAL_KINDS, `statistic` "gram" or
     "wasserstein". The style's weight grows from `style_start` of itself. `noise` is the standard
-    deviation of what is added to the input, in 0..1.
+    deviation of what is added to the input, in 0..1. From `freeze_norm_at` of the steps on,
+    normalisation uses the statistics that will run, not the batch's.
     """
 
     painting: Path
@@ -46,6 +47,7 @@ class TrainConfig:
     adversarial: str = "none"
     adversarial_weight: float = 0.1
     noise: float = 0.0
+    freeze_norm_at: float = 1.0
     learning_rate: float = 2e-3
     discriminator_learning_rate: float = 4e-4
     precision: str = "bf16"

@@ -20,7 +20,7 @@ _SUFFIXES = frozenset(Image.registered_extensions())
 _CACHE_BYTES = 1_000_000_000
 _LARGEST_SHORT_PX = 1024  # photos are kept no larger than that
 _SMALLEST_PAINTING_PX = 64
-_REAL = 1  # tells the random numbers of real pictures from those of photos
+_PHOTO, _REAL = 0, 1  # tell the random numbers of photos from those of real pictures
 _HELD_BACK_OF = 20  # one photo in so many is never trained on: the sample sheets show these
 
 
@@ -44,18 +44,18 @@ class PhotoFolder:
         self._crop_px = crop_px
         self._seed = seed
 
-    def batch(self, step: int, items: range) -> Tensor:
+    def batch(self, step: int, items: range, attempt: int = 0) -> Tensor:
         """Crops of a step's batch by their numbers, (N, 3, crop_px, crop_px), RGB in 0..1.
 
         A crop's side is between a third of `crop_px` and the photo's shorter side, scaled to
-        `crop_px`: films are larger than photo sets, so some crops are enlarged.
+        `crop_px`: films are larger than photo sets, so some crops are enlarged. Another `attempt`
+        gives others.
 
         Raises:
             TrainingError: no photo of the folder can be read.
         """
-        return torch.stack(
-            [self._crop(np.random.default_rng((self._seed, step, i))) for i in items]
-        )
+        seeds = [(self._seed, step, item, _PHOTO, attempt) for item in items]
+        return torch.stack([self._crop(np.random.default_rng(seed)) for seed in seeds])
 
     def _crop(self, rng: np.random.Generator) -> Tensor:
         while len(self.skipped) < len(self.paths):

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +51,7 @@ from realtime_style.training.losses import (
     total_variation,
 )
 from realtime_style.training.parallel import (
+    BatchNorm,
     leads,
     mean_over_processes,
     part_of,
@@ -329,6 +330,10 @@ def _step(
 ) -> TrainStep:
     """One step of netD, if there is one, and of netG; _NotANumberError instead of a bad step."""
     step, items = state.step + 1, part_of(state.batch)
+    if step > config.freeze_norm_at * config.steps:
+        for module in state.netG.modules():
+            if isinstance(module, BatchNorm):
+                module.eval()
     random = torch.Generator().manual_seed(hash((config.seed, step)) % 2**63)
     rate = state.rate * one_cycle(step, config.steps)
     photo = photo.to(objective.device).contiguous(memory_format=torch.channels_last)
@@ -439,13 +444,17 @@ class _Batches:
     def __init__(self, photos: PhotoFolder, state: TrainState) -> None:
         self._photos = photos
         self._items = part_of(state.batch)
+        self._attempt = state.rollbacks  # what led to no number would do so again
         self._reader = ThreadPoolExecutor(1)
-        self._next = self._reader.submit(photos.batch, state.step + 1, self._items)
+        self._next = self._submit(state.step + 1)
+
+    def _submit(self, step: int) -> Future[Tensor]:
+        return self._reader.submit(self._photos.batch, step, self._items, self._attempt)
 
     def take(self, step: int) -> Tensor:
         """The next step's photos."""
         batch = self._next.result()
-        self._next = self._reader.submit(self._photos.batch, step + 1, self._items)
+        self._next = self._submit(step + 1)
         return batch
 
     def close(self) -> None:
