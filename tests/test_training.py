@@ -309,6 +309,7 @@ MODES: dict[str, dict[str, object]] = {
     "each photo": {"batch_share": 0.0},
     "noise": {"noise": 0.05},
     "f32": {"precision": "f32"},
+    "frozen": {"freeze_norm_at": 0.5},
 }
 
 
@@ -329,6 +330,19 @@ def test_every_mode_trains_and_goes_on_bit_for_bit(
         train(config, tmp_path / "run", on_step=interrupt_at(3))
     resumed = train(config, tmp_path / "run", resume=True).state_dict()
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+def test_frozen_statistics_stay_while_weights_move(config: TrainConfig, tmp_path: Path) -> None:
+    assert config.base is not None
+    base = load_generator(config.base)[0].state_dict()
+    config = dataclasses.replace(config, freeze_norm_at=0.0, steps=3)
+    trained = train(config, tmp_path / "run").state_dict()
+    assert torch.equal(trained["stem_norm.running_mean"], base["stem_norm.running_mean"])
+    assert torch.equal(
+        trained["blocks.0.first_norm.running_var"], base["blocks.0.first_norm.running_var"]
+    )
+    assert not torch.equal(trained["stem_norm.weight"], base["stem_norm.weight"])
+    assert not torch.equal(trained["stem.weight"], base["stem.weight"])
 
 
 def test_noise_changes_what_the_generator_sees(config: TrainConfig, tmp_path: Path) -> None:
