@@ -140,7 +140,7 @@ class RestOfFilm:
     def _plan(self, stream: Any, first: Sequence[Any]) -> Carrier | None:
         what = _name(stream)
         if stream.type == "attachment":
-            if "matroska" in self._container.format.name:
+            if "matroska" in self._format:
                 self._container.add_attachment(
                     stream.name or "attachment",
                     stream.mimetype or "application/octet-stream",
@@ -165,9 +165,7 @@ class RestOfFilm:
             self._describe(copy, stream)
             return _Copy(copy)
         if stream.type == "audio" and _codec(stream):
-            encoder = _AUDIO_ENCODERS.get(
-                self._container.format.name, self._container.default_audio_codec
-            )
+            encoder = _AUDIO_ENCODERS.get(self._format, self._container.default_audio_codec)
             if encoder and encoder != "none":
                 transcode = _AudioTranscode(stream, self._container, encoder)
                 self._describe(transcode.stream, stream)
@@ -176,7 +174,7 @@ class RestOfFilm:
                 )
                 return transcode
         if stream.type == "subtitle" and _codec(stream) in _TEXT_SUBTITLES:
-            text_encoder = _SUBTITLE_ENCODERS.get(self._container.format.name)
+            text_encoder = _SUBTITLE_ENCODERS.get(self._format)
             if text_encoder:
                 subtitles = _SubtitleTranscode(stream, self._container, text_encoder)
                 self._describe(subtitles.stream, stream)
@@ -210,7 +208,7 @@ class RestOfFilm:
             return False
         try:
             with av.open(
-                io.BytesIO(), "w", format=self._container.format.name, metadata_errors=RAW_BYTES
+                io.BytesIO(), "w", format=self._format, metadata_errors=RAW_BYTES
             ) as trial:
                 copy = trial.add_stream_from_template(stream)
                 trial.start_encoding()

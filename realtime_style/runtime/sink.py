@@ -45,7 +45,7 @@ _CODEC_OF = {  # the ending of OUT: its codec, where that is not h264
 _RGB = 0  # the matrix of H.273 that is none
 _STOP_S = 0.4  # for the encoder's last frames after Ctrl-C
 _MOST_TICKS = 1_000_000  # a second
-_PICTURES = (".webp", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _8_BIT = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "rgb24", "bgr24", "pal8", "bgra")
 _WITHOUT_TIMES = ("avi", "asf")  # containers that know the order of decoding alone
 _HARDWARE = ("_nvenc", "_qsv", "_amf", "_vaapi", "_videotoolbox", "_mf", "_v4l2m2m", "_vulkan")
@@ -200,7 +200,7 @@ class FileSink:
             return
         there = self._pictures_there() if self._is_sequence else []
         refuse_place(there[0] if there else self.path, "out.mp4", overwrite=overwrite)
-        if self.path.suffix.lower() in _PICTURES[1:] and not self._is_sequence:
+        if self.path.suffix.lower() in _PICTURES and not self._is_sequence:
             raise MediaError(
                 f"{self.path} is one picture; give a pattern, as frame_%04d{self.path.suffix}, or "
                 "paint a picture with `realtime-style image`"

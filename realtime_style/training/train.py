@@ -191,6 +191,16 @@ def _train(
     log = _Log(run_dir / "tensorboard", state.step, paintings[0]) if leads() else None
     began, seconds_before = time.perf_counter(), state.seconds
     batches = _Batches(photos, state)
+
+    def go_back(**changes: float) -> None:
+        """To the last good state, with changes to it."""
+        nonlocal batches
+        batches.close()
+        state.load(copy.deepcopy(good))
+        for name, value in changes.items():
+            setattr(state, name, value)
+        batches = _Batches(photos, state)
+
     with _interrupts_held_back() as stop_asked:
         try:
             while state.step < config.steps:
@@ -205,13 +215,11 @@ def _train(
                             f"{_MOST_ROLLBACKS} smaller learning rates; give a smaller "
                             "--learning-rate or other weights"
                         ) from None
-                    state.load(copy.deepcopy(good))
-                    state.rollbacks, state.rate = rollbacks, rate
+                    go_back(rollbacks=rollbacks, rate=rate)
                     on_note(
                         f"the loss is no number at step {step}: back to step {state.step}, with "
                         f"{rate:g} of the learning rate"
                     )
-                    batches = _Batches(photos, state)
                     continue
                 except (MemoryError, RuntimeError) as error:
                     if not _is_out_of_memory(error) or process_count() > 1:
@@ -220,11 +228,10 @@ def _train(
                         raise TrainingError(
                             "out of memory with one photo a step; give a smaller --crop"
                         ) from error
-                    half = state.batch // 2
-                    state.load(copy.deepcopy(good))
-                    state.batch = half
-                    on_note(f"out of memory: from step {state.step} on, {half} photos a step")
-                    batches = _Batches(photos, state)
+                    go_back(batch=state.batch // 2)
+                    on_note(
+                        f"out of memory: from step {state.step} on, {state.batch} photos a step"
+                    )
                     continue
                 state.step = step
                 state.seconds = seconds_before + time.perf_counter() - began
