@@ -310,7 +310,11 @@ def train(
         typer.Option(help="VGG-19 weights; may be given again. Default: fetched once, 548 MB."),
     ] = None,
     base: Annotated[
-        Path | None, typer.Option(help="Start from this generator (.safetensors or .pt).")
+        Path | None,
+        typer.Option(
+            help="Start from this generator (.safetensors or .pt); 'none': from nothing. "
+            "Default: the bundled base of all styles."
+        ),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help=f"Optimiser steps; default: {_USUAL.steps}.")

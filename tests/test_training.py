@@ -24,11 +24,12 @@ from realtime_style.demo import draw_scene
 from realtime_style.errors import TrainingError
 from realtime_style.training import train as train_module
 from realtime_style.training.checkpoint import load_checkpoint, load_generator, save_generator
-from realtime_style.training.config import TrainConfig, make_config
+from realtime_style.training.config import BUNDLED_BASE, TrainConfig, make_config
 from realtime_style.training.dataset import PhotoFolder, load_paintings, painting_crops
 from realtime_style.training.discriminator import Discriminator
 from realtime_style.training.generator import Generator, GeneratorConfig
 from realtime_style.training.losses import discriminator_loss
+from realtime_style.training.optimizer import Muon
 from realtime_style.training.train import TrainStep, train
 
 SMALL = GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2))
@@ -160,13 +161,13 @@ def test_ctrl_c_within_a_step_waits_for_its_end(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = train(config, tmp_path / "whole").state_dict()
-    step_of_adam = torch.optim.Adam.step
+    step_of_muon = Muon.step
 
-    def interrupted(self: torch.optim.Adam) -> None:
+    def interrupted(self: Muon) -> None:
         signal.raise_signal(signal.SIGINT)
-        step_of_adam(self)
+        step_of_muon(self)
 
-    monkeypatch.setattr(torch.optim.Adam, "step", interrupted)
+    monkeypatch.setattr(Muon, "step", interrupted)
     former = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "run")
@@ -179,11 +180,11 @@ def test_ctrl_c_within_a_step_waits_for_its_end(
 def test_second_ctrl_c_does_not_wait(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted_twice(self: torch.optim.Adam) -> None:
+    def interrupted_twice(self: Muon) -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(torch.optim.Adam, "step", interrupted_twice)
+    monkeypatch.setattr(Muon, "step", interrupted_twice)
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "run")
     assert not (tmp_path / "run/checkpoint.pt").exists()
@@ -365,12 +366,12 @@ def test_each_step_moves_its_own_network_alone(
         states.append(first_state(*arguments))
         return states[-1]
 
-    step_of_adam = torch.optim.Adam.step
+    step_of: dict[type, Any] = {kind: kind.step for kind in (Muon, torch.optim.Adam)}
 
-    def watched(self: torch.optim.Adam) -> None:
+    def watched(self: torch.optim.Optimizer) -> None:
         nets = states[-1].netG, states[-1].netD
         before = [[p.detach().clone() for p in net.parameters()] for net in nets if net]
-        step_of_adam(self)
+        step_of[type(self)](self)
         changes = [
             any(not torch.equal(p, old) for p, old in zip(net.parameters(), olds, strict=True))
             for net, olds in zip(nets, before, strict=True)
@@ -379,7 +380,8 @@ def test_each_step_moves_its_own_network_alone(
         moved.append((changes[0], changes[1]))
 
     monkeypatch.setattr(train_module, "_first_state", kept)
-    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    for kind in step_of:
+        monkeypatch.setattr(kind, "step", watched)
     train(config, tmp_path / "run")
     assert moved == [(False, True), (True, False)] * 2  # netD, then netG
 
@@ -478,6 +480,9 @@ def test_settings_come_from_presets_files_and_options(tmp_path: Path) -> None:
     assert config.features == (tmp_path / "a.safetensors",)
     assert config.style_weight == 5.0
     assert config.painting_scales == (1, 2)
+    assert config.base == BUNDLED_BASE
+    none = make_config("fast", file, {"painting": Path("p.jpg"), "base": Path("none")})
+    assert none.base is None
     fast = make_config("fast", None, {"painting": Path("p"), "content": Path("c")})
     assert fast.steps < TrainConfig(Path("p"), Path("c")).steps
 

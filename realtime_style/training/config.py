@@ -10,6 +10,12 @@ from typing import Any
 
 from realtime_style.errors import TrainingError
 
+BUNDLED_BASE = Path(__file__).resolve().parent.parent / "styles" / "base.safetensors"
+"""The common base of all bundled styles (training/base.py made it)."""
+
+FROM_NOTHING = "none"
+"""What a base is called that is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
@@ -21,22 +27,23 @@ class TrainConfig:
     hand. `adversarial` is "none" or one of losses.ADVERSARIAL_KINDS, `statistic` "gram" or
     "wasserstein". The style's weight grows from `style_start` of itself. `noise` is the standard
     deviation of what is added to the input, in 0..1. From `freeze_norm_at` of the steps on,
-    normalisation uses the statistics that will run, not the batch's.
+    normalisation uses the statistics that will run, not the batch's. `base` is the generator that
+    training starts from, None for an untrained one.
     """
 
     painting: Path
     content: Path
     features: tuple[Path, ...] = ()
-    base: Path | None = None
+    base: Path | None = BUNDLED_BASE
     steps: int = 3000
-    batch: int = 4
-    crop_px: int = 224
+    batch: int = 2
+    crop_px: int = 320
     margin_px: int = 32
-    painting_px: int = 640
-    painting_detail_px: int = 640
+    painting_px: int = 512
+    painting_detail_px: int = 512
     painting_scales: tuple[int, ...] = (1, 2)
     statistic: str = "gram"
-    batch_share: float = 0.5
+    batch_share: float = 0.25
     content_weight: float = 0.3
     structure_weight: float = 10.0
     style_weight: float = 200.0
@@ -48,7 +55,7 @@ class TrainConfig:
     adversarial_weight: float = 0.1
     noise: float = 0.0
     freeze_norm_at: float = 0.5
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     discriminator_learning_rate: float = 4e-4
     precision: str = "bf16"
     compile: bool = False
@@ -97,6 +104,8 @@ def make_config(preset: str | None, file: Path | None, options: dict[str, Any]) 
     for name in ("painting", "content"):
         if name not in settings:
             raise TrainingError(f"no {name} is given; name it as an option or in the config file")
+    if "base" in settings and settings["base"].name == FROM_NOTHING:
+        settings["base"] = None
     return TrainConfig(**settings)
 
 

@@ -32,7 +32,7 @@ class GeneratorConfig:
 
     trunk_channels: int = 64
     edge_channels: int = 16
-    dilations: tuple[int, ...] = (1, 2, 4, 2)
+    dilations: tuple[int, ...] = (1, 4, 8, 2)
 
 
 class UpsampleConv(nn.Module):

@@ -50,6 +50,7 @@ from realtime_style.training.losses import (
     structure_loss,
     total_variation,
 )
+from realtime_style.training.optimizer import Muon
 from realtime_style.training.parallel import (
     BatchNorm,
     leads,
@@ -59,7 +60,7 @@ from realtime_style.training.parallel import (
     processes,
     share_gradients,
 )
-from realtime_style.training.perceptual import Features, load_networks
+from realtime_style.training.perceptual import Features, Vgg19, load_networks
 from realtime_style.training.report import write_report
 
 _MIN_PAINTING_PX = 32  # five poolings lead to one pixel
@@ -177,7 +178,7 @@ def _train(
             f"--painting-size {config.painting_px}; it must have "
             f"{_MIN_PAINTING_PX * max(config.painting_scales)}"
         )
-    objective = Objective(config, paintings, device)
+    objective = Objective(config, paintings, device, load_networks(config.features))
     state = _first_state(config, checkpoint_path if resume else config.base, device)
     if resume:
         saved = load_checkpoint(checkpoint_path)
@@ -201,12 +202,12 @@ def _train(
             setattr(state, name, value)
         batches = _Batches(photos, state)
 
-    with _interrupts_held_back() as stop_asked:
+    with interrupts_held_back() as stop_asked:
         try:
             while state.step < config.steps:
                 step = state.step + 1
                 try:
-                    report = _step(config, objective, state, netG_run, batches.take(step))
+                    report = train_step(config, objective, state, netG_run, batches.take(step))
                 except _NotANumberError:
                     rollbacks, rate = state.rollbacks + 1, state.rate / 2
                     if rollbacks > _MOST_ROLLBACKS:
@@ -274,8 +275,13 @@ class _NotANumberError(Exception):
 class Objective:
     """All losses of a run. `seen` is what the last step saw besides them, for the log."""
 
-    def __init__(self, config: TrainConfig, paintings: list[Tensor], device: torch.device) -> None:
-        networks = load_networks(config.features)
+    def __init__(
+        self,
+        config: TrainConfig,
+        paintings: list[Tensor],
+        device: torch.device,
+        networks: list[Vgg19],
+    ) -> None:
         self.style_features = Features(networks, STYLE_LAYERS)
         # What content is, an imitation knows well enough, at a sixteenth of the work
         self.content_features = Features(networks, CONTENT_LAYERS, cheap=True)
@@ -291,9 +297,6 @@ class Objective:
             self.style = GramLoss(self.style_features, on_device, scales, config.batch_share)
         else:
             self.style = WassersteinLoss(self.style_features, on_device, scales)
-        if config.precision == "bf16":
-            self.style_features.bfloat16()
-            self.content_features.bfloat16()
         self.seen: dict[str, float] = {}
 
     def autocast(self) -> torch.autocast:
@@ -328,7 +331,7 @@ class Objective:
         }
 
 
-def _step(
+def train_step(
     config: TrainConfig,
     objective: Objective,
     state: TrainState,
@@ -435,7 +438,7 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def _first_state(config: TrainConfig, start_from: Path | None, device: torch.device) -> TrainState:
     netG: Generator = load_generator(start_from)[0] if start_from else Generator()
     netG = netG.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer_G = torch.optim.Adam(netG.parameters(), lr=config.learning_rate)
+    optimizer_G = Muon(netG.parameters(), lr=config.learning_rate)
     netD, optimizer_D = None, None
     if config.adversarial != "none":
         netD = Discriminator().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -517,7 +520,7 @@ def sample_sheet(netG: Generator, photos: Tensor, painting: Tensor) -> Image.Ima
 
 
 @contextmanager
-def _interrupts_held_back() -> Iterator[Callable[[], bool]]:
+def interrupts_held_back() -> Iterator[Callable[[], bool]]:
     """Makes Ctrl-C wait until it is asked for: half an optimiser step cannot be resumed from."""
     asked = False
 
