@@ -132,13 +132,15 @@ def train(
     config: TrainConfig,
     run_dir: Path,
     *,
+    start: Generator | None = None,
     resume: bool = False,
     on_step: Callable[[TrainStep], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Generator:
     """Trains a generator to paint any photo in the manner of a painting, or of several.
 
-    `run_dir` receives checkpoints, sample sheets (PNG), TensorBoard logs and, at the end,
+    It starts as `start`, else as the config's base. `run_dir` receives checkpoints, sample sheets
+    (PNG), TensorBoard logs and, at the end,
     `generator.safetensors` and a report. Ctrl-C and SIGTERM end the step at work and save a
     checkpoint before it leaves; a second one leaves at once, with the checkpoint before. A loss
     that is no number leads back to the last good checkpoint, at half the learning rate; too little
@@ -152,19 +154,24 @@ def train(
     """
     _refuse_unusable(config)
     device = _device(config.device)
+    torch.manual_seed(config.seed)
     with processes(device):
-        return _train(config, run_dir, device, resume, on_step or _nothing, on_note or _nothing)
+        if start is None or resume:
+            start = _first_generator(run_dir / CHECKPOINT_NAME if resume else config.base)
+        return _train(
+            config, run_dir, device, start, resume, on_step or _nothing, on_note or _nothing
+        )
 
 
 def _train(
     config: TrainConfig,
     run_dir: Path,
     device: torch.device,
+    start: Generator,
     resume: bool,
     on_step: Callable[[TrainStep], None],
     on_note: Callable[[str], None],
 ) -> Generator:
-    torch.manual_seed(config.seed)
     torch.set_flush_denormal(True)
     checkpoint_path = run_dir / CHECKPOINT_NAME
 
@@ -179,7 +186,7 @@ def _train(
             f"{_MIN_PAINTING_PX * max(config.painting_scales)}"
         )
     objective = Objective(config, paintings, device, load_networks(config.features))
-    state = _first_state(config, checkpoint_path if resume else config.base, device)
+    state = _first_state(config, start, device)
     if resume:
         saved = load_checkpoint(checkpoint_path)
         _refuse_other_settings(config, saved["config"])
@@ -435,8 +442,11 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def _first_state(config: TrainConfig, start_from: Path | None, device: torch.device) -> TrainState:
-    netG: Generator = load_generator(start_from)[0] if start_from else Generator()
+def _first_generator(file: Path | None) -> Generator:
+    return load_generator(file)[0] if file else Generator()
+
+
+def _first_state(config: TrainConfig, netG: Generator, device: torch.device) -> TrainState:
     netG = netG.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer_G = Muon(netG.parameters(), lr=config.learning_rate)
     netD, optimizer_D = None, None

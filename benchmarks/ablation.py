@@ -1,0 +1,262 @@
+"""What matters in training: the same short training again and again, with one thing changed.
+
+    python benchmarks/ablation.py DATA PHOTOS RUNS [--only NAME ...]
+
+DATA as for quality.py; PHOTOS, a folder to learn on, without the yardstick's photos; RUNS receives
+a folder a variant. Variants that have been measured before are not trained again. The painting is
+Picabia's Udnie, which the common base has not seen. Writes benchmarks/results/ablation.md, .json
+and .jpg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from quality import (
+    PHOTOS,
+    RESULTS,
+    SIDE_PX,
+    Yardstick,
+    edges_kept,
+    grid_energy,
+    read_painting,
+    read_square,
+    tensor,
+    total_of,
+)
+from torch import Tensor, nn
+from torch.nn import functional
+
+from realtime_style.frame import ColorSpace
+from realtime_style.training.color import planes_from_rgb, rgb_from_planes
+from realtime_style.training.config import TrainConfig
+from realtime_style.training.generator import Generator, GeneratorConfig, pad_edges
+from realtime_style.training.parallel import BatchNorm
+from realtime_style.training.train import train
+
+PAINTING = "styles/picabia_udnie.jpg"
+PAINTING_PX = 256  # where the yardstick finds the published Udnie network at its best
+STEPS, STEPS_FROM_NOTHING = 300, 600
+EXAMINED = PHOTOS[::3]
+SHOWN = (PHOTOS[0], PHOTOS[19])
+TILE_PX = 300
+
+
+class QuarterHead(Generator):
+    """No half-size stage after the trunk: one convolution and a pixel shuffle by 4."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        trunk = self.config.trunk_channels
+        self.quarter = nn.Conv2d(trunk, 24, 3)
+        with torch.no_grad():
+            self.quarter.weight.mul_(0.1)
+
+    def forward(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor]:
+        """As Generator.forward."""
+        x = torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1)
+        x = functional.relu(self.stem_norm(self.stem(pad_edges((x - 128 / 255) * 4, 2))))
+        x = functional.relu(self.down_norm(self.down(x)))
+        for block in self.blocks:
+            x = block(x)
+        x = self.quarter(pad_edges(x, 1)) / 4 + 128 / 255
+        return functional.pixel_shuffle(x[:, :16], 4), functional.pixel_shuffle(x[:, 16:], 2)
+
+
+def with_instance_norm() -> Generator:
+    """A generator that normalises every picture by itself, also when it runs."""
+    netG = Generator()
+    for parent in list(netG.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, BatchNorm):
+                setattr(parent, name, nn.InstanceNorm2d(child.num_features, affine=True))
+    return netG
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One thing changed. `netG`: what to start from; None for the common base."""
+
+    changes: dict[str, Any] = field(default_factory=dict)
+    netG: type[Generator] | Any = None
+
+
+NOTHING = {"steps": STEPS_FROM_NOTHING}
+VARIANTS = {
+    "the recipe": Variant(),
+    "100 steps": Variant({"steps": 100}),
+    "900 steps": Variant({"steps": 900}),
+    "one scale": Variant({"painting_scales": (1,)}),
+    "three scales": Variant({"painting_scales": (1, 2, 4)}),
+    "no structure loss": Variant({"structure_weight": 0.0}),
+    "batch statistics to the end": Variant({"freeze_norm_at": 1.0}),
+    "Gram matrices of each photo": Variant({"batch_share": 0.0}),
+    "sliced Wasserstein": Variant({"statistic": "wasserstein"}),
+    "noise 0.05": Variant({"noise": 0.05}),
+    "adversarial, log": Variant({"adversarial": "log"}),
+    "adversarial, lsgan": Variant({"adversarial": "lsgan"}),
+    "adversarial, hinge": Variant({"adversarial": "hinge"}),
+    "from nothing": Variant(NOTHING, Generator),
+    "from nothing, instance norm": Variant(NOTHING, with_instance_norm),
+    "from nothing, 48 channels": Variant(
+        NOTHING, lambda: Generator(GeneratorConfig(trunk_channels=48))
+    ),
+    "from nothing, 32 channels": Variant(
+        NOTHING, lambda: Generator(GeneratorConfig(trunk_channels=32))
+    ),
+    "from nothing, dilations 1 2 4 2": Variant(
+        NOTHING, lambda: Generator(GeneratorConfig(dilations=(1, 2, 4, 2)))
+    ),
+    "from nothing, head at a quarter": Variant(NOTHING, QuarterHead),
+}
+
+
+@dataclass
+class Row:
+    """What became of a variant; terms as in quality.py, on eight of its photos."""
+
+    name: str
+    total: float
+    vgg_content: float
+    vgg_style: float
+    squeeze_style: float
+    edges: float
+    grid: float
+    step_ms: float
+
+
+def paint(netG: Generator, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RGB (H, W, 3) as the generator paints it."""
+    with torch.no_grad():
+        luma, chroma = netG(*planes_from_rgb(tensor(rgb), ColorSpace()))
+        painted = rgb_from_planes(luma, chroma, ColorSpace()).clamp(0, 1)
+    return (painted[0].permute(1, 2, 0) * 255).round().byte().numpy()  # type: ignore[no-any-return]
+
+
+def measure(
+    name: str, variant: Variant, usual: TrainConfig, yardstick: Yardstick, data: Path, run: Path
+) -> Row:
+    """Trains a variant, paints with it, leaves two pictures in its folder."""
+    config = replace(usual, **variant.changes)
+    times = [time.perf_counter()]
+    torch.manual_seed(0)
+    start = variant.netG() if variant.netG else None
+    netG = train(
+        config, run, start=start, on_step=lambda _: times.append(time.perf_counter())
+    ).eval()
+    target = [yardstick.grams(tensor(read_painting(data / PAINTING, PAINTING_PX)))]
+    contents, styles, edges, grids = [], [], [], []
+    for photo_name in EXAMINED:
+        photo = read_square(data / "photos" / photo_name, SIDE_PX)
+        painted = paint(netG, photo)
+        with torch.no_grad():
+            content, style = yardstick.terms(
+                yardstick.look(tensor(painted)), yardstick.look(tensor(photo)), target
+            )
+        contents.append(content)
+        styles.append(style[0])
+        edges.append(edges_kept(photo, painted))
+        grids.append(grid_energy(painted))
+    content, style = torch.stack(contents).mean(0), torch.stack(styles).mean(0)
+    for i, photo_name in enumerate(SHOWN):
+        photo = read_square(data / "photos" / photo_name, SIDE_PX)
+        Image.fromarray(paint(netG, photo)).save(run / f"shown{i}.png")
+    return Row(
+        name,
+        float(total_of(content, style)),
+        float(content[0]),
+        float(style[0]),
+        float(style[1]),
+        float(np.mean(edges)),
+        float(np.mean(grids)),
+        1000 * float(np.median(np.diff(times))),
+    )
+
+
+def sheet(rows: list[Row], runs: Path, data: Path) -> Image.Image:
+    """The painting and two photos, then every variant's pictures of them, with its name."""
+    columns, caption = 4, 22
+    tiles: list[tuple[str, list[Image.Image]]] = [
+        ("photos", [Image.fromarray(read_square(data / "photos" / n, SIDE_PX)) for n in SHOWN])
+    ]
+    for row in rows:
+        folder = runs / row.name.replace(" ", "-")
+        pictures = [Image.open(folder / f"shown{i}.png") for i in range(len(SHOWN))]
+        tiles.append((f"{row.name}: {row.total:.2f}", pictures))
+    height, width = len(SHOWN) * TILE_PX + caption, TILE_PX
+    lines = -(-len(tiles) // columns)
+    whole = Image.new("RGB", (columns * width, lines * height), "white")
+    draw, font = ImageDraw.Draw(whole), ImageFont.load_default(15)
+    for i, (text, pictures) in enumerate(tiles):
+        x, y = i % columns * width, i // columns * height
+        draw.text((x + 4, y + 2), text, "black", font)
+        for j, picture in enumerate(pictures):
+            # the middle at its own size: shrunk, texture and grids would not be seen
+            edge = (SIDE_PX - TILE_PX) // 2
+            middle = picture.crop((edge, edge, edge + TILE_PX, edge + TILE_PX))
+            whole.paste(middle, (x, y + caption + j * TILE_PX))
+    return whole
+
+
+def table(rows: list[Row]) -> str:
+    """Rows as a Markdown table."""
+    lines = [
+        "| variant | total | content, VGG | style, VGG | style, Squeeze | edges | grid | ms |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row.name} | {row.total:.3f} | {row.vgg_content:.2f} | {row.vgg_style:.4f} "
+        f"| {row.squeeze_style:.3f} | {row.edges:.2f} | {row.grid:.1f} | {row.step_ms:.0f} |"
+        for row in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Trains what has not been trained, and writes what came of all."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    arguments = parser.parse_args()
+    data = arguments.data
+    networks = ("vgg19_normalised_relu3_1.fp32", "vgg19_cd16x_small_relu5_1.fp32")
+    usual = TrainConfig(
+        painting=data / PAINTING,
+        content=arguments.photos,
+        features=tuple(data / "perceptual" / f"{name}.safetensors" for name in networks),
+        steps=STEPS,
+        crop_px=224,
+        painting_px=PAINTING_PX,
+        painting_detail_px=PAINTING_PX,
+        checkpoint_every=10_000,
+        sample_every=10_000,
+    )
+    yardstick = Yardstick(data / "perceptual")
+    rows = []
+    for name in VARIANTS:
+        run = arguments.runs / name.replace(" ", "-")
+        if not (run / "row.json").exists():
+            if name not in arguments.only:
+                continue
+            row = measure(name, VARIANTS[name], usual, yardstick, data, run)
+            (run / "row.json").write_text(json.dumps(asdict(row)))
+        rows.append(Row(**json.loads((run / "row.json").read_text())))
+        print(table(rows[-1:]).splitlines()[-1], flush=True)
+    (RESULTS / "ablation.md").write_text(table(rows))
+    (RESULTS / "ablation.json").write_text(json.dumps([asdict(row) for row in rows], indent=2))
+    sheet(rows, arguments.runs, data).save(RESULTS / "ablation.jpg", quality=88)
+
+
+if __name__ == "__main__":
+    main()
