@@ -150,8 +150,13 @@ def test_files_load(tmp_path: Path, name: str) -> None:
     state = {key: value.half() for key, value in true_state().items()}
     save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
     found = Features(load_networks([path]), relu("3_1"))(picture(64))["relu3_1"]
-    expected = Vgg19({key: value.float() for key, value in state.items()})(picture(64), relu("3_1"))
-    assert torch.equal(found, expected["relu3_1"])
+    floats = {key: value.float() for key, value in state.items()}
+    expected = Vgg19(floats, zero_padding=True)(picture(64), relu("3_1"))["relu3_1"]
+    assert torch.equal(found, expected)
+    reflected = Vgg19(floats)(picture(64), relu("3_1"))["relu3_1"]
+    assert not torch.equal(found[..., 0], reflected[..., 0])
+    inner = (slice(None), slice(None), slice(6, -6), slice(6, -6))  # beyond the border's reach
+    torch.testing.assert_close(found[inner], reflected[inner])
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "weights.pth"])

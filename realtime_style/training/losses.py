@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,44 +27,92 @@ def gram_matrix(features: Tensor) -> Tensor:
     (N, C, H, W) to (N, C, C) in float32. The product is taken in the features' own type and sums
     in float32 inside: in bfloat16 that costs a third, at an error (2^-9) far below any style loss.
     """
-    flat = features.permute(0, 2, 3, 1).flatten(1, 2)  # (N, HW, C): no copy where channels_last
-    return (flat.transpose(1, 2) @ flat).float() / flat.shape[1]
+    gram: Tensor = _Gram.apply(features)  # type: ignore[no-untyped-call]
+    return gram
 
 
-def content_loss(painted: dict[str, Tensor], photo: dict[str, Tensor]) -> Tensor:
-    """Squared error of features over the photo's energy (Johnson et al., ECCV 2016, eq. 2).
+class _Gram(torch.autograd.Function):
+    """F^T F, whose gradient is one product, F (g + g^T), where autograd would take two."""
 
-    Relative, so that it means the same at every layer and of every photo: 0 for the photo itself,
-    1 for grey. Averaged over photos and CONTENT_LAYERS; a scalar.
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        ctx.save_for_backward(features)
+        flat = features.permute(0, 2, 3, 1).flatten(1, 2)  # (N, HW, C): no copy in channels_last
+        gram = flat.transpose(1, 2) @ flat
+        return gram.to(_wide(features)) / flat.shape[1]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (features,) = ctx.saved_tensors
+        n, c, h, w = features.shape
+        both = (gradient + gradient.transpose(1, 2)) / (h * w)
+        flat = features.permute(0, 2, 3, 1).flatten(1, 2)
+        change: Tensor = flat @ both.to(features.dtype)
+        return change.view(n, h, w, c).permute(0, 3, 1, 2)
+
+
+class _Moments(torch.autograd.Function):
+    """Means over positions of x, x^2 and xy of each channel of x and y, (3, N, C).
+
+    What both content losses are made of; written out, since autograd would keep and walk through
+    a dozen copies of the features. The gradient is that of x alone.
     """
-    errors = [
-        (painted[layer].float() - photo[layer].float()).square().mean((1, 2, 3))
-        / (photo[layer].float().square().mean((1, 2, 3)) + _LEAST_ENERGY)
-        for layer in CONTENT_LAYERS
-    ]
-    return torch.stack(errors).mean()
+
+    @staticmethod
+    def forward(ctx: Any, ours: Tensor, theirs: Tensor) -> Tensor:
+        ctx.save_for_backward(ours, theirs)
+        x, y = ours.to(_wide(ours)), theirs.to(_wide(ours))
+        return torch.stack([part.mean((2, 3)) for part in (x, x * x, x * y)])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        ours, theirs = ctx.saved_tensors
+        wide = _wide(ours)
+        of_mean, of_square, of_product = gradient[..., None, None] / ours[0, 0].numel()
+        change = ours.to(wide, copy=True).mul_(2 * of_square).add_(of_mean)
+        return change.addcmul_(theirs.to(wide), of_product).to(ours.dtype), None
 
 
-def structure_loss(painted: dict[str, Tensor], photo: dict[str, Tensor]) -> Tensor:
-    """How far the feature maps have lost their likeness: 1 - correlation, 0 for the photo itself.
+def _wide(features: Tensor) -> torch.dtype:
+    """What sums of features are kept in."""
+    return torch.promote_types(features.dtype, torch.float32)
 
-    Each channel's map, without its mean, is compared by direction alone (the cosine of the two;
-    half the squared error after instance normalisation, Ulyanov et al., CVPR 2017), and weighs as
-    much as it varies in the photo. Paint is stronger than photos: it makes maps many times larger,
-    and `content_loss`, which asks for the same size, is then paid by painting less. This one is
-    not, and keeps what is seen readable under the heaviest paint. Averaged over CONTENT_LAYERS.
+
+def _moments(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Of two pictures' features (N, C, H, W): means of x, x^2, xy, y, y^2 a channel, (5, N, C)."""
+    both: Tensor = _Moments.apply(ours, theirs)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        y = theirs.to(_wide(ours))
+        alone = torch.stack((y.mean((2, 3)), (y * y).mean((2, 3))))
+    return torch.cat((both, alone))
+
+
+def content_losses(painted: dict[str, Tensor], photo: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """How far what is painted is from the photo, by size and by likeness; two scalars.
+
+    Both compare features of CONTENT_LAYERS and are averaged over layers and photos; gradients go
+    to `painted` alone.
+
+    Content is the squared error over the photo's energy (Johnson et al., ECCV 2016, eq. 2):
+    relative, so that it means the same at every layer and of every photo; 0 for the photo itself,
+    1 for grey.
+
+    Structure is 1 - correlation, 0 for the photo itself: each channel's map, without its mean, is
+    compared by direction alone (the cosine of the two; half the squared error after instance
+    normalisation, Ulyanov et al., CVPR 2017), and weighs as much as it varies in the photo. Paint
+    is stronger than photos: it makes maps many times larger, and content, which asks for the same
+    size, is then paid by painting less. Structure is not, and keeps what is seen readable under
+    the heaviest paint.
     """
-    errors = []
+    contents, structures = [], []
     for layer in CONTENT_LAYERS:
-        ours, theirs = (
-            features[layer].float() - features[layer].float().mean((2, 3), keepdim=True)
-            for features in (painted, photo)
-        )
-        energy = ours.square().mean((2, 3)), theirs.square().mean((2, 3))
-        correlation = (ours * theirs).mean((2, 3)) / (energy[0] * energy[1] + 1e-6).sqrt()
-        weight = energy[1] / (energy[1].sum(1, keepdim=True) + 1e-6)
-        errors.append(((1 - correlation) * weight).sum(1).mean())
-    return torch.stack(errors).mean()
+        x, xx, xy, y, yy = _moments(painted[layer], photo[layer])  # (N, C) each
+        contents.append((xx - 2 * xy + yy).mean(1) / (yy.mean(1) + _LEAST_ENERGY))
+        energy_x, energy_y = (xx - x * x).clamp_min(0), (yy - y * y).clamp_min(0)
+        correlation = (xy - x * y) / (energy_x * energy_y + 1e-6).sqrt()
+        weight = energy_y / (energy_y.sum(1, keepdim=True) + 1e-6)
+        structures.append(((1 - correlation) * weight).sum(1))
+    return torch.stack(contents).mean(), torch.stack(structures).mean()
 
 
 def total_variation(rgb: Tensor) -> Tensor:

@@ -32,10 +32,12 @@ class Vgg19(nn.Module):
     a small distilled network only imitates (through a 1x1 head to the true width).
     """
 
-    def __init__(self, state: dict[str, Tensor]) -> None:
+    def __init__(self, state: dict[str, Tensor], *, zero_padding: bool = False) -> None:
         """Reads any of three key layouts.
 
         Args:
+            zero_padding: pads with zeros (grey) also where the weights were made for reflection:
+                the same but along the border, and a third of a training step less.
             state: torchvision's ("features.0.weight", ...; normalises its input by ImageNet's mean
                 and deviation, pads with zeros); or "conv0", "conv1_1", ... (conv0 normalises the
                 input, pads by reflection); or the distilled "conv0", "conv11", "conv11_aux", ...
@@ -48,17 +50,17 @@ class Vgg19(nn.Module):
             keys = {name: f"features.{number}" for name, number in _TORCHVISION.items()}
             mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
             normalise = (torch.diag(1 / std)[:, :, None, None], -mean / std)
-            self.padding_mode = "constant"
+            zero_padding = True
         elif "conv0.weight" in state and ("conv1_1.weight" in state or "conv11.weight" in state):
             infix = "_" if "conv1_1.weight" in state else ""
             keys = {(block, i): f"conv{block}{infix}{i}" for block, i in _NAMES}
             normalise = (state["conv0.weight"], state["conv0.bias"])
-            self.padding_mode = "reflect"
         else:
             raise TrainingError(
                 f"these are not VGG-19 weights: keys start with {sorted(state)[:3]}; expected "
                 "torchvision's 'features.0.weight' or 'conv0.weight' and 'conv1_1.weight'"
             )
+        self._zero_padding = zero_padding
         self.normalise = _frozen_conv(*normalise)
         self.convs = nn.ModuleDict()
         self.heads = nn.ModuleDict()
@@ -68,7 +70,9 @@ class Vgg19(nn.Module):
                 break
             name = f"relu{block}_{i}"
             channels = _check_shape(key, state, channels)
-            self.convs[name] = _frozen_conv(state[f"{key}.weight"], state[f"{key}.bias"])
+            self.convs[name] = _frozen_conv(
+                state[f"{key}.weight"], state[f"{key}.bias"], padding=int(zero_padding)
+            )
             if f"{key}_aux.weight" in state:
                 self.heads[name] = _frozen_conv(
                     state[f"{key}_aux.weight"], state[f"{key}_aux.bias"]
@@ -85,7 +89,10 @@ class Vgg19(nn.Module):
         for name, conv in self.convs.items():
             if name.endswith("_1") and name != "relu1_1":
                 x = functional.max_pool2d(x, 2)
-            x = functional.relu(conv(functional.pad(x, (1, 1, 1, 1), mode=self.padding_mode)))
+            if not self._zero_padding:
+                x = functional.pad(x, (1, 1, 1, 1), mode="reflect")
+            x = conv(x)
+            x = functional.relu(x, inplace=True)
             if name in wanted:
                 features[name] = functional.relu(self.heads[name](x)) if name in self.heads else x
             if name == last:
@@ -150,7 +157,8 @@ def load_networks(paths: Sequence[Path]) -> list[Vgg19]:
                 "VGG-19"
             ) from error
         try:
-            networks.append(Vgg19({key: value.float() for key, value in state.items()}))
+            state = {key: value.float() for key, value in state.items()}
+            networks.append(Vgg19(state, zero_padding=True))
         except (AttributeError, KeyError) as error:
             raise TrainingError(f"{path} does not hold VGG-19 weights: {error!r}") from error
         except TrainingError as error:
@@ -207,8 +215,8 @@ def _check_hash(path: Path) -> None:
         )
 
 
-def _frozen_conv(weight: Tensor, bias: Tensor) -> nn.Conv2d:
-    conv = nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[-1])
+def _frozen_conv(weight: Tensor, bias: Tensor, padding: int = 0) -> nn.Conv2d:
+    conv = nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[-1], padding=padding)
     conv.weight = nn.Parameter(weight, requires_grad=False)
     conv.bias = nn.Parameter(bias, requires_grad=False)
     return conv

@@ -43,11 +43,10 @@ from realtime_style.training.losses import (
     GramLoss,
     WassersteinLoss,
     adversarial_loss,
-    content_loss,
+    content_losses,
     discriminator_loss,
     gamut_loss,
     grid_loss,
-    structure_loss,
     total_variation,
 )
 from realtime_style.training.optimizer import Muon
@@ -328,9 +327,10 @@ class Objective:
         style = (
             self.style(pyramid) if isinstance(self.style, GramLoss) else self.style(pyramid, random)
         )
+        size, likeness = content_losses(painted_content, content)
         return {
-            "content": config.content_weight * content_loss(painted_content, content),
-            "structure": config.structure_weight * structure_loss(painted_content, content),
+            "content": config.content_weight * size,
+            "structure": config.structure_weight * likeness,
             "style": style_weight_at(config, step) * style,
             "tv": config.tv_weight * total_variation(painted),
             "grid": config.grid_weight * grid_loss(painted),
