@@ -47,10 +47,10 @@ class TrainConfig:
     content_weight: float = 0.3
     structure_weight: float = 10.0
     style_weight: float = 200.0
-    style_start: float = 0.1
+    style_start: float = 0.3
     tv_weight: float = 0.3
     gamut_weight: float = 20.0
-    grid_weight: float = 200.0
+    grid_weight: float = 10_000.0
     adversarial: str = "none"
     adversarial_weight: float = 0.1
     noise: float = 0.0

@@ -13,7 +13,7 @@ from realtime_style.training.parallel import mean_over_processes
 from realtime_style.training.perceptual import Features
 
 GRID_PX = 4
-GRID_WINDOW_PX = 32
+GRID_WINDOW_PX = 96
 CONTENT_LAYERS = ("relu3_1", "relu4_1")
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 _LEAST_ENERGY = 1e-3  # of a layer's mean square: a black crop has next to none
@@ -132,14 +132,15 @@ def grid_loss(rgb: Tensor) -> Tensor:
 
     A generator whose trunk runs at a quarter of the size can fill calm areas with one tile of
     4x4 pixels again and again; it looks like a screen before the picture, and stands still when
-    the film moves. In every window of 32x32 pixels, the 16 places within such a tile are averaged
+    the film moves. In every window of 96x96 pixels, the 16 places within such a tile are averaged
     over all tiles; the variance of the averages is the grid's energy. Strokes that are not tied
     to the grid average out.
 
-    (N, 3, H, W) in 0..1, sides multiples of 4, at least 32; to a scalar, 0 for no grid.
+    (N, 3, H, W) in 0..1, sides multiples of 4; to a scalar, 0 for no grid.
     """
     phases = functional.pixel_unshuffle(rgb, GRID_PX)  # (N, 3 * 16, H/4, W/4)
-    means = functional.avg_pool2d(phases, GRID_WINDOW_PX // GRID_PX, GRID_WINDOW_PX // GRID_PX // 2)
+    window = min(GRID_WINDOW_PX // GRID_PX, *phases.shape[2:])
+    means = functional.avg_pool2d(phases, window, max(1, window // 2))
     n, _, h, w = means.shape
     tiles = means.reshape(n, 3, GRID_PX**2, h, w)
     return tiles.var(2, unbiased=False).mean()
