@@ -481,6 +481,7 @@ def test_settings_come_from_presets_files_and_options(tmp_path: Path) -> None:
     assert config.style_weight == 5.0
     assert config.painting_scales == (1, 2)
     assert config.base == BUNDLED_BASE
+    assert load_generator(BUNDLED_BASE)[0].config == GeneratorConfig()
     none = make_config("fast", file, {"painting": Path("p.jpg"), "base": Path("none")})
     assert none.base is None
     fast = make_config("fast", None, {"painting": Path("p"), "content": Path("c")})
