@@ -52,7 +52,7 @@ class TrainConfig:
     gamut_weight: float = 20.0
     grid_weight: float = 10_000.0
     adversarial: str = "none"
-    adversarial_weight: float = 0.1
+    adversarial_weight: float = 1.0
     noise: float = 0.0
     freeze_norm_at: float = 0.5
     learning_rate: float = 5e-3
