@@ -129,7 +129,9 @@ def test_what_fails_parity_is_not_written(generator: Generator, tmp_path: Path) 
     for former in (None, b"the former style"):
         if former:
             out.write_bytes(former)
-        with pytest.raises(StyleError, match=r"does not paint as PyTorch does: .* up to 2 of 255"):
+        with pytest.raises(
+            StyleError, match=r"does not paint as PyTorch does: .* up to [23] of 255"
+        ):
             export_style(generator, out, "wrong", {}, [draw_frame(64, 64)])
         assert [path.read_bytes() for path in tmp_path.iterdir()] == ([former] if former else [])
 

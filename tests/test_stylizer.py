@@ -47,14 +47,16 @@ def test_bundled_styles_paint_any_even_size(style: str, height: int, width: int)
 @pytest.mark.parametrize("style", list(bundled_styles()))
 def test_padding_to_the_size_multiple_does_not_show(style: str) -> None:
     stylizer = open_stylizer(style, precision="f32")
-    frame = frame_from_rgb(scene_rgb(160, 96), stylizer.color)
+    frame = frame_from_rgb(scene_rgb(320, 256), stylizer.color)
     wide = stylizer(frame).luma[0, 0].astype(int)
-    cut = Frame(np.zeros((94 * 3 // 2, 158), np.uint8), 0, Fraction(1))
-    cut.luma[...] = frame.luma[:, :, :94, :158]
-    cut.chroma[...] = frame.chroma[:, :, :47, :79]
+    cut = Frame(np.zeros((254 * 3 // 2, 318), np.uint8), 0, Fraction(1))
+    cut.luma[...] = frame.luma[:, :, :254, :318]
+    cut.chroma[...] = frame.chroma[:, :, :127, :159]
     narrow = stylizer(cut).luma[0, 0].astype(int)
-    assert np.abs(narrow[:32, :96] - wide[:32, :96]).max() <= 1  # beyond the network's reach
-    assert np.abs(narrow - wide[:94, :158]).mean() < 12
+    beyond = np.s_[: 254 - stylizer.style.reach_px, : 318 - stylizer.style.reach_px]
+    assert narrow[beyond].size > 1000
+    assert np.abs(narrow[beyond] - wide[beyond]).max() <= 1
+    assert np.abs(narrow - wide[:254, :318]).mean() < 12
 
 
 @pytest.mark.parametrize("style", list(bundled_styles()))
@@ -98,7 +100,7 @@ def test_a_film_is_painted_alike_in_any_colour_space(style: str, color: ColorSpa
     ours = rgb_from_frame(open_stylizer(style)(frame_from_rgb(rgb, ColorSpace())))
     theirs = rgb_from_frame(open_stylizer(style, color=color)(frame_from_rgb(rgb, color)))
     assert np.abs(ours.astype(int) - theirs).mean() < 6
-    assert np.abs(ours.mean((0, 1)) - theirs.mean((0, 1))).max() < 3
+    assert np.abs(ours.mean((0, 1)) - theirs.mean((0, 1))).max() < 4
 
 
 @pytest.mark.parametrize("shape", [(95, 127, 3), (64, 64, 3), (16, 16, 3)])
