@@ -300,6 +300,9 @@ class FileSink:
         try:
             if stopped:
                 self._flush_for(_STOP_S)
+                if not self.frames:  # all of them were still within the encoder
+                    self._discard()
+                    return
             else:
                 last = self._stream.encode(None)
                 self._mux(last[:-1])
