@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ class Variant:
     """One thing changed. `netG`: what to start from; None for the common base."""
 
     changes: dict[str, Any] = field(default_factory=dict)
-    netG: type[Generator] | Any = None
+    netG: Callable[[], Generator] | None = None
 
 
 NOTHING = {"steps": STEPS_FROM_NOTHING}
@@ -183,7 +184,7 @@ def measure(
 
 
 def sheet(rows: list[Row], runs: Path, data: Path) -> Image.Image:
-    """The painting and two photos, then every variant's pictures of them, with its name."""
+    """Two photos, then every variant's pictures of them, with its name and total."""
     columns, caption = 4, 22
     tiles: list[tuple[str, list[Image.Image]]] = [
         ("photos", [Image.fromarray(read_square(data / "photos" / n, SIDE_PX)) for n in SHOWN])

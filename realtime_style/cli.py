@@ -313,7 +313,7 @@ def train(
         Path | None,
         typer.Option(
             help="Start from this generator (.safetensors or .pt); 'none': from nothing. "
-            "Default: the bundled base of all styles."
+            "Default: the bundled base, which paints already."
         ),
     ] = None,
     steps: Annotated[

@@ -36,11 +36,11 @@ class Vgg19(nn.Module):
         """Reads any of three key layouts.
 
         Args:
-            zero_padding: pads with zeros (grey) also where the weights were made for reflection:
-                the same but along the border, and a third of a training step less.
             state: torchvision's ("features.0.weight", ...; normalises its input by ImageNet's mean
                 and deviation, pads with zeros); or "conv0", "conv1_1", ... (conv0 normalises the
                 input, pads by reflection); or the distilled "conv0", "conv11", "conv11_aux", ...
+            zero_padding: pads with zeros (grey) also where the weights were made for reflection:
+                the same but along the border, and a third of a training step less.
 
         Raises:
             TrainingError: none of the layouts fits.

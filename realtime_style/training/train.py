@@ -59,7 +59,7 @@ from realtime_style.training.parallel import (
     processes,
     share_gradients,
 )
-from realtime_style.training.perceptual import Features, Vgg19, load_networks
+from realtime_style.training.perceptual import Features, load_networks
 from realtime_style.training.report import write_report
 
 _MIN_PAINTING_PX = 32  # five poolings lead to one pixel
@@ -139,9 +139,9 @@ def train(
     """Trains a generator to paint any photo in the manner of a painting, or of several.
 
     It starts as `start`, else as the config's base. `run_dir` receives checkpoints, sample sheets
-    (PNG), TensorBoard logs and, at the end,
-    `generator.safetensors` and a report. Ctrl-C and SIGTERM end the step at work and save a
-    checkpoint before it leaves; a second one leaves at once, with the checkpoint before. A loss
+    (PNG), TensorBoard logs and, at the end, `generator.safetensors` and a report. Ctrl-C and
+    SIGTERM end the step at work and save a checkpoint before it leaves; a second one leaves at
+    once, with the checkpoint before. A loss
     that is no number leads back to the last good checkpoint, at half the learning rate; too little
     memory to half the batch; `on_note` is told. Under torchrun every process takes its part of
     each batch.
@@ -184,7 +184,7 @@ def _train(
             f"--painting-size {config.painting_px}; it must have "
             f"{_MIN_PAINTING_PX * max(config.painting_scales)}"
         )
-    objective = Objective(config, paintings, device, load_networks(config.features))
+    objective = Objective(config, paintings, device)
     state = _first_state(config, start, device)
     if resume:
         saved = load_checkpoint(checkpoint_path)
@@ -208,12 +208,12 @@ def _train(
             setattr(state, name, value)
         batches = _Batches(photos, state)
 
-    with interrupts_held_back() as stop_asked:
+    with _interrupts_held_back() as stop_asked:
         try:
             while state.step < config.steps:
                 step = state.step + 1
                 try:
-                    report = train_step(config, objective, state, netG_run, batches.take(step))
+                    report = _step(config, objective, state, netG_run, batches.take(step))
                 except _NotANumberError:
                     rollbacks, rate = state.rollbacks + 1, state.rate / 2
                     if rollbacks > _MOST_ROLLBACKS:
@@ -281,13 +281,8 @@ class _NotANumberError(Exception):
 class Objective:
     """All losses of a run. `seen` is what the last step saw besides them, for the log."""
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        paintings: list[Tensor],
-        device: torch.device,
-        networks: list[Vgg19],
-    ) -> None:
+    def __init__(self, config: TrainConfig, paintings: list[Tensor], device: torch.device) -> None:
+        networks = load_networks(config.features)
         self.style_features = Features(networks, STYLE_LAYERS)
         # What content is, an imitation knows well enough, at a sixteenth of the work
         self.content_features = Features(networks, CONTENT_LAYERS, cheap=True)
@@ -338,7 +333,7 @@ class Objective:
         }
 
 
-def train_step(
+def _step(
     config: TrainConfig,
     objective: Objective,
     state: TrainState,
@@ -530,7 +525,7 @@ def sample_sheet(netG: Generator, photos: Tensor, painting: Tensor) -> Image.Ima
 
 
 @contextmanager
-def interrupts_held_back() -> Iterator[Callable[[], bool]]:
+def _interrupts_held_back() -> Iterator[Callable[[], bool]]:
     """Makes Ctrl-C wait until it is asked for: half an optimiser step cannot be resumed from."""
     asked = False
 
