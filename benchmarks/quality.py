@@ -33,7 +33,7 @@ from torch.nn import functional
 
 from realtime_style.errors import StyleError
 from realtime_style.runtime.stylizer import open_stylizer
-from realtime_style.training.perceptual import Vgg19
+from realtime_style.training.perceptual import Vgg
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SIDE_PX = 720
@@ -106,7 +106,7 @@ class Yardstick:
 
     def __init__(self, perceptual: Path) -> None:
         """Args: perceptual, the folder of the feature networks."""
-        self.vgg = Vgg19(load_file(perceptual / "vgg19_normalised_relu3_1.fp32.safetensors"))
+        self.vgg = Vgg(load_file(perceptual / "vgg19_normalised_relu3_1.fp32.safetensors"))
         self.squeeze = SqueezeNet(perceptual / "squeezenet1_1_imagenet.fp16.safetensors")
 
     def look(self, rgb: Tensor) -> Seen:

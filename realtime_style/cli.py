@@ -307,7 +307,7 @@ def train(
     ] = None,
     features: Annotated[
         list[Path] | None,
-        typer.Option(help="VGG-19 weights; may be given again. Default: fetched once, 548 MB."),
+        typer.Option(help="VGG weights; may be given again. Default: VGG-19, fetched once."),
     ] = None,
     base: Annotated[
         Path | None,

@@ -9,19 +9,19 @@ from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, ColorSpace
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
 from realtime_style.training.losses import (
     ADVERSARIAL_KINDS,
-    CONTENT_LAYERS,
-    STYLE_LAYERS,
     GramLoss,
     WassersteinLoss,
     adversarial_loss,
+    content_layers,
     content_losses,
     discriminator_loss,
     gamut_loss,
     gram_matrix,
     grid_loss,
+    style_layers,
     total_variation,
 )
-from realtime_style.training.perceptual import Features, Vgg19
+from realtime_style.training.perceptual import Features, Vgg
 
 COLORS = [ColorSpace(matrix, range_) for matrix in (SMPTE170M, BT709) for range_ in (LIMITED, FULL)]
 SCALES = (1, 2)
@@ -42,7 +42,8 @@ def features() -> Features:
         state[f"conv{layer}.weight"] = torch.randn(8, channels, 3, 3) * (2 / (9 * channels)) ** 0.5
         state[f"conv{layer}.bias"] = 0.1 * torch.randn(8)
         channels = 8
-    return Features([Vgg19(state)], {*CONTENT_LAYERS, *STYLE_LAYERS})
+    wanted = {name for scale in SCALES for name in style_layers(scale) + content_layers(scale)}
+    return Features([Vgg(state)], wanted)
 
 
 def picture(seed: int, size: int = 64) -> Tensor:
@@ -81,25 +82,23 @@ def test_gram_matrix_of_bfloat16_is_float32_and_near() -> None:
 
 
 def test_content_loss_of_the_photo_itself_is_0_and_of_nothing_1(features: Features) -> None:
-    photo = features(picture(1))
-    assert content_losses(photo, photo)[0] == 0
-    nothing = {layer: torch.zeros_like(value) for layer, value in photo.items()}
-    assert content_losses(nothing, photo)[0].item() == pytest.approx(1, abs=0.02)
-    painted = features(picture(2))
+    photo, painted = ([*features(picture(seed)).values()] for seed in (1, 2))
+    assert content_losses(zip(photo, photo, strict=True))[0] == 0
+    nothing = [(torch.zeros_like(layer), layer) for layer in photo]
+    assert content_losses(nothing)[0].item() == pytest.approx(1, abs=0.02)
     by_hand = [
-        float((painted[layer] - photo[layer]).square().mean() / (photo[layer].square().mean()))
-        for layer in CONTENT_LAYERS
+        float((x - y).square().mean() / y.square().mean())
+        for x, y in zip(painted, photo, strict=True)
     ]
-    assert content_losses(painted, photo)[0].item() == pytest.approx(sum(by_hand) / 2, rel=0.02)
+    content = content_losses(zip(painted, photo, strict=True))[0].item()
+    assert content == pytest.approx(sum(by_hand) / len(by_hand), rel=0.02)
 
 
 def test_black_photos_do_not_divide_by_nothing() -> None:
-    black = {layer: torch.zeros(1, 2, 4, 4) for layer in CONTENT_LAYERS}
-    painted = {layer: torch.ones(1, 2, 4, 4, requires_grad=True) for layer in CONTENT_LAYERS}
-    sum(content_losses(painted, black)).backward()  # type: ignore[no-untyped-call]
-    for value in painted.values():
-        assert value.grad is not None
-        assert torch.isfinite(value.grad).all()
+    painted = torch.ones(1, 2, 4, 4, requires_grad=True)
+    sum(content_losses([(painted, torch.zeros(1, 2, 4, 4))])).backward()  # type: ignore[no-untyped-call]
+    assert painted.grad is not None
+    assert torch.isfinite(painted.grad).all()
 
 
 def test_structure_loss_is_one_minus_correlation() -> None:
@@ -107,8 +106,7 @@ def test_structure_loss_is_one_minus_correlation() -> None:
     photo[:, 2] = 0  # what does not vary in the photo does not count
 
     def of(painted: Tensor) -> float:
-        layers = [dict.fromkeys(CONTENT_LAYERS, maps) for maps in (painted, photo)]
-        return float(content_losses(*layers)[1])
+        return float(content_losses([(painted, photo), (painted, photo)])[1])
 
     assert of(photo) == pytest.approx(0, abs=1e-5)
     assert of(5 * photo + 3) == pytest.approx(0, abs=1e-5)  # stronger paint is no loss
@@ -165,14 +163,14 @@ def test_style_loss_of_each_photo_and_of_the_batch_are_mixed(features: Features)
 
 def test_gram_loss_by_hand() -> None:
     class Grey(torch.nn.Module):
-        def forward(self, rgb: Tensor) -> dict[str, Tensor]:
-            return dict.fromkeys(STYLE_LAYERS, rgb[:, :2])
+        def forward(self, rgb: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
+            return dict.fromkeys(layers, rgb[:, :2])
 
     painting = torch.zeros(1, 3, 2, 2)
     painting[:, 0], painting[:, 1] = 1, 2  # Gram matrix 1, 2; 2, 4; its energy 25
     photo = torch.ones(1, 3, 2, 2)  # Gram matrix of ones: errors 0, 1; 1, 9, together 11
     loss = GramLoss(Grey(), [painting], (1,))  # type: ignore[arg-type]
-    assert float(loss([Grey()(photo)])) == pytest.approx(11 / 25)
+    assert float(loss([Grey()(photo, style_layers(1))])) == pytest.approx(11 / 25)
 
 
 def test_wasserstein_loss_sees_what_gram_matrices_do_not(features: Features) -> None:
@@ -189,12 +187,13 @@ def test_wasserstein_loss_sees_what_gram_matrices_do_not(features: Features) -> 
 
 def test_wasserstein_loss_by_hand() -> None:
     class Copy(torch.nn.Module):
-        def forward(self, rgb: Tensor) -> dict[str, Tensor]:
-            return dict.fromkeys(STYLE_LAYERS, rgb[:, :1])
+        def forward(self, rgb: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
+            return dict.fromkeys(layers, rgb[:, :1])
 
     # one channel: every direction is +1 or -1; 2 everywhere against 1 everywhere
     loss = WassersteinLoss(Copy(), [torch.full((1, 3, 4, 4), 2.0)], (1,))  # type: ignore[arg-type]
-    found = loss([Copy()(torch.ones(1, 3, 4, 4))], torch.Generator().manual_seed(0))
+    seen = Copy()(torch.ones(1, 3, 4, 4), style_layers(1))
+    found = loss([seen], torch.Generator().manual_seed(0))
     assert float(found) == pytest.approx(1 / 4)
 
 
@@ -232,11 +231,16 @@ def test_gradients_are_those_of_finite_differences(features: Features) -> None:
     painting, photo = smooth_picture(32).double(), picture(3, 32).double()
     networks = features.double()
     gram = GramLoss(networks, [painting], (1,), batch_share=0.5)
+
+    def contents(rgb: Tensor) -> tuple[Tensor, Tensor]:
+        found, aims = networks(rgb), networks(photo)
+        return content_losses((found[name], aims[name]) for name in found)
+
     # float32 within: coarse steps along random directions instead of gradcheck
     for loss in (
         lambda rgb: gram([networks(rgb)]),
-        lambda rgb: content_losses(networks(rgb), networks(photo))[0],
-        lambda rgb: content_losses(networks(rgb), networks(photo))[1],
+        lambda rgb: contents(rgb)[0],
+        lambda rgb: contents(rgb)[1],
         total_variation,
         grid_loss,
         lambda rgb: gamut_loss(rgb * 2 - 0.5),
@@ -258,9 +262,7 @@ def test_written_gradients_are_exact() -> None:
     assert torch.autograd.gradcheck(gram_matrix, (ours,))
 
     def both(x: Tensor) -> tuple[Tensor, Tensor]:
-        return content_losses(
-            dict.fromkeys(CONTENT_LAYERS, x), dict.fromkeys(CONTENT_LAYERS, theirs)
-        )
+        return content_losses([(x, theirs), (2 * x, theirs)])
 
     assert torch.autograd.gradcheck(both, (ours,))
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from realtime_style.demo import draw_scene
 from realtime_style.errors import TrainingError
-from realtime_style.training.perceptual import Features, Vgg19, fetch_vgg19, load_networks
+from realtime_style.training.perceptual import Features, Vgg, fetch_vgg19, load_networks
 
 PERCEPTUAL = Path(__file__).parents[1] / "../shared/data/perceptual"
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -64,7 +64,7 @@ def picture(size: int = 128) -> Tensor:
 
 def test_true_layouts_give_the_same_features() -> None:
     state = true_state()
-    named, torchvision = Vgg19(state), Vgg19(torchvision_state(state))
+    named, torchvision = Vgg(state), Vgg(torchvision_state(state))
     assert named.layers == torchvision.layers == relu(*LAYERS)
     assert not named.approximate
     assert not torchvision.approximate
@@ -77,7 +77,7 @@ def test_true_layouts_give_the_same_features() -> None:
 
 
 def test_layers_are_named_by_depth() -> None:
-    network = Vgg19(true_state(layers=5))
+    network = Vgg(true_state(layers=5))
     assert network.layers == relu("1_1", "1_2", "2_1", "2_2", "3_1")
     features = network(picture(64), relu("1_1", "1_2", "2_1", "3_1"))
     assert {layer: value.shape[-1] for layer, value in features.items()} == {
@@ -96,16 +96,16 @@ def test_features_are_as_defined() -> None:
             x = functional.max_pool2d(x, 2)
         x = functional.pad(x, (1, 1, 1, 1), "reflect")
         x = functional.conv2d(x, state[f"conv{layer}.weight"], state[f"conv{layer}.bias"]).relu()
-    found = Vgg19(state)(picture(32), relu("2_1"))
+    found = Vgg(state)(picture(32), relu("2_1"))
     assert list(found) == ["relu2_1"]
     torch.testing.assert_close(found["relu2_1"], x, rtol=1e-4, atol=1e-4)
 
 
 def test_distilled_layers_go_through_their_heads() -> None:
     state = distilled_state()
-    network = Vgg19(state)
+    network = Vgg(state)
     assert network.layers == network.approximate == relu("1_1", "2_1", "3_1", "4_1")
-    headless = Vgg19({key: value for key, value in state.items() if "_aux" not in key})
+    headless = Vgg({key: value for key, value in state.items() if "_aux" not in key})
     wanted = relu("1_1", "4_1")
     inner, found = headless(picture(64), wanted), network(picture(64), wanted)
     for layer, key in (("relu1_1", "conv11_aux"), ("relu4_1", "conv41_aux")):
@@ -116,7 +116,7 @@ def test_distilled_layers_go_through_their_heads() -> None:
 
 @pytest.mark.parametrize("true_first", [True, False])
 def test_true_layers_are_preferred(true_first: bool) -> None:
-    true, distilled = Vgg19(true_state(layers=5)), Vgg19(distilled_state())
+    true, distilled = Vgg(true_state(layers=5)), Vgg(distilled_state())
     networks = [true, distilled] if true_first else [distilled, true]
     found = Features(networks, relu("1_1", "3_1", "4_1"))(picture(64))
     assert set(found) == relu("1_1", "3_1", "4_1")
@@ -125,23 +125,40 @@ def test_true_layers_are_preferred(true_first: bool) -> None:
     torch.testing.assert_close(found["relu4_1"], distilled(picture(64), relu("4_1"))["relu4_1"])
 
 
-def test_imitations_are_preferred_where_cheap() -> None:
-    true, distilled = Vgg19(true_state(layers=5)), Vgg19(distilled_state())
-    found = Features([true, distilled], relu("3_1", "4_1"), cheap=True)(picture(64))
-    for layer in relu("3_1", "4_1"):
-        torch.testing.assert_close(found[layer], distilled(picture(64), relu(layer[4:]))[layer])
-    alone = Features([true], relu("3_1"), cheap=True)(picture(64))
-    torch.testing.assert_close(alone["relu3_1"], true(picture(64), relu("3_1"))["relu3_1"])
+def test_layers_can_be_asked_for_alone() -> None:
+    networks = [Vgg(true_state(layers=5)), Vgg(distilled_state())]
+    features = Features(networks, relu("1_1", "3_1", "4_1"))
+    assert set(features(picture(64), relu("4_1"))) == relu("4_1")
+    assert set(features(picture(64))) == relu("1_1", "3_1", "4_1")
+
+
+def test_vgg16_has_three_convolutions_in_a_block() -> None:
+    names = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "4_1")
+    numbers = (0, 2, 5, 7, 10, 12, 14, 17)  # torchvision's
+    state = true_state()
+    plain = {f"conv{n}.{k}": state[f"conv{n}.{k}"] for n in names for k in ("weight", "bias")}
+    torchvision = {
+        f"features.{number}.{k}": state[f"conv{n}.{k}"]
+        for n, number in zip(names, numbers, strict=True)
+        for k in ("weight", "bias")
+    }
+    ours, theirs = Vgg(plain), Vgg(torchvision)
+    assert ours.layers == theirs.layers == relu(*names)
+    found, expected = (network(picture(64), relu("3_3", "4_1")) for network in (ours, theirs))
+    torch.testing.assert_close(found, expected)
+    nineteen = Vgg(state, zero_padding=True)(picture(64), relu("3_3", "4_1"))
+    torch.testing.assert_close(found["relu3_3"], nineteen["relu3_3"])
+    assert not torch.allclose(found["relu4_1"], nineteen["relu4_1"])
 
 
 def test_unknown_keys_are_refused() -> None:
-    with pytest.raises(TrainingError, match=r"not VGG-19 weights.*fc\.weight"):
-        Vgg19({"fc.weight": torch.zeros(1)})
+    with pytest.raises(TrainingError, match=r"not VGG weights.*fc\.weight"):
+        Vgg({"fc.weight": torch.zeros(1)})
 
 
 def test_missing_layer_is_named() -> None:
     with pytest.raises(TrainingError, match=r"relu4_1.*--features"):
-        Features([Vgg19(true_state(layers=5))], relu("1_1", "4_1"))
+        Features([Vgg(true_state(layers=5))], relu("1_1", "4_1"))
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "weights.pth"])
@@ -151,9 +168,9 @@ def test_files_load(tmp_path: Path, name: str) -> None:
     save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
     found = Features(load_networks([path]), relu("3_1"))(picture(64))["relu3_1"]
     floats = {key: value.float() for key, value in state.items()}
-    expected = Vgg19(floats, zero_padding=True)(picture(64), relu("3_1"))["relu3_1"]
+    expected = Vgg(floats, zero_padding=True)(picture(64), relu("3_1"))["relu3_1"]
     assert torch.equal(found, expected)
-    reflected = Vgg19(floats)(picture(64), relu("3_1"))["relu3_1"]
+    reflected = Vgg(floats)(picture(64), relu("3_1"))["relu3_1"]
     assert not torch.equal(found[..., 0], reflected[..., 0])
     inner = (slice(None), slice(None), slice(6, -6), slice(6, -6))  # beyond the border's reach
     torch.testing.assert_close(found[inner], reflected[inner])
@@ -172,7 +189,7 @@ def test_unreadable_files_are_named(tmp_path: Path, name: str) -> None:
 def test_other_networks_are_named(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"fc.weight": torch.zeros(1)}, path)
-    with pytest.raises(TrainingError, match=r"other\.safetensors: these are not VGG-19"):
+    with pytest.raises(TrainingError, match=r"other\.safetensors: these are not VGG"):
         Features(load_networks([path]), relu("1_1"))
 
 
@@ -268,12 +285,12 @@ def test_no_server_says_what_to_do(server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not PERCEPTUAL.is_dir(), reason="no ../shared/data/perceptual here")
 def test_real_networks_see_a_picture() -> None:
-    names = ("vgg19_normalised_relu3_1", "vgg19_cd16x_small_relu5_1")
+    names = ("vgg19_normalised_relu3_1", "vgg19_cd16x_small_relu5_1", "vgg16_ssd300voc_relu3_3")
     paths = [PERCEPTUAL / f"{name}.fp32.safetensors" for name in names]
-    features = Features(load_networks(paths), relu("1_1", "2_1", "3_1", "4_1"))(picture(160))
+    features = Features(load_networks(paths), relu("1_1", "2_1", "3_1", "3_3", "4_1"))(picture(160))
     widths = {layer: value.shape[1] for layer, value in features.items()}
-    assert widths == {"relu1_1": 64, "relu2_1": 128, "relu3_1": 256, "relu4_1": 512}
-    means = {layer: value.mean().item() for layer, value in features.items()}
+    assert widths == {"relu1_1": 64, "relu2_1": 128, "relu3_1": 256, "relu3_3": 256, "relu4_1": 512}
+    means = {k: value.mean().item() for k, value in features.items() if k != "relu3_3"}
     assert means == {layer: pytest.approx(1, abs=0.8) for layer in means}  # channel-normalised
 
 

@@ -44,10 +44,10 @@ class TrainConfig:
     painting_scales: tuple[int, ...] = (1, 2)
     statistic: str = "gram"
     batch_share: float = 0.25
-    content_weight: float = 0.3
+    content_weight: float = 0.5
     structure_weight: float = 10.0
     style_weight: float = 200.0
-    style_start: float = 0.3
+    style_start: float = 0.05
     tv_weight: float = 0.3
     gamut_weight: float = 20.0
     grid_weight: float = 10_000.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -14,11 +14,21 @@ from realtime_style.training.perceptual import Features
 
 GRID_PX = 4
 GRID_WINDOW_PX = 96
-CONTENT_LAYERS = ("relu3_1", "relu4_1")
-STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+_STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+_DEEP_LAYER = "relu3_3"  # looked at from half the size down: larger forms, for little work
 _LEAST_ENERGY = 1e-3  # of a layer's mean square: a black crop has next to none
 _DIRECTIONS = 32  # of the sliced Wasserstein distance, in each layer
 _POSITIONS = 4096  # at most, of each picture
+
+
+def style_layers(scale: int) -> tuple[str, ...]:
+    """The layers by which style is judged in a picture shrunk by a scale."""
+    return _STYLE_LAYERS if scale == 1 else (*_STYLE_LAYERS, _DEEP_LAYER)
+
+
+def content_layers(scale: int) -> tuple[str, ...]:
+    """The layers by which content is judged in a picture shrunk by a scale."""
+    return {1: ("relu4_1",), 2: ("relu2_2", _DEEP_LAYER)}.get(scale, ())
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -87,11 +97,11 @@ def _moments(ours: Tensor, theirs: Tensor) -> Tensor:
     return torch.cat((both, alone))
 
 
-def content_losses(painted: dict[str, Tensor], photo: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+def content_losses(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """How far what is painted is from the photo, by size and by likeness; two scalars.
 
-    Both compare features of CONTENT_LAYERS and are averaged over layers and photos; gradients go
-    to `painted` alone.
+    Of each layer a pair of features, of what is painted and of the photo. Both losses are averaged
+    over layers and photos; gradients go to what is painted alone.
 
     Content is the squared error over the photo's energy (Johnson et al., ECCV 2016, eq. 2):
     relative, so that it means the same at every layer and of every photo; 0 for the photo itself,
@@ -105,8 +115,8 @@ def content_losses(painted: dict[str, Tensor], photo: dict[str, Tensor]) -> tupl
     the heaviest paint.
     """
     contents, structures = [], []
-    for layer in CONTENT_LAYERS:
-        x, xx, xy, y, yy = _moments(painted[layer], photo[layer])  # (N, C) each
+    for painted, photo in pairs:
+        x, xx, xy, y, yy = _moments(painted, photo)  # (N, C) each
         contents.append((xx - 2 * xy + yy).mean(1) / (yy.mean(1) + _LEAST_ENERGY))
         energy_x, energy_y = (xx - x * x).clamp_min(0), (yy - y * y).clamp_min(0)
         correlation = (xy - x * y) / (energy_x * energy_y + 1e-6).sqrt()
@@ -146,6 +156,13 @@ def grid_loss(rgb: Tensor) -> Tensor:
     return tiles.var(2, unbiased=False).mean()
 
 
+def _features_of(
+    paintings: list[Tensor], features: Features, scale: int
+) -> list[dict[str, Tensor]]:
+    layers = style_layers(scale)
+    return [features(functional.avg_pool2d(each, scale), layers) for each in paintings]
+
+
 class GramLoss(nn.Module):
     """Distance of a picture's Gram matrices to the paintings' (Johnson et al., ECCV 2016, eq. 4).
 
@@ -172,11 +189,11 @@ class GramLoss(nn.Module):
         self.targets: list[dict[str, Tensor]] = []
         with torch.no_grad():
             for scale in scales:
-                found = [features(functional.avg_pool2d(each, scale)) for each in paintings]
+                found = _features_of(paintings, features, scale)
                 self.targets.append(
                     {
                         name: torch.stack([gram_matrix(one[name]) for one in found]).mean(0)
-                        for name in STYLE_LAYERS
+                        for name in style_layers(scale)
                     }
                 )
 
@@ -184,8 +201,8 @@ class GramLoss(nn.Module):
         """Features of the painted photos shrunk by each scale, to a scalar."""
         errors = []
         for found, target in zip(pyramid, self.targets, strict=True):
-            for name in STYLE_LAYERS:
-                grams, aim = gram_matrix(found[name]), target[name]
+            for name, aim in target.items():
+                grams = gram_matrix(found[name])
                 energy = aim.square().sum()
                 error = (grams - aim).square().sum((1, 2)).mean() / energy
                 if self.batch_share:
@@ -212,11 +229,11 @@ class WassersteinLoss(nn.Module):
         self.targets: list[dict[str, Tensor]] = []  # (C, positions)
         with torch.no_grad():
             for scale in scales:
-                found = [features(functional.avg_pool2d(each, scale)) for each in paintings]
+                found = _features_of(paintings, features, scale)
                 self.targets.append(
                     {
                         name: torch.cat([one[name][0].flatten(1) for one in found], 1).float()
-                        for name in STYLE_LAYERS
+                        for name in style_layers(scale)
                     }
                 )
 
@@ -224,8 +241,8 @@ class WassersteinLoss(nn.Module):
         """Features of the painted photos shrunk by each scale, to a scalar."""
         errors = []
         for found, target in zip(pyramid, self.targets, strict=True):
-            for name in STYLE_LAYERS:
-                ours, theirs = found[name].float().flatten(2), target[name]  # (N, C, HW), (C, P)
+            for name, theirs in target.items():  # (C, P)
+                ours = found[name].float().flatten(2)  # (N, C, HW)
                 channels = theirs.shape[0]
                 directions = torch.randn(_DIRECTIONS, channels, generator=random)
                 directions = functional.normalize(directions, dim=1).to(theirs.device)

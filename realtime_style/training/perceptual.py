@@ -1,4 +1,4 @@
-"""The feature networks that losses look through: VGG-19 (arXiv 1409.1556), whole or in parts."""
+"""The feature networks that losses look through: VGG-19 or VGG-16 (arXiv 1409.1556), or parts."""
 
 from __future__ import annotations
 
@@ -17,28 +17,26 @@ from realtime_style.errors import TrainingError
 VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 VGG19_SHA256_PREFIX = "dcbb9e9d"
 
-_BLOCKS = (2, 2, 4, 4, 4)  # 3x3 convolutions between one pooling and the next
-_NAMES = tuple((block + 1, i + 1) for block, count in enumerate(_BLOCKS) for i in range(count))
-# torchvision numbers convolutions, ReLUs and poolings in one sequence
-_TORCHVISION = {
-    (block, i): 2 * (sum(_BLOCKS[: block - 1]) + i - 1) + block - 1 for block, i in _NAMES
-}
+_VGG19 = (2, 2, 4, 4, 4)  # 3x3 convolutions between one pooling and the next
+_VGG16 = (2, 2, 3, 3, 3)
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB
 
 
-class Vgg19(nn.Module):
-    """VGG-19's first convolutions, as far as a weights file has them.
+class Vgg(nn.Module):
+    """The first convolutions of VGG-19 or VGG-16, as far as a weights file has them.
 
     `layers` names the ReLU outputs it can give, as "relu3_1"; `approximate` those among them that
     a small distilled network only imitates (through a 1x1 head to the true width).
     """
 
     def __init__(self, state: dict[str, Tensor], *, zero_padding: bool = False) -> None:
-        """Reads any of three key layouts.
+        """Reads any of four key layouts.
 
         Args:
-            state: torchvision's ("features.0.weight", ...; normalises its input by ImageNet's mean
-                and deviation, pads with zeros); or "conv0", "conv1_1", ... (conv0 normalises the
-                input, pads by reflection); or the distilled "conv0", "conv11", "conv11_aux", ...
+            state: torchvision's ("features.0.weight", ...) or "conv1_1", ..., which take RGB less
+                ImageNet's mean, over its deviation, and pad with zeros; "conv0", "conv1_1", ...
+                (conv0 normalises the input, pads by reflection); or the distilled "conv0",
+                "conv11", "conv11_aux", ...
             zero_padding: pads with zeros (grey) also where the weights were made for reflection:
                 the same but along the border, and a third of a training step less.
 
@@ -46,19 +44,22 @@ class Vgg19(nn.Module):
             TrainingError: none of the layouts fits.
         """
         super().__init__()
-        if "features.0.weight" in state:
-            keys = {name: f"features.{number}" for name, number in _TORCHVISION.items()}
-            mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-            normalise = (torch.diag(1 / std)[:, :, None, None], -mean / std)
-            zero_padding = True
-        elif "conv0.weight" in state and ("conv1_1.weight" in state or "conv11.weight" in state):
-            infix = "_" if "conv1_1.weight" in state else ""
-            keys = {(block, i): f"conv{block}{infix}{i}" for block, i in _NAMES}
+        if "conv0.weight" in state:
             normalise = (state["conv0.weight"], state["conv0.bias"])
         else:
+            mean, deviation = torch.tensor(_MEAN), torch.tensor(_DEVIATION)
+            normalise = (torch.diag(1 / deviation)[:, :, None, None], -mean / deviation)
+            zero_padding = True
+        if "features.0.weight" in state:
+            keys = _torchvision_keys(_VGG19 if "features.16.weight" in state else _VGG16)
+        elif "conv1_1.weight" in state:
+            keys = {(block, i): f"conv{block}_{i}" for block, i in _names(_VGG19)}
+        elif "conv11.weight" in state:
+            keys = {(block, i): f"conv{block}{i}" for block, i in _names(_VGG19)}
+        else:
             raise TrainingError(
-                f"these are not VGG-19 weights: keys start with {sorted(state)[:3]}; expected "
-                "torchvision's 'features.0.weight' or 'conv0.weight' and 'conv1_1.weight'"
+                f"these are not VGG weights: keys start with {sorted(state)[:3]}; expected "
+                "torchvision's 'features.0.weight', or 'conv1_1.weight'"
             )
         self._zero_padding = zero_padding
         self.normalise = _frozen_conv(*normalise)
@@ -67,6 +68,8 @@ class Vgg19(nn.Module):
         channels = 3
         for (block, i), key in keys.items():
             if f"{key}.weight" not in state:
+                if i > 1 and f"conv{block + 1}_1.weight" in state:
+                    continue  # VGG-16 has no fourth convolution between poolings
                 break
             name = f"relu{block}_{i}"
             channels = _check_shape(key, state, channels)
@@ -103,12 +106,10 @@ class Vgg19(nn.Module):
 class Features(nn.Module):
     """Several networks as one: each layer from the best that has it.
 
-    The best is a true network rather than one that imitates it; where `cheap`, the other way round.
+    The best is a true network rather than one that imitates it, else the first given.
     """
 
-    def __init__(
-        self, networks: Sequence[Vgg19], wanted: Iterable[str], *, cheap: bool = False
-    ) -> None:
+    def __init__(self, networks: Sequence[Vgg], wanted: Iterable[str]) -> None:
         """Raises TrainingError where no network has a wanted layer."""
         super().__init__()
         chosen: dict[int, set[str]] = {}
@@ -119,26 +120,29 @@ class Features(nn.Module):
                     f"no feature network given has the layer {layer}; give a VGG-19 weights file "
                     "that reaches it with --features"
                 )
-            best = min(having, key=lambda i: (layer in networks[i].approximate) != cheap)
+            best = min(having, key=lambda i: layer in networks[i].approximate)
             chosen.setdefault(best, set()).add(layer)
         self.networks = nn.ModuleList(networks[i] for i in chosen)
         self.wanted = tuple(frozenset(layers) for layers in chosen.values())
 
-    def forward(self, rgb: Tensor) -> dict[str, Tensor]:
-        """Every wanted layer's output, of RGB in 0..1, (N, 3, H, W)."""
+    def forward(self, rgb: Tensor, layers: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """The named layers' outputs (default: every wanted one's) of RGB in 0..1, (N, 3, H, W)."""
+        asked = None if layers is None else frozenset(layers)
         features: dict[str, Tensor] = {}
-        for network, wanted in zip(self.networks, self.wanted, strict=True):
-            features.update(network(rgb, wanted))
+        for network, has in zip(self.networks, self.wanted, strict=True):
+            here = has if asked is None else has & asked
+            if here:
+                features.update(network(rgb, here))
         return features
 
 
-def load_networks(paths: Sequence[Path]) -> list[Vgg19]:
+def load_networks(paths: Sequence[Path]) -> list[Vgg]:
     """Feature networks from files (.safetensors, or .pth read without running its pickles).
 
     With no path, torchvision's VGG-19 is fetched once into torch's cache folder.
 
     Raises:
-        TrainingError: a file is missing or not VGG-19.
+        TrainingError: a file is missing or not VGG.
     """
     networks = []
     for path in paths or [fetch_vgg19()]:
@@ -154,13 +158,13 @@ def load_networks(paths: Sequence[Path]) -> list[Vgg19]:
         except Exception as error:  # PyTorch and safetensors raise many kinds, and at length
             raise TrainingError(
                 f"{path} cannot be read as network weights; give a .safetensors or .pth file of "
-                "VGG-19"
+                "VGG-19 or VGG-16"
             ) from error
         try:
             state = {key: value.float() for key, value in state.items()}
-            networks.append(Vgg19(state, zero_padding=True))
+            networks.append(Vgg(state, zero_padding=True))
         except (AttributeError, KeyError) as error:
-            raise TrainingError(f"{path} does not hold VGG-19 weights: {error!r}") from error
+            raise TrainingError(f"{path} does not hold VGG weights: {error!r}") from error
         except TrainingError as error:
             raise TrainingError(f"{path}: {error}") from error
     return networks
@@ -188,13 +192,26 @@ def fetch_vgg19(
     return path
 
 
+def _names(blocks: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Every convolution's block and place in it, from 1."""
+    return [(block + 1, i + 1) for block, count in enumerate(blocks) for i in range(count)]
+
+
+def _torchvision_keys(blocks: tuple[int, ...]) -> dict[tuple[int, int], str]:
+    """Torchvision numbers convolutions, ReLUs and poolings in one sequence."""
+    return {
+        (block, i): f"features.{2 * (sum(blocks[: block - 1]) + i - 1) + block - 1}"
+        for block, i in _names(blocks)
+    }
+
+
 def _check_shape(key: str, state: dict[str, Tensor], channels: int) -> int:
     """How many channels a 3x3 convolution of `channels` gives; TrainingError where it is none."""
     weight, bias = state[f"{key}.weight"], state[f"{key}.bias"]
     if tuple(weight.shape[1:]) != (channels, 3, 3) or tuple(bias.shape) != (weight.shape[0],):
         raise TrainingError(
             f"{key} has weights of {tuple(weight.shape)} and {tuple(bias.shape)}; expected "
-            f"(any, {channels}, 3, 3) and (any,): this is not VGG-19"
+            f"(any, {channels}, 3, 3) and (any,): this is not VGG"
         )
     if not torch.isfinite(weight).all():
         raise TrainingError(f"{key} has weights that are no numbers: the file is damaged")

@@ -38,15 +38,15 @@ from realtime_style.training.discriminator import Discriminator
 from realtime_style.training.generator import Generator
 from realtime_style.training.losses import (
     ADVERSARIAL_KINDS,
-    CONTENT_LAYERS,
-    STYLE_LAYERS,
     GramLoss,
     WassersteinLoss,
     adversarial_loss,
+    content_layers,
     content_losses,
     discriminator_loss,
     gamut_loss,
     grid_loss,
+    style_layers,
     total_variation,
 )
 from realtime_style.training.optimizer import Muon
@@ -66,7 +66,7 @@ _MIN_PAINTING_PX = 32  # five poolings lead to one pixel
 _MOST_ROLLBACKS = 5
 _LARGEST_GRADIENT = 10.0  # norm; larger ones are shortened
 _WARM_UP = 0.15  # part of the steps
-_STYLE_RISES = 0.6  # part of the steps
+_STYLE_RISES = 0.4  # part of the steps
 
 PLANES_COLOR = ColorSpace()
 """The one colour space generators know: BT.709, limited range."""
@@ -282,22 +282,19 @@ class Objective:
     """All losses of a run. `seen` is what the last step saw besides them, for the log."""
 
     def __init__(self, config: TrainConfig, paintings: list[Tensor], device: torch.device) -> None:
-        networks = load_networks(config.features)
-        self.style_features = Features(networks, STYLE_LAYERS)
-        # What content is, an imitation knows well enough, at a sixteenth of the work
-        self.content_features = Features(networks, CONTENT_LAYERS, cheap=True)
-        for features in (self.style_features, self.content_features):
-            features.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        scales = config.painting_scales
+        layers = {name for scale in scales for name in style_layers(scale) + content_layers(scale)}
+        self.features = Features(load_networks(config.features), layers)
+        self.features.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.paintings = paintings
         self.device = device
         self.config = config
         on_device = [painting.to(device) for painting in paintings]
-        scales = config.painting_scales
         self.style: GramLoss | WassersteinLoss
         if config.statistic == "gram":
-            self.style = GramLoss(self.style_features, on_device, scales, config.batch_share)
+            self.style = GramLoss(self.features, on_device, scales, config.batch_share)
         else:
-            self.style = WassersteinLoss(self.style_features, on_device, scales)
+            self.style = WassersteinLoss(self.features, on_device, scales)
         self.seen: dict[str, float] = {}
 
     def autocast(self) -> torch.autocast:
@@ -311,18 +308,23 @@ class Objective:
         """The weighted losses of painted photos, (N, 3, H, W), that need no discriminator."""
         config = self.config
         painted = unclamped.clamp(0, 1)  # what a screen will show
+        pairs: list[tuple[Tensor, Tensor]] = []
+        pyramid = []
         with self.autocast():
-            pyramid = [
-                self.style_features(functional.avg_pool2d(painted, scale))
-                for scale in config.painting_scales
-            ]
-            painted_content = self.content_features(painted)
-            with torch.no_grad():
-                content = self.content_features(photo)
+            for scale in config.painting_scales:
+                content = content_layers(scale)
+                found = self.features(
+                    functional.avg_pool2d(painted, scale), {*style_layers(scale), *content}
+                )
+                pyramid.append(found)
+                if content:
+                    with torch.no_grad():
+                        aims = self.features(functional.avg_pool2d(photo, scale), content)
+                    pairs += [(found[name], aims[name]) for name in content]
         style = (
             self.style(pyramid) if isinstance(self.style, GramLoss) else self.style(pyramid, random)
         )
-        size, likeness = content_losses(painted_content, content)
+        size, likeness = content_losses(pairs)
         return {
             "content": config.content_weight * size,
             "structure": config.structure_weight * likeness,
