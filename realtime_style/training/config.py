@@ -75,7 +75,7 @@ class TrainConfig:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "fast": {"steps": 600},
+    "fast": {"steps": 1000},
     "standard": {"steps": 3000},
     "best": {"steps": 12_000},
 }
