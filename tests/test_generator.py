@@ -3,6 +3,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from realtime_style.training.config import TrainConfig
 from realtime_style.training.generator import Generator, GeneratorConfig, UpsampleConv
 
 SMALL = GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2))
@@ -105,3 +106,15 @@ def test_stripes_stay_stripes(generator: Generator, axis: int) -> None:
         first = plane.select(axis, 0).unsqueeze(axis)
         torch.testing.assert_close(plane, first.expand_as(plane), rtol=0, atol=1e-5)
         assert plane.std() > 0.02
+
+
+def test_training_judges_nothing_that_knows_of_a_border() -> None:
+    torch.manual_seed(0)
+    generator = Generator().double().eval()
+    luma, chroma = (plane.double() for plane in planes(1, 256, 256))
+    whole = generator(luma, chroma)[0]
+    cut = generator(luma[:, :, 32:], chroma[:, :, 16:])[0]  # the border in other places
+    differs = (whole[:, :, 32:] - cut).abs().amax((0, 1, 3)) > 1e-14
+    reach_px = int(differs.nonzero().max()) + 1
+    margin_px = TrainConfig.__dataclass_fields__["margin_px"].default
+    assert margin_px - 16 < reach_px <= margin_px

@@ -118,8 +118,8 @@ def test_a_run_leaves_all_it_promises(config: TrainConfig, tmp_path: Path) -> No
         "tensorboard",
     ]
     with Image.open(run_dir / "sample_000004.png") as sheet:
-        painting_px = round(96 * 320 / 72)  # 160x120, shrunk to 96x72, as high as two photos
-        assert sheet.size == (3 * 160 + painting_px, 320)
+        painting_px = round(96 * 256 / 72)  # 160x120, shrunk to 96x72, as high as two photos
+        assert sheet.size == (3 * 128 + painting_px, 256)
     assert scalars(run_dir, "loss/style") == [1, 2, 3, 4]
 
     state = load_checkpoint(run_dir / "checkpoint.pt")
@@ -597,7 +597,7 @@ def test_held_back_photos_are_never_trained_on(tmp_path: Path) -> None:
     }
     assert len(held_back) == 2
     assert seen == set(range(40)) - held_back
-    shown = {round(float(sample.mean()) * 255 / 6) for sample in photos.samples(3)}
+    shown = {round(float(sample.mean()) * 255 / 6) for sample in photos.samples(3, 64)}
     assert shown == held_back
 
 
@@ -612,7 +612,7 @@ def test_samples_leave_broken_photos_out(tmp_path: Path) -> None:
     for i in range(2):
         Image.new("RGB", (40, 30), (90, 60, 30)).save(tmp_path / f"{i}.png")
     (tmp_path / "broken.jpg").write_bytes(b"not a picture")
-    assert PhotoFolder(tmp_path, 32, seed=0).samples(3).shape == (2, 3, 64, 64)
+    assert PhotoFolder(tmp_path, 32, seed=0).samples(3, 64).shape == (2, 3, 64, 64)
 
 
 def test_train_command_is_stopped_and_goes_on(

@@ -23,7 +23,8 @@ class TrainConfig:
 
     Sizes are pixels, learning rates are the peaks of one-cycle schedules (arXiv 1708.07120),
     weights multiply the losses of losses.py. A margin around
-    the crops is painted, but not judged. `painting` is a file, or a folder of paintings by one
+    the crops is painted, but not judged; as wide as a generator knows of a border, so that it
+    cannot put there what it owes the painting. `painting` is a file, or a folder of paintings by one
     hand. `adversarial` is "none" or one of losses.ADVERSARIAL_KINDS, `statistic` "gram" or
     "wasserstein". The style's weight grows from `style_start` of itself. `noise` is the standard
     deviation of what is added to the input, in 0..1. From `freeze_norm_at` of the steps on,
@@ -38,14 +39,14 @@ class TrainConfig:
     steps: int = 3000
     batch: int = 2
     crop_px: int = 320
-    margin_px: int = 32
+    margin_px: int = 88
     painting_px: int = 512
     painting_detail_px: int = 512
     painting_scales: tuple[int, ...] = (1, 2)
     statistic: str = "gram"
     batch_share: float = 0.25
-    content_weight: float = 0.5
-    structure_weight: float = 10.0
+    content_weight: float = 0.8
+    structure_weight: float = 15.0
     style_weight: float = 200.0
     style_start: float = 0.05
     tv_weight: float = 0.3

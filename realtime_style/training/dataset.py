@@ -95,13 +95,12 @@ class PhotoFolder:
             self._cache_bytes += self._cache[path].nbytes
         return photo
 
-    def samples(self, count: int) -> Tensor:
-        """The middles of held-back photos, at most `count`: (N, 3, 2 * crop_px, 2 * crop_px)."""
-        side = 2 * self._crop_px
+    def samples(self, count: int, side_px: int) -> Tensor:
+        """The middles of held-back photos, at most `count`: (N, 3, side_px, side_px)."""
         shown: list[Tensor] = []
         for path in self.held_back or self.paths:
             with contextlib.suppress(*UNREADABLE):
-                shown.append(_tensor(ImageOps.fit(_open_rgb(path), (side, side))))
+                shown.append(_tensor(ImageOps.fit(_open_rgb(path), (side_px, side_px))))
             if len(shown) == count:
                 break
         if not shown:

@@ -184,7 +184,7 @@ def _train(
     checkpoint_path = run_dir / CHECKPOINT_NAME
 
     photos = PhotoFolder(config.content, config.crop_px + 2 * config.margin_px, config.seed)
-    samples = photos.samples(3)
+    samples = photos.samples(3, 2 * config.crop_px)
     paintings = load_paintings(config.painting, config.painting_px, config.painting_detail_px)
     smallest = min(min(painting.shape[-2:]) for painting in paintings)
     if smallest < _MIN_PAINTING_PX * max(config.painting_scales):
@@ -371,7 +371,7 @@ def _step(
         painted_planes = netG_run(luma, chroma)
     luma, chroma = (plane.float() for plane in painted_planes)
     # What is painted near the border counts for nothing: a generator knows a border by its padding,
-    # and would put there, crop after crop, the colours that it owes the painting.
+    # and would put there, crop after crop, the colours that it owes the painting
     photo, fake = (
         functional.pad(rgb, [-config.margin_px] * 4)
         for rgb in (photo, rgb_from_planes(luma, chroma, PLANES_COLOR))
