@@ -22,14 +22,13 @@ class TrainConfig:
     """What to train on, and how. The defaults are what painted best.
 
     Sizes are pixels, learning rates are the peaks of one-cycle schedules (arXiv 1708.07120),
-    weights multiply the losses of losses.py. A margin around
-    the crops is painted, but not judged; as wide as a generator knows of a border, so that it
-    cannot put there what it owes the painting. `painting` is a file, or a folder of paintings by one
-    hand. `adversarial` is "none" or one of losses.ADVERSARIAL_KINDS, `statistic` "gram" or
-    "wasserstein". The style's weight grows from `style_start` of itself. `noise` is the standard
-    deviation of what is added to the input, in 0..1. From `freeze_norm_at` of the steps on,
-    normalisation uses the statistics that will run, not the batch's. `base` is the generator that
-    training starts from, None for an untrained one.
+    weights multiply the losses of losses.py. A margin around the crops is painted, but not judged:
+    as wide as a generator knows of a border, so that it cannot put there what it owes the painting.
+    `painting` is a file, or a folder of paintings by one hand. `adversarial` is "none" or one of
+    losses.ADVERSARIAL_KINDS, `statistic` "gram" or "wasserstein". The style's weight grows from
+    `style_start` of itself. `noise` is the standard deviation of what is added to the input, in
+    0..1. From `freeze_norm_at` of the steps on, normalisation uses the statistics that will run,
+    not the batch's. `base` is the generator that training starts from, None for an untrained one.
     """
 
     painting: Path
