@@ -95,6 +95,8 @@ NOTHING = {"steps": STEPS_FROM_NOTHING}
 VARIANTS = {
     "the recipe": Variant(),
     "100 steps": Variant({"steps": 100}),
+    "style at its full weight from the start": Variant({"style_start": 1.0}),
+    "a margin of 32 px": Variant({"margin_px": 32}),
     "900 steps": Variant({"steps": 900}),
     "one scale": Variant({"painting_scales": (1,)}),
     "three scales": Variant({"painting_scales": (1, 2, 4)}),
@@ -231,7 +233,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     arguments = parser.parse_args()
     data = arguments.data
-    networks = ("vgg19_normalised_relu3_1.fp32", "vgg19_cd16x_small_relu5_1.fp32")
+    networks = (
+        "vgg19_normalised_relu3_1.fp32",
+        "vgg19_cd16x_small_relu5_1.fp32",
+        "vgg16_ssd300voc_relu3_3.fp32",
+    )
     usual = TrainConfig(
         painting=data / PAINTING,
         content=arguments.photos,

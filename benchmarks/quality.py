@@ -41,7 +41,7 @@ PAINTING_PX = (256, 384, 512, 720, 1024)
 """Longer sides of the painting; of each network the size counts that suits it best."""
 DIRECT_SIDE_PX = 384
 DIRECT_PHOTOS = 8
-DIRECT_MOST_STEPS = 300
+DIRECT_MOST_STEPS = 200
 
 PHOTOS = tuple(
     [f"bsds500/{name}.jpg" for name in (
