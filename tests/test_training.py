@@ -474,6 +474,16 @@ def test_two_processes_equal_one(config: TrainConfig, tmp_path: Path) -> None:
         torch.testing.assert_close(alone, together, rtol=0, atol=5e-3)
 
 
+def test_learning_rate_rises_stays_and_falls() -> None:
+    rates = [train_module.trapezoid(step, 100) for step in range(1, 101)]
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[4] == pytest.approx(0.5)
+    assert rates[9:61] == [1.0] * 52
+    assert rates[60:] == sorted(rates[60:], reverse=True)
+    assert 0 < rates[-1] < 0.01
+    assert train_module.trapezoid(1, 1) == 1
+
+
 def test_settings_come_from_presets_files_and_options(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(

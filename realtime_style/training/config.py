@@ -21,7 +21,7 @@ FROM_NOTHING = "none"
 class TrainConfig:
     """What to train on, and how. The defaults are what painted best.
 
-    Sizes are pixels, learning rates are the peaks of one-cycle schedules (arXiv 1708.07120),
+    Sizes are pixels, learning rates are those between warm-up and cool-down,
     weights multiply the losses of losses.py. A margin around the crops is painted, but not judged:
     as wide as a generator knows of a border, so that it cannot put there what it owes the painting.
     `painting` is a file, or a folder of paintings by one hand. `adversarial` is "none" or one of

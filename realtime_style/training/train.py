@@ -67,7 +67,7 @@ from realtime_style.training.report import write_report
 _MIN_PAINTING_PX = 32  # five poolings lead to one pixel
 _MOST_ROLLBACKS = 5
 _LARGEST_GRADIENT = 10.0  # norm; larger ones are shortened
-_WARM_UP = 0.15  # part of the steps
+_WARM_UP, _COOL_DOWN = 0.1, 0.4  # parts of the steps
 _STYLE_RISES = 0.4  # part of the steps
 
 _MALLOC = {  # the numbers of malloc.h
@@ -358,7 +358,7 @@ def _step(
             if isinstance(module, BatchNorm):
                 module.eval()
     random = torch.Generator().manual_seed(hash((config.seed, step)) % 2**63)
-    rate = state.rate * one_cycle(step, config.steps)
+    rate = state.rate * trapezoid(step, config.steps)
     photo = photo.to(objective.device).contiguous(memory_format=torch.channels_last)
 
     shown = photo  # (N, 3, crop_px + 2 * margin_px, the same)
@@ -426,15 +426,15 @@ def _backward(loss: Tensor, net: nn.Module, optimizer: torch.optim.Optimizer) ->
     return norm
 
 
-def one_cycle(step: int, steps: int) -> float:
-    """The learning rate over its peak: up along a cosine, then down to nothing.
+def trapezoid(step: int, steps: int) -> float:
+    """The learning rate over its peak: up along a cosine, level, down along a cosine to nothing.
 
-    Smith and Topin, arXiv 1708.07120, with cosines instead of lines; steps count from 1.
+    Level for long, since the style has its full weight only late (Haegele et al., arXiv
+    2405.18392); steps count from 1.
     """
-    warm_up = max(1.0, _WARM_UP * steps)
-    if step <= warm_up:
-        return 1 / 25 + (1 - 1 / 25) * (1 - math.cos(math.pi * step / warm_up)) / 2
-    return (1 + math.cos(math.pi * (step - warm_up) / (steps - warm_up + 1))) / 2
+    up = step / max(1.0, _WARM_UP * steps)
+    down = (steps + 1 - step) / max(1.0, _COOL_DOWN * steps)
+    return (1 - math.cos(math.pi * min(1.0, up, down))) / 2
 
 
 def style_weight_at(config: TrainConfig, step: int) -> float:
