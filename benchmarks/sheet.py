@@ -17,7 +17,7 @@ from skimage import data
 import realtime_style as rs
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "sheet.jpg"
-TILE_PX = 480
+TILE_PX = 400
 GAP_PX = 8
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "camera", "coins")
 
