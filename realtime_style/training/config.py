@@ -50,7 +50,7 @@ class TrainConfig:
     style_start: float = 0.05
     tv_weight: float = 0.3
     gamut_weight: float = 20.0
-    grid_weight: float = 10_000.0
+    grid_weight: float = 200.0
     adversarial: str = "none"
     adversarial_weight: float = 1.0
     noise: float = 0.0

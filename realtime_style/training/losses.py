@@ -17,6 +17,7 @@ GRID_WINDOW_PX = 96
 _STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 _DEEP_LAYER = "relu3_3"  # looked at from half the size down: larger forms, for little work
 _LEAST_ENERGY = 1e-3  # of a layer's mean square: a black crop has next to none
+_LEAST_TEXTURE = 1e-5  # variance within a tile: a flat picture has none
 _DIRECTIONS = 32  # of the sliced Wasserstein distance, in each layer
 _POSITIONS = 4096  # at most, of each picture
 
@@ -146,14 +147,22 @@ def grid_loss(rgb: Tensor) -> Tensor:
     over all tiles; the variance of the averages is the grid's energy. Strokes that are not tied
     to the grid average out.
 
-    (N, 3, H, W) in 0..1, sides multiples of 4; to a scalar, 0 for no grid.
+    Relative to the mean variance within a tile (held fixed: more texture is no way out), since a
+    faint grid shows in pale, smooth paint and not under strokes.
+
+    (N, 3, H, W) in 0..1, sides multiples of 4; to a scalar, 0 for no grid, 1 for nothing else.
     """
     phases = functional.pixel_unshuffle(rgb, GRID_PX)  # (N, 3 * 16, H/4, W/4)
     window = min(GRID_WINDOW_PX // GRID_PX, *phases.shape[2:])
     means = functional.avg_pool2d(phases, window, max(1, window // 2))
-    n, _, h, w = means.shape
-    tiles = means.reshape(n, 3, GRID_PX**2, h, w)
-    return tiles.var(2, unbiased=False).mean()
+    grid = _tile_variance(means)
+    return grid / (_tile_variance(phases.detach()) + _LEAST_TEXTURE)
+
+
+def _tile_variance(phases: Tensor) -> Tensor:
+    """Of (N, 3 * 16, h, w), the mean variance of the sixteen; a scalar."""
+    n, _, h, w = phases.shape
+    return phases.reshape(n, 3, GRID_PX**2, h, w).var(2, unbiased=False).mean()
 
 
 def _features_of(
