@@ -7,6 +7,7 @@ import time
 _started = time.perf_counter()
 
 import json  # noqa: E402  (the clock starts before the imports: start-up counts)
+import os  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
@@ -31,6 +32,8 @@ from realtime_style.training.config import TrainConfig, make_config  # noqa: E40
 
 if TYPE_CHECKING:
     from realtime_style.frame import Size
+    from realtime_style.live.live import LiveJob
+    from realtime_style.live.painter import Shot
     from realtime_style.runtime.batch import Pair
     from realtime_style.runtime.pipeline import RunStats
     from realtime_style.runtime.video import VideoJob
@@ -194,6 +197,82 @@ def video(
         return
     pairs = pair_up(sources, out, FILM_SUFFIXES, recursive=recursive, new_suffix=".mp4")
     _paint_all(pairs, paint, quiet, as_json)
+
+
+@app.command()
+def webcam(
+    source: Annotated[
+        str,
+        typer.Option(
+            help="A camera (0, 1, /dev/video2), screen, test, rtsp://... or a film to play."
+        ),
+    ] = "0",
+    style: Style = "starry-night",
+    size: Annotated[
+        str | None,
+        typer.Option(help="Paint at this size, 360p or 640x360; default: what can be kept up."),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(min=1, max=240, help="Frames a second to keep up; default: the camera's."),
+    ] = None,
+    camera_size: Annotated[
+        str | None, typer.Option(help="Ask the camera for 1280x720 or 720p.")
+    ] = None,
+    camera_fps: Annotated[
+        float | None, typer.Option(min=1, max=240, help="Ask the camera for so many frames.")
+    ] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Play a film again and again.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the cameras, and end.")] = False,
+    record: Annotated[
+        Path | None, typer.Option(help="Record to a .mp4, .mov or .mkv; playable at any moment.")
+    ] = None,
+    stream: Annotated[
+        list[str] | None,
+        typer.Option(help="Send to rtmp://..., udp://..., srt://...; may be given again."),
+    ] = None,
+    virtual_camera: Annotated[
+        bool, typer.Option("--virtual-camera", help="Be a camera for calls and other programs.")
+    ] = False,
+    no_window: Annotated[bool, typer.Option("--no-window", help="Open no window.")] = False,
+    duration: Annotated[
+        float | None, typer.Option(min=0.1, help="End after so many seconds.")
+    ] = None,
+    engine: Engine = "auto",
+    precision: Precision = "auto",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Paints a camera live: in a window, in a call, on a stream. Press h in the window for help."""
+    if not (no_window or list_):
+        from realtime_style.live.window import load_opencv
+
+        load_opencv()  # before anything imports PyAV
+    from realtime_style.live.live import live_job
+    from realtime_style.live.source import LiveRequest, list_cameras
+
+    if list_:
+        cameras = list_cameras()
+        if as_json:
+            typer.echo(json.dumps([{"source": name, "name": about} for name, about in cameras]))
+        for name, about in cameras if not as_json else ():
+            typer.echo(f"{name}  {about}")
+        if not cameras and not as_json:
+            _say.print("no camera is connected", markup=False)
+        return
+
+    def say(message: str) -> None:
+        if not quiet:
+            _say.print(message, markup=False)
+
+    job = live_job(
+        LiveRequest(source, _size(camera_size, "--camera-size"), camera_fps, loop),
+        style, size=_size(size, "--size"), fps=fps, window=not no_window, record=record,
+        streams=stream or (), to_virtual_camera=virtual_camera, engine=engine,
+        precision=precision, overwrite=overwrite, say=say,
+    )  # fmt: skip
+    _run_live(job, duration, quiet, as_json)
 
 
 @app.command()
@@ -626,6 +705,48 @@ def _run(job: VideoJob, quiet: bool) -> RunStats:
         stats = job.run(on_frame)
         progress.update(task, total=stats.frames)
     return stats
+
+
+def _run_live(job: LiveJob, duration_s: float | None, quiet: bool, as_json: bool) -> None:
+    """Runs a live job; where a device does not return, the process ends without waiting for it."""
+    lines = _Lines(quiet)
+    end_s = None if duration_s is None else time.monotonic() + duration_s
+
+    def on_shot(shot: Shot) -> None:
+        stats = job.stats
+        if stats.frames == 1 and not quiet:
+            info = job.feed.info
+            assert info
+            _say.print(
+                f"camera: {info.width}x{info.height}, {float(info.rate):.4g} fps, "
+                f"{job.feed.description}; style {shot.style}; engine {job.painter.engine}",
+                markup=False,
+            )
+        if end_s is not None and time.monotonic() >= end_s:
+            job.stop()
+        lines.say(
+            lambda: (
+                f"{stats.fps(time.monotonic()):.1f} fps, painted at {shot.painted.width}x"
+                f"{shot.painted.height}, latency {stats.latency_ms(50):.0f} ms, "
+                f"dropped {stats.dropped}"
+            )
+        )
+
+    job.on_shot = on_shot
+    status = 0
+    try:
+        job.run()
+        if as_json:
+            typer.echo(json.dumps(job.report()))
+    except StyleError as error:
+        _say.print(f"error: {error}", markup=False, style="red")
+        status = 1
+    except KeyboardInterrupt:
+        pass  # the usual way to end it
+    if job.left_behind:
+        sys.stdout.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _introduce(job: VideoJob) -> None:

@@ -136,10 +136,7 @@ class Converter:
             duration = round(duration * picture.time_base / time_base)
         buffer = self._pool.take(self.height, self.width)
         frame = Frame(buffer, pts, time_base, self.color, duration, self._pool)
-        targets = (frame.luma[0, 0], frame.chroma[0, 0], frame.chroma[0, 1])
-        for plane, target in zip(picture.planes, targets, strict=True):
-            rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-            np.copyto(target, rows[: target.shape[0], : target.shape[1]])
+        copy_planes(picture, frame)
         return frame
 
     def _make_graph(self, picture: av.VideoFrame) -> Graph:
@@ -201,6 +198,14 @@ class Converter:
             self.notes.append("transparency is not kept")
         if form.name not in _EXACT:
             self.notes.append(f"pictures are converted from {form.name} to 8-bit 4:2:0")
+
+
+def copy_planes(picture: av.VideoFrame, frame: Frame) -> None:
+    """Copies a 4:2:0 picture of FFmpeg's, whose rows are padded, into a frame no larger than it."""
+    targets = (frame.luma[0, 0], frame.chroma[0, 0], frame.chroma[0, 1])
+    for plane, target in zip(picture.planes, targets, strict=True):
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        np.copyto(target, rows[: target.shape[0], : target.shape[1]])
 
 
 def _tags_of(picture: av.VideoFrame) -> tuple[int, int, int, int]:

@@ -1,4 +1,4 @@
-"""RGB pictures in memory to frames and back, by swscale."""
+"""Frames scaled, and RGB pictures in memory to frames and back, by swscale."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from fractions import Fraction
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from realtime_style.frame import FULL, ColorSpace, Frame
-from realtime_style.runtime.converter import SWSCALE_MATRIX
+from realtime_style.frame import FULL, ColorSpace, Frame, FramePool
+from realtime_style.runtime.converter import SWSCALE_MATRIX, copy_planes
 
 
 def frame_from_rgb(
@@ -31,13 +31,47 @@ def frame_from_rgb(
     return Frame(np.ascontiguousarray(picture.to_ndarray()), pts, time_base, color)
 
 
-def rgb_from_frame(frame: Frame) -> NDArray[np.uint8]:
-    """The frame as an RGB picture, (H, W, 3) uint8."""
-    picture = av.VideoFrame.from_ndarray(frame.i420, "yuv420p").reformat(
-        format="rgb24",
+def rgb_from_frame(
+    frame: Frame,
+    size: tuple[int, int] | None = None,
+    reformatter: VideoReformatter | None = None,
+    pix_fmt: str = "rgb24",
+) -> NDArray[np.uint8]:
+    """The frame as an RGB picture, (H, W, 3) uint8.
+
+    Args:
+        size: width and height of the picture; None keeps the frame's.
+        reformatter: one that is used again and again; None takes a new one.
+        pix_fmt: "rgb24", or "bgr24" for those who want blue first.
+    """
+    picture = (reformatter or VideoReformatter()).reformat(
+        av.VideoFrame.from_numpy_buffer(frame.i420, "yuv420p"),
+        *(size or (frame.width, frame.height)),
+        pix_fmt,
         src_colorspace=SWSCALE_MATRIX.get(frame.color.matrix, Colorspace.ITU601),
         src_color_range=ColorRange.JPEG if frame.color.range == FULL else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
+        interpolation=Interpolation.BILINEAR if size else None,
     )
     rgb: NDArray[np.uint8] = np.asarray(picture.to_ndarray(), np.uint8)
     return rgb
+
+
+def scaled_frame(
+    frame: Frame, size: tuple[int, int], reformatter: VideoReformatter, pool: FramePool
+) -> Frame:
+    """The same frame at another size (width and height, even), in a buffer of the pool."""
+    width, height = size
+    shrinks = width < frame.width
+    picture = reformatter.reformat(
+        av.VideoFrame.from_numpy_buffer(frame.i420, "yuv420p"),
+        width,
+        height,
+        "yuv420p",
+        interpolation=Interpolation.AREA if shrinks else Interpolation.BICUBIC,
+    )
+    scaled = Frame(
+        pool.take(height, width), frame.pts, frame.time_base, frame.color, frame.duration, pool
+    )
+    copy_planes(picture, scaled)
+    return scaled

@@ -60,6 +60,22 @@ class Channel(Generic[T]):
                 self._changed.notify_all()
             yield item
 
+    def take(self, timeout_s: float) -> T | None:
+        """The next item; None if none came in that time, or none will."""
+        with self._changed:
+            if not self._items and not self.is_over:
+                self._changed.wait(timeout_s)
+            if self._cut or not self._items:
+                return None
+            item = self._items.popleft()
+            self._changed.notify_all()
+            return item
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no item is there, and none will come."""
+        return self._cut or (self._ended and not self._items)
+
     def end(self) -> None:
         """No more items will come; those within are still read."""
         with self._changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import count
 from pathlib import Path
 
 from realtime_style.errors import MediaError
@@ -23,6 +24,12 @@ def refuse_place(path: Path, example: str, *, overwrite: bool) -> None:
         )
     if not path.parent.is_dir():
         raise MediaError(f"there is no folder {path.parent} to write into")
+
+
+def free_name(path: Path) -> Path:
+    """The path, or where it is taken the first of name-2, name-3, ... that is not."""
+    names = (path if i == 1 else path.with_stem(f"{path.stem}-{i}") for i in count(1))
+    return next(name for name in names if not name.exists())
 
 
 def make_folder(path: Path) -> None:

@@ -1,0 +1,274 @@
+"""Where painted live frames go besides the window: a recording, a stream, a virtual camera."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+from av.video.reformatter import VideoReformatter
+
+from realtime_style.errors import MediaError
+from realtime_style.frame import Frame, FramePool
+from realtime_style.runtime.picture import scaled_frame
+from realtime_style.runtime.pipeline import Channel
+from realtime_style.runtime.place import refuse_place
+from realtime_style.runtime.sink import FrameSink
+
+_TICKS = 90_000  # a second; MPEG's own clock
+_KEY_EVERY_S = 1.0  # a crash loses no more than that
+_WAITING = 8  # frames for an output that is slow for a moment; what comes after is dropped
+_RETRY_S, _MOST_RETRY_S = 1.0, 10.0
+_RECORDINGS = (".mp4", ".mov", ".mkv")
+_STREAM_FORMATS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp"}  # else MPEG-TS
+
+OpenSink = Callable[[Frame], FrameSink]
+"""Opens a sink for frames like the first one."""
+
+
+class EncodedSink:
+    """Frames encoded as they come, each with its true time: H.264 in a file, or sent off.
+
+    Files are fragmented MP4 or Matroska, written in place: what is on disk plays at any moment.
+    """
+
+    def __init__(
+        self, target: str, first: Frame, size: tuple[int, int], rate: Fraction, *, sent: bool
+    ) -> None:
+        """Opens the target.
+
+        Args:
+            target: a file, or an address.
+            first: a frame like those to come; its time is zero.
+            size: width and height of the film, even.
+            rate: frames a second that come at most.
+            sent: whether somebody waits for each frame, so that none may be held back.
+
+        Raises:
+            MediaError: it cannot be written, or nobody answers there.
+        """
+        self.target = target
+        self._size = size
+        self._first_us = int(first.pts * first.time_base * 1_000_000)
+        self._last_pts = -1
+        self._reformatter = VideoReformatter()
+        self._pool = FramePool()
+        form, options = _container_of(target, sent)
+        try:
+            self._container = av.open(target, "w", format=form, options=options)
+            self._stream = self._container.add_stream("libx264", rate=rate)
+            context = self._stream.codec_context
+            context.width, context.height = size
+            context.pix_fmt = "yuv420p"
+            context.time_base = self._stream.time_base = Fraction(1, _TICKS)
+            context.gop_size = max(1, round(rate * _KEY_EVERY_S))
+            color = first.color
+            context.colorspace, context.color_range = color.matrix, color.range
+            context.color_primaries, context.color_trc = color.primaries, color.transfer
+            context.options = {"preset": "superfast", "crf": "21", "bf": "0"}
+            if sent:
+                context.options = {**context.options, "tune": "zerolatency"}
+            self._container.start_encoding()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            if hasattr(self, "_container"):
+                with contextlib.suppress(av.FFmpegError, OSError, ValueError):
+                    self._container.close()
+            reason = getattr(error, "strerror", None) or error
+            what = "cannot be reached" if sent else "cannot be written"
+            raise MediaError(f"{target} {what}: {reason}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None or not issubclass(kind, MediaError):
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
+        except (av.FFmpegError, OSError) as failure:
+            if kind is None:
+                raise MediaError(
+                    f"{self.target} could not be completed: {failure.strerror}"
+                ) from failure
+
+    def write(self, frame: Frame) -> None:
+        """See `FrameSink.write`."""
+        time_us = int(frame.pts * frame.time_base * 1_000_000) - self._first_us
+        pts = max(round(time_us * _TICKS / 1_000_000), self._last_pts + 1)
+        self._last_pts = pts
+        if (frame.width, frame.height) != self._size:
+            frame = scaled_frame(frame, self._size, self._reformatter, self._pool)
+        picture = av.VideoFrame.from_numpy_buffer(frame.i420, "yuv420p")
+        picture.colorspace, picture.color_range = frame.color.matrix, frame.color.range
+        picture.pts, picture.time_base = pts, Fraction(1, _TICKS)
+        try:
+            self._container.mux(self._stream.encode(picture))
+        except (av.FFmpegError, OSError) as error:
+            raise MediaError(f"{self.target} cannot be written: {error.strerror}") from error
+        if frame.pool is self._pool:
+            frame.release()
+
+
+def _container_of(target: str, sent: bool) -> tuple[str | None, dict[str, str]]:
+    """FFmpeg's format and its options for a target."""
+    if sent:
+        scheme = target.partition("://")[0]
+        return _STREAM_FORMATS.get(scheme, "mpegts"), {"flush_packets": "1"}
+    if Path(target).suffix.lower() == ".mkv":
+        return None, {"flush_packets": "1", "cluster_time_limit": "1000"}
+    flags = "frag_keyframe+empty_moov+default_base_moof"
+    return None, {"movflags": flags, "flush_packets": "1"}
+
+
+class VirtualCameraSink:
+    """A camera for other programs: v4l2loopback on Linux, OBS's on Windows and macOS."""
+
+    def __init__(self, size: tuple[int, int], rate: float) -> None:
+        """Raises MediaError where there is none, saying how to get it."""
+        try:
+            import pyvirtualcam
+        except ImportError as error:
+            raise MediaError(
+                "the virtual camera needs pyvirtualcam; install it with: "
+                "pip install 'realtime-style[virtual-camera]'"
+            ) from error
+        self._size = size
+        self._reformatter, self._pool = VideoReformatter(), FramePool()
+        try:
+            self._camera: Any = pyvirtualcam.Camera(
+                *size, rate, fmt=pyvirtualcam.PixelFormat.I420, print_fps=False
+            )
+        except RuntimeError as error:
+            raise MediaError(
+                f"there is no virtual camera ({str(error).strip().splitlines()[0]}); on Linux: "
+                "sudo apt install v4l2loopback-dkms && sudo modprobe v4l2loopback "
+                "exclusive_caps=1; on Windows and macOS install OBS Studio and start its virtual "
+                "camera once"
+            ) from error
+
+    @property
+    def device(self) -> str:
+        """What other programs call it."""
+        return str(self._camera.device)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._camera.close()
+
+    def write(self, frame: Frame) -> None:
+        """See `FrameSink.write`."""
+        if (frame.width, frame.height) != self._size:
+            frame = scaled_frame(frame, self._size, self._reformatter, self._pool)
+        self._camera.send(frame.i420)
+        if frame.pool is self._pool:
+            frame.release()
+
+
+class Output:
+    """A sink on a thread of its own, so that a slow or broken one holds up nobody else.
+
+    `retries` opens it again after a failure, as often as needed. Without, it has `failed` then,
+    and takes no more frames. What is the matter is `trouble`, for people to read.
+    """
+
+    def __init__(self, name: str, open_sink: OpenSink, *, retries: bool = False) -> None:
+        self.name = name
+        self.trouble = ""
+        self.failed = False
+        self.frames = 0
+        self._open_sink, self._retries = open_sink, retries
+        self._waiting: Channel[Frame] = Channel(_WAITING, newest_only=True)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Frames that it was too slow for."""
+        return self._waiting.dropped
+
+    def put(self, frame: Frame) -> None:
+        """Takes a frame, which must stay as it is; never waits."""
+        if not self.failed:
+            self._waiting.put(frame)
+
+    def close(self, timeout_s: float) -> bool:
+        """Completes what was put in; False if that takes longer."""
+        self._stopping.set()
+        self._waiting.end()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        frames = iter(self._waiting)
+        pause_s = _RETRY_S
+        for first in frames:
+            began = time.monotonic()
+            try:
+                with self._open_sink(first) as sink:
+                    self._write_all(sink, first, frames)
+                return
+            except MediaError as error:
+                self.trouble = str(error)
+            if not self._retries:
+                self.failed = True
+                self._waiting.cut()
+                return
+            if time.monotonic() - began > _MOST_RETRY_S:  # it worked for a while
+                pause_s = _RETRY_S
+            self._stopping.wait(pause_s)
+            pause_s = min(2 * pause_s, _MOST_RETRY_S)
+
+    def _write_all(self, sink: FrameSink, first: Frame, frames: Any) -> None:
+        sink.write(first)
+        self.trouble = ""
+        self.frames += 1
+        for frame in frames:
+            sink.write(frame)
+            self.frames += 1
+
+
+def refuse_recording(path: Path, *, overwrite: bool = False) -> None:
+    """Raises MediaError where a recording cannot be written, or its name is no film's."""
+    if path.suffix.lower() not in _RECORDINGS:
+        raise MediaError(f"{path} is no name for a recording; it ends in {', '.join(_RECORDINGS)}")
+    refuse_place(path, "out.mp4", overwrite=overwrite)
+
+
+def recording(
+    path: Path, size: tuple[int, int], rate: Fraction, *, overwrite: bool = False
+) -> Output:
+    """Records to a file, of the size of the camera's frames; raises as `refuse_recording`."""
+    refuse_recording(path, overwrite=overwrite)
+    return Output("recording", lambda first: EncodedSink(str(path), first, size, rate, sent=False))
+
+
+def stream(address: str, size: tuple[int, int], rate: Fraction) -> Output:
+    """Sends the frames off, and goes on trying where nobody answers."""
+    return Output(
+        "stream", lambda first: EncodedSink(address, first, size, rate, sent=True), retries=True
+    )
+
+
+def virtual_camera(size: tuple[int, int], rate: float) -> Output:
+    """A camera for other programs; raises MediaError where there is none."""
+    sink = VirtualCameraSink(size, rate)
+    return Output(f"virtual camera {sink.device}", lambda _: sink)
