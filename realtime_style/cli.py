@@ -6,7 +6,8 @@ import time
 
 _started = time.perf_counter()
 
-import json  # noqa: E402  (the clock starts before the imports: start-up counts)
+import contextlib  # noqa: E402  (the clock starts before the imports: start-up counts)
+import json  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
@@ -272,7 +273,9 @@ def webcam(
         streams=stream or (), to_virtual_camera=virtual_camera, engine=engine,
         precision=precision, overwrite=overwrite, say=say,
     )  # fmt: skip
-    _run_live(job, duration, quiet, as_json)
+    wishes = [camera_size, f"{camera_fps:g} fps" if camera_fps else None]
+    asked = " ".join(filter(None, wishes))
+    _run_live(job, f" (asked for {asked})" if asked else "", duration, quiet, as_json)
 
 
 @app.command()
@@ -707,7 +710,9 @@ def _run(job: VideoJob, quiet: bool) -> RunStats:
     return stats
 
 
-def _run_live(job: LiveJob, duration_s: float | None, quiet: bool, as_json: bool) -> None:
+def _run_live(
+    job: LiveJob, asked: str, duration_s: float | None, quiet: bool, as_json: bool
+) -> None:
     """Runs a live job; where a device does not return, the process ends without waiting for it."""
     lines = _Lines(quiet)
     end_s = None if duration_s is None else time.monotonic() + duration_s
@@ -718,8 +723,8 @@ def _run_live(job: LiveJob, duration_s: float | None, quiet: bool, as_json: bool
             info = job.feed.info
             assert info
             _say.print(
-                f"camera: {info.width}x{info.height}, {float(info.rate):.4g} fps, "
-                f"{job.feed.description}; style {shot.style}; engine {job.painter.engine}",
+                f"{job.feed.description}: {info.width}x{info.height}, {float(info.rate):.4g} fps"
+                f"{asked}; style {shot.style}; engine {job.painter.engine}",
                 markup=False,
             )
         if end_s is not None and time.monotonic() >= end_s:
@@ -735,14 +740,13 @@ def _run_live(job: LiveJob, duration_s: float | None, quiet: bool, as_json: bool
     job.on_shot = on_shot
     status = 0
     try:
-        job.run()
+        with contextlib.suppress(KeyboardInterrupt):  # the usual way to end it
+            job.run()
         if as_json:
             typer.echo(json.dumps(job.report()))
     except StyleError as error:
         _say.print(f"error: {error}", markup=False, style="red")
         status = 1
-    except KeyboardInterrupt:
-        pass  # the usual way to end it
     if job.left_behind:
         sys.stdout.flush()
         os._exit(status)

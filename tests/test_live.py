@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import av
 import numpy as np
@@ -18,10 +19,10 @@ from conftest import affine_style, make_film, run_cli
 from PIL import Image
 
 from realtime_style.errors import MediaError, StyleError
-from realtime_style.frame import ColorSpace, Frame, StreamInfo
+from realtime_style.frame import ColorSpace, Frame, Size, StreamInfo
 from realtime_style.live.feed import Feed
 from realtime_style.live.live import LiveJob, live_job
-from realtime_style.live.outputs import EncodedSink, Output, recording
+from realtime_style.live.outputs import EncodedSink, Output, recording, virtual_camera
 from realtime_style.live.painter import LivePainter
 from realtime_style.live.source import MICROSECOND, FilmPlayer, LiveRequest, now_us
 from realtime_style.live.stats import LiveStats
@@ -43,6 +44,7 @@ class Camera:
 
     def __init__(self, acts: Callable[[], Iterator[Frame]], info: StreamInfo = INFO) -> None:
         self.info, self._acts, self.closed = info, acts, False
+        self.description = "a camera"
 
     def __enter__(self) -> Self:
         return self
@@ -564,6 +566,87 @@ def test_nothing_to_see_is_refused(tmp_path: Path) -> None:
     there.write_bytes(b"mine")
     with pytest.raises(MediaError, match="exists already"):
         live_job(LiveRequest("test"), window=False, record=there)
+
+
+def refusing(error: Exception) -> Callable[..., Any]:
+    def refuse(*_: object, **__: object) -> Any:
+        raise error
+
+    return refuse
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (PermissionError(13, "Permission denied"), "may not be read: join its group"),
+        (OSError(16, "Device or resource busy"), "in use by another program"),
+        (OSError(22, "Invalid argument"), "does not give 123x45 at 50 frames a second"),
+        (OSError(5, "Input/output error"), "does not give 123x45"),
+    ],
+)
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="cameras are files on Linux alone")
+def test_cameras_that_refuse(
+    error: Exception, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime_style.live.source.av.open", refusing(error))
+    monkeypatch.setattr("realtime_style.live.source._camera_format", lambda: ("v4l2", "{}"))
+    camera = tmp_path / "video0"
+    camera.touch()
+    request = LiveRequest("video=x", Size(45, 123), 50)
+    monkeypatch.setattr("realtime_style.live.source.Path.exists", lambda self: True)
+    with pytest.raises(MediaError, match=says):
+        request.open()
+
+
+def test_a_device_that_is_not_what_it_says(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no film")
+    with pytest.raises(MediaError, match="cannot be read as a film"):
+        LiveRequest(str(text)).open()
+    with pytest.raises(MediaError, match="cannot be opened"):
+        LiveRequest("http://127.0.0.1:9/nothing").open()
+
+
+class Loopback:
+    """Stands for pyvirtualcam, which needs a driver."""
+
+    sent: ClassVar[list[np.ndarray[Any, Any]]] = []
+    device = "/dev/video9"
+
+    class PixelFormat:
+        I420 = "I420"
+
+    def __init__(self, width: int, height: int, fps: float, fmt: str, print_fps: bool) -> None:
+        if width == 32:
+            raise RuntimeError("No v4l2 loopback device found at /dev/video[0-9]+.")
+        assert fmt == "I420"
+        self.shape = (height * 3 // 2, width)
+
+    def send(self, picture: np.ndarray[Any, Any]) -> None:
+        assert picture.shape == self.shape
+        Loopback.sent.append(picture.copy())
+
+    def close(self) -> None:
+        Loopback.sent.append(np.zeros(0))
+
+
+def test_virtual_camera(styles: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    Loopback.Camera = Loopback  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pyvirtualcam", Loopback)  # type: ignore[arg-type]
+    Loopback.sent.clear()
+    output = virtual_camera((96, 64), 30)  # another size than the frames'
+    assert "/dev/video9" in output.name
+    live = job(lambda: iter_frames(40), styles[:1], outputs=[output])
+    live.on_shot = lambda shot: live.stop() if live.stats.frames == 20 else None
+    live.run()
+    assert len(Loopback.sent) >= 10
+    assert abs(int(Loopback.sent[0][:64].mean()) - 40) <= 1
+    assert Loopback.sent[-1].size == 0  # closed
+    with pytest.raises(MediaError, match=r"No v4l2 loopback.*modprobe v4l2loopback"):
+        virtual_camera((32, 64), 30)
+    monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
+    with pytest.raises(MediaError, match=r"pip install 'realtime-style\[virtual-camera\]'"):
+        virtual_camera((96, 64), 30)
 
 
 # The command line -------------------------------------------------------------------------------

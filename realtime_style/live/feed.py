@@ -85,7 +85,7 @@ class Feed:
     def _read_once(self) -> None:
         with self._open_source() as source:
             self.info = source.info
-            self.description = getattr(source, "kind", "")
+            self.description = source.description
             self._opened.set()
             for frame in source:
                 self._trouble = ""

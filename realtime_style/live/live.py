@@ -31,7 +31,7 @@ from realtime_style.live.view import Bgr, Mode, View
 from realtime_style.live.window import Pointer, Window
 from realtime_style.runtime.picture import rgb_from_frame
 from realtime_style.runtime.pipeline import Channel
-from realtime_style.runtime.place import free_name
+from realtime_style.runtime.place import free_file, free_name
 from realtime_style.style import bundled_styles
 
 _POLL_MS = 5
@@ -126,6 +126,7 @@ class LiveJob:
         self._shows_help = False
         self._message, self._message_until_s = "", 0.0
         self._shown: tuple[object, ...] = ()
+        self._savers: list[threading.Thread] = []
         self._troubles: dict[str, str] = {}
         self._keys: dict[str, Callable[[], None]] = {
             "q": self.stop,
@@ -357,16 +358,23 @@ class LiveJob:
         self._shows_help = not self._shows_help
 
     def _snapshot(self) -> None:
-        if self._shot is None:
-            return
-        path = free_name(self.folder / f"{_stamp()}-{self._shot.style}.png")
+        if (
+            self._shot is not None
+        ):  # on a thread: packing a large picture takes as long as frames do
+            saver = threading.Thread(target=self._save, args=(self._shot,), name="snapshot")
+            self._savers.append(saver)
+            saver.start()
+
+    def _save(self, shot: Shot) -> None:
         about = PngInfo()
         about.add_text("Software", "realtime-style")
-        about.add_text("Style", self._shot.style)
+        about.add_text("Style", shot.style)
+        path = self.folder / f"{_stamp()}-{shot.style}.png"
         try:
-            Image.fromarray(rgb_from_frame(self._shot.painted)).save(path, pnginfo=about)
+            with free_file(path) as file:
+                Image.fromarray(rgb_from_frame(shot.painted)).save(file, "PNG", pnginfo=about)
+                path = Path(file.name)
         except OSError as error:
-            path.unlink(missing_ok=True)
             self._tell(f"{path} cannot be written: {error.strerror or error}")
         else:
             self._tell(f"snapshot {path}")
@@ -408,6 +416,8 @@ class LiveJob:
                 self.left_behind.append("paint")
         for output in (*self._outputs, *filter(None, (self._recording,))):
             self._finish(output)
+        for saver in self._savers:
+            saver.join()
         if "paint" not in self.left_behind:
             self.painter.close()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import av
 
@@ -33,6 +33,14 @@ _BEHIND_S = 0.5  # a film that is so late does not run after its own time
 def now_us() -> int:
     """Microseconds of a clock that only goes on."""
     return time.monotonic_ns() // 1000
+
+
+class LiveSource(FrameSource, Protocol):
+    """A source of frames with `now_us()` as their time."""
+
+    @property
+    def description(self) -> str:
+        """What it is, for people to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,7 @@ class LiveRequest:
         """Whether it has an end of its own."""
         return not (self.is_camera or self.source in ("screen", "test") or "://" in self.source)
 
-    def open(self) -> FrameSource:
+    def open(self) -> LiveSource:
         """Opens it; may wait for a device as long as that likes.
 
         Raises:
@@ -124,10 +132,10 @@ class DeviceSource:
             raise
 
     @property
-    def kind(self) -> str:
-        """Codec and pixel format, as the device gives them."""
+    def description(self) -> str:
+        """Its name, and how it gives its pictures."""
         context = self._stream.codec_context
-        return f"{context.name} {context.pix_fmt}"
+        return f"{self.name} ({context.name}, {context.pix_fmt})"
 
     def __enter__(self) -> Self:
         return self
@@ -191,9 +199,9 @@ class FilmPlayer:
         )
 
     @property
-    def kind(self) -> str:
-        """The codec."""
-        return self._film.main_stream.codec_context.name
+    def description(self) -> str:
+        """Its name, and how it gives its pictures."""
+        return f"{self._path.name} ({self._film.main_stream.codec_context.name})"
 
     def __enter__(self) -> Self:
         return self
@@ -279,11 +287,14 @@ def _camera(source: str, size: Size | None, rate: float | None) -> DeviceSource:
     # Raw pictures of a size fill USB: cameras give those at a few frames a second, MJPEG at all
     packed = {"v4l2": {"input_format": "mjpeg"}, "dshow": {"vcodec": "mjpeg"}}.get(form)
     choices = [options | packed, options] if packed else [options]
+    failure: av.FFmpegError | OSError | MediaError
     for choice in choices:
         try:
             return DeviceSource(av.open(name, format=form, options=choice), name)
-        except (av.FFmpegError, OSError) as error:
+        except (av.FFmpegError, OSError, MediaError) as error:
             failure = error
+    if isinstance(failure, MediaError):
+        raise failure
     raise _refused(name, failure, size, rate) from failure
 
 
@@ -365,5 +376,5 @@ _PERMISSION = {
     "win32": "allow it in Settings, Privacy, Camera",
 }
 
-OpenSource = Callable[[], FrameSource]
+OpenSource = Callable[[], LiveSource]
 """Opens a live source, as `LiveRequest.open` does; called again when it was lost."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from realtime_style.errors import MediaError
 
 _CONNECT_S = 1.0
+_ESCAPE = 27
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,14 @@ class Window:
     def poll(self, wait_ms: int) -> tuple[list[str], list[Pointer]] | None:
         """Keys (characters, or "escape") and pointers since the last time; None once closed."""
         keys = []
-        code = self._cv2.waitKey(max(1, wait_ms))
+        code = self._cv2.waitKeyEx(max(1, wait_ms))
         while code != -1:
-            keys.append("escape" if code == 27 else chr(code & 0xFF))
-            code = self._cv2.pollKey()
+            character = code & 0xFFFF  # above it are flags; arrows and the like are beyond ASCII
+            if character == _ESCAPE:
+                keys.append("escape")
+            elif ord(" ") <= character <= ord("~"):
+                keys.append(chr(character))
+            code = self._cv2.waitKeyEx(1)
         try:
             is_open = self._cv2.getWindowProperty(self._title, self._cv2.WND_PROP_VISIBLE) >= 1
         except self._cv2.error:

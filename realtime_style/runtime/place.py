@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import BinaryIO
 
 from realtime_style.errors import MediaError
 
@@ -30,6 +33,23 @@ def free_name(path: Path) -> Path:
     """The path, or where it is taken the first of name-2, name-3, ... that is not."""
     names = (path if i == 1 else path.with_stem(f"{path.stem}-{i}") for i in count(1))
     return next(name for name in names if not name.exists())
+
+
+@contextmanager
+def free_file(path: Path) -> Iterator[BinaryIO]:
+    """A new file of the path's name, or of the first free one after it; gone again on an error."""
+    while True:
+        try:
+            file = free_name(path).open("xb")
+        except FileExistsError:  # somebody else took it just now
+            continue
+        break
+    try:
+        with file:
+            yield file
+    except BaseException:
+        Path(file.name).unlink(missing_ok=True)
+        raise
 
 
 def make_folder(path: Path) -> None:

@@ -1,0 +1,226 @@
+"""How late a live picture is: from the moment a frame is there to the moment it is shown.
+
+    python benchmarks/latency.py [--seconds 60] [--rate 30] [--sizes 640x360 1280x720] [--busy]
+
+A source gives frames at a camera's rate, with the frame's number written into the picture as black
+and white squares. The window (a real one with --window, else one that takes the picture and drops
+it) gets what is painted; the number is read there, out of the paint, and the time since that frame
+was there is its latency. `--busy` keeps another process computing beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+RESULTS = Path(__file__).resolve().parent / "results"
+BITS = 16
+STYLE = "starry-night"
+
+if "--window" in sys.argv:
+    from realtime_style.live.window import Window, load_opencv
+
+    load_opencv()
+
+import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+from realtime_style.demo import draw_scene  # noqa: E402
+from realtime_style.frame import ColorSpace, Frame, Size, StreamInfo  # noqa: E402
+from realtime_style.live.feed import Feed  # noqa: E402
+from realtime_style.live.live import LiveJob  # noqa: E402
+from realtime_style.live.painter import LivePainter, Shot  # noqa: E402
+from realtime_style.live.source import MICROSECOND, now_us  # noqa: E402
+from realtime_style.runtime.picture import frame_from_rgb  # noqa: E402
+
+
+class MarkedCamera:
+    """A moving picture at an exact rate; the number of each frame is written along its top."""
+
+    def __init__(self, width: int, height: int, rate: float) -> None:
+        self.info = StreamInfo(
+            width, height, Fraction(rate), MICROSECOND, ColorSpace(), is_live=True
+        )
+        self.description = "marked camera"
+        self._scenes = [
+            frame_from_rgb(draw_scene(i / 8, width, height), ColorSpace()).i420 for i in range(8)
+        ]
+        self.there_us: list[int] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        return None
+
+    def __iter__(self) -> Iterator[Frame]:
+        begin = time.monotonic()
+        while True:
+            number = len(self.there_us)
+            i420 = self._scenes[number // 8 % 8].copy()
+            write_number(i420, self.info.width, self.info.height, number)
+            time.sleep(max(0.0, begin + number / float(self.info.rate) - time.monotonic()))
+            self.there_us.append(now_us())
+            yield Frame(i420, self.there_us[-1], MICROSECOND)
+
+
+def squares(width: int) -> Iterator[slice]:
+    """Columns of the squares: one white, one black to compare with, then the bits."""
+    side = width // (BITS + 2)
+    for i in range(BITS + 2):
+        yield slice(i * side, (i + 1) * side)
+
+
+def write_number(i420: NDArray[np.uint8], width: int, height: int, number: int) -> None:
+    """Writes a number into luma and makes the strip grey."""
+    side = width // (BITS + 2)
+    bits = [1, 0, *((number >> i) & 1 for i in range(BITS))]
+    for columns, bit in zip(squares(width), bits, strict=True):
+        i420[:side, columns] = 235 if bit else 16
+    chroma = i420[height:].reshape(2, height // 2, width // 2)
+    chroma[:, : side // 2] = 128
+
+
+def read_number(bgr: NDArray[np.uint8]) -> int:
+    """Reads the number out of what is painted, by the middle of each square."""
+    side = bgr.shape[1] // (BITS + 2)
+    inner = slice(side // 4, side - side // 4)
+    means = [float(bgr[inner, columns][:, inner].mean()) for columns in squares(bgr.shape[1])]
+    middle = (means[0] + means[1]) / 2
+    return sum((mean > middle) << i for i, mean in enumerate(means[2:]))
+
+
+class Reader:
+    """Takes the window's place, or a window's picture, and reads the number in it."""
+
+    def __init__(self, camera: MarkedCamera, window: Any, size: tuple[int, int]) -> None:
+        self._camera, self._window, self.size = camera, window, size
+        self.latencies_ms: list[float] = []
+        self.times_s: list[float] = []
+        self.unread = 0
+
+    def show(self, bgr: NDArray[np.uint8]) -> None:
+        """Shows it, takes the time, reads the number."""
+        if self._window:
+            self._window.show(bgr)
+        shown_us = now_us()
+        number = read_number(bgr)
+        if number >= len(self._camera.there_us):
+            self.unread += 1
+            return
+        self.latencies_ms.append((shown_us - self._camera.there_us[number]) / 1000)
+        self.times_s.append(shown_us / 1e6)
+
+    def poll(self, wait_ms: int) -> tuple[list[str], list[Any]] | None:
+        """The window's own events; without one none."""
+        if self._window:
+            return self._window.poll(wait_ms)  # type: ignore[no-any-return]
+        time.sleep(wait_ms / 1000)
+        return [], []
+
+    def full_screen(self, on: bool) -> None:
+        """Nobody asks for it here."""
+
+    def close(self) -> None:
+        """Closes the window."""
+        if self._window:
+            self._window.close()
+
+
+def measure(
+    size: Size, rate: float, seconds: float, *, fixed: bool, real: bool, precision: str
+) -> dict[str, Any]:
+    """One run's figures."""
+    assert size.width
+    camera = MarkedCamera(size.width, size.height, rate)
+    window = Window("latency", size.width, size.height) if real else None
+    reader = Reader(camera, window, (size.width, size.height))
+    painter = LivePainter([STYLE], size=size if fixed else None, precision=precision)
+    job = LiveJob(Feed(lambda: camera, has_end=True), painter, lambda info: reader)
+    end = time.monotonic() + seconds
+    sizes: list[tuple[int, int]] = []
+
+    def on_shot(shot: Shot) -> None:
+        sizes.append((shot.painted.width, shot.painted.height))
+        if time.monotonic() > end:
+            job.stop()
+
+    job.on_shot = on_shot
+    job.run()
+    warm = len(reader.latencies_ms) // 20
+    latencies, times = reader.latencies_ms[warm:], reader.times_s[warm:]
+    tenth = max(1, len(latencies) // 10)
+    return {
+        "camera": f"{size.width}x{size.height}",
+        "rate": rate,
+        "painted": "{}x{}".format(*sizes[-1]),
+        "changes_of_size": sum(a != b for a, b in itertools.pairwise(sizes)),
+        "precision": painter.engine,
+        "seconds": seconds,
+        "fps": round((len(times) - 1) / (times[-1] - times[0]), 2),
+        "p50_ms": round(float(np.percentile(latencies, 50)), 1),
+        "p95_ms": round(float(np.percentile(latencies, 95)), 1),
+        "p99_ms": round(float(np.percentile(latencies, 99)), 1),
+        "p50_first_tenth_ms": round(float(np.median(latencies[:tenth])), 1),
+        "p50_last_tenth_ms": round(float(np.median(latencies[-tenth:])), 1),
+        "dropped": len(camera.there_us) - len(reader.latencies_ms) - reader.unread,
+        "of": len(camera.there_us),
+        "unread": reader.unread,
+    }
+
+
+def main() -> None:
+    """Measures, prints, and writes benchmarks/results/latency.json and .md."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--rate", type=float, nargs="+", default=[30])
+    parser.add_argument("--sizes", type=Size.parse, nargs="+", default=[Size(360, 640)])
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--fixed", action="store_true", help="paint at the camera's size")
+    parser.add_argument("--busy", action="store_true", help="with a loop on another core")
+    parser.add_argument("--window", action="store_true", help="show it in a real window")
+    parser.add_argument("--name", help="of the files in benchmarks/results; default: none written")
+    arguments = parser.parse_args()
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if arguments.busy else None
+    rows = []
+    try:
+        for size in arguments.sizes:
+            for rate in arguments.rate:
+                row = measure(
+                    size,
+                    rate,
+                    arguments.seconds,
+                    fixed=arguments.fixed,
+                    real=arguments.window,
+                    precision=arguments.precision,
+                )
+                row["busy"] = arguments.busy
+                print(json.dumps(row), flush=True)
+                rows.append(row)
+    finally:
+        if busy:
+            busy.kill()
+    if arguments.name:
+        about = {"machine": platform.machine(), "command": " ".join(sys.argv), "style": STYLE}
+        (RESULTS / f"{arguments.name}.json").write_text(
+            json.dumps({"about": about, "rows": rows}, indent=2) + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()

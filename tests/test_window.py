@@ -1,0 +1,218 @@
+"""A real window on a display of its own (Xvfb), real keys and a real mouse (xdotool)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from conftest import affine_style
+from numpy.typing import NDArray
+from PIL import Image
+
+MISSING = [name for name in ("Xvfb", "xdotool") if not shutil.which(name)]
+pytestmark = pytest.mark.skipif(
+    bool(MISSING), reason=f"needs {' and '.join(MISSING)} (apt install xvfb xdotool)"
+)
+SCREEN = (1024, 768)
+
+
+@pytest.fixture(scope="module")
+def display() -> Iterator[str]:
+    """An X server without a screen; its name."""
+    read, write = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{SCREEN[0]}x{SCREEN[1]}x24"],
+        pass_fds=(write,),
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        yield f":{pipe.readline().strip()}"
+    server.terminate()
+    server.wait()
+
+
+@dataclass
+class Live:
+    """The command at work in a window, as a user sees it."""
+
+    display: str
+    process: subprocess.Popen[str]
+
+    def __post_init__(self) -> None:
+        self.wait_until(lambda: bool(self._windows()), 20)
+        self.window = self._windows()[0]
+
+    def xdo(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["xdotool", *arguments],
+            env=os.environ | {"DISPLAY": self.display},
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+        return done.stdout
+
+    def _windows(self) -> list[str]:
+        return self.xdo("search", "--onlyvisible", "--name", "^realtime-style$").split()
+
+    def key(self, name: str) -> None:
+        self.xdo("key", "--window", self.window, name)
+
+    def look(self) -> NDArray[np.uint8]:
+        """The screen, (H, W, 3) RGB."""
+        options = {"video_size": f"{SCREEN[0]}x{SCREEN[1]}", "framerate": "30", "draw_mouse": "0"}
+        with av.open(self.display, format="x11grab", options=options) as screen:
+            return next(screen.decode(video=0)).to_ndarray(format="rgb24")  # type: ignore[no-any-return]
+
+    def wait_until(self, holds: Callable[[], bool], seconds: float = 8) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if holds():
+                return
+            if self.process.poll() is not None:
+                pytest.fail(f"it ended: {self.process.communicate()}")
+            time.sleep(0.1)
+        folder = os.environ.get("SCREENSHOTS")
+        if folder:
+            Image.fromarray(self.look()).save(Path(folder) / "failed.png")
+        pytest.fail("it did not come to that")
+
+    def end(self) -> tuple[int, dict[str, Any], str]:
+        out, err = self.process.communicate(timeout=15)
+        lines = out.splitlines()
+        return self.process.returncode, json.loads(lines[-1]) if lines else {}, err
+
+
+Start = Callable[..., Live]
+
+
+@pytest.fixture
+def start(display: str, tmp_path: Path) -> Iterator[Start]:
+    """Starts the command with a grey film of 320x240 and a style that turns it over."""
+    style = tmp_path / "negative.onnx"
+    style.write_bytes(affine_style(-1.0, 255.0, name="negative"))
+    film = tmp_path / "film.mp4"
+    with av.open(str(film), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for _ in range(50):
+            dark = np.full((360, 320), 128, np.uint8)
+            dark[:240] = 60
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(dark, "yuv420p")))
+        out.mux(stream.encode(None))
+    started: list[Live] = []
+
+    def run(*arguments: str) -> Live:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "realtime_style.cli", "webcam", "--source", str(film), "--loop",
+             "--style", str(style), "--json", *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+            env=os.environ | {"DISPLAY": display, "NO_COLOR": "1", "COLUMNS": "200"},
+        )  # fmt: skip
+        started.append(Live(display, process))
+        return started[-1]
+
+    yield run
+    for live in started:
+        live.process.kill()
+        live.process.communicate()
+
+
+LIGHT, DARK = 200, 90  # what is painted, and the film: luma 195 and 60 as RGB, and room around
+
+
+def share(picture: NDArray[np.uint8], *, light: bool) -> float:
+    """How much of the screen is as light as what is painted, or as dark as the film."""
+    grey = picture.mean(2)
+    inside = (grey > LIGHT) & (grey < 225) if light else (grey > 40) & (grey < DARK)
+    return float(inside.mean())
+
+
+def test_keys_do_what_the_help_says(start: Start, tmp_path: Path) -> None:
+    live = start()
+    live.wait_until(lambda: share(live.look(), light=True) > 0.05)
+    painted = share(live.look(), light=True)
+    assert share(live.look(), light=False) < 0.01
+    live.key("v")  # half of it is the film now
+    live.wait_until(lambda: abs(share(live.look(), light=False) - painted / 2) < 0.02)
+    rows, columns = np.nonzero(live.look().mean(2) > 40)
+    x = columns.min() + (columns.max() - columns.min()) // 4
+    y = (rows.min() + rows.max()) // 2
+    live.xdo("mousemove", str(x), str(y), "mousedown", "1", "mousemove", str(x + 2), str(y))
+    live.wait_until(lambda: abs(share(live.look(), light=False) - painted / 4) < 0.03)
+    live.xdo("mouseup", "1")
+    live.key("v")
+    live.key("v")
+    live.wait_until(lambda: share(live.look(), light=False) < 0.01)
+    live.key("h")
+    live.wait_until(lambda: (live.look().min(2) > 235).mean() > 0.002)  # white letters
+    live.key("h")
+    live.key("s")
+    live.wait_until(lambda: bool(list(tmp_path.glob("*.png"))))
+    live.key("r")
+    live.wait_until(lambda: bool(list(tmp_path.glob("realtime-style*.mp4"))))
+    time.sleep(1)
+    live.key("q")
+    status, report, err = live.end()
+    assert status == 0, err
+    assert report["frames"] > 20
+    recorded = next(tmp_path.glob("realtime-style*.mp4"))
+    with av.open(str(recorded)) as film:
+        assert sum(1 for _ in film.decode(video=0)) > 10
+    with Image.open(next(tmp_path.glob("*.png"))) as snapshot:
+        assert snapshot.info["Style"] == "negative"
+
+
+def test_another_style_is_shown(start: Start) -> None:
+    live = start()
+    live.wait_until(lambda: share(live.look(), light=True) > 0.05)
+    live.key("n")
+    live.wait_until(lambda: share(live.look(), light=True) < 0.02)
+    live.key("1")
+    live.wait_until(lambda: share(live.look(), light=True) > 0.05)
+
+
+def test_resizing_keeps_the_shape(start: Start) -> None:
+    live = start()
+    live.wait_until(lambda: share(live.look(), light=True) > 0.05)
+    live.xdo("windowsize", live.window, "400", "700")
+
+    def has_shape() -> bool:
+        rows, columns = np.nonzero(live.look().mean(2) > LIGHT)
+        height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+        return abs(width - 400) < 6 and abs(width / height - 4 / 3) < 0.03
+
+    live.wait_until(has_shape)
+
+
+def test_closing_the_window_quits(start: Start) -> None:
+    live = start()
+    live.wait_until(lambda: share(live.look(), light=True) > 0.05)
+    live.xdo("windowclose", live.window)
+    status, _, err = live.end()
+    assert status == 0 or "X" in err  # without a window manager X itself may end the program
+
+
+def test_control_c_ends_it_and_completes_the_recording(start: Start, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    live = start("--record", str(out))
+    live.wait_until(lambda: share(live.look(), light=True) > 0.05)
+    time.sleep(1)
+    live.process.send_signal(2)
+    status, _, err = live.end()
+    assert status == 0
+    assert "Traceback" not in err
+    with av.open(str(out)) as film:
+        assert sum(1 for _ in film.decode(video=0)) > 10
