@@ -40,7 +40,7 @@ _JOIN_S = 1.5  # for a thread to end; one that does not is left behind
 _COMPLETE_S = 5.0  # for an output to be completed
 _SAY_S = 4.0  # how long a message stays
 _MOST_RATE = Fraction(120)  # frames a second; some films say thousands
-_WINDOW_PX = 1280  # its width at first, at most
+_LEAST_WINDOW_PX, _MOST_WINDOW_PX = 640, 1280  # its width at first
 _OPEN_S = 3.0  # for a camera, before the window opens without it
 
 HELP = """n, p: next, previous style
@@ -476,7 +476,7 @@ def live_job(
         return outputs
 
     def open_window(info: StreamInfo) -> LiveWindow:
-        scale = min(1.0, _WINDOW_PX / info.width)
+        scale = min(max(1.0, _LEAST_WINDOW_PX / info.width), _MOST_WINDOW_PX / info.width)
         return Window("realtime-style", round(info.width * scale), round(info.height * scale))
 
     return LiveJob(

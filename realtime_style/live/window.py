@@ -8,6 +8,7 @@ import socket
 import sys
 from collections import deque
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,7 @@ class Window:
         self._pointers.append(Pointer(x, y, pressed))
 
 
+@cache
 def load_opencv() -> Any:
     """OpenCV, ready to open windows; on Linux to be called before PyAV is imported.
 
@@ -140,27 +142,31 @@ def _refuse_without_display() -> None:
         return
     try:
         if host in ("", "unix"):
-            _connect_unix(int(number))
+            door = _connect_unix(int(number))
         else:
-            socket.create_connection((host, 6000 + int(number)), _CONNECT_S).close()
+            door = socket.create_connection((host, 6000 + int(number)), _CONNECT_S)
     except OSError as error:
         raise MediaError(
             f"the display {display} does not answer ({error.strerror or error}); use --no-window "
             "with --record, --stream or --virtual-camera"
         ) from error
+    # Left open: an X server without any other client begins anew when its last one goes, and the
+    # window that comes next would find nobody there
+    door.detach()
 
 
-def _connect_unix(number: int) -> None:
+def _connect_unix(number: int) -> socket.socket:
     path = f"/tmp/.X11-unix/X{number}"
     for address in (path, "\0" + path):
-        with socket.socket(socket.AF_UNIX) as door:
-            door.settimeout(_CONNECT_S)
-            try:
-                door.connect(address)
-            except OSError as error:
-                failure = error
-            else:
-                return
+        door = socket.socket(socket.AF_UNIX)
+        door.settimeout(_CONNECT_S)
+        try:
+            door.connect(address)
+        except OSError as error:
+            door.close()
+            failure = error
+        else:
+            return door
     raise failure
 
 
