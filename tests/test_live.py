@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import threading
 import time
@@ -22,7 +23,7 @@ from realtime_style.errors import MediaError, StyleError
 from realtime_style.frame import ColorSpace, Frame, Size, StreamInfo
 from realtime_style.live.feed import Feed
 from realtime_style.live.live import LiveJob, live_job
-from realtime_style.live.outputs import EncodedSink, Output, recording, virtual_camera
+from realtime_style.live.outputs import EncodedSink, Output, recording, stream, virtual_camera
 from realtime_style.live.painter import LivePainter
 from realtime_style.live.source import MICROSECOND, FilmPlayer, LiveRequest, now_us
 from realtime_style.live.stats import LiveStats
@@ -474,30 +475,42 @@ def test_a_slow_output_holds_up_nobody(styles: list[str]) -> None:
     assert time.monotonic() - begin < 6
 
 
-def test_udp_stream_arrives(styles: list[str]) -> None:
-    received: list[int] = []
-    address = "udp://127.0.0.1:23456"
-
-    def receive() -> None:
-        with av.open(address, timeout=(10, 5)) as film:
-            for _ in film.decode(video=0):
-                received.append(1)
-                if len(received) >= 10:
-                    return
-
-    listener = threading.Thread(target=receive, daemon=True)
-    listener.start()
-    time.sleep(0.3)
-    output = Output(
-        "stream",
-        lambda first: EncodedSink(address, first, SIZE, Fraction(30), sent=True),
-        retries=True,
+@pytest.mark.parametrize(
+    ("address", "options"),
+    [
+        ("udp://127.0.0.1:23456", {}),
+        ("rtmp://127.0.0.1:23457/live/x", {"listen": "1", "analyzeduration": "500000"}),
+    ],
+)
+def test_streams_arrive(styles: list[str], address: str, options: dict[str, str]) -> None:
+    receiver = subprocess.Popen(
+        [sys.executable, "-c", RECEIVER, address, json.dumps(options)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    live = job(steady(), styles, outputs=[output])
-    live.on_shot = lambda shot: live.stop() if len(received) >= 10 else None
-    threading.Timer(15, live.stop).start()
+    output = stream(address, SIZE, Fraction(30))
+    live = job(lambda: iter_frames(40), styles[:1], outputs=[output])
+    live.on_shot = lambda shot: live.stop() if receiver.poll() is not None else None
+    guard = threading.Timer(40, live.stop)
+    guard.start()
     live.run()
-    assert len(received) >= 10
+    guard.cancel()
+    receiver.kill()
+    lumas = json.loads(receiver.communicate()[0])
+    assert len(lumas) == 10
+    assert set(lumas) <= {39, 40, 41}
+
+
+RECEIVER = """
+import json, os, sys, av
+lumas = []
+options = json.loads(sys.argv[2]) | {"probesize": "20000", "fflags": "nobuffer"}
+for picture in av.open(sys.argv[1], options=options, timeout=(20, 10)).decode(video=0):
+    lumas.append(round(picture.to_ndarray()[: picture.height].mean()))
+    if len(lumas) == 10:
+        print(json.dumps(lumas), flush=True)
+        os._exit(0)
+"""
 
 
 # Parts ------------------------------------------------------------------------------------------
