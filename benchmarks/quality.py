@@ -485,13 +485,24 @@ def main() -> None:
     inception = Inception(
         arguments.data / "perceptual" / "inception_v3_2015_mixed7.fp16.safetensors"
     )
-    reports = []
     for pair in arguments.networks:
         network, _, painting = pair.partition("=")
-        reports.append(
-            examine(yardstick, inception, arguments.data, network, Path(painting), arguments.direct)
+        report = examine(
+            yardstick, inception, arguments.data, network, Path(painting), arguments.direct
         )
-        print(table(reports[-1:]).splitlines()[-1], flush=True)
+        print(table([report]).splitlines()[-1], flush=True)
+        write(report, arguments.name)
+
+
+def write(report: Report, name: str) -> None:
+    """Puts a report into the results, in the place of an older one of the same network."""
+    file = RESULTS / f"{name}.json"
+    rows = json.loads(file.read_text())["networks"] if file.exists() else []
+    reports = {(row["name"], row["painting"]): Report(**row) for row in rows}
+    former = reports.get((report.name, report.painting))
+    if report.direct_steps is None and former and former.total == report.total:
+        report.direct_steps = former.direct_steps  # of the same weights: still true
+    reports[report.name, report.painting] = report
     about = {
         "date": datetime.date.today().isoformat(),
         "machine": platform.processor() or platform.machine(),
@@ -500,9 +511,9 @@ def main() -> None:
         "candy": CANDY,
     }
     RESULTS.mkdir(exist_ok=True)
-    result = {"about": about, "networks": [asdict(report) for report in reports]}
-    (RESULTS / f"{arguments.name}.json").write_text(json.dumps(result, indent=2) + "\n")
-    (RESULTS / f"{arguments.name}.md").write_text(table(reports) + "\n")
+    plain = [asdict(each) for each in reports.values()]
+    file.write_text(json.dumps({"about": about, "networks": plain}, indent=2) + "\n")
+    (RESULTS / f"{name}.md").write_text(table(list(reports.values())) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -71,3 +72,20 @@ def test_terms_are_0_for_the_thing_itself_and_grow(quality: ModuleType) -> None:
         alien = yardstick.terms(yardstick.look(other.flip(3)), seen, [yardstick.grams(photo)])
     assert all(float(term.max()) < 1e-9 for term in own)
     assert all(float(term.min()) > 1e-4 for term in alien)
+
+
+def test_results_take_the_place_of_older_ones(
+    quality: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quality, "RESULTS", tmp_path)
+    quality.write(quality.Report("a", "sea", total=1.5, direct_steps=80), "marks")
+    quality.write(quality.Report("b", "sea", total=0.5), "marks")
+    quality.write(quality.Report("a", "sea", total=1.5), "marks")
+    quality.write(quality.Report("b", "sky", total=0.7), "marks")
+    rows = json.loads((tmp_path / "marks.json").read_text())["networks"]
+    assert [(r["name"], r["painting"], r["total"]) for r in rows] == [
+        ("a", "sea", 1.5), ("b", "sea", 0.5), ("b", "sky", 0.7)]  # fmt: skip
+    assert rows[0]["direct_steps"] == 80  # counted for the same total
+    quality.write(quality.Report("a", "sea", total=1.2), "marks")
+    assert json.loads((tmp_path / "marks.json").read_text())["networks"][0]["direct_steps"] is None
+    assert (tmp_path / "marks.md").read_text().count("\n") == 5
