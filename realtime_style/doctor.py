@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import subprocess
+import sys
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -18,6 +20,8 @@ from realtime_style.engines import ENGINES, open_engine
 from realtime_style.engines.cores import usable_cores
 from realtime_style.errors import StyleError
 from realtime_style.frame import ColorSpace, Frame, StreamInfo
+from realtime_style.live.outputs import VirtualCameraSink
+from realtime_style.live.source import list_cameras
 from realtime_style.runtime.sink import Encoding, FileSink
 from realtime_style.runtime.stylizer import Stylizer
 from realtime_style.style import open_style
@@ -31,6 +35,7 @@ _ENCODERS = (
 _DECODERS = ("h264", "hevc", "av1", "libdav1d", "vp9", "mpeg4", "prores", "ffv1", "gif")
 _CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 _TRIED_AT = (128, 192)
+_TRIAL_S = 20.0
 
 
 def examine() -> dict[str, Any]:
@@ -38,7 +43,8 @@ def examine() -> dict[str, Any]:
 
     Keys: "version", "python", "system", "cpu" (name, cores, flags), "packages" (None where not
     installed), "engines" (one entry per engine and precision: works, device or reason),
-    "encoders" and "decoders" (name to whether they work).
+    "encoders" and "decoders" (name to whether they work), "live" (cameras, and what is the matter
+    with windows and the virtual camera, empty where they work).
     """
     return {
         "version": __version__,
@@ -51,6 +57,11 @@ def examine() -> dict[str, Any]:
         ],
         "encoders": {name: _encodes(name) for name in _ENCODERS},
         "decoders": {name: name in av.codecs_available for name in _DECODERS},
+        "live": {
+            "cameras": [name for name, _ in list_cameras()],
+            "window": _window_trouble(),
+            "virtual_camera": _virtual_camera_trouble(),
+        },
     }
 
 
@@ -72,6 +83,10 @@ def table(report: dict[str, Any]) -> str:
     missing = [name for name, found in report["encoders"].items() if not found]
     if missing:
         lines.append(f"not here   {', '.join(missing)} (hardware encoders need their device)")
+    live = report["live"]
+    lines.append(f"cameras    {', '.join(live['cameras']) or 'none is connected'}")
+    lines.append(f"window     {live['window'] or 'works'}")
+    lines.append(f"virtual    {live['virtual_camera'] or 'camera works'}")
     return "\n".join(lines)
 
 
@@ -110,6 +125,29 @@ def _try_engine(name: str, precision: str) -> dict[str, Any]:
     except StyleError as error:
         return report | {"reason": str(error)}
     return report | {"works": bool(painted.std() > 1), "device": engine.device}
+
+
+def _window_trouble() -> str:
+    """Why no window can be opened, or nothing; tried in a process that may come to harm."""
+    trial = "from realtime_style.live.window import Window; Window('trial', 64, 48).close()"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", trial], capture_output=True, text=True, timeout=_TRIAL_S
+        )
+    except subprocess.TimeoutExpired:
+        return "does not open"
+    if done.returncode == 0:
+        return ""
+    last = (done.stderr.strip().splitlines() or ["the display ended the program"])[-1]
+    return last.partition("MediaError: ")[2] or last
+
+
+def _virtual_camera_trouble() -> str:
+    try:
+        with VirtualCameraSink((640, 360), 30):
+            return ""
+    except StyleError as error:
+        return str(error)
 
 
 def _encodes(name: str) -> bool:

@@ -279,12 +279,13 @@ def test_doctor_tries_everything() -> None:
     assert all("device" in e or "reason" in e for e in report["engines"])
     assert report["encoders"]["libx264"]
     assert report["decoders"]["h264"]
+    assert set(report["live"]) == {"cameras", "window", "virtual_camera"}
     assert "openvino f32: works" in run_cli("doctor").stdout
 
 
 def test_version_and_help() -> None:
     assert run_cli("--version").stdout.strip() == f"realtime-style {__version__}"
-    for command in ("video", "image", "demo", "styles", "train", "export", "doctor"):
+    for command in ("video", "webcam", "image", "demo", "styles", "train", "export", "doctor"):
         result = run_cli(command, "--help")
         assert result.returncode == 0
         assert command in result.stdout
