@@ -366,7 +366,7 @@ def direct_steps(
     for rgb, goal in zip(photos, totals[:, best].tolist(), strict=True):
         with torch.no_grad():
             seen = yardstick.look(tensor(rgb))
-        pixels = tensor(rgb).requires_grad_()
+        pixels = tensor(rgb).contiguous().requires_grad_()
         optimizer = torch.optim.LBFGS([pixels], max_iter=1, history_size=20)
         reached = DIRECT_MOST_STEPS
         for step in range(DIRECT_MOST_STEPS):
