@@ -16,11 +16,12 @@ from typing import Any, ClassVar, Self
 import av
 import numpy as np
 import pytest
-from conftest import affine_style, make_film, run_cli
+from av.video.reformatter import VideoReformatter
+from conftest import affine_style, make_film, run_cli, scene_rgb
 from PIL import Image
 
 from realtime_style.errors import MediaError, StyleError
-from realtime_style.frame import ColorSpace, Frame, Size, StreamInfo
+from realtime_style.frame import ColorSpace, Frame, FramePool, Size, StreamInfo
 from realtime_style.live.feed import Feed
 from realtime_style.live.live import LiveJob, live_job
 from realtime_style.live.outputs import EncodedSink, Output, recording, stream, virtual_camera
@@ -29,6 +30,7 @@ from realtime_style.live.source import MICROSECOND, FilmPlayer, LiveRequest, now
 from realtime_style.live.stats import LiveStats
 from realtime_style.live.view import Mode, View, fit
 from realtime_style.live.window import Pointer
+from realtime_style.runtime.picture import frame_from_rgb, rgb_from_frame, scaled_frame
 
 SIZE = (64, 48)
 INFO = StreamInfo(*SIZE, Fraction(100), MICROSECOND, ColorSpace(), is_live=True)
@@ -535,6 +537,18 @@ def test_compose_puts_the_two_where_they_belong() -> None:
     picture = view.compose(light, dark, 400, 150, {})
     assert picture[:, :200].min() > 240
     assert picture[:, 200:].max() < 10
+
+
+@pytest.mark.parametrize("size", [(64, 50), (132, 98), (66, 46)])
+def test_scaling_takes_any_even_sides(size: tuple[int, int]) -> None:
+    rgb = scene_rgb(*size)
+    original = frame_from_rgb(rgb, ColorSpace())
+    assert np.abs(rgb_from_frame(original).astype(int) - rgb).mean() < 6
+    for to in ((96, 72), (34, 26)):
+        scaled = scaled_frame(original, to, VideoReformatter(), FramePool())
+        assert (scaled.width, scaled.height) == to
+        shown = np.asarray(Image.fromarray(rgb).resize(to, Image.Resampling.BOX), int)
+        assert np.abs(rgb_from_frame(scaled).astype(int) - shown).mean() < 12
 
 
 def test_statistics() -> None:

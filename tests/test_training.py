@@ -134,11 +134,11 @@ def test_a_run_leaves_all_it_promises(config: TrainConfig, tmp_path: Path) -> No
 
 def test_loss_goes_down(config: TrainConfig, tmp_path: Path) -> None:
     config = dataclasses.replace(
-        config, steps=30, sample_every=100, checkpoint_every=100, style_start=1.0
+        config, steps=90, sample_every=100, checkpoint_every=100, style_start=1.0
     )
     totals: list[float] = []
     train(config, tmp_path / "run", on_step=lambda step: totals.append(sum(step.losses.values())))
-    assert np.mean(totals[-5:]) < 0.8 * np.mean(totals[:5])
+    assert np.mean(totals[-9:]) < 0.3 * np.mean(totals[:9])
 
 
 def test_resumed_run_equals_an_uninterrupted_one(config: TrainConfig, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from av.video.reformatter import VideoReformatter
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, FramePool
+from realtime_style.runtime.converter import picture_of
 from realtime_style.runtime.picture import scaled_frame
 from realtime_style.runtime.pipeline import Channel
 from realtime_style.runtime.place import refuse_place
@@ -109,7 +110,7 @@ class EncodedSink:
         self._last_pts = pts
         if (frame.width, frame.height) != self._size:
             frame = scaled_frame(frame, self._size, self._reformatter, self._pool)
-        picture = av.VideoFrame.from_numpy_buffer(frame.i420, "yuv420p")
+        picture = picture_of(frame)
         picture.colorspace, picture.color_range = frame.color.matrix, frame.color.range
         picture.pts, picture.time_base = pts, Fraction(1, _TICKS)
         try:

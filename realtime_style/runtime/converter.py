@@ -200,6 +200,14 @@ class Converter:
             self.notes.append(f"pictures are converted from {form.name} to 8-bit 4:2:0")
 
 
+def picture_of(frame: Frame) -> av.VideoFrame:
+    """The frame as a 4:2:0 picture of FFmpeg's, its buffer shared where PyAV can."""
+    # PyAV takes buffers whose height is no multiple of 4 for shorter ones: those are copied
+    if frame.height % 4:
+        return av.VideoFrame.from_ndarray(frame.i420, "yuv420p")
+    return av.VideoFrame.from_numpy_buffer(frame.i420, "yuv420p")
+
+
 def copy_planes(picture: av.VideoFrame, frame: Frame) -> None:
     """Copies a 4:2:0 picture of FFmpeg's, whose rows are padded, into a frame no larger than it."""
     targets = (frame.luma[0, 0], frame.chroma[0, 0], frame.chroma[0, 1])

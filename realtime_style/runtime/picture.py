@@ -10,7 +10,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from numpy.typing import NDArray
 
 from realtime_style.frame import FULL, ColorSpace, Frame, FramePool
-from realtime_style.runtime.converter import SWSCALE_MATRIX, copy_planes
+from realtime_style.runtime.converter import SWSCALE_MATRIX, copy_planes, picture_of
 
 
 def frame_from_rgb(
@@ -45,7 +45,7 @@ def rgb_from_frame(
         pix_fmt: "rgb24", or "bgr24" for those who want blue first.
     """
     picture = (reformatter or VideoReformatter()).reformat(
-        av.VideoFrame.from_numpy_buffer(frame.i420, "yuv420p"),
+        picture_of(frame),
         *(size or (frame.width, frame.height)),
         pix_fmt,
         src_colorspace=SWSCALE_MATRIX.get(frame.color.matrix, Colorspace.ITU601),
@@ -64,7 +64,7 @@ def scaled_frame(
     width, height = size
     shrinks = width < frame.width
     picture = reformatter.reformat(
-        av.VideoFrame.from_numpy_buffer(frame.i420, "yuv420p"),
+        picture_of(frame),
         width,
         height,
         "yuv420p",

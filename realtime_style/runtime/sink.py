@@ -23,7 +23,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import FULL, LIMITED, SMPTE170M, ColorSpace, Frame, StreamInfo
-from realtime_style.runtime.converter import SWSCALE_MATRIX
+from realtime_style.runtime.converter import SWSCALE_MATRIX, picture_of
 from realtime_style.runtime.place import refuse_place
 from realtime_style.runtime.rest import RestOfFilm
 from realtime_style.runtime.source import RAW_BYTES, FileSource
@@ -357,11 +357,7 @@ class FileSink:
 
     def _as_encoded(self, frame: Frame) -> av.VideoFrame:
         """The frame in the size and the pixel format that the encoder takes."""
-        # PyAV takes buffers whose height is no multiple of 4 for shorter ones: those are copied
-        if frame.height % 4:
-            picture = av.VideoFrame.from_ndarray(frame.i420, "yuv420p")
-        else:
-            picture = av.VideoFrame.from_numpy_buffer(frame.i420, "yuv420p")
+        picture = picture_of(frame)
         pix_fmt = "rgb24" if self._palette else self._stream.codec_context.pix_fmt or "yuv420p"
         same = (self._color.matrix, self._color.range) == (frame.color.matrix, frame.color.range)
         if (frame.width, frame.height) == self._size and pix_fmt == "yuv420p" and same:

@@ -147,8 +147,8 @@ def grid_loss(rgb: Tensor) -> Tensor:
     over all tiles; the variance of the averages is the grid's energy. Strokes that are not tied
     to the grid average out.
 
-    Relative to the mean variance within a tile (held fixed: more texture is no way out), since a
-    faint grid shows in pale, smooth paint and not under strokes.
+    Relative to each picture's mean variance within a tile (held fixed: more texture is no way
+    out), since a faint grid shows in pale, smooth paint and not under strokes.
 
     (N, 3, H, W) in 0..1, sides multiples of 4; to a scalar, 0 for no grid, 1 for nothing else.
     """
@@ -156,13 +156,13 @@ def grid_loss(rgb: Tensor) -> Tensor:
     window = min(GRID_WINDOW_PX // GRID_PX, *phases.shape[2:])
     means = functional.avg_pool2d(phases, window, max(1, window // 2))
     grid = _tile_variance(means)
-    return grid / (_tile_variance(phases.detach()) + _LEAST_TEXTURE)
+    return (grid / (_tile_variance(phases.detach()) + _LEAST_TEXTURE)).mean()
 
 
 def _tile_variance(phases: Tensor) -> Tensor:
-    """Of (N, 3 * 16, h, w), the mean variance of the sixteen; a scalar."""
+    """Of (N, 3 * 16, h, w), the mean variance of the sixteen, (N,)."""
     n, _, h, w = phases.shape
-    return phases.reshape(n, 3, GRID_PX**2, h, w).var(2, unbiased=False).mean()
+    return phases.reshape(n, 3, GRID_PX**2, h, w).var(2, unbiased=False).mean((1, 2, 3))
 
 
 def _features_of(
