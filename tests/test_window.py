@@ -77,11 +77,12 @@ class Live:
         with av.open(self.display, format="x11grab", options=options) as screen:
             return next(screen.decode(video=0)).to_ndarray(format="rgb24")  # type: ignore[no-any-return]
 
-    def wait_until(self, holds: Callable[[], bool], seconds: float = 8) -> None:
+    def wait_until(self, holds: Callable[[], bool], seconds: float = 8) -> bool:
+        """True once it holds; the test fails where it does not come to that."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if holds():
-                return
+                return True
             if self.process.poll() is not None:
                 pytest.fail(f"it ended: {self.process.communicate()}")
             time.sleep(0.1)
@@ -209,9 +210,9 @@ def test_another_style_is_shown(start: Start) -> None:
     live = start()
     live.wait_until(lambda: share(live.look(), light=True) > 0.05)
     live.key("n")
-    live.wait_until(lambda: share(live.look(), light=True) < 0.02)
+    assert live.wait_until(lambda: share(live.look(), light=True) < 0.02)
     live.key("1")
-    live.wait_until(lambda: share(live.look(), light=True) > 0.05)
+    assert live.wait_until(lambda: share(live.look(), light=True) > 0.05)
 
 
 def test_resizing_keeps_the_shape(start: Start) -> None:
@@ -224,7 +225,7 @@ def test_resizing_keeps_the_shape(start: Start) -> None:
         height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
         return abs(width - 400) < 6 and abs(width / height - 4 / 3) < 0.03
 
-    live.wait_until(has_shape)
+    assert live.wait_until(has_shape)
 
 
 def test_closing_the_window_quits(start: Start) -> None:

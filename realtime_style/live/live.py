@@ -41,7 +41,7 @@ _COMPLETE_S = 5.0  # for an output to be completed
 _SAY_S = 4.0  # how long a message stays
 _MOST_RATE = Fraction(120)  # frames a second; some films say thousands
 _LEAST_WINDOW_PX, _MOST_WINDOW_PX = 640, 1280  # its width at first
-_OPEN_S = 3.0  # for a camera, before the window opens without it
+_OPEN_S = 3.0  # for a camera to answer, before it is said that it does not
 
 HELP = """n, p: next, previous style
 1 to 9: style by number
@@ -229,7 +229,7 @@ class LiveJob:
     def _hand_on(self, shot: Shot) -> None:
         if not self._frozen or self._shot is None:
             self._shot = shot
-        for output in (*self._outputs, *filter(None, (self._recording,))):
+        for output in self._all_outputs():
             output.put(shot.painted)
         if self._window and not self._frozen:
             self._show(self._window)
@@ -238,6 +238,9 @@ class LiveJob:
         self.stats.dropped = self.feed.frames.dropped + self._painted.dropped
         if self.on_shot:
             self.on_shot(shot)
+
+    def _all_outputs(self) -> list[Output]:
+        return [*self._outputs, self._recording] if self._recording else self._outputs
 
     # The window -----------------------------------------------------------------------------
 
@@ -305,13 +308,11 @@ class LiveJob:
     def _look_after_troubles(self) -> None:
         """What is the matter with source, styles and outputs; said once, shown while it lasts."""
         found = {"source": self.feed.trouble, "style": self.painter.trouble}
-        found |= {output.name: output.trouble for output in self._outputs}
-        if self._recording:
-            found[self._recording.name] = self._recording.trouble
-            if self._recording.failed:
-                self._recording.close(0)
-                self._tell(f"recording stopped: {self._recording.trouble}")
-                self._recording = None
+        found |= {output.name: output.trouble for output in self._all_outputs()}
+        if self._recording and self._recording.failed:
+            self._recording.close(0)
+            self._tell(f"recording stopped: {self._recording.trouble}")
+            self._recording = None
         troubles = {name: text for name, text in found.items() if text}
         for name in troubles.keys() - self._troubles.keys():
             self.say(troubles[name])
@@ -358,9 +359,8 @@ class LiveJob:
         self._shows_help = not self._shows_help
 
     def _snapshot(self) -> None:
-        if (
-            self._shot is not None
-        ):  # on a thread: packing a large picture takes as long as frames do
+        # On a thread: packing a large picture takes as long as some frames do
+        if self._shot is not None:
             saver = threading.Thread(target=self._save, args=(self._shot,), name="snapshot")
             self._savers.append(saver)
             saver.start()
@@ -414,7 +414,7 @@ class LiveJob:
             paint.join(_JOIN_S)
             if paint.is_alive():
                 self.left_behind.append("paint")
-        for output in (*self._outputs, *filter(None, (self._recording,))):
+        for output in self._all_outputs():
             self._finish(output)
         for saver in self._savers:
             saver.join()
