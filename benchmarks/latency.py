@@ -3,7 +3,7 @@
     python benchmarks/latency.py [--seconds 60] [--rate 30] [--sizes 640x360 1280x720] [--busy]
 
 A source gives frames at a camera's rate, with the frame's number written into the picture as black
-and white squares. The window (a real one with --window, else one that takes the picture and drops
+and white squares, and its inverse below. The window (a real one with --window, else one that takes the picture and drops
 it) gets what is painted; the number is read there, out of the paint, and the time since that frame
 was there is its latency. `--busy` keeps another process computing beside it.
 """
@@ -87,22 +87,32 @@ def squares(width: int) -> Iterator[slice]:
 
 
 def write_number(i420: NDArray[np.uint8], width: int, height: int, number: int) -> None:
-    """Writes a number into luma and makes the strip grey."""
+    """Writes a number into luma, its inverse below, and makes the strip grey."""
     side = width // (BITS + 2)
     bits = [1, 0, *((number >> i) & 1 for i in range(BITS))]
     for columns, bit in zip(squares(width), bits, strict=True):
         i420[:side, columns] = 235 if bit else 16
+        i420[side : 2 * side, columns] = 16 if bit else 235
     chroma = i420[height:].reshape(2, height // 2, width // 2)
-    chroma[:, : side // 2] = 128
+    chroma[:, :side] = 128
 
 
-def read_number(bgr: NDArray[np.uint8]) -> int:
-    """Reads the number out of what is painted, by the middle of each square."""
+def read_number(bgr: NDArray[np.uint8]) -> int | None:
+    """Reads the number out of what is painted; None where it and its inverse do not agree.
+
+    A bit is read by which of its two squares is lighter, and counts where they are further apart
+    than a quarter of what the first, which is known, are.
+    """
     side = bgr.shape[1] // (BITS + 2)
     inner = slice(side // 4, side - side // 4)
-    means = [float(bgr[inner, columns][:, inner].mean()) for columns in squares(bgr.shape[1])]
-    middle = (means[0] + means[1]) / 2
-    return sum((mean > middle) << i for i, mean in enumerate(means[2:]))
+    rows = bgr[:side].mean(2), bgr[side : 2 * side].mean(2)
+    steps = [
+        float(rows[0][inner, columns][:, inner].mean() - rows[1][inner, columns][:, inner].mean())
+        for columns in squares(bgr.shape[1])
+    ]
+    if steps[0] <= 0 or steps[1] >= 0 or any(abs(step) < steps[0] / 4 for step in steps):
+        return None
+    return sum((step > 0) << i for i, step in enumerate(steps[2:]))
 
 
 class Reader:
@@ -120,7 +130,7 @@ class Reader:
             self._window.show(bgr)
         shown_us = now_us()
         number = read_number(bgr)
-        if number >= len(self._camera.there_us):
+        if number is None or number >= len(self._camera.there_us):
             self.unread += 1
             return
         self.latencies_ms.append((shown_us - self._camera.there_us[number]) / 1000)
