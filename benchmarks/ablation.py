@@ -1,11 +1,11 @@
 """What matters in training: the same short training again and again, with one thing changed.
 
-    python benchmarks/ablation.py DATA PHOTOS RUNS [--only NAME ...]
+    python benchmarks/ablation.py DATA PHOTOS RUNS [--only NAME ...] [--time]
 
 DATA as for quality.py; PHOTOS, a folder to learn on, without the yardstick's photos; RUNS receives
-a folder a variant. Variants that have been measured before are not trained again. The painting is
-Picabia's Udnie, which the common base has not seen. Writes benchmarks/results/ablation.md, .json
-and .jpg.
+a folder a variant. Variants that have been measured before are not trained again; `--time` takes
+their time a step anew, on a machine that does nothing else. The painting is Picabia's Udnie, which
+the common base has not seen. Writes benchmarks/results/ablation.md, .json and .jpg.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from realtime_style.training.train import train
 
 PAINTING = "styles/picabia_udnie.jpg"
 PAINTING_PX = 256  # where the yardstick finds the published Udnie network at its best
-STEPS, STEPS_FROM_NOTHING = 300, 600
+STEPS, STEPS_FROM_NOTHING, TIMED_STEPS = 300, 600, 12
 EXAMINED = PHOTOS[::3]
 SHOWN = (PHOTOS[0], PHOTOS[19])
 TILE_PX = 300
@@ -134,7 +134,7 @@ class Row:
     squeeze_style: float
     edges: float
     grid: float
-    step_ms: float
+    step_ms: float | None  # None until measured
 
 
 def paint(netG: Generator, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -142,20 +142,16 @@ def paint(netG: Generator, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     with torch.no_grad():
         luma, chroma = netG(*planes_from_rgb(tensor(rgb), ColorSpace()))
         painted = rgb_from_planes(luma, chroma, ColorSpace()).clamp(0, 1)
-    return (painted[0].permute(1, 2, 0) * 255).round().byte().numpy()  # type: ignore[no-any-return]
+    return (painted[0].permute(1, 2, 0) * 255).round().byte().numpy()
 
 
 def measure(
     name: str, variant: Variant, usual: TrainConfig, yardstick: Yardstick, data: Path, run: Path
 ) -> Row:
     """Trains a variant, paints with it, leaves two pictures in its folder."""
-    config = replace(usual, **variant.changes)
-    times = [time.perf_counter()]
     torch.manual_seed(0)
     start = variant.netG() if variant.netG else None
-    netG = train(
-        config, run, start=start, on_step=lambda _: times.append(time.perf_counter())
-    ).eval()
+    netG = train(replace(usual, **variant.changes), run, start=start).eval()
     target = [yardstick.grams(tensor(read_painting(data / PAINTING, PAINTING_PX)))]
     contents, styles, edges, grids = [], [], [], []
     for photo_name in EXAMINED:
@@ -181,8 +177,17 @@ def measure(
         float(style[1]),
         float(np.mean(edges)),
         float(np.mean(grids)),
-        1000 * float(np.median(np.diff(times))),
+        None,
     )
+
+
+def step_ms(variant: Variant, usual: TrainConfig, run: Path) -> float:
+    """Median time of a few steps."""
+    times = [time.perf_counter()]
+    config = replace(usual, **(variant.changes | {"steps": TIMED_STEPS}))
+    start = variant.netG() if variant.netG else None
+    train(config, run, start=start, on_step=lambda _: times.append(time.perf_counter()))
+    return 1000 * float(np.median(np.diff(times)[1:]))
 
 
 def sheet(rows: list[Row], runs: Path, data: Path) -> Image.Image:
@@ -193,7 +198,7 @@ def sheet(rows: list[Row], runs: Path, data: Path) -> Image.Image:
     ]
     for row in rows:
         folder = runs / row.name.replace(" ", "-")
-        pictures = [Image.open(folder / f"shown{i}.png") for i in range(len(SHOWN))]
+        pictures = [Image.open(folder / f"shown{i}.png").convert("RGB") for i in range(len(SHOWN))]
         tiles.append((f"{row.name}: {row.total:.2f}", pictures))
     height, width = len(SHOWN) * TILE_PX + caption, TILE_PX
     lines = -(-len(tiles) // columns)
@@ -216,11 +221,12 @@ def table(rows: list[Row]) -> str:
         "| variant | total | content, VGG | style, VGG | style, Squeeze | edges | grid | ms |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {row.name} | {row.total:.3f} | {row.vgg_content:.2f} | {row.vgg_style:.4f} "
-        f"| {row.squeeze_style:.3f} | {row.edges:.2f} | {row.grid:.1f} | {row.step_ms:.0f} |"
-        for row in rows
-    ]
+    for row in rows:
+        ms = f"{row.step_ms:.0f}" if row.step_ms else ""
+        lines.append(
+            f"| {row.name} | {row.total:.3f} | {row.vgg_content:.2f} | {row.vgg_style:.2f} "
+            f"| {row.squeeze_style:.2f} | {row.edges:.2f} | {row.grid:.1f} | {ms} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -231,6 +237,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("runs", type=Path)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--time", action="store_true", help="take the times of a step")
     arguments = parser.parse_args()
     data = arguments.data
     networks = (
@@ -258,7 +265,11 @@ def main() -> None:
                 continue
             row = measure(name, VARIANTS[name], usual, yardstick, data, run)
             (run / "row.json").write_text(json.dumps(asdict(row)))
-        rows.append(Row(**json.loads((run / "row.json").read_text())))
+        row = Row(**json.loads((run / "row.json").read_text()))
+        if arguments.time and name in arguments.only:
+            row.step_ms = step_ms(VARIANTS[name], usual, arguments.runs / "timed")
+            (run / "row.json").write_text(json.dumps(asdict(row)))
+        rows.append(row)
         print(table(rows[-1:]).splitlines()[-1], flush=True)
     (RESULTS / "ablation.md").write_text(table(rows))
     (RESULTS / "ablation.json").write_text(json.dumps([asdict(row) for row in rows], indent=2))

@@ -1,11 +1,13 @@
 """How late a live picture is: from the moment a frame is there to the moment it is shown.
 
     python benchmarks/latency.py [--seconds 60] [--rate 30] [--sizes 640x360 1280x720] [--busy]
+        [--switch-every 5]
 
 A source gives frames at a camera's rate, with the frame's number written into the picture as black
-and white squares, and its inverse below. The window (a real one with --window, else one that takes the picture and drops
-it) gets what is painted; the number is read there, out of the paint, and the time since that frame
-was there is its latency. `--busy` keeps another process computing beside it.
+and white squares, and its inverse below. The window (a real one with --window, else one that takes
+the picture and drops it) gets what is painted; the number is read there, out of the paint, and the
+time since that frame was there is its latency. `--busy` keeps another process computing beside it;
+`--switch-every` chooses the next style so often, and tells how long it took to be shown.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ from realtime_style.live.live import LiveJob  # noqa: E402
 from realtime_style.live.painter import LivePainter, Shot  # noqa: E402
 from realtime_style.live.source import MICROSECOND, now_us  # noqa: E402
 from realtime_style.runtime.picture import frame_from_rgb  # noqa: E402
+from realtime_style.style import bundled_styles  # noqa: E402
 
 
 class MarkedCamera:
@@ -153,21 +156,39 @@ class Reader:
 
 
 def measure(
-    size: Size, rate: float, seconds: float, *, fixed: bool, real: bool, precision: str
+    size: Size,
+    rate: float,
+    seconds: float,
+    *,
+    fixed: bool,
+    real: bool,
+    precision: str,
+    switch_every_s: float | None,
 ) -> dict[str, Any]:
     """One run's figures."""
     assert size.width
     camera = MarkedCamera(size.width, size.height, rate)
     window = Window("latency", size.width, size.height) if real else None
     reader = Reader(camera, window, (size.width, size.height))
-    painter = LivePainter([STYLE], size=size if fixed else None, precision=precision)
+    styles = list(bundled_styles()) if switch_every_s else [STYLE]
+    painter = LivePainter(styles, size=size if fixed else None, precision=precision)
     job = LiveJob(Feed(lambda: camera, has_end=True), painter, lambda info: reader)
-    end = time.monotonic() + seconds
+    begin = time.monotonic()
+    end = begin + seconds
     sizes: list[tuple[int, int]] = []
+    asked_s: list[float] = []
+    switches_ms: list[float] = []
 
     def on_shot(shot: Shot) -> None:
         sizes.append((shot.painted.width, shot.painted.height))
-        if time.monotonic() > end:
+        now_s = time.monotonic()
+        has_switched = shot.style == painter.styles[painter.chosen]
+        if has_switched and len(switches_ms) < len(asked_s):
+            switches_ms.append((now_s - asked_s[-1]) * 1000)
+        if switch_every_s and has_switched and now_s - (asked_s or [begin])[-1] > switch_every_s:
+            asked_s.append(time.monotonic())
+            painter.choose(painter.chosen + 1)
+        if now_s > end:
             job.stop()
 
     job.on_shot = on_shot
@@ -191,6 +212,9 @@ def measure(
         "dropped": len(camera.there_us) - len(reader.latencies_ms) - reader.unread,
         "of": len(camera.there_us),
         "unread": reader.unread,
+        "switches": len(switches_ms),
+        "switch_median_ms": round(float(np.median(switches_ms)), 1) if switches_ms else None,
+        "switch_most_ms": round(max(switches_ms), 1) if switches_ms else None,
     }
 
 
@@ -204,6 +228,7 @@ def main() -> None:
     parser.add_argument("--fixed", action="store_true", help="paint at the camera's size")
     parser.add_argument("--busy", action="store_true", help="with a loop on another core")
     parser.add_argument("--window", action="store_true", help="show it in a real window")
+    parser.add_argument("--switch-every", type=float, metavar="SECONDS")
     parser.add_argument("--name", help="of the files in benchmarks/results; default: none written")
     arguments = parser.parse_args()
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if arguments.busy else None
@@ -218,6 +243,7 @@ def main() -> None:
                     fixed=arguments.fixed,
                     real=arguments.window,
                     precision=arguments.precision,
+                    switch_every_s=arguments.switch_every,
                 )
                 row["busy"] = arguments.busy
                 print(json.dumps(row), flush=True)
