@@ -8,6 +8,8 @@ and white squares, and its inverse below. The window (a real one with --window, 
 the picture and drops it) gets what is painted; the number is read there, out of the paint, and the
 time since that frame was there is its latency. `--busy` keeps another process computing beside it;
 `--switch-every` chooses the next style so often, and tells how long it took to be shown.
+
+Adds its rows to benchmarks/results/latency.json and .md; a row measured anew takes its old place.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import platform
 import subprocess
 import sys
 import time
@@ -28,6 +29,8 @@ from typing import Any, Self
 RESULTS = Path(__file__).resolve().parent / "results"
 BITS = 16
 STYLE = "starry-night"
+ASKED = ("camera", "rate", "seconds", "precision", "fixed", "busy", "window", "switch_every")
+"""What makes a row another one."""
 
 if "--window" in sys.argv:
     from realtime_style.live.window import Window, load_opencv
@@ -35,6 +38,7 @@ if "--window" in sys.argv:
     load_opencv()
 
 import numpy as np  # noqa: E402
+from frame_rate import machine  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from realtime_style.demo import draw_scene  # noqa: E402
@@ -201,7 +205,7 @@ def measure(
         "rate": rate,
         "painted": "{}x{}".format(*sizes[-1]),
         "changes_of_size": sum(a != b for a, b in itertools.pairwise(sizes)),
-        "precision": painter.engine,
+        "engine": painter.engine,
         "seconds": seconds,
         "fps": round((len(times) - 1) / (times[-1] - times[0]), 2),
         "p50_ms": round(float(np.percentile(latencies, 50)), 1),
@@ -229,7 +233,6 @@ def main() -> None:
     parser.add_argument("--busy", action="store_true", help="with a loop on another core")
     parser.add_argument("--window", action="store_true", help="show it in a real window")
     parser.add_argument("--switch-every", type=float, metavar="SECONDS")
-    parser.add_argument("--name", help="of the files in benchmarks/results; default: none written")
     arguments = parser.parse_args()
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if arguments.busy else None
     rows = []
@@ -245,17 +248,46 @@ def main() -> None:
                     precision=arguments.precision,
                     switch_every_s=arguments.switch_every,
                 )
-                row["busy"] = arguments.busy
+                row |= {name: getattr(arguments, name) for name in ASKED[-5:]}
                 print(json.dumps(row), flush=True)
                 rows.append(row)
     finally:
         if busy:
             busy.kill()
-    if arguments.name:
-        about = {"machine": platform.machine(), "command": " ".join(sys.argv), "style": STYLE}
-        (RESULTS / f"{arguments.name}.json").write_text(
-            json.dumps({"about": about, "rows": rows}, indent=2) + "\n"
-        )
+    file = RESULTS / "latency.json"
+    kept = json.loads(file.read_text())["rows"] if file.exists() else []
+    rows = list({_key(row): row for row in [*kept, *rows]}.values())
+    file.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+    (RESULTS / "latency.md").write_text(table(rows))
+
+
+def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ASKED)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows as Markdown, under the machine they are of."""
+    heads = {
+        "camera": "camera", "rate": "asked fps", "how": "how", "seconds": "s", "engine": "engine",
+        "painted": "painted at", "changes_of_size": "sizes changed", "fps": "fps",
+        "p50_ms": "p50", "p95_ms": "p95", "p99_ms": "p99",
+        "p50_first_tenth_ms": "p50, first tenth", "p50_last_tenth_ms": "p50, last tenth",
+        "dropped": "dropped", "of": "of", "switch_median_ms": "switch", "switch_most_ms": "most",
+    }  # fmt: skip
+    lines = [
+        "# Live: from a frame that is there to its painting that is shown, ms",
+        "",
+        f"`python benchmarks/latency.py`, style {STYLE}; "
+        + "; ".join(f"{name} {value}" for name, value in machine().items()),
+        "",
+        "| " + " | ".join(heads.values()) + " |",
+        "|---" * len(heads) + "|",
+    ]
+    for row in rows:
+        how = [name for name in ("fixed", "busy", "window") if row[name]]
+        cells = row | {"how": ", ".join(how), "seconds": f"{row['seconds']:g}"}
+        lines.append("| " + " | ".join(str(cells[name] or "") for name in heads) + " |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
