@@ -37,10 +37,11 @@ class Parity:
     psnr_db: float
 
     def __str__(self) -> str:
+        if not self.max_difference:
+            return f"{self.engine} {self.precision} paints exactly as {self.reference}"
         return (
-            f"{self.engine} {self.precision} against {self.reference}: at most "
-            f"{self.max_difference} of 255, {self.different_part:.4%} of values differ, "
-            f"{self.psnr_db:.1f} dB"
+            f"{self.engine} {self.precision} paints as {self.reference}: {self.psnr_db:.1f} dB, "
+            f"at most {self.max_difference} of 255 apart, {self.different_part:.2%} of values"
         )
 
     def as_dict(self) -> dict[str, Any]:

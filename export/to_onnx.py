@@ -85,9 +85,12 @@ def export_style(
     style = parse_style(data)
     results = check_parity(planes, style, frames)
     partial = out.with_name(f".{out.name}.partial")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_bytes(data)
-    partial.replace(out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(data)
+        partial.replace(out)
+    except OSError as error:
+        raise StyleError(f"{out} cannot be written: {error.strerror}") from error
     return results
 
 
@@ -114,9 +117,16 @@ def export_trained(
     netG, metadata = load_generator(checkpoint)
     if card is not None:
         try:
-            metadata |= dict(json.loads(card.read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise StyleError(f"{card} cannot be read as a JSON object: {error}") from error
+            described = json.loads(card.read_text())
+        except OSError as error:
+            raise StyleError(f"{card} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise StyleError(f"{card} cannot be read as JSON: {error}") from error
+        if not isinstance(described, dict):
+            raise StyleError(
+                f'{card} is no JSON object; write {{"title": ..., "painter": ..., "year": ...}}'
+            )
+        metadata |= described
     return export_style(netG, out, name or out.stem, metadata, parity_frames(pictures))
 
 

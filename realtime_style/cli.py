@@ -11,7 +11,7 @@ import json  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
-from collections.abc import Callable, Iterator  # noqa: E402
+from collections.abc import Callable, Iterable, Iterator  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
 from fractions import Fraction  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -29,7 +29,7 @@ from rich.progress import (  # noqa: E402
 
 from realtime_style import __version__  # noqa: E402
 from realtime_style.errors import StyleError  # noqa: E402
-from realtime_style.training.config import TrainConfig, make_config  # noqa: E402
+from realtime_style.training.config import PRESETS, TrainConfig, make_config  # noqa: E402
 
 if TYPE_CHECKING:
     from realtime_style.frame import Size
@@ -395,7 +395,7 @@ def train(
         Path | None,
         typer.Option(
             help="Start from this generator (.safetensors or .pt); 'none': from nothing. "
-            "Default: the bundled base, which paints already."
+            "Default: the bundled base, which draws the photo as it is."
         ),
     ] = None,
     steps: Annotated[
@@ -406,12 +406,16 @@ def train(
     ] = None,
     crop: Annotated[
         int | None,
-        typer.Option(min=64, help=f"Side of the crops, in pixels; default: {_USUAL.crop_px}."),
+        typer.Option(
+            min=64,
+            help=f"Side of the crops, pixels, a multiple of 32; default: {_USUAL.crop_px}.",
+        ),
     ] = None,
     painting_size: Annotated[
         int | None,
         typer.Option(
             min=64,
+            max=2048,
             help="The painting's longer side; larger: larger strokes. "
             f"Default: {_USUAL.painting_px}.",
         ),
@@ -448,11 +452,18 @@ def train(
     with _training_extra():
         from export.to_onnx import export_trained
         from realtime_style.training.checkpoint import CHECKPOINT_NAME
+        from realtime_style.training.losses import ADVERSARIAL_KINDS
         from realtime_style.training.parallel import leads
         from realtime_style.training.train import TrainStep
         from realtime_style.training.train import train as run_training
     if painting is not None and styles_dir is not None:
         raise typer.BadParameter("give PAINTING or --styles-dir, not both")
+    if styles_dir is not None and not styles_dir.is_dir():
+        raise StyleError(f"there is no folder {styles_dir}; --styles-dir takes one of paintings")
+    _refuse_other("--preset", preset, PRESETS)
+    _refuse_other("--adversarial", adversarial, ("none", *ADVERSARIAL_KINDS))
+    if crop is not None and crop % 32:
+        raise typer.BadParameter(f"{crop} is no multiple of 32", param_hint="--crop")
     options = {
         "painting": painting or styles_dir,
         "content": content,
@@ -473,8 +484,13 @@ def train(
     out = out or Path(f"{settings.painting.stem}.onnx")
     if out.suffix != ".onnx":
         raise StyleError(f"--out is {out}; a style's file name ends in .onnx")
-    refuse_place(out, "my-style.onnx", overwrite=overwrite)
     run_dir = out.with_suffix(".training")
+    if out.exists() and resume and not overwrite:
+        raise StyleError(
+            f"{out} is ready, its training has ended; to train on from there, give another --out "
+            f"and --base {run_dir / 'generator.safetensors'}"
+        )
+    refuse_place(out, "my-style.onnx", overwrite=overwrite)
     checkpoint = run_dir / CHECKPOINT_NAME
     if checkpoint.exists() and not (resume or overwrite) and leads():
         raise StyleError(
@@ -482,6 +498,12 @@ def train(
             "--overwrite begins anew"
         )
     quiet = quiet or not leads()
+    if not quiet:
+        _say.print(
+            f"learns {settings.painting} on the photos in {settings.content}, "
+            f"{settings.steps} steps; all that comes of it goes to {run_dir}",
+            markup=False,
+        )
     with _progress(quiet) as progress:
         task = progress.add_task("training", total=settings.steps, speed="", note="")
         lines = _Lines(quiet)
@@ -501,6 +523,8 @@ def train(
             progress.stop()
             if checkpoint.exists():
                 _say.print(f"saved as {checkpoint}; go on with --resume", markup=False)
+            else:
+                _say.print("stopped before the first step; there is nothing to save")
             raise
     if not leads():
         return
@@ -538,6 +562,13 @@ def export(
     for result in results:
         typer.echo(f"parity: {result}")
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
+
+
+def _refuse_other(option: str, text: str | None, choices: Iterable[str]) -> None:
+    if text is not None and text not in choices:
+        raise typer.BadParameter(
+            f"there is no '{text}'; choose {', '.join(choices)}", param_hint=option
+        )
 
 
 def _size(text: str | None, option: str) -> Size | None:

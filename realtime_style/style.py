@@ -191,8 +191,10 @@ def open_style(name: str | Path) -> Style:
     bundled = bundled_styles()
     path = bundled.get(str(name), Path(name))
     if not path.is_file():
+        beside = path.with_name(f"{path.name}.onnx")
+        meant = f" (did you mean {beside}?)" if beside.is_file() else ""
         raise StyleFileError(
-            f"there is no style '{name}': give a file, or one of {', '.join(bundled)}"
+            f"there is no style '{name}'{meant}: give a file, or one of {', '.join(bundled)}"
         )
     if path.stat().st_size > _MAX_FILE_BYTES:
         size_mb = path.stat().st_size / 1e6

@@ -182,7 +182,7 @@ def test_unusable_card_and_pictures(tmp_path: Path) -> None:
     weights, broken = tmp_path / "generator.safetensors", tmp_path / "broken"
     save_generator(weights, random_generator(SMALL), {})
     broken.write_text("{not json")
-    with pytest.raises(StyleError, match="broken cannot be read as a JSON object"):
+    with pytest.raises(StyleError, match="broken cannot be read as JSON"):
         export_trained(weights, tmp_path / "style.onnx", card=broken)
     with pytest.raises(StyleError, match="no picture to check parity on"):
         export_trained(weights, tmp_path / "style.onnx", pictures=broken)

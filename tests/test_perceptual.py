@@ -152,7 +152,7 @@ def test_vgg16_has_three_convolutions_in_a_block() -> None:
 
 
 def test_unknown_keys_are_refused() -> None:
-    with pytest.raises(TrainingError, match=r"not VGG weights.*fc\.weight"):
+    with pytest.raises(TrainingError, match=r"not the weights of VGG.*fc\.weight"):
         Vgg({"fc.weight": torch.zeros(1)})
 
 
@@ -189,7 +189,7 @@ def test_unreadable_files_are_named(tmp_path: Path, name: str) -> None:
 def test_other_networks_are_named(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"fc.weight": torch.zeros(1)}, path)
-    with pytest.raises(TrainingError, match=r"other\.safetensors: these are not VGG"):
+    with pytest.raises(TrainingError, match=r"other\.safetensors: these are not the weights"):
         Features(load_networks([path]), relu("1_1"))
 
 

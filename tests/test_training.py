@@ -507,11 +507,11 @@ def test_settings_come_from_presets_files_and_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("stepz = 3", "sets 'stepz', which is no setting; there are painting"),
-        ("steps = 'many'", r"steps = 'many'; it should be int"),
-        ("steps = true", "steps = True; it should be int"),
-        ("painting_scales = 2", "it should be tuple"),
-        ("base = 3", "it should be Path"),
+        ("stepz = 3", r"sets 'stepz', which is no setting; did you mean steps\?"),
+        ("steps = 'many'", r"steps = 'many'; it should be a whole number"),
+        ("steps = true", "steps = True; it should be a whole number"),
+        ("painting_scales = 2", "it should be a list of whole numbers"),
+        ("base = 3", "it should be a file's name"),
         ("steps = ", "cannot be read as TOML"),
     ],
 )
@@ -541,6 +541,12 @@ def test_bad_preset_and_missing_paths() -> None:
         ({"adversarial": "wgan"}, "no adversarial 'wgan'; choose none, log, lsgan, hinge"),
         ({"statistic": "mean"}, "no statistic 'mean'; choose gram, wasserstein"),
         ({"batch": 0}, "at least one photo a step, not 0"),
+        ({"painting_px": 20_000}, "painting_px must be from 64 to 2048, not 20000"),
+        ({"painting_scales": (1, 0)}, "painting_scales must be from 1 to 8, not 0"),
+        ({"learning_rate": -1.0}, "learning_rate must be from"),
+        ({"batch_share": 7.0}, "batch_share must be from 0 to 1, not 7"),
+        ({"checkpoint_every": 0}, "checkpoint_every must be from 1"),
+        ({"seed": -1}, "seed must be from 0"),
     ],
 )
 def test_unusable_settings(
@@ -555,6 +561,49 @@ def test_folder_without_pictures(config: TrainConfig, tmp_path: Path) -> None:
     (tmp_path / "empty/notes.txt").write_text("not a picture")
     with pytest.raises(TrainingError, match="has no pictures"):
         train(dataclasses.replace(config, content=tmp_path / "empty"), tmp_path / "run")
+
+
+def test_folder_of_broken_and_tiny_pictures_alone(config: TrainConfig, tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/broken.jpg").write_bytes(b"not a picture")
+    Image.new("RGB", (20, 20)).save(tmp_path / "bad/tiny.png")
+    with pytest.raises(TrainingError, match=r"none of the pictures in .*bad can be read"):
+        train(dataclasses.replace(config, content=tmp_path / "bad"), tmp_path / "run")
+
+
+def test_pictures_left_out_are_named(config: TrainConfig, tmp_path: Path) -> None:
+    (config.content / "broken.jpg").write_bytes(b"not a picture")
+    notes: list[str] = []
+    train(dataclasses.replace(config, steps=30), tmp_path / "run", on_note=notes.append)
+    assert any("left out" in note and "broken.jpg" in note for note in notes)
+
+
+@pytest.mark.parametrize("fails", ["log", "sample", "folder"])
+def test_a_place_that_cannot_be_written_is_said(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str], fails: str,
+) -> None:  # fmt: skip
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", "somewhere")
+
+    targets = {
+        "log": ("tensorboard.summary.writer.record_writer.RecordWriter.write", full),
+        "sample": ("PIL.Image.Image.save", full),
+        "folder": ("pathlib.Path.mkdir", full),
+    }
+    monkeypatch.setattr(*targets[fails])
+    with pytest.raises(TrainingError, match="cannot be written: No space left on device"):
+        train(dataclasses.replace(config, steps=40), tmp_path / "run")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_begun_anew_nothing_of_the_run_before_is_left_among_the_logs(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    train(dataclasses.replace(config, steps=4, sample_every=2), tmp_path / "run")
+    train(dataclasses.replace(config, steps=3, sample_every=3), tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").glob("sample_*")] == ["sample_000003.png"]
+    assert len(list((tmp_path / "run/tensorboard").iterdir())) == 1
 
 
 def test_resume_without_a_checkpoint(config: TrainConfig, tmp_path: Path) -> None:
@@ -597,7 +646,7 @@ def test_batches_are_the_same_for_the_same_seed_and_step(tmp_path: Path) -> None
 
 def test_held_back_photos_are_never_trained_on(tmp_path: Path) -> None:
     for i in range(40):
-        Image.new("L", (20, 20), 6 * i).save(tmp_path / f"{i}.png")
+        Image.new("L", (64, 64), 6 * i).save(tmp_path / f"{i}.png")
     photos = PhotoFolder(tmp_path, 32, seed=0)
     held_back = {int(path.stem) for path in photos.held_back}
     seen = {
@@ -614,7 +663,7 @@ def test_held_back_photos_are_never_trained_on(tmp_path: Path) -> None:
 def test_no_readable_photo(tmp_path: Path) -> None:
     for i in range(3):
         (tmp_path / f"{i}.jpg").write_bytes(b"not a picture")
-    with pytest.raises(TrainingError, match="none of the 3 pictures could be read"):
+    with pytest.raises(TrainingError, match=r"none of the pictures in .* can be read"):
         PhotoFolder(tmp_path, 32, seed=0).batch(1, range(2))
 
 
@@ -655,6 +704,10 @@ def test_train_command_is_stopped_and_goes_on(
     assert "--resume goes on with it" in refused.stderr
     finished = run_cli(*arguments, "--resume")
     assert finished.returncode == 0, finished.stderr
+    assert "goes on after step 2" in finished.stderr
+    again = run_cli(*arguments, "--resume")
+    assert again.returncode == 1
+    assert "its training has ended; to train on from there" in again.stderr
     assert f"{out}: ready" in finished.stderr
     picture = np.full((48, 64, 3), 90, np.uint8)
     assert open_stylizer(str(out), engine="onnxruntime").paint_rgb(picture).shape == picture.shape

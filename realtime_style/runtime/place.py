@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,9 @@ def refuse_place(path: Path, example: str, *, overwrite: bool) -> None:
             f"{path} exists already; give another name, or replace it with --overwrite"
         )
     if not path.parent.is_dir():
-        raise MediaError(f"there is no folder {path.parent} to write into")
+        raise MediaError(f"there is no folder {path.parent} to write into; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise MediaError(f"{path.parent} may not be written into; give OUT in another folder")
 
 
 def free_name(path: Path) -> Path:

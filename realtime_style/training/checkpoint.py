@@ -87,7 +87,9 @@ def load_generator(path: Path) -> tuple[Generator, dict[str, Any]]:
             netG = _generator(metadata.pop("generator_config"))
             netG.load_state_dict({key: file.get_tensor(key) for key in list(file.keys())})
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise TrainingError(f"{path} does not hold a generator: {error}") from error
+        raise TrainingError(
+            f"{path} does not hold a generator; give a .safetensors or .pt that training wrote"
+        ) from error
     return netG, metadata
 
 

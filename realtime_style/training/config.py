@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,8 @@ def make_config(preset: str | None, file: Path | None, options: dict[str, Any]) 
     settings |= {name: value for name, value in options.items() if value is not None}
     for name in ("painting", "content"):
         if name not in settings:
-            raise TrainingError(f"no {name} is given; name it as an option or in the config file")
+            how = "PAINTING" if name == "painting" else "--content FOLDER"
+            raise TrainingError(f"no {name} is given; add {how}, or {name} to the config file")
     if "base" in settings and settings["base"].name == FROM_NOTHING:
         settings["base"] = None
     return TrainConfig(**settings)
@@ -112,22 +114,39 @@ def make_config(preset: str | None, file: Path | None, options: dict[str, Any]) 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
         read = tomllib.loads(file.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise TrainingError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise TrainingError(f"{file} is no TOML file: it is not text") from error
+    except tomllib.TOMLDecodeError as error:
         raise TrainingError(f"{file} cannot be read as TOML: {error}") from error
     settings = {}
     for name, value in read.items():
         if name not in _FIELDS:
+            near = difflib.get_close_matches(name, _FIELDS, 1) or sorted(_FIELDS)
             raise TrainingError(
-                f"{file} sets '{name}', which is no setting; there are {', '.join(_FIELDS)}"
+                f"{file} sets '{name}', which is no setting; did you mean {', '.join(near)}?"
             )
         settings[name] = _as_field(file, name, value)
     return settings
 
 
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text in quotes",
+    "bool": "true or false",
+    "Path": "a file's or folder's name in quotes",
+    "Path | None": "a file's name in quotes",
+    "tuple[Path, ...]": "a list of files' names",
+    "tuple[int, ...]": "a list of whole numbers",
+}
+
+
 def _as_field(file: Path, name: str, value: Any) -> Any:
     """A value of TOML in the type of its field."""
     wanted = str(_FIELDS[name].type)
-    wrong = TrainingError(f"{file} sets {name} = {value!r}; it should be {wanted}")
+    wrong = TrainingError(f"{file} sets {name} = {value!r}; it should be {_WORDS[wanted]}")
     if wanted.startswith("tuple"):
         if not isinstance(value, list):
             raise wrong

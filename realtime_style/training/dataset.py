@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from realtime_style.errors import TrainingError
@@ -19,6 +19,8 @@ UNREADABLE = (OSError, ValueError, Image.DecompressionBombError)
 _SUFFIXES = frozenset(Image.registered_extensions())
 _CACHE_BYTES = 1_000_000_000
 _LARGEST_SHORT_PX = 1024  # photos are kept no larger than that
+SMALLEST_PHOTO_PX = 64
+"""Of a photo's shorter side; smaller ones are left out."""
 _SMALLEST_PAINTING_PX = 64
 _PHOTO, _REAL = 0, 1  # tell the random numbers of photos from those of real pictures
 _HELD_BACK_OF = 20  # one photo in so many is never trained on: the sample sheets show these
@@ -34,6 +36,7 @@ class PhotoFolder:
         paths = pictures_below(folder)
         if not paths:
             raise TrainingError(f"{folder} has no pictures; --content takes a folder of photos")
+        self.folder = folder
         np.random.default_rng(0).shuffle(paths)
         held_back = len(paths) // _HELD_BACK_OF
         self.held_back = paths[:held_back]
@@ -77,13 +80,21 @@ class PhotoFolder:
                 box=(left, top, left + side, top + side),
             )
             return _tensor(ImageOps.mirror(crop) if rng.random() < 0.5 else crop)
-        raise TrainingError(f"none of the {len(self.paths)} pictures could be read")
+        raise self._none_usable()
+
+    def _none_usable(self) -> TrainingError:
+        return TrainingError(
+            f"none of the pictures in {self.folder} can be read and has {SMALLEST_PHOTO_PX} px "
+            "each way; --content takes a folder of photos"
+        )
 
     def _photo(self, path: Path) -> Image.Image:
         """A photo, decoded once and kept as long as there is room."""
         if path in self._cache:
             return Image.fromarray(self._cache[path])
         photo = _open_rgb(path)
+        if min(photo.size) < SMALLEST_PHOTO_PX:
+            raise ValueError(f"{path} is {photo.width}x{photo.height}")
         largest = max(_LARGEST_SHORT_PX, 2 * self._crop_px)
         if min(photo.size) > largest:
             scale = largest / min(photo.size)
@@ -97,15 +108,16 @@ class PhotoFolder:
 
     def samples(self, count: int, side_px: int) -> Tensor:
         """The middles of held-back photos, at most `count`: (N, 3, side_px, side_px)."""
-        shown: list[Tensor] = []
-        for path in self.held_back or self.paths:
-            with contextlib.suppress(*UNREADABLE):
-                shown.append(_tensor(ImageOps.fit(_open_rgb(path), (side_px, side_px))))
-            if len(shown) == count:
-                break
-        if not shown:
-            raise TrainingError("none of the pictures to show in sample sheets could be read")
-        return torch.stack(shown)
+        for paths in (self.held_back, self.paths):
+            shown: list[Tensor] = []
+            for path in paths:
+                with contextlib.suppress(*UNREADABLE):
+                    shown.append(_tensor(ImageOps.fit(_open_rgb(path), (side_px, side_px))))
+                if len(shown) == count:
+                    break
+            if shown:
+                return torch.stack(shown)
+        raise self._none_usable()
 
 
 def pictures_below(folder: Path) -> list[Path]:
@@ -132,7 +144,7 @@ def _load_painting(path: Path, longer_side_px: int, detail_px: int) -> Tensor:
     try:
         painting = _open_rgb(path)
     except UNREADABLE as error:
-        raise TrainingError(f"{path} cannot be read as a picture: {error}") from error
+        raise TrainingError(f"{path} cannot be read as a picture: {_reason(error)}") from error
     if min(painting.size) < _SMALLEST_PAINTING_PX:
         raise TrainingError(
             f"{path} is {painting.width}x{painting.height}; a painting needs "
@@ -169,6 +181,12 @@ def painting_crops(
 def _open_rgb(path: Path) -> Image.Image:
     with Image.open(path) as picture:
         return ImageOps.exif_transpose(picture).convert("RGB")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return "its format is unknown" if isinstance(error, UnidentifiedImageError) else str(error)
 
 
 def _tensor(picture: Image.Image) -> Tensor:

@@ -58,8 +58,8 @@ class Vgg(nn.Module):
             keys = {(block, i): f"conv{block}{i}" for block, i in _names(_VGG19)}
         else:
             raise TrainingError(
-                f"these are not VGG weights: keys start with {sorted(state)[:3]}; expected "
-                "torchvision's 'features.0.weight', or 'conv1_1.weight'"
+                "these are not the weights of VGG-19 or VGG-16: expected torchvision's "
+                f"'features.0.weight', or 'conv1_1.weight', found {', '.join(sorted(state)[:3])}"
             )
         self._zero_padding = zero_padding
         self.normalise = _frozen_conv(*normalise)
@@ -164,7 +164,9 @@ def load_networks(paths: Sequence[Path]) -> list[Vgg]:
             state = {key: value.float() for key, value in state.items()}
             networks.append(Vgg(state, zero_padding=True))
         except (AttributeError, KeyError) as error:
-            raise TrainingError(f"{path} does not hold VGG weights: {error!r}") from error
+            raise TrainingError(
+                f"{path} does not hold the weights of VGG-19 or VGG-16; give such a file"
+            ) from error
         except TrainingError as error:
             raise TrainingError(f"{path}: {error}") from error
     return networks

@@ -45,6 +45,9 @@ def write_report(
         "",
         "![losses](curves.png)",
         "",
+        "Style rises at first, since its weight does: training begins with the photo as it is. "
+        "What counts is the sheet, and that the curves are level at the end.",
+        "",
         "| loss (weighted) | mean of the last tenth |",
         "|---|---|",
         *(f"| {name} | {sum(s[name] for s in last) / len(last):.4f} |" for name in last[0]),

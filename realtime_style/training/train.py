@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import ctypes
 import dataclasses
 import math
+import shutil
 import signal
 import sys
 import threading
@@ -35,7 +37,12 @@ from realtime_style.training.checkpoint import (
 )
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
 from realtime_style.training.config import TrainConfig
-from realtime_style.training.dataset import PhotoFolder, load_paintings, painting_crops
+from realtime_style.training.dataset import (
+    SMALLEST_PHOTO_PX,
+    PhotoFolder,
+    load_paintings,
+    painting_crops,
+)
 from realtime_style.training.discriminator import Discriminator
 from realtime_style.training.generator import Generator
 from realtime_style.training.losses import (
@@ -64,6 +71,7 @@ from realtime_style.training.parallel import (
 from realtime_style.training.perceptual import Features, load_networks
 from realtime_style.training.report import write_report
 
+_NAMED = 5  # files in a note
 _MIN_PAINTING_PX = 32  # five poolings lead to one pixel
 _MOST_ROLLBACKS = 5
 _LARGEST_GRADIENT = 10.0  # norm; larger ones are shortened
@@ -132,6 +140,29 @@ class TrainState:
             setattr(self, name, copy.copy(state[name]))
 
 
+_RANGES = (
+    ("painting_px", 64, 2048),
+    ("painting_detail_px", 64, 4096),
+    ("painting_scales", 1, 8),
+    ("batch_share", 0, 1),
+    ("content_weight", 0, 1e6),
+    ("structure_weight", 0, 1e6),
+    ("style_weight", 0, 1e6),
+    ("style_start", 1e-6, 1),
+    ("tv_weight", 0, 1e6),
+    ("gamut_weight", 0, 1e6),
+    ("grid_weight", 0, 1e6),
+    ("adversarial_weight", 0, 1e6),
+    ("noise", 0, 1),
+    ("freeze_norm_at", 0, 1),
+    ("learning_rate", 1e-9, 1e9),
+    ("discriminator_learning_rate", 1e-9, 1e9),
+    ("seed", 0, 2**63 - 1),
+    ("checkpoint_every", 1, 1e9),
+    ("sample_every", 1, 1e9),
+)
+"""What a setting may be; beyond, it is a slip."""
+
 _PLAIN = ("batch", "step", "rate", "rollbacks", "seconds", "history")
 
 
@@ -165,9 +196,16 @@ def train(
     with processes(device):
         if start is None or resume:
             start = _first_generator(run_dir / CHECKPOINT_NAME if resume else config.base)
-        return _train(
-            config, run_dir, device, start, resume, on_step or _nothing, on_note or _nothing
-        )
+        try:
+            with _disk_errors_said_once():
+                return _train(
+                    config, run_dir, device, start, resume, on_step or _nothing, on_note or _nothing
+                )
+        except OSError as error:
+            raise TrainingError(
+                f"{error.filename or run_dir} cannot be written: {error.strerror or error}; "
+                "the last checkpoint, if there is one, is whole: --resume goes on with it"
+            ) from error
 
 
 def _train(
@@ -199,9 +237,12 @@ def _train(
         saved = load_checkpoint(checkpoint_path)
         _refuse_other_settings(config, saved["config"])
         state.load(saved)
+        on_note(f"goes on after step {state.step} of {config.steps}")
     netG_run = torch.compile(state.netG) if config.compile else state.netG
 
     run_dir.mkdir(parents=True, exist_ok=True)
+    if leads() and not resume:
+        _clear(run_dir)
     state.netG.train()
     good = copy.deepcopy(state.as_dict(config))
     log = _Log(run_dir / "tensorboard", state.step, paintings[0]) if leads() else None
@@ -272,7 +313,12 @@ def _train(
             if log:
                 log.close()
     if photos.skipped:
-        on_note(f"{len(photos.skipped)} pictures of {config.content} could not be read")
+        names = [str(path.relative_to(config.content)) for path in sorted(photos.skipped)]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        on_note(
+            f"pictures of {config.content} that were left out, since they cannot be read or are "
+            f"smaller than {SMALLEST_PHOTO_PX} px: {', '.join(names[:_NAMED])}{more}"
+        )
     if leads():
         save_checkpoint(checkpoint_path, state.as_dict(config))
         save_generator(
@@ -510,7 +556,31 @@ class _Log:
         )
 
     def close(self) -> None:
-        self._writer.close()
+        with contextlib.suppress(OSError):  # of a disk that is full; said already
+            self._writer.close()
+
+
+def _clear(run_dir: Path) -> None:
+    """Takes away the logs and samples of a run before, among which the new ones would be lost."""
+    shutil.rmtree(run_dir / "tensorboard", ignore_errors=True)
+    for sample in run_dir.glob("sample_*.png"):
+        sample.unlink()
+
+
+@contextmanager
+def _disk_errors_said_once() -> Iterator[None]:
+    """TensorBoard's writing thread prints its errors, which its next caller gets as well."""
+    former = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        if not isinstance(arguments.exc_value, OSError):
+            former(arguments)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = former
 
 
 def sample_sheet(netG: Generator, photos: Tensor, painting: Tensor) -> Image.Image:
@@ -588,6 +658,11 @@ def _refuse_unusable(config: TrainConfig) -> None:
     for what, value in (("step", config.steps), ("photo a step", config.batch)):
         if value < 1:
             raise TrainingError(f"there must be at least one {what}, not {value}")
+    for name, low, high in _RANGES:
+        values = getattr(config, name)
+        for number in values if isinstance(values, tuple) else (values,):
+            if not low <= number <= high:
+                raise TrainingError(f"{name} must be from {low:g} to {high:g}, not {number:g}")
     for name, value_given, choices in (
         ("adversarial", config.adversarial, ("none", *ADVERSARIAL_KINDS)),
         ("statistic", config.statistic, ("gram", "wasserstein")),
