@@ -46,7 +46,7 @@ from realtime_style.training.train import train
 
 PAINTING = "styles/picabia_udnie.jpg"
 PAINTING_PX = 256  # where the yardstick finds the published Udnie network at its best
-STEPS, STEPS_FROM_NOTHING, TIMED_STEPS = 300, 600, 12
+STEPS, STEPS_FROM_NOTHING, TIMED_STEPS = 200, 400, 12
 EXAMINED = PHOTOS[::3]
 SHOWN = (PHOTOS[0], PHOTOS[19])
 TILE_PX = 300
@@ -97,7 +97,7 @@ VARIANTS = {
     "100 steps": Variant({"steps": 100}),
     "style at its full weight from the start": Variant({"style_start": 1.0}),
     "a margin of 32 px": Variant({"margin_px": 32}),
-    "900 steps": Variant({"steps": 900}),
+    "600 steps": Variant({"steps": 600}),
     "one scale": Variant({"painting_scales": (1,)}),
     "three scales": Variant({"painting_scales": (1, 2, 4)}),
     "no structure loss": Variant({"structure_weight": 0.0}),
