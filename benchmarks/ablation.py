@@ -1,9 +1,11 @@
 """What matters in training: the same short training again and again, with one thing changed.
 
-    python benchmarks/ablation.py DATA PHOTOS RUNS [--only NAME ...] [--time]
+    python benchmarks/ablation.py DATA PHOTOS RUNS --start GENERATOR [--only NAME ...] [--time]
 
 DATA as for quality.py; PHOTOS, a folder to learn on, without the yardstick's photos; RUNS receives
-a folder a variant. Variants that have been measured before are not trained again; `--time` takes
+a folder a variant. Most variants go on from GENERATOR, which has learned the painting for a while
+already: what a loss is worth shows where the end is near. Others begin at the common base, those
+of another architecture from nothing. Variants that have been measured before are not trained again; `--time` takes
 their time a step anew, on a machine that does nothing else. The painting is Picabia's Udnie, which
 the common base has not seen. Writes benchmarks/results/ablation.md, .json and .jpg.
 """
@@ -38,15 +40,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from realtime_style.frame import ColorSpace
+from realtime_style.training.checkpoint import load_generator
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
-from realtime_style.training.config import TrainConfig
+from realtime_style.training.config import BUNDLED_BASE, TrainConfig
 from realtime_style.training.generator import Generator, GeneratorConfig, pad_edges
 from realtime_style.training.parallel import BatchNorm
 from realtime_style.training.train import train
 
 PAINTING = "styles/picabia_udnie.jpg"
 PAINTING_PX = 256  # where the yardstick finds the published Udnie network at its best
-STEPS, STEPS_FROM_NOTHING, TIMED_STEPS = 200, 400, 12
+STEPS, LONGER_STEPS, TIMED_STEPS = 200, 400, 12
 EXAMINED = PHOTOS[::3]
 SHOWN = (PHOTOS[0], PHOTOS[19])
 TILE_PX = 300
@@ -85,22 +88,27 @@ def with_instance_norm() -> Generator:
 
 @dataclass(frozen=True)
 class Variant:
-    """One thing changed. `netG`: what to start from; None for the common base."""
+    """One thing changed. `netG`: what to start from; None for the generator given."""
 
     changes: dict[str, Any] = field(default_factory=dict)
     netG: Callable[[], Generator] | None = None
 
 
-NOTHING = {"steps": STEPS_FROM_NOTHING}
+def base() -> Generator:
+    """The common base."""
+    return load_generator(BUNDLED_BASE)[0]
+
+
+LONGER = {"steps": LONGER_STEPS}
 VARIANTS = {
     "the recipe": Variant(),
     "100 steps": Variant({"steps": 100}),
-    "style at its full weight from the start": Variant({"style_start": 1.0}),
+    "400 steps": Variant({"steps": 400}),
     "a margin of 32 px": Variant({"margin_px": 32}),
-    "600 steps": Variant({"steps": 600}),
     "one scale": Variant({"painting_scales": (1,)}),
     "three scales": Variant({"painting_scales": (1, 2, 4)}),
     "no structure loss": Variant({"structure_weight": 0.0}),
+    "no grid loss": Variant({"grid_weight": 0.0}),
     "batch statistics to the end": Variant({"freeze_norm_at": 1.0}),
     "Gram matrices of each photo": Variant({"batch_share": 0.0}),
     "sliced Wasserstein": Variant({"statistic": "wasserstein"}),
@@ -108,18 +116,21 @@ VARIANTS = {
     "adversarial, log": Variant({"adversarial": "log"}),
     "adversarial, lsgan": Variant({"adversarial": "lsgan"}),
     "adversarial, hinge": Variant({"adversarial": "hinge"}),
-    "from nothing": Variant(NOTHING, Generator),
-    "from nothing, instance norm": Variant(NOTHING, with_instance_norm),
+    "adversarial, hinge, weight 5": Variant({"adversarial": "hinge", "adversarial_weight": 5.0}),
+    "from the base": Variant(LONGER | {"style_start": 0.05}, base),
+    "from the base, style in full": Variant(LONGER, base),
+    "from nothing": Variant(LONGER, Generator),
+    "from nothing, instance norm": Variant(LONGER, with_instance_norm),
     "from nothing, 48 channels": Variant(
-        NOTHING, lambda: Generator(GeneratorConfig(trunk_channels=48))
+        LONGER, lambda: Generator(GeneratorConfig(trunk_channels=48))
     ),
     "from nothing, 32 channels": Variant(
-        NOTHING, lambda: Generator(GeneratorConfig(trunk_channels=32))
+        LONGER, lambda: Generator(GeneratorConfig(trunk_channels=32))
     ),
     "from nothing, dilations 1 2 4 2": Variant(
-        NOTHING, lambda: Generator(GeneratorConfig(dilations=(1, 2, 4, 2)))
+        LONGER, lambda: Generator(GeneratorConfig(dilations=(1, 2, 4, 2)))
     ),
-    "from nothing, head at a quarter": Variant(NOTHING, QuarterHead),
+    "from nothing, head at a quarter": Variant(LONGER, QuarterHead),
 }
 
 
@@ -145,13 +156,23 @@ def paint(netG: Generator, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return (painted[0].permute(1, 2, 0) * 255).round().byte().numpy()
 
 
+def start_of(variant: Variant, given: Path) -> Generator:
+    """What a variant trains from."""
+    return variant.netG() if variant.netG else load_generator(given)[0]
+
+
 def measure(
-    name: str, variant: Variant, usual: TrainConfig, yardstick: Yardstick, data: Path, run: Path
+    name: str,
+    variant: Variant,
+    given: Path,
+    usual: TrainConfig,
+    yardstick: Yardstick,
+    data: Path,
+    run: Path,
 ) -> Row:
     """Trains a variant, paints with it, leaves two pictures in its folder."""
     torch.manual_seed(0)
-    start = variant.netG() if variant.netG else None
-    netG = train(replace(usual, **variant.changes), run, start=start).eval()
+    netG = train(replace(usual, **variant.changes), run, start=start_of(variant, given)).eval()
     target = [yardstick.grams(tensor(read_painting(data / PAINTING, PAINTING_PX)))]
     contents, styles, edges, grids = [], [], [], []
     for photo_name in EXAMINED:
@@ -181,11 +202,11 @@ def measure(
     )
 
 
-def step_ms(variant: Variant, usual: TrainConfig, run: Path) -> float:
+def step_ms(variant: Variant, given: Path, usual: TrainConfig, run: Path) -> float:
     """Median time of a few steps."""
     times = [time.perf_counter()]
     config = replace(usual, **(variant.changes | {"steps": TIMED_STEPS}))
-    start = variant.netG() if variant.netG else None
+    start = start_of(variant, given)
     train(config, run, start=start, on_step=lambda _: times.append(time.perf_counter()))
     return 1000 * float(np.median(np.diff(times)[1:]))
 
@@ -236,6 +257,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("photos", type=Path)
     parser.add_argument("runs", type=Path)
+    parser.add_argument("--start", type=Path, required=True, metavar="GENERATOR")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--time", action="store_true", help="take the times of a step")
     arguments = parser.parse_args()
@@ -253,6 +275,9 @@ def main() -> None:
         crop_px=224,
         painting_px=PAINTING_PX,
         painting_detail_px=PAINTING_PX,
+        content_weight=2.4,
+        structure_weight=20.0,
+        style_start=1.0,
         checkpoint_every=10_000,
         sample_every=10_000,
     )
@@ -263,11 +288,11 @@ def main() -> None:
         if not (run / "row.json").exists():
             if name not in arguments.only:
                 continue
-            row = measure(name, VARIANTS[name], usual, yardstick, data, run)
+            row = measure(name, VARIANTS[name], arguments.start, usual, yardstick, data, run)
             (run / "row.json").write_text(json.dumps(asdict(row)))
         row = Row(**json.loads((run / "row.json").read_text()))
         if arguments.time and name in arguments.only:
-            row.step_ms = step_ms(VARIANTS[name], usual, arguments.runs / "timed")
+            row.step_ms = step_ms(VARIANTS[name], arguments.start, usual, arguments.runs / "timed")
             (run / "row.json").write_text(json.dumps(asdict(row)))
         rows.append(row)
         print(table(rows[-1:]).splitlines()[-1], flush=True)

@@ -322,6 +322,27 @@ def test_rgb_pictures_survive_the_way_to_planes_and_back(color: ColorSpace) -> N
     assert np.abs(rgb_from_frame(frame_from_rgb(flat, color)).astype(int) - flat).max() <= 2
 
 
+@pytest.mark.parametrize("color", [ColorSpace(), ColorSpace(SMPTE170M, FULL)])
+def test_planes_become_rgb_exactly_with_chroma_in_between_interpolated(color: ColorSpace) -> None:
+    frame = frame_from_rgb(scene_rgb(128, 96), color)
+    chroma = frame.chroma[0].astype(np.float64)
+    for axis, side in ((1, 48), (2, 64)):  # each sample in the middle of its two pixels
+        at = np.clip((np.arange(2 * side) - 0.5) / 2, 0, side - 1)
+        low, part = np.floor(at).astype(int), at % 1
+        high = np.minimum(low + 1, side - 1)
+        shape = [1, 1, 1]
+        shape[axis] = -1
+        part = part.reshape(shape)
+        chroma = chroma.take(low, axis) * (1 - part) + chroma.take(high, axis) * part
+    yuv = np.concatenate((frame.luma[0], chroma)) / 255
+    matrix, offset = color.yuv_from_rgb()
+    rgb = np.einsum("ij,jhw->hwi", np.linalg.inv(matrix), yuv - offset[:, None, None])
+    exact = (rgb * 255).clip(0, 255)
+    ours = rgb_from_frame(frame)
+    assert np.abs(ours - exact).max() < 2.5
+    assert np.abs((ours - exact).mean((0, 1))).max() < 0.05  # swscale's fast way: a code too dark
+
+
 def test_a_full_disk_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
     full = Path("/dev/full")
     if not full.exists():

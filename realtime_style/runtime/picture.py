@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from realtime_style.frame import FULL, ColorSpace, Frame, FramePool
 from realtime_style.runtime.converter import SWSCALE_MATRIX, copy_planes, picture_of
 
+# Chroma interpolated, and nothing rounded down: SWS_FULL_CHR_H_INT, SWS_ACCURATE_RND
+_EXACT = Interpolation.BILINEAR | 0x2000 | 0x40000
+
 
 def frame_from_rgb(
     rgb: NDArray[np.uint8], color: ColorSpace, pts: int = 0, time_base: Fraction = Fraction(1)
@@ -40,7 +43,8 @@ def rgb_from_frame(
     """The frame as an RGB picture, (H, W, 3) uint8.
 
     Args:
-        size: width and height of the picture; None keeps the frame's.
+        size: width and height of the picture; None keeps the frame's, and converts exactly (a
+            size is for looking on: swscale's fast way is a code too dark and repeats chroma).
         reformatter: one that is used again and again; None takes a new one.
         pix_fmt: "rgb24", or "bgr24" for those who want blue first.
     """
@@ -51,7 +55,7 @@ def rgb_from_frame(
         src_colorspace=SWSCALE_MATRIX.get(frame.color.matrix, Colorspace.ITU601),
         src_color_range=ColorRange.JPEG if frame.color.range == FULL else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
-        interpolation=Interpolation.BILINEAR if size else None,
+        interpolation=Interpolation.BILINEAR if size else _EXACT,
     )
     rgb: NDArray[np.uint8] = np.asarray(picture.to_ndarray(), np.uint8)
     return rgb
