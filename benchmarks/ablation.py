@@ -5,9 +5,10 @@
 DATA as for quality.py; PHOTOS, a folder to learn on, without the yardstick's photos; RUNS receives
 a folder a variant. Most variants go on from GENERATOR, which has learned the painting for a while
 already: what a loss is worth shows where the end is near. Others begin at the common base, those
-of another architecture from nothing. Variants that have been measured before are not trained again; `--time` takes
-their time a step anew, on a machine that does nothing else. The painting is Picabia's Udnie, which
-the common base has not seen. Writes benchmarks/results/ablation.md, .json and .jpg.
+of another architecture from nothing. Variants that have been measured before are not trained
+again; `--time` takes their time a step anew, on a machine that does nothing else. The painting is
+Picabia's Udnie, which the common base has not seen. Writes benchmarks/results/ablation.md, .json
+and .jpg.
 """
 
 from __future__ import annotations
