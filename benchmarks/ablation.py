@@ -267,7 +267,7 @@ def main() -> None:
         content=arguments.photos,
         features=tuple(data / "perceptual" / f"{name}.safetensors" for name in networks),
         steps=STEPS,
-        crop_px=224,
+        crop_px=320,
         painting_px=PAINTING_PX,
         painting_detail_px=PAINTING_PX,
         content_weight=2.4,
