@@ -273,6 +273,8 @@ def main() -> None:
         content_weight=2.4,
         structure_weight=20.0,
         style_start=1.0,
+        learning_rate=1.5e-3,
+        freeze_norm_at=0.0,
         checkpoint_every=10_000,
         sample_every=10_000,
     )

@@ -230,7 +230,7 @@ def webcam(
     ] = None,
     stream: Annotated[
         list[str] | None,
-        typer.Option(help="Send to rtmp://..., udp://..., srt://...; may be given again."),
+        typer.Option(help="Send to rtmp://..., udp://..., rtsp://...; may be given again."),
     ] = None,
     virtual_camera: Annotated[
         bool, typer.Option("--virtual-camera", help="Be a camera for calls and other programs.")
@@ -773,10 +773,15 @@ def _run_live(
     try:
         with contextlib.suppress(KeyboardInterrupt):  # the usual way to end it
             job.run()
+        for output in job.failed:
+            _say.print(f"error: {output.trouble}", markup=False, style="red")
+            status = 1
         if as_json:
             typer.echo(json.dumps(job.report()))
     except StyleError as error:
         _say.print(f"error: {error}", markup=False, style="red")
+        if as_json:
+            typer.echo(json.dumps(job.report() | {"error": str(error)}))
         status = 1
     if job.left_behind:
         sys.stdout.flush()

@@ -425,8 +425,10 @@ def test_a_full_disk_ends_the_recording_not_the_job(styles: list[str]) -> None:
 def test_without_a_window_a_failed_recording_is_an_error(styles: list[str], tmp_path: Path) -> None:
     output = Output("recording", lambda first: EncodedSink(
         str(tmp_path / "none" / "a.mp4"), first, SIZE, Fraction(30), sent=False))  # fmt: skip
-    with pytest.raises(MediaError, match="cannot be written"):
-        job(steady(), styles, outputs=[output]).run()
+    live = job(steady(), styles, outputs=[output])
+    live.run()  # ends: there is nobody left to paint for
+    assert [failed.name for failed in live.failed] == ["recording"]
+    assert "cannot be written" in str(live.report()["failed"])
 
 
 def test_a_stream_is_opened_again(styles: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -593,6 +595,39 @@ def test_nothing_to_see_is_refused(tmp_path: Path) -> None:
     there.write_bytes(b"mine")
     with pytest.raises(MediaError, match="exists already"):
         live_job(LiveRequest("test"), window=False, record=there)
+    with pytest.raises(MediaError, match="painted over itself"):
+        live_job(LiveRequest(str(there)), window=False, record=there, overwrite=True)
+    assert there.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("a.mp4", "a.mp4 is no address to stream to; it begins with rtmp://"),
+        ("foo://x", "foo://x is no address to stream to"),
+        ("udp://127.0.0.1", "lacks a port, as in udp://127.0.0.1:5000"),
+    ],
+)
+def test_what_is_no_address_is_refused_and_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.mp4").write_bytes(b"mine")
+    with pytest.raises(MediaError, match=message):
+        live_job(LiveRequest("test"), window=False, streams=[address])
+    assert Path("a.mp4").read_bytes() == b"mine"
+
+
+def test_a_stream_that_this_ffmpeg_cannot_send_fails_once(styles: list[str]) -> None:
+    def unknown(first: Frame) -> Any:
+        cause = av.ProtocolNotFoundError(0, "Protocol not found")
+        raise MediaError("srt://x cannot be reached: Protocol not found") from cause
+
+    live = job(steady(), styles, outputs=[Output("stream srt://x", unknown, retries=True)])
+    live.run()
+    assert live.report()["failed"] == {
+        "stream srt://x": "srt://x cannot be reached: Protocol not found"
+    }
 
 
 def refusing(error: Exception) -> Callable[..., Any]:
@@ -672,7 +707,7 @@ def test_virtual_camera(styles: list[str], monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(MediaError, match=r"No v4l2 loopback.*modprobe v4l2loopback"):
         virtual_camera((32, 64), 30)
     monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
-    with pytest.raises(MediaError, match=r"pip install 'realtime-style\[virtual-camera\]'"):
+    with pytest.raises(MediaError, match="pip install pyvirtualcam"):
         virtual_camera((96, 64), 30)
 
 

@@ -206,6 +206,18 @@ def test_keys_do_what_the_help_says(start: Start, tmp_path: Path) -> None:
         assert snapshot.info["Style"] == "negative"
 
 
+def test_the_screen_is_painted_into_a_window_on_it(start: Start) -> None:
+    live = start("--source", "screen", "--camera-size", "320x240")
+    # the screen's black corner is white in it, which it sees again and paints black
+    live.wait_until(lambda: (live.look() > 240).mean() > 0.01)
+    time.sleep(1)
+    live.key("q")
+    status, report, err = live.end()
+    assert status == 0, err
+    assert report["frames"] > 5
+    assert report["camera_size"] == [320, 240]
+
+
 def test_another_style_is_shown(start: Start) -> None:
     live = start()
     live.wait_until(lambda: share(live.look(), light=True) > 0.05)

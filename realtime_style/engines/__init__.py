@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from realtime_style.errors import EngineError
 
 ENGINES = {  # name: (module that must be there, how to get it); the better first
     "openvino": ("openvino", "pip install openvino"),
-    "onnxruntime": ("onnxruntime", "pip install 'realtime-style[onnxruntime]'"),
+    "onnxruntime": ("onnxruntime", "pip install onnxruntime"),
 }
 PRECISIONS = ("auto", "f32", "bf16")
 
@@ -76,6 +77,9 @@ def open_engine(model: bytes, name: str = "auto", precision: str = "auto") -> En
     if not find_spec(module):
         raise EngineError(f"the engine '{name}' is not installed; install it with: {command}")
     if name == "openvino":
+        # OpenVINO tells its maker of every import, from a process of its own; it can do without
+        # this package, and does not then
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         from realtime_style.engines.openvino_engine import OpenVinoEngine
 
         return OpenVinoEngine(model, precision)

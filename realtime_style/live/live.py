@@ -11,16 +11,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
+from av.video.reformatter import VideoReformatter
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from realtime_style.errors import MediaError, StyleError
-from realtime_style.frame import Size, StreamInfo
+from realtime_style.frame import Frame, FramePool, Size, StreamInfo
 from realtime_style.live.feed import Feed
 from realtime_style.live.outputs import (
     Output,
     recording,
     refuse_recording,
+    refuse_stream,
     stream,
     virtual_camera,
 )
@@ -29,9 +31,9 @@ from realtime_style.live.source import LiveRequest, now_us
 from realtime_style.live.stats import LiveStats
 from realtime_style.live.view import Bgr, Mode, View
 from realtime_style.live.window import Pointer, Window
-from realtime_style.runtime.picture import rgb_from_frame
+from realtime_style.runtime.picture import rgb_from_frame, scaled_frame
 from realtime_style.runtime.pipeline import Channel
-from realtime_style.runtime.place import free_file, free_name
+from realtime_style.runtime.place import free_file, free_name, refuse_itself
 from realtime_style.style import bundled_styles
 
 _POLL_MS = 5
@@ -184,8 +186,14 @@ class LiveJob:
             "fps": round(stats.fps(time.monotonic()), 2),
             "latency_ms": {f"p{p}": round(stats.latency_ms(p), 1) for p in (50, 95, 99)},
             "outputs": {output.name: output.frames for output in self._outputs},
+            "failed": {output.name: output.trouble for output in self.failed},
             "times_source_was_lost": self.feed.lost,
         }
+
+    @property
+    def failed(self) -> list[Output]:
+        """Outputs that were asked for at the start, and broke or never got a frame across."""
+        return [o for o in self._outputs if o.failed or (o.trouble and not o.frames)]
 
     def _wait_for_source(self) -> None:
         said = False
@@ -278,8 +286,13 @@ class LiveJob:
 
     def _texts(self) -> dict[str, str]:
         lines = []
-        if self._recording:
-            lines.append("recording")
+        if self._frozen:
+            lines.append("frozen")
+        lines += [
+            output.name
+            for output in self._all_outputs()
+            if output.name.startswith("recording") and not output.failed
+        ]
         if self._shows_stats:
             lines += self._stats_lines()
         if self._shows_help:
@@ -312,15 +325,17 @@ class LiveJob:
         if self._recording and self._recording.failed:
             self._recording.close(0)
             self._tell(f"recording stopped: {self._recording.trouble}")
+            found.pop(self._recording.name)
             self._recording = None
         troubles = {name: text for name, text in found.items() if text}
         for name in troubles.keys() - self._troubles.keys():
             self.say(troubles[name])
         for name in self._troubles.keys() - troubles.keys():
-            self.say(f"{name}: all is well again")
+            if name in found:  # else it is gone, and so is its trouble
+                self.say(f"{name}: all is well again")
         self._troubles = troubles
         if not self._window and self._outputs and all(o.failed for o in self._outputs):
-            raise MediaError(self._outputs[0].trouble)
+            self.stop()
 
     # What keys do ---------------------------------------------------------------------------
 
@@ -329,7 +344,10 @@ class LiveJob:
 
     def _choose(self, number: int) -> None:
         self.painter.choose(number)
-        self._tell(self.painter.trouble or self.painter.styles[self.painter.chosen])
+        style = self.painter.styles[self.painter.chosen]
+        if self._frozen:
+            style += ", once the picture is no longer frozen"
+        self._tell(self.painter.trouble or style)
 
     def _next_mode(self) -> None:
         modes = list(Mode)
@@ -372,7 +390,7 @@ class LiveJob:
         path = self.folder / f"{_stamp()}-{shot.style}.png"
         try:
             with free_file(path) as file:
-                Image.fromarray(rgb_from_frame(shot.painted)).save(file, "PNG", pnginfo=about)
+                Image.fromarray(rgb_from_frame(_as_large(shot))).save(file, "PNG", pnginfo=about)
                 path = Path(file.name)
         except OSError as error:
             self._tell(f"{path} cannot be written: {error.strerror or error}")
@@ -400,7 +418,8 @@ class LiveJob:
         if not output.close(_COMPLETE_S):
             self.left_behind.append(output.name)
         elif output.trouble:
-            self.say(f"{output.name}: {output.trouble}")
+            if output.name not in self._troubles:  # else said already
+                self.say(output.trouble)
         else:
             self._tell(f"{output.name}: {output.frames} frames")
 
@@ -420,6 +439,14 @@ class LiveJob:
             saver.join()
         if "paint" not in self.left_behind:
             self.painter.close()
+
+
+def _as_large(shot: Shot) -> Frame:
+    """The painting, as large as the camera's picture."""
+    size = (shot.original.width, shot.original.height)
+    if size == (shot.painted.width, shot.painted.height):
+        return shot.painted
+    return scaled_frame(shot.painted, size, VideoReformatter(), FramePool())
 
 
 def _stamp() -> str:
@@ -461,7 +488,10 @@ def live_job(
             "without a window nothing is to be seen; give --record, --stream or --virtual-camera"
         )
     if record:
+        refuse_itself(request.source, record)
         refuse_recording(record, overwrite=overwrite)
+    for address in streams:
+        refuse_stream(address)
     styles = list(bundled_styles())
     if style not in styles:
         styles.insert(0, style)

@@ -27,7 +27,14 @@ _KEY_EVERY_S = 1.0  # a crash loses no more than that
 _WAITING = 8  # frames for an output that is slow for a moment; what comes after is dropped
 _RETRY_S, _MOST_RETRY_S = 1.0, 10.0
 _RECORDINGS = (".mp4", ".mov", ".mkv")
-_STREAM_FORMATS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp"}  # else MPEG-TS
+_STREAM_FORMATS = {  # by what an address begins with
+    "rtmp": "flv",
+    "rtmps": "flv",
+    "rtsp": "rtsp",
+    "udp": "mpegts",
+    "tcp": "mpegts",
+    "srt": "mpegts",
+}
 
 OpenSink = Callable[[Frame], FrameSink]
 """Opens a sink for frames like the first one."""
@@ -124,8 +131,7 @@ class EncodedSink:
 def _container_of(target: str, sent: bool) -> tuple[str | None, dict[str, str]]:
     """FFmpeg's format and its options for a target."""
     if sent:
-        scheme = target.partition("://")[0]
-        return _STREAM_FORMATS.get(scheme, "mpegts"), {"flush_packets": "1"}
+        return _STREAM_FORMATS[target.partition("://")[0]], {"flush_packets": "1"}
     if Path(target).suffix.lower() == ".mkv":
         return None, {"flush_packets": "1", "cluster_time_limit": "1000"}
     flags = "frag_keyframe+empty_moov+default_base_moof"
@@ -141,8 +147,7 @@ class VirtualCameraSink:
             import pyvirtualcam
         except ImportError as error:
             raise MediaError(
-                "the virtual camera needs pyvirtualcam; install it with: "
-                "pip install 'realtime-style[virtual-camera]'"
+                "the virtual camera needs pyvirtualcam; install it with: pip install pyvirtualcam"
             ) from error
         self._size = size
         self._reformatter, self._pool = VideoReformatter(), FramePool()
@@ -229,7 +234,8 @@ class Output:
                 return
             except MediaError as error:
                 self.trouble = str(error)
-            if not self._retries:
+                is_hopeless = isinstance(error.__cause__, av.ProtocolNotFoundError)
+            if is_hopeless or not self._retries:
                 self.failed = True
                 self._waiting.cut()
                 return
@@ -259,13 +265,30 @@ def recording(
 ) -> Output:
     """Records to a file, of the size of the camera's frames; raises as `refuse_recording`."""
     refuse_recording(path, overwrite=overwrite)
-    return Output("recording", lambda first: EncodedSink(str(path), first, size, rate, sent=False))
+    return Output(
+        f"recording {path}", lambda first: EncodedSink(str(path), first, size, rate, sent=False)
+    )
+
+
+def refuse_stream(address: str) -> None:
+    """Raises MediaError where an address is none that can be streamed to."""
+    scheme, _, place = address.partition("://")
+    if scheme not in _STREAM_FORMATS or not place:
+        raise MediaError(
+            f"{address} is no address to stream to; it begins with "
+            f"{', '.join(f'{name}://' for name in _STREAM_FORMATS)}, as udp://192.168.1.5:5000"
+        )
+    if scheme in ("udp", "tcp") and ":" not in place:
+        raise MediaError(f"{address} lacks a port, as in {address}:5000")
 
 
 def stream(address: str, size: tuple[int, int], rate: Fraction) -> Output:
-    """Sends the frames off, and goes on trying where nobody answers."""
+    """Sends the frames off, and goes on trying where nobody answers; raises as `refuse_stream`."""
+    refuse_stream(address)
     return Output(
-        "stream", lambda first: EncodedSink(address, first, size, rate, sent=True), retries=True
+        f"stream {address}",
+        lambda first: EncodedSink(address, first, size, rate, sent=True),
+        retries=True,
     )
 
 

@@ -15,16 +15,20 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import av
+import numpy as np
+from PIL import Image, ImageGrab
 
 from realtime_style.errors import MediaError
-from realtime_style.frame import Frame, Size, StreamInfo
+from realtime_style.frame import ColorSpace, Frame, Size, StreamInfo
 from realtime_style.runtime.converter import Converter
+from realtime_style.runtime.picture import frame_from_rgb
 from realtime_style.runtime.source import FileSource, FrameSource
 
 MICROSECOND = Fraction(1, 1_000_000)
 """The time base of live frames: their pts is `now_us()` at the moment they were had."""
 
 _OPEN_S, _READ_S = 8.0, 5.0  # what an address may take to answer
+_SCREEN_RATE = 30
 _PATTERN = "testsrc2"
 _PATTERN_SIZE, _PATTERN_RATE = "1280x720", 30
 _BEHIND_S = 0.5  # a film that is so late does not run after its own time
@@ -175,6 +179,60 @@ class DeviceSource:
                 continue
 
 
+class ScreenSource:
+    """The screen of an X server, grabbed by Pillow.
+
+    FFmpeg's own way brings an X library, of which OpenCV's windows bring another of the same name:
+    with both in one process it ends in a segmentation fault.
+    """
+
+    description = "screen (X11)"
+
+    def __init__(self, display: str, size: Size | None, rate: float | None) -> None:
+        """Grabs a first picture; raises MediaError where the display shows nothing."""
+        self._display, self._box = display, None
+        self._pace_s = 1 / (rate or _SCREEN_RATE)
+        whole = self._grab()
+        width, height = whole.size
+        if size:
+            wide, high = size.of(width, height)
+            if wide > width or high > height:
+                raise MediaError(f"the screen is {width}x{height}; {wide}x{high} is more than that")
+            self._box = (0, 0, wide, high)
+            width, height = wide, high
+        exact = Fraction(rate or _SCREEN_RATE).limit_denominator(1001)
+        self.info = StreamInfo(
+            width & ~1, height & ~1, exact, MICROSECOND, ColorSpace(), is_live=True
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        return None
+
+    def __iter__(self) -> Iterator[Frame]:
+        """See `FrameSource`."""
+        due_s = time.monotonic()
+        while True:
+            time.sleep(max(0.0, due_s - time.monotonic()))
+            at_us = now_us()
+            rgb = np.asarray(self._grab())[: self.info.height, : self.info.width]
+            yield frame_from_rgb(rgb, self.info.color, at_us, MICROSECOND)
+            due_s = max(due_s + self._pace_s, time.monotonic() - self._pace_s)
+
+    def _grab(self) -> Image.Image:
+        try:
+            return ImageGrab.grab(self._box, xdisplay=self._display).convert("RGB")
+        except OSError as error:
+            raise MediaError(f"the screen {self._display} cannot be read: {error}") from error
+
+
 class FilmPlayer:
     """A film played at its own pace; frames that come too late are left to the pipeline."""
 
@@ -298,19 +356,19 @@ def _camera(source: str, size: Size | None, rate: float | None) -> DeviceSource:
     raise _refused(name, failure, size, rate) from failure
 
 
-def _screen(size: Size | None, rate: float | None) -> DeviceSource:
-    options = {"framerate": "30"} | _asked(size, rate)
-    if sys.platform == "darwin":
-        form, name = "avfoundation", "Capture screen 0"
-    elif sys.platform == "win32":
-        form, name = "gdigrab", "desktop"
-    else:
-        form, name = "x11grab", os.environ.get("DISPLAY", "")
-        if not name:
+def _screen(size: Size | None, rate: float | None) -> LiveSource:
+    if sys.platform not in ("darwin", "win32"):
+        display = os.environ.get("DISPLAY", "")
+        if not display:
             raise MediaError(
                 "the screen cannot be read: there is no X display (DISPLAY is not set); of a "
                 "Wayland session only windows of Xwayland can be seen"
             )
+        return ScreenSource(display, size, rate)
+    form, name = (
+        ("avfoundation", "Capture screen 0") if sys.platform == "darwin" else ("gdigrab", "desktop")
+    )
+    options = {"framerate": f"{_SCREEN_RATE}"} | _asked(size, rate)
     try:
         return DeviceSource(av.open(name, format=form, options=options), "screen")
     except (av.FFmpegError, OSError) as error:
