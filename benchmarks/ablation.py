@@ -237,7 +237,7 @@ def table(rows: list[Row]) -> str:
     lines = [
         "Terms are over what the published candy network gets, as in quality.py, on eight photos.",
         "",
-        "| variant | total | content, VGG | style, VGG | style, Squeeze | edges | grid | ms a step |",
+        "| variant | total | content, VGG | style, VGG | style, Squeeze | edges | grid | ms |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
