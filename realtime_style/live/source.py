@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -179,7 +180,7 @@ class DeviceSource:
                 continue
 
 
-class ScreenSource:
+class ScreenSource(AbstractContextManager["ScreenSource"]):
     """The screen of an X server, grabbed by Pillow.
 
     FFmpeg's own way brings an X library, of which OpenCV's windows bring another of the same name:
@@ -204,9 +205,6 @@ class ScreenSource:
         self.info = StreamInfo(
             width & ~1, height & ~1, exact, MICROSECOND, ColorSpace(), is_live=True
         )
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self,

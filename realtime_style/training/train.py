@@ -140,29 +140,6 @@ class TrainState:
             setattr(self, name, copy.copy(state[name]))
 
 
-_RANGES = (
-    ("painting_px", 64, 2048),
-    ("painting_detail_px", 64, 4096),
-    ("painting_scales", 1, 8),
-    ("batch_share", 0, 1),
-    ("content_weight", 0, 1e6),
-    ("structure_weight", 0, 1e6),
-    ("style_weight", 0, 1e6),
-    ("style_start", 1e-6, 1),
-    ("tv_weight", 0, 1e6),
-    ("gamut_weight", 0, 1e6),
-    ("grid_weight", 0, 1e6),
-    ("adversarial_weight", 0, 1e6),
-    ("noise", 0, 1),
-    ("freeze_norm_at", 0, 1),
-    ("learning_rate", 1e-9, 1e9),
-    ("discriminator_learning_rate", 1e-9, 1e9),
-    ("seed", 0, 2**63 - 1),
-    ("checkpoint_every", 1, 1e9),
-    ("sample_every", 1, 1e9),
-)
-"""What a setting may be; beyond, it is a slip."""
-
 _PLAIN = ("batch", "step", "rate", "rollbacks", "seconds", "history")
 
 
@@ -648,6 +625,24 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
 
 
+_WEIGHTS = ("content", "structure", "style", "tv", "gamut", "grid", "adversarial")
+_RANGES = {  # what a setting may be; beyond, it is a slip
+    "painting_px": (64, 2048),
+    "painting_detail_px": (64, 4096),
+    "painting_scales": (1, 8),
+    **{f"{name}_weight": (0, 1e6) for name in _WEIGHTS},
+    "batch_share": (0, 1),
+    "style_start": (1e-6, 1),
+    "noise": (0, 1),
+    "freeze_norm_at": (0, 1),
+    "learning_rate": (1e-9, 1e9),
+    "discriminator_learning_rate": (1e-9, 1e9),
+    "seed": (0, 2**63 - 1),
+    "checkpoint_every": (1, 1e9),
+    "sample_every": (1, 1e9),
+}
+
+
 def _refuse_unusable(config: TrainConfig) -> None:
     if config.margin_px < 0 or config.margin_px % 4:
         raise TrainingError(f"the margin must be a multiple of 4, not {config.margin_px}")
@@ -658,7 +653,7 @@ def _refuse_unusable(config: TrainConfig) -> None:
     for what, value in (("step", config.steps), ("photo a step", config.batch)):
         if value < 1:
             raise TrainingError(f"there must be at least one {what}, not {value}")
-    for name, low, high in _RANGES:
+    for name, (low, high) in _RANGES.items():
         values = getattr(config, name)
         for number in values if isinstance(values, tuple) else (values,):
             if not low <= number <= high:
