@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from realtime_style.runtime.sink import Encoding as Encoding
     from realtime_style.runtime.sink import FileSink as FileSink
     from realtime_style.runtime.source import FileSource as FileSource
+    from realtime_style.runtime.stability import Steady as Steady
     from realtime_style.runtime.stylizer import Stylizer as Stylizer
     from realtime_style.runtime.stylizer import open_stylizer as open_stylizer
     from realtime_style.runtime.video import VideoJob as VideoJob
@@ -35,6 +36,7 @@ _PUBLIC = {
     "realtime_style.runtime.pipeline": ("Pipeline", "RunStats"),
     "realtime_style.runtime.sink": ("Encoding", "FileSink"),
     "realtime_style.runtime.source": ("FileSource",),
+    "realtime_style.runtime.stability": ("Steady",),
     "realtime_style.runtime.stylizer": ("Stylizer", "open_stylizer"),
     "realtime_style.runtime.video": ("VideoJob", "stylize_video"),
     "realtime_style.style": ("Style", "bundled_styles", "open_style"),

@@ -29,6 +29,7 @@ from rich.progress import (  # noqa: E402
 
 from realtime_style import __version__  # noqa: E402
 from realtime_style.errors import StyleError  # noqa: E402
+from realtime_style.runtime.stability import DEFAULT_STABILITY  # noqa: E402
 from realtime_style.training.config import PRESETS, TrainConfig, make_config  # noqa: E402
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ Recursive = Annotated[
 ]
 Style = Annotated[str, typer.Option("--style", "-s", help="A bundled style's name, or a file.")]
 Engine = Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")]
+Stability = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="How firmly paint stands still where the film does; 0: off."),
+]
 Precision = Annotated[str, typer.Option(help="auto, f32 or bf16.")]
 CodecName = Annotated[
     str | None,
@@ -135,6 +140,7 @@ def video(
     bit_depth: Annotated[
         int | None, typer.Option(help="8 or 10 bits a colour; default: the encoder's usual.")
     ] = None,
+    stability: Stability = DEFAULT_STABILITY,
     engine: Engine = "auto",
     precision: Precision = "auto",
     fps: Annotated[
@@ -175,6 +181,7 @@ def video(
             encoding=encoding,
             rate=_rate(fps),
             hwaccel=hwaccel,
+            stability=stability,
             engine=engine,
             precision=precision,
             overwrite=overwrite,
@@ -239,6 +246,7 @@ def webcam(
     duration: Annotated[
         float | None, typer.Option(min=0.1, help="End after so many seconds.")
     ] = None,
+    stability: Stability = DEFAULT_STABILITY,
     engine: Engine = "auto",
     precision: Precision = "auto",
     overwrite: Overwrite = False,
@@ -270,8 +278,8 @@ def webcam(
     job = live_job(
         LiveRequest(source, _size(camera_size, "--camera-size"), camera_fps, loop),
         style, size=_size(size, "--size"), fps=fps, window=not no_window, record=record,
-        streams=stream or (), to_virtual_camera=virtual_camera, engine=engine,
-        precision=precision, overwrite=overwrite, say=say,
+        streams=stream or (), to_virtual_camera=virtual_camera, stability=stability,
+        engine=engine, precision=precision, overwrite=overwrite, say=say,
     )  # fmt: skip
     wishes = [camera_size, f"{camera_fps:g} fps" if camera_fps else None]
     asked = " ".join(filter(None, wishes))
@@ -432,6 +440,10 @@ def train(
         float | None,
         typer.Option(min=0, max=1, help="Noise on the photos, so that films' noise is not paint."),
     ] = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option(help="A folder of films, to learn from their motion too. Needs OpenCV."),
+    ] = None,
     learning_rate: Annotated[
         float | None, typer.Option(min=0, help=f"Its peak; default: {_USUAL.learning_rate}.")
     ] = None,
@@ -476,6 +488,7 @@ def train(
         "style_weight": style_weight,
         "adversarial": adversarial,
         "noise": noise,
+        "clips": clips,
         "learning_rate": learning_rate,
         "seed": seed,
         "device": device,

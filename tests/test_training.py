@@ -511,7 +511,7 @@ def test_settings_come_from_presets_files_and_options(tmp_path: Path) -> None:
         ("steps = 'many'", r"steps = 'many'; it should be a whole number"),
         ("steps = true", "steps = True; it should be a whole number"),
         ("painting_scales = 2", "it should be a list of whole numbers"),
-        ("base = 3", "it should be a file's name"),
+        ("base = 3", "it should be a file's or folder's name"),
         ("steps = ", "cannot be read as TOML"),
     ],
 )

@@ -34,6 +34,7 @@ from realtime_style.live.window import Pointer, Window
 from realtime_style.runtime.picture import rgb_from_frame, scaled_frame
 from realtime_style.runtime.pipeline import Channel
 from realtime_style.runtime.place import free_file, free_name, refuse_itself
+from realtime_style.runtime.stability import DEFAULT_STABILITY
 from realtime_style.style import bundled_styles
 
 _POLL_MS = 5
@@ -468,6 +469,7 @@ def live_job(
     record: Path | None = None,
     streams: Sequence[str] = (),
     to_virtual_camera: bool = False,
+    stability: float = DEFAULT_STABILITY,
     engine: str = "auto",
     precision: str = "auto",
     overwrite: bool = False,
@@ -479,6 +481,7 @@ def live_job(
         style: what to begin with; the bundled ones can be chosen as well.
         size: at which to paint; None: as large as can be kept up with.
         fps: frames a second to keep up with; None: the source's.
+        stability: 0..1, how firmly paint stands still where the camera's picture does.
 
     Raises:
         MediaError: there would be nothing to see, or `record` cannot be written.
@@ -512,7 +515,12 @@ def live_job(
     return LiveJob(
         Feed(request.open, has_end=request.is_film and not request.loop),
         LivePainter(
-            styles, first=styles.index(style), size=size, engine=engine, precision=precision
+            styles,
+            first=styles.index(style),
+            size=size,
+            stability=stability,
+            engine=engine,
+            precision=precision,
         ),
         open_window if window else None,
         open_outputs,

@@ -16,6 +16,7 @@ from realtime_style.errors import StyleError
 from realtime_style.frame import ColorSpace, Frame, FramePool, Size
 from realtime_style.live.ladder import SizeLadder
 from realtime_style.runtime.picture import scaled_frame
+from realtime_style.runtime.stability import DEFAULT_STABILITY, Steady
 from realtime_style.runtime.stylizer import Stylizer, open_stylizer
 
 _SETTLE_S = 1.0  # between the loading of two styles that nobody waits for
@@ -45,6 +46,7 @@ class LivePainter:
         first: int = 0,
         size: Size | None = None,
         interval_s: float = 1 / 30,
+        stability: float = DEFAULT_STABILITY,
         engine: str = "auto",
         precision: str = "auto",
         open_style: Callable[..., Stylizer] = open_stylizer,
@@ -55,6 +57,8 @@ class LivePainter:
         self.interval_s = interval_s
         self._named = list(styles)
         self._size = size
+        self._stability = stability
+        self._steady: tuple[Stylizer, Steady] | None = None
         self._open = partial(open_style, engine=engine, precision=precision)
         self._chosen = first
         self._painting = first  # the style at work, until the chosen one is ready
@@ -118,13 +122,16 @@ class LivePainter:
             if self._chosen in self._ready:
                 self._painting = self._chosen
             stylizer, style = self._ready[self._painting], self.styles[self._painting]
+        if self._steady is None or self._steady[0] is not stylizer:
+            self._steady = stylizer, Steady(stylizer, self._stability)
+        steady = self._steady[1]
         begin = time.perf_counter()
         self._size_now = self._size_for(frame)
         if self._size_now == (frame.width, frame.height):
-            painted = stylizer(frame)
+            painted = steady(frame)
         else:
             small = scaled_frame(frame, self._size_now, self._reformatter, self._small_pool)
-            painted = stylizer(small)
+            painted = steady(small)
             small.release()
         now = time.perf_counter()
         if self._ladder:

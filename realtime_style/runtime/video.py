@@ -18,6 +18,7 @@ from realtime_style.runtime.pipeline import Pipeline, RunStats
 from realtime_style.runtime.place import make_folder, refuse_itself
 from realtime_style.runtime.sink import Encoding, FileSink
 from realtime_style.runtime.source import FileSource
+from realtime_style.runtime.stability import DEFAULT_STABILITY, Steady
 from realtime_style.runtime.stylizer import open_stylizer
 from realtime_style.style import Style
 
@@ -41,6 +42,7 @@ class VideoJob:
         encoding: Encoding = Encoding(),
         rate: Fraction | None = None,
         hwaccel: str | None = None,
+        stability: float = DEFAULT_STABILITY,
         engine: str = "auto",
         precision: str = "auto",
         overwrite: bool = False,
@@ -53,11 +55,15 @@ class VideoJob:
             start_s, duration_s: which part of the film, in seconds.
             rate: of numbered pictures, a second; None takes 25.
             hwaccel: the device that decodes; None decodes on the CPU.
+            stability: 0..1, how firmly paint stands still where the film does; 0 paints every
+                frame alone.
 
         Raises:
             StyleError: anything that cannot be read, written, found or run, said in one line.
         """
         out = Path(out)
+        if not 0 <= stability <= 1:
+            raise MediaError(f"stability goes from 0 to 1, not {stability:g}")
         refuse_itself(film, out)
         with ExitStack() as stack:
             self.source = stack.enter_context(
@@ -90,6 +96,7 @@ class VideoJob:
             self.stylizer = open_stylizer(
                 style, engine=engine, precision=precision, color=info.color
             )
+            self._steady = Steady(self.stylizer, stability)
             self._stack = stack.pop_all()
 
     @property
@@ -99,8 +106,8 @@ class VideoJob:
 
     def run(self, on_frame: Callable[[RunStats], None] | None = None) -> RunStats:
         """Paints the film; raises what the stages raise."""
-        stylizer = self.stylizer
-        stats = Pipeline(self.source, stylizer, self.sink, on_frame, stylizer.cancel).run()
+        cancel = self.stylizer.cancel
+        stats = Pipeline(self.source, self._steady, self.sink, on_frame, cancel).run()
         if stats.frames == 0:
             raise MediaError(f"{self.source.path} has no frame there that could be read")
         return stats
@@ -166,6 +173,7 @@ def stylize_video(
     start_s: float = 0.0,
     duration_s: float | None = None,
     encoding: Encoding = Encoding(),
+    stability: float = DEFAULT_STABILITY,
     engine: str = "auto",
     precision: str = "auto",
     overwrite: bool = False,
@@ -191,6 +199,7 @@ def stylize_video(
         start_s=start_s,
         duration_s=duration_s,
         encoding=encoding,
+        stability=stability,
         engine=engine,
         precision=precision,
         overwrite=overwrite,

@@ -29,7 +29,10 @@ class TrainConfig:
     losses.ADVERSARIAL_KINDS, `statistic` "gram" or "wasserstein". The style's weight grows from
     `style_start` of itself. `noise` is the standard deviation of what is added to the input, in
     0..1. From `freeze_norm_at` of the steps on, normalisation uses the statistics that will run,
-    not the batch's. `base` is the generator that training starts from, None for an untrained one.
+    not the batch's, and second views under a motion are painted as well: `motion_weight` and
+    `motion_features_weight` ask for the same paint in both. Where `clips` is a folder of films,
+    every second step from there on learns on pairs of their frames instead of photos. `base` is
+    the generator that training starts from, None for an untrained one.
     """
 
     painting: Path
@@ -54,6 +57,9 @@ class TrainConfig:
     grid_weight: float = 200.0
     adversarial: str = "none"
     adversarial_weight: float = 1.0
+    motion_weight: float = 500.0
+    motion_features_weight: float = 1.0
+    clips: Path | None = None
     noise: float = 0.0
     freeze_norm_at: float = 0.5
     learning_rate: float = 5e-3
@@ -72,6 +78,7 @@ class TrainConfig:
         plain["content"] = self.content.name
         plain["features"] = [path.name for path in self.features]
         plain["base"] = self.base.name if self.base else None
+        plain["clips"] = self.clips.name if self.clips else None
         return plain
 
 
@@ -137,7 +144,7 @@ _WORDS = {
     "str": "text in quotes",
     "bool": "true or false",
     "Path": "a file's or folder's name in quotes",
-    "Path | None": "a file's name in quotes",
+    "Path | None": "a file's or folder's name in quotes",
     "tuple[Path, ...]": "a list of files' names",
     "tuple[int, ...]": "a list of whole numbers",
 }

@@ -142,17 +142,22 @@ class Generator(nn.Module):
         Returns:
             Luma and chroma of the same shapes and scale, not clamped.
         """
+        return self.with_features(luma, chroma)[:2]
+
+    def with_features(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Paints, and gives what the trunk made of the picture, (N, trunk, H/4, W/4), as well."""
         x = torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1)  # (N, 6, H/2, W/2)
         x = pad_edges((x - _MID / 255) * _GAIN, STEM_MARGIN)
         x = functional.relu(self.stem_norm(self.stem(x)))
         x = functional.relu(self.down_norm(self.down(x)))  # (N, trunk, H/4, W/4)
         for block in self.blocks:
             x = block(x)
+        features = x
         x = pad_edges(x, HEAD_MARGIN)
         x = functional.relu(self.up_norm(self.up(x)))  # (N, edge, H/2 + 4, W/2 + 4)
         luma = self.luma_head(x) / _GAIN + _MID / 255
         chroma = self.chroma_head(x) / _GAIN + _MID / 255
-        return luma, chroma
+        return luma, chroma, features
 
     def folded(self) -> FoldedGenerator:
         """The same function in evaluation mode, without normalisation layers, on 0..255."""

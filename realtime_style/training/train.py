@@ -58,6 +58,13 @@ from realtime_style.training.losses import (
     style_layers,
     total_variation,
 )
+from realtime_style.training.motion import (
+    ClipFolder,
+    MovedViews,
+    feature_motion_loss,
+    motion_loss,
+    moved_views,
+)
 from realtime_style.training.optimizer import Muon
 from realtime_style.training.parallel import (
     BatchNorm,
@@ -198,7 +205,9 @@ def _train(
     _keep_freed_memory()
     checkpoint_path = run_dir / CHECKPOINT_NAME
 
-    photos = PhotoFolder(config.content, config.crop_px + 2 * config.margin_px, config.seed)
+    whole_px = config.crop_px + 2 * config.margin_px
+    photos = PhotoFolder(config.content, whole_px, config.seed)
+    clips = ClipFolder(config.clips, whole_px, config.seed) if config.clips else None
     samples = photos.samples(3, 2 * config.crop_px)
     paintings = load_paintings(config.painting, config.painting_px, config.painting_detail_px)
     smallest = min(min(painting.shape[-2:]) for painting in paintings)
@@ -215,7 +224,9 @@ def _train(
         _refuse_other_settings(config, saved["config"])
         state.load(saved)
         on_note(f"goes on after step {state.step} of {config.steps}")
-    netG_run = torch.compile(state.netG) if config.compile else state.netG
+    netG_run: _Paints = state.netG.with_features
+    if config.compile:
+        netG_run = torch.compile(netG_run)
 
     run_dir.mkdir(parents=True, exist_ok=True)
     if leads() and not resume:
@@ -224,7 +235,7 @@ def _train(
     good = copy.deepcopy(state.as_dict(config))
     log = _Log(run_dir / "tensorboard", state.step, paintings[0]) if leads() else None
     began, seconds_before = time.perf_counter(), state.seconds
-    batches = _Batches(photos, state)
+    batches = _Batches(config, photos, clips, state)
 
     def go_back(**changes: float) -> None:
         """To the last good state, with changes to it."""
@@ -233,7 +244,7 @@ def _train(
         state.load(copy.deepcopy(good))
         for name, value in changes.items():
             setattr(state, name, value)
-        batches = _Batches(photos, state)
+        batches = _Batches(config, photos, clips, state)
 
     with _interrupts_held_back() as stop_asked:
         try:
@@ -289,6 +300,9 @@ def _train(
             batches.close()
             if log:
                 log.close()
+    if clips and clips.skipped:
+        no_films = ", ".join(path.name for path in clips.skipped[:_NAMED])
+        on_note(f"files of {config.clips} that were left out, since they are no films: {no_films}")
     if photos.skipped:
         names = [str(path.relative_to(config.content)) for path in sorted(photos.skipped)]
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -367,12 +381,24 @@ class Objective:
         }
 
 
+_Paints = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+"""As `Generator.with_features`."""
+
+
+def _paint(objective: Objective, netG_run: _Paints, rgb: Tensor) -> tuple[Tensor, Tensor]:
+    """Paints RGB (N, 3, H, W); RGB, not clamped, and features."""
+    luma, chroma = planes_from_rgb(rgb, PLANES_COLOR)
+    with objective.autocast():
+        luma, chroma, features = netG_run(luma, chroma)
+    return rgb_from_planes(luma.float(), chroma.float(), PLANES_COLOR), features
+
+
 def _step(
     config: TrainConfig,
     objective: Objective,
     state: TrainState,
-    netG_run: Callable[..., tuple[Tensor, Tensor]],
-    photo: Tensor,
+    netG_run: _Paints,
+    batch: _Batch,
 ) -> TrainStep:
     """One step of netD, if there is one, and of netG; _NotANumberError instead of a bad step."""
     step, items = state.step + 1, part_of(state.batch)
@@ -382,23 +408,17 @@ def _step(
                 module.eval()
     random = torch.Generator().manual_seed(hash((config.seed, step)) % 2**63)
     rate = state.rate * trapezoid(step, config.steps)
-    photo = photo.to(objective.device).contiguous(memory_format=torch.channels_last)
+    photo = batch.photo.to(objective.device).contiguous(memory_format=torch.channels_last)
 
     shown = photo  # (N, 3, crop_px + 2 * margin_px, the same)
     if config.noise:
         whole = torch.randn((state.batch, *photo.shape[1:]), generator=random)
         noise = whole[items.start : items.stop].to(photo.device)
         shown = (photo + config.noise * noise).clamp(0, 1)
-    luma, chroma = planes_from_rgb(shown, PLANES_COLOR)
-    with objective.autocast():
-        painted_planes = netG_run(luma, chroma)
-    luma, chroma = (plane.float() for plane in painted_planes)
+    whole, features = _paint(objective, netG_run, shown)
     # What is painted near the border counts for nothing: a generator knows a border by its padding,
     # and would put there, crop after crop, the colours that it owes the painting
-    photo, fake = (
-        functional.pad(rgb, [-config.margin_px] * 4)
-        for rgb in (photo, rgb_from_planes(luma, chroma, PLANES_COLOR))
-    )
+    photo, fake = (functional.pad(rgb, [-config.margin_px] * 4) for rgb in (photo, whole))
     photo = photo.contiguous(memory_format=torch.channels_last)
 
     report: dict[str, float] = {}
@@ -420,6 +440,15 @@ def _step(
         }
 
     losses = objective.of_pictures(photo, fake, step, random)
+    if batch.views:
+        views = batch.views.to(objective.device)
+        moved, moved_features = _paint(objective, netG_run, views.rgb)
+        losses["motion"] = config.motion_weight * motion_loss(
+            whole.clamp(0, 1), moved.clamp(0, 1), views
+        )
+        losses["motion_features"] = config.motion_features_weight * feature_motion_loss(
+            features, moved_features, views
+        )
     if state.netD:
         state.netD.requires_grad_(False)
         with objective.autocast():
@@ -487,21 +516,45 @@ def _first_state(config: TrainConfig, netG: Generator, device: torch.device) -> 
     return TrainState(netG, netD, optimizer_G, optimizer_D, config.batch)
 
 
-class _Batches:
-    """This process's photos of step after step, read one step ahead on a thread."""
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """This process's photos of a step, (N, 3, H, W) in 0..1, and second views of them."""
 
-    def __init__(self, photos: PhotoFolder, state: TrainState) -> None:
+    photo: Tensor
+    views: MovedViews | None
+
+
+class _Batches:
+    """Batch after batch, read one step ahead on a thread."""
+
+    def __init__(
+        self, config: TrainConfig, photos: PhotoFolder, clips: ClipFolder | None, state: TrainState
+    ) -> None:
+        self._config = config
         self._photos = photos
+        self._clips = clips
         self._items = part_of(state.batch)
         self._attempt = state.rollbacks  # what led to no number would do so again
         self._reader = ThreadPoolExecutor(1)
         self._next = self._submit(state.step + 1)
 
-    def _submit(self, step: int) -> Future[Tensor]:
-        return self._reader.submit(self._photos.batch, step, self._items, self._attempt)
+    def _submit(self, step: int) -> Future[_Batch]:
+        return self._reader.submit(self._read, step)
 
-    def take(self, step: int) -> Tensor:
-        """The next step's photos."""
+    def _read(self, step: int) -> _Batch:
+        config = self._config
+        # Two views painted with statistics of their own would differ by these
+        moves = config.motion_weight or config.motion_features_weight
+        moves = moves and step > config.freeze_norm_at * config.steps
+        if moves and self._clips and step % 2:
+            return _Batch(*self._clips.batch(step, self._items, config.crop_px))
+        photo = self._photos.batch(step, self._items, self._attempt)
+        if not moves:
+            return _Batch(photo, None)
+        return _Batch(photo, moved_views(photo, config.crop_px, config.seed, step, self._items))
+
+    def take(self, step: int) -> _Batch:
+        """The next step's."""
         batch = self._next.result()
         self._next = self._submit(step + 1)
         return batch
@@ -625,7 +678,10 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
 
 
-_WEIGHTS = ("content", "structure", "style", "tv", "gamut", "grid", "adversarial")
+_WEIGHTS = (
+    "content", "structure", "style", "tv", "gamut", "grid", "adversarial",
+    "motion", "motion_features",
+)  # fmt: skip
 _RANGES = {  # what a setting may be; beyond, it is a slip
     "painting_px": (64, 2048),
     "painting_detail_px": (64, 4096),

@@ -1,0 +1,337 @@
+"""How calm painted films are: flicker, against the film's own, with sharpness and style beside it.
+
+    python benchmarks/stability.py DATA starry-night=starry.jpg candy.onnx=candy.jpg ...
+    python benchmarks/stability.py DATA starry-night=starry.jpg --stability 0 0.25 0.5 0.75 1
+    python benchmarks/stability.py DATA --film side-by-side.mp4 candy.onnx starry-night
+
+Each argument names a network, as for quality.py, and the painting that it learned; `@0` after a
+network's name paints its frames alone, `@0.5` with that much stability (ours; default as `video`).
+Ten real clips of DATA/videos, forty frames of each, the middle square at 720x720, the one size of
+published networks.
+
+Warping error: the square root of the mean squared difference (RGB in 0..1) of a frame and the one
+before it, or ten before, brought onto it by optical flow (DIS) of the film, where flow is sure
+(forward-backward check and motion boundaries, as in Lai et al., ECCV 2018, and ReCoNet). The film's
+own, by the same measure, stands beside it. Noise gain: a still photo with sensor noise anew in
+every frame; standard deviation over time of what is painted over that of the input; the median
+over pixels. Sharpness: mean magnitude of luma's gradient, over that of the first row of the same
+painting. Style: the terms of quality.py on VGG-19, of every tenth frame, likewise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import matplotlib as mpl
+import numpy as np
+import torch
+from frame_rate import machine
+from numpy.typing import NDArray
+from PIL import Image
+from quality import (
+    PAINTING_PX,
+    PHOTOS,
+    RESULTS,
+    Yardstick,
+    open_painter,
+    read_painting,
+    read_square,
+    tensor,
+)
+
+from realtime_style.errors import StyleError
+from realtime_style.runtime.picture import frame_from_rgb, rgb_from_frame
+from realtime_style.runtime.stability import DEFAULT_STABILITY, Steady
+from realtime_style.runtime.stylizer import open_stylizer
+from realtime_style.training.motion import flow_back
+
+mpl.use("Agg")
+import cv2
+import matplotlib.pyplot as plt
+
+SIDE_PX = 720
+FRAMES = 40
+LONG = 10
+CLIPS = {  # name: first frame; moving cameras and still ones, people, animals, cars, drawings
+    "lp_d18.mp4": 0,
+    "lp_d3.mp4": 0,
+    "lp_s13.mp4": 0,
+    "lp_s32.mp4": 0,
+    "cotracker_bear.mp4": 0,
+    "cotracker_cat.mp4": 0,
+    "imageio_cockatoo_yuv420.mp4": 0,
+    "intel_car-detection.mp4": 0,
+    "mdn_rabbit.mp4": 0,
+    "udacity_solidWhiteRight.mp4": 0,
+}
+SIGMAS = (2.0, 5.0, 10.0)
+NOISE_FRAMES, NOISE_WARM_UP = 16, 8
+
+Rgb = NDArray[np.uint8]
+FilmPainter = Callable[[list[Rgb]], list[Rgb]]
+
+
+@dataclass
+class Row:
+    """One network's marks; lists have one figure a clip."""
+
+    name: str
+    painting: str
+    short: float = 0.0
+    long: float = 0.0
+    of_film_short: float = 0.0
+    of_film_long: float = 0.0
+    noise_gain: list[float] = field(default_factory=list)
+    sharpness: float = 0.0
+    style: float = 0.0
+    by_clip: dict[str, list[float]] = field(default_factory=dict)
+    over_time: dict[str, list[float]] = field(default_factory=dict)
+
+
+def read_clip(path: Path, first: int, count: int) -> list[Rgb]:
+    """Frames of a film, the middle square of each at 720x720."""
+    frames = []
+    with av.open(str(path)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number < first:
+                continue
+            if len(frames) == count:
+                break
+            rgb = frame.to_ndarray(format="rgb24")
+            short = min(rgb.shape[:2])
+            top, left = ((side - short) // 2 for side in rgb.shape[:2])
+            square = Image.fromarray(rgb[top : top + short, left : left + short])
+            frames.append(np.asarray(square.resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)))
+    return frames
+
+
+def film_painter(network: str) -> tuple[str, FilmPainter]:
+    """A name and what paints a film's frames in order."""
+    base, _, at = network.partition("@")
+    try:
+        stylizer = open_stylizer(base, precision="f32")
+    except StyleError:
+        paint, _ = open_painter(base)
+        return Path(base).stem, lambda frames: [paint(frame) for frame in frames]
+    stability = float(at) if at else DEFAULT_STABILITY
+
+    def paint_film(frames: list[Rgb]) -> list[Rgb]:
+        steady = Steady(stylizer, stability)
+        return [rgb_from_frame(steady(frame_from_rgb(f, stylizer.color))) for f in frames]
+
+    return (
+        f"{Path(base).stem}, {'alone' if not stability else f'stability {stability:g}'}",
+        paint_film,
+    )
+
+
+@dataclass
+class Motion:
+    """Of a clip: for each frame where it was in an earlier one, and where that is sure."""
+
+    maps: dict[int, tuple[NDArray[np.float32], NDArray[np.bool_]]]
+
+    @classmethod
+    def of(cls, frames: list[Rgb], distance: int) -> Motion:
+        """Args: distance, in frames, between the two."""
+        """Args: distance, in frames, between the two."""
+        maps = {}
+        y, x = np.mgrid[:SIDE_PX, :SIDE_PX].astype(np.float32)
+        # Far flow starts from every fifth frame: it changes little from one to the next
+        for i in range(distance, len(frames), 1 if distance == 1 else 5):
+            flow, sure = flow_back(frames[i - distance], frames[i])
+            maps[i] = (np.stack((x + flow[..., 0], y + flow[..., 1]), -1), sure)
+        return cls(maps)
+
+    def errors(self, frames: list[Rgb], distance: int) -> list[float]:
+        """The warping error of each frame that has a flow."""
+        found = []
+        for i, (where, sure) in self.maps.items():
+            if not sure.any():
+                continue
+            before = cv2.remap(frames[i - distance], where, None, cv2.INTER_LINEAR)
+            change = (frames[i].astype(np.float32) - before.astype(np.float32))[sure] / 255
+            found.append(float(np.sqrt(np.square(change).mean())))
+        return found
+
+
+def noise_gains(paint: FilmPainter, photo: Rgb) -> list[float]:
+    """Of each level of noise: how much the painting of a still photo trembles more than it."""
+    gains = []
+    for sigma in SIGMAS:
+        rng = np.random.default_rng(0)
+        film = [
+            (photo + sigma * rng.standard_normal(photo.shape)).round().clip(0, 255).astype(np.uint8)
+            for _ in range(NOISE_FRAMES + NOISE_WARM_UP)
+        ]
+        deviations = [
+            np.stack(frames[NOISE_WARM_UP:]).astype(np.float32).std(0).mean(-1)
+            for frames in (film, paint(film))
+        ]
+        gains.append(float(deviations[1].mean() / deviations[0].mean()))
+    return gains
+
+
+def sharpness(rgb: Rgb) -> float:
+    """Mean magnitude of luma's gradient, in codes a pixel."""
+    luma = rgb @ np.array([0.2126, 0.7152, 0.0722])
+    gy, gx = np.gradient(luma)
+    return float(np.hypot(gy, gx).mean())
+
+
+def main() -> None:
+    """Measures, prints and writes a table, its figures and a plot."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("networks", nargs="+", metavar="NETWORK=PAINTING")
+    parser.add_argument("--stability", type=float, nargs="+", metavar="0..1")
+    parser.add_argument("--clips", nargs="+", choices=CLIPS, default=list(CLIPS))
+    parser.add_argument("--frames", type=int, default=FRAMES)
+    parser.add_argument("--film", type=Path, help="only paint a film, side by side, of each clip")
+    parser.add_argument("--name", default="stability", help="of the files in benchmarks/results")
+    arguments = parser.parse_args()
+    if arguments.film:
+        side_by_side(arguments)
+        return
+    clips = {
+        name: read_clip(arguments.data / "videos" / name, CLIPS[name], arguments.frames)
+        for name in arguments.clips
+    }
+    motions = {
+        name: (Motion.of(frames, 1), Motion.of(frames, LONG)) for name, frames in clips.items()
+    }
+    yardstick = Yardstick(arguments.data / "perceptual")
+    photo = read_square(arguments.data / "photos" / PHOTOS[0], SIDE_PX)
+    for pair in arguments.networks:
+        network, _, painting = pair.partition("=")
+        versions = (
+            [f"{network}@{s:g}" for s in arguments.stability] if arguments.stability else [network]
+        )
+        for version in versions:
+            begin = time.perf_counter()
+            row = measure(version, Path(painting), clips, motions, yardstick, photo)
+            write(row, arguments.name)
+            print(line(row), f"({time.perf_counter() - begin:.0f} s)", flush=True)
+
+
+def measure(
+    network: str,
+    painting: Path,
+    clips: dict[str, list[Rgb]],
+    motions: dict[str, tuple[Motion, Motion]],
+    yardstick: Yardstick,
+    photo: Rgb,
+) -> Row:
+    """All marks of one network."""
+    name, paint = film_painter(network)
+    row = Row(name, painting.stem)
+    with torch.no_grad():
+        targets = [yardstick.grams(tensor(read_painting(painting, px))) for px in PAINTING_PX]
+    styles, sharp = [], []
+    for clip, frames in clips.items():
+        painted = paint(frames)
+        short, long = motions[clip]
+        row.over_time[clip] = short.errors(painted, 1)
+        row.by_clip[clip] = [
+            float(np.mean(errors))
+            for errors in (
+                row.over_time[clip],
+                short.errors(frames, 1),
+                long.errors(painted, LONG),
+                long.errors(frames, LONG),
+            )
+        ]
+        with torch.no_grad():
+            for i in range(5, len(frames), 10):
+                seen = yardstick.look(tensor(frames[i]))
+                _, style = yardstick.terms(yardstick.look(tensor(painted[i])), seen, targets)
+                styles.append(style)
+        sharp.append(float(np.mean([sharpness(rgb) for rgb in painted[::5]])))
+    row.short, row.of_film_short, row.long, row.of_film_long = (
+        float(np.median([errors[i] for errors in row.by_clip.values()])) for i in range(4)
+    )
+    row.noise_gain = noise_gains(paint, photo)
+    row.sharpness = float(np.mean(sharp))
+    row.style = float(torch.stack(styles).mean(0)[:, 0].min())
+    return row
+
+
+HEADINGS = (
+    "network", "painting", "warping error", "the film's", "over 10 frames", "the film's",
+    *(f"noise gain, {sigma:g}" for sigma in SIGMAS), "sharpness", "style",
+)  # fmt: skip
+
+
+def line(row: Row) -> str:
+    """A row of the Markdown table."""
+    cells = [
+        row.name,
+        row.painting,
+        *(f"{v:.4f}" for v in (row.short, row.of_film_short, row.long, row.of_film_long)),
+        *(f"{v:.2f}" for v in row.noise_gain),
+        f"{row.sharpness:.2f}",
+        f"{row.style:.4f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def write(row: Row, name: str) -> None:
+    """Puts a row into the results, in the place of an older one of its name, and plots all."""
+    file = RESULTS / f"{name}.json"
+    rows = [Row(**each) for each in json.loads(file.read_text())["rows"]] if file.exists() else []
+    key = (row.name, row.painting)
+    known = [(each.name, each.painting) for each in rows]
+    if key in known:
+        rows[known.index(key)] = row
+    else:
+        rows.append(row)
+    about = machine() | {"frames": FRAMES, "side_px": SIDE_PX, "clips": CLIPS}
+    file.write_text(json.dumps({"about": about, "rows": [asdict(each) for each in rows]}) + "\n")
+    table = [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|", *map(line, rows)]
+    (RESULTS / f"{name}.md").write_text("\n".join(table) + "\n")
+    plot(rows, RESULTS / f"{name}.png")
+
+
+def plot(rows: list[Row], file: Path) -> None:
+    """Flicker over time, a field a clip, a curve a network."""
+    clips = list(rows[0].over_time)
+    figure, axes = plt.subplots(-(-len(clips) // 2), 2, figsize=(14, 2.6 * -(-len(clips) // 2)))
+    for clip, field_ in zip(clips, axes.flat, strict=False):
+        for row in rows:
+            field_.plot(row.over_time.get(clip, []), label=f"{row.name} ({row.painting})", lw=1)
+        field_.set_title(clip, fontsize=9)
+        field_.set_ylim(bottom=0)
+    axes.flat[0].legend(fontsize=6)
+    figure.supxlabel("frame")
+    figure.supylabel("warping error")
+    figure.tight_layout()
+    figure.savefig(file, dpi=80)
+    plt.close(figure)
+
+
+def side_by_side(arguments: argparse.Namespace) -> None:
+    """A film of a clip, and of what each network makes of it, beside each other."""
+    painters = [film_painter(network.partition("=")[0])[1] for network in arguments.networks]
+    with av.open(str(arguments.film), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(25), options={"crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = (
+            SIDE_PX * (len(painters) + 1),
+            SIDE_PX,
+            "yuv420p",
+        )
+        for name in arguments.clips:
+            frames = read_clip(arguments.data / "videos" / name, CLIPS[name], arguments.frames)
+            for row in zip(frames, *(paint(frames) for paint in painters), strict=True):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.hstack(row))))
+        container.mux(stream.encode())
+
+
+if __name__ == "__main__":
+    main()

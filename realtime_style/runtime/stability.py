@@ -1,0 +1,247 @@
+"""Holds the painting still where the film stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime_style.frame import Frame
+
+DEFAULT_STABILITY = 0.5
+
+_CELL_PX = 4  # what is compared: means of 4x4 luma pixels, and of the 2x2 chroma ones there
+_BLOCK_CELLS = 2  # what is held or not: blocks of 2x2 cells
+_BLOCK_PX = _CELL_PX * _BLOCK_CELLS
+_SLACK = 1.5  # codes that a cell may differ by with no noise at all: what encoders do
+_NOISE_FACTOR = 5.0  # times the mean difference that noise makes: four standard deviations
+_MOST_NOISE = 8.0  # codes of a cell's mean: more is not noise
+_WHITE = 0.7  # 2x2 cells of noise have half a cell's difference; what moves, nearly all of it
+_NOISE_CELLS = 8  # noise is told from motion in squares of so many cells
+_PATIENCE = 4  # frames in which what is known of noise is renewed
+_DRIFT_SHIFT = 4  # 16 frames, over whose mean noise cancels: what is left has changed slowly
+_DRIFT_BITS = 3  # below 16ths of codes, that rounding does not add up
+_DRIFT_SLACK, _DRIFT_NOISE_FACTOR = 0.75, 4.0  # likewise; what is held has noise of its own
+_LIGHT = 0.6  # codes by which half of the picture became lighter or darker: the light has changed
+_CUT_SHARE = 0.8  # of blocks that have changed: there is nothing to hold
+_NEAR_BLOCKS = 2  # around what has changed, where paint follows at once
+_REACH_BLOCKS = 11  # around it, where the network's answer may have changed as well
+_PAINT_SLACK = 4.0  # codes of a cell by which it must have, to be followed at once
+_FRACTION_BITS = 7
+_MOST_SHIFT = 6
+
+
+class Steady:
+    """A stylizer for the frames of one film or camera, in order, whose paint does not flicker.
+
+    The network is deterministic: what it sees unchanged, it paints unchanged, but for what moves
+    near by. So the input is held: blocks of 8x8 pixels that differ from what is held by no more
+    than noise stay as they were for the network, all others are replaced at once. The painting
+    follows at once where the input has changed, and as far around as the network's answer to that
+    reaches; elsewhere slowly. Nothing moves the painting of what stands still, and nothing of what
+    has moved stays behind.
+
+    When the light changes as a whole, at cuts and in pans, all is replaced: frames are then painted
+    as they would be alone. What comes out hangs on the frames and their order alone.
+    """
+
+    def __init__(
+        self, stylizer: Callable[[Frame], Frame], stability: float = DEFAULT_STABILITY
+    ) -> None:
+        """Args: stability, 0..1; 0 holds nothing, 1 lets paint follow at a 64th a frame."""
+        if not 0 <= stability <= 1:
+            raise ValueError(f"stability goes from 0 to 1, not {stability:g}")
+        self.stylizer = stylizer
+        self.stability = stability
+        self._shift = round(_MOST_SHIFT * stability)
+        self._held: NDArray[np.uint8] | None = None  # I420, as the network sees it
+        self._held_cells = np.zeros(0, np.int16)
+        self._paint = np.zeros(0, np.int16)  # I420, the codes times 2^7
+        self._noise = [0.0, 0.0, 0.0]  # mean difference of cells, codes, a plane
+        self._drift = np.zeros(0, np.int16)
+
+    def reset(self) -> None:
+        """Forgets all frames: the next one is the first, after a seek say."""
+        self._held = None
+
+    def __call__(self, frame: Frame) -> Frame:
+        """Paints the next frame: a new one of its size and time; the given one is left alone.
+
+        Raises:
+            EngineError: the network failed.
+        """
+        if not self._shift:
+            return self.stylizer(frame)
+        cells = _cells(frame)
+        held = self._held
+        found = None
+        if held is not None and held.shape == frame.i420.shape:
+            found = self._changed(cells)
+        if held is None or found is None:
+            self._held = frame.i420.copy()
+            self._held_cells = cells
+            self._drift = np.zeros_like(cells)
+            painted = self.stylizer(frame)
+            self._paint = painted.i420.astype(np.int16) << _FRACTION_BITS
+            return painted
+        changed, drifted = found
+        self._hold(held, frame, cells, changed | drifted)
+        as_held = Frame(held, frame.pts, frame.time_base, frame.color, frame.duration)
+        painted = self.stylizer(as_held)
+        self._settle(painted, changed)
+        return painted
+
+    def _changed(
+        self, cells: NDArray[np.int16]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+        """Which blocks, (rows, columns), have changed, and which have slowly.
+
+        None if there is nothing to hold.
+        """
+        difference = cells - self._held_cells  # 16ths of codes, (3, cell rows, cell columns)
+        if abs(float(np.median(difference[0, ::4, ::4]))) > 16 * _LIGHT:
+            return None
+        size = np.abs(difference)
+        self._drift += ((difference << _DRIFT_BITS) - self._drift) >> _DRIFT_SHIFT
+        drift = np.abs(self._drift) >> _DRIFT_BITS
+        changed, drifted = np.zeros((2, *size.shape[1:]), np.bool_)
+        for plane in range(3):
+            self._listen(plane, difference[plane], size[plane])
+            noise = self._noise[plane]
+            changed |= size[plane] > 16 * (_SLACK + _NOISE_FACTOR * noise)
+            drifted |= drift[plane] > 16 * (_DRIFT_SLACK + _DRIFT_NOISE_FACTOR * noise)
+        blocks = _blocks(changed)
+        if blocks.mean() > _CUT_SHARE:
+            return None
+        return _grown(blocks, 1), _blocks(drifted)
+
+    def _listen(self, plane: int, difference: NDArray[np.int16], size: NDArray[np.int16]) -> None:
+        """Takes a plane's level of noise from the squares where nothing else can be."""
+        square = min(_NOISE_CELLS, *(side // 2 * 2 for side in size.shape))
+        rows, columns = (side // square * square for side in size.shape)
+
+        def squares(values: NDArray[np.int16], each: int) -> NDArray[np.float32]:
+            n, m = values.shape[0] // each, values.shape[1] // each
+            by_rows = values.reshape(n, each, -1).sum(1, dtype=np.int32)
+            return np.asarray(by_rows.reshape(n, m, each).sum(2), np.float32)
+
+        alone = squares(size[:rows, :columns], square)
+        pairs = np.abs(squares(difference[:rows, :columns], 2)).astype(np.int16)
+        together = squares(pairs, square // 2)
+        level = alone / (16 * square**2)
+        white = (together < _WHITE * alone) & (level < _MOST_NOISE)
+        if white.mean() > 0.02:
+            heard = float(np.median(level[white]))
+            known = self._noise[plane]
+            self._noise[plane] += (heard - known) / (_PATIENCE if known else 1)
+
+    def _hold(
+        self,
+        held: NDArray[np.uint8],
+        frame: Frame,
+        cells: NDArray[np.int16],
+        changed: NDArray[np.bool_],
+    ) -> None:
+        """Replaces what has changed in what is held."""
+        _copy_blocks(frame.i420, held, changed)
+        fresh = _enlarged(changed, _BLOCK_CELLS, cells.shape[1:])
+        np.copyto(self._held_cells, cells, where=fresh)
+        np.copyto(self._drift, 0, where=fresh)
+
+    def _settle(self, painted: Frame, changed: NDArray[np.bool_]) -> None:
+        """Lets the painting follow, at once or slowly, and puts it into the frame."""
+        fresh = painted.i420.astype(np.int16)
+        fresh <<= _FRACTION_BITS
+        step = fresh - self._paint
+        near = _grown(changed, _NEAR_BLOCKS)
+        if changed.any():
+            moved = _moved_paint(step[: painted.height])[: near.shape[0], : near.shape[1]]
+            near |= moved & _grown(changed, _REACH_BLOCKS)
+        step >>= self._shift
+        self._paint += step
+        _copy_blocks(fresh, self._paint, near)
+        np.right_shift(self._paint + (1 << _FRACTION_BITS - 1), _FRACTION_BITS, out=step)
+        np.copyto(painted.i420, step, casting="unsafe")
+
+
+Values = TypeVar("Values", np.uint8, np.int16)
+
+
+def _planes(i420: NDArray[Values]) -> tuple[NDArray[Values], NDArray[Values]]:
+    """Luma (H, W) and chroma (2, H/2, W/2), views."""
+    height, width = i420.shape[0] * 2 // 3, i420.shape[1]
+    return i420[:height], i420[height:].reshape(2, height // 2, width // 2)
+
+
+def _cells(frame: Frame) -> NDArray[np.int16]:
+    """Sums over cells, (3, H // 4, W // 4), in 16ths of codes: luma, then both chromas.
+
+    Two and four pixels are added at once, as parts of one larger number.
+    """
+    luma, chroma = _planes(frame.i420)
+    rows, columns = frame.height // _CELL_PX, frame.width // _CELL_PX
+    fours = luma[: rows * 4, : columns * 4].view(np.uint32)
+    lanes = fours & 0x00FF00FF
+    lanes += (fours >> 8) & 0x00FF00FF
+    lanes = np.add.reduce(lanes.reshape(rows, 4, columns), 1, dtype=np.uint32)
+    twos = chroma[:, : rows * 2, : columns * 2].view(np.uint16)
+    sums = (twos & 0xFF) + (twos >> 8)
+    cells = np.empty((3, rows, columns), np.int16)
+    cells[0] = (lanes & 0xFFFF) + (lanes >> 16)
+    cells[1:] = 4 * np.add.reduce(sums.reshape(2, rows, 2, columns), 2, dtype=np.uint16)
+    return cells
+
+
+def _blocks(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Blocks in which any cell is true."""
+    rows, columns = (side + side % _BLOCK_CELLS for side in cells.shape)
+    even = np.zeros((rows, columns), np.bool_)
+    even[: cells.shape[0], : cells.shape[1]] = cells
+    either: NDArray[np.bool_] = even[::2] | even[1::2]
+    return np.asarray(either[:, ::2] | either[:, 1::2], np.bool_)
+
+
+def _grown(blocks: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    """True also up to so many blocks away, in rows and columns."""
+    for axis in (0, 1):
+        wide = [(0, 0), (0, 0)]
+        wide[axis] = (by + 1, by)
+        sums = np.pad(blocks, wide).cumsum(axis, dtype=np.int32)
+        after, before = (np.arange(n, n + blocks.shape[axis]) for n in (2 * by + 1, 0))
+        blocks = sums.take(after, axis) > sums.take(before, axis)
+    return blocks
+
+
+def _enlarged(blocks: NDArray[np.bool_], scale: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Every block as scale x scale values of a picture of a shape; the last ones go to its end."""
+    rows, columns = (
+        np.minimum(np.arange(side) // scale, count - 1)
+        for side, count in zip(shape, blocks.shape, strict=True)
+    )
+    return np.asarray(blocks.take(columns, 1).take(rows, 0), np.bool_)
+
+
+def _copy_blocks(
+    source: NDArray[Values], target: NDArray[Values], blocks: NDArray[np.bool_]
+) -> None:
+    """Copies some of the blocks of an I420 picture."""
+    if not blocks.any():
+        return
+    for scale, new, old in zip(
+        (_BLOCK_PX, _BLOCK_PX // 2), _planes(source), _planes(target), strict=True
+    ):
+        np.copyto(old, new, where=_enlarged(blocks, scale, old.shape[-2:]))
+
+
+def _moved_paint(step: NDArray[np.int16]) -> NDArray[np.bool_]:
+    """Blocks whose luma differs much, of (H, W) differences in 128ths of codes."""
+    size = np.abs(step[::2, ::2])
+    each = _BLOCK_PX // 2
+    rows, columns = (-(-side // each) for side in size.shape)
+    whole = np.zeros((rows * each, columns * each), np.int16)
+    whole[: size.shape[0], : size.shape[1]] = size
+    by_rows = np.add.reduce(whole.reshape(rows, each, -1), 1, dtype=np.int32)
+    sums = by_rows.reshape(rows, columns, each).sum(2)
+    return np.asarray(sums > _PAINT_SLACK * (each**2 << _FRACTION_BITS))

@@ -1,0 +1,169 @@
+"""Paint stands still where the film does, follows at once where it moves, and is new after cuts."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from realtime_style.frame import Frame
+from realtime_style.runtime.stability import Steady
+from realtime_style.runtime.stylizer import open_stylizer
+from realtime_style.style import open_style
+
+WIDTH, HEIGHT = 320, 192
+SQUARE_PX = 48
+
+
+@pytest.fixture(scope="module")
+def stylizer():
+    return open_stylizer("starry-night", precision="f32", color=open_style("starry-night").color)
+
+
+def scene(seed: int = 0) -> NDArray[np.uint8]:
+    """An I420 picture of soft blots."""
+    rng = np.random.default_rng(seed)
+    small = rng.uniform(40, 200, (HEIGHT * 3 // 2 // 16, WIDTH // 16))
+    return np.kron(small, np.ones((16, 16))).astype(np.uint8)
+
+
+def noisy(i420: NDArray[np.uint8], sigma: float, seed: int) -> NDArray[np.uint8]:
+    """The same with a sensor's noise."""
+    noise = np.random.default_rng(seed).normal(0, sigma, i420.shape)
+    return (i420 + noise).round().clip(0, 255).astype(np.uint8)
+
+
+def with_square(i420: NDArray[np.uint8], x: int, y: int) -> NDArray[np.uint8]:
+    """The same with a white square before it."""
+    changed = i420.copy()
+    changed[y : y + SQUARE_PX, x : x + SQUARE_PX] = 235
+    return changed
+
+
+def frame(i420: NDArray[np.uint8], number: int = 0) -> Frame:
+    return Frame(i420, number, Fraction(1, 25))
+
+
+def paint(steady: Steady, pictures: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    return [steady(frame(picture, i)).i420.copy() for i, picture in enumerate(pictures)]
+
+
+def difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
+    return np.abs(a.astype(float) - b.astype(float))
+
+
+@pytest.mark.parametrize("sigma", [2.0, 5.0, 10.0])
+def test_a_still_scene_with_noise_trembles_less_than_its_noise(stylizer, sigma):
+    film = [noisy(scene(), sigma, i) for i in range(16)]
+    of_film = np.stack(film[8:]).std(0).mean()
+    alone = np.stack(paint(Steady(stylizer, 0), film)[8:]).std(0).mean()
+    steady = np.stack(paint(Steady(stylizer), film)[8:]).std(0).mean()
+    assert alone > of_film  # else the scene shows nothing
+    assert steady < of_film
+
+
+def test_a_still_film_is_painted_exactly_once(stylizer):
+    painted = paint(Steady(stylizer), [scene()] * 4)
+    assert all(np.array_equal(painted[0], each) for each in painted[1:])
+
+
+def test_without_stability_each_frame_is_painted_alone(stylizer):
+    film = [noisy(scene(), 5, i) for i in range(3)]
+    alone = [stylizer(frame(picture)).i420 for picture in film]
+    for ours, theirs in zip(paint(Steady(stylizer, 0), film), alone, strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_the_first_frame_is_painted_as_alone(stylizer):
+    assert np.array_equal(paint(Steady(stylizer), [scene()])[0], stylizer(frame(scene())).i420)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 2.0])
+def test_what_moves_leaves_no_ghost(stylizer, sigma):
+    still = scene()
+    film = [noisy(with_square(still, 20 + 12 * i, 60), sigma, i) for i in range(16)]
+    painted = paint(Steady(stylizer), film)
+    for i in range(4, 16):
+        alone = stylizer(frame(film[i])).i420
+        # Where the square was one frame and more before, and where it is now
+        left, right = 20 + 12 * max(0, i - 4), 20 + 12 * i + SQUARE_PX
+        path = np.s_[60 : 60 + SQUARE_PX, left:right]
+        trail = difference(painted[i][path], alone[path]).mean()
+        ghost = difference(stylizer(frame(film[i - 1])).i420[path], alone[path]).mean()
+        again = noisy(with_square(still, 20 + 12 * i, 60), sigma, 100 + i)
+        of_noise = difference(stylizer(frame(again)).i420[path], alone[path]).mean()
+        assert trail < 0.1 * ghost + of_noise
+
+
+def test_what_stands_still_beside_what_moves_stands_still(stylizer):
+    still = scene()
+    film = [with_square(still, 4 + 4 * i, 8) for i in range(12)]
+    painted = paint(Steady(stylizer), film)
+    below = np.s_[150:HEIGHT]
+    alone = [stylizer(frame(picture)).i420 for picture in film]
+    ours, theirs = (
+        np.stack([f[below] for f in films[4:]]).std(0).mean() for films in (painted, alone)
+    )
+    assert ours <= theirs
+    assert ours < 1
+
+
+def test_after_a_cut_paint_is_at_once_that_of_the_new_scene(stylizer):
+    film = [noisy(scene(0), 3, i) for i in range(5)] + [noisy(scene(1), 3, 9)]
+    painted = paint(Steady(stylizer), film)
+    assert difference(painted[-1], stylizer(frame(film[-1])).i420).mean() < 1
+
+
+def test_a_slow_fade_is_followed(stylizer):
+    film = [(scene() * (1 - 0.01 * i)).astype(np.uint8) for i in range(30)]
+    painted = paint(Steady(stylizer), film)
+    for i in (10, 20, 29):
+        assert difference(painted[i], stylizer(frame(film[i])).i420)[:HEIGHT].mean() < 6
+
+
+def test_what_creeps_is_followed_in_time(stylizer):
+    dim, bright = scene(), scene()
+    film = [noisy(dim, 2, i) for i in range(6)]
+    bright[60:120, 80:200] += 12  # less than what counts as motion amid strong noise
+    film += [noisy(bright, 2, 100 + i) for i in range(60)]
+    last = paint(Steady(stylizer), film)[-1]
+    there = np.s_[70:110, 90:190]
+    new, old = (stylizer(frame(each)).i420[there] for each in (bright, dim))
+    assert difference(last[there], new).mean() < difference(last[there], old).mean()
+
+
+def test_reset_forgets(stylizer):
+    steady = Steady(stylizer)
+    paint(steady, [noisy(scene(), 3, i) for i in range(3)])
+    steady.reset()
+    one = noisy(scene(), 3, 7)
+    assert np.array_equal(paint(steady, [one])[0], stylizer(frame(one)).i420)
+
+
+def test_the_same_film_gives_the_same_painting(stylizer):
+    film = [with_square(noisy(scene(), 2, i), 10 * i, 40) for i in range(8)]
+    first, again = (paint(Steady(stylizer), film) for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_the_size_may_change(stylizer):
+    steady = Steady(stylizer)
+    paint(steady, [scene()] * 2)
+    small = np.ascontiguousarray(scene()[: 96 * 3 // 2, :160])
+    assert np.array_equal(paint(steady, [small])[0], stylizer(frame(small)).i420)
+
+
+@pytest.mark.parametrize(("width", "height"), [(16, 16), (22, 18), (30, 50), (638, 358)])
+def test_any_even_size(stylizer, width, height):
+    rng = np.random.default_rng(0)
+    still = rng.integers(0, 255, (height * 3 // 2, width), np.uint8)
+    painted = paint(Steady(stylizer), [noisy(still, 2, i) for i in range(4)])
+    assert painted[-1].shape == still.shape
+
+
+@pytest.mark.parametrize("stability", [-0.1, 1.1])
+def test_stability_out_of_range(stylizer, stability):
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        Steady(stylizer, stability)
