@@ -1,25 +1,30 @@
-"""Six photos in every bundled style, for people to look at: docs/sheet.jpg.
+"""Pictures of the styles for people to look at: docs/sheet.jpg, docs/gallery.jpg, docs/gallery.webp.
 
-    python benchmarks/sheet.py [STYLE ...]
+    python benchmarks/sheet.py [--clip FILM]
 
-The photos are in the public domain and come with scikit-image (of the extra [dev]).
+The sheet has six photos in four styles, the gallery one photo in every bundled style; the photos
+are in the public domain and come with scikit-image (of the extra [dev]). With `--clip`, a film that
+may be shown is painted in several styles, side by side, as a small animation.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from skimage import data
 
 import realtime_style as rs
+from realtime_style.runtime.picture import rgb_from_frame
 
-OUT = Path(__file__).resolve().parents[1] / "docs" / "sheet.jpg"
-TILE_PX = 400
-GAP_PX = 8
-PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "camera", "coins")
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+TILE_PX, GAP_PX = 400, 8
+SHEET_PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "camera", "coins")
+SHEET_STYLES = ("composition-vii", "great-wave", "starry-night", "the-scream")
+GALLERY_PHOTO, GALLERY_COLUMNS, LABEL_PX = "chelsea", 4, 28
+CLIP_WIDTH, CLIP_HEIGHT, CLIP_RATE, CLIP_SECONDS, CLIP_COLUMNS = 256, 144, 12, 3.0, 3
 
 
 def read_photo(name: str) -> Image.Image:
@@ -28,21 +33,84 @@ def read_photo(name: str) -> Image.Image:
     return ImageOps.fit(photo, (TILE_PX, TILE_PX), Image.Resampling.LANCZOS)
 
 
-def main() -> None:
-    """Paints and writes the sheet: a row a photo, a column a style, the photo first."""
-    styles = sys.argv[1:] or list(rs.bundled_styles())
-    stylizers = [rs.open_stylizer(style, precision="f32") for style in styles]
+def sheet() -> Image.Image:
+    """A row a photo, a column a style, the photo first."""
+    stylizers = [rs.open_stylizer(style, precision="f32") for style in SHEET_STYLES]
     step = TILE_PX + GAP_PX
-    size = (step * (len(styles) + 1) - GAP_PX, step * len(PHOTOS) - GAP_PX)
-    sheet = Image.new("RGB", size, "white")
-    for row, name in enumerate(PHOTOS):
+    size = (step * (len(SHEET_STYLES) + 1) - GAP_PX, step * len(SHEET_PHOTOS) - GAP_PX)
+    whole = Image.new("RGB", size, "white")
+    for row, name in enumerate(SHEET_PHOTOS):
         photo = read_photo(name)
-        sheet.paste(photo, (0, row * step))
+        whole.paste(photo, (0, row * step))
         for column, stylizer in enumerate(stylizers):
             painted = Image.fromarray(stylizer.paint_rgb(np.asarray(photo)))
-            sheet.paste(painted, ((column + 1) * step, row * step))
-    sheet.save(OUT, quality=88)
-    print(f"{OUT}: photos, {', '.join(styles)}")
+            whole.paste(painted, ((column + 1) * step, row * step))
+    return whole
+
+
+def gallery() -> Image.Image:
+    """One photo as it is, then in every bundled style, each with its name below."""
+    photo = read_photo(GALLERY_PHOTO)
+    tiles = [("the photo", photo)]
+    for style in rs.bundled_styles():
+        painted = rs.open_stylizer(style, precision="f32").paint_rgb(np.asarray(photo))
+        tiles.append((style, Image.fromarray(painted)))
+    rows = -(-len(tiles) // GALLERY_COLUMNS)
+    across, down = TILE_PX + GAP_PX, TILE_PX + LABEL_PX + GAP_PX
+    whole = Image.new("RGB", (across * GALLERY_COLUMNS - GAP_PX, down * rows - GAP_PX), "white")
+    draw = ImageDraw.Draw(whole)
+    font = ImageFont.load_default(20)
+    for number, (name, tile) in enumerate(tiles):
+        x, y = number % GALLERY_COLUMNS * across, number // GALLERY_COLUMNS * down
+        whole.paste(tile, (x, y))
+        draw.text((x + 4, y + TILE_PX + 2), name, "black", font)
+    return whole
+
+
+def animation(clip: Path) -> list[Image.Image]:
+    """The film beside its paintings, as many as fill whole rows, frame by frame."""
+    styles = list(rs.bundled_styles())
+    styles = styles[: (len(styles) + 1) // CLIP_COLUMNS * CLIP_COLUMNS - 1]
+    with rs.FileSource(clip, size=rs.Size(2 * CLIP_HEIGHT, 2 * CLIP_WIDTH)) as source:
+        color, rate = source.info.color, float(source.info.rate)
+        stylizers = [rs.Steady(rs.open_stylizer(style, color=color)) for style in styles]
+        shown: list[Image.Image] = []
+        for number, frame in enumerate(source):
+            painted = [frame, *(stylizer(frame) for stylizer in stylizers)]
+            if number >= len(shown) * rate / CLIP_RATE:
+                shown.append(_tiled([_small(each) for each in painted]))
+            if len(shown) == CLIP_RATE * CLIP_SECONDS:
+                break
+    return shown
+
+
+def _small(frame: rs.Frame) -> Image.Image:
+    rgb = rgb_from_frame(frame)
+    return Image.fromarray(rgb).resize((CLIP_WIDTH, CLIP_HEIGHT), Image.Resampling.LANCZOS)
+
+
+def _tiled(tiles: list[Image.Image]) -> Image.Image:
+    rows = -(-len(tiles) // CLIP_COLUMNS)
+    whole = Image.new("RGB", (CLIP_WIDTH * CLIP_COLUMNS, CLIP_HEIGHT * rows))
+    for number, tile in enumerate(tiles):
+        column, row = number % CLIP_COLUMNS, number // CLIP_COLUMNS
+        whole.paste(tile, (column * CLIP_WIDTH, row * CLIP_HEIGHT))
+    return whole
+
+
+def main() -> None:
+    """Paints and writes all of them."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--clip", type=Path, help="a film that may be shown")
+    clip = parser.parse_args().clip
+    sheet().save(DOCS / "sheet.jpg", quality=88)
+    gallery().save(DOCS / "gallery.jpg", quality=88)
+    if clip:
+        first, *others = animation(clip)
+        first.save(
+            DOCS / "gallery.webp", save_all=True, append_images=others,
+            duration=round(1000 / CLIP_RATE), loop=0, quality=60, method=6,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -311,6 +312,8 @@ MODES: dict[str, dict[str, object]] = {
     "noise": {"noise": 0.05},
     "f32": {"precision": "f32"},
     "frozen": {"freeze_norm_at": 0.5},
+    "no motion": {"motion_weight": 0.0, "motion_features_weight": 0.0},
+    "motion from the start": {"freeze_norm_at": 0.0},
 }
 
 
@@ -325,12 +328,36 @@ def test_every_mode_trains_and_goes_on_bit_for_bit(
     if config.adversarial != "none":
         expected |= {"adversarial", "discriminator"}
         assert scalars(tmp_path / "whole", "discriminator/accuracy_real") == [1, 2, 3, 4]
-    assert set(reports[0].losses) == expected
+    frozen = config.freeze_norm_at * config.steps
+    moves = {"motion", "motion_features"} if config.motion_weight else set()
+    for report in reports:
+        assert set(report.losses) == expected | (moves if report.step > frozen else set())
     assert scalars(tmp_path / "whole", "gradient_norm/G") == [1, 2, 3, 4]
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "run", on_step=interrupt_at(3))
     resumed = train(config, tmp_path / "run", resume=True).state_dict()
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+def test_clips_are_learned_from_too(config: TrainConfig, tmp_path: Path) -> None:
+    pytest.importorskip("cv2", exc_type=ImportError)
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    with av.open(str(clips / "film.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 128, "yuv420p"
+        for i in range(12):
+            drawn = av.VideoFrame.from_ndarray(draw_scene(i / 25, 160, 128))
+            container.mux(stream.encode(drawn))
+        container.mux(stream.encode())
+    (clips / "notes.txt").write_text("no film")
+    config = dataclasses.replace(config, freeze_norm_at=0.0)
+    photos_alone = train(config, tmp_path / "alone").state_dict()
+    config = dataclasses.replace(config, clips=clips)
+    notes: list[str] = []
+    with_clips = train(config, tmp_path / "with", on_note=notes.append).state_dict()
+    assert any("notes.txt" in note for note in notes)
+    assert not torch.equal(with_clips["stem.weight"], photos_alone["stem.weight"])
 
 
 def test_frozen_statistics_stay_while_weights_move(config: TrainConfig, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def write_report(
         "",
         "| loss (weighted) | mean of the last tenth |",
         "|---|---|",
-        *(f"| {name} | {sum(s[name] for s in last) / len(last):.4f} |" for name in last[0]),
+        *(f"| {name} | {_mean(last, name):.4f} |" for name in last[-1]),
         "",
         "| setting | value |",
         "|---|---|",
@@ -59,16 +59,22 @@ def write_report(
     (run_dir / "report.md").write_text("\n".join(lines) + "\n")
 
 
+def _mean(history: list[dict[str, float]], name: str) -> float:
+    values = [step[name] for step in history if name in step]
+    return sum(values) / len(values)
+
+
 def _draw_curves(path: Path, history: list[dict[str, float]]) -> None:
-    names = list(history[0])
+    names = list(dict.fromkeys(name for step in history for name in step))
     columns = 3
     rows = -(-len(names) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(4 * columns, 2.6 * rows), squeeze=False)
     window = max(1, len(history) // _SMOOTHED_OVER)
     for axis, name in zip(axes.flat, names, strict=False):
-        values = torch.tensor([step[name] for step in history])
-        means = [float(part.mean()) for part in torch.split(values, window)]
-        steps = [min((i + 1) * window, len(history)) for i in range(len(means))]
+        known = [(i + 1, step[name]) for i, step in enumerate(history) if name in step]
+        parts = [known[i : i + window] for i in range(0, len(known), window)]
+        means = [sum(value for _, value in part) / len(part) for part in parts]
+        steps = [part[-1][0] for part in parts]
         axis.plot(steps, means, linewidth=1.5)
         axis.set_title(name, fontsize=10)
         axis.set_xlabel("step", fontsize=8)
