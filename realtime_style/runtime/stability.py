@@ -15,17 +15,17 @@ DEFAULT_STABILITY = 0.5
 _CELL_PX = 4  # what is compared: means of 4x4 luma pixels, and of the 2x2 chroma ones there
 _BLOCK_CELLS = 2  # what is held or not: blocks of 2x2 cells
 _BLOCK_PX = _CELL_PX * _BLOCK_CELLS
-_SLACK = 1.5  # codes that a cell may differ by with no noise at all: what encoders do
+_SLACK = 2.0  # codes that a cell may differ by with no noise at all: what encoders do
 _NOISE_FACTOR = 5.0  # times the mean difference that noise makes: four standard deviations
-_MOST_NOISE = 8.0  # codes of a cell's mean: more is not noise
-_WHITE = 0.7  # 2x2 cells of noise have half a cell's difference; what moves, nearly all of it
-_NOISE_CELLS = 8  # noise is told from motion in squares of so many cells
-_PATIENCE = 4  # frames in which what is known of noise is renewed
+_MOST_NOISE = (3.0, 6.0, 6.0)  # codes of a cell's mean, luma and chroma: more is not noise
+_NOISE_CELLS = 8  # noise is listened for in squares of so many cells
+_SETTLED = 6  # frames after which what has moved counts as still
 _DRIFT_SHIFT = 4  # 16 frames, over whose mean noise cancels: what is left has changed slowly
 _DRIFT_BITS = 3  # below 16ths of codes, that rounding does not add up
 _DRIFT_SLACK, _DRIFT_NOISE_FACTOR = 0.75, 4.0  # likewise; what is held has noise of its own
 _LIGHT = 0.6  # codes by which half of the picture became lighter or darker: the light has changed
 _CUT_SHARE = 0.8  # of blocks that have changed: there is nothing to hold
+_FIELD_BLOCKS, _FIELD_SHARE = 5, 0.35  # a block moves if so many do, up to so many blocks away
 _NEAR_BLOCKS = 2  # around what has changed, where paint follows at once
 _REACH_BLOCKS = 11  # around it, where the network's answer may have changed as well
 _PAINT_SLACK = 4.0  # codes of a cell by which it must have, to be followed at once
@@ -37,11 +37,14 @@ class Steady:
     """A stylizer for the frames of one film or camera, in order, whose paint does not flicker.
 
     The network is deterministic: what it sees unchanged, it paints unchanged, but for what moves
-    near by. So the input is held: blocks of 8x8 pixels that differ from what is held by no more
-    than noise stay as they were for the network, all others are replaced at once. The painting
-    follows at once where the input has changed, and as far around as the network's answer to that
-    reaches; elsewhere slowly. Nothing moves the painting of what stands still, and nothing of what
-    has moved stays behind.
+    near by. So the input is held: blocks of 8x8 pixels that have differed by no more than noise for
+    some frames stay as they were for the network. One that differs by more is replaced at once, and
+    lives on with the film until it has been still again for as long: in slow pans nothing is held
+    here and let go there. Small differences that last are taken over as well.
+
+    The painting follows at once where the input lives, and as far around as the network's answer to
+    that reaches; elsewhere slowly. Nothing moves the painting of what stands still, and nothing of
+    what has moved stays behind.
 
     When the light changes as a whole, at cuts and in pans, all is replaced: frames are then painted
     as they would be alone. What comes out hangs on the frames and their order alone.
@@ -57,9 +60,11 @@ class Steady:
         self.stability = stability
         self._shift = round(_MOST_SHIFT * stability)
         self._held: NDArray[np.uint8] | None = None  # I420, as the network sees it
-        self._held_cells = np.zeros(0, np.int16)
+        self._known = np.zeros(0, np.int16)  # cells as they were when a block began to be still
+        self._still = np.zeros(0, np.uint8)  # frames for which each block has been
+        self._whole = False  # whether the last frame replaced all
         self._paint = np.zeros(0, np.int16)  # I420, the codes times 2^7
-        self._noise = [0.0, 0.0, 0.0]  # mean difference of cells, codes, a plane
+        self._noise: list[float | None] = [None] * 3  # mean difference of cells, codes, a plane
         self._drift = np.zeros(0, np.int16)
 
     def reset(self) -> None:
@@ -76,21 +81,33 @@ class Steady:
             return self.stylizer(frame)
         cells = _cells(frame)
         held = self._held
-        found = None
-        if held is not None and held.shape == frame.i420.shape:
-            found = self._changed(cells)
+        if held is not None and held.shape != frame.i420.shape:
+            held = self._held = None
+        found = self._changed(cells) if held is not None else None
         if held is None or found is None:
+            # At a beginning and after a cut all is held at once, in a fast pan nothing
+            moves_on = held is not None and self._whole
             self._held = frame.i420.copy()
-            self._held_cells = cells
+            self._known = cells
+            blocks = _blocks(np.zeros(cells.shape[1:], np.bool_)).shape
+            self._still = np.full(blocks, 0 if moves_on else _SETTLED, np.uint8)
+            self._whole = held is not None
             self._drift = np.zeros_like(cells)
             painted = self.stylizer(frame)
             self._paint = painted.i420.astype(np.int16) << _FRACTION_BITS
             return painted
         changed, drifted = found
-        self._hold(held, frame, cells, changed | drifted)
+        self._whole = False
+        self._still += self._still < _SETTLED
+        self._still[changed] = 0
+        living = self._still < _SETTLED
+        _copy_blocks(frame.i420, held, living | drifted)
+        renewed = _enlarged(changed | drifted, _BLOCK_CELLS, cells.shape[1:])
+        np.copyto(self._known, cells, where=renewed)
+        np.copyto(self._drift, 0, where=renewed)
         as_held = Frame(held, frame.pts, frame.time_base, frame.color, frame.duration)
         painted = self.stylizer(as_held)
-        self._settle(painted, changed)
+        self._settle(painted, living)
         return painted
 
     def _changed(
@@ -100,7 +117,7 @@ class Steady:
 
         None if there is nothing to hold.
         """
-        difference = cells - self._held_cells  # 16ths of codes, (3, cell rows, cell columns)
+        difference = cells - self._known  # 16ths of codes, (3, cell rows, cell columns)
         if abs(float(np.median(difference[0, ::4, ::4]))) > 16 * _LIGHT:
             return None
         size = np.abs(difference)
@@ -108,57 +125,41 @@ class Steady:
         drift = np.abs(self._drift) >> _DRIFT_BITS
         changed, drifted = np.zeros((2, *size.shape[1:]), np.bool_)
         for plane in range(3):
-            self._listen(plane, difference[plane], size[plane])
-            noise = self._noise[plane]
+            self._listen(plane, size[plane])
+            noise = self._noise[plane] or 0.0
             changed |= size[plane] > 16 * (_SLACK + _NOISE_FACTOR * noise)
             drifted |= drift[plane] > 16 * (_DRIFT_SLACK + _DRIFT_NOISE_FACTOR * noise)
         blocks = _blocks(changed)
         if blocks.mean() > _CUT_SHARE:
             return None
-        return _grown(blocks, 1), _blocks(drifted)
+        # Where most of the neighbours move, what looks still is only flat
+        moves = _around(blocks, _FIELD_BLOCKS) > _FIELD_SHARE * (2 * _FIELD_BLOCKS + 1) ** 2
+        return _grown(blocks, 1) | moves, _blocks(drifted)
 
-    def _listen(self, plane: int, difference: NDArray[np.int16], size: NDArray[np.int16]) -> None:
-        """Takes a plane's level of noise from the squares where nothing else can be."""
-        square = min(_NOISE_CELLS, *(side // 2 * 2 for side in size.shape))
-        rows, columns = (side // square * square for side in size.shape)
+    def _listen(self, plane: int, size: NDArray[np.int16]) -> None:
+        """Takes a plane's level of noise from the squares that differ least: noise is in all."""
+        square = min(_NOISE_CELLS, *size.shape)
+        rows, columns = (side // square for side in size.shape)
+        whole = size[: rows * square, : columns * square]
+        by_rows = np.add.reduce(whole.reshape(rows, square, -1), 1, dtype=np.int32)
+        sums = by_rows.reshape(rows, columns, square).sum(2).ravel()
+        least = np.partition(sums, sums.size // 4)[sums.size // 4]
+        heard = min(float(least) / (16 * square**2), _MOST_NOISE[plane])
+        known = self._noise[plane]
+        if known is None:
+            self._noise[plane] = heard
+        else:  # what moves adds to it: falls are believed, rises by and by
+            self._noise[plane] = known + (heard - known) / (4 if heard < known else 32)
 
-        def squares(values: NDArray[np.int16], each: int) -> NDArray[np.float32]:
-            n, m = values.shape[0] // each, values.shape[1] // each
-            by_rows = values.reshape(n, each, -1).sum(1, dtype=np.int32)
-            return np.asarray(by_rows.reshape(n, m, each).sum(2), np.float32)
-
-        alone = squares(size[:rows, :columns], square)
-        pairs = np.abs(squares(difference[:rows, :columns], 2)).astype(np.int16)
-        together = squares(pairs, square // 2)
-        level = alone / (16 * square**2)
-        white = (together < _WHITE * alone) & (level < _MOST_NOISE)
-        if white.mean() > 0.02:
-            heard = float(np.median(level[white]))
-            known = self._noise[plane]
-            self._noise[plane] += (heard - known) / (_PATIENCE if known else 1)
-
-    def _hold(
-        self,
-        held: NDArray[np.uint8],
-        frame: Frame,
-        cells: NDArray[np.int16],
-        changed: NDArray[np.bool_],
-    ) -> None:
-        """Replaces what has changed in what is held."""
-        _copy_blocks(frame.i420, held, changed)
-        fresh = _enlarged(changed, _BLOCK_CELLS, cells.shape[1:])
-        np.copyto(self._held_cells, cells, where=fresh)
-        np.copyto(self._drift, 0, where=fresh)
-
-    def _settle(self, painted: Frame, changed: NDArray[np.bool_]) -> None:
+    def _settle(self, painted: Frame, living: NDArray[np.bool_]) -> None:
         """Lets the painting follow, at once or slowly, and puts it into the frame."""
         fresh = painted.i420.astype(np.int16)
         fresh <<= _FRACTION_BITS
         step = fresh - self._paint
-        near = _grown(changed, _NEAR_BLOCKS)
-        if changed.any():
+        near = _grown(living, _NEAR_BLOCKS)
+        if living.any():
             moved = _moved_paint(step[: painted.height])[: near.shape[0], : near.shape[1]]
-            near |= moved & _grown(changed, _REACH_BLOCKS)
+            near |= moved & _grown(living, _REACH_BLOCKS)
         step >>= self._shift
         self._paint += step
         _copy_blocks(fresh, self._paint, near)
@@ -203,15 +204,21 @@ def _blocks(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(either[:, ::2] | either[:, 1::2], np.bool_)
 
 
-def _grown(blocks: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
-    """True also up to so many blocks away, in rows and columns."""
+def _around(blocks: NDArray[np.bool_], by: int) -> NDArray[np.int32]:
+    """How many blocks are true up to so many blocks away, in rows and columns."""
+    counts = blocks.astype(np.int32)
     for axis in (0, 1):
         wide = [(0, 0), (0, 0)]
         wide[axis] = (by + 1, by)
-        sums = np.pad(blocks, wide).cumsum(axis, dtype=np.int32)
+        sums = np.pad(counts, wide).cumsum(axis, dtype=np.int32)
         after, before = (np.arange(n, n + blocks.shape[axis]) for n in (2 * by + 1, 0))
-        blocks = sums.take(after, axis) > sums.take(before, axis)
-    return blocks
+        counts = sums.take(after, axis) - sums.take(before, axis)
+    return counts
+
+
+def _grown(blocks: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    """True also up to so many blocks away, in rows and columns."""
+    return _around(blocks, by) > 0
 
 
 def _enlarged(blocks: NDArray[np.bool_], scale: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
