@@ -379,7 +379,7 @@ def direct_steps(
                 total.backward()  # type: ignore[no-untyped-call]
                 return total
 
-            total = float(optimizer.step(closure))  # type: ignore[arg-type]
+            total = float(optimizer.step(closure).detach())  # type: ignore[arg-type]
             if total <= goal:
                 reached = step
                 break

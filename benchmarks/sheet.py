@@ -1,4 +1,4 @@
-"""Pictures of the styles for people to look at: docs/sheet.jpg, docs/gallery.jpg, docs/gallery.webp.
+"""Pictures of the styles for people to look at: docs/sheet.jpg, gallery.jpg and gallery.webp.
 
     python benchmarks/sheet.py [--clip FILM]
 

@@ -82,6 +82,7 @@ Preset = Annotated[str | None, typer.Option(help="The encoder's speed. h264: ver
 
 def main() -> None:
     """Runs the command line; every error of ours becomes one line and exit status 1."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a script ignores it
     for name in ("SIGTERM", "SIGHUP"):  # asked to end; the terminal is closed
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _interrupt)
@@ -390,10 +391,10 @@ def train(
         typer.Option(help="A folder of paintings by one hand, instead of PAINTING."),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="fast, standard or best; what follows goes before it.")
+        str | None, typer.Option(help="fast, standard or best; what follows overrides it.")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Settings as TOML; options go before it.")
+        Path | None, typer.Option(help="Settings as TOML; options override it.")
     ] = None,
     features: Annotated[
         list[Path] | None,
@@ -512,11 +513,7 @@ def train(
         )
     quiet = quiet or not leads()
     if not quiet:
-        _say.print(
-            f"learns {settings.painting} on the photos in {settings.content}, "
-            f"{settings.steps} steps; all that comes of it goes to {run_dir}",
-            markup=False,
-        )
+        _say.print(f"loads {settings.painting} and {settings.content}", markup=False)
     with _progress(quiet) as progress:
         task = progress.add_task("training", total=settings.steps, speed="", note="")
         lines = _Lines(quiet)
@@ -530,8 +527,18 @@ def train(
             if not quiet:
                 _say.print(f"note: {note}", markup=False)
 
+        def on_start() -> None:
+            if not quiet:
+                _say.print(
+                    f"learns, {settings.steps} steps; all that comes of it goes to {run_dir}",
+                    markup=False,
+                )
+
         try:
-            run_training(settings, run_dir, resume=resume, on_step=on_step, on_note=on_note)
+            run_training(
+                settings, run_dir, resume=resume,
+                on_start=on_start, on_step=on_step, on_note=on_note,
+            )  # fmt: skip
         except KeyboardInterrupt:
             progress.stop()
             if checkpoint.exists():

@@ -125,7 +125,23 @@ def load_opencv() -> Any:
         import cv2
     except ImportError as error:
         raise MediaError(_what_is_missing(str(error))) from error
+    if is_linux:
+        _refuse_without_permission()
     return cv2
+
+
+def _refuse_without_permission() -> None:
+    """Qt ends the whole process, too, where the display does not let it in."""
+    from PIL import ImageGrab
+
+    try:
+        ImageGrab.grab((0, 0, 1, 1), xdisplay=os.environ["DISPLAY"])
+    except OSError as error:
+        if "connection failed" in str(error):
+            raise MediaError(
+                f"the display {os.environ['DISPLAY']} lets nobody in without permission (see "
+                "XAUTHORITY, or xhost); use --no-window with --record, --stream or --virtual-camera"
+            ) from error
 
 
 def _refuse_without_display() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -53,12 +54,19 @@ class Steady:
     def __init__(
         self, stylizer: Callable[[Frame], Frame], stability: float = DEFAULT_STABILITY
     ) -> None:
-        """Args: stability, 0..1; 0 holds nothing, 1 lets paint follow at a 64th a frame."""
+        """Holds nothing yet.
+
+        Args:
+            stylizer: paints one frame.
+            stability: 0..1, how much a block may differ and still be held, from nothing to twice
+                the usual, and how slowly paint follows there, down to a 64th a frame.
+        """
         if not 0 <= stability <= 1:
             raise ValueError(f"stability goes from 0 to 1, not {stability:g}")
         self.stylizer = stylizer
         self.stability = stability
-        self._shift = round(_MOST_SHIFT * stability)
+        self._shift = math.ceil(_MOST_SHIFT * stability)
+        self._patience = 2 * stability
         self._held: NDArray[np.uint8] | None = None  # I420, as the network sees it
         self._known = np.zeros(0, np.int16)  # cells as they were when a block began to be still
         self._still = np.zeros(0, np.uint8)  # frames for which each block has been
@@ -127,8 +135,10 @@ class Steady:
         for plane in range(3):
             self._listen(plane, size[plane])
             noise = self._noise[plane] or 0.0
-            changed |= size[plane] > 16 * (_SLACK + _NOISE_FACTOR * noise)
-            drifted |= drift[plane] > 16 * (_DRIFT_SLACK + _DRIFT_NOISE_FACTOR * noise)
+            limit = _SLACK + _NOISE_FACTOR * noise
+            drift_limit = _DRIFT_SLACK + _DRIFT_NOISE_FACTOR * noise
+            changed |= size[plane] > 16 * self._patience * limit
+            drifted |= drift[plane] > 16 * self._patience * drift_limit
         blocks = _blocks(changed)
         if blocks.mean() > _CUT_SHARE:
             return None

@@ -87,7 +87,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "standard": {"steps": 3000},
     "best": {"steps": 12_000},
 }
-"""What `--preset` sets; a TOML file and options go before it."""
+"""What `--preset` sets; a TOML file and options override it."""
 
 _FIELDS = {field.name: field for field in dataclasses.fields(TrainConfig)}
 

@@ -125,19 +125,33 @@ def pictures_below(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
 
 
-def load_paintings(path: Path, longer_side_px: int, detail_px: int) -> list[Tensor]:
+def load_paintings(
+    path: Path, longer_side_px: int, detail_px: int, skipped: list[Path] | None = None
+) -> list[Tensor]:
     """A painting, or all of a folder, as RGB in 0..1, each (1, 3, H, W) of the given longer side.
+
+    What of a folder cannot be read is left out, and added to `skipped`.
 
     A larger one is first shrunk to a longer side of `detail_px`, which leaves the strokes and
     takes the grain of paper, canvas and scan, that a generator would paint all over its pictures.
 
     Raises:
-        TrainingError: a file is not a picture, or the folder has none.
+        TrainingError: the file is not a picture, or none of the folder is.
     """
     paths = pictures_below(path) if path.is_dir() else [path]
     if not paths:
         raise TrainingError(f"{path} has no pictures; give a painting, or a folder of paintings")
-    return [_load_painting(each, longer_side_px, detail_px) for each in paths]
+    paintings, error = [], None
+    for each in paths:
+        try:
+            paintings.append(_load_painting(each, longer_side_px, detail_px))
+        except TrainingError as this:
+            error = this
+            if skipped is not None:
+                skipped.append(each)
+    if not paintings and error:
+        raise error
+    return paintings
 
 
 def _load_painting(path: Path, longer_side_px: int, detail_px: int) -> Tensor:

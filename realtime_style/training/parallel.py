@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 from realtime_style.errors import TrainingError
 
@@ -56,7 +56,26 @@ def mean_over_processes(value: Tensor) -> Tensor:
     """The mean of every process's tensor, differentiable; the tensor itself if there is one."""
     if process_count() == 1:
         return value
-    return all_reduce(value) / process_count()  # type: ignore[no-any-return, no-untyped-call]
+    mean: Tensor = _Mean.apply(value)  # type: ignore[no-untyped-call]
+    return mean
+
+
+class _Mean(torch.autograd.Function):
+    """The mean over processes; every process's gradient is the mean of all of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return _Mean._of(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Mean._of(gradient)
+
+    @staticmethod
+    def _of(value: Tensor) -> Tensor:
+        mean = value.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(mean)
+        return mean / process_count()
 
 
 def share_gradients(parameters: Iterable[nn.Parameter]) -> None:

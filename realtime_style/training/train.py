@@ -156,6 +156,7 @@ def train(
     *,
     start: Generator | None = None,
     resume: bool = False,
+    on_start: Callable[[], None] | None = None,
     on_step: Callable[[TrainStep], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Generator:
@@ -164,10 +165,10 @@ def train(
     It starts as `start`, else as the config's base. `run_dir` receives checkpoints, sample sheets
     (PNG), TensorBoard logs and, at the end, `generator.safetensors` and a report. Ctrl-C and
     SIGTERM end the step at work and save a checkpoint before it leaves; a second one leaves at
-    once, with the checkpoint before. A loss
-    that is no number leads back to the last good checkpoint, at half the learning rate; too little
-    memory to half the batch; `on_note` is told. Under torchrun every process takes its part of
-    each batch.
+    once, with the checkpoint before. A loss that is no number leads back to the last good
+    checkpoint, at half the learning rate; too little memory to half the batch; `on_note` is told.
+    `on_start` is called when all is loaded. Under torchrun every process takes its part of each
+    batch.
 
     Raises:
         TrainingError: unusable data or settings, a disk that is full, or a loss that is no number
@@ -183,12 +184,13 @@ def train(
         try:
             with _disk_errors_said_once():
                 return _train(
-                    config, run_dir, device, start, resume, on_step or _nothing, on_note or _nothing
-                )
+                    config, run_dir, device, start, resume,
+                    on_start or (lambda: None), on_step or _nothing, on_note or _nothing,
+                )  # fmt: skip
         except OSError as error:
             raise TrainingError(
-                f"{error.filename or run_dir} cannot be written: {error.strerror or error}; "
-                "the last checkpoint, if there is one, is whole: --resume goes on with it"
+                f"{error.filename or run_dir} cannot be written: {error.strerror or error}"
+                + _last_checkpoint(run_dir)
             ) from error
 
 
@@ -198,6 +200,7 @@ def _train(
     device: torch.device,
     start: Generator,
     resume: bool,
+    on_start: Callable[[], None],
     on_step: Callable[[TrainStep], None],
     on_note: Callable[[str], None],
 ) -> Generator:
@@ -209,7 +212,19 @@ def _train(
     photos = PhotoFolder(config.content, whole_px, config.seed)
     clips = ClipFolder(config.clips, whole_px, config.seed) if config.clips else None
     samples = photos.samples(3, 2 * config.crop_px)
-    paintings = load_paintings(config.painting, config.painting_px, config.painting_detail_px)
+    no_paintings: list[Path] = []
+    paintings = load_paintings(
+        config.painting, config.painting_px, config.painting_detail_px, no_paintings
+    )
+    for folder, kind, left_out in (
+        (config.painting, "pictures", no_paintings),
+        (config.clips, "films", clips.skipped if clips else []),
+    ):
+        if left_out:
+            on_note(
+                f"files of {folder} that were left out, since they are no {kind}: "
+                f"{', '.join(path.name for path in left_out[:_NAMED])}"
+            )
     smallest = min(min(painting.shape[-2:]) for painting in paintings)
     if smallest < _MIN_PAINTING_PX * max(config.painting_scales):
         raise TrainingError(
@@ -246,6 +261,7 @@ def _train(
             setattr(state, name, value)
         batches = _Batches(config, photos, clips, state)
 
+    on_start()
     with _interrupts_held_back() as stop_asked:
         try:
             while state.step < config.steps:
@@ -300,9 +316,6 @@ def _train(
             batches.close()
             if log:
                 log.close()
-    if clips and clips.skipped:
-        no_films = ", ".join(path.name for path in clips.skipped[:_NAMED])
-        on_note(f"files of {config.clips} that were left out, since they are no films: {no_films}")
     if photos.skipped:
         names = [str(path.relative_to(config.content)) for path in sorted(photos.skipped)]
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -318,6 +331,11 @@ def _train(
         sheet = sample_sheet(state.netG, samples, paintings[0])
         write_report(run_dir, config, state.history, state.seconds, sheet)
     return state.netG
+
+
+def _last_checkpoint(run_dir: Path) -> str:
+    whole = (run_dir / CHECKPOINT_NAME).exists()
+    return "; the last checkpoint is whole: --resume goes on with it" if whole else ""
 
 
 class _NotANumberError(Exception):
