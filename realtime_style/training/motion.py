@@ -242,7 +242,7 @@ def _pairs_of(path: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]
         frames: list[NDArray[np.uint8]] = []
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        every = max(1, (stream.frames or 300) // _PAIRS_OF_CLIP)
+        every = max(_LARGEST_STEP + 1, (stream.frames or 300) // _PAIRS_OF_CLIP)
         for number, frame in enumerate(container.decode(stream)):
             if number % every > _LARGEST_STEP:
                 continue
