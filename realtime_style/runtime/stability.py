@@ -64,7 +64,6 @@ class Steady:
         if not 0 <= stability <= 1:
             raise ValueError(f"stability goes from 0 to 1, not {stability:g}")
         self.stylizer = stylizer
-        self.stability = stability
         self._shift = math.ceil(_MOST_SHIFT * stability)
         self._patience = 2 * stability
         self._held: NDArray[np.uint8] | None = None  # I420, as the network sees it
