@@ -141,7 +141,6 @@ class Motion:
     @classmethod
     def of(cls, frames: list[Rgb], distance: int) -> Motion:
         """Args: distance, in frames, between the two."""
-        """Args: distance, in frames, between the two."""
         maps = {}
         y, x = np.mgrid[:SIDE_PX, :SIDE_PX].astype(np.float32)
         # Far flow starts from every fifth frame: it changes little from one to the next

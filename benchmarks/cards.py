@@ -1,0 +1,57 @@
+"""Puts the figures of benchmarks/results into the cards of the bundled styles, and exports anew.
+
+    python benchmarks/cards.py [STYLE ...]
+
+A card says by hand what was painted, by whom and when, on what data the style was trained and by
+which command; what quality.py and stability.py measured comes from their results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from export.to_onnx import export_trained
+from realtime_style import bundled_styles
+
+RESULTS = Path(__file__).resolve().parent / "results"
+STYLES = Path(__file__).resolve().parents[1] / "realtime_style" / "styles"
+
+
+def figures_of(style: str) -> dict[str, Any]:
+    """What the results say of a style at its default stability; what was not measured is left out.
+
+    Quality is a share of the published candy network's total, lower is better; grid is the energy
+    of periods 2, 4 and 8 over their neighbourhood; warping error is in 0..1 RGB, median of clips.
+    """
+    figures: dict[str, Any] = {}
+    for row in json.loads((RESULTS / "quality.json").read_text())["networks"]:
+        if row["name"] == style:
+            figures |= {"quality": round(row["total"], 3), "grid": round(row["grid"], 2)}
+    for row in json.loads((RESULTS / "stability.json").read_text())["rows"]:
+        if row["name"].startswith(f"{style}, stability"):
+            figures |= {
+                "warping_error": round(row["short"], 4),
+                "warping_error_of_film": round(row["of_film_short"], 4),
+            }
+    return figures
+
+
+def main() -> None:
+    """Writes cards and style files."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("styles", nargs="*", metavar="STYLE")
+    for style in parser.parse_args().styles or bundled_styles():
+        file = STYLES / f"{style}.json"
+        card = json.loads(file.read_text()) | {"figures": figures_of(style)}
+        file.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+        parities = export_trained(
+            file.with_suffix(".safetensors"), STYLES / f"{style}.onnx", card=file
+        )
+        print(style, card["figures"], *parities)
+
+
+if __name__ == "__main__":
+    main()
