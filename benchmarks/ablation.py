@@ -67,15 +67,15 @@ class QuarterHead(Generator):
         with torch.no_grad():
             self.quarter.weight.mul_(0.1)
 
-    def forward(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor]:
-        """As Generator.forward."""
+    def with_features(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As Generator.with_features."""
         x = torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1)
         x = functional.relu(self.stem_norm(self.stem(pad_edges((x - 128 / 255) * 4, 2))))
         x = functional.relu(self.down_norm(self.down(x)))
         for block in self.blocks:
             x = block(x)
-        x = self.quarter(pad_edges(x, 1)) / 4 + 128 / 255
-        return functional.pixel_shuffle(x[:, :16], 4), functional.pixel_shuffle(x[:, 16:], 2)
+        y = self.quarter(pad_edges(x, 1)) / 4 + 128 / 255
+        return functional.pixel_shuffle(y[:, :16], 4), functional.pixel_shuffle(y[:, 16:], 2), x
 
 
 def with_instance_norm() -> Generator:
