@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from fractions import Fraction
+from typing import Self
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from realtime_style.frame import Frame
+from realtime_style.frame import ColorSpace, Frame, FramePool, StreamInfo
+from realtime_style.runtime import pipeline
 from realtime_style.runtime.stability import Steady
 from realtime_style.runtime.stylizer import open_stylizer
 from realtime_style.style import open_style
@@ -48,6 +52,41 @@ def frame(i420: NDArray[np.uint8], number: int = 0) -> Frame:
 
 def paint(steady: Steady, pictures: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
     return [steady(frame(picture, i)).i420.copy() for i, picture in enumerate(pictures)]
+
+
+class Pooled:
+    """A source of pictures whose buffers are used again as soon as they are given back."""
+
+    def __init__(self, film: list[NDArray[np.uint8]]) -> None:
+        self.film, self.pool = film, FramePool()
+        self.info = StreamInfo(WIDTH, HEIGHT, Fraction(25), Fraction(1, 25), ColorSpace())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def __iter__(self) -> Iterator[Frame]:
+        for number, picture in enumerate(self.film):
+            buffer = self.pool.take(HEIGHT, WIDTH)
+            buffer[:] = picture
+            yield Frame(buffer, number, Fraction(1, 25), pool=self.pool)
+
+
+class Kept:
+    """A sink that keeps all pictures; slower for shorter queues."""
+
+    def __init__(self, found: list[NDArray[np.uint8]], depth: int) -> None:
+        self.found, self.delay_s = found, 0.04 / depth
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def write(self, frame: Frame) -> None:
+        time.sleep(self.delay_s)
+        self.found.append(frame.i420.copy())
 
 
 def difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -146,6 +185,15 @@ def test_the_same_film_gives_the_same_painting(stylizer):
     film = [with_square(noisy(scene(), 2, i), 10 * i, 40) for i in range(8)]
     first, again = (paint(Steady(stylizer), film) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("depth", [1, 3, 8])
+def test_queues_and_buffers_change_nothing(stylizer, monkeypatch, depth):
+    film = [noisy(with_square(scene(), 8 + 6 * i, 40), 2.0, i) for i in range(10)]
+    found: list[NDArray[np.uint8]] = []
+    monkeypatch.setattr(pipeline, "QUEUE_FRAMES", depth)
+    pipeline.Pipeline(Pooled(film), Steady(stylizer, 0.5), Kept(found, depth)).run()
+    assert np.array_equal(found, paint(Steady(stylizer, 0.5), film))
 
 
 def test_the_size_may_change(stylizer):
