@@ -41,7 +41,7 @@ def test_a_painted_frame_has_size_time_and_colour_of_the_frame(
 def test_bundled_styles_paint_any_even_size(style: str, height: int, width: int) -> None:
     painted = open_stylizer(style)(noise(height, width))
     assert (painted.height, painted.width) == (height, width)
-    assert painted.luma.std() > 5
+    assert painted.luma.std() > 2
 
 
 @pytest.mark.parametrize("style", list(bundled_styles()))
@@ -63,7 +63,9 @@ def test_padding_to_the_size_multiple_does_not_show(style: str) -> None:
 @pytest.mark.parametrize("engine", available_engines())
 def test_tiles_have_no_seams(style: str, engine: str) -> None:
     whole = open_stylizer(style, engine=engine, precision="f32")
-    tiled = Stylizer(whole.style, whole.engine, whole.color, max_whole_px=0, tile_px=128)
+    tiled = Stylizer(
+        whole.style, whole.engine, whole.color, canvas=whole.canvas, max_whole_px=0, tile_px=128
+    )
     frame = frame_from_rgb(scene_rgb(482, 358), whole.color)
     assert 50 < whole.style.reach_px < 200
     assert np.array_equal(tiled(frame).i420, whole(frame).i420)
@@ -106,7 +108,7 @@ def test_a_film_is_painted_alike_in_any_colour_space(style: str, color: ColorSpa
 @pytest.mark.parametrize("shape", [(95, 127, 3), (64, 64, 3), (16, 16, 3)])
 def test_rgb_pictures_keep_their_size(identity_style: Path, shape: tuple[int, int, int]) -> None:
     rgb = np.full(shape, (200, 80, 40), np.uint8)
-    painted = open_stylizer(identity_style).paint_rgb(rgb)
+    painted = open_stylizer(identity_style, canvas=False).paint_rgb(rgb)
     assert painted.shape == shape
     assert np.abs(painted.astype(int) - rgb).max() <= 3
 

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime_style.frame import Frame
+from realtime_style.runtime.canvas import CELL_PX, luma_cells
 
 DEFAULT_STABILITY = 0.5
 
-_CELL_PX = 4  # what is compared: means of 4x4 luma pixels, and of the 2x2 chroma ones there
-_BLOCK_CELLS = 2  # what is held or not: blocks of 2x2 cells
-_BLOCK_PX = _CELL_PX * _BLOCK_CELLS
+_BLOCK_CELLS = 2  # what is held or not: blocks of 2x2 cells of 4x4 luma pixels and 2x2 chroma ones
+_BLOCK_PX = CELL_PX * _BLOCK_CELLS
 _SLACK = 2.0  # codes that a cell may differ by with no noise at all: what encoders do
 _NOISE_FACTOR = 5.0  # times the mean difference that noise makes: four standard deviations
 _MOST_NOISE = (3.0, 6.0, 6.0)  # codes of a cell's mean, luma and chroma: more is not noise
@@ -28,7 +28,7 @@ _LIGHT = 0.6  # codes by which half of the picture became lighter or darker: the
 _CUT_SHARE = 0.8  # of blocks that have changed: there is nothing to hold
 _FIELD_BLOCKS, _FIELD_SHARE = 5, 0.35  # a block moves if so many do, up to so many blocks away
 _NEAR_BLOCKS = 2  # around what has changed, where paint follows at once
-_REACH_BLOCKS = 11  # around it, where the network's answer may have changed as well
+_REACH_BLOCKS = 13  # around it, where the network's answer may have changed as well
 _PAINT_SLACK = 4.0  # codes of a cell by which it must have, to be followed at once
 _FRACTION_BITS = 7
 _MOST_SHIFT = 6
@@ -188,18 +188,14 @@ def _planes(i420: NDArray[Values]) -> tuple[NDArray[Values], NDArray[Values]]:
 def _cells(frame: Frame) -> NDArray[np.int16]:
     """Sums over cells, (3, H // 4, W // 4), in 16ths of codes: luma, then both chromas.
 
-    Two and four pixels are added at once, as parts of one larger number.
+    Two pixels are added at once, as parts of one larger number.
     """
-    luma, chroma = _planes(frame.i420)
-    rows, columns = frame.height // _CELL_PX, frame.width // _CELL_PX
-    fours = luma[: rows * 4, : columns * 4].view(np.uint32)
-    lanes = fours & 0x00FF00FF
-    lanes += (fours >> 8) & 0x00FF00FF
-    lanes = np.add.reduce(lanes.reshape(rows, 4, columns), 1, dtype=np.uint32)
+    chroma = _planes(frame.i420)[1]
+    rows, columns = frame.height // CELL_PX, frame.width // CELL_PX
     twos = chroma[:, : rows * 2, : columns * 2].view(np.uint16)
     sums = (twos & 0xFF) + (twos >> 8)
     cells = np.empty((3, rows, columns), np.int16)
-    cells[0] = (lanes & 0xFFFF) + (lanes >> 16)
+    cells[0] = luma_cells(frame)
     cells[1:] = 4 * np.add.reduce(sums.reshape(2, rows, 2, columns), 2, dtype=np.uint16)
     return cells
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from realtime_style.engines import Engine, open_engine
 from realtime_style.frame import ColorSpace, Frame, FramePool
+from realtime_style.runtime.canvas import Canvas
 from realtime_style.runtime.picture import frame_from_rgb, rgb_from_frame
 from realtime_style.style import Style, open_style
 
@@ -27,17 +28,20 @@ class Stylizer:
         engine: Engine,
         color: ColorSpace,
         *,
+        canvas: Canvas | None = None,
         max_whole_px: int = MAX_WHOLE_PX,
         tile_px: int = TILE_PX,
     ) -> None:
         """Args: engine, loaded with `style.model_for(color)`; color, that of the frames to come.
 
+        `canvas` lays a grain under flat places; with None they are painted flat.
         Frames of more than `max_whole_px` pixels are painted in tiles of `tile_px` (a multiple of
         64) each way, with as much of their surroundings as the network can see: no seams.
         """
         self.style = style
         self.engine = engine
         self.color = color
+        self.canvas = canvas
         self._max_whole_px = max_whole_px
         self._tile_px = tile_px
         self._pool = FramePool()
@@ -57,19 +61,25 @@ class Stylizer:
             frame.duration,
             self._pool,
         )
+        grained = self.canvas(frame) if self.canvas else frame
         if frame.height * frame.width <= self._max_whole_px:
-            self._paint(frame, painted)
-            return painted
-        multiple = self.style.size_multiple
-        margin = -(-self.style.reach_px // multiple) * multiple
-        for top in range(0, frame.height, self._tile_px):
-            for left in range(0, frame.width, self._tile_px):
-                self._paint_tile(frame, painted, top, left, margin)
+            self._paint(grained, painted)
+        else:
+            self._paint_tiles(grained, painted)
+        if grained is not frame:
+            grained.release()
         return painted
 
     def cancel(self) -> None:
         """Ends a call in another thread, if there is one, with EngineError; none may follow."""
         self.engine.cancel()
+
+    def _paint_tiles(self, frame: Frame, painted: Frame) -> None:
+        multiple = self.style.size_multiple
+        margin = -(-self.style.reach_px // multiple) * multiple
+        for top in range(0, frame.height, self._tile_px):
+            for left in range(0, frame.width, self._tile_px):
+                self._paint_tile(frame, painted, top, left, margin)
 
     def _paint_tile(self, frame: Frame, painted: Frame, top: int, left: int, margin: int) -> None:
         bottom = min(top + self._tile_px, frame.height)
@@ -134,6 +144,7 @@ def open_stylizer(
     engine: str = "auto",
     precision: str = "auto",
     color: ColorSpace | None = None,
+    canvas: bool = True,
 ) -> Stylizer:
     """A stylizer ready to paint.
 
@@ -142,6 +153,7 @@ def open_stylizer(
         engine: "auto" or a name of realtime_style.engines.ENGINES.
         precision: "auto", "f32" or "bf16".
         color: the colour space of the frames to come; None for RGB pictures.
+        canvas: whether flat places are painted with strokes, from a faint grain; else flat.
 
     Raises:
         StyleFileError: no such style, or one that cannot be used.
@@ -149,4 +161,5 @@ def open_stylizer(
     """
     opened = style if isinstance(style, Style) else open_style(style)
     color = color or opened.color
-    return Stylizer(opened, open_engine(opened.model_for(color), engine, precision), color)
+    loaded = open_engine(opened.model_for(color), engine, precision)
+    return Stylizer(opened, loaded, color, canvas=Canvas() if canvas else None)
