@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import subprocess
 import sys
 from fractions import Fraction
@@ -133,6 +134,39 @@ def test_a_stopped_sequence_has_names_of_its_own(tmp_path: Path) -> None:
     assert sink.complete_path == tmp_path / "f_%02d.stopped.png"
     names = [f"f_{i:02d}.stopped.png" for i in range(1, 7)]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_ctrl_c_between_encoder_and_file_loses_no_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    sink = FileSink(tmp_path / "film.mp4", info(), encoding=Encoding("h264"))
+    mux, calls = sink._mux, 0
+
+    def interrupted_mux(packets: list[av.Packet], **end: bool) -> None:
+        nonlocal calls
+        calls += len(packets) > 0
+        if calls == 3:  # the encoder has many frames in hand by then
+            signal.raise_signal(signal.SIGINT)
+        mux(packets, **end)
+
+    monkeypatch.setattr(sink, "_mux", interrupted_mux)
+    film = [np.random.default_rng(i).integers(0, 255, (72, 64), np.uint8) for i in range(100)]
+
+    def write_all() -> None:
+        with sink:
+            for i, noise in enumerate(film):
+                sink.write(Frame(noise, 40 * i, TIME_BASE))
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write_all()
+    finally:
+        signal.signal(signal.SIGINT, former)
+    assert sink.complete_path
+    times = times_of(sink.complete_path)
+    assert 3 < len(times) < 100
+    assert times == [Fraction(i, 25) for i in range(len(times))]
 
 
 def test_a_sequence_of_pictures_and_back(tmp_path: Path) -> None:

@@ -7,14 +7,16 @@ import dataclasses
 import os
 import re
 import shutil
+import signal
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
 
 import av
@@ -45,6 +47,9 @@ _CODEC_OF = {  # the ending of OUT: its codec, where that is not h264
 _RGB = 0  # the matrix of H.273 that is none
 _STOP_S = 0.4  # for the encoder's last frames after Ctrl-C
 _MOST_TICKS = 1_000_000  # a second
+_ENDS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _8_BIT = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "rgb24", "bgr24", "pal8", "bgra")
 _WITHOUT_TIMES = ("avi", "asf")  # containers that know the order of decoding alone
@@ -96,6 +101,26 @@ class Encoding:
     crf: float | None = None
     preset: str | None = None
     bit_depth: int | None = None
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals wait until the end: a packet between encoder and file would be lost to Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    handlers = {number: signal.getsignal(number) for number in _ENDS}
+    ours = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in ours:
+        signal.signal(number, lambda *call: came.append(call))
+    try:
+        yield
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+    if came:
+        ours[came[0][0]](*came[0])
 
 
 class FileSink:
@@ -350,10 +375,12 @@ class FileSink:
                 self._rest.mux_waiting()
             if self._palette:
                 picture = self._with_palette(picture)
-            self._mux(self._stream.encode(picture))
+            # A reader of a pipe that reads no more must not keep Ctrl-C waiting
+            with contextlib.nullcontext() if self._is_pipe else _undisturbed():
+                self._mux(self._stream.encode(picture))
+                self.frames += 1
         except (av.FFmpegError, OSError) as error:
             raise MediaError(f"{self.path} cannot be written: {error.strerror}") from error
-        self.frames += 1
 
     def _as_encoded(self, frame: Frame) -> av.VideoFrame:
         """The frame in the size and the pixel format that the encoder takes."""
