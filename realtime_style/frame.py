@@ -110,6 +110,15 @@ class Frame:
         if self.pool:
             self.pool.give(self.i420)
 
+    def blank(self, pool: FramePool, height: int | None = None, width: int | None = None) -> Frame:
+        """A frame of the same time and colours in a buffer of the pool, its content undefined.
+
+        Args:
+            height, width: its size, even; None takes this frame's.
+        """
+        buffer = pool.take(height or self.height, width or self.width)
+        return Frame(buffer, self.pts, self.time_base, self.color, self.duration, pool)
+
     @property
     def height(self) -> int:
         """Luma rows."""

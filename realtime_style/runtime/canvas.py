@@ -42,14 +42,7 @@ class Canvas:
         rows = np.flatnonzero(strength.any(1))
         if not rows.size:
             return frame
-        grained = Frame(
-            self._pool.take(frame.height, frame.width),
-            frame.pts,
-            frame.time_base,
-            frame.color,
-            frame.duration,
-            self._pool,
-        )
+        grained = frame.blank(self._pool)
         np.copyto(grained.i420, frame.i420)
         top, bottom = int(rows[0]), int(rows[-1]) + 1
         luma = grained.i420[top * CELL_PX : bottom * CELL_PX, : strength.shape[1] * CELL_PX]

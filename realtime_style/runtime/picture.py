@@ -74,8 +74,6 @@ def scaled_frame(
         "yuv420p",
         interpolation=Interpolation.AREA if shrinks else Interpolation.BICUBIC,
     )
-    scaled = Frame(
-        pool.take(height, width), frame.pts, frame.time_base, frame.color, frame.duration, pool
-    )
+    scaled = frame.blank(pool, height, width)
     copy_planes(picture, scaled)
     return scaled

@@ -53,14 +53,7 @@ class Stylizer:
         Raises:
             EngineError: the network failed.
         """
-        painted = Frame(
-            self._pool.take(frame.height, frame.width),
-            frame.pts,
-            frame.time_base,
-            frame.color,
-            frame.duration,
-            self._pool,
-        )
+        painted = frame.blank(self._pool)
         grained = self.canvas(frame) if self.canvas else frame
         if frame.height * frame.width <= self._max_whole_px:
             self._paint(grained, painted)
