@@ -24,7 +24,8 @@ TILE_PX, GAP_PX = 400, 8
 SHEET_PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "camera", "coins")
 SHEET_STYLES = ("composition-vii", "great-wave", "starry-night", "the-scream")
 GALLERY_PHOTO, GALLERY_COLUMNS, LABEL_PX = "chelsea", 4, 28
-CLIP_WIDTH, CLIP_HEIGHT, CLIP_RATE, CLIP_SECONDS, CLIP_COLUMNS = 256, 144, 12, 3.0, 3
+CLIP_STYLES = ("starry-night", "great-wave", "water-lilies", "mondrian", "woman-with-a-hat")
+CLIP_WIDTH, CLIP_HEIGHT, CLIP_RATE, CLIP_SECONDS, CLIP_COLUMNS = 256, 144, 10, 2.4, 3
 
 
 def read_photo(name: str) -> Image.Image:
@@ -68,12 +69,10 @@ def gallery() -> Image.Image:
 
 
 def animation(clip: Path) -> list[Image.Image]:
-    """The film beside its paintings, as many as fill whole rows, frame by frame."""
-    styles = list(rs.bundled_styles())
-    styles = styles[: (len(styles) + 1) // CLIP_COLUMNS * CLIP_COLUMNS - 1]
+    """The film beside its paintings, frame by frame."""
     with rs.FileSource(clip, size=rs.Size(2 * CLIP_HEIGHT, 2 * CLIP_WIDTH)) as source:
         color, rate = source.info.color, float(source.info.rate)
-        stylizers = [rs.Steady(rs.open_stylizer(style, color=color)) for style in styles]
+        stylizers = [rs.Steady(rs.open_stylizer(style, color=color)) for style in CLIP_STYLES]
         shown: list[Image.Image] = []
         for number, frame in enumerate(source):
             painted = [frame, *(stylizer(frame) for stylizer in stylizers)]
@@ -109,7 +108,7 @@ def main() -> None:
         first, *others = animation(clip)
         first.save(
             DOCS / "gallery.webp", save_all=True, append_images=others,
-            duration=round(1000 / CLIP_RATE), loop=0, quality=60, method=6,
+            duration=round(1000 / CLIP_RATE), loop=0, quality=50, method=6,
         )  # fmt: skip
 
 

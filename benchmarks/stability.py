@@ -13,9 +13,9 @@ Warping error: the square root of the mean squared difference (RGB in 0..1) of a
 before it, or ten before, brought onto it by optical flow (DIS) of the film, where flow is sure
 (forward-backward check and motion boundaries, as in Lai et al., ECCV 2018, and ReCoNet). The film's
 own, by the same measure, stands beside it. Noise gain: a still photo with sensor noise anew in
-every frame; standard deviation over time of what is painted over that of the input; the median
-over pixels. Sharpness: mean magnitude of luma's gradient, over that of the first row of the same
-painting. Style: the terms of quality.py on VGG-19, of every tenth frame, likewise.
+every frame; standard deviation over time of what is painted over that of the input, each the mean
+over pixels. Sharpness: mean magnitude of luma's gradient, in codes a pixel. Style: the term of
+quality.py on VGG-19, of every tenth frame.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ class Row:
 
     name: str
     painting: str
+    frames: int
     short: float = 0.0
     long: float = 0.0
     of_film_short: float = 0.0
@@ -230,7 +231,7 @@ def measure(
 ) -> Row:
     """All marks of one network."""
     name, paint = film_painter(network)
-    row = Row(name, painting.stem)
+    row = Row(name, painting.stem, len(next(iter(clips.values()))))
     with torch.no_grad():
         targets = [yardstick.grams(tensor(read_painting(painting, px))) for px in PAINTING_PX]
     styles, sharp = [], []
@@ -291,7 +292,7 @@ def write(row: Row, name: str) -> None:
         rows[known.index(key)] = row
     else:
         rows.append(row)
-    about = machine() | {"frames": FRAMES, "side_px": SIDE_PX, "clips": CLIPS}
+    about = machine() | {"side_px": SIDE_PX, "clips": CLIPS}
     file.write_text(json.dumps({"about": about, "rows": [asdict(each) for each in rows]}) + "\n")
     table = [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|", *map(line, rows)]
     (RESULTS / f"{name}.md").write_text("\n".join(table) + "\n")
@@ -299,18 +300,26 @@ def write(row: Row, name: str) -> None:
 
 
 def plot(rows: list[Row], file: Path) -> None:
-    """Flicker over time, a field a clip, a curve a network."""
+    """Flicker over time, a field a clip, a curve a network; published ones are dashed."""
     clips = list(rows[0].over_time)
-    figure, axes = plt.subplots(-(-len(clips) // 2), 2, figsize=(14, 2.6 * -(-len(clips) // 2)))
+    down = -(-len(clips) // 2)
+    figure, axes = plt.subplots(down, 2, figsize=(15, 2.6 * down), layout="constrained")
+    colors = plt.get_cmap("tab20").colors  # type: ignore[attr-defined]
     for clip, field_ in zip(clips, axes.flat, strict=False):
-        for row in rows:
-            field_.plot(row.over_time.get(clip, []), label=f"{row.name} ({row.painting})", lw=1)
-        field_.set_title(clip, fontsize=9)
+        for number, row in enumerate(rows):
+            field_.plot(
+                range(1, 1 + len(row.over_time.get(clip, []))),
+                row.over_time.get(clip, []),
+                label=row.name if "," in row.name else f"published {row.name}",
+                lw=1 if "," in row.name else 2,
+                ls="-" if "," in row.name else "--",
+                color=colors[number % len(colors)],
+            )
+        field_.set_title(f"{clip} (the film's own: {rows[0].by_clip[clip][1]:.3f})", fontsize=9)
         field_.set_ylim(bottom=0)
-    axes.flat[0].legend(fontsize=6)
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), fontsize=8, loc="outside right")
     figure.supxlabel("frame")
     figure.supylabel("warping error")
-    figure.tight_layout()
     figure.savefig(file, dpi=80)
     plt.close(figure)
 
