@@ -107,7 +107,15 @@ def test_a_run_leaves_all_it_promises(config: TrainConfig, tmp_path: Path) -> No
     run_dir = tmp_path / "run"
     assert netG.config == GeneratorConfig()
     assert [report.step for report in reports] == [1, 2, 3, 4]
-    assert set(reports[0].losses) == {"content", "structure", "style", "tv", "gamut", "grid"}
+    assert set(reports[0].losses) == {
+        "content",
+        "structure",
+        "tone",
+        "style",
+        "tv",
+        "gamut",
+        "grid",
+    }
     assert sorted(path.name for path in run_dir.iterdir()) == [
         "checkpoint.pt",
         "curves.png",
@@ -324,7 +332,7 @@ def test_every_mode_trains_and_goes_on_bit_for_bit(
     config = dataclasses.replace(config, **MODES[mode])
     reports: list[TrainStep] = []
     whole = train(config, tmp_path / "whole", on_step=reports.append).state_dict()
-    expected = {"content", "structure", "style", "tv", "gamut", "grid"}
+    expected = {"content", "structure", "tone", "style", "tv", "gamut", "grid"}
     if config.adversarial != "none":
         expected |= {"adversarial", "discriminator"}
         assert scalars(tmp_path / "whole", "discriminator/accuracy_real") == [1, 2, 3, 4]
