@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from realtime_style.frame import Size
     from realtime_style.live.live import LiveJob
     from realtime_style.live.painter import Shot
+    from realtime_style.look import Look
     from realtime_style.runtime.batch import Pair
     from realtime_style.runtime.pipeline import RunStats
     from realtime_style.runtime.video import VideoJob
@@ -66,6 +67,22 @@ Recursive = Annotated[
     bool, typer.Option("--recursive", "-r", help="Look into the folders of folders too.")
 ]
 Style = Annotated[str, typer.Option("--style", "-s", help="A bundled style's name, or a file.")]
+Blend = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="STYLE:SHARE",
+        help="Another style in it, as great-wave:0.4; may be given again. The style has the rest.",
+    ),
+]
+Strength = Annotated[
+    float, typer.Option(min=0, max=1.5, help="0: the film as it is; 1: the style; then more.")
+]
+KeepColors = Annotated[
+    bool, typer.Option("--keep-colors", help="Keep the film's colours, under the painting's light.")
+]
+Variation = Annotated[
+    int | None, typer.Option(min=0, help="Another version of the style for each number.")
+]
 Engine = Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")]
 Stability = Annotated[
     float,
@@ -127,6 +144,10 @@ def _options(
 def video(
     paths: Paths,
     style: Style = "starry-night",
+    blend: Blend = None,
+    strength: Strength = 1.0,
+    keep_colors: KeepColors = False,
+    variation: Variation = None,
     size: Annotated[
         str | None, typer.Option(help="Paint at this size, 720p or 1280x720; default: IN's.")
     ] = None,
@@ -164,6 +185,7 @@ def video(
     from realtime_style.runtime.sink import Encoding
     from realtime_style.runtime.video import VideoJob, paint_samples
 
+    look = _look(style, blend, strength, keep_colors, variation)
     sources, out = _sources_and_out(paths)
     if out == "-" and as_json:
         raise typer.BadParameter("standard output holds the film or JSON, not both")
@@ -174,7 +196,7 @@ def video(
         job = VideoJob(
             pair.source,
             pair.out,
-            style,
+            look,
             size=paint_size,
             output_size=film_size,
             start_s=start,
@@ -192,7 +214,7 @@ def video(
     def paint_sample(pair: Pair) -> dict[str, Any]:
         assert sample
         written = paint_samples(
-            pair.source, Path(out), sample, style, size=paint_size, engine=engine,
+            pair.source, Path(out), sample, look, size=paint_size, engine=engine,
             precision=precision, overwrite=overwrite,
         )  # fmt: skip
         if not quiet:
@@ -217,6 +239,10 @@ def webcam(
         ),
     ] = "0",
     style: Style = "starry-night",
+    blend: Blend = None,
+    strength: Strength = 1.0,
+    keep_colors: KeepColors = False,
+    variation: Variation = None,
     size: Annotated[
         str | None,
         typer.Option(help="Paint at this size, 360p or 640x360; default: what can be kept up."),
@@ -291,6 +317,10 @@ def webcam(
 def image(
     paths: Paths,
     style: Style = "starry-night",
+    blend: Blend = None,
+    strength: Strength = 1.0,
+    keep_colors: KeepColors = False,
+    variation: Variation = None,
     engine: Engine = "auto",
     precision: Precision = "auto",
     recursive: Recursive = False,
@@ -305,7 +335,8 @@ def image(
 
     sources, out = _sources_and_out(paths)
     pairs = pair_up(sources, out, PICTURE_SUFFIXES, recursive=recursive, new_suffix=".png")
-    stylizer = open_stylizer(style, engine=engine, precision=precision)
+    look = _look(style, blend, strength, keep_colors, variation)
+    stylizer = open_stylizer(look, engine=engine, precision=precision)
 
     def paint(pair: Pair) -> dict[str, Any]:
         notes = paint_picture(pair.source, pair.out, stylizer, overwrite=overwrite)
@@ -334,6 +365,10 @@ def doctor(as_json: Json = False) -> None:
 def demo(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The painted film, as demo.mp4.")],
     style: Style = "starry-night",
+    blend: Blend = None,
+    strength: Strength = 1.0,
+    keep_colors: KeepColors = False,
+    variation: Variation = None,
     duration: Annotated[float, typer.Option(min=0.5, max=60, help="Seconds.")] = 6.0,
     engine: Engine = "auto",
     precision: Precision = "auto",
@@ -347,12 +382,13 @@ def demo(
     from realtime_style.demo import write_demo_film
     from realtime_style.runtime.video import VideoJob
 
+    look = _look(style, blend, strength, keep_colors, variation)
     with TemporaryDirectory(prefix="realtime-style-") as folder:
         film = Path(folder) / "demo.mp4"
         if not quiet:
             _say.print(f"drawing a film of {duration:g} s")
         write_demo_film(film, duration)
-        job = VideoJob(film, out, style, engine=engine, precision=precision, overwrite=overwrite)
+        job = VideoJob(film, out, look, engine=engine, precision=precision, overwrite=overwrite)
         report = _paint(job, quiet)
         if as_json:
             typer.echo(json.dumps(report))
@@ -589,6 +625,28 @@ def _refuse_other(option: str, text: str | None, choices: Iterable[str]) -> None
         raise typer.BadParameter(
             f"there is no '{text}'; choose {', '.join(choices)}", param_hint=option
         )
+
+
+def _look(
+    style: str,
+    blend: list[str] | None,
+    strength: float,
+    keep_colors: bool,
+    variation: int | None,
+) -> Look:
+    from realtime_style.look import Look
+
+    shares: dict[str | Path, float] = {}
+    for text in blend or ():
+        name, _, share = text.rpartition(":")
+        try:
+            shares[name] = shares.get(name, 0.0) + float(share)
+        except ValueError:
+            raise typer.BadParameter(
+                f"'{text}' has no share; write STYLE:SHARE, as great-wave:0.4",
+                param_hint="--blend",
+            ) from None
+    return Look(style, shares, strength, variation, keep_colors)
 
 
 def _size(text: str | None, option: str) -> Size | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ from realtime_style.frame import FULL, LIMITED, ColorSpace
 
 FORMAT = 1
 """The file format's version, raised when older readers could no longer paint with the file."""
+
+_BUNDLED = Path(str(resources.files("realtime_style") / "styles"))
+
+PLAIN = _BUNDLED / "plain.onnx"
+"""A style that is none: of the same base as the others, it draws the film as it is."""
 
 _METADATA_KEY = "realtime_style"
 _MAX_FILE_BYTES = 32 << 20
@@ -77,6 +83,30 @@ class Style:
     color: ColorSpace
     version: str
     model: ModelProto = field(repr=False)
+
+    def weights(self) -> dict[str, NDArray[np.float64]]:
+        """All kernels and offsets by their names."""
+        graph = self.model.graph
+        floats = (TensorProto.FLOAT, TensorProto.FLOAT16)
+        return {
+            tensor.name: _array(tensor).astype(np.float64)
+            for tensor in graph.initializer
+            if tensor.data_type in floats and tensor.dims and tensor.name != "center"
+        }
+
+    def with_weights(
+        self, weights: Mapping[str, NDArray[np.float64]], name: str, card: dict[str, Any]
+    ) -> Style:
+        """The same network with other weights, as `weights` gives them: another style."""
+        model = ModelProto()
+        model.CopyFrom(self.model)
+        for tensor in model.graph.initializer:
+            if tensor.name in weights:
+                values = weights[tensor.name].astype(_array(tensor).dtype)
+                tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+        key, value = metadata_entry(name, card, self.size_multiple, self.color, self.version)
+        next(p for p in model.metadata_props if p.key == key).value = value
+        return replace(self, name=name, card=card, model=model)
 
     @property
     def reach_px(self) -> int:
@@ -178,8 +208,7 @@ def metadata_entry(
 
 def bundled_styles() -> dict[str, Path]:
     """The styles that come with the package, by name."""
-    folder = Path(str(resources.files("realtime_style") / "styles"))
-    return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
+    return {path.stem: path for path in sorted(_BUNDLED.glob("*.onnx")) if path != PLAIN}
 
 
 def open_style(name: str | Path) -> Style:
