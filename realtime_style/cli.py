@@ -304,7 +304,8 @@ def webcam(
 
     job = live_job(
         LiveRequest(source, _size(camera_size, "--camera-size"), camera_fps, loop),
-        style, size=_size(size, "--size"), fps=fps, window=not no_window, record=record,
+        _look(style, blend, strength, keep_colors, variation),
+        size=_size(size, "--size"), fps=fps, window=not no_window, record=record,
         streams=stream or (), to_virtual_camera=virtual_camera, stability=stability,
         engine=engine, precision=precision, overwrite=overwrite, say=say,
     )  # fmt: skip
@@ -777,6 +778,7 @@ def _paint(job: VideoJob, quiet: bool) -> dict[str, Any]:
     report = {
         "out": str(out),
         "style": job.stylizer.style.name,
+        "look": str(job.look),
         "width": info.width,
         "height": info.height,
         "frames": stats.frames,

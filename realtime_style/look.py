@@ -40,7 +40,7 @@ class Look:
     """
 
     style: str | Path | Style = DEFAULT_STYLE
-    blend: Mapping[str | Path, float] = field(default_factory=dict)
+    blend: Mapping[str | Path, float] = field(default_factory=dict, hash=False)
     strength: float = 1.0
     variation: int | None = None
     keep_colors: bool = False
@@ -59,6 +59,22 @@ class Look:
             )
         if self.variation is not None and self.variation < 0:
             raise StyleFileError(f"variations are numbered from 0 up, not {self.variation}")
+
+    def __str__(self) -> str:
+        """For people to read: what differs from the plain style is said."""
+        own = self.style.name if isinstance(self.style, Style) else Path(self.style).stem
+        shares = {own: 1 - sum(self.blend.values())}
+        shares |= {Path(name).stem: share for name, share in self.blend.items() if share}
+        said = [own]
+        if len(shares) > 1:
+            said = [" + ".join(f"{name} {share:.0%}" for name, share in shares.items())]
+        if self.strength != 1:
+            said.append(f"strength {self.strength:.1f}")
+        if self.variation is not None:
+            said.append(f"variation {self.variation}")
+        if self.keep_colors:
+            said.append("the film's colours")
+        return ", ".join(said)
 
     def mixed(self) -> Style:
         """The one style that paints like this, but for `keep_colors`; its card tells what it is of.

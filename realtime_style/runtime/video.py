@@ -94,8 +94,9 @@ class VideoJob:
                     overwrite=overwrite,
                 )
             )
+            self.look = style if isinstance(style, Look) else Look(style)
             self.stylizer = open_stylizer(
-                style, engine=engine, precision=precision, color=info.color
+                self.look, engine=engine, precision=precision, color=info.color
             )
             self._steady = Steady(self.stylizer, stability)
             self._stack = stack.pop_all()
