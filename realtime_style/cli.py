@@ -324,6 +324,13 @@ def image(
     variation: Variation = None,
     engine: Engine = "auto",
     precision: Precision = "auto",
+    from_noise: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="SEED", help="Paint out of nothing: no IN, only OUT."),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="With --from-noise: 1024x768, or 768p (4:3); default: 768p.")
+    ] = None,
     recursive: Recursive = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -331,9 +338,33 @@ def image(
 ) -> None:
     """Paints pictures: JPEG, PNG, WebP, TIFF, BMP; of any size up to 150 megapixels."""
     from realtime_style.runtime.batch import PICTURE_SUFFIXES, pair_up
-    from realtime_style.runtime.image import paint_picture
+    from realtime_style.runtime.image import Picture, paint_picture, write_picture
     from realtime_style.runtime.stylizer import open_stylizer
 
+    if from_noise is not None:
+        from realtime_style.runtime.noise import paint_from_noise
+        from realtime_style.runtime.place import refuse_place
+
+        if len(paths) != 1:
+            raise typer.BadParameter(
+                "with --from-noise there is nothing to read; give OUT alone", param_hint="OUT"
+            )
+        canvas_size = _size(size or "768p", "--size")
+        assert canvas_size
+        new = Path(paths[0])
+        refuse_place(new, "out.png", overwrite=overwrite)
+        look = _look(style, blend, strength, keep_colors, variation)
+        stylizer = open_stylizer(look, engine=engine, precision=precision)
+        picture = Picture(paint_from_noise(stylizer, from_noise, canvas_size))
+        notes = write_picture(new, picture, overwrite=overwrite)
+        if not quiet:
+            _say.print(f"{new}", markup=False)
+        if as_json:
+            report = {"out": str(new), "look": str(look), "from_noise": from_noise, "notes": notes}
+            typer.echo(json.dumps(report))
+        return
+    if size is not None:
+        raise typer.BadParameter("goes with --from-noise alone", param_hint="--size")
     sources, out = _sources_and_out(paths)
     pairs = pair_up(sources, out, PICTURE_SUFFIXES, recursive=recursive, new_suffix=".png")
     look = _look(style, blend, strength, keep_colors, variation)
@@ -345,7 +376,7 @@ def image(
             for note in notes:
                 _say.print(f"note: {Path(pair.source).name}: {note}", markup=False)
             _say.print(f"{pair.out}", markup=False)
-        return {"out": str(pair.out), "notes": notes}
+        return {"out": str(pair.out), "look": str(look), "notes": notes}
 
     _paint_all(pairs, paint, quiet, as_json)
 

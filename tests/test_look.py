@@ -193,3 +193,29 @@ def test_the_command_line_refuses_what_cannot_be(
     assert words in result.stderr
     assert "Traceback" not in result.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def test_a_picture_out_of_nothing(tmp_path: Path) -> None:
+    results = [
+        run_cli("image", "--from-noise", seed, "--size", "200x150", tmp_path / f"{name}.png", "-q")
+        for name, seed in (("one", "1"), ("again", "1"), ("other", "2"))
+    ]
+    assert [r.returncode for r in results] == [0, 0, 0], results[0].stderr
+    one, again, other = (
+        np.asarray(Image.open(tmp_path / f"{name}.png")).astype(float)
+        for name in ("one", "again", "other")
+    )
+    assert one.shape == (150, 200, 3)
+    assert np.array_equal(one, again)
+    assert np.abs(one - other).mean() > 10
+    assert one.std() > 20
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["in.png", "out.png", "--from-noise", "1"], ["a.png", "b.png", "--size", "720p"], ["out.png"]],
+)
+def test_from_noise_has_no_input(tmp_path: Path, arguments: list[str]) -> None:
+    result = run_cli("image", *arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert not list(tmp_path.iterdir())
