@@ -282,6 +282,7 @@ def main() -> None:
         style_weight=200.0,
         grid_weight=200.0,
         motion_weight=0.0,
+        tone_weight=0.0,
         motion_features_weight=0.0,
         style_start=1.0,
         learning_rate=1.5e-3,

@@ -9,6 +9,7 @@ from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, ColorSpace
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
 from realtime_style.training.losses import (
     ADVERSARIAL_KINDS,
+    TONE_PX,
     GramLoss,
     WassersteinLoss,
     adversarial_loss,
@@ -19,6 +20,7 @@ from realtime_style.training.losses import (
     gram_matrix,
     grid_loss,
     style_layers,
+    tone_loss,
     total_variation,
 )
 from realtime_style.training.perceptual import Features, Vgg
@@ -265,6 +267,40 @@ def test_written_gradients_are_exact() -> None:
         return content_losses([(x, theirs), (2 * x, theirs)])
 
     assert torch.autograd.gradcheck(both, (ours,))
+
+
+def cells(seed: int, count: int = 8) -> Tensor:
+    """A picture of large flat squares, as large as what the tone loss looks at."""
+    return functional.interpolate(picture(seed, count), scale_factor=TONE_PX, mode="nearest")
+
+
+def test_tone_loss_asks_that_like_is_painted_alike_in_whatever_colours() -> None:
+    photo = cells(0)
+    matrix = torch.tensor([[0, -0.5, 0], [0.3, 0, 0.4], [1, 0, 0]])
+    mixed = torch.einsum("ij,njhw->nihw", matrix, photo) + 0.2
+    squared = photo.mean(1, keepdim=True).expand(-1, 3, -1, -1) ** 2
+    for painted in (photo, 1 - photo, mixed, squared):
+        assert tone_loss(painted, photo) == pytest.approx(0, abs=1e-3)
+
+
+def test_tone_loss_of_forms_that_follow_nothing_is_what_is_left_of_a_fit() -> None:
+    photo, blotches = (torch.cat([cells(i) for i in range(n, n + 4)]) for n in (0, 9))
+    assert tone_loss(blotches, photo) > 0.85  # 5 of 64 numbers can be fitted to anything
+    half = tone_loss(photo + 0.5 * (blotches - photo), photo)
+    assert 0.3 < half < 0.7
+
+
+def test_tone_loss_does_not_see_the_touch_of_the_brush_and_stays_finite() -> None:
+    photo = cells(0)
+    board = (torch.arange(photo.shape[-1]) // 8 % 2 * 0.4 - 0.2).expand_as(photo)
+    assert tone_loss(photo + board, photo) == pytest.approx(0, abs=1e-3)
+    grey = torch.full_like(photo, 0.5)
+    painted = photo.clone().requires_grad_()
+    for ours, theirs in ((grey, photo), (painted, grey)):
+        assert torch.isfinite(tone_loss(ours, theirs))
+    tone_loss(painted, grey).backward()
+    assert painted.grad is not None
+    assert torch.isfinite(painted.grad).all()
 
 
 def test_total_variation() -> None:

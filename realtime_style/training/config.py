@@ -50,6 +50,7 @@ class TrainConfig:
     batch_share: float = 0.25
     content_weight: float = 0.8
     structure_weight: float = 20.0
+    tone_weight: float = 20.0
     style_weight: float = 400.0
     style_start: float = 0.05
     tv_weight: float = 0.3

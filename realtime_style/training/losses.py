@@ -12,11 +12,13 @@ from torch.nn import functional
 from realtime_style.training.parallel import mean_over_processes
 from realtime_style.training.perceptual import Features
 
+TONE_PX = 32
 GRID_PX = 4
 GRID_WINDOW_PX = 96
 _STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 _DEEP_LAYER = "relu3_3"  # looked at from half the size down: larger forms, for little work
 _LEAST_ENERGY = 1e-3  # of a layer's mean square: a black crop has next to none
+_LEAST_TONE = 0.01  # summed squares of colours over a picture's cells: a flat one has none
 _LEAST_TEXTURE = 1e-5  # variance within a tile: a flat picture has none
 _DIRECTIONS = 32  # of the sliced Wasserstein distance, in each layer
 _POSITIONS = 4096  # at most, of each picture
@@ -124,6 +126,31 @@ def content_losses(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tens
         weight = energy_y / (energy_y.sum(1, keepdim=True) + 1e-6)
         structures.append(((1 - correlation) * weight).sum(1))
     return torch.stack(contents).mean(), torch.stack(structures).mean()
+
+
+def tone_loss(painted: Tensor, photo: Tensor) -> Tensor:
+    """How much of a painting's large forms of light and colour is not in the photo.
+
+    Pictures are shrunk by 32, below which is the touch of the brush. What is left of the painting's
+    colours when a quadratic in the photo's is fitted to them, photo by photo, is what the painting
+    has of its own there, as a share of their variance: 0 where like is painted alike, whatever the
+    colours; 1 for blotches that follow nothing. Gram matrices do not see where a colour lies, and
+    are content with camouflage.
+
+    (N, 3, H, W) in 0..1 both, sides at least 128; to a scalar; gradients go to `painted` alone.
+    """
+    ours, theirs = (
+        functional.avg_pool2d(rgb.float(), TONE_PX).flatten(2).transpose(1, 2)  # (N, cells, 3)
+        for rgb in (painted, photo)
+    )
+    with torch.no_grad():
+        luma = theirs.mean(2, keepdim=True)
+        basis = torch.cat((torch.ones_like(luma), theirs, luma * luma), 2)
+        basis = torch.linalg.qr(basis).Q  # (N, cells, 5)
+    left = ours - basis @ (basis.transpose(1, 2) @ ours)
+    whole = ours - ours.mean(1, keepdim=True)
+    shares: Tensor = left.square().sum((1, 2)) / (whole.square().sum((1, 2)) + _LEAST_TONE)
+    return shares.mean()
 
 
 def total_variation(rgb: Tensor) -> Tensor:

@@ -56,6 +56,7 @@ from realtime_style.training.losses import (
     gamut_loss,
     grid_loss,
     style_layers,
+    tone_loss,
     total_variation,
 )
 from realtime_style.training.motion import (
@@ -393,6 +394,7 @@ class Objective:
             "content": config.content_weight * size,
             "structure": config.structure_weight * likeness,
             "style": style_weight_at(config, step) * style,
+            "tone": config.tone_weight * tone_loss(painted, photo),
             "tv": config.tv_weight * total_variation(painted),
             "grid": config.grid_weight * grid_loss(painted),
             "gamut": config.gamut_weight * gamut_loss(unclamped),
@@ -697,7 +699,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 _WEIGHTS = (
-    "content", "structure", "style", "tv", "gamut", "grid", "adversarial",
+    "content", "structure", "tone", "style", "tv", "gamut", "grid", "adversarial",
     "motion", "motion_features",
 )  # fmt: skip
 _RANGES = {  # what a setting may be; beyond, it is a slip
