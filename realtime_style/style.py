@@ -22,10 +22,13 @@ from realtime_style.frame import FULL, LIMITED, ColorSpace
 FORMAT = 1
 """The file format's version, raised when older readers could no longer paint with the file."""
 
-_BUNDLED = Path(str(resources.files("realtime_style") / "styles"))
+_PACKAGE = Path(str(resources.files("realtime_style")))
 
-PLAIN = _BUNDLED / "plain.onnx"
+PLAIN = _PACKAGE / "models" / "plain.onnx"
 """A style that is none: of the same base as the others, it draws the film as it is."""
+
+ENCODER = PLAIN.with_name("encoder.onnx")
+"""What reads a code for the bank of bundled styles from a picture."""
 
 _METADATA_KEY = "realtime_style"
 _MAX_FILE_BYTES = 32 << 20
@@ -208,7 +211,7 @@ def metadata_entry(
 
 def bundled_styles() -> dict[str, Path]:
     """The styles that come with the package, by name."""
-    return {path.stem: path for path in sorted(_BUNDLED.glob("*.onnx")) if path != PLAIN}
+    return {path.stem: path for path in sorted((_PACKAGE / "styles").glob("*.onnx"))}
 
 
 def open_style(name: str | Path) -> Style:
