@@ -67,6 +67,9 @@ Recursive = Annotated[
     bool, typer.Option("--recursive", "-r", help="Look into the folders of folders too.")
 ]
 Style = Annotated[str, typer.Option("--style", "-s", help="A bundled style's name, or a file.")]
+StyleImage = Annotated[
+    Path | None, typer.Option(help="Any picture, to be painted like, instead of --style.")
+]
 Blend = Annotated[
     list[str] | None,
     typer.Option(
@@ -144,6 +147,7 @@ def _options(
 def video(
     paths: Paths,
     style: Style = "starry-night",
+    style_image: StyleImage = None,
     blend: Blend = None,
     strength: Strength = 1.0,
     keep_colors: KeepColors = False,
@@ -185,7 +189,7 @@ def video(
     from realtime_style.runtime.sink import Encoding
     from realtime_style.runtime.video import VideoJob, paint_samples
 
-    look = _look(style, blend, strength, keep_colors, variation)
+    look = _look(style, style_image, blend, strength, keep_colors, variation)
     sources, out = _sources_and_out(paths)
     if out == "-" and as_json:
         raise typer.BadParameter("standard output holds the film or JSON, not both")
@@ -239,6 +243,7 @@ def webcam(
         ),
     ] = "0",
     style: Style = "starry-night",
+    style_image: StyleImage = None,
     blend: Blend = None,
     strength: Strength = 1.0,
     keep_colors: KeepColors = False,
@@ -304,7 +309,7 @@ def webcam(
 
     job = live_job(
         LiveRequest(source, _size(camera_size, "--camera-size"), camera_fps, loop),
-        _look(style, blend, strength, keep_colors, variation),
+        _look(style, style_image, blend, strength, keep_colors, variation),
         size=_size(size, "--size"), fps=fps, window=not no_window, record=record,
         streams=stream or (), to_virtual_camera=virtual_camera, stability=stability,
         engine=engine, precision=precision, overwrite=overwrite, say=say,
@@ -318,6 +323,7 @@ def webcam(
 def image(
     paths: Paths,
     style: Style = "starry-night",
+    style_image: StyleImage = None,
     blend: Blend = None,
     strength: Strength = 1.0,
     keep_colors: KeepColors = False,
@@ -353,7 +359,7 @@ def image(
         assert canvas_size
         new = Path(paths[0])
         refuse_place(new, "out.png", overwrite=overwrite)
-        look = _look(style, blend, strength, keep_colors, variation)
+        look = _look(style, style_image, blend, strength, keep_colors, variation)
         stylizer = open_stylizer(look, engine=engine, precision=precision)
         picture = Picture(paint_from_noise(stylizer, from_noise, canvas_size))
         notes = write_picture(new, picture, overwrite=overwrite)
@@ -367,7 +373,7 @@ def image(
         raise typer.BadParameter("goes with --from-noise alone", param_hint="--size")
     sources, out = _sources_and_out(paths)
     pairs = pair_up(sources, out, PICTURE_SUFFIXES, recursive=recursive, new_suffix=".png")
-    look = _look(style, blend, strength, keep_colors, variation)
+    look = _look(style, style_image, blend, strength, keep_colors, variation)
     stylizer = open_stylizer(look, engine=engine, precision=precision)
 
     def paint(pair: Pair) -> dict[str, Any]:
@@ -397,6 +403,7 @@ def doctor(as_json: Json = False) -> None:
 def demo(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The painted film, as demo.mp4.")],
     style: Style = "starry-night",
+    style_image: StyleImage = None,
     blend: Blend = None,
     strength: Strength = 1.0,
     keep_colors: KeepColors = False,
@@ -414,7 +421,7 @@ def demo(
     from realtime_style.demo import write_demo_film
     from realtime_style.runtime.video import VideoJob
 
-    look = _look(style, blend, strength, keep_colors, variation)
+    look = _look(style, style_image, blend, strength, keep_colors, variation)
     with TemporaryDirectory(prefix="realtime-style-") as folder:
         film = Path(folder) / "demo.mp4"
         if not quiet:
@@ -442,6 +449,38 @@ def styles(as_json: Json = False) -> None:
         card = style.card
         table.add_row(style.name, *(str(card.get(key, "")) for key in ("title", "painter", "year")))
     Console(highlight=False).print(table)
+
+
+@app.command()
+def style_from(
+    source: Annotated[
+        str, typer.Argument(metavar="PICTURE", help="Any picture; or a style, to mix or to dose.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The style file to write.")],
+    blend: Blend = None,
+    strength: Strength = 1.0,
+    variation: Variation = None,
+    engine: Engine = "auto",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Makes a style file of a picture at once, or of a blend; no training is needed."""
+    from realtime_style.runtime.place import refuse_place
+    from realtime_style.style import bundled_styles
+
+    refuse_place(out, "my-style.onnx", overwrite=overwrite)
+    if out.suffix != ".onnx":
+        raise StyleError(f"{out} cannot be a style; its name must end in .onnx")
+    is_style = source in bundled_styles() or source.endswith(".onnx")
+    picture = None if is_style else Path(source)
+    look = _look(source, picture, blend, strength, False, variation)
+    made = look.mixed()
+    made.renamed(out.stem).save(out)
+    if not quiet:
+        _say.print(f"{out}: {look}", markup=False)
+    if as_json:
+        typer.echo(json.dumps({"out": str(out), "look": str(look), "card": made.card}))
 
 
 @app.command()
@@ -661,6 +700,7 @@ def _refuse_other(option: str, text: str | None, choices: Iterable[str]) -> None
 
 def _look(
     style: str,
+    style_image: Path | None,
     blend: list[str] | None,
     strength: float,
     keep_colors: bool,
@@ -678,7 +718,11 @@ def _look(
                 f"'{text}' has no share; write STYLE:SHARE, as great-wave:0.4",
                 param_hint="--blend",
             ) from None
-    return Look(style, shares, strength, variation, keep_colors)
+    if style_image is None:
+        return Look(style, shares, strength, variation, keep_colors)
+    from realtime_style.runtime.style_image import style_from_picture
+
+    return Look(style_from_picture(style_image), shares, strength, variation, keep_colors)
 
 
 def _size(text: str | None, option: str) -> Size | None:

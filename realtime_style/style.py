@@ -111,6 +111,20 @@ class Style:
         next(p for p in model.metadata_props if p.key == key).value = value
         return replace(self, name=name, card=card, model=model)
 
+    def renamed(self, name: str) -> Style:
+        """The same style under another name."""
+        return self.with_weights({}, name, self.card)
+
+    def save(self, out: Path) -> None:
+        """Writes a style file; it appears only when complete. Raises StyleFileError."""
+        partial = out.with_name(f".{out.name}.partial")
+        try:
+            partial.write_bytes(self.model.SerializeToString())
+            partial.replace(out)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise StyleFileError(f"{out} cannot be written: {error.strerror}") from error
+
     @property
     def reach_px(self) -> int:
         """How far from a pixel the network looks, at most, in luma pixels (its receptive field)."""
