@@ -262,6 +262,9 @@ def webcam(
     camera_fps: Annotated[
         float | None, typer.Option(min=1, max=240, help="Ask the camera for so many frames.")
     ] = None,
+    style_images: Annotated[
+        Path | None, typer.Option(help="A folder of pictures to be painted like; key o.")
+    ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Play a film again and again.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the cameras, and end.")] = False,
     record: Annotated[
@@ -311,7 +314,7 @@ def webcam(
         LiveRequest(source, _size(camera_size, "--camera-size"), camera_fps, loop),
         _look(style, style_image, blend, strength, keep_colors, variation),
         size=_size(size, "--size"), fps=fps, window=not no_window, record=record,
-        streams=stream or (), to_virtual_camera=virtual_camera, stability=stability,
+        style_images=style_images, streams=stream or (), to_virtual_camera=virtual_camera, stability=stability,
         engine=engine, precision=precision, overwrite=overwrite, say=say,
     )  # fmt: skip
     wishes = [camera_size, f"{camera_fps:g} fps" if camera_fps else None]
@@ -467,6 +470,7 @@ def style_from(
 ) -> None:
     """Makes a style file of a picture at once, or of a blend; no training is needed."""
     from realtime_style.runtime.place import refuse_place
+    from realtime_style.runtime.style_image import open_any_style
     from realtime_style.style import bundled_styles
 
     refuse_place(out, "my-style.onnx", overwrite=overwrite)
@@ -475,7 +479,7 @@ def style_from(
     is_style = source in bundled_styles() or source.endswith(".onnx")
     picture = None if is_style else Path(source)
     look = _look(source, picture, blend, strength, False, variation)
-    made = look.mixed()
+    made = look.mixed(open_any_style)
     made.renamed(out.stem).save(out)
     if not quiet:
         _say.print(f"{out}: {look}", markup=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,16 +76,19 @@ class Look:
             said.append("the film's colours")
         return ", ".join(said)
 
-    def mixed(self) -> Style:
+    def mixed(self, opener: Callable[[str | Path], Style] = open_style) -> Style:
         """The one style that paints like this, but for `keep_colors`; its card tells what it is of.
+
+        Args:
+            opener: opens styles by their names and files.
 
         Raises:
             StyleFileError: a style that cannot be read, or that does not go with the others.
         """
-        first = self.style if isinstance(self.style, Style) else open_style(self.style)
+        first = self.style if isinstance(self.style, Style) else opener(self.style)
         if not self.blend and self.strength == 1 and self.variation is None:
             return first
-        others = [(open_style(name), share) for name, share in self.blend.items()]
+        others = [(opener(name), share) for name, share in self.blend.items()]
         weights = _sum([(first, 1 - sum(self.blend.values())), *others])
         if self.variation is not None:
             weights = _varied(weights, self.variation)

@@ -36,6 +36,7 @@ from realtime_style.runtime.picture import rgb_from_frame, scaled_frame
 from realtime_style.runtime.pipeline import Channel
 from realtime_style.runtime.place import free_file, free_name, refuse_itself
 from realtime_style.runtime.stability import DEFAULT_STABILITY
+from realtime_style.runtime.style_image import is_picture
 from realtime_style.style import bundled_styles
 
 _POLL_MS = 5
@@ -56,6 +57,7 @@ HELP = """n, p: next, previous style
 b: blend with another style, and another
 ], [: more, less of that
 c: keep the camera's colours
+o: next picture of --style-images
 v: painted, split, side by side
 drag: move the divider
 m: mirror
@@ -151,6 +153,7 @@ class LiveJob:
             "]": lambda: self._blend_more(_STEP),
             "[": lambda: self._blend_more(-_STEP),
             "c": self._toggle_colors,
+            "o": self._next_picture,
             "v": self._next_mode,
             "m": self._toggle_mirror,
             "f": self._toggle_full_screen,
@@ -396,6 +399,14 @@ class LiveJob:
         shares = {name: share * each / whole for name, each in look.blend.items()} if share else {}
         self._change(replace(look, blend=shares))
 
+    def _next_picture(self) -> None:
+        painter = self.painter
+        pictures = [i for i, name in enumerate(painter.named) if is_picture(name)]
+        if not pictures:
+            self._tell("there are no pictures to be painted like; give --style-images FOLDER")
+            return
+        self._choose(next((i for i in pictures if i > painter.chosen), pictures[0]))
+
     def _toggle_colors(self) -> None:
         look = self.painter.look
         self._change(replace(look, keep_colors=not look.keep_colors))
@@ -492,6 +503,17 @@ class LiveJob:
             self.painter.close()
 
 
+def _pictures_in(folder: Path) -> list[str]:
+    found = (
+        sorted(str(path) for path in folder.iterdir() if is_picture(path))
+        if folder.is_dir()
+        else []
+    )
+    if not found:
+        raise MediaError(f"{folder} has no pictures; --style-images takes a folder of them")
+    return found
+
+
 def _as_large(shot: Shot) -> Frame:
     """The painting, as large as the camera's picture."""
     size = (shot.original.width, shot.original.height)
@@ -513,6 +535,7 @@ def live_job(
     request: LiveRequest,
     look: Look = _USUAL_LOOK,
     *,
+    style_images: Path | None = None,
     size: Size | None = None,
     fps: float | None = None,
     window: bool = True,
@@ -529,6 +552,7 @@ def live_job(
 
     Args:
         look: what to begin with; the bundled styles can be chosen as well.
+        style_images: a folder of pictures to be painted like, which can be chosen too.
         size: at which to paint; None: as large as can be kept up with.
         fps: frames a second to keep up with; None: the source's.
         stability: 0..1, how firmly paint stands still where the camera's picture does.
@@ -546,6 +570,7 @@ def live_job(
     for address in streams:
         refuse_stream(address)
     styles = list(bundled_styles())
+    styles += _pictures_in(style_images) if style_images else []
     if look.style not in styles:
         styles.insert(0, str(look.style))
 

@@ -11,11 +11,26 @@ from PIL import Image
 from realtime_style.bank import Bank
 from realtime_style.engines import run_once
 from realtime_style.errors import MediaError, StyleFileError
+from realtime_style.runtime.batch import PICTURE_SUFFIXES
 from realtime_style.runtime.image import read_picture
-from realtime_style.style import ENCODER, Style
+from realtime_style.style import ENCODER, Style, open_style
 
 _LOOK_PX = 256  # the square root of how many pixels the encoder looks at
 _LEAST_PX = 64  # of a style picture's shorter side: less holds no stroke
+
+
+def open_any_style(name: str | Path) -> Style:
+    """A bundled style, a style file, or a picture to be painted like.
+
+    Raises:
+        StyleError: it is none of them, or cannot be used.
+    """
+    return style_from_picture(name) if is_picture(name) else open_style(name)
+
+
+def is_picture(name: str | Path) -> bool:
+    """Whether a file's name ends as a picture's."""
+    return Path(name).suffix.lower() in PICTURE_SUFFIXES
 
 
 def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:

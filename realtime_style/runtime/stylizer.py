@@ -12,6 +12,7 @@ from realtime_style.frame import ColorSpace, Frame, FramePool
 from realtime_style.look import DEFAULT_STYLE, Look
 from realtime_style.runtime.canvas import Canvas
 from realtime_style.runtime.picture import frame_from_rgb, rgb_from_frame
+from realtime_style.runtime.style_image import open_any_style
 from realtime_style.style import Style
 
 MAX_WHOLE_PX = 4096 * 2304
@@ -148,7 +149,8 @@ def open_stylizer(
     """A stylizer ready to paint.
 
     Args:
-        style: a bundled style's name, a style file, an opened style, or a look made of several.
+        style: a bundled style's name, a style file, a picture to be painted like, an opened
+            style, or a look made of them.
         engine: "auto" or a name of realtime_style.engines.ENGINES.
         precision: "auto", "f32" or "bf16".
         color: the colour space of the frames to come; None for RGB pictures.
@@ -159,7 +161,7 @@ def open_stylizer(
         EngineError: the engine is not there, or does not have the precision.
     """
     look = style if isinstance(style, Look) else Look(style)
-    mixed = look.mixed()
+    mixed = look.mixed(open_any_style)
     color = color or mixed.color
     return Stylizer(
         mixed,
