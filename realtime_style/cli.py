@@ -314,8 +314,8 @@ def webcam(
         LiveRequest(source, _size(camera_size, "--camera-size"), camera_fps, loop),
         _look(style, style_image, blend, strength, keep_colors, variation),
         size=_size(size, "--size"), fps=fps, window=not no_window, record=record,
-        style_images=style_images, streams=stream or (), to_virtual_camera=virtual_camera, stability=stability,
-        engine=engine, precision=precision, overwrite=overwrite, say=say,
+        style_images=style_images, streams=stream or (), to_virtual_camera=virtual_camera,
+        stability=stability, engine=engine, precision=precision, overwrite=overwrite, say=say,
     )  # fmt: skip
     wishes = [camera_size, f"{camera_fps:g} fps" if camera_fps else None]
     asked = " ".join(filter(None, wishes))
@@ -722,11 +722,12 @@ def _look(
                 f"'{text}' has no share; write STYLE:SHARE, as great-wave:0.4",
                 param_hint="--blend",
             ) from None
-    if style_image is None:
-        return Look(style, shares, strength, variation, keep_colors)
-    from realtime_style.runtime.style_image import style_from_picture
+    if style_image is not None:
+        from realtime_style.runtime.style_image import refuse_no_picture
 
-    return Look(style_from_picture(style_image), shares, strength, variation, keep_colors)
+        refuse_no_picture(style_image)
+        style = str(style_image)
+    return Look(style, shares, strength, variation, keep_colors)
 
 
 def _size(text: str | None, option: str) -> Size | None:
