@@ -504,11 +504,8 @@ class LiveJob:
 
 
 def _pictures_in(folder: Path) -> list[str]:
-    found = (
-        sorted(str(path) for path in folder.iterdir() if is_picture(path))
-        if folder.is_dir()
-        else []
-    )
+    inside = folder.iterdir() if folder.is_dir() else ()
+    found = sorted(str(path) for path in inside if is_picture(path))
     if not found:
         raise MediaError(f"{folder} has no pictures; --style-images takes a folder of them")
     return found

@@ -33,6 +33,17 @@ def is_picture(name: str | Path) -> bool:
     return Path(name).suffix.lower() in PICTURE_SUFFIXES
 
 
+def refuse_no_picture(path: Path) -> None:
+    """Raises MediaError where a file is not there, or its name ends as no picture's."""
+    if not path.is_file():
+        raise MediaError(f"there is no picture {path}")
+    if not is_picture(path):
+        raise MediaError(
+            f"'{path.suffix}' names no picture format; a style picture ends in "
+            f"{', '.join(sorted(PICTURE_SUFFIXES))}"
+        )
+
+
 def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
     """A style from one picture, without training: painted by the bundled styles, mixed.
 
