@@ -264,7 +264,7 @@ def _store_as_half(model: ModelProto) -> None:
     graph = model.graph
     casts = []
     for tensor in graph.initializer:
-        if len(tensor.dims) > 1 and tensor.data_type == TensorProto.FLOAT:
+        if len(tensor.dims) in (2, 4) and tensor.data_type == TensorProto.FLOAT:
             half = numpy_helper.to_array(tensor).astype(np.float16)
             wide = tensor.name + ".wide"
             for node in graph.node:

@@ -39,9 +39,12 @@ def test_no_strength_is_the_film_and_full_strength_the_style(style: str) -> None
 
 @pytest.mark.parametrize("style", list(bundled_styles()))
 def test_strength_leads_away_from_the_film_step_by_step(style: str) -> None:
-    nearness = [psnr_db(painted(Look(style, strength=s / 4)), FRAME) for s in range(7)]
-    assert nearness == sorted(nearness, reverse=True), nearness
-    assert nearness[2] - nearness[4] > 0.5  # half is no style yet
+    by_quarters = [painted(Look(style, strength=s / 4)) for s in range(7)]
+    to_film = [psnr_db(frame, FRAME) for frame in by_quarters[:5]]
+    assert to_film == sorted(to_film, reverse=True), to_film
+    assert to_film[2] - to_film[4] > 0.5  # half is no style yet
+    to_style = [psnr_db(frame, by_quarters[4]) for frame in by_quarters[5:]]
+    assert 30 > to_style[0] > to_style[1] > 10
 
 
 def test_a_blend_is_the_same_from_both_ends() -> None:
@@ -130,7 +133,9 @@ def test_styles_that_do_not_go_together_are_named_with_the_reason(identity_style
     random = np.random.default_rng(0)
     strange = {n: random.standard_normal(w.shape) * w.std() for n, w in night.weights().items()}
     stranger = night.with_weights(strange, "stranger", {})
-    with pytest.raises(StyleFileError, match=r"stranger cannot be mixed .* another base"):
+    with pytest.raises(
+        StyleFileError, match=r"starry-night cannot be mixed with stranger: .* another base"
+    ):
         Look(stranger, {"starry-night": 0.5}).mixed()
 
 
@@ -171,8 +176,8 @@ def test_image_takes_a_look(tmp_path: Path) -> None:
     out = tmp_path / "out.png"
     result = run_cli("image", photo, out, "--strength", "0", "--json")
     assert result.returncode == 0, result.stderr
-    error = np.asarray(Image.open(out)).astype(float) - np.asarray(Image.open(photo))
-    assert np.sqrt(np.square(error).mean()) < 12  # chroma is halved on the way
+    lumas = [np.asarray(Image.open(path).convert("L"), float) for path in (photo, out)]
+    assert np.sqrt(np.square(lumas[0] - lumas[1]).mean()) < 8
 
 
 @pytest.mark.parametrize(
@@ -180,7 +185,7 @@ def test_image_takes_a_look(tmp_path: Path) -> None:
     [
         (["--blend", "great-wave"], 2, "STYLE:SHARE"),
         (["--blend", "great-wave:much"], 2, "STYLE:SHARE"),
-        (["--strength", "2"], 2, "range 0<=x<=1.5"),
+        (["--strength", "2"], 2, "less than or equal to 1.5"),
         (["--blend", "great-wave:1.4"], 1, "goes from 0 to 1, not 1.4"),
         (["--blend", "nothing:0.4"], 1, "there is no style 'nothing'"),
     ],
