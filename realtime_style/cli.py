@@ -68,7 +68,8 @@ Recursive = Annotated[
 ]
 Style = Annotated[str, typer.Option("--style", "-s", help="A bundled style's name, or a file.")]
 StyleImage = Annotated[
-    Path | None, typer.Option(help="Any picture, to be painted like, instead of --style.")
+    Path | None,
+    typer.Option(help="Any picture, to be painted like, instead of --style.", hidden=True),
 ]
 Blend = Annotated[
     list[str] | None,
@@ -263,7 +264,8 @@ def webcam(
         float | None, typer.Option(min=1, max=240, help="Ask the camera for so many frames.")
     ] = None,
     style_images: Annotated[
-        Path | None, typer.Option(help="A folder of pictures to be painted like; key o.")
+        Path | None,
+        typer.Option(help="A folder of pictures to be painted like; key o.", hidden=True),
     ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Play a film again and again.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the cameras, and end.")] = False,
@@ -457,7 +459,7 @@ def styles(as_json: Json = False) -> None:
 @app.command()
 def style_from(
     source: Annotated[
-        str, typer.Argument(metavar="PICTURE", help="Any picture; or a style, to mix or to dose.")
+        str, typer.Argument(metavar="STYLE", help="A style's name or file, to mix or to dose.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The style file to write.")],
     blend: Blend = None,
@@ -468,7 +470,7 @@ def style_from(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Makes a style file of a picture at once, or of a blend; no training is needed."""
+    """Keeps a mixture of styles as a style file."""
     from realtime_style.runtime.place import refuse_place
     from realtime_style.runtime.style_image import open_any_style
     from realtime_style.style import bundled_styles

@@ -227,3 +227,21 @@ def test_from_noise_has_no_input(tmp_path: Path, arguments: list[str]) -> None:
     result = run_cli("image", *arguments, cwd=tmp_path)
     assert result.returncode == 2
     assert not list(tmp_path.iterdir())
+
+
+def test_a_mixture_is_kept_as_a_style_file(tmp_path: Path) -> None:
+    out = tmp_path / "mine.onnx"
+    arguments = "style-from", "great-wave", out, "--blend", "mondrian:0.25", "--strength", "0.9"
+    result = run_cli(*arguments, "--json")
+    assert result.returncode == 0, result.stderr
+    kept = open_style(out)
+    assert kept.name == "mine"
+    assert kept.card["made"]["strength"] == 0.9
+    assert list(kept.card["made"]["of"]) == ["great-wave", "mondrian"]
+    mixed = painted(Look("great-wave", {"mondrian": 0.25}, 0.9))
+    assert psnr_db(painted(Look(out)), mixed) > 40 or np.array_equal(
+        painted(Look(out)).i420, mixed.i420
+    )
+    again = run_cli(*arguments)
+    assert again.returncode == 1
+    assert "--overwrite" in again.stderr

@@ -57,7 +57,6 @@ HELP = """n, p: next, previous style
 b: blend with another style, and another
 ], [: more, less of that
 c: keep the camera's colours
-o: next picture of --style-images
 v: painted, split, side by side
 drag: move the divider
 m: mirror

@@ -66,6 +66,11 @@ def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
     size = (max(32, round(width * scale)), max(32, round(height * scale)))
     small = Image.fromarray(picture.rgb).resize(size, Image.Resampling.LANCZOS)
     seen = np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1)[None])
+    if not ENCODER.is_file():
+        raise StyleFileError(
+            "this build has no encoder of style pictures; train a style: realtime-style train "
+            f"{path} --content PHOTOS"
+        )
     model = onnx.load(ENCODER)
     bank = Bank()
     made_for = next((p.value for p in model.metadata_props if p.key == "bank"), "")
