@@ -1,10 +1,12 @@
-"""Pictures of the styles for people to look at: docs/sheet.jpg, gallery.jpg and gallery.webp.
+"""Pictures for people to look at: sheet, gallery, looks and nothing (.jpg), gallery.webp, in docs.
 
     python benchmarks/sheet.py [--clip FILM]
 
-The sheet has six photos in four styles, the gallery one photo in every bundled style; the photos
-are in the public domain and come with scikit-image (of the extra [dev]). With `--clip`, a film that
-may be shown is painted in several styles, side by side, as a small animation.
+The sheet has six photos in four styles, the gallery one photo in every bundled style, the looks one
+photo in rising strength, in blends, in variations and in its own colours; the photos are in the
+public domain and come with scikit-image (of the extra [dev]). Nothing is what is painted without
+one. With `--clip`, a film that may be shown is painted in several styles, side by side, as a small
+animation.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from skimage import data
 
 import realtime_style as rs
+from realtime_style.runtime.noise import paint_from_noise
 from realtime_style.runtime.picture import rgb_from_frame
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -53,16 +56,59 @@ def gallery() -> Image.Image:
     """One photo as it is, then in every bundled style, each with its name below."""
     photo = read_photo(GALLERY_PHOTO)
     tiles = [("the photo", photo)]
-    for style in rs.bundled_styles():
-        painted = rs.open_stylizer(style, precision="f32").paint_rgb(np.asarray(photo))
-        tiles.append((style, Image.fromarray(painted)))
-    rows = -(-len(tiles) // GALLERY_COLUMNS)
+    tiles += [(style, _painted(rs.Look(style), photo)) for style in rs.bundled_styles()]
+    return _labelled(tiles, GALLERY_COLUMNS)
+
+
+def looks() -> Image.Image:
+    """Rows of one photo: strengths, shares of a blend, variations, colours that are kept."""
+    photo = read_photo("astronaut")
+    rows = (
+        {f"strength {s:g}": rs.Look("great-wave", strength=s) for s in (0, 0.35, 0.7, 1, 1.5)},
+        {
+            f"{1 - s:.0%} starry-night, {s:.0%} mondrian": rs.Look("starry-night", {"mondrian": s})
+            for s in (0, 0.25, 0.5, 0.75, 1)
+        },
+        {
+            f"variation {n}": rs.Look("woman-with-a-hat", variation=n)
+            for n in (None, 1, 2, 3, 4)
+        },
+        {
+            f"{name}, own colours": rs.Look(name, keep_colors=True)
+            for name in ("starry-night", "great-wave", "mondrian", "night-cafe", "the-scream")
+        },
+    )  # fmt: skip
+    tiles = [
+        (name.replace("variation None", "woman-with-a-hat"), _painted(look, photo))
+        for row in rows
+        for name, look in row.items()
+    ]
+    return _labelled(tiles, len(rows[0]))
+
+
+def nothing() -> Image.Image:
+    """Paintings of nothing."""
+    styles = ("great-wave", "composition-vii", "woman-with-a-hat", "starry-night")
+    pictures = [
+        paint_from_noise(rs.open_stylizer(style, precision="f32"), seed, rs.Size(600, 800))
+        for seed, style in enumerate(styles, 11)
+    ]
+    return Image.fromarray(np.vstack((np.hstack(pictures[:2]), np.hstack(pictures[2:]))))
+
+
+def _painted(look: rs.Look, photo: Image.Image) -> Image.Image:
+    return Image.fromarray(rs.open_stylizer(look, precision="f32").paint_rgb(np.asarray(photo)))
+
+
+def _labelled(tiles: list[tuple[str, Image.Image]], columns: int) -> Image.Image:
+    """Tiles in rows, each with its name below."""
+    rows = -(-len(tiles) // columns)
     across, down = TILE_PX + GAP_PX, TILE_PX + LABEL_PX + GAP_PX
-    whole = Image.new("RGB", (across * GALLERY_COLUMNS - GAP_PX, down * rows - GAP_PX), "white")
+    whole = Image.new("RGB", (across * columns - GAP_PX, down * rows - GAP_PX), "white")
     draw = ImageDraw.Draw(whole)
     font = ImageFont.load_default(20)
     for number, (name, tile) in enumerate(tiles):
-        x, y = number % GALLERY_COLUMNS * across, number // GALLERY_COLUMNS * down
+        x, y = number % columns * across, number // columns * down
         whole.paste(tile, (x, y))
         draw.text((x + 4, y + TILE_PX + 2), name, "black", font)
     return whole
@@ -104,6 +150,8 @@ def main() -> None:
     clip = parser.parse_args().clip
     sheet().save(DOCS / "sheet.jpg", quality=88)
     gallery().save(DOCS / "gallery.jpg", quality=88)
+    looks().save(DOCS / "looks.jpg", quality=88)
+    nothing().save(DOCS / "nothing.jpg", quality=88)
     if clip:
         first, *others = animation(clip)
         first.save(

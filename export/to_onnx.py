@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 import realtime_style
 from export.parity import Parity, check_parity
+from realtime_style.bank import Bank
 from realtime_style.demo import draw_scene
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame
@@ -29,6 +30,7 @@ from realtime_style.style import metadata_entry, parse_style
 from realtime_style.training.checkpoint import load_generator
 from realtime_style.training.color import planes_from_rgb
 from realtime_style.training.dataset import UNREADABLE
+from realtime_style.training.encoder import StyleEncoder
 from realtime_style.training.generator import SIZE_MULTIPLE, FoldedGenerator, Generator
 from realtime_style.training.train import PLANES_COLOR
 
@@ -130,6 +132,39 @@ def export_trained(
     return export_style(netG, out, name or out.stem, metadata, parity_frames(pictures))
 
 
+class PictureEncoder(nn.Module):
+    """A trained encoder on uint8 RGB, weights rounded to what the file stores (FP16)."""
+
+    def __init__(self, netE: StyleEncoder) -> None:
+        super().__init__()
+        for parameter in netE.parameters():
+            if parameter.dim() > 1:
+                parameter.data = parameter.data.half().float()
+        self.encoder = netE
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """uint8 (1, 3, H, W) to (1, code_size)."""
+        code: Tensor = self.encoder(picture.float() / 255)
+        return code
+
+
+def export_encoder(netE: StyleEncoder, bank: Bank, out: Path) -> None:
+    """Writes the encoder of G(x, s) for a bank; raises StyleError where it cannot be written."""
+    picture = torch.zeros(1, 3, 192, 320, dtype=torch.uint8)
+    h, w = torch.export.Dim("h", min=32, max=4096), torch.export.Dim("w", min=32, max=4096)
+    model = _traced(
+        PictureEncoder(netE).eval(), (picture,), ["picture"], ["code"], {"picture": {2: h, 3: w}}
+    )
+    _store_as_half(model)
+    model.metadata_props.add(key="bank", value=bank.digest)
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        partial.write_bytes(model.SerializeToString())
+        partial.replace(out)
+    except OSError as error:
+        raise StyleError(f"{out} cannot be written: {error.strerror}") from error
+
+
 def parity_frames(pictures: Path | None) -> list[Frame]:
     """A few frames to compare on, at most 720 pixels a side, in the generators' colour space."""
     if pictures is None:
@@ -160,18 +195,38 @@ def _onnx_model(planes: PlanesGenerator) -> ModelProto:
     luma = torch.zeros(1, 1, 16 * SIZE_MULTIPLE, 24 * SIZE_MULTIPLE, dtype=torch.uint8)
     chroma = torch.zeros(1, 2, 8 * SIZE_MULTIPLE, 12 * SIZE_MULTIPLE, dtype=torch.uint8)
     h, w = torch.export.Dim("h", min=2), torch.export.Dim("w", min=2)
+    model = _traced(
+        planes,
+        (luma, chroma),
+        ["luma", "chroma"],
+        ["painted_luma", "painted_chroma"],
+        {"luma": {2: 4 * h, 3: 4 * w}, "chroma": {2: 2 * h, 3: 2 * w}},
+    )
+    _tidy_names(model)
+    _store_as_half(model)
+    return model
+
+
+def _traced(
+    module: nn.Module,
+    arguments: tuple[Tensor, ...],
+    inputs: list[str],
+    outputs: list[str],
+    dynamic: dict[str, Any],
+) -> ModelProto:
+    """A module as an ONNX model, without what the exporter notes down for itself."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            planes,
-            (luma, chroma),
+            module,
+            arguments,
             dynamo=True,
             verbose=False,
             opset_version=OPSET,
-            input_names=["luma", "chroma"],
-            output_names=["painted_luma", "painted_chroma"],
-            dynamic_shapes={"luma": {2: 4 * h, 3: 4 * w}, "chroma": {2: 2 * h, 3: 2 * w}},
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=dynamic,
             # else the fold of pixels is written as a dozen reshapes of computed sizes
             custom_translation_table={torch.ops.aten.pixel_unshuffle.default: _space_to_depth},
         )
@@ -186,8 +241,6 @@ def _onnx_model(planes: PlanesGenerator) -> ModelProto:
         del value.metadata_props[:]
     del model.graph.value_info[:]
     del model.metadata_props[:]
-    _tidy_names(model)
-    _store_as_half(model)
     return model
 
 
@@ -211,7 +264,7 @@ def _store_as_half(model: ModelProto) -> None:
     graph = model.graph
     casts = []
     for tensor in graph.initializer:
-        if len(tensor.dims) == 4 and tensor.data_type == TensorProto.FLOAT:
+        if len(tensor.dims) in (2, 4) and tensor.data_type == TensorProto.FLOAT:
             half = numpy_helper.to_array(tensor).astype(np.float16)
             wide = tensor.name + ".wide"
             for node in graph.node:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from realtime_style.frame import Frame as Frame
     from realtime_style.frame import Size as Size
     from realtime_style.frame import StreamInfo as StreamInfo
+    from realtime_style.look import Look as Look
     from realtime_style.runtime.pipeline import Pipeline as Pipeline
     from realtime_style.runtime.pipeline import RunStats as RunStats
     from realtime_style.runtime.sink import Encoding as Encoding
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "realtime_style.errors": ("EngineError", "MediaError", "StyleError", "StyleFileError"),
     "realtime_style.frame": ("ColorSpace", "Frame", "Size", "StreamInfo"),
+    "realtime_style.look": ("Look",),
     "realtime_style.runtime.pipeline": ("Pipeline", "RunStats"),
     "realtime_style.runtime.sink": ("Encoding", "FileSink"),
     "realtime_style.runtime.source": ("FileSource",),

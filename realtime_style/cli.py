@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from realtime_style.frame import Size
     from realtime_style.live.live import LiveJob
     from realtime_style.live.painter import Shot
+    from realtime_style.look import Look
     from realtime_style.runtime.batch import Pair
     from realtime_style.runtime.pipeline import RunStats
     from realtime_style.runtime.video import VideoJob
@@ -66,6 +67,26 @@ Recursive = Annotated[
     bool, typer.Option("--recursive", "-r", help="Look into the folders of folders too.")
 ]
 Style = Annotated[str, typer.Option("--style", "-s", help="A bundled style's name, or a file.")]
+StyleImage = Annotated[
+    Path | None,
+    typer.Option(help="Any picture, to be painted like, instead of --style.", hidden=True),
+]
+Blend = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="STYLE:SHARE",
+        help="Another style in it, as great-wave:0.4; may be given again. The style has the rest.",
+    ),
+]
+Strength = Annotated[
+    float, typer.Option(min=0, max=1.5, help="0: the film as it is; 1: the style; then more.")
+]
+KeepColors = Annotated[
+    bool, typer.Option("--keep-colors", help="Keep the film's colours, under the painting's light.")
+]
+Variation = Annotated[
+    int | None, typer.Option(min=0, help="Another version of the style for each number.")
+]
 Engine = Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")]
 Stability = Annotated[
     float,
@@ -127,6 +148,11 @@ def _options(
 def video(
     paths: Paths,
     style: Style = "starry-night",
+    style_image: StyleImage = None,
+    blend: Blend = None,
+    strength: Strength = 1.0,
+    keep_colors: KeepColors = False,
+    variation: Variation = None,
     size: Annotated[
         str | None, typer.Option(help="Paint at this size, 720p or 1280x720; default: IN's.")
     ] = None,
@@ -164,6 +190,7 @@ def video(
     from realtime_style.runtime.sink import Encoding
     from realtime_style.runtime.video import VideoJob, paint_samples
 
+    look = _look(style, style_image, blend, strength, keep_colors, variation)
     sources, out = _sources_and_out(paths)
     if out == "-" and as_json:
         raise typer.BadParameter("standard output holds the film or JSON, not both")
@@ -174,7 +201,7 @@ def video(
         job = VideoJob(
             pair.source,
             pair.out,
-            style,
+            look,
             size=paint_size,
             output_size=film_size,
             start_s=start,
@@ -192,7 +219,7 @@ def video(
     def paint_sample(pair: Pair) -> dict[str, Any]:
         assert sample
         written = paint_samples(
-            pair.source, Path(out), sample, style, size=paint_size, engine=engine,
+            pair.source, Path(out), sample, look, size=paint_size, engine=engine,
             precision=precision, overwrite=overwrite,
         )  # fmt: skip
         if not quiet:
@@ -217,6 +244,11 @@ def webcam(
         ),
     ] = "0",
     style: Style = "starry-night",
+    style_image: StyleImage = None,
+    blend: Blend = None,
+    strength: Strength = 1.0,
+    keep_colors: KeepColors = False,
+    variation: Variation = None,
     size: Annotated[
         str | None,
         typer.Option(help="Paint at this size, 360p or 640x360; default: what can be kept up."),
@@ -230,6 +262,10 @@ def webcam(
     ] = None,
     camera_fps: Annotated[
         float | None, typer.Option(min=1, max=240, help="Ask the camera for so many frames.")
+    ] = None,
+    style_images: Annotated[
+        Path | None,
+        typer.Option(help="A folder of pictures to be painted like; key o.", hidden=True),
     ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Play a film again and again.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the cameras, and end.")] = False,
@@ -278,9 +314,10 @@ def webcam(
 
     job = live_job(
         LiveRequest(source, _size(camera_size, "--camera-size"), camera_fps, loop),
-        style, size=_size(size, "--size"), fps=fps, window=not no_window, record=record,
-        streams=stream or (), to_virtual_camera=virtual_camera, stability=stability,
-        engine=engine, precision=precision, overwrite=overwrite, say=say,
+        _look(style, style_image, blend, strength, keep_colors, variation),
+        size=_size(size, "--size"), fps=fps, window=not no_window, record=record,
+        style_images=style_images, streams=stream or (), to_virtual_camera=virtual_camera,
+        stability=stability, engine=engine, precision=precision, overwrite=overwrite, say=say,
     )  # fmt: skip
     wishes = [camera_size, f"{camera_fps:g} fps" if camera_fps else None]
     asked = " ".join(filter(None, wishes))
@@ -291,8 +328,20 @@ def webcam(
 def image(
     paths: Paths,
     style: Style = "starry-night",
+    style_image: StyleImage = None,
+    blend: Blend = None,
+    strength: Strength = 1.0,
+    keep_colors: KeepColors = False,
+    variation: Variation = None,
     engine: Engine = "auto",
     precision: Precision = "auto",
+    from_noise: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="SEED", help="Paint out of nothing: no IN, only OUT."),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="With --from-noise: 1024x768, or 768p (4:3); default: 768p.")
+    ] = None,
     recursive: Recursive = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -300,12 +349,37 @@ def image(
 ) -> None:
     """Paints pictures: JPEG, PNG, WebP, TIFF, BMP; of any size up to 150 megapixels."""
     from realtime_style.runtime.batch import PICTURE_SUFFIXES, pair_up
-    from realtime_style.runtime.image import paint_picture
+    from realtime_style.runtime.image import Picture, paint_picture, write_picture
     from realtime_style.runtime.stylizer import open_stylizer
 
+    if from_noise is not None:
+        from realtime_style.runtime.noise import paint_from_noise
+        from realtime_style.runtime.place import refuse_place
+
+        if len(paths) != 1:
+            raise typer.BadParameter(
+                "with --from-noise there is nothing to read; give OUT alone", param_hint="OUT"
+            )
+        canvas_size = _size(size or "768p", "--size")
+        assert canvas_size
+        new = Path(paths[0])
+        refuse_place(new, "out.png", overwrite=overwrite)
+        look = _look(style, style_image, blend, strength, keep_colors, variation)
+        stylizer = open_stylizer(look, engine=engine, precision=precision)
+        picture = Picture(paint_from_noise(stylizer, from_noise, canvas_size))
+        notes = write_picture(new, picture, overwrite=overwrite)
+        if not quiet:
+            _say.print(f"{new}", markup=False)
+        if as_json:
+            report = {"out": str(new), "look": str(look), "from_noise": from_noise, "notes": notes}
+            typer.echo(json.dumps(report))
+        return
+    if size is not None:
+        raise typer.BadParameter("goes with --from-noise alone", param_hint="--size")
     sources, out = _sources_and_out(paths)
     pairs = pair_up(sources, out, PICTURE_SUFFIXES, recursive=recursive, new_suffix=".png")
-    stylizer = open_stylizer(style, engine=engine, precision=precision)
+    look = _look(style, style_image, blend, strength, keep_colors, variation)
+    stylizer = open_stylizer(look, engine=engine, precision=precision)
 
     def paint(pair: Pair) -> dict[str, Any]:
         notes = paint_picture(pair.source, pair.out, stylizer, overwrite=overwrite)
@@ -313,7 +387,7 @@ def image(
             for note in notes:
                 _say.print(f"note: {Path(pair.source).name}: {note}", markup=False)
             _say.print(f"{pair.out}", markup=False)
-        return {"out": str(pair.out), "notes": notes}
+        return {"out": str(pair.out), "look": str(look), "notes": notes}
 
     _paint_all(pairs, paint, quiet, as_json)
 
@@ -334,6 +408,11 @@ def doctor(as_json: Json = False) -> None:
 def demo(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The painted film, as demo.mp4.")],
     style: Style = "starry-night",
+    style_image: StyleImage = None,
+    blend: Blend = None,
+    strength: Strength = 1.0,
+    keep_colors: KeepColors = False,
+    variation: Variation = None,
     duration: Annotated[float, typer.Option(min=0.5, max=60, help="Seconds.")] = 6.0,
     engine: Engine = "auto",
     precision: Precision = "auto",
@@ -347,12 +426,13 @@ def demo(
     from realtime_style.demo import write_demo_film
     from realtime_style.runtime.video import VideoJob
 
+    look = _look(style, style_image, blend, strength, keep_colors, variation)
     with TemporaryDirectory(prefix="realtime-style-") as folder:
         film = Path(folder) / "demo.mp4"
         if not quiet:
             _say.print(f"drawing a film of {duration:g} s")
         write_demo_film(film, duration)
-        job = VideoJob(film, out, style, engine=engine, precision=precision, overwrite=overwrite)
+        job = VideoJob(film, out, look, engine=engine, precision=precision, overwrite=overwrite)
         report = _paint(job, quiet)
         if as_json:
             typer.echo(json.dumps(report))
@@ -374,6 +454,39 @@ def styles(as_json: Json = False) -> None:
         card = style.card
         table.add_row(style.name, *(str(card.get(key, "")) for key in ("title", "painter", "year")))
     Console(highlight=False).print(table)
+
+
+@app.command()
+def style_from(
+    source: Annotated[
+        str, typer.Argument(metavar="STYLE", help="A style's name or file, to mix or to dose.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The style file to write.")],
+    blend: Blend = None,
+    strength: Strength = 1.0,
+    variation: Variation = None,
+    engine: Engine = "auto",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Keeps a mixture of styles as a style file."""
+    from realtime_style.runtime.place import refuse_place
+    from realtime_style.runtime.style_image import open_any_style
+    from realtime_style.style import bundled_styles
+
+    refuse_place(out, "my-style.onnx", overwrite=overwrite)
+    if out.suffix != ".onnx":
+        raise StyleError(f"{out} cannot be a style; its name must end in .onnx")
+    is_style = source in bundled_styles() or source.endswith(".onnx")
+    picture = None if is_style else Path(source)
+    look = _look(source, picture, blend, strength, False, variation)
+    made = look.mixed(open_any_style)
+    made.renamed(out.stem).save(out)
+    if not quiet:
+        _say.print(f"{out}: {look}", markup=False)
+    if as_json:
+        typer.echo(json.dumps({"out": str(out), "look": str(look), "card": made.card}))
 
 
 @app.command()
@@ -591,6 +704,34 @@ def _refuse_other(option: str, text: str | None, choices: Iterable[str]) -> None
         )
 
 
+def _look(
+    style: str,
+    style_image: Path | None,
+    blend: list[str] | None,
+    strength: float,
+    keep_colors: bool,
+    variation: int | None,
+) -> Look:
+    from realtime_style.look import Look
+
+    shares: dict[str | Path, float] = {}
+    for text in blend or ():
+        name, _, share = text.rpartition(":")
+        try:
+            shares[name] = shares.get(name, 0.0) + float(share)
+        except ValueError:
+            raise typer.BadParameter(
+                f"'{text}' has no share; write STYLE:SHARE, as great-wave:0.4",
+                param_hint="--blend",
+            ) from None
+    if style_image is not None:
+        from realtime_style.runtime.style_image import refuse_no_picture
+
+        refuse_no_picture(style_image)
+        style = str(style_image)
+    return Look(style, shares, strength, variation, keep_colors)
+
+
 def _size(text: str | None, option: str) -> Size | None:
     from realtime_style.frame import Size
 
@@ -719,6 +860,7 @@ def _paint(job: VideoJob, quiet: bool) -> dict[str, Any]:
     report = {
         "out": str(out),
         "style": job.stylizer.style.name,
+        "look": str(job.look),
         "width": info.width,
         "height": info.height,
         "frames": stats.frames,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,14 @@ from realtime_style.frame import FULL, LIMITED, ColorSpace
 
 FORMAT = 1
 """The file format's version, raised when older readers could no longer paint with the file."""
+
+_PACKAGE = Path(str(resources.files("realtime_style")))
+
+PLAIN = _PACKAGE / "models" / "plain.onnx"
+"""A style that is none: of the same base as the others, it draws the film as it is."""
+
+ENCODER = PLAIN.with_name("encoder.onnx")
+"""What reads a code for the bank of bundled styles from a picture."""
 
 _METADATA_KEY = "realtime_style"
 _MAX_FILE_BYTES = 32 << 20
@@ -77,6 +86,44 @@ class Style:
     color: ColorSpace
     version: str
     model: ModelProto = field(repr=False)
+
+    def weights(self) -> dict[str, NDArray[np.float64]]:
+        """All kernels and offsets by their names."""
+        graph = self.model.graph
+        floats = (TensorProto.FLOAT, TensorProto.FLOAT16)
+        return {
+            tensor.name: _array(tensor).astype(np.float64)
+            for tensor in graph.initializer
+            if tensor.data_type in floats and tensor.dims and tensor.name != "center"
+        }
+
+    def with_weights(
+        self, weights: Mapping[str, NDArray[np.float64]], name: str, card: dict[str, Any]
+    ) -> Style:
+        """The same network with other weights, as `weights` gives them: another style."""
+        model = ModelProto()
+        model.CopyFrom(self.model)
+        for tensor in model.graph.initializer:
+            if tensor.name in weights:
+                values = weights[tensor.name].astype(_array(tensor).dtype)
+                tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+        key, value = metadata_entry(name, card, self.size_multiple, self.color, self.version)
+        next(p for p in model.metadata_props if p.key == key).value = value
+        return replace(self, name=name, card=card, model=model)
+
+    def renamed(self, name: str) -> Style:
+        """The same style under another name."""
+        return self.with_weights({}, name, self.card)
+
+    def save(self, out: Path) -> None:
+        """Writes a style file; it appears only when complete. Raises StyleFileError."""
+        partial = out.with_name(f".{out.name}.partial")
+        try:
+            partial.write_bytes(self.model.SerializeToString())
+            partial.replace(out)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise StyleFileError(f"{out} cannot be written: {error.strerror}") from error
 
     @property
     def reach_px(self) -> int:
@@ -178,8 +225,7 @@ def metadata_entry(
 
 def bundled_styles() -> dict[str, Path]:
     """The styles that come with the package, by name."""
-    folder = Path(str(resources.files("realtime_style") / "styles"))
-    return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
+    return {path.stem: path for path in sorted((_PACKAGE / "styles").glob("*.onnx"))}
 
 
 def open_style(name: str | Path) -> Style:

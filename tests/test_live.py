@@ -179,6 +179,37 @@ def test_styles_change_by_keys_without_a_pause(styles: list[str]) -> None:
     assert max(np.diff(times)) < 1.0
 
 
+def test_keys_blend_and_keep_the_colours(styles: list[str]) -> None:
+    script = "b", "]", "c", "b", "b", "c"
+    window = FakeWindow(*((20 * i, key, []) for i, key in enumerate(script, 1)), (150, "q", []))
+    live = job(lambda: iter_frames(40), styles, window)
+    seen: list[tuple[str, int]] = []
+    live.on_shot = lambda shot: seen.append((str(shot.look), int(shot.painted.luma.mean())))
+    live.run()
+    order = [shot for i, shot in enumerate(seen) if i == 0 or seen[i - 1][0] != shot[0]]
+    # identity shows 40, negative 215, dark 20; half and half of the first two lies between them
+    assert [look for look, _ in order] == [
+        "identity",
+        "identity 50% + negative 50%",
+        "identity 40% + negative 60%",
+        "identity 40% + negative 60%, the film's colours",
+        "identity 40% + dark 60%, the film's colours",
+        "identity, the film's colours",
+        "identity",
+    ]
+    assert [luma for _, luma in order] == pytest.approx([40, 128, 145, 145, 28, 40, 40], abs=2)
+
+
+def test_a_dose_that_cannot_be_mixed_leaves_the_former(styles: list[str]) -> None:
+    window = FakeWindow((5, "-", []), (80, "q", []))
+    live = job(steady(), styles, window)
+    said: list[str] = []
+    live.say = said.append
+    live.run()
+    assert live.painter.look.strength == 1
+    assert any("strength 0.9: identity cannot be mixed" in message for message in said), said
+
+
 def test_a_style_that_cannot_be_loaded_leaves_the_former(styles: list[str], tmp_path: Path) -> None:
     bad = tmp_path / "bad.onnx"
     bad.write_bytes(b"rubbish")

@@ -69,6 +69,31 @@ def open_engine(model: bytes, name: str = "auto", precision: str = "auto") -> En
     """
     if precision not in PRECISIONS:
         raise EngineError(f"there is no precision '{precision}'; choose {', '.join(PRECISIONS)}")
+    name = _installed(name)
+    if name == "openvino":
+        from realtime_style.engines.openvino_engine import OpenVinoEngine
+
+        return OpenVinoEngine(model, precision)
+    from realtime_style.engines.onnxruntime_engine import OnnxRuntimeEngine
+
+    return OnnxRuntimeEngine(model, precision)
+
+
+def run_once(model: bytes, array: NDArray[np.uint8], name: str = "auto") -> NDArray[np.float32]:
+    """The first output of any ONNX model of one input, in float32.
+
+    Raises:
+        EngineError: the engine is not installed, or fails.
+    """
+    if _installed(name) == "openvino":
+        from realtime_style.engines.openvino_engine import run_once
+    else:
+        from realtime_style.engines.onnxruntime_engine import run_once
+    return run_once(model, array)
+
+
+def _installed(name: str) -> str:
+    """The name of an engine that is there, ready to be imported; raises EngineError."""
     if name == "auto":
         name = next(iter(available_engines()), "openvino")
     if name not in ENGINES:
@@ -80,9 +105,4 @@ def open_engine(model: bytes, name: str = "auto", precision: str = "auto") -> En
         # OpenVINO tells its maker of every import, from a process of its own; it can do without
         # this package, and does not then
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-        from realtime_style.engines.openvino_engine import OpenVinoEngine
-
-        return OpenVinoEngine(model, precision)
-    from realtime_style.engines.onnxruntime_engine import OnnxRuntimeEngine
-
-    return OnnxRuntimeEngine(model, precision)
+    return name

@@ -11,6 +11,15 @@ from numpy.typing import NDArray
 from realtime_style.errors import EngineError
 
 
+def run_once(model: bytes, array: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The first output of a model of one input; raises EngineError where it fails."""
+    try:
+        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        return np.asarray(session.run(None, {session.get_inputs()[0].name: array})[0], np.float32)
+    except Exception as error:  # its exceptions share no base class
+        raise EngineError(f"ONNX Runtime failed: {error}") from error
+
+
 class OnnxRuntimeEngine:
     """An `Engine`."""
 

@@ -77,5 +77,17 @@ class OpenVinoEngine:
         self._request.cancel()
 
 
+def run_once(model: bytes, array: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The first output of a model of one input; raises EngineError where it fails."""
+    core = _core()
+    try:
+        compiled = core.compile_model(
+            core.read_model(model), "CPU", {"INFERENCE_PRECISION_HINT": _PRECISIONS["f32"]}
+        )
+        return np.asarray(compiled(array)[0], np.float32)
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO failed: {_last_line(error)}") from error
+
+
 def _last_line(error: Exception) -> str:
     return str(error).strip().splitlines()[-1]

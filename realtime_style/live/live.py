@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
@@ -31,16 +31,21 @@ from realtime_style.live.source import LiveRequest, now_us
 from realtime_style.live.stats import LiveStats
 from realtime_style.live.view import Bgr, Mode, View
 from realtime_style.live.window import Pointer, Window
+from realtime_style.look import MAX_STRENGTH, Look
 from realtime_style.runtime.picture import rgb_from_frame, scaled_frame
 from realtime_style.runtime.pipeline import Channel
 from realtime_style.runtime.place import free_file, free_name, refuse_itself
 from realtime_style.runtime.stability import DEFAULT_STABILITY
+from realtime_style.runtime.style_image import is_picture
 from realtime_style.style import bundled_styles
 
 _POLL_MS = 5
 _NO_FRAME_S = 0.02  # how long to wait for a frame before looking at the window again
 _JOIN_S = 1.5  # for a thread to end; one that does not is left behind
 _COMPLETE_S = 5.0  # for an output to be completed
+_USUAL_LOOK = Look()
+_STEP = 0.1  # of strength, and of a share
+_FIRST_SHARE = 0.5  # of a style that is blended in
 _SAY_S = 4.0  # how long a message stays
 _MOST_RATE = Fraction(120)  # frames a second; some films say thousands
 _LEAST_WINDOW_PX, _MOST_WINDOW_PX = 640, 1280  # its width at first
@@ -48,6 +53,10 @@ _OPEN_S = 3.0  # for a camera to answer, before it is said that it does not
 
 HELP = """n, p: next, previous style
 1 to 9: style by number
++, -: more, less of the style
+b: blend with another style, and another
+], [: more, less of that
+c: keep the camera's colours
 v: painted, split, side by side
 drag: move the divider
 m: mirror
@@ -136,6 +145,14 @@ class LiveJob:
             "escape": self._leave,
             "n": lambda: self._choose(self.painter.chosen + 1),
             "p": lambda: self._choose(self.painter.chosen - 1),
+            "+": lambda: self._dose(_STEP),
+            "=": lambda: self._dose(_STEP),  # where + needs Shift
+            "-": lambda: self._dose(-_STEP),
+            "b": self._next_blend,
+            "]": lambda: self._blend_more(_STEP),
+            "[": lambda: self._blend_more(-_STEP),
+            "c": self._toggle_colors,
+            "o": self._next_picture,
             "v": self._next_mode,
             "m": self._toggle_mirror,
             "f": self._toggle_full_screen,
@@ -181,6 +198,7 @@ class LiveJob:
             "camera_size": [info.width, info.height] if info else None,
             "painted_size": [shot.painted.width, shot.painted.height] if shot else None,
             "style": shot.style if shot else None,
+            "look": str(shot.look) if shot else None,
             "engine": self.painter.engine,
             "frames": stats.frames,
             "dropped": stats.dropped,
@@ -307,7 +325,7 @@ class LiveJob:
         assert self._shot
         stats, shot = self.stats, self._shot
         return [
-            f"{shot.style}   {self.painter.engine}",
+            f"{shot.look}   {self.painter.engine}",
             f"{stats.fps(time.monotonic()):.0f} fps   latency "
             f"{stats.latency_ms(50):.0f} ms, 99 %: {stats.latency_ms(99):.0f} ms",
             f"camera {shot.original.width}x{shot.original.height}, painted at "
@@ -345,10 +363,52 @@ class LiveJob:
 
     def _choose(self, number: int) -> None:
         self.painter.choose(number)
-        style = self.painter.styles[self.painter.chosen]
-        if self._frozen:
-            style += ", once the picture is no longer frozen"
-        self._tell(self.painter.trouble or style)
+        self._tell_look()
+
+    def _tell_look(self) -> None:
+        later = ", once the picture is no longer frozen" if self._frozen else ""
+        self._tell(self.painter.trouble or f"{self.painter.look}{later}")
+
+    def _change(self, look: Look) -> None:
+        self.painter.look = look
+        self._tell_look()
+
+    def _dose(self, step: float) -> None:
+        look = self.painter.look
+        strength = min(MAX_STRENGTH, max(0.0, round(look.strength + step, 1)))
+        self._change(replace(look, strength=strength))
+
+    def _next_blend(self) -> None:
+        """The next of the styles takes the place of the blended one; after the last, none does."""
+        painter = self.painter
+        look, names = painter.look, painter.named
+        share = sum(look.blend.values()) or _FIRST_SHARE
+        at = next((names.index(name) for name in look.blend if name in names), -1) + 1
+        if at < len(names) and names[at] == look.style:
+            at += 1
+        self._change(replace(look, blend={names[at]: share} if at < len(names) else {}))
+
+    def _blend_more(self, step: float) -> None:
+        look = self.painter.look
+        if not look.blend:
+            self._next_blend()
+            return
+        whole = sum(look.blend.values())
+        share = min(1.0, max(0.0, round(whole + step, 1)))
+        shares = {name: share * each / whole for name, each in look.blend.items()} if share else {}
+        self._change(replace(look, blend=shares))
+
+    def _next_picture(self) -> None:
+        painter = self.painter
+        pictures = [i for i, name in enumerate(painter.named) if is_picture(name)]
+        if not pictures:
+            self._tell("there are no pictures to be painted like; give --style-images FOLDER")
+            return
+        self._choose(next((i for i in pictures if i > painter.chosen), pictures[0]))
+
+    def _toggle_colors(self) -> None:
+        look = self.painter.look
+        self._change(replace(look, keep_colors=not look.keep_colors))
 
     def _next_mode(self) -> None:
         modes = list(Mode)
@@ -442,6 +502,14 @@ class LiveJob:
             self.painter.close()
 
 
+def _pictures_in(folder: Path) -> list[str]:
+    inside = folder.iterdir() if folder.is_dir() else ()
+    found = sorted(str(path) for path in inside if is_picture(path))
+    if not found:
+        raise MediaError(f"{folder} has no pictures; --style-images takes a folder of them")
+    return found
+
+
 def _as_large(shot: Shot) -> Frame:
     """The painting, as large as the camera's picture."""
     size = (shot.original.width, shot.original.height)
@@ -461,8 +529,9 @@ def rate_of(info: StreamInfo, asked: float | None) -> Fraction:
 
 def live_job(
     request: LiveRequest,
-    style: str = "starry-night",
+    look: Look = _USUAL_LOOK,
     *,
+    style_images: Path | None = None,
     size: Size | None = None,
     fps: float | None = None,
     window: bool = True,
@@ -478,7 +547,8 @@ def live_job(
     """A job for a source and all that is asked of it.
 
     Args:
-        style: what to begin with; the bundled ones can be chosen as well.
+        look: what to begin with; the bundled styles can be chosen as well.
+        style_images: a folder of pictures to be painted like, which can be chosen too.
         size: at which to paint; None: as large as can be kept up with.
         fps: frames a second to keep up with; None: the source's.
         stability: 0..1, how firmly paint stands still where the camera's picture does.
@@ -496,8 +566,9 @@ def live_job(
     for address in streams:
         refuse_stream(address)
     styles = list(bundled_styles())
-    if style not in styles:
-        styles.insert(0, style)
+    styles += _pictures_in(style_images) if style_images else []
+    if look.style not in styles:
+        styles.insert(0, str(look.style))
 
     def open_outputs(info: StreamInfo) -> list[Output]:
         frame_size, rate = (info.width, info.height), rate_of(info, fps)
@@ -516,7 +587,7 @@ def live_job(
         Feed(request.open, has_end=request.is_film and not request.loop),
         LivePainter(
             styles,
-            first=styles.index(style),
+            look=look,
             size=size,
             stability=stability,
             engine=engine,

@@ -1,11 +1,11 @@
-"""Paints live frames: the style that is chosen, at the size that can be kept up with."""
+"""Paints live frames: in the look that is chosen, at the size that can be kept up with."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,13 @@ from av.video.reformatter import VideoReformatter
 from realtime_style.errors import StyleError
 from realtime_style.frame import ColorSpace, Frame, FramePool, Size
 from realtime_style.live.ladder import SizeLadder
+from realtime_style.look import Look
 from realtime_style.runtime.picture import scaled_frame
 from realtime_style.runtime.stability import DEFAULT_STABILITY, Steady
 from realtime_style.runtime.stylizer import Stylizer, open_stylizer
 
-_SETTLE_S = 1.0  # between the loading of two styles that nobody waits for
+_SETTLE_S = 1.0  # between the loading of two looks that nobody waits for
+_SPARE = 4  # looks that are kept besides one for every style
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,43 +30,51 @@ class Shot:
 
     original: Frame
     painted: Frame
+    look: Look
     style: str
     paint_s: float
 
 
 class LivePainter:
-    """Paints with one of several styles; another can be chosen at any time, from any thread.
+    """Paints in one look; another can be chosen at any time, from any thread.
 
-    Styles are loaded and tried on a thread of their own, so that choosing one does not hold up
-    the stream: the former paints until the new one is ready. `trouble` says which could not be.
+    Looks are mixed, loaded and tried on a thread of their own, so that choosing one does not hold
+    up the stream: the former paints until the new one is ready, and of several that were chosen
+    meanwhile only the last is made. `trouble` says which could not be.
     """
 
     def __init__(
         self,
         styles: Sequence[str],
         *,
-        first: int = 0,
+        look: Look | None = None,
         size: Size | None = None,
         interval_s: float = 1 / 30,
         stability: float = DEFAULT_STABILITY,
         engine: str = "auto",
         precision: str = "auto",
-        open_style: Callable[..., Stylizer] = open_stylizer,
+        open_look: Callable[..., Stylizer] = open_stylizer,
     ) -> None:
-        """Args: styles, names or files; size, None chooses what can be painted in `interval_s`."""
+        """Loads nothing yet.
+
+        Args:
+            styles: names or files to choose from.
+            look: what to begin with; None takes the first style.
+            size: at which to paint; None chooses what can be painted in `interval_s`.
+        """
         self.styles = [Path(style).stem for style in styles]
         self.trouble = ""
         self.interval_s = interval_s
-        self._named = list(styles)
+        self.named = list(styles)
         self._size = size
         self._stability = stability
-        self._steady: tuple[Stylizer, Steady] | None = None
-        self._open = partial(open_style, engine=engine, precision=precision)
-        self._chosen = first
-        self._painting = first  # the style at work, until the chosen one is ready
+        self._steady: tuple[Look, Stylizer, Steady] | None = None
+        self._open = partial(open_look, engine=engine, precision=precision)
+        self._wish = look or Look(styles[0])
+        self._painting = self._wish  # the look at work, until the one that is wished is ready
         self._color: ColorSpace | None = None
-        self._ready: dict[int, Stylizer] = {}
-        self._failed: dict[int, str] = {}
+        self._ready: dict[Look, Stylizer] = {}  # by looks with the painting's colours
+        self._failed: dict[Look, str] = {}
         self._ladder: SizeLadder | None = None
         self._ladder_of = (0, 0)
         self._size_now: tuple[int, int] | None = None
@@ -72,41 +82,50 @@ class LivePainter:
         self._reformatter = VideoReformatter()
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._make_ready, name="styles", daemon=True)
+        self._thread = threading.Thread(target=self._make_ready, name="looks", daemon=True)
+
+    @property
+    def look(self) -> Look:
+        """The look that is chosen; setting one chooses it."""
+        return self._wish
+
+    @look.setter
+    def look(self, look: Look) -> None:
+        with self._changed:
+            self.trouble = self._failed.get(_loaded_as(look), "")
+            if not self.trouble:
+                self._wish = look
+                self._changed.notify_all()
 
     @property
     def chosen(self) -> int:
-        """The number of the chosen style."""
-        return self._chosen
+        """The number of the chosen style; -1 if it is none of `styles`."""
+        return self.named.index(self._wish.style) if self._wish.style in self.named else -1
 
     @property
     def engine(self) -> str:
         """Engine and precision at work, for people to read."""
-        stylizer = self._ready.get(self._painting)
+        stylizer = self._ready.get(_loaded_as(self._painting))
         return f"{stylizer.engine.name} {stylizer.engine.precision}" if stylizer else ""
 
     def choose(self, number: int) -> None:
-        """Chooses a style by its number, counted round."""
-        number %= len(self.styles)
-        with self._changed:
-            self.trouble = self._failed.get(number, "")
-            if not self.trouble:
-                self._chosen = number
-                self._changed.notify_all()
+        """Chooses a style by its number, counted round; all else of the look stays."""
+        self.look = replace(self._wish, style=self.named[number % len(self.named)])
 
     def prepare(self, color: ColorSpace) -> None:
-        """Loads the chosen style for frames of a colour space, unless it is loaded for it.
+        """Loads the chosen look for frames of a colour space, unless it is loaded for it.
 
         Raises:
             StyleError: it cannot be loaded.
         """
         if color == self._color:
             return
-        stylizer = self._open(self._named[self._chosen], color=color)
+        wish = self._wish
+        stylizer = self._open(_loaded_as(wish), color=color)
         with self._changed:
             self._color = color
-            self._painting = self._chosen
-            self._ready = {self._chosen: stylizer}
+            self._painting = wish
+            self._ready = {_loaded_as(wish): stylizer}
             self._changed.notify_all()
         if self._thread.ident is None:
             self._thread.start()
@@ -115,16 +134,17 @@ class LivePainter:
         """Paints a frame.
 
         Raises:
-            StyleError: the style at work, or its engine, fails.
+            StyleError: the look at work, or its engine, fails.
         """
         self.prepare(frame.color)
         with self._changed:
-            if self._chosen in self._ready:
-                self._painting = self._chosen
-            stylizer, style = self._ready[self._painting], self.styles[self._painting]
-        if self._steady is None or self._steady[0] is not stylizer:
-            self._steady = stylizer, Steady(stylizer, self._stability)
-        steady = self._steady[1]
+            if _loaded_as(self._wish) in self._ready:
+                self._painting = self._wish
+            look, stylizer = self._painting, self._ready[_loaded_as(self._painting)]
+        if self._steady is None or self._steady[:2] != (look, stylizer):
+            stylizer.keep_colors = look.keep_colors
+            self._steady = look, stylizer, Steady(stylizer, self._stability)
+        steady = self._steady[2]
         begin = time.perf_counter()
         self._size_now = self._size_for(frame)
         if self._size_now == (frame.width, frame.height):
@@ -136,10 +156,10 @@ class LivePainter:
         now = time.perf_counter()
         if self._ladder:
             self._ladder.observe(now - begin, now)
-        return Shot(frame, painted, style, now - begin)
+        return Shot(frame, painted, look, stylizer.style.name, now - begin)
 
     def close(self) -> None:
-        """Ends the thread that loads styles, after the one at hand."""
+        """Ends the thread that loads looks, after the one at hand."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -155,39 +175,47 @@ class LivePainter:
         return self._ladder.size
 
     def _make_ready(self) -> None:
-        """Loads the chosen style, then the others, the nearest first, as long as any is not."""
+        """Loads the chosen look, then the same of the other styles, the nearest first."""
         while True:
             with self._changed:
-                while (number := self._next_to_load()) is None and not self._closed:
+                while (look := self._next_to_load()) is None and not self._closed:
                     self._changed.wait()
-                if number != self._chosen and not self._closed:  # no hurry: painting goes first
-                    self._changed.wait(_SETTLE_S)
-                    number = self._next_to_load()
+                if look != _loaded_as(self._wish) and not self._closed:
+                    self._changed.wait(_SETTLE_S)  # no hurry: painting goes first
+                    look = self._next_to_load()
                 color = self._color
-            if self._closed or number is None or color is None:
+            if self._closed or look is None or color is None:
                 return
             try:
-                stylizer = self._open(self._named[number], color=color)
+                stylizer = self._open(look, color=color)
                 self._warm_up(stylizer)
             except StyleError as error:
                 with self._changed:
-                    self._failed[number] = f"{self.styles[number]}: {error}"
-                    if self._chosen == number:
-                        self._chosen = self._painting
-                        self.trouble = self._failed[number]
+                    self._failed[look] = f"{look}: {error}"
+                    if _loaded_as(self._wish) == look:
+                        self._wish = self._painting
+                        self.trouble = self._failed[look]
                 continue
             with self._changed:
                 if color == self._color:
-                    self._ready[number] = stylizer
+                    self._ready[look] = stylizer
+                    self._forget()
 
-    def _next_to_load(self) -> int | None:
-        count = len(self.styles)
-        waiting = set(range(count)) - self._ready.keys() - self._failed.keys()
-        return min(
-            waiting,
-            key=lambda i: min((i - self._chosen) % count, (self._chosen - i) % count),
-            default=None,
-        )
+    def _next_to_load(self) -> Look | None:
+        """The chosen look, else the nearest other style in the same way, unless it is there."""
+        wish, count, chosen = _loaded_as(self._wish), len(self.named), self.chosen
+        around = sorted(range(count), key=lambda i: min((i - chosen) % count, (chosen - i) % count))
+        looks = [wish, *(replace(wish, style=self.named[i]) for i in around)]
+        known = self._ready.keys() | self._failed.keys()
+        return next((look for look in looks if look not in known), None)
+
+    def _forget(self) -> None:
+        """Drops looks that are long out of use; the first that were loaded go first."""
+        for look in list(self._ready):
+            if len(self._ready) <= len(self.named) + _SPARE:
+                return
+            if look not in (_loaded_as(self._painting), _loaded_as(self._wish)):
+                del self._ready[look]
 
     def _warm_up(self, stylizer: Stylizer) -> None:
         """The first picture of a size takes longer: not on the stream's time."""
@@ -196,3 +224,8 @@ class LivePainter:
             grey = Frame(FramePool().take(height, width), 0, Fraction(1), stylizer.color)
             grey.i420.fill(128)
             stylizer(grey)
+
+
+def _loaded_as(look: Look) -> Look:
+    """Looks that differ by this alone share what is loaded."""
+    return replace(look, keep_colors=False)

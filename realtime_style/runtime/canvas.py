@@ -26,14 +26,14 @@ class Canvas:
     of a canvas: it belongs to the place in the picture, and is the same in every frame.
     """
 
-    def __init__(self, seed: int = 0) -> None:
-        """Args: seed, of the grain."""
+    def __init__(self, seed: int = 0, strength: float = 1.0) -> None:
+        """Args: seed, of the grain; strength, 0..1 of the usual."""
         white = np.random.default_rng(seed).standard_normal((_TILE_PX, _TILE_PX))
         # Softened by a Gaussian, round the edges: tiles fit together
         frequency = np.fft.fftfreq(_TILE_PX)
         bell = np.exp(-2 * (np.pi * _SOFTNESS_PX * frequency) ** 2)
         soft = np.fft.ifft2(np.fft.fft2(white) * bell[:, None] * bell).real
-        self._tile = (soft * (_GRAIN * _FINE / soft.std())).round().astype(np.int16)
+        self._tile = (soft * (strength * _GRAIN * _FINE / soft.std())).round().astype(np.int16)
         self._pool = FramePool()
 
     def __call__(self, frame: Frame) -> Frame:

@@ -6,6 +6,7 @@ import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,9 @@ from PIL import ExifTags, Image, ImageOps
 from realtime_style.errors import MediaError
 from realtime_style.frame import MIN_SIDE_PX
 from realtime_style.runtime.place import refuse_itself, refuse_place
-from realtime_style.runtime.stylizer import Stylizer
+
+if TYPE_CHECKING:
+    from realtime_style.runtime.stylizer import Stylizer
 
 MAX_PICTURE_PX = 150_000_000
 _WITHOUT_ALPHA = (".jpg", ".jpeg", ".bmp")

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from realtime_style.engines import Engine, open_engine
 from realtime_style.frame import ColorSpace, Frame, FramePool
+from realtime_style.look import DEFAULT_STYLE, Look
 from realtime_style.runtime.canvas import Canvas
 from realtime_style.runtime.picture import frame_from_rgb, rgb_from_frame
-from realtime_style.style import Style, open_style
+from realtime_style.runtime.style_image import open_any_style
+from realtime_style.style import Style
 
 MAX_WHOLE_PX = 4096 * 2304
 """Larger frames are painted tile by tile: memory grows with a picture's size."""
@@ -29,12 +31,14 @@ class Stylizer:
         color: ColorSpace,
         *,
         canvas: Canvas | None = None,
+        keep_colors: bool = False,
         max_whole_px: int = MAX_WHOLE_PX,
         tile_px: int = TILE_PX,
     ) -> None:
         """Args: engine, loaded with `style.model_for(color)`; color, that of the frames to come.
 
-        `canvas` lays a grain under flat places; with None they are painted flat.
+        `canvas` lays a grain under flat places; with None they are painted flat. `keep_colors`
+        puts the frame's chroma under the painting's luma.
         Frames of more than `max_whole_px` pixels are painted in tiles of `tile_px` (a multiple of
         64) each way, with as much of their surroundings as the network can see: no seams.
         """
@@ -42,6 +46,7 @@ class Stylizer:
         self.engine = engine
         self.color = color
         self.canvas = canvas
+        self.keep_colors = keep_colors
         self._max_whole_px = max_whole_px
         self._tile_px = tile_px
         self._pool = FramePool()
@@ -61,6 +66,8 @@ class Stylizer:
             self._paint_tiles(grained, painted)
         if grained is not frame:
             grained.release()
+        if self.keep_colors:
+            painted.chroma[...] = frame.chroma
         return painted
 
     def cancel(self) -> None:
@@ -132,7 +139,7 @@ class Stylizer:
 
 
 def open_stylizer(
-    style: str | Path | Style = "starry-night",
+    style: str | Path | Style | Look = DEFAULT_STYLE,
     *,
     engine: str = "auto",
     precision: str = "auto",
@@ -142,7 +149,8 @@ def open_stylizer(
     """A stylizer ready to paint.
 
     Args:
-        style: a bundled style's name, a style file, or an opened style.
+        style: a bundled style's name, a style file, a picture to be painted like, an opened
+            style, or a look made of them.
         engine: "auto" or a name of realtime_style.engines.ENGINES.
         precision: "auto", "f32" or "bf16".
         color: the colour space of the frames to come; None for RGB pictures.
@@ -152,7 +160,13 @@ def open_stylizer(
         StyleFileError: no such style, or one that cannot be used.
         EngineError: the engine is not there, or does not have the precision.
     """
-    opened = style if isinstance(style, Style) else open_style(style)
-    color = color or opened.color
-    loaded = open_engine(opened.model_for(color), engine, precision)
-    return Stylizer(opened, loaded, color, canvas=Canvas() if canvas else None)
+    look = style if isinstance(style, Look) else Look(style)
+    mixed = look.mixed(open_any_style)
+    color = color or mixed.color
+    return Stylizer(
+        mixed,
+        open_engine(mixed.model_for(color), engine, precision),
+        color,
+        canvas=Canvas(look.variation or 0, min(1.0, look.strength)) if canvas else None,
+        keep_colors=look.keep_colors,
+    )

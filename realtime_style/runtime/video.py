@@ -12,6 +12,7 @@ from typing import Self
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import MIN_SIDE_PX, Size
+from realtime_style.look import DEFAULT_STYLE, Look
 from realtime_style.runtime.image import Picture, write_picture
 from realtime_style.runtime.picture import rgb_from_frame
 from realtime_style.runtime.pipeline import Pipeline, RunStats
@@ -33,7 +34,7 @@ class VideoJob:
         self,
         film: Path | str,
         out: Path | str,
-        style: str | Path | Style = "starry-night",
+        style: str | Path | Style | Look = DEFAULT_STYLE,
         *,
         size: Size | None = None,
         output_size: Size | None = None,
@@ -93,8 +94,9 @@ class VideoJob:
                     overwrite=overwrite,
                 )
             )
+            self.look = style if isinstance(style, Look) else Look(style)
             self.stylizer = open_stylizer(
-                style, engine=engine, precision=precision, color=info.color
+                self.look, engine=engine, precision=precision, color=info.color
             )
             self._steady = Steady(self.stylizer, stability)
             self._stack = stack.pop_all()
@@ -128,7 +130,7 @@ def paint_samples(
     film: Path | str,
     folder: Path,
     count: int,
-    style: str | Path | Style = "starry-night",
+    style: str | Path | Style | Look = DEFAULT_STYLE,
     *,
     size: Size | None = None,
     engine: str = "auto",
@@ -166,7 +168,7 @@ def paint_samples(
 def stylize_video(
     film: Path | str,
     out: Path | str,
-    style: str | Path | Style = "starry-night",
+    style: str | Path | Style | Look = DEFAULT_STYLE,
     *,
     size: str | None = None,
     output_size: str | None = None,

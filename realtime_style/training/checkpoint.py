@@ -36,8 +36,8 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         ) from error
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A state of `save_checkpoint`, on the CPU; raises TrainingError where it is none."""
+def load_checkpoint(path: Path, holds: str = "netG") -> dict[str, Any]:
+    """A state of `save_checkpoint` with a network, on the CPU; TrainingError where it is none."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -47,8 +47,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} is not a checkpoint of this program; give a .pt or .safetensors file that "
             "training wrote"
         ) from error
-    if not isinstance(state, dict) or "netG" not in state or "generator_config" not in state:
-        raise TrainingError(f"{path} is not a checkpoint of this program: it has no generator")
+    if not isinstance(state, dict) or holds not in state or "config" not in state:
+        raise TrainingError(f"{path} is not a checkpoint of this program: it has no {holds}")
     return state
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from realtime_style.errors import TrainingError
 
-BUNDLED_BASE = Path(__file__).resolve().parent.parent / "styles" / "base.safetensors"
+BUNDLED_BASE = Path(__file__).resolve().parent.parent / "models" / "base.safetensors"
 """What styles are fine-tuned from: a generator that paints; its metadata says how it was made."""
 
 FROM_NOTHING = "none"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -199,6 +199,23 @@ def _features_of(
     return [features(functional.avg_pool2d(each, scale), layers) for each in paintings]
 
 
+def gram_targets(
+    features: Features, paintings: list[Tensor], scales: tuple[int, ...]
+) -> list[dict[str, Tensor]]:
+    """Of each scale and layer, the mean of paintings' Gram matrices, (1, C, C)."""
+    targets = []
+    with torch.no_grad():
+        for scale in scales:
+            found = _features_of(paintings, features, scale)
+            targets.append(
+                {
+                    name: torch.stack([gram_matrix(one[name]) for one in found]).mean(0)
+                    for name in style_layers(scale)
+                }
+            )
+    return targets
+
+
 class GramLoss(nn.Module):
     """Distance of a picture's Gram matrices to the paintings' (Johnson et al., ECCV 2016, eq. 4).
 
@@ -222,16 +239,15 @@ class GramLoss(nn.Module):
         """Args: paintings, each (1, 3, H, W) in 0..1; scales, by how much to shrink, from 1 up."""
         super().__init__()
         self.batch_share = batch_share
-        self.targets: list[dict[str, Tensor]] = []
-        with torch.no_grad():
-            for scale in scales:
-                found = _features_of(paintings, features, scale)
-                self.targets.append(
-                    {
-                        name: torch.stack([gram_matrix(one[name]) for one in found]).mean(0)
-                        for name in style_layers(scale)
-                    }
-                )
+        self.targets = gram_targets(features, paintings, scales)
+
+    @classmethod
+    def towards(cls, targets: list[dict[str, Tensor]]) -> Self:
+        """With targets as of `gram_targets`, or one for each photo of a batch, (N, C, C)."""
+        loss = cls.__new__(cls)
+        nn.Module.__init__(loss)
+        loss.batch_share, loss.targets = 0.0, targets
+        return loss
 
     def forward(self, pyramid: list[dict[str, Tensor]]) -> Tensor:
         """Features of the painted photos shrunk by each scale, to a scalar."""
@@ -239,8 +255,8 @@ class GramLoss(nn.Module):
         for found, target in zip(pyramid, self.targets, strict=True):
             for name, aim in target.items():
                 grams = gram_matrix(found[name])
-                energy = aim.square().sum()
-                error = (grams - aim).square().sum((1, 2)).mean() / energy
+                energy = aim.square().sum((-2, -1))
+                error = ((grams - aim).square().sum((1, 2)) / energy).mean()
                 if self.batch_share:
                     mean = mean_over_processes(grams.mean(0))
                     of_batch = (mean - aim).square().sum() / energy

@@ -1,0 +1,84 @@
+"""Any picture as a style, at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from PIL import Image
+
+from realtime_style.bank import Bank
+from realtime_style.engines import run_once
+from realtime_style.errors import MediaError, StyleFileError
+from realtime_style.runtime.batch import PICTURE_SUFFIXES
+from realtime_style.runtime.image import read_picture
+from realtime_style.style import ENCODER, Style, open_style
+
+_LOOK_PX = 256  # the square root of how many pixels the encoder looks at
+_LEAST_PX = 64  # of a style picture's shorter side: less holds no stroke
+
+
+def open_any_style(name: str | Path) -> Style:
+    """A bundled style, a style file, or a picture to be painted like.
+
+    Raises:
+        StyleError: it is none of them, or cannot be used.
+    """
+    return style_from_picture(name) if is_picture(name) else open_style(name)
+
+
+def is_picture(name: str | Path) -> bool:
+    """Whether a file's name ends as a picture's."""
+    return Path(name).suffix.lower() in PICTURE_SUFFIXES
+
+
+def refuse_no_picture(path: Path) -> None:
+    """Raises MediaError where a file is not there, or its name ends as no picture's."""
+    if not path.is_file():
+        raise MediaError(f"there is no picture {path}")
+    if not is_picture(path):
+        raise MediaError(
+            f"'{path.suffix}' names no picture format; a style picture ends in "
+            f"{', '.join(sorted(PICTURE_SUFFIXES))}"
+        )
+
+
+def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
+    """A style from one picture, without training: painted by the bundled styles, mixed.
+
+    The encoder of G(x, s), which has seen many paintings, says how much of each goes into each
+    layer, and how strong each channel is; nothing of this is done again for a frame.
+
+    Raises:
+        MediaError: not a picture, a damaged or too large one, or one too small to hold strokes.
+        StyleFileError: the encoder does not belong to the bundled styles.
+        EngineError: the engine is not installed, or fails.
+    """
+    picture = read_picture(path)
+    height, width = picture.rgb.shape[:2]
+    if min(height, width) < _LEAST_PX:
+        raise MediaError(
+            f"{path} is {width}x{height}; a picture to take a style from has at least "
+            f"{_LEAST_PX}x{_LEAST_PX} pixels"
+        )
+    scale = _LOOK_PX / (width * height) ** 0.5
+    size = (max(32, round(width * scale)), max(32, round(height * scale)))
+    small = Image.fromarray(picture.rgb).resize(size, Image.Resampling.LANCZOS)
+    seen = np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1)[None])
+    if not ENCODER.is_file():
+        raise StyleFileError(
+            "this build has no encoder of style pictures; train a style: realtime-style train "
+            f"{path} --content PHOTOS"
+        )
+    model = onnx.load(ENCODER)
+    bank = Bank()
+    made_for = next((p.value for p in model.metadata_props if p.key == "bank"), "")
+    if made_for != bank.digest:
+        raise StyleFileError(
+            "the encoder of style pictures belongs to other bundled styles than those installed; "
+            "install anew: pip install --force-reinstall realtime-style"
+        )
+    code = run_once(model.SerializeToString(), seen, engine)[0].astype(np.float64)
+    name = Path(path).stem
+    return bank.style(code, name, {"title": name, "made": {"of_picture": Path(path).name}})

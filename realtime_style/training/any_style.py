@@ -1,0 +1,292 @@
+"""The training of G(x, s): an encoder that tells a bank of styles how to paint like any picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageEnhance, ImageOps
+from torch import Tensor
+from torch.nn import functional
+
+from realtime_style.bank import Bank
+from realtime_style.errors import TrainingError
+from realtime_style.training.checkpoint import load_checkpoint, save_checkpoint
+from realtime_style.training.color import planes_from_rgb, rgb_from_planes
+from realtime_style.training.config import TrainConfig
+from realtime_style.training.dataset import UNREADABLE, PhotoFolder, pictures_below
+from realtime_style.training.encoder import LOOK_PX, AnyStyleGenerator, StyleEncoder
+from realtime_style.training.losses import GramLoss, gram_targets
+from realtime_style.training.motion import motion_loss, moved_views
+from realtime_style.training.train import PLANES_COLOR, Objective, TrainStep, trapezoid
+
+_VARIANTS = 1500  # crops and colourings of style pictures, whose Gram matrices are kept
+_PHOTO_SHARE = 0.25  # of them that are of photos: textures and palettes that no painting has
+_ANCHORED = 0.2  # part of the steps in which the bank's own paintings lead to their own weights
+_ANCHORS = 6  # of them a step
+_ANCHOR_WEIGHT = 30.0
+_RESTRAINT = 2.0  # on the mean square of gains and offsets
+_LARGEST_GRADIENT = 5.0
+_LEARNING_RATE = 3e-4
+_WEIGHT_DECAY = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class StyleVariant:
+    """A style picture as it is trained with: what the encoder sees, and what its paint must match.
+
+    `look` is (1, 3, h, w), RGB in 0..1, of about LOOK_PX^2 pixels; `targets` as of `gram_targets`.
+    """
+
+    look: Tensor
+    targets: list[dict[str, Tensor]]
+
+
+class StyleVariants:
+    """Crops of pictures in other colours, the same for the same number; kept once made."""
+
+    def __init__(
+        self, paintings: Sequence[Path], photos: Sequence[Path], objective: Objective
+    ) -> None:
+        self._paintings, self._photos = list(paintings), list(photos)
+        self._objective = objective
+        self._kept: dict[int, StyleVariant] = {}
+
+    def __getitem__(self, number: int) -> StyleVariant:
+        """Variant `number`, from 0 up; the first ones are the paintings themselves."""
+        if number not in self._kept:
+            self._kept[number] = self._variant(self._picture(number))
+        return self._kept[number]
+
+    def _variant(self, picture: Image.Image) -> StyleVariant:
+        config = self._objective.config
+        whole = _resized(picture, config.painting_px / max(picture.size))
+        with self._objective.autocast():
+            targets = gram_targets(self._objective.features, [whole], config.painting_scales)
+        return StyleVariant(look_at(picture), targets)
+
+    def _picture(self, number: int) -> Image.Image:
+        if number < len(self._paintings):
+            return _open(self._paintings[number])
+        rng = np.random.default_rng((number, len(self._paintings)))
+        of_photos = self._photos and rng.random() < _PHOTO_SHARE
+        paths = self._photos if of_photos else self._paintings
+        picture = _crop(_open(paths[rng.integers(len(paths))]), rng)
+        return _recolored(picture, rng) if rng.random() < 0.6 else picture
+
+
+def look_at(picture: Image.Image) -> Tensor:
+    """A picture as the encoder sees it, (1, 3, h, w)."""
+    return _resized(picture, LOOK_PX / (picture.width * picture.height) ** 0.5)
+
+
+def _resized(picture: Image.Image, scale: float) -> Tensor:
+    width, height = (max(32, round(side * scale)) for side in picture.size)
+    small = np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS))
+    return torch.from_numpy(small.copy()).permute(2, 0, 1)[None].float() / 255
+
+
+def _open(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        return ImageOps.exif_transpose(picture).convert("RGB")
+
+
+def _crop(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """From a third of the picture's sides to all of it, some of them mirrored."""
+    share = np.exp(rng.uniform(np.log(1 / 3), 0))
+    width, height = (max(64, round(side * share)) for side in picture.size)
+    left = rng.integers(max(1, picture.width - width + 1))
+    top = rng.integers(max(1, picture.height - height + 1))
+    crop = picture.crop((left, top, left + width, top + height))
+    return ImageOps.mirror(crop) if rng.random() < 0.5 else crop
+
+
+def _recolored(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """In other hues, as saturated and as strong in contrast as may be."""
+    hsv = np.asarray(picture.convert("HSV")).copy()
+    hsv[..., 0] += np.uint8(rng.integers(256))
+    picture = Image.fromarray(hsv, "HSV").convert("RGB")
+    for change, low, high in (
+        (ImageEnhance.Color, 0.2, 1.6),
+        (ImageEnhance.Contrast, 0.6, 1.4),
+        (ImageEnhance.Brightness, 0.7, 1.3),
+    ):
+        picture = change(picture).enhance(rng.uniform(low, high))
+    return ImageOps.invert(picture) if rng.random() < 0.1 else picture
+
+
+def train_any_style(
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    held_out: Sequence[str] = (),
+    resume: bool = False,
+    on_step: Callable[[TrainStep], None] = lambda step: None,
+) -> StyleEncoder:
+    """Trains the encoder of G(x, s) on all paintings of a folder and on photos.
+
+    Every step paints a batch of photos, each in the style of another variant, with the losses of
+    `train` (Gram matrices of that variant). At first the paintings of the bank's own styles are
+    led to those styles' own weights.
+
+    Args:
+        config: `painting` is the folder of style pictures; losses, sizes and steps as for `train`.
+        run_dir: receives checkpoints and sample sheets.
+        held_out: file names of paintings that are left out, and shown in the sheets.
+
+    Raises:
+        TrainingError: unusable data, or a checkpoint of another bank.
+    """
+    torch.manual_seed(config.seed)
+    torch.set_flush_denormal(True)
+    everything = [path for path in pictures_below(config.painting) if _is_picture(path)]
+    paintings = [path for path in everything if path.name not in held_out]
+    if not paintings:
+        raise TrainingError(f"{config.painting} has no pictures; give a folder of paintings")
+    bank = Bank()
+    netG = AnyStyleGenerator(bank)
+    styled = range(len(bank.styles) - 1)
+    netE = StyleEncoder(np.mean([bank.code_of(i) for i in styled], 0))
+    optimizer = torch.optim.AdamW(
+        netE.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98)
+    )
+    objective = Objective(config, [_resized(_open(paintings[0]), 0.5)], torch.device("cpu"))
+    photos = PhotoFolder(config.content, config.crop_px + 2 * config.margin_px, config.seed)
+    variants = StyleVariants(paintings, photos.paths, objective)
+    by_painting = {str(bank.styles[i].card.get("painting")): i for i in styled}
+    anchors = [(path, by_painting[path.name]) for path in paintings if path.name in by_painting]
+    shown = [*(path for path in everything if path.name in held_out), *paintings[::4]][:8]
+    samples = photos.samples(3, config.crop_px)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    checkpoint, step = run_dir / "checkpoint.pt", 0
+    if resume:
+        state = load_checkpoint(checkpoint, holds="netE")
+        if state["bank"] != bank.digest:
+            raise TrainingError(f"{checkpoint} is of other bundled styles; begin anew")
+        netE.load_state_dict(state["netE"])
+        optimizer.load_state_dict(state["optimizer"])
+        step = int(state["step"])
+    while step < config.steps:
+        step += 1
+        report = _step(config, objective, netE, netG, optimizer, photos, variants, anchors, step)
+        on_step(report)
+        if step % config.checkpoint_every == 0 or step == config.steps:
+            save_checkpoint(
+                checkpoint,
+                {"netE": netE.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+                | {"bank": bank.digest, "config": config.as_dict()},
+            )
+        if step % config.sample_every == 0 or step == config.steps:
+            style_sheet(netE, netG, samples, shown).save(run_dir / f"sample_{step:06d}.png")
+    return netE
+
+
+def _step(
+    config: TrainConfig,
+    objective: Objective,
+    netE: StyleEncoder,
+    netG: AnyStyleGenerator,
+    optimizer: torch.optim.Optimizer,
+    photos: PhotoFolder,
+    variants: StyleVariants,
+    anchors: list[tuple[Path, int]],
+    step: int,
+) -> TrainStep:
+    rng = np.random.default_rng((config.seed, step))
+    items = range(config.batch)
+    wide = photos.batch(step, items).contiguous(memory_format=torch.channels_last)
+    chosen = [variants[int(rng.integers(_VARIANTS))] for _ in items]
+    code = torch.cat([netE(variant.look) for variant in chosen])
+    style = GramLoss.towards(
+        [
+            {
+                name: torch.cat([variant.targets[scale][name] for variant in chosen])
+                for name in chosen[0].targets[scale]
+            }
+            for scale in range(len(config.painting_scales))
+        ]
+    )
+    objective.style = style
+    whole = _paint(objective, netG, wide, code)
+    photo, fake = (functional.pad(rgb, [-config.margin_px] * 4) for rgb in (wide, whole))
+    photo = photo.contiguous(memory_format=torch.channels_last)
+    losses = objective.of_pictures(photo, fake, config.steps, torch.Generator())
+    if config.motion_weight and step > config.freeze_norm_at * config.steps:
+        views = moved_views(wide, config.crop_px, config.seed, step, items)
+        moved = _paint(objective, netG, views.rgb, code)
+        losses["motion"] = config.motion_weight * motion_loss(
+            whole.clamp(0, 1), moved.clamp(0, 1), views
+        )
+    bank = netG.bank
+    parts = [part for layer in bank.layers for part in (layer.gains, layer.shifts)]
+    loud = torch.cat([code[:, part] for part in parts], 1)
+    losses["restraint"] = _RESTRAINT * loud.square().mean()
+    left = 1 - step / (_ANCHORED * config.steps)
+    if anchors and left > 0:
+        losses["anchor"] = left * _ANCHOR_WEIGHT * _anchor_loss(netE, bank, anchors, rng)
+    loss = torch.stack(list(losses.values())).sum()
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = float(torch.nn.utils.clip_grad_norm_(netE.parameters(), _LARGEST_GRADIENT))
+    rate = _LEARNING_RATE * trapezoid(step, config.steps)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    if np.isfinite(norm):  # a step of no number is left out
+        optimizer.step()
+    values = torch.stack([value.detach() for value in losses.values()]).tolist()
+    return TrainStep(step, dict(zip(losses, values, strict=True)), rate)
+
+
+def _paint(objective: Objective, netG: AnyStyleGenerator, rgb: Tensor, code: Tensor) -> Tensor:
+    luma, chroma = planes_from_rgb(rgb, PLANES_COLOR)
+    with objective.autocast():
+        luma, chroma = netG(luma, chroma, code)
+    return rgb_from_planes(luma.float(), chroma.float(), PLANES_COLOR)
+
+
+def _anchor_loss(
+    netE: StyleEncoder,
+    bank: Bank,
+    anchors: list[tuple[Path, int]],
+    rng: np.random.Generator,
+) -> Tensor:
+    """How far crops of the bank's own paintings are from their own weights."""
+    errors = []
+    for _ in range(_ANCHORS):
+        path, number = anchors[rng.integers(len(anchors))]
+        code = netE(look_at(_crop(_open(path), rng)))[0]
+        errors.append((code - torch.from_numpy(bank.code_of(number)).float()).square().mean())
+    return torch.stack(errors).mean()
+
+
+def style_sheet(
+    netE: StyleEncoder,
+    netG: AnyStyleGenerator,
+    photos: Tensor,
+    pictures: Sequence[Path],
+) -> Image.Image:
+    """A row a style picture, that first, then each photo painted like it."""
+    side = photos.shape[-1]
+    rows = []
+    with torch.no_grad():
+        for path in pictures:
+            picture = _open(path)
+            code = netE(look_at(picture))
+            luma, chroma = planes_from_rgb(photos, PLANES_COLOR)
+            luma, chroma = netG(luma, chroma, code.expand(len(photos), -1))
+            painted = rgb_from_planes(luma, chroma, PLANES_COLOR).clamp(0, 1)
+            tiles = [np.asarray(ImageOps.fit(picture, (side, side)))]
+            tiles += [(rgb * 255).round().byte().permute(1, 2, 0).numpy() for rgb in painted]
+            rows.append(np.hstack(tiles))
+    return Image.fromarray(np.vstack(rows))
+
+
+def _is_picture(path: Path) -> bool:
+    try:
+        with Image.open(path) as picture:
+            return min(picture.size) >= 64
+    except UNREADABLE:
+        return False

@@ -1,0 +1,114 @@
+"""G(x, s): a painter of any style, told by the picture s how to paint."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from realtime_style.bank import Bank, FloatArray
+from realtime_style.training.generator import FoldedGenerator, Generator
+
+LOOK_PX = 256
+"""The square root of how many pixels of a style picture the encoder looks at."""
+
+_CHANNELS = (32, 64, 128, 192, 256)
+_HIDDEN = 512
+
+
+class StyleEncoder(nn.Module):
+    """netE: the code of a style, for `Bank`, from a picture in it.
+
+    What counts of a style is what kinds of things are in it, and not where: of every layer, each
+    channel's mean and standard deviation over the picture (Huang and Belongie, ICCV 2017) are kept,
+    from the touch of the brush to larger forms. The answer begins as `first`, whatever the picture.
+    """
+
+    def __init__(self, first: FloatArray) -> None:
+        """Args: first, the code to begin with, (code_size,)."""
+        super().__init__()
+        sizes = (3, *_CHANNELS)
+        self.layers = nn.ModuleList(
+            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(sizes)
+        )
+        self.hidden = nn.Linear(2 * sum(sizes), _HIDDEN)
+        self.code = nn.Linear(_HIDDEN, len(first))
+        for layer in self.layers:
+            assert isinstance(layer, nn.Conv2d)
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        with torch.no_grad():
+            self.code.weight.mul_(0.1)
+            self.code.bias.copy_(torch.from_numpy(first))
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """(N, 3, H, W) RGB in 0..1, of about LOOK_PX^2 pixels, to (N, code_size)."""
+        x = picture * 2 - 1
+        seen = [*_statistics(x)]
+        for layer in self.layers:
+            x = functional.relu(layer(x))
+            seen += _statistics(x)
+        code: Tensor = self.code(functional.relu(self.hidden(torch.cat(seen, 1))))
+        return code
+
+
+def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    mean = x.mean((2, 3))
+    variance = (x - mean[..., None, None]).square().mean((2, 3))
+    return mean, (variance + 1e-4).sqrt()
+
+
+class AnyStyleGenerator(nn.Module):
+    """netG of any style: a bank's network, with the weights that a code asks for."""
+
+    def __init__(self, bank: Bank) -> None:
+        super().__init__()
+        self.bank = bank
+        self.network: FoldedGenerator = Generator().folded().requires_grad_(False)
+        for layer in bank.layers:
+            for kind, values in (
+                ("kernel", layer.weights), ("offset", layer.offsets), ("channel", layer.channel)
+            ):  # fmt: skip
+                tensor = torch.from_numpy(values)
+                tensor = tensor.float() if tensor.is_floating_point() else tensor
+                self.register_buffer(_key(kind, layer.name), tensor, persistent=False)
+
+    def weights(self, code: Tensor) -> dict[str, Tensor]:
+        """As `Bank.weights`, of one code, (code_size,)."""
+        found = {}
+        for layer in self.bank.layers:
+            kernel, offset, channel = (
+                self.get_buffer(_key(kind, layer.name)) for kind in ("kernel", "offset", "channel")
+            )
+            share, gain, shift = code[layer.shares], code[layer.gains], code[layer.shifts]
+            scale = 1 + gain[channel]
+            mixed = torch.einsum("k,koiyx->oiyx", share, kernel)
+            found[f"{layer.name}.weight"] = mixed * scale[:, None, None, None]
+            found[f"{layer.name}.bias"] = share @ offset * scale + layer.unit * shift[channel]
+        return found
+
+    def forward(self, luma: Tensor, chroma: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
+        """Paints each picture by its own code.
+
+        Args:
+            luma, chroma: as for `Generator.forward`.
+            code: (N, code_size).
+        """
+        painted = [
+            functional_call(
+                self.network,
+                self.weights(code[i]),
+                (255 * luma[i : i + 1], 255 * chroma[i : i + 1]),
+            )
+            for i in range(len(code))
+        ]
+        return (
+            torch.cat([planes[0] for planes in painted]) / 255,
+            torch.cat([planes[1] for planes in painted]) / 255,
+        )
+
+
+def _key(kind: str, layer: str) -> str:
+    return f"{kind}_{layer.replace('.', '_')}"

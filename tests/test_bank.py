@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from realtime_style.bank import Bank
+from realtime_style.engines import available_engines, run_once
+
+torch = pytest.importorskip("torch", reason="the extra [train] is not installed")
+
+from export.to_onnx import export_encoder  # noqa: E402
+from realtime_style.training.encoder import AnyStyleGenerator, StyleEncoder  # noqa: E402
+from realtime_style.training.generator import Generator  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+rng = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def bank() -> Bank:
+    return Bank()
+
+
+def any_code(bank: Bank) -> NDArray[np.float64]:
+    """A mixture of all, with gains and offsets."""
+    mean = np.mean([bank.code_of(i) for i in range(len(bank.styles))], 0)
+    return mean + 0.1 * rng.standard_normal(bank.code_size)
+
+
+def test_a_style_of_the_bank_comes_out_as_it_is(bank: Bank) -> None:
+    for number in (0, len(bank.styles) - 1):
+        style = bank.styles[number]
+        weights = bank.weights(bank.code_of(number))
+        for name, values in weights.items():
+            np.testing.assert_allclose(values, style.weights()[name], atol=1e-12)
+        assert weights.keys() == style.weights().keys()
+
+
+def test_a_folded_code_paints_as_the_conditioned_network(bank: Bank) -> None:
+    code = any_code(bank)
+    netG = AnyStyleGenerator(bank).eval()  # noqa: N806
+    luma, chroma = torch.rand(1, 1, 64, 96), torch.rand(1, 2, 32, 48)
+    folded = Generator().folded().eval()
+    weights = {k: torch.from_numpy(v).float() for k, v in bank.weights(code).items()}
+    assert not folded.load_state_dict(weights, strict=False).unexpected_keys
+    with torch.no_grad():
+        conditioned = netG(luma, chroma, torch.from_numpy(code).float()[None])
+        plain = folded(255 * luma, 255 * chroma)
+    for ours, theirs in zip(conditioned, plain, strict=True):
+        torch.testing.assert_close(ours, theirs / 255, rtol=0, atol=1e-4)
+
+
+def test_each_picture_of_a_batch_has_its_own_code(bank: Bank) -> None:
+    netG = AnyStyleGenerator(bank).eval()  # noqa: N806
+    luma, chroma = torch.rand(2, 1, 64, 64), torch.rand(2, 2, 32, 32)
+    codes = torch.from_numpy(np.stack([any_code(bank), any_code(bank)])).float()
+    with torch.no_grad():
+        both = netG(luma, chroma, codes)[0]
+        for i in range(2):
+            alone = netG(luma[i : i + 1], chroma[i : i + 1], codes[i : i + 1])[0]
+            torch.testing.assert_close(both[i : i + 1], alone)
+
+
+def test_phases_of_a_channel_share_their_gain(bank: Bank) -> None:
+    code = bank.code_of(0)
+    for layer in bank.layers:
+        if layer.name in ("up", "head"):
+            code[layer.gains] = rng.standard_normal(layer.gains.stop - layer.gains.start)
+    changed, own = bank.weights(code), bank.styles[0].weights()
+    for name, fours in (("up", 64), ("head", 4)):
+        ratio = (changed[f"{name}.weight"] / own[f"{name}.weight"])[:fours, 0, 1, 1]
+        assert np.allclose(ratio.reshape(-1, 4), ratio[::4, None])
+        assert ratio.std() > 0.1 or fours == 4
+
+
+@pytest.mark.parametrize("engine", available_engines())
+@pytest.mark.parametrize("size", [(192, 320), (256, 256), (64, 1024)])
+def test_the_exported_encoder_reads_as_the_trained_one(
+    tmp_path_factory: pytest.TempPathFactory, bank: Bank, engine: str, size: tuple[int, int]
+) -> None:
+    torch.manual_seed(0)
+    netE = StyleEncoder(bank.code_of(0)).eval()  # noqa: N806
+    out = tmp_path_factory.mktemp("encoder") / "encoder.onnx"
+    export_encoder(netE, bank, out)
+    picture = rng.integers(0, 256, (1, 3, *size), dtype=np.uint8)
+    with torch.no_grad():
+        expected = netE(torch.from_numpy(picture).float() / 255).numpy()
+    found = run_once(out.read_bytes(), picture, engine)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert onnx.load(out).metadata_props[0].value == bank.digest
+
+
+def test_the_encoder_does_not_ask_where_things_are(bank: Bank) -> None:
+    netE = StyleEncoder(bank.code_of(0)).eval()  # noqa: N806
+    tile = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        once, rolled = netE(tile.repeat(1, 1, 4, 4)), netE(tile.roll(32, 3).repeat(1, 1, 4, 4))
+        other = netE(torch.rand(1, 3, 256, 256) * tile.mean())
+    assert (once - rolled).abs().max() < 0.3 * (once - other).abs().max()
+
+
+def test_the_digest_is_of_the_weights(bank: Bank, tmp_path: Path) -> None:
+    assert Bank().digest == bank.digest
+    assert Bank(bank.styles[1:]).digest != bank.digest

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from conftest import make_film, run_cli, scene_rgb
+from PIL import Image
+
+from realtime_style import Look, bundled_styles, open_stylizer
+from realtime_style.errors import StyleFileError
+from realtime_style.frame import FULL, ColorSpace, Frame
+from realtime_style.runtime.picture import frame_from_rgb
+from realtime_style.style import PLAIN, open_style
+
+FRAME = frame_from_rgb(scene_rgb(256, 192, 1.0), ColorSpace())
+
+
+def painted(look: Look) -> Frame:
+    return open_stylizer(look, precision="f32", color=FRAME.color)(FRAME)
+
+
+def psnr_db(a: Frame, b: Frame) -> float:
+    error = np.square(a.i420.astype(float) - b.i420).mean()
+    return 10 * math.log10(255**2 / error)
+
+
+@pytest.mark.parametrize("style", list(bundled_styles()))
+def test_no_strength_is_the_film_and_full_strength_the_style(style: str) -> None:
+    assert psnr_db(painted(Look(style, strength=0)), FRAME) > 30
+    assert np.array_equal(
+        painted(Look(style, strength=1)).i420,
+        open_stylizer(style, precision="f32", color=FRAME.color)(FRAME).i420,
+    )
+
+
+@pytest.mark.parametrize("style", list(bundled_styles()))
+def test_strength_leads_away_from_the_film_step_by_step(style: str) -> None:
+    by_quarters = [painted(Look(style, strength=s / 4)) for s in range(7)]
+    to_film = [psnr_db(frame, FRAME) for frame in by_quarters[:5]]
+    assert to_film == sorted(to_film, reverse=True), to_film
+    assert to_film[2] - to_film[4] > 0.5  # half is no style yet
+    to_style = [psnr_db(frame, by_quarters[4]) for frame in by_quarters[5:]]
+    assert 40 > to_style[0] > to_style[1] > 10
+
+
+def test_a_blend_is_the_same_from_both_ends() -> None:
+    one = Look("starry-night", {"great-wave": 0.4}).mixed().weights()
+    other = Look("great-wave", {"starry-night": 0.6}).mixed().weights()
+    for name, weight in one.items():
+        np.testing.assert_allclose(weight, other[name], rtol=2e-3, atol=1e-6)
+
+
+def test_shares_of_nothing_and_of_all_are_the_styles_themselves() -> None:
+    wave, night = (open_style(name).weights() for name in ("great-wave", "starry-night"))
+    none = Look("great-wave", {"starry-night": 0.0}).mixed().weights()
+    whole = Look("great-wave", {"starry-night": 1.0}).mixed().weights()
+    for name in wave:
+        assert np.array_equal(none[name], wave[name])
+        assert np.array_equal(whole[name], night[name])
+
+
+def test_a_blend_lies_between_its_styles() -> None:
+    wave, night = painted(Look("great-wave")), painted(Look("starry-night"))
+    half = painted(Look("great-wave", {"starry-night": 0.5}))
+    assert psnr_db(half, wave) > psnr_db(night, wave)
+    assert psnr_db(half, night) > psnr_db(wave, night)
+
+
+def test_a_variation_is_the_same_for_its_number_and_another_for_others() -> None:
+    first, again = (painted(Look(variation=3)).i420 for _ in range(2))
+    assert np.array_equal(first, again)
+    other, style = painted(Look(variation=4)), painted(Look())
+    assert 10 < psnr_db(painted(Look(variation=3)), other) < 30
+    assert 10 < psnr_db(painted(Look(variation=3)), style) < 30
+    assert psnr_db(painted(Look(variation=3, strength=0)), FRAME) > 30
+
+
+def test_kept_colours_are_the_films() -> None:
+    plain, kept = painted(Look()), painted(Look(keep_colors=True))
+    assert np.array_equal(kept.chroma, FRAME.chroma)
+    assert np.array_equal(kept.luma, plain.luma)
+    assert not np.array_equal(plain.chroma, FRAME.chroma)
+
+
+def test_what_was_mixed_says_of_what() -> None:
+    mixed = Look("great-wave", {"mondrian": 0.25}, strength=0.5, variation=7).mixed()
+    assert mixed.name == "great-wave+mondrian"
+    made = mixed.card["made"]
+    assert made["shares"] == [0.75, 0.25]
+    assert made["strength"] == 0.5
+    assert made["variation"] == 7
+    assert made["of"]["mondrian"]["painter"] == "Piet Mondrian"
+    assert json.loads(json.dumps(mixed.card)) == mixed.card
+    assert str(Look("great-wave", {"mondrian": 0.25}, 0.5, 7, True)) == (
+        "great-wave 75% + mondrian 25%, strength 0.5, variation 7, the film's colours"
+    )
+
+
+def test_no_bundled_style_is_changed_by_mixing() -> None:
+    style = open_style("great-wave")
+    before = style.model.SerializeToString()
+    Look(style, {"mondrian": 0.5}, strength=0.3, variation=1).mixed()
+    assert style.model.SerializeToString() == before
+
+
+@pytest.mark.parametrize(
+    ("look", "words"),
+    [
+        (lambda: Look(strength=1.6), "strength goes from 0 to 1.5, not 1.6"),
+        (lambda: Look(strength=math.nan), "strength goes from 0 to 1.5, not nan"),
+        (lambda: Look(blend={"mondrian": -0.1}), "share of mondrian goes from 0 to 1, not -0.1"),
+        (lambda: Look(blend={"mondrian": 0.7, "great-wave": 0.5}), "have 1.2 of the whole"),
+        (lambda: Look(variation=-1), "variations are numbered from 0 up"),
+        (lambda: Look(blend={"mona-lisa": 0.5}).mixed(), "there is no style 'mona-lisa'"),
+    ],
+)
+def test_what_cannot_be_is_refused(look: object, words: str) -> None:
+    assert callable(look)
+    with pytest.raises(StyleFileError, match=words):
+        look()
+
+
+def test_styles_that_do_not_go_together_are_named_with_the_reason(identity_style: Path) -> None:
+    with pytest.raises(StyleFileError, match=r"identity .* starry-night: .* another shape"):
+        Look(blend={identity_style: 0.5}).mixed()
+    with pytest.raises(StyleFileError, match="identity cannot be mixed with plain"):
+        Look(identity_style, strength=0.5).mixed()
+    night = open_style("starry-night")
+    random = np.random.default_rng(0)
+    strange = {n: random.standard_normal(w.shape) * w.std() for n, w in night.weights().items()}
+    stranger = night.with_weights(strange, "stranger", {})
+    with pytest.raises(
+        StyleFileError, match=r"starry-night cannot be mixed with stranger: .* another base"
+    ):
+        Look(stranger, {"starry-night": 0.5}).mixed()
+
+
+def test_styles_of_other_colour_spaces_are_not_mixed(tmp_path: Path) -> None:
+    night = open_style("starry-night")
+    from dataclasses import replace
+
+    other = replace(night, color=ColorSpace(night.color.matrix, FULL), name="bright")
+    with pytest.raises(StyleFileError, match="another colour space"):
+        Look(other, {"great-wave": 0.5}).mixed()
+
+
+def test_the_plain_style_is_none_to_choose() -> None:
+    assert PLAIN.stem not in bundled_styles()
+    assert open_style(PLAIN).card
+
+
+def test_video_takes_a_look(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", size=(96, 64))
+    out = tmp_path / "out.mp4"
+    result = run_cli(
+        "video", film, out, "--style", "great-wave", "--blend", "mondrian:0.3", "--strength", "0.8",
+        "--keep-colors", "--variation", "2", "--json",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout.splitlines()[-1])
+    assert report["look"] == (
+        "great-wave 70% + mondrian 30%, strength 0.8, variation 2, the film's colours"
+    )
+    with av.open(str(out)) as painted_film:
+        chroma = next(painted_film.decode(video=0)).to_ndarray()[64:]
+    assert np.abs(chroma.astype(int) - 128).max() <= 6  # the film is grey
+
+
+def test_image_takes_a_look(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.fromarray(scene_rgb(256, 192, 1.0)).save(photo)
+    errors = []
+    for strength in ("0", "1"):
+        out = tmp_path / f"{strength}.png"
+        result = run_cli("image", photo, out, "--strength", strength, "--json")
+        assert result.returncode == 0, result.stderr
+        before, after = (np.asarray(Image.open(path), float) for path in (photo, out))
+        errors.append(np.sqrt(np.square(before - after).mean()))
+    assert errors[0] < errors[1] / 4
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "words"),
+    [
+        (["--blend", "great-wave"], 2, "STYLE:SHARE"),
+        (["--blend", "great-wave:much"], 2, "STYLE:SHARE"),
+        (["--strength", "2"], 2, "less than or equal to 1.5"),
+        (["--blend", "great-wave:1.4"], 1, "goes from 0 to 1, not 1.4"),
+        (["--blend", "nothing:0.4"], 1, "there is no style 'nothing'"),
+    ],
+)
+def test_the_command_line_refuses_what_cannot_be(
+    tmp_path: Path, film: Path, options: list[str], status: int, words: str
+) -> None:
+    result = run_cli("video", film, tmp_path / "out.mp4", *options)
+    assert result.returncode == status, result.stderr
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def test_a_picture_out_of_nothing(tmp_path: Path) -> None:
+    results = [
+        run_cli("image", "--from-noise", seed, "--size", "200x150", tmp_path / f"{name}.png", "-q")
+        for name, seed in (("one", "1"), ("again", "1"), ("other", "2"))
+    ]
+    assert [r.returncode for r in results] == [0, 0, 0], results[0].stderr
+    one, again, other = (
+        np.asarray(Image.open(tmp_path / f"{name}.png")).astype(float)
+        for name in ("one", "again", "other")
+    )
+    assert one.shape == (150, 200, 3)
+    assert np.array_equal(one, again)
+    assert np.abs(one - other).mean() > 10
+    assert one.std() > 20
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["in.png", "out.png", "--from-noise", "1"], ["a.png", "b.png", "--size", "720p"], ["out.png"]],
+)
+def test_from_noise_has_no_input(tmp_path: Path, arguments: list[str]) -> None:
+    result = run_cli("image", *arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mixture_is_kept_as_a_style_file(tmp_path: Path) -> None:
+    out = tmp_path / "mine.onnx"
+    arguments = "style-from", "great-wave", out, "--blend", "mondrian:0.25", "--strength", "0.9"
+    result = run_cli(*arguments, "--json")
+    assert result.returncode == 0, result.stderr
+    kept = open_style(out)
+    assert kept.name == "mine"
+    assert kept.card["made"]["strength"] == 0.9
+    assert list(kept.card["made"]["of"]) == ["great-wave", "mondrian"]
+    mixed = painted(Look("great-wave", {"mondrian": 0.25}, 0.9))
+    assert psnr_db(painted(Look(out)), mixed) > 40 or np.array_equal(
+        painted(Look(out)).i420, mixed.i420
+    )
+    again = run_cli(*arguments)
+    assert again.returncode == 1
+    assert "--overwrite" in again.stderr
