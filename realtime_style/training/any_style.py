@@ -21,7 +21,13 @@ from realtime_style.training.dataset import UNREADABLE, PhotoFolder, pictures_be
 from realtime_style.training.encoder import LOOK_PX, AnyStyleGenerator, StyleEncoder
 from realtime_style.training.losses import GramLoss, gram_targets
 from realtime_style.training.motion import motion_loss, moved_views
-from realtime_style.training.train import PLANES_COLOR, Objective, TrainStep, trapezoid
+from realtime_style.training.train import (
+    PLANES_COLOR,
+    Objective,
+    TrainStep,
+    interrupts_held_back,
+    trapezoid,
+)
 
 _VARIANTS = 1500  # crops and colourings of style pictures, whose Gram matrices are kept
 _PHOTO_SHARE = 0.25  # of them that are of photos: textures and palettes that no painting has
@@ -139,6 +145,7 @@ def train_any_style(
 
     Raises:
         TrainingError: unusable data, or a checkpoint of another bank.
+        KeyboardInterrupt: passed on, after the state is saved.
     """
     torch.manual_seed(config.seed)
     torch.set_flush_denormal(True)
@@ -169,18 +176,24 @@ def train_any_style(
         netE.load_state_dict(state["netE"])
         optimizer.load_state_dict(state["optimizer"])
         step = int(state["step"])
-    while step < config.steps:
-        step += 1
-        report = _step(config, objective, netE, netG, optimizer, photos, variants, anchors, step)
-        on_step(report)
-        if step % config.checkpoint_every == 0 or step == config.steps:
-            save_checkpoint(
-                checkpoint,
-                {"netE": netE.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-                | {"bank": bank.digest, "config": config.as_dict()},
+    with interrupts_held_back() as stop_asked:
+        while step < config.steps:
+            step += 1
+            on_step(
+                _step(config, objective, netE, netG, optimizer, photos, variants, anchors, step)
             )
-        if step % config.sample_every == 0 or step == config.steps:
-            style_sheet(netE, netG, samples, shown).save(run_dir / f"sample_{step:06d}.png")
+            is_last = step == config.steps or stop_asked()
+            if step % config.checkpoint_every == 0 or is_last:
+                save_checkpoint(
+                    checkpoint,
+                    {"netE": netE.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+                    | {"bank": bank.digest, "config": config.as_dict()},
+                )
+            if step % config.sample_every == 0 or step == config.steps:
+                sheet = style_sheet(netE, netG, samples, shown)
+                sheet.save(run_dir / f"sample_{step:06d}.png")
+            if stop_asked():
+                raise KeyboardInterrupt
     return netE
 
 

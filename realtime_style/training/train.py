@@ -263,7 +263,7 @@ def _train(
         batches = _Batches(config, photos, clips, state)
 
     on_start()
-    with _interrupts_held_back() as stop_asked:
+    with interrupts_held_back() as stop_asked:
         try:
             while state.step < config.steps:
                 step = state.step + 1
@@ -656,7 +656,7 @@ def sample_sheet(netG: Generator, photos: Tensor, painting: Tensor) -> Image.Ima
 
 
 @contextmanager
-def _interrupts_held_back() -> Iterator[Callable[[], bool]]:
+def interrupts_held_back() -> Iterator[Callable[[], bool]]:
     """Makes Ctrl-C wait until it is asked for: half an optimiser step cannot be resumed from."""
     asked = False
 
