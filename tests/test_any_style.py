@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import scene_rgb
+from PIL import Image
+from safetensors.torch import save_file
+
+torch = pytest.importorskip("torch", reason="the extra [train] is not installed")
+
+from test_training import make_photos, random_vgg19  # noqa: E402
+
+from realtime_style.errors import TrainingError  # noqa: E402
+from realtime_style.training.any_style import StyleVariants, look_at, train_any_style  # noqa: E402
+from realtime_style.training.config import TrainConfig  # noqa: E402
+from realtime_style.training.train import Objective, TrainStep  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    save_file(random_vgg19(), tmp_path / "vgg19.safetensors")
+    (tmp_path / "paintings").mkdir()
+    for number in range(3):
+        picture = Image.fromarray(scene_rgb(160, 120, 3.0 * number))
+        picture.save(tmp_path / "paintings" / f"painting{number}.png")
+    return TrainConfig(
+        painting=tmp_path / "paintings",
+        content=make_photos(tmp_path / "photos"),
+        features=(tmp_path / "vgg19.safetensors",),
+        steps=3,
+        batch=2,
+        crop_px=64,
+        margin_px=8,
+        painting_px=96,
+        batch_share=0.0,
+        freeze_norm_at=0.5,
+        precision="f32",
+        device="cpu",
+        checkpoint_every=1,
+        sample_every=3,
+    )
+
+
+def test_it_trains_and_goes_on_as_if_it_had_not_stopped(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    reports: list[TrainStep] = []
+    whole = train_any_style(config, tmp_path / "whole", on_step=reports.append)
+    assert [report.step for report in reports] == [1, 2, 3]
+    assert {"content", "structure", "tone", "style", "restraint"} <= set(reports[0].losses)
+    assert "motion" not in reports[0].losses
+    assert reports[2].losses["motion"] > 0
+    assert (tmp_path / "whole" / "sample_000003.png").is_file()
+
+    def stop(step: TrainStep) -> None:
+        if step.step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_any_style(config, tmp_path / "parts", on_step=stop)
+    parts = train_any_style(config, tmp_path / "parts", resume=True)
+    for ours, theirs in zip(parts.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+
+
+def test_other_bundled_styles_are_refused(config: TrainConfig, tmp_path: Path) -> None:
+    train_any_style(replace(config, steps=1), tmp_path / "run")
+    state = torch.load(tmp_path / "run" / "checkpoint.pt")
+    torch.save(state | {"bank": "another"}, tmp_path / "run" / "checkpoint.pt")
+    with pytest.raises(TrainingError, match="of other bundled styles"):
+        train_any_style(config, tmp_path / "run", resume=True)
+
+
+def test_held_out_paintings_are_not_trained_on(config: TrainConfig, tmp_path: Path) -> None:
+    names = [f"painting{number}.png" for number in range(3)]
+    with pytest.raises(TrainingError, match="has no pictures"):
+        train_any_style(config, tmp_path / "run", held_out=names)
+
+
+def test_variants_are_the_same_for_the_same_number_and_the_first_the_pictures(
+    config: TrainConfig,
+) -> None:
+    paintings = sorted(config.painting.iterdir())
+    photos = sorted(config.content.iterdir())
+    objective = Objective(config, [torch.rand(1, 3, 96, 96)], torch.device("cpu"))
+    one, again = (StyleVariants(paintings, photos, objective) for _ in range(2))
+    for number in (0, 2, 7, 30):
+        assert torch.equal(one[number].look, again[number].look)
+    assert one[7] is one[7]
+    with Image.open(paintings[2]) as picture:
+        assert torch.equal(one[2].look, look_at(picture.convert("RGB")))
+    assert one[0].look.shape[2] * one[0].look.shape[3] == pytest.approx(256**2, rel=0.02)
+    assert not np.allclose(one[7].look.mean((2, 3)), one[30].look.mean((2, 3)), atol=0.02)
