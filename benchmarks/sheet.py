@@ -26,7 +26,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 TILE_PX, GAP_PX = 400, 8
 SHEET_PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "camera", "coins")
 SHEET_STYLES = ("composition-vii", "great-wave", "starry-night", "the-scream")
-GALLERY_PHOTO, GALLERY_COLUMNS, LABEL_PX = "chelsea", 4, 28
+GALLERY_PHOTO, GALLERY_COLUMNS, LABEL_PX = "chelsea", 5, 28
 CLIP_STYLES = ("starry-night", "great-wave", "water-lilies", "mondrian", "woman-with-a-hat")
 CLIP_WIDTH, CLIP_HEIGHT, CLIP_RATE, CLIP_SECONDS, CLIP_COLUMNS = 256, 144, 10, 2.4, 3
 
