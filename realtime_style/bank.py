@@ -16,6 +16,9 @@ from realtime_style.style import PLAIN, Style, bundled_styles, open_style
 _PHASES = {"up": (16, 0), "head": (1, 2)}
 """Layers that enlarge: channels of four phases each, and others after them."""
 
+LOOK_PX = 256
+"""The square root of how many pixels of a style picture are looked at for its code."""
+
 FloatArray = NDArray[np.float64]
 
 

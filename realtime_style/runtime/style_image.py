@@ -8,14 +8,13 @@ import numpy as np
 import onnx
 from PIL import Image
 
-from realtime_style.bank import Bank
+from realtime_style.bank import LOOK_PX, Bank
 from realtime_style.engines import run_once
 from realtime_style.errors import MediaError, StyleFileError
 from realtime_style.runtime.batch import PICTURE_SUFFIXES
 from realtime_style.runtime.image import read_picture
 from realtime_style.style import ENCODER, Style, open_style
 
-_LOOK_PX = 256  # the square root of how many pixels the encoder looks at
 _LEAST_PX = 64  # of a style picture's shorter side: less holds no stroke
 
 
@@ -62,7 +61,7 @@ def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
             f"{path} is {width}x{height}; a picture to take a style from has at least "
             f"{_LEAST_PX}x{_LEAST_PX} pixels"
         )
-    scale = _LOOK_PX / (width * height) ** 0.5
+    scale = LOOK_PX / (width * height) ** 0.5
     size = (max(32, round(width * scale)), max(32, round(height * scale)))
     small = Image.fromarray(picture.rgb).resize(size, Image.Resampling.LANCZOS)
     seen = np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1)[None])

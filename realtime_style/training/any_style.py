@@ -12,13 +12,13 @@ from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
-from realtime_style.bank import Bank
+from realtime_style.bank import LOOK_PX, Bank
 from realtime_style.errors import TrainingError
 from realtime_style.training.checkpoint import load_checkpoint, save_checkpoint
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
 from realtime_style.training.config import TrainConfig
-from realtime_style.training.dataset import UNREADABLE, PhotoFolder, pictures_below
-from realtime_style.training.encoder import LOOK_PX, AnyStyleGenerator, StyleEncoder
+from realtime_style.training.dataset import UNREADABLE, PhotoFolder, open_rgb, pictures_below
+from realtime_style.training.encoder import AnyStyleGenerator, StyleEncoder
 from realtime_style.training.losses import GramLoss, gram_targets
 from realtime_style.training.motion import motion_loss, moved_views
 from realtime_style.training.train import (
@@ -76,11 +76,11 @@ class StyleVariants:
 
     def _picture(self, number: int) -> Image.Image:
         if number < len(self._paintings):
-            return _open(self._paintings[number])
+            return open_rgb(self._paintings[number])
         rng = np.random.default_rng((number, len(self._paintings)))
         of_photos = self._photos and rng.random() < _PHOTO_SHARE
         paths = self._photos if of_photos else self._paintings
-        picture = _crop(_open(paths[rng.integers(len(paths))]), rng)
+        picture = _crop(open_rgb(paths[rng.integers(len(paths))]), rng)
         return _recolored(picture, rng) if rng.random() < 0.6 else picture
 
 
@@ -93,11 +93,6 @@ def _resized(picture: Image.Image, scale: float) -> Tensor:
     width, height = (max(32, round(side * scale)) for side in picture.size)
     small = np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS))
     return torch.from_numpy(small.copy()).permute(2, 0, 1)[None].float() / 255
-
-
-def _open(path: Path) -> Image.Image:
-    with Image.open(path) as picture:
-        return ImageOps.exif_transpose(picture).convert("RGB")
 
 
 def _crop(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -160,7 +155,7 @@ def train_any_style(
     optimizer = torch.optim.AdamW(
         netE.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98)
     )
-    objective = Objective(config, [_resized(_open(paintings[0]), 0.5)], torch.device("cpu"))
+    objective = Objective(config, [_resized(open_rgb(paintings[0]), 0.5)], torch.device("cpu"))
     photos = PhotoFolder(config.content, config.crop_px + 2 * config.margin_px, config.seed)
     variants = StyleVariants(paintings, photos.paths, objective)
     by_painting = {str(bank.styles[i].card.get("painting")): i for i in styled}
@@ -270,7 +265,7 @@ def _anchor_loss(
     errors = []
     for _ in range(_ANCHORS):
         path, number = anchors[rng.integers(len(anchors))]
-        code = netE(look_at(_crop(_open(path), rng)))[0]
+        code = netE(look_at(_crop(open_rgb(path), rng)))[0]
         errors.append((code - torch.from_numpy(bank.code_of(number)).float()).square().mean())
     return torch.stack(errors).mean()
 
@@ -286,7 +281,7 @@ def style_sheet(
     rows = []
     with torch.no_grad():
         for path in pictures:
-            picture = _open(path)
+            picture = open_rgb(path)
             code = netE(look_at(picture))
             luma, chroma = planes_from_rgb(photos, PLANES_COLOR)
             luma, chroma = netG(luma, chroma, code.expand(len(photos), -1))

@@ -92,7 +92,7 @@ class PhotoFolder:
         """A photo, decoded once and kept as long as there is room."""
         if path in self._cache:
             return Image.fromarray(self._cache[path])
-        photo = _open_rgb(path)
+        photo = open_rgb(path)
         if min(photo.size) < SMALLEST_PHOTO_PX:
             raise ValueError(f"{path} is {photo.width}x{photo.height}")
         largest = max(_LARGEST_SHORT_PX, 2 * self._crop_px)
@@ -112,7 +112,7 @@ class PhotoFolder:
             shown: list[Tensor] = []
             for path in paths:
                 with contextlib.suppress(*UNREADABLE):
-                    shown.append(_tensor(ImageOps.fit(_open_rgb(path), (side_px, side_px))))
+                    shown.append(_tensor(ImageOps.fit(open_rgb(path), (side_px, side_px))))
                 if len(shown) == count:
                     break
             if shown:
@@ -156,7 +156,7 @@ def load_paintings(
 
 def _load_painting(path: Path, longer_side_px: int, detail_px: int) -> Tensor:
     try:
-        painting = _open_rgb(path)
+        painting = open_rgb(path)
     except UNREADABLE as error:
         raise TrainingError(f"{path} cannot be read as a picture: {_reason(error)}") from error
     if min(painting.size) < _SMALLEST_PAINTING_PX:
@@ -192,7 +192,8 @@ def painting_crops(
     return torch.stack(crops)
 
 
-def _open_rgb(path: Path) -> Image.Image:
+def open_rgb(path: Path) -> Image.Image:
+    """A picture, upright, in RGB; raises one of UNREADABLE."""
     with Image.open(path) as picture:
         return ImageOps.exif_transpose(picture).convert("RGB")
 

@@ -12,9 +12,6 @@ from torch.nn import functional
 from realtime_style.bank import Bank, FloatArray
 from realtime_style.training.generator import FoldedGenerator, Generator
 
-LOOK_PX = 256
-"""The square root of how many pixels of a style picture the encoder looks at."""
-
 _CHANNELS = (32, 64, 128, 192, 256)
 _HIDDEN = 512
 
