@@ -86,13 +86,7 @@ def export_style(
         raise StyleError(f"the model has {len(data)} bytes; a style has at most {MAX_BYTES}")
     style = parse_style(data)
     results = check_parity(planes, style, frames)
-    partial = out.with_name(f".{out.name}.partial")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(out)
-    except OSError as error:
-        raise StyleError(f"{out} cannot be written: {error.strerror}") from error
+    _write(out, data)
     return results
 
 
@@ -157,9 +151,15 @@ def export_encoder(netE: StyleEncoder, bank: Bank, out: Path) -> None:
     )
     _store_as_half(model)
     model.metadata_props.add(key="bank", value=bank.digest)
+    _write(out, model.SerializeToString())
+
+
+def _write(out: Path, data: bytes) -> None:
+    """A file that appears only when complete."""
     partial = out.with_name(f".{out.name}.partial")
     try:
-        partial.write_bytes(model.SerializeToString())
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(data)
         partial.replace(out)
     except OSError as error:
         raise StyleError(f"{out} cannot be written: {error.strerror}") from error
