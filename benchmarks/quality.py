@@ -2,10 +2,11 @@
 
     python benchmarks/quality.py DATA candy.onnx=candy.jpg starry-night=starry.jpg ...
 
-Each argument names a network (a bundled style, a style file, or a published network that takes
-float BGR of 720x720) and the painting that it learned. DATA holds the folders `perceptual`
-(feature networks), `photos/bsds500` and `photos/jetson`. Twenty-four photos, by name below, are
-the examination; no training may see them.
+Each argument names a network (a bundled style, a style file, a picture to be painted like, or a
+published network that takes float BGR of 720x720) and the painting that it learned;
+`colors:PICTURE` is no network, but photos given that picture's colours. DATA holds the folders
+`perceptual` (feature networks), `photos/bsds500` and `photos/jetson`. Twenty-four photos, by name
+below, are the examination; no training may see them.
 
 The total of a network is the mean of four terms, content and style on VGG-19 and on SqueezeNet,
 each divided by what the published candy network gets: candy's total is 1, lower is better.
@@ -21,7 +22,9 @@ import platform
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import onnxruntime
 import torch
@@ -62,6 +65,9 @@ CANDY = {
 
 VGG_CONTENT, VGG_STYLE = "relu3_1", ("relu1_1", "relu2_1", "relu3_1")
 SQUEEZE_CONTENT, SQUEEZE_STYLE = "fire5", ("conv1", "fire3", "fire5", "fire9")
+
+COLORS = "colors:"
+"""Before a picture's name: no network, but its colours."""
 
 Painter = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """RGB (H, W, 3) to RGB of the same shape."""
@@ -213,6 +219,8 @@ def read_painting(path: Path, longer_side: int) -> NDArray[np.uint8]:
 
 def open_painter(network: str) -> tuple[Painter, bool]:
     """A painter, and whether it takes any size; published ones take 720x720 alone."""
+    if network.startswith(COLORS):
+        return color_transfer(read_painting(Path(network.removeprefix(COLORS)), SIDE_PX)), True
     try:
         stylizer = open_stylizer(network, precision="f32")
     except StyleError:
@@ -226,6 +234,27 @@ def open_painter(network: str) -> tuple[Painter, bool]:
 
         return paint, False
     return stylizer.paint_rgb, True
+
+
+def color_transfer(painting: NDArray[np.uint8]) -> Painter:
+    """Gives photos a painting's mean and standard deviation in each channel of CIE L*a*b*.
+
+    Reinhard et al., Color Transfer between Images, IEEE CG&A 2001, eq. 10 and 11.
+    """
+
+    def statistics(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.float32], Any, Any]:
+        lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+        return lab, lab.mean((0, 1)), lab.std((0, 1))
+
+    _, target_mean, target_deviation = statistics(painting)
+
+    def paint(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        lab, mean, deviation = statistics(rgb)
+        moved = (lab - mean) / (deviation + 1e-3) * target_deviation + target_mean
+        painted = cv2.cvtColor(moved.astype(np.float32), cv2.COLOR_LAB2RGB)
+        return (painted.clip(0, 1) * 255).round().astype(np.uint8)
+
+    return paint
 
 
 # The other figures ------------------------------------------------------------------------------
@@ -396,7 +425,8 @@ def examine(
 ) -> Report:
     """All marks of one network."""
     paint, any_size = open_painter(network)
-    report = Report(Path(network).stem, painting.stem)
+    name = Path(network.removeprefix(COLORS)).stem
+    report = Report(f"{COLORS}{name}" if network.startswith(COLORS) else name, painting.stem)
     targets = []
     with torch.no_grad():
         for px in PAINTING_PX:
