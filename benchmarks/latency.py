@@ -1,13 +1,14 @@
 """How late a live picture is: from the moment a frame is there to the moment it is shown.
 
     python benchmarks/latency.py [--seconds 60] [--rate 30] [--sizes 640x360 1280x720] [--busy]
-        [--switch-every 5]
+        [--change style --every 5]
 
 A source gives frames at a camera's rate, with the frame's number written into the picture as black
 and white squares, and its inverse below. The window (a real one with --window, else one that takes
 the picture and drops it) gets what is painted; the number is read there, out of the paint, and the
 time since that frame was there is its latency. `--busy` keeps another process computing beside it;
-`--switch-every` chooses the next style so often, and tells how long it took to be shown.
+`--change` asks for another look so often, and tells how long it took to be shown: another style,
+strength, blend, the camera's colours and back, or a picture of `--style-images` to be painted like.
 
 Adds its rows to benchmarks/results/latency.json and .md; a row measured anew takes its old place.
 """
@@ -29,7 +30,7 @@ from typing import Any, Self
 RESULTS = Path(__file__).resolve().parent / "results"
 BITS = 16
 STYLE = "starry-night"
-ASKED = ("camera", "rate", "seconds", "precision", "fixed", "busy", "window", "switch_every")
+ASKED = ("camera", "rate", "seconds", "precision", "fixed", "busy", "window", "change")
 """What makes a row another one."""
 
 if "--window" in sys.argv:
@@ -47,6 +48,7 @@ from realtime_style.live.feed import Feed  # noqa: E402
 from realtime_style.live.live import LiveJob  # noqa: E402
 from realtime_style.live.painter import LivePainter, Shot  # noqa: E402
 from realtime_style.live.source import MICROSECOND, now_us  # noqa: E402
+from realtime_style.look import Look  # noqa: E402
 from realtime_style.runtime.picture import frame_from_rgb  # noqa: E402
 from realtime_style.style import bundled_styles  # noqa: E402
 
@@ -167,31 +169,37 @@ def measure(
     fixed: bool,
     real: bool,
     precision: str,
-    switch_every_s: float | None,
+    change: str | None,
+    every_s: float,
+    pictures: Path | None,
 ) -> dict[str, Any]:
     """One run's figures."""
     assert size.width
     camera = MarkedCamera(size.width, size.height, rate)
     window = Window("latency", size.width, size.height) if real else None
     reader = Reader(camera, window, (size.width, size.height))
-    styles = list(bundled_styles()) if switch_every_s else [STYLE]
+    styles = list(bundled_styles()) if change == "style" else [STYLE]
+    if change == "picture":
+        assert pictures
+        styles += sorted(map(str, pictures.iterdir()))
+    looks = changes(change, styles) if change else iter(())
     painter = LivePainter(styles, size=size if fixed else None, precision=precision)
     job = LiveJob(Feed(lambda: camera, has_end=True), painter, lambda info: reader)
     begin = time.monotonic()
     end = begin + seconds
     sizes: list[tuple[int, int]] = []
     asked_s: list[float] = []
-    switches_ms: list[float] = []
+    changes_ms: list[float] = []
 
     def on_shot(shot: Shot) -> None:
         sizes.append((shot.painted.width, shot.painted.height))
         now_s = time.monotonic()
-        has_switched = shot.style == painter.styles[painter.chosen]
-        if has_switched and len(switches_ms) < len(asked_s):
-            switches_ms.append((now_s - asked_s[-1]) * 1000)
-        if switch_every_s and has_switched and now_s - (asked_s or [begin])[-1] > switch_every_s:
+        is_shown = shot.look == painter.look
+        if is_shown and len(changes_ms) < len(asked_s):
+            changes_ms.append((now_s - asked_s[-1]) * 1000)
+        if change and is_shown and now_s - (asked_s or [begin])[-1] > every_s:
             asked_s.append(time.monotonic())
-            painter.choose(painter.chosen + 1)
+            painter.look = next(looks)
         if now_s > end:
             job.stop()
 
@@ -216,10 +224,24 @@ def measure(
         "dropped": len(camera.there_us) - len(reader.latencies_ms) - reader.unread,
         "of": len(camera.there_us),
         "unread": reader.unread,
-        "switches": len(switches_ms),
-        "switch_median_ms": round(float(np.median(switches_ms)), 1) if switches_ms else None,
-        "switch_most_ms": round(max(switches_ms), 1) if switches_ms else None,
+        "changes": len(changes_ms),
+        "change_median_ms": round(float(np.median(changes_ms)), 1) if changes_ms else None,
+        "change_most_ms": round(max(changes_ms), 1) if changes_ms else None,
     }
+
+
+def changes(kind: str, styles: list[str]) -> Iterator[Look]:
+    """Looks to ask for, one after the other, none of them asked for before in its round."""
+    for number in itertools.count(1):
+        if kind in ("style", "picture"):
+            yield Look(styles[number % len(styles)])
+        elif kind == "strength":
+            yield Look(STYLE, strength=number % 100 / 100)
+        elif kind == "blend":
+            others = [name for name in bundled_styles() if name != STYLE]
+            yield Look(STYLE, blend={others[number % len(others)]: number % 100 / 100})
+        else:
+            yield Look(STYLE, keep_colors=number % 2 == 1)
 
 
 def main() -> None:
@@ -232,7 +254,10 @@ def main() -> None:
     parser.add_argument("--fixed", action="store_true", help="paint at the camera's size")
     parser.add_argument("--busy", action="store_true", help="with a loop on another core")
     parser.add_argument("--window", action="store_true", help="show it in a real window")
-    parser.add_argument("--switch-every", type=float, metavar="SECONDS")
+    kinds = ("style", "strength", "blend", "colors", "picture")
+    parser.add_argument("--change", choices=kinds)
+    parser.add_argument("--every", type=float, default=5, metavar="SECONDS")
+    parser.add_argument("--style-images", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if arguments.busy else None
     rows = []
@@ -246,7 +271,9 @@ def main() -> None:
                     fixed=arguments.fixed,
                     real=arguments.window,
                     precision=arguments.precision,
-                    switch_every_s=arguments.switch_every,
+                    change=arguments.change,
+                    every_s=arguments.every,
+                    pictures=arguments.style_images,
                 )
                 row |= {name: getattr(arguments, name) for name in ASKED[-5:]}
                 print(json.dumps(row), flush=True)
@@ -272,7 +299,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         "painted": "painted at", "changes_of_size": "sizes changed", "fps": "fps",
         "p50_ms": "p50", "p95_ms": "p95", "p99_ms": "p99",
         "p50_first_tenth_ms": "p50, first tenth", "p50_last_tenth_ms": "p50, last tenth",
-        "dropped": "dropped", "of": "of", "switch_median_ms": "switch", "switch_most_ms": "most",
+        "dropped": "dropped", "of": "of", "change": "changes of",
+        "change_median_ms": "shown after", "change_most_ms": "most",
     }  # fmt: skip
     lines = [
         "# Live: from a frame that is there to its painting that is shown, ms",
