@@ -1,15 +1,7 @@
-"""The training of G(x, s): an encoder that tells a bank of styles how to paint like any picture.
-
-    python -m realtime_style.training.any_style PAINTINGS PHOTOS encoder.onnx
-
-PAINTINGS is a folder of pictures in many styles, PHOTOS one of photos. The encoder belongs to the
-bundled styles: when one of them changes, it must be trained anew.
-"""
+"""The training of G(x, s): an encoder that tells a bank of styles how to paint like any picture."""
 
 from __future__ import annotations
 
-import argparse
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +16,7 @@ from realtime_style.bank import LOOK_PX, Bank
 from realtime_style.errors import TrainingError
 from realtime_style.training.checkpoint import load_checkpoint, save_checkpoint
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
-from realtime_style.training.config import TrainConfig, make_config
+from realtime_style.training.config import TrainConfig
 from realtime_style.training.dataset import UNREADABLE, PhotoFolder, open_rgb, pictures_below
 from realtime_style.training.encoder import AnyStyleGenerator, StyleEncoder
 from realtime_style.training.losses import GramLoss, gram_targets
@@ -306,45 +298,3 @@ def _is_picture(path: Path) -> bool:
             return min(picture.size) >= 64
     except UNREADABLE:
         return False
-
-
-_SETTINGS = {"steps": 12_000, "batch_share": 0.0, "freeze_norm_at": 0.7, "checkpoint_every": 50}
-
-
-def main() -> None:
-    """Trains the encoder and exports it."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("paintings", type=Path)
-    parser.add_argument("photos", type=Path)
-    parser.add_argument("out", type=Path, metavar="OUT.onnx")
-    parser.add_argument("--features", type=Path, nargs="+", help="as for `realtime-style train`")
-    parser.add_argument("--hold-out", nargs="+", default=[], metavar="NAME")
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--resume", action="store_true")
-    arguments = parser.parse_args()
-    options = _SETTINGS | {"painting": arguments.paintings, "content": arguments.photos}
-    options |= {"features": tuple(arguments.features)} if arguments.features else {}
-    options |= {"steps": arguments.steps} if arguments.steps else {}
-    config = make_config(None, None, options)
-    begin = time.perf_counter()
-
-    def on_step(step: TrainStep) -> None:
-        if step.step % 10 == 0:
-            losses = " ".join(f"{name} {value:.2f}" for name, value in step.losses.items())
-            passed_s = time.perf_counter() - begin
-            print(f"step {step.step} of {config.steps} ({passed_s:.0f} s): {losses}", flush=True)
-
-    netE = train_any_style(
-        config,
-        arguments.out.with_suffix(".training"),
-        held_out=arguments.hold_out,
-        resume=arguments.resume,
-        on_step=on_step,
-    )
-    from export.to_onnx import export_encoder
-
-    export_encoder(netE, Bank(), arguments.out)
-
-
-if __name__ == "__main__":
-    main()
