@@ -17,6 +17,8 @@ DEFAULT_STABILITY = 0.5
 _BLOCK_CELLS = 2  # what is held or not: blocks of 2x2 cells of 4x4 luma pixels and 2x2 chroma ones
 _BLOCK_PX = CELL_PX * _BLOCK_CELLS
 _SLACK = 2.0  # codes that a cell may differ by with no noise at all: what encoders do
+_FAINT = 4.0  # codes beyond that up to which a change is faint: an encoder's, a passing shade's
+_FAINT_SHARE = 0.06  # of the blocks around: where more differ, something moves, however faintly
 _NOISE_FACTOR = 5.0  # times the mean difference that noise makes: four standard deviations
 _MOST_NOISE = (3.0, 6.0, 6.0)  # codes of a cell's mean, luma and chroma: more is not noise
 _NOISE_CELLS = 8  # noise is listened for in squares of so many cells
@@ -41,7 +43,8 @@ class Steady:
     near by. So the input is held: blocks of 8x8 pixels that have differed by no more than noise for
     some frames stay as they were for the network. One that differs by more is replaced at once, and
     lives on with the film until it has been still again for as long: in slow pans nothing is held
-    here and let go there. Small differences that last are taken over as well.
+    here and let go there. Small differences that last are taken over as well, and faint ones with
+    little else around them: an encoder's work, for the painting to follow slowly.
 
     The painting follows at once where the input lives, and as far around as the network's answer to
     that reaches; elsewhere slowly. Nothing moves the painting of what stands still, and nothing of
@@ -130,20 +133,22 @@ class Steady:
         size = np.abs(difference)
         self._drift += ((difference << _DRIFT_BITS) - self._drift) >> _DRIFT_SHIFT
         drift = np.abs(self._drift) >> _DRIFT_BITS
-        changed, drifted = np.zeros((2, *size.shape[1:]), np.bool_)
+        changed, faint, drifted = np.zeros((3, *size.shape[1:]), np.bool_)
         for plane in range(3):
             self._listen(plane, size[plane])
             noise = self._noise[plane] or 0.0
             limit = _SLACK + _NOISE_FACTOR * noise
             drift_limit = _DRIFT_SLACK + _DRIFT_NOISE_FACTOR * noise
-            changed |= size[plane] > 16 * self._patience * limit
+            faint |= size[plane] > 16 * self._patience * limit
+            changed |= size[plane] > 16 * self._patience * (limit + _FAINT)
             drifted |= drift[plane] > 16 * self._patience * drift_limit
-        blocks = _blocks(changed)
-        if blocks.mean() > _CUT_SHARE:
+        blocks, differ = _blocks(changed), _blocks(faint)
+        if differ.mean() > _CUT_SHARE:
             return None
         # Where most of the neighbours move, what looks still is only flat
-        moves = _around(blocks, _FIELD_BLOCKS) > _FIELD_SHARE * (2 * _FIELD_BLOCKS + 1) ** 2
-        return _grown(blocks, 1) | moves, _blocks(drifted)
+        around = _around(differ, _FIELD_BLOCKS) / (2 * _FIELD_BLOCKS + 1) ** 2
+        blocks |= differ & (around > _FAINT_SHARE)
+        return _grown(blocks, 1) | (around > _FIELD_SHARE), _blocks(drifted) | differ
 
     def _listen(self, plane: int, size: NDArray[np.int16]) -> None:
         """Takes a plane's level of noise from the squares that differ least: noise is in all."""
