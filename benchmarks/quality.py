@@ -69,6 +69,9 @@ SQUEEZE_CONTENT, SQUEEZE_STYLE = "fire5", ("conv1", "fire3", "fire5", "fire9")
 COLORS = "colors:"
 """Before a picture's name: no network, but its colours."""
 
+PUBLISHED = "published "
+"""Before a published network's name in the results: a style of ours may have the same."""
+
 Painter = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """RGB (H, W, 3) to RGB of the same shape."""
 
@@ -426,7 +429,8 @@ def examine(
     """All marks of one network."""
     paint, any_size = open_painter(network)
     name = Path(network.removeprefix(COLORS)).stem
-    report = Report(f"{COLORS}{name}" if network.startswith(COLORS) else name, painting.stem)
+    kind = COLORS if network.startswith(COLORS) else "" if any_size else PUBLISHED
+    report = Report(f"{kind}{name}", painting.stem)
     targets = []
     with torch.no_grad():
         for px in PAINTING_PX:

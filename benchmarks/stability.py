@@ -38,6 +38,7 @@ from PIL import Image
 from quality import (
     PAINTING_PX,
     PHOTOS,
+    PUBLISHED,
     RESULTS,
     Yardstick,
     open_painter,
@@ -120,7 +121,7 @@ def film_painter(network: str) -> tuple[str, FilmPainter]:
         stylizer = open_stylizer(base, precision="f32")
     except StyleError:
         paint, _ = open_painter(base)
-        return Path(base).stem, lambda frames: [paint(frame) for frame in frames]
+        return f"{PUBLISHED}{Path(base).stem}", lambda frames: [paint(frame) for frame in frames]
     stability = float(at) if at else DEFAULT_STABILITY
 
     def paint_film(frames: list[Rgb]) -> list[Rgb]:
@@ -310,9 +311,9 @@ def plot(rows: list[Row], file: Path) -> None:
             field_.plot(
                 range(1, 1 + len(row.over_time.get(clip, []))),
                 row.over_time.get(clip, []),
-                label=row.name if "," in row.name else f"published {row.name}",
-                lw=1 if "," in row.name else 2,
-                ls="-" if "," in row.name else "--",
+                label=row.name,
+                lw=2 if row.name.startswith(PUBLISHED) else 1,
+                ls="--" if row.name.startswith(PUBLISHED) else "-",
                 color=colors[number % len(colors)],
             )
         field_.set_title(f"{clip} (the film's own: {rows[0].by_clip[clip][1]:.3f})", fontsize=9)
