@@ -3,6 +3,7 @@
     python benchmarks/stability.py DATA starry-night=starry.jpg candy.onnx=candy.jpg ...
     python benchmarks/stability.py DATA starry-night=starry.jpg --stability 0 0.25 0.5 0.75 1
     python benchmarks/stability.py DATA --film side-by-side.mp4 candy.onnx starry-night
+    python benchmarks/stability.py DATA --cost starry-night
 
 Each argument names a network, as for quality.py, and the painting that it learned; `@0` after a
 network's name paints its frames alone, `@0.5` with that much stability (ours; default as `video`).
@@ -15,7 +16,8 @@ before it, or ten before, brought onto it by optical flow (DIS) of the film, whe
 own, by the same measure, stands beside it. Noise gain: a still photo with sensor noise anew in
 every frame; standard deviation over time of what is painted over that of the input, each the mean
 over pixels. Sharpness: mean magnitude of luma's gradient, in codes a pixel. Style: the term of
-quality.py on VGG-19, of every tenth frame.
+quality.py on VGG-19, of every tenth frame. `--cost` instead tells how much processor time, of
+all cores together, holding still takes of a frame of a clip, beside what painting it takes.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ from quality import (
 )
 
 from realtime_style.errors import StyleError
+from realtime_style.frame import Frame, FramePool
 from realtime_style.runtime.picture import frame_from_rgb, rgb_from_frame
 from realtime_style.runtime.stability import DEFAULT_STABILITY, Steady
 from realtime_style.runtime.stylizer import open_stylizer
@@ -196,10 +199,14 @@ def main() -> None:
     parser.add_argument("--clips", nargs="+", choices=CLIPS, default=list(CLIPS))
     parser.add_argument("--frames", type=int, default=FRAMES)
     parser.add_argument("--film", type=Path, help="only paint a film, side by side, of each clip")
+    parser.add_argument("--cost", action="store_true", help="only tell what it takes of the CPU")
     parser.add_argument("--name", default="stability", help="of the files in benchmarks/results")
     arguments = parser.parse_args()
     if arguments.film:
         side_by_side(arguments)
+        return
+    if arguments.cost:
+        costs(arguments)
         return
     clips = {
         name: read_clip(arguments.data / "videos" / name, CLIPS[name], arguments.frames)
@@ -323,6 +330,46 @@ def plot(rows: list[Row], file: Path) -> None:
     figure.supylabel("warping error")
     figure.savefig(file, dpi=80)
     plt.close(figure)
+
+
+def costs(arguments: argparse.Namespace) -> None:
+    """Writes what holding still takes of the CPU, of a still clip and of a moving one, at 720p."""
+    size, frames, rows = (1280, 720), 24, {}
+    for clip in ("intel_car-detection.mp4", "udacity_solidWhiteRight.mp4"):
+        pictures = read_clip(arguments.data / "videos" / clip, CLIPS[clip], frames)
+        stylizer = open_stylizer(arguments.networks[0].partition("=")[0])
+        film = [
+            frame_from_rgb(np.asarray(Image.fromarray(rgb).resize(size)), stylizer.color)
+            for rgb in pictures
+        ]
+        pool = FramePool()
+
+        def copied(frame: Frame, pool: FramePool = pool) -> Frame:
+            copy = frame.blank(pool)
+            copy.i420[:] = frame.i420
+            return copy
+
+        def cpu_ms(paint: Callable[[Frame], Frame], film: list[Frame] = film) -> float:
+            for frame in film[:4]:
+                paint(frame).release()
+            begin = time.process_time()
+            for frame in film[4:]:
+                paint(frame).release()
+            return 1000 * (time.process_time() - begin) / (len(film) - 4)
+
+        taken = [cpu_ms(Steady(copied)) - cpu_ms(copied) for _ in range(5)]
+        painting = [cpu_ms(stylizer) for _ in range(5)]
+        rows[clip] = {
+            "size": "{}x{}".format(*size),
+            "engine": f"{stylizer.engine.name} {stylizer.engine.precision}",
+            "holding_cpu_ms": round(float(np.median(taken)), 2),
+            "painting_cpu_ms": round(float(np.median(painting)), 1),
+            "share": round(float(np.median(taken) / np.median(painting)), 4),
+        }
+        print(clip, rows[clip], flush=True)
+    about = machine() | {"stability": DEFAULT_STABILITY, "network": arguments.networks[0]}
+    file = RESULTS / "stability-cost.json"
+    file.write_text(json.dumps({"about": about, "clips": rows}, indent=2) + "\n")
 
 
 def side_by_side(arguments: argparse.Namespace) -> None:
