@@ -13,6 +13,7 @@ import signal  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable, Iterable, Iterator  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
+from dataclasses import replace  # noqa: E402
 from fractions import Fraction  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn  # noqa: E402
@@ -112,8 +113,10 @@ def main() -> None:
     except StyleError as error:
         _fail(str(error))
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         _say.print("stopped")
-        sys.exit(130)
+        sys.stdout.flush()
+        os._exit(130)  # threads that a second Ctrl-C left at work would abort an orderly end
     except BrokenPipeError:
         sys.exit(1)
     except MemoryError:
@@ -229,6 +232,8 @@ def video(
 
     if sample:
         pairs = pair_up(sources, f"{out}/", FILM_SUFFIXES, recursive=recursive)
+        # The folder is made once there is something to put into it
+        pairs = [replace(pair, makes_folder=False) for pair in pairs]
         _paint_all(pairs, paint_sample, quiet, as_json)
         return
     pairs = pair_up(sources, out, FILM_SUFFIXES, recursive=recursive, new_suffix=".mp4")

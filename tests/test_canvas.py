@@ -53,11 +53,19 @@ def test_the_grain_ends_where_the_flat_place_ends() -> None:
     assert not changed[:, 128:].any()
 
 
-def test_a_soft_slope_is_flat_and_a_steep_one_is_not() -> None:
-    for code_per_px, expected in ((0.02, True), (0.5, False)):
-        frame = flat(128, 128)
-        frame.i420[:128] = (64 + code_per_px * np.arange(128)).astype(np.uint8)
-        assert (Canvas()(frame) is not frame) == expected
+@pytest.mark.parametrize("code_per_px", [0.02, 0.35, 0.5, 1.0])
+def test_slopes_are_flat_however_steep(code_per_px: float) -> None:
+    frame = flat(128, 128)
+    frame.i420[:128] = (64 + code_per_px * np.arange(128)).astype(np.uint8)
+    changed = luma(Canvas()(frame)) != luma(frame)
+    assert changed.mean() > 0.3
+
+
+def test_noise_that_hides_the_grain_is_lively() -> None:
+    frame = flat(128, 128)
+    noise = np.random.default_rng(0).normal(0, 8, frame.i420[:128].shape)
+    frame.i420[:128] = (128 + noise).round().astype(np.uint8)
+    assert Canvas()(frame) is frame
 
 
 def test_every_frame_has_the_same_grain_and_every_seed_its_own() -> None:

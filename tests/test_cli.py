@@ -199,6 +199,13 @@ def test_samples_before_a_long_job(tmp_path: Path, film: Path, identity_style: P
     assert [p.name for p in (tmp_path / "more").iterdir()] == ["film-01.png"]
 
 
+def test_samples_that_cannot_be_leave_no_folder(tmp_path: Path, film: Path) -> None:
+    result = run_cli("video", film, tmp_path / "looks.png", "--sample", 2)
+    assert result.returncode == 1
+    assert "samples go into a folder" in one_line(result.stderr)
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
+
+
 def test_more_samples_than_frames_give_every_frame(
     tmp_path: Path, film: Path, identity_style: Path
 ) -> None:

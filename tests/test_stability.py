@@ -205,6 +205,22 @@ def test_what_creeps_is_followed_in_time(stylizer):
     assert difference(last[there], new).mean() < difference(last[there], old).mean()
 
 
+def test_what_is_faint_and_slow_is_not_frozen_at_the_most_stability(stylizer):
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+
+    def film(i: int) -> NDArray[np.uint8]:
+        blob = 25 * np.exp(-((x - 60 - 3 * i) ** 2 + (y - 96) ** 2) / (2 * 20**2))
+        picture = scene().astype(float)
+        picture[:HEIGHT] += blob
+        return noisy(picture, 3, i)
+
+    last = paint(Steady(stylizer, 1), [film(i) for i in range(40)])[-1]
+    now, then = (stylizer(frame(film(i))).i420 for i in (39, 14))
+    where_it_was = np.s_[76:116, 82:122]
+    behind = difference(last[where_it_was], now[where_it_was]).mean()
+    assert behind < 0.5 * difference(then[where_it_was], now[where_it_was]).mean()
+
+
 def test_reset_forgets(stylizer):
     steady = Steady(stylizer)
     paint(steady, [noisy(scene(), 3, i) for i in range(3)])

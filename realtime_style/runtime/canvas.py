@@ -13,7 +13,7 @@ _SOFTNESS_PX = 2.0
 _GRAIN = 1.5  # codes of luma, standard deviation
 _LEVELS = 4  # of its strength
 _FINE = 64  # steps a code in which it is kept
-_FLAT, _LIVELY = 0.15, 0.5  # codes from cell to cell: all the grain up to here, none from there
+_FLAT, _LIVELY = 0.15, 0.5  # codes from cell to cell, but for slopes: all the grain, and none
 _MOST = 2.0  # codes that count of a cell: one edge makes no place lively
 _AROUND_CELLS = 2
 
@@ -78,12 +78,16 @@ def _flatness(cells: NDArray[np.int16]) -> NDArray[np.int16]:
     """How flat each cell's surroundings are, from 0 to _LEVELS."""
     lively = np.zeros(cells.shape, np.int32)
     for axis in (0, 1):
-        step = np.abs(np.diff(cells, axis=axis))
-        np.minimum(step, round(16 * _MOST), out=step)
-        first, second = ([slice(None)] * 2 for _ in range(2))
-        first[axis], second[axis] = slice(None, -1), slice(1, None)
-        lively[tuple(first)] += step  # each cell has steps to all four sides
-        lively[tuple(second)] += step
+        if cells.shape[axis] < 3:
+            continue
+        # A plain slope is as flat as a level, and paints as dead: only what bends is lively. Noise
+        # bends by the square root of 3 times what it steps
+        bend = np.abs(np.diff(cells, n=2, axis=axis)).astype(np.int32)
+        bend = (bend * 37) >> 5  # two steps, over the square root of 3
+        np.minimum(bend, round(32 * _MOST), out=bend)
+        wide = [(0, 0), (0, 0)]
+        wide[axis] = (1, 1)
+        lively += np.pad(bend, wide, mode="edge")
     by = _AROUND_CELLS
     for axis in (0, 1):
         wide = [(0, 0), (0, 0)]

@@ -141,7 +141,8 @@ class Steady:
             drift_limit = _DRIFT_SLACK + _DRIFT_NOISE_FACTOR * noise
             faint |= size[plane] > 16 * self._patience * limit
             changed |= size[plane] > 16 * self._patience * (limit + _FAINT)
-            drifted |= drift[plane] > 16 * self._patience * drift_limit
+            # Never more patience than the usual: faint and slow things would be frozen
+            drifted |= drift[plane] > 16 * min(1.0, self._patience) * drift_limit
         blocks, differ = _blocks(changed), _blocks(faint)
         if differ.mean() > _CUT_SHARE:
             return None
