@@ -846,6 +846,7 @@ def _paint(job: VideoJob, quiet: bool) -> dict[str, Any]:
             said = len(job.notes)
             stats = _run(job, quiet)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what could be kept is kept
         kept = job.sink.complete_path
         _say.print(
             f"stopped; {out} was not written"
