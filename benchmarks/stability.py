@@ -332,6 +332,24 @@ def plot(rows: list[Row], file: Path) -> None:
     plt.close(figure)
 
 
+class Copier:
+    """In a stylizer's place: copies frames."""
+
+    def __init__(self) -> None:
+        self._pool = FramePool()
+
+    def __call__(self, frame: Frame) -> Frame:
+        """A copy."""
+        copy = frame.blank(self._pool)
+        copy.i420[:] = frame.i420
+        return copy
+
+    def begin(self, frame: Frame) -> Callable[[], Frame]:
+        """As `Painter.begin`."""
+        copy = self(frame)
+        return lambda: copy
+
+
 def costs(arguments: argparse.Namespace) -> None:
     """Writes what holding still takes of the CPU, of a still clip and of a moving one, at 720p."""
     size, frames, rows = (1280, 720), 24, {}
@@ -342,12 +360,7 @@ def costs(arguments: argparse.Namespace) -> None:
             frame_from_rgb(np.asarray(Image.fromarray(rgb).resize(size)), stylizer.color)
             for rgb in pictures
         ]
-        pool = FramePool()
-
-        def copied(frame: Frame, pool: FramePool = pool) -> Frame:
-            copy = frame.blank(pool)
-            copy.i420[:] = frame.i420
-            return copy
+        copier = Copier()
 
         def cpu_ms(paint: Callable[[Frame], Frame], film: list[Frame] = film) -> float:
             for frame in film[:4]:
@@ -357,7 +370,7 @@ def costs(arguments: argparse.Namespace) -> None:
                 paint(frame).release()
             return 1000 * (time.process_time() - begin) / (len(film) - 4)
 
-        taken = [cpu_ms(Steady(copied)) - cpu_ms(copied) for _ in range(5)]
+        taken = [cpu_ms(Steady(copier)) - cpu_ms(copier) for _ in range(5)]
         painting = [cpu_ms(stylizer) for _ in range(5)]
         rows[clip] = {
             "size": "{}x{}".format(*size),

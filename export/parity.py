@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from realtime_style.engines import available_engines, open_engine
+from realtime_style.engines import ENGINES, available_engines, open_engine
 from realtime_style.errors import EngineError, StyleError
 from realtime_style.frame import Frame
 from realtime_style.style import Style
 
 MAX_DIFFERENCE = 1
 MAX_DIFFERENT_PART = 1e-3
-MIN_BF16_PSNR_DB = 38.0
+MIN_PSNR_DB = {"bf16": 38.0, "f16": 40.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Parity:
 
 
 def check_parity(planes: nn.Module, style: Style, frames: Sequence[Frame]) -> list[Parity]:
-    """Compares every engine at hand with PyTorch at float32, and bfloat16 with float32.
+    """Compares every engine at hand with PyTorch at float32, and half precision with float32.
 
     Args:
         planes: the PyTorch module, uint8 planes to uint8 planes.
@@ -59,36 +59,40 @@ def check_parity(planes: nn.Module, style: Style, frames: Sequence[Frame]) -> li
 
     Raises:
         StyleError: at float32 a value differs by more than MAX_DIFFERENCE or more than
-            MAX_DIFFERENT_PART of them differ; or bfloat16 is below MIN_BF16_PSNR_DB.
+            MAX_DIFFERENT_PART of them differ; or half precision is below MIN_PSNR_DB.
     """
     if not frames:
         raise StyleError("parity needs at least one frame to compare on")
     with torch.inference_mode():
-        painted = [
+        planes_of = [
             planes(torch.from_numpy(frame.luma), torch.from_numpy(frame.chroma)) for frame in frames
         ]
-    reference = [(luma.numpy(), chroma.numpy()) for luma, chroma in painted]
+    reference = [(luma.numpy(), chroma.numpy()) for luma, chroma in planes_of]
     results = []
     for engine_name in available_engines():
-        f32 = _paint(style, engine_name, "f32", frames)
-        parity = _compare(engine_name, "f32", "PyTorch f32", f32, reference)
-        results.append(parity)
-        if parity.max_difference > MAX_DIFFERENCE or parity.different_part > MAX_DIFFERENT_PART:
-            raise StyleError(
-                f"{engine_name} does not paint as PyTorch does: values differ by up to "
-                f"{parity.max_difference} of 255 (allowed {MAX_DIFFERENCE}), "
-                f"{parity.different_part:.3%} of them (allowed {MAX_DIFFERENT_PART:.1%})"
-            )
+        on_gpu = ENGINES[engine_name].on_gpu
+        exact, exact_name = reference, "PyTorch f32"
+        if not on_gpu:  # GPUs have no exact float32: their convolutions compute in TF32
+            exact, exact_name = _paint(style, engine_name, "f32", frames), f"{engine_name} f32"
+            parity = _compare(engine_name, "f32", "PyTorch f32", exact, reference)
+            results.append(parity)
+            if parity.max_difference > MAX_DIFFERENCE or parity.different_part > MAX_DIFFERENT_PART:
+                raise StyleError(
+                    f"{engine_name} does not paint as PyTorch does: values differ by up to "
+                    f"{parity.max_difference} of 255 (allowed {MAX_DIFFERENCE}), "
+                    f"{parity.different_part:.3%} of them (allowed {MAX_DIFFERENT_PART:.1%})"
+                )
+        half = "f16" if on_gpu else "bf16"
         try:
-            bf16 = _paint(style, engine_name, "bf16", frames)
+            painted = _paint(style, engine_name, half, frames)
         except EngineError:
-            continue  # this engine or this CPU has no bfloat16
-        parity = _compare(engine_name, "bf16", f"{engine_name} f32", bf16, f32)
+            continue  # this engine or this CPU does not have it
+        parity = _compare(engine_name, half, exact_name, painted, exact)
         results.append(parity)
-        if parity.psnr_db < MIN_BF16_PSNR_DB:
+        if parity.psnr_db < MIN_PSNR_DB[half]:
             raise StyleError(
-                f"{engine_name} in bfloat16 is {parity.psnr_db:.1f} dB from float32; at least "
-                f"{MIN_BF16_PSNR_DB} dB are needed"
+                f"{engine_name} in {half} is {parity.psnr_db:.1f} dB from float32; at least "
+                f"{MIN_PSNR_DB[half]} dB are needed"
             )
     return results
 

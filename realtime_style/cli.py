@@ -13,8 +13,9 @@ import signal  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable, Iterable, Iterator  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
-from dataclasses import replace  # noqa: E402
+from dataclasses import asdict, replace  # noqa: E402
 from fractions import Fraction  # noqa: E402
+from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn  # noqa: E402
 
@@ -24,6 +25,7 @@ from rich.progress import (  # noqa: E402
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from realtime_style.look import Look
     from realtime_style.runtime.batch import Pair
     from realtime_style.runtime.pipeline import RunStats
+    from realtime_style.runtime.stylizer import Stylizer
     from realtime_style.runtime.video import VideoJob
 
 app = typer.Typer(
@@ -50,6 +53,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+engine_app = typer.Typer(help="Engines that are built for this machine's GPU, and kept.")
+app.add_typer(engine_app, name="engine")
 _say = Console(stderr=True, highlight=False, soft_wrap=True)
 _LINE_EVERY_S = 5.0
 _USUAL = TrainConfig(painting=Path(), content=Path())
@@ -88,12 +93,18 @@ KeepColors = Annotated[
 Variation = Annotated[
     int | None, typer.Option(min=0, help="Another version of the style for each number.")
 ]
-Engine = Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="auto (the best), tensorrt, tensorrt-rtx, onnxruntime-cuda, openvino onnxruntime."
+    ),
+]
+Devices = Annotated[str, typer.Option(metavar="0,1,...", help="GPUs to share the frames among.")]
 Stability = Annotated[
     float,
     typer.Option(min=0, max=1, help="How firmly paint stands still where the film does; 0: off."),
 ]
-Precision = Annotated[str, typer.Option(help="auto, f32 or bf16.")]
+Precision = Annotated[str, typer.Option(help="auto, f32, bf16 (CPU) or f16 (GPU).")]
 CodecName = Annotated[
     str | None,
     typer.Option(help="h264, h265, av1, vp9, prores, ffv1, or an FFmpeg encoder's name."),
@@ -173,6 +184,7 @@ def video(
     stability: Stability = DEFAULT_STABILITY,
     engine: Engine = "auto",
     precision: Precision = "auto",
+    devices: Devices = "0",
     fps: Annotated[
         str | None, typer.Option(help="Of numbered pictures, as 24 or 30000/1001; default: 25.")
     ] = None,
@@ -199,6 +211,7 @@ def video(
         raise typer.BadParameter("standard output holds the film or JSON, not both")
     paint_size, film_size = _size(size, "--size"), _size(output_size, "--output-size")
     encoding = Encoding(codec, crf, preset, bit_depth)
+    numbers = _devices(devices)
 
     def paint(pair: Pair) -> dict[str, Any]:
         job = VideoJob(
@@ -215,6 +228,7 @@ def video(
             stability=stability,
             engine=engine,
             precision=precision,
+            devices=numbers,
             overwrite=overwrite,
         )
         return _paint(job, quiet)
@@ -291,6 +305,7 @@ def webcam(
     stability: Stability = DEFAULT_STABILITY,
     engine: Engine = "auto",
     precision: Precision = "auto",
+    devices: Devices = "0",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -322,7 +337,8 @@ def webcam(
         _look(style, style_image, blend, strength, keep_colors, variation),
         size=_size(size, "--size"), fps=fps, window=not no_window, record=record,
         style_images=style_images, streams=stream or (), to_virtual_camera=virtual_camera,
-        stability=stability, engine=engine, precision=precision, overwrite=overwrite, say=say,
+        stability=stability, engine=engine, precision=precision, devices=_devices(devices),
+        overwrite=overwrite, say=say,
     )  # fmt: skip
     wishes = [camera_size, f"{camera_fps:g} fps" if camera_fps else None]
     asked = " ".join(filter(None, wishes))
@@ -371,7 +387,8 @@ def image(
         refuse_place(new, "out.png", overwrite=overwrite)
         look = _look(style, style_image, blend, strength, keep_colors, variation)
         stylizer = open_stylizer(look, engine=engine, precision=precision)
-        picture = Picture(paint_from_noise(stylizer, from_noise, canvas_size))
+        with _building(stylizer, quiet):
+            picture = Picture(paint_from_noise(stylizer, from_noise, canvas_size))
         notes = write_picture(new, picture, overwrite=overwrite)
         if not quiet:
             _say.print(f"{new}", markup=False)
@@ -387,7 +404,8 @@ def image(
     stylizer = open_stylizer(look, engine=engine, precision=precision)
 
     def paint(pair: Pair) -> dict[str, Any]:
-        notes = paint_picture(pair.source, pair.out, stylizer, overwrite=overwrite)
+        with _building(stylizer, quiet):
+            notes = paint_picture(pair.source, pair.out, stylizer, overwrite=overwrite)
         if not quiet:
             for note in notes:
                 _say.print(f"note: {Path(pair.source).name}: {note}", markup=False)
@@ -407,6 +425,83 @@ def doctor(as_json: Json = False) -> None:
         typer.echo(json.dumps(report))
     else:
         Console(highlight=False, soft_wrap=True).print(table(report), markup=False)
+
+
+@engine_app.command("build")
+def build_engine(
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(help="Sizes: webcam, 1080p or 4k; may be given again. Default: all."),
+    ] = None,
+    engine: Annotated[str, typer.Option(help="auto, tensorrt or tensorrt-rtx.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto (f16), f16 or f32.")] = "auto",
+    device: Annotated[int, typer.Option(min=0, help="The GPU's number.")] = 0,
+    style: Style = "starry-night",
+    level: Annotated[
+        int | None, typer.Option(min=0, max=5, help="How hard to optimise; TensorRT's own is 3.")
+    ] = None,
+    workspace: Annotated[
+        int | None, typer.Option(min=1, metavar="MB", help="Memory that a layer may take.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Builds engines ahead, that no film has to wait for; all bundled styles share TensorRT's."""
+    from export.to_tensorrt import PROFILES
+    from realtime_style.engines import prebuild
+    from realtime_style.frame import ColorSpace
+    from realtime_style.style import open_style
+
+    model = open_style(style).model_for(ColorSpace())
+    for name in profile or PROFILES:
+        with _progress(quiet) as progress:
+            task = progress.add_task(f"building {name}", total=1.0, speed="", note="")
+            built = prebuild(
+                model, name, engine, precision, device, level=level, workspace_mb=workspace,
+                on_build=partial(_complete, progress, task),
+            )  # fmt: skip
+        report: dict[str, Any] = {"profile": name, "engine": built.name, "device": built.device}
+        report |= {"precision": built.precision, "notes": list(built.notes)}
+        if not quiet:
+            for note in built.notes:
+                _say.print(f"note: {note}", markup=False)
+            _say.print(f"{name}: {built.name} {built.precision} on {built.device}", markup=False)
+        if as_json:
+            typer.echo(json.dumps(report))
+
+
+@engine_app.command("list")
+def list_engines(as_json: Json = False) -> None:
+    """Lists the engines that are kept."""
+    from realtime_style.engines.plan_cache import PlanCache
+
+    cache = PlanCache()
+    plans = cache.plans()
+    if as_json:
+        rows = [
+            {"path": str(plan.path), "bytes": plan.size, "key": plan.key and asdict(plan.key)}
+            for plan in plans
+        ]
+        typer.echo(json.dumps({"folder": str(cache.folder), "engines": rows}))
+        return
+    for plan in plans:
+        about = "damaged; `realtime-style engine clean` takes it away"
+        if plan.key:
+            key = plan.key
+            about = f"{key.builder} {key.precision} on {key.device}, for {key.profile}"
+        typer.echo(f"{plan.path.name}  {plan.size / 1e6:.1f} MB  {about}")
+    typer.echo(f"{len(plans)} engines in {cache.folder}")
+
+
+@engine_app.command("clean")
+def clean_engines(quiet: Quiet = False) -> None:
+    """Takes all kept engines away; they are built again when they are needed."""
+    from realtime_style.engines.plan_cache import PlanCache
+
+    cache = PlanCache()
+    freed = cache.clean()
+    if not quiet:
+        _say.print(f"{freed / 1e6:.1f} MB taken away from {cache.folder}", markup=False)
 
 
 @app.command()
@@ -737,6 +832,15 @@ def _look(
     return Look(style, shares, strength, variation, keep_colors)
 
 
+def _devices(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"'{text}' names no GPUs; write their numbers, as 0 or 0,1", param_hint="--devices"
+        ) from None
+
+
 def _size(text: str | None, option: str) -> Size | None:
     from realtime_style.frame import Size
 
@@ -844,6 +948,8 @@ def _paint(job: VideoJob, quiet: bool) -> dict[str, Any]:
             if not quiet:
                 _introduce(job)
             said = len(job.notes)
+            with _building(job.stylizer, quiet):
+                job.prepare()
             stats = _run(job, quiet)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # what could be kept is kept
@@ -889,6 +995,30 @@ def _paint(job: VideoJob, quiet: bool) -> dict[str, Any]:
     }
     _started = time.perf_counter()  # the next film's clock starts where this one's stopped
     return report
+
+
+def _complete(progress: Progress, task: TaskID, part: float) -> None:
+    progress.update(task, completed=round(100 * part), total=100)
+
+
+@contextmanager
+def _building(stylizer: Stylizer, quiet: bool) -> Iterator[None]:
+    """Shows how far an engine is that must be built first; for most there is nothing to show."""
+    with _progress(quiet) as progress:
+        tasks: list[TaskID] = []
+
+        def on_build(part: float) -> None:
+            if not tasks:
+                if not quiet:
+                    _say.print("builds an engine for this GPU, once; it is kept")
+                tasks.append(progress.add_task("building", total=100, speed="", note=""))
+            _complete(progress, tasks[0], part)
+
+        stylizer.engine.on_build = on_build
+        try:
+            yield
+        finally:
+            stylizer.engine.on_build = None
 
 
 def _run(job: VideoJob, quiet: bool) -> RunStats:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from dataclasses import asdict
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,8 +16,10 @@ import av
 import numpy as np
 
 from realtime_style import __version__
-from realtime_style.engines import ENGINES, open_engine
+from realtime_style.engines import ENGINES, engine_trouble, open_engine
 from realtime_style.engines.cores import usable_cores
+from realtime_style.engines.cuda import gpu_trouble, gpus
+from realtime_style.engines.plan_cache import PlanCache
 from realtime_style.errors import StyleError
 from realtime_style.frame import ColorSpace, Frame, StreamInfo
 from realtime_style.live.outputs import VirtualCameraSink
@@ -26,7 +28,10 @@ from realtime_style.runtime.sink import Encoding, FileSink
 from realtime_style.runtime.stylizer import Stylizer
 from realtime_style.style import open_style
 
-_PACKAGES = ("openvino", "onnxruntime", "onnxruntime-gpu", "av", "onnx", "numpy", "torch")
+_PACKAGES = (
+    "openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx", "cuda-python", "av",
+    "onnx", "numpy", "torch",
+)  # fmt: skip
 _ENCODERS = (
     "libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1",
     "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv", "hevc_qsv", "h264_amf",
@@ -43,6 +48,7 @@ def examine() -> dict[str, Any]:
 
     Keys: "version", "python", "system", "cpu" (name, cores, flags), "packages" (None where not
     installed), "engines" (one entry per engine and precision: works, device or reason),
+    "gpus" (NVIDIA's), "gpu_trouble" (why none can be used), "engine_cache" (folder, how many),
     "encoders" and "decoders" (name to whether they work), "live" (cameras, and what is the matter
     with windows and the virtual camera, empty where they work).
     """
@@ -53,8 +59,13 @@ def examine() -> dict[str, Any]:
         "cpu": describe_cpu(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "engines": [
-            _try_engine(name, precision) for name in ENGINES for precision in ("bf16", "f32")
+            _try_engine(name, precision)
+            for name, kind in ENGINES.items()
+            for precision in (("f16", "f32") if kind.on_gpu else ("bf16", "f32"))
         ],
+        "gpus": [asdict(gpu) for gpu in gpus()],
+        "gpu_trouble": gpu_trouble(),
+        "engine_cache": _describe_cache(),
         "encoders": {name: _encodes(name) for name in _ENCODERS},
         "decoders": {name: name in av.codecs_available for name in _DECODERS},
         "live": {
@@ -74,9 +85,22 @@ def table(report: dict[str, Any]) -> str:
     ]
     for name, found in report["packages"].items():
         lines.append(f"package    {name} {found or 'is not installed'}")
+    for gpu in report["gpus"]:
+        lines.append(
+            f"GPU {gpu['number']}      {gpu['name']}, compute capability {gpu['capability']}, "
+            f"{gpu['memory_mb']} MB"
+        )
+    if report["gpu_trouble"]:
+        lines.append(f"GPU        {report['gpu_trouble']}")
     for engine in report["engines"]:
+        if report["gpu_trouble"] and ENGINES[engine["name"]].on_gpu:
+            continue  # said already
         verdict = f"works on {engine['device']}" if engine["works"] else engine["reason"]
         lines.append(f"engine     {engine['name']} {engine['precision']}: {verdict}")
+    kept = report["engine_cache"]
+    lines.append(
+        f"kept       {kept['engines']} built engines, {kept['mb']} MB, in {kept['folder']}"
+    )
     for kind in ("encoders", "decoders"):
         works = [name for name, found in report[kind].items() if found]
         lines.append(f"{kind}   {', '.join(works)}")
@@ -104,6 +128,13 @@ def describe_cpu() -> dict[str, Any]:
     return {"name": name, "cores": usable_cores(), "flags": flags}
 
 
+def _describe_cache() -> dict[str, Any]:
+    cache = PlanCache()
+    plans = cache.plans()
+    total = sum(plan.size for plan in plans)
+    return {"folder": str(cache.folder), "engines": len(plans), "mb": round(total / 1e6, 1)}
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)
@@ -112,10 +143,9 @@ def _version(package: str) -> str | None:
 
 
 def _try_engine(name: str, precision: str) -> dict[str, Any]:
-    module, command = ENGINES[name]
     report: dict[str, Any] = {"name": name, "precision": precision, "works": False}
-    if not find_spec(module):
-        return report | {"reason": f"is not installed; install it with: {command}"}
+    if trouble := engine_trouble(name):
+        return report | {"reason": trouble}
     try:
         style = open_style("starry-night")
         color = ColorSpace()

@@ -22,6 +22,8 @@ from conftest import (
 )
 
 from realtime_style import __version__, bundled_styles
+from realtime_style.engines.cuda import gpu_trouble
+from realtime_style.engines.plan_cache import PlanCache, PlanKey
 from realtime_style.errors import MediaError
 from realtime_style.runtime.video import paint_samples
 
@@ -276,6 +278,40 @@ def test_styles_are_listed_with_their_paintings() -> None:
     table = run_cli("styles").stdout
     assert "The Starry Night" in table
     assert "Hokusai" in table
+
+
+def test_engines_are_built_listed_and_cleaned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REALTIME_STYLE_CACHE", str(tmp_path))
+    PlanCache().write(PlanKey("0" * 64, "32x32", "f16", "tensorrt 10", "GPU 9.0"), b"plan")
+    (tmp_path / "harmed.plan").write_bytes(b"rubbish")
+    listed = run_cli("engine", "list").stdout
+    assert "tensorrt 10 f16 on GPU 9.0, for 32x32" in listed
+    assert "harmed.plan" in listed
+    assert "damaged" in listed
+    rows = json.loads(run_cli("engine", "list", "--json").stdout)["engines"]
+    assert [row["key"] and row["key"]["device"] for row in rows] == ["GPU 9.0", None]
+    assert run_cli("engine", "clean").returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not gpu_trouble(), reason="there is a GPU")
+def test_without_a_gpu_its_engines_are_refused_in_a_line(tmp_path: Path, film: Path) -> None:
+    for command in (
+        ("engine", "build"),
+        ("video", film, tmp_path / "out.mp4", "--engine", "tensorrt"),
+        ("image", film, tmp_path / "out.png", "--engine", "onnxruntime-cuda"),
+    ):
+        result = run_cli(*command)
+        assert result.returncode == 1
+        assert "GPU" in one_line(result.stderr) or "driver" in one_line(result.stderr)
+    assert run_cli("engine", "build", "--engine", "openvino").returncode == 1
+    assert run_cli("engine", "build", "--profile", "8k").returncode == 1
+    result = run_cli("video", film, tmp_path / "out.mp4", "--devices", "first")
+    assert result.returncode == 2
+    assert "names no GPUs" in result.stderr
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def test_doctor_tries_everything() -> None:

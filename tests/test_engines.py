@@ -1,17 +1,29 @@
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import affine_style
 
 from realtime_style import engines
-from realtime_style.engines import ENGINES, Engine, available_engines, open_engine
+from realtime_style.engines import (
+    ENGINES,
+    Engine,
+    available_engines,
+    cuda,
+    engine_trouble,
+    open_engine,
+)
+from realtime_style.engines.cuda import gpu_trouble
 from realtime_style.errors import EngineError
 from realtime_style.style import open_style, parse_style
 
@@ -29,10 +41,23 @@ def negative() -> bytes:
     return style.model_for(style.color)
 
 
-@pytest.fixture(params=list(ENGINES))
+def refuse_missing(name: str) -> None:
+    """Skips a test of an engine that cannot be used here; fails it where a GPU is required."""
+    if ENGINES[name].on_gpu and gpu_trouble() and os.environ.get("REQUIRE_GPU") == "1":
+        pytest.fail(f"REQUIRE_GPU=1, but {gpu_trouble()}")
+    if trouble := engine_trouble(name):
+        pytest.skip(trouble)
+
+
+EVERY = [
+    pytest.param(name, marks=[pytest.mark.gpu] if kind.on_gpu else [])
+    for name, kind in ENGINES.items()
+]
+
+
+@pytest.fixture(params=EVERY)
 def engine(request: pytest.FixtureRequest) -> Engine:
-    if request.param not in available_engines():
-        pytest.skip(f"{request.param} is not installed")
+    refuse_missing(request.param)
     return open_engine(negative(), request.param, "f32")
 
 
@@ -72,10 +97,9 @@ def test_every_engine_forgets_former_frames(engine: Engine) -> None:
         assert np.array_equal(first, second)
 
 
-@pytest.mark.parametrize("name", list(ENGINES))
+@pytest.mark.parametrize("name", [n for n, kind in ENGINES.items() if not kind.on_gpu])
 def test_every_engine_can_be_cancelled(name: str) -> None:
-    if name not in available_engines():
-        pytest.skip(f"{name} is not installed")
+    refuse_missing(name)
     style = open_style("starry-night")
     engine = open_engine(style.model_for(style.color), name, "f32")
     large = planes(4096, 4096)
@@ -109,10 +133,9 @@ def test_every_engine_refuses_sizes_that_do_not_fit(engine: Engine) -> None:
         engine.infer(luma, chroma, np.zeros_like(luma), np.zeros_like(chroma))
 
 
-@pytest.mark.parametrize("name", list(ENGINES))
+@pytest.mark.parametrize("name", [n for n, kind in ENGINES.items() if not kind.on_gpu])
 def test_every_engine_refuses_a_broken_model(name: str) -> None:
-    if name not in available_engines():
-        pytest.skip(f"{name} is not installed")
+    refuse_missing(name)
     with pytest.raises(EngineError, match="cannot load"):
         open_engine(b"not a model", name)
 
@@ -139,9 +162,9 @@ def test_what_is_not_there_is_an_error_with_the_way_to_get_it(
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(EngineError, match="choose auto, openvino, onnxruntime"):
+    with pytest.raises(EngineError, match=r"choose auto, tensorrt, .*openvino, onnxruntime"):
         open_engine(negative(), "abacus")
-    with pytest.raises(EngineError, match="choose auto, f32, bf16"):
+    with pytest.raises(EngineError, match="choose auto, f32, bf16, f16"):
         open_engine(negative(), precision="f8")
 
 
@@ -179,3 +202,124 @@ def test_signals_are_handled_after_engines_came_and_went(identity_style: Path) -
         [sys.executable, "-c", code, str(identity_style)], capture_output=True, text=True
     )
     assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
+
+
+ON_GPU = [name for name, kind in ENGINES.items() if kind.on_gpu]
+
+# The choice, where there may be a GPU ---------------------------------------------------------
+
+
+class Painted(Engine):
+    """An engine that is one by name alone."""
+
+    precision, device = "f16", "device"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def begin(self, *planes: np.ndarray) -> Callable[[], None]:
+        raise AssertionError("nothing is painted here")
+
+    def cancel(self) -> None: ...
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What is the matter with each engine; empty where it works. Opening is only noted."""
+    troubles: dict[str, str] = dict.fromkeys(ENGINES, "")
+
+    def opened(model: bytes, name: str, precision: str, devices: object) -> Engine:
+        if troubles.get(f"open {name}"):
+            raise EngineError(troubles[f"open {name}"])
+        return Painted(name)
+
+    monkeypatch.setattr(engines, "engine_trouble", lambda name: troubles[name])
+    monkeypatch.setattr(engines, "gpu_trouble", lambda: troubles.get("gpu", ""))
+    monkeypatch.setattr(engines, "_opened", opened)
+    return troubles
+
+
+def test_the_best_engine_is_chosen_and_why_not_a_better_one_is_said(
+    machine: dict[str, str],
+) -> None:
+    assert open_engine(b"", "auto").name == "tensorrt"
+    machine["tensorrt"] = "it is not installed"
+    engine = open_engine(b"", "auto")
+    assert engine.name == "tensorrt-rtx"
+    assert engine.notes == ["tensorrt is not used: it is not installed"]
+    machine["tensorrt-rtx"] = "likewise"
+    assert open_engine(b"", "auto").name == "onnxruntime-cuda"
+    machine["open onnxruntime-cuda"] = "CUDA is missing"
+    machine["onnxruntime-tensorrt"] = "TensorRT is missing"
+    engine = open_engine(b"", "auto")
+    assert engine.name == "openvino"
+    assert engine.notes[2] == "onnxruntime-cuda is not used: CUDA is missing"
+
+
+def test_a_machine_without_a_gpu_hears_nothing_of_gpus(machine: dict[str, str]) -> None:
+    machine |= dict.fromkeys(["gpu", *ON_GPU], "no driver")
+    engine = open_engine(b"", "auto")
+    assert (engine.name, list(engine.notes)) == ("openvino", [])
+
+
+def test_an_engine_that_is_asked_for_is_never_another(machine: dict[str, str]) -> None:
+    machine["tensorrt"] = "there is no NVIDIA driver"
+    with pytest.raises(EngineError, match="no NVIDIA driver"):
+        open_engine(b"", "tensorrt")
+    machine["tensorrt"], machine["open tensorrt"] = "", "it does not start"
+    with pytest.raises(EngineError, match="does not start"):
+        open_engine(b"", "tensorrt")
+
+
+def test_an_error_of_the_cpus_engine_is_the_callers(machine: dict[str, str]) -> None:
+    machine |= dict.fromkeys(ON_GPU, "no driver")
+    machine["open openvino"] = "this CPU does not compute in bfloat16"
+    with pytest.raises(EngineError, match="bfloat16"):
+        open_engine(b"", "auto", "bf16")
+
+
+def test_half_precision_is_refused_by_name_on_a_cpu() -> None:
+    for name in ("openvino", "onnxruntime"):
+        refuse_missing(name)
+        with pytest.raises(EngineError, match="on a CPU"):
+            open_engine(negative(), name, "f16")
+
+
+class Driver:
+    """NVIDIA's own library, as far as it is asked."""
+
+    def __init__(self, code: int = 0, count: int = 1, version: int = 13000) -> None:
+        self.code, self.count, self.version = code, count, version
+
+    def cuInit(self, flags: int) -> int:  # noqa: N802
+        return self.code
+
+    def cuDeviceGetCount(self, count: Any) -> int:  # noqa: N802
+        count._obj.value = self.count
+        return 0
+
+    def cuDriverGetVersion(self, version: Any) -> int:  # noqa: N802
+        version._obj.value = self.version
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("driver", "said"),
+    [
+        (None, "no NVIDIA driver.*install"),
+        (Driver(code=999), "does not start.*nvidia-smi.*--gpus all"),
+        (Driver(count=0), "finds no GPU"),
+        (Driver(version=11080), r"for CUDA 11\.8.*upgrade the driver, or pip install .*<12"),
+        (Driver(version=99000), "^$"),
+    ],
+)
+def test_what_is_the_matter_with_a_gpu_is_said_with_the_way_to_mend_it(
+    driver: Driver | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cuda.bindings", reason="cuda-python is not installed")
+    monkeypatch.setattr(cuda, "_driver", lambda: driver)
+    gpu_trouble.cache_clear()
+    try:
+        assert re.search(said, gpu_trouble(), re.DOTALL)
+    finally:
+        gpu_trouble.cache_clear()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Self
 
@@ -59,8 +59,22 @@ class Collector:
         self.pts.append(frame.pts)
 
 
-def same(frame: Frame) -> Frame:
+class AtOnce:
+    """A stylizer that is done when it has begun."""
+
+    def __init__(self, paint: Callable[[Frame], Frame]) -> None:
+        self.paint = paint
+
+    def begin(self, frame: Frame) -> Callable[[], Frame]:
+        painted = self.paint(frame)
+        return lambda: painted
+
+
+def copied(frame: Frame) -> Frame:
     return Frame(frame.i420.copy(), frame.pts, frame.time_base)
+
+
+same = AtOnce(copied)
 
 
 def test_every_frame_arrives_once_and_in_order() -> None:
@@ -96,6 +110,41 @@ def test_buffers_are_used_again() -> None:
     assert len(source.buffers) <= 2 * QUEUE_FRAMES + 4
 
 
+class Late:
+    """A stylizer whose frames are painted when they are waited for, in their order."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.finished: list[int] = []
+        self.most = 0
+
+    def begin(self, frame: Frame) -> Callable[[], Frame]:
+        self.begun.append(frame.pts)
+        self.most = max(self.most, len(self.begun) - len(self.finished))
+        kept = copied(frame)
+
+        def finish() -> Frame:
+            self.finished.append(kept.pts)
+            return kept
+
+        return finish
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, 2, 50])
+def test_several_frames_are_on_their_way_and_keep_their_order(at_once: int, count: int) -> None:
+    stylizer, sink = Late(), Collector()
+    Pipeline(Numbers(count), stylizer, sink, painted_at_once=at_once).run()
+    assert sink.pts == stylizer.begun == stylizer.finished == list(range(count))
+    assert stylizer.most == min(at_once, count)
+
+
+def test_live_frames_are_never_kept_waiting_for_later_ones() -> None:
+    stylizer = Late()
+    Pipeline(Numbers(20, is_live=True), stylizer, Collector(), painted_at_once=3).run()
+    assert stylizer.most == 1
+
+
 def test_a_live_source_never_waits_and_keeps_the_newest() -> None:
     source, sink = Numbers(200, is_live=True), Collector()
     gate = threading.Event()
@@ -103,7 +152,7 @@ def test_a_live_source_never_waits_and_keeps_the_newest() -> None:
     def slow(frame: Frame) -> Frame:
         if frame.pts == 0:
             gate.wait(10)
-        return same(frame)
+        return copied(frame)
 
     class Opening(Numbers):
         def __iter__(self) -> Iterator[Frame]:
@@ -111,7 +160,7 @@ def test_a_live_source_never_waits_and_keeps_the_newest() -> None:
             gate.set()  # reached only if the source was never made to wait for the stylizer
 
     source = Opening(200, is_live=True)
-    stats = Pipeline(source, slow, sink).run()
+    stats = Pipeline(source, AtOnce(slow), sink).run()
     assert source.given == 200
     assert sink.pts[-1] == 199
     assert sink.pts == sorted(sink.pts)
@@ -127,7 +176,7 @@ def test_an_error_in_any_stage_reaches_the_caller_and_no_thread_stays(
     def break_(frame: Frame) -> Frame:
         if stage == "stylizer" and frame.pts == count:
             raise OSError("the stylizer broke")
-        return same(frame)
+        return copied(frame)
 
     def shout(stats: RunStats) -> None:
         if stage == "callback" and stats.frames == count + 1:
@@ -135,7 +184,7 @@ def test_an_error_in_any_stage_reaches_the_caller_and_no_thread_stays(
 
     pipeline = Pipeline(
         Numbers(1000, fails_at=count if stage == "source" else None),
-        break_,
+        AtOnce(break_),
         Collector(fails_at=count if stage == "sink" else None),
         shout,
     )
@@ -188,5 +237,5 @@ def test_painting_leaves_the_source_frame_alone() -> None:
     frame = next(iter(Numbers(1)))
     frame.i420[...] = 9
     kept = frame.i420.copy()
-    same(frame).i420[...] = 0
+    copied(frame).i420[...] = 0
     assert np.array_equal(frame.i420, kept)

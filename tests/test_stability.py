@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
@@ -92,6 +93,20 @@ class Kept:
 
 def difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.abs(a.astype(float) - b.astype(float))
+
+
+def test_frames_on_their_way_at_once_change_nothing(stylizer):
+    film = [noisy(with_square(scene(), 8 * i, 40), 2, i) for i in range(8)]
+    film += [noisy(scene(1), 2, i) for i in range(4)]  # a cut
+    steady = Steady(stylizer)
+    begun, painted = deque(), []
+    for i, picture in enumerate(film):
+        begun.append(steady.begin(frame(picture, i)))
+        if len(begun) == 3:
+            painted.append(begun.popleft()().i420.copy())
+    painted += [wait().i420.copy() for wait in begun]
+    for ours, theirs in zip(painted, paint(Steady(stylizer), film), strict=True):
+        assert np.array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("sigma", [2.0, 5.0, 10.0])

@@ -3,106 +3,217 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime_style.engines.cuda import CudaPython, gpu_trouble
+from realtime_style.engines.engine import Engine
+from realtime_style.engines.several import SeveralEngines
 from realtime_style.errors import EngineError
 
-ENGINES = {  # name: (module that must be there, how to get it); the better first
-    "openvino": ("openvino", "pip install openvino"),
-    "onnxruntime": ("onnxruntime", "pip install onnxruntime"),
+__all__ = [
+    "ENGINES", "PRECISIONS", "Engine", "available_engines", "engine_trouble", "open_engine",
+    "run_once",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class EngineKind:
+    """An engine that could be there: its library, how to get that, and what it runs on.
+
+    `provider` is what ONNX Runtime calls the device.
+    """
+
+    module: str
+    command: str
+    on_gpu: bool = False
+    provider: str = ""
+
+
+_ORT_GPU = "pip uninstall onnxruntime && pip install 'realtime-style[gpu]'"
+ENGINES = {  # the better first
+    "tensorrt": EngineKind("tensorrt", "pip install 'realtime-style[gpu]'", True),
+    "tensorrt-rtx": EngineKind("tensorrt_rtx", "pip install tensorrt-rtx cuda-python", True),
+    "onnxruntime-cuda": EngineKind("onnxruntime", _ORT_GPU, True, "CUDAExecutionProvider"),
+    "onnxruntime-tensorrt": EngineKind("onnxruntime", _ORT_GPU, True, "TensorrtExecutionProvider"),
+    "openvino": EngineKind("openvino", "pip install openvino"),
+    "onnxruntime": EngineKind("onnxruntime", "pip install onnxruntime"),
 }
-PRECISIONS = ("auto", "f32", "bf16")
+PRECISIONS = ("auto", "f32", "bf16", "f16")
 
 
-class Engine(Protocol):
-    """A loaded network. One thread at a time may call it."""
+def engine_trouble(name: str) -> str:
+    """Why an engine of ENGINES cannot be used here, and how to mend it; nothing if it can."""
+    kind = ENGINES[name]
+    if kind.on_gpu and (trouble := gpu_trouble()):
+        return trouble
+    if not find_spec(kind.module):
+        return f"the engine '{name}' is not installed; install it with: {kind.command}"
+    if kind.provider:
+        from realtime_style.engines.onnxruntime_engine import available_providers
 
-    @property
-    def name(self) -> str:
-        """What `--engine` calls it."""
-
-    @property
-    def device(self) -> str:
-        """What it runs on, for people to read."""
-
-    @property
-    def precision(self) -> str:
-        """The arithmetic of its convolutions: f32 or bf16."""
-
-    def infer(
-        self,
-        luma: NDArray[np.uint8],
-        chroma: NDArray[np.uint8],
-        out_luma: NDArray[np.uint8],
-        out_chroma: NDArray[np.uint8],
-    ) -> None:
-        """Paints one picture into the given arrays.
-
-        luma and out_luma are (1, 1, H, W), chroma and out_chroma (1, 2, H/2, W/2), all uint8 and
-        C-contiguous; H and W are multiples of the style's size multiple and may change from call
-        to call. Raises EngineError where the network fails, does not keep the sizes, or is
-        cancelled.
-        """
-
-    def cancel(self) -> None:
-        """Ends a call of `infer` in another thread, if there is one; no more calls may follow."""
+        if kind.provider not in available_providers():
+            return f"this ONNX Runtime is for CPUs; for the GPU: {kind.command}"
+    return ""
 
 
 def available_engines() -> list[str]:
-    """Names of the engines whose library is installed, the better first."""
-    return [name for name, (module, _) in ENGINES.items() if find_spec(module)]
+    """Names of the engines that can be used here, the better first."""
+    return [name for name in ENGINES if not engine_trouble(name)]
 
 
-def open_engine(model: bytes, name: str = "auto", precision: str = "auto") -> Engine:
+def open_engine(
+    model: bytes,
+    name: str = "auto",
+    precision: str = "auto",
+    devices: Sequence[int] = (0,),
+) -> Engine:
     """Loads an ONNX model (of `Style.model_for`) into an engine.
 
     Args:
-        name: "auto" (the best installed) or one of ENGINES.
-        precision: "auto" (bf16 where the CPU has it, else f32), "f32" or "bf16".
+        name: "auto" (the best that there is) or one of ENGINES.
+        precision: "auto" (f16 on a GPU, bf16 where the CPU has it, else f32), "f32", "bf16" or
+            "f16".
+        devices: numbers of the GPUs to share the pictures among.
 
     Raises:
-        EngineError: the engine is not installed, does not have the precision, or cannot load it.
+        EngineError: the engine cannot be used, does not have the precision, or cannot load it.
     """
     if precision not in PRECISIONS:
         raise EngineError(f"there is no precision '{precision}'; choose {', '.join(PRECISIONS)}")
-    name = _installed(name)
-    if name == "openvino":
+    if name != "auto":
+        return _opened(model, _usable(name), precision, devices)
+    passed_over: list[str] = []
+    for each, kind in ENGINES.items():
+        trouble = engine_trouble(each)
+        if not trouble:
+            try:
+                engine = _opened(model, each, precision, devices)
+            except EngineError as error:
+                if not kind.on_gpu:
+                    raise
+                trouble = str(error)
+            else:
+                if not gpu_trouble():  # else there is none that could have been used
+                    engine.notes = [*engine.notes, *passed_over]
+                return engine
+        passed_over.append(f"{each} is not used: {trouble}")
+    raise EngineError(engine_trouble("openvino"))
+
+
+def _opened(model: bytes, name: str, precision: str, devices: Sequence[int]) -> Engine:
+    _keep_quiet(name)
+    kind = ENGINES[name]
+    open_on: Callable[[int], Engine]
+    if kind.module.startswith("tensorrt"):
+
+        def open_on(number: int) -> Engine:
+            return _tensorrt(model, name, precision, number)
+
+    elif kind.module == "onnxruntime":
+        from realtime_style.engines.onnxruntime_engine import OnnxRuntimeEngine
+
+        def open_on(number: int) -> Engine:
+            return OnnxRuntimeEngine(model, precision, name, kind.provider, number)
+
+    else:
         from realtime_style.engines.openvino_engine import OpenVinoEngine
 
-        return OpenVinoEngine(model, precision)
-    from realtime_style.engines.onnxruntime_engine import OnnxRuntimeEngine
+        def open_on(number: int) -> Engine:
+            return OpenVinoEngine(model, precision)
 
-    return OnnxRuntimeEngine(model, precision)
+    if not devices:
+        raise EngineError("there is no GPU to use; give at least one, as --devices 0")
+    engines = [open_on(number) for number in (devices if kind.on_gpu else (0,))]
+    return SeveralEngines(engines) if len(engines) > 1 else engines[0]
+
+
+def prebuild(
+    model: bytes,
+    profile: str,
+    name: str = "auto",
+    precision: str = "auto",
+    device: int = 0,
+    *,
+    level: int | None = None,
+    workspace_mb: int | None = None,
+    on_build: Callable[[float], None] | None = None,
+) -> Engine:
+    """Builds the TensorRT engine for a profile of PROFILES, unless it is kept already.
+
+    Raises:
+        EngineError: there is no TensorRT or no GPU here, or it cannot build.
+    """
+    from export.to_tensorrt import PROFILES
+
+    builders = [each for each, kind in ENGINES.items() if kind.module.startswith("tensorrt")]
+    if name == "auto":
+        name = next((each for each in builders if not engine_trouble(each)), builders[0])
+    if name in ENGINES and name not in builders:
+        raise EngineError(f"{name} has no engines to build; choose {', '.join(builders)}")
+    if profile not in PROFILES:
+        raise EngineError(f"there is no profile '{profile}'; choose {', '.join(PROFILES)}")
+    engine = _tensorrt(model, _usable(name), precision, device, level, workspace_mb)
+    engine.on_build = on_build
+    engine.prepare(*PROFILES[profile].best)
+    return engine
+
+
+def _tensorrt(
+    model: bytes,
+    name: str,
+    precision: str,
+    device: int,
+    level: int | None = None,
+    workspace_mb: int | None = None,
+) -> Engine:
+    from realtime_style.engines.plan_cache import PlanCache
+    from realtime_style.engines.tensorrt_engine import TensorRtEngine
+
+    trt = import_module(ENGINES[name].module)
+    return TensorRtEngine(
+        model,
+        precision,
+        trt,
+        CudaPython(device),
+        PlanCache(),
+        level=level,
+        workspace_mb=workspace_mb,
+    )
 
 
 def run_once(model: bytes, array: NDArray[np.uint8], name: str = "auto") -> NDArray[np.float32]:
-    """The first output of any ONNX model of one input, in float32.
+    """The first output of any ONNX model of one input, on the CPU, in float32.
 
     Raises:
-        EngineError: the engine is not installed, or fails.
+        EngineError: no engine for the CPU is installed, or it fails.
     """
-    if _installed(name) == "openvino":
+    on_cpu = [each for each in available_engines() if not ENGINES[each].on_gpu]
+    name = name if name in on_cpu else next(iter(on_cpu), "openvino")
+    if _usable(name) == "openvino":
         from realtime_style.engines.openvino_engine import run_once
     else:
         from realtime_style.engines.onnxruntime_engine import run_once
+    _keep_quiet(name)
     return run_once(model, array)
 
 
-def _installed(name: str) -> str:
-    """The name of an engine that is there, ready to be imported; raises EngineError."""
-    if name == "auto":
-        name = next(iter(available_engines()), "openvino")
+def _usable(name: str) -> str:
+    """The name of an engine that can be used; raises EngineError where it cannot."""
     if name not in ENGINES:
         raise EngineError(f"there is no engine '{name}'; choose auto, {', '.join(ENGINES)}")
-    module, command = ENGINES[name]
-    if not find_spec(module):
-        raise EngineError(f"the engine '{name}' is not installed; install it with: {command}")
+    if trouble := engine_trouble(name):
+        raise EngineError(trouble)
+    return name
+
+
+def _keep_quiet(name: str) -> None:
     if name == "openvino":
         # OpenVINO tells its maker of every import, from a process of its own; it can do without
         # this package, and does not then
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    return name

@@ -1,13 +1,18 @@
-"""ONNX Runtime on the CPU, in float32."""
+"""ONNX Runtime: on the CPU in float32, on an NVIDIA GPU in half precision."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from realtime_style.engines.engine import Engine, Plane, done
+from realtime_style.engines.plan_cache import PlanCache
+from realtime_style.engines.typed import typed_model
 from realtime_style.errors import EngineError
 
 
@@ -20,37 +25,80 @@ def run_once(model: bytes, array: NDArray[np.uint8]) -> NDArray[np.float32]:
         raise EngineError(f"ONNX Runtime failed: {error}") from error
 
 
-class OnnxRuntimeEngine:
-    """An `Engine`."""
+TENSORRT = "TensorrtExecutionProvider"
 
-    name = "onnxruntime"
-    precision = "f32"
 
-    def __init__(self, model: bytes, precision: str = "auto") -> None:
-        if precision == "bf16":
+def _options(provider: str) -> dict[str, Any]:
+    """TensorRT's engines are kept, in the folder of our own."""
+    if provider != TENSORRT:
+        return {}
+    folder = PlanCache().folder / "onnxruntime"
+    return {
+        "trt_engine_cache_enable": True,
+        "trt_engine_cache_path": str(folder),
+        "trt_timing_cache_enable": True,
+        "trt_timing_cache_path": str(folder),
+    }
+
+
+def available_providers() -> list[str]:
+    """What this build of ONNX Runtime can compute on, by its own names."""
+    return list(onnxruntime.get_available_providers())
+
+
+class OnnxRuntimeEngine(Engine):
+    """An `Engine`. On a GPU the network runs there whole, or not at all."""
+
+    def __init__(
+        self,
+        model: bytes,
+        precision: str = "auto",
+        name: str = "onnxruntime",
+        provider: str = "",
+        number: int = 0,
+    ) -> None:
+        """Args: provider, of a GPU, and which GPU; "" is the CPU."""
+        self.name = name
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        providers: list[Any] = ["CPUExecutionProvider"]
+        if provider:
+            if precision == "bf16":
+                raise EngineError("ONNX Runtime paints on a GPU in f16 or f32; use --precision f16")
+            self.device = f"GPU {number}"
+            self.precision = "f32" if precision == "f32" else "f16"
+            model = typed_model(model, self.precision)
+            providers = [(provider, {"device_id": number} | _options(provider))]
+            if provider == TENSORRT:  # what it does not take stays on the GPU
+                providers.append(("CUDAExecutionProvider", {"device_id": number}))
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+            if hasattr(onnxruntime, "preload_dlls"):  # CUDA and cuDNN, where pip has put them
+                onnxruntime.preload_dlls()
+        elif precision in ("bf16", "f16"):
             raise EngineError(
                 "ONNX Runtime computes in f32 on a CPU; use --engine openvino for bf16"
             )
-        self.device = platform.processor() or platform.machine()
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        else:
+            self.device = platform.processor() or platform.machine()
+            self.precision = "f32"
         try:
-            self._session = onnxruntime.InferenceSession(
-                model, options, providers=["CPUExecutionProvider"]
-            )
+            self._session = onnxruntime.InferenceSession(model, options, providers=providers)
         except Exception as error:  # its exceptions share no base class
             raise EngineError(f"ONNX Runtime cannot load this model: {error}") from error
+        at_work = self._session.get_providers()
+        if provider and provider not in at_work:
+            raise EngineError(
+                f"ONNX Runtime does not start on the GPU, only on {', '.join(at_work)}: CUDA or "
+                "cuDNN are missing, or of another version; install them with: "
+                "pip install 'onnxruntime-gpu[cuda,cudnn]'"
+            )
         self._binding = self._session.io_binding()
         self._run_options = onnxruntime.RunOptions()
 
-    def infer(
-        self,
-        luma: NDArray[np.uint8],
-        chroma: NDArray[np.uint8],
-        out_luma: NDArray[np.uint8],
-        out_chroma: NDArray[np.uint8],
-    ) -> None:
-        """See `Engine.infer`."""
+    def begin(
+        self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
+    ) -> Callable[[], None]:
+        """See `Engine.begin`; it is done at once."""
         binding = self._binding
         for name, array in (("luma", luma), ("chroma", chroma)):
             binding.bind_input(name, "cpu", 0, np.uint8, array.shape, array.ctypes.data)
@@ -61,6 +109,7 @@ class OnnxRuntimeEngine:
             self._session.run_with_iobinding(binding, self._run_options)
         except Exception as error:
             raise EngineError(f"ONNX Runtime failed: {error}") from error
+        return done
 
     def cancel(self) -> None:
         """See `Engine.cancel`."""

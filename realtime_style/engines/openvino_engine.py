@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -9,6 +10,7 @@ import openvino
 from numpy.typing import NDArray
 
 from realtime_style.engines.cores import usable_cores
+from realtime_style.engines.engine import Engine, Plane, done
 from realtime_style.errors import EngineError
 
 _PRECISIONS = {"f32": openvino.Type.f32, "bf16": openvino.Type.bf16}
@@ -25,7 +27,7 @@ def _core() -> openvino.Core:
     return openvino.Core()
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(Engine):
     """An `Engine`. Compiling takes 0.1 s, so nothing is kept on disk for the next time."""
 
     name = "openvino"
@@ -38,6 +40,8 @@ class OpenVinoEngine:
                 "this CPU does not compute in bfloat16 (it has neither AMX nor AVX512_BF16); "
                 "use --precision f32"
             )
+        if precision == "f16":
+            raise EngineError("OpenVINO paints on a CPU in bf16 or f32; f16 needs a GPU")
         if precision == "auto":
             precision = "bf16" if has_bf16 else "f32"
         self.precision = precision
@@ -54,14 +58,10 @@ class OpenVinoEngine:
             raise EngineError(f"OpenVINO cannot load this model: {_last_line(error)}") from error
         self._request = compiled.create_infer_request()
 
-    def infer(
-        self,
-        luma: NDArray[np.uint8],
-        chroma: NDArray[np.uint8],
-        out_luma: NDArray[np.uint8],
-        out_chroma: NDArray[np.uint8],
-    ) -> None:
-        """See `Engine.infer`."""
+    def begin(
+        self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
+    ) -> Callable[[], None]:
+        """See `Engine.begin`; it is done at once."""
         request = self._request
         try:
             request.set_tensor("luma", openvino.Tensor(luma, shared_memory=True))
@@ -71,6 +71,7 @@ class OpenVinoEngine:
             request.infer()
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed: {_last_line(error)}") from error
+        return done
 
     def cancel(self) -> None:
         """See `Engine.cancel`; what it left half done makes the compiled graph refuse others."""

@@ -541,6 +541,7 @@ def live_job(
     stability: float = DEFAULT_STABILITY,
     engine: str = "auto",
     precision: str = "auto",
+    devices: Sequence[int] = (0,),
     overwrite: bool = False,
     say: Callable[[str], None] = lambda message: None,
 ) -> LiveJob:
@@ -592,6 +593,7 @@ def live_job(
             stability=stability,
             engine=engine,
             precision=precision,
+            devices=devices,
         ),
         open_window if window else None,
         open_outputs,

@@ -53,6 +53,7 @@ class LivePainter:
         stability: float = DEFAULT_STABILITY,
         engine: str = "auto",
         precision: str = "auto",
+        devices: Sequence[int] = (0,),
         open_look: Callable[..., Stylizer] = open_stylizer,
     ) -> None:
         """Loads nothing yet.
@@ -69,7 +70,7 @@ class LivePainter:
         self._size = size
         self._stability = stability
         self._steady: tuple[Look, Stylizer, Steady] | None = None
-        self._open = partial(open_look, engine=engine, precision=precision)
+        self._open = partial(open_look, engine=engine, precision=precision, devices=devices)
         self._wish = look or Look(styles[0])
         self._painting = self._wish  # the look at work, until the one that is wished is ready
         self._color: ColorSpace | None = None

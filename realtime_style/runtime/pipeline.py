@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from realtime_style.frame import Frame
 from realtime_style.runtime.sink import FrameSink
 from realtime_style.runtime.source import FrameSource
+from realtime_style.runtime.stability import Painter
 
 QUEUE_FRAMES = 3
 
@@ -114,14 +115,16 @@ class Pipeline:
 
     Files wait for the slowest stage, no frame is lost; live sources keep the newest frame.
     `on_frame` is called on the calling thread after each frame, with the statistics so far.
+    Up to `painted_at_once` frames of a file are on their way in the stylizer; the order stays.
     `cancel` ends a call of the stylizer before it is done: nobody waits for a large frame then.
     """
 
     source: FrameSource
-    stylizer: Callable[[Frame], Frame]
+    stylizer: Painter
     sink: FrameSink
     on_frame: Callable[[RunStats], None] | None = None
     cancel: Callable[[], None] | None = None
+    painted_at_once: int = 1
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
 
     def stop(self) -> None:
@@ -136,7 +139,7 @@ class Pipeline:
         """
         stats = RunStats()
         live = self.source.info.is_live
-        depth = 1 if live else QUEUE_FRAMES
+        depth, at_once = (1, 1) if live else (QUEUE_FRAMES, self.painted_at_once)
         read: Channel[Frame] = Channel(depth, newest_only=live)
         painted: Channel[Frame] = Channel(depth)
         errors: list[BaseException] = []
@@ -165,12 +168,23 @@ class Pipeline:
 
         def stylize_all() -> None:
             with stage(painted):
+                begun: deque[Callable[[], Frame]] = deque()
+
+                def put_first() -> bool:
+                    begin = time.perf_counter()
+                    result = begun.popleft()()
+                    stats.stylize_s += time.perf_counter() - begin
+                    return painted.put(result)
+
                 for frame in read:
                     begin = time.perf_counter()
-                    result = self.stylizer(frame)
+                    begun.append(self.stylizer.begin(frame))
                     stats.stylize_s += time.perf_counter() - begin
                     frame.release()
-                    if not painted.put(result):
+                    if len(begun) >= at_once and not put_first():
+                        return
+                while begun:
+                    if not put_first():
                         return
 
         workers = [

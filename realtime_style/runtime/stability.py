@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,16 @@ _FRACTION_BITS = 7
 _MOST_SHIFT = 6
 
 
+class Painter(Protocol):
+    """Paints frames, several of which may be on their way."""
+
+    def begin(self, frame: Frame) -> Callable[[], Frame]:
+        """Begins to paint a frame; what it returns waits for the painted one, in their order.
+
+        The given frame is not needed any more when it returns.
+        """
+
+
 class Steady:
     """A stylizer for the frames of one film or camera, in order, whose paint does not flicker.
 
@@ -54,13 +64,11 @@ class Steady:
     as they would be alone. What comes out hangs on the frames and their order alone.
     """
 
-    def __init__(
-        self, stylizer: Callable[[Frame], Frame], stability: float = DEFAULT_STABILITY
-    ) -> None:
+    def __init__(self, stylizer: Painter, stability: float = DEFAULT_STABILITY) -> None:
         """Holds nothing yet.
 
         Args:
-            stylizer: paints one frame.
+            stylizer: paints one frame, whatever was before it.
             stability: 0..1, how much a block may differ and still be held, from nothing to twice
                 the usual, and how slowly paint follows there, down to a 64th a frame.
         """
@@ -87,8 +95,12 @@ class Steady:
         Raises:
             EngineError: the network failed.
         """
+        return self.begin(frame)()
+
+    def begin(self, frame: Frame) -> Callable[[], Frame]:
+        """Begins to paint the next frame, as `Stylizer.begin`: waited for in their order."""
         if not self._shift:
-            return self.stylizer(frame)
+            return self.stylizer.begin(frame)
         cells = _cells(frame)
         held = self._held
         if held is not None and held.shape != frame.i420.shape:
@@ -103,9 +115,14 @@ class Steady:
             self._still = np.full(blocks, 0 if moves_on else _SETTLED, np.uint8)
             self._whole = held is not None
             self._drift = np.zeros_like(cells)
-            painted = self.stylizer(frame)
-            self._paint = painted.i420.astype(np.int16) << _FRACTION_BITS
-            return painted
+            wait = self.stylizer.begin(frame)
+
+            def finish_anew() -> Frame:
+                painted = wait()
+                self._paint = painted.i420.astype(np.int16) << _FRACTION_BITS
+                return painted
+
+            return finish_anew
         changed, drifted = found
         self._whole = False
         self._still += self._still < _SETTLED
@@ -116,9 +133,14 @@ class Steady:
         np.copyto(self._known, cells, where=renewed)
         np.copyto(self._drift, 0, where=renewed)
         as_held = Frame(held, frame.pts, frame.time_base, frame.color, frame.duration)
-        painted = self.stylizer(as_held)
-        self._settle(painted, living)
-        return painted
+        wait = self.stylizer.begin(as_held)
+
+        def finish() -> Frame:
+            painted = wait()
+            self._settle(painted, living)
+            return painted
+
+        return finish
 
     def _changed(
         self, cells: NDArray[np.int16]

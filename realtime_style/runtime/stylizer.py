@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime_style.engines import Engine, open_engine
+from realtime_style.engines.engine import done
 from realtime_style.frame import ColorSpace, Frame, FramePool
 from realtime_style.look import DEFAULT_STYLE, Look
 from realtime_style.runtime.canvas import Canvas
@@ -52,23 +54,45 @@ class Stylizer:
         self._pool = FramePool()
         self._wide_pool = FramePool()
 
+    def prepare(self, width: int, height: int) -> None:
+        """Makes the engine ready for frames of a size, so that the first takes no longer."""
+        if width * height > self._max_whole_px:
+            width = height = self._tile_px
+        self.engine.prepare(self._padded(width), self._padded(height))
+
     def __call__(self, frame: Frame) -> Frame:
         """A new frame of the same size, time and colour space; the given one is left alone.
 
         Raises:
             EngineError: the network failed.
         """
+        return self.begin(frame)()
+
+    def begin(self, frame: Frame) -> Callable[[], Frame]:
+        """Begins to paint a frame; what it returns waits for the painted one.
+
+        The given frame is not needed any more when it returns. Up to `engine.depth` frames may be
+        on their way, and are waited for in their order. Both raise EngineError.
+        """
         painted = frame.blank(self._pool)
+        if self.keep_colors:
+            kept = frame.chroma.copy()
         grained = self.canvas(frame) if self.canvas else frame
         if frame.height * frame.width <= self._max_whole_px:
-            self._paint(grained, painted)
+            wait = self._begin(grained, painted)
         else:
             self._paint_tiles(grained, painted)
+            wait = done
         if grained is not frame:
             grained.release()
-        if self.keep_colors:
-            painted.chroma[...] = frame.chroma
-        return painted
+
+        def finish() -> Frame:
+            wait()
+            if self.keep_colors:
+                painted.chroma[...] = kept
+            return painted
+
+        return finish
 
     def cancel(self) -> None:
         """Ends a call in another thread, if there is one, with EngineError; none may follow."""
@@ -94,7 +118,7 @@ class Stylizer:
         tile.luma[...] = frame.luma[:, :, y : y + height, x : x + width]
         half = np.s_[:, :, y // 2 : (y + height) // 2, x // 2 : (x + width) // 2]
         tile.chroma[...] = frame.chroma[half]
-        self._paint(tile, painted_tile)
+        self._begin(tile, painted_tile)()
         for scale, source, target in (
             (1, painted_tile.luma, painted.luma),
             (2, painted_tile.chroma, painted.chroma),
@@ -108,14 +132,14 @@ class Stylizer:
         tile.release()
         painted_tile.release()
 
-    def _paint(self, frame: Frame, painted: Frame) -> None:
+    def _padded(self, side: int) -> int:
+        return -(-side // self.style.size_multiple) * self.style.size_multiple
+
+    def _begin(self, frame: Frame, painted: Frame) -> Callable[[], None]:
         """Paints a frame whole, its sides padded to the style's multiple where they are none."""
-        multiple = self.style.size_multiple
-        height = -(-frame.height // multiple) * multiple
-        width = -(-frame.width // multiple) * multiple
+        height, width = self._padded(frame.height), self._padded(frame.width)
         if (height, width) == (frame.height, frame.width):
-            self.engine.infer(frame.luma, frame.chroma, painted.luma, painted.chroma)
-            return
+            return self.engine.begin(frame.luma, frame.chroma, painted.luma, painted.chroma)
         wide, wide_painted = (
             Frame(self._wide_pool.take(height, width), 0, frame.time_base, pool=self._wide_pool)
             for _ in range(2)
@@ -123,14 +147,19 @@ class Stylizer:
         for source, target in ((frame.luma, wide.luma), (frame.chroma, wide.chroma)):
             short = [(0, t - s) for s, t in zip(source.shape, target.shape, strict=True)]
             target[...] = np.pad(source, short, mode="edge")
-        self.engine.infer(wide.luma, wide.chroma, wide_painted.luma, wide_painted.chroma)
-        for source, target in (
-            (wide_painted.luma, painted.luma),
-            (wide_painted.chroma, painted.chroma),
-        ):
-            target[...] = source[:, :, : target.shape[2], : target.shape[3]]
+        wait = self.engine.begin(wide.luma, wide.chroma, wide_painted.luma, wide_painted.chroma)
         wide.release()
-        wide_painted.release()
+
+        def finish() -> None:
+            wait()
+            for source, target in (
+                (wide_painted.luma, painted.luma),
+                (wide_painted.chroma, painted.chroma),
+            ):
+                target[...] = source[:, :, : target.shape[2], : target.shape[3]]
+            wide_painted.release()
+
+        return finish
 
     def paint_rgb(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Paints an RGB picture, (H, W, 3) uint8, into a new one of the same size."""
@@ -143,6 +172,7 @@ def open_stylizer(
     *,
     engine: str = "auto",
     precision: str = "auto",
+    devices: Sequence[int] = (0,),
     color: ColorSpace | None = None,
     canvas: bool = True,
 ) -> Stylizer:
@@ -152,7 +182,8 @@ def open_stylizer(
         style: a bundled style's name, a style file, a picture to be painted like, an opened
             style, or a look made of them.
         engine: "auto" or a name of realtime_style.engines.ENGINES.
-        precision: "auto", "f32" or "bf16".
+        precision: "auto", "f32", "bf16" or "f16".
+        devices: numbers of the GPUs to share the frames among; CPUs have none.
         color: the colour space of the frames to come; None for RGB pictures.
         canvas: whether flat places are painted with strokes, from a faint grain; else flat.
 
@@ -165,7 +196,7 @@ def open_stylizer(
     color = color or mixed.color
     return Stylizer(
         mixed,
-        open_engine(mixed.model_for(color), engine, precision),
+        open_engine(mixed.model_for(color), engine, precision, devices),
         color,
         canvas=Canvas(look.variation or 0, min(1.0, look.strength)) if canvas else None,
         keep_colors=look.keep_colors,

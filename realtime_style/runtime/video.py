@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -46,6 +46,7 @@ class VideoJob:
         stability: float = DEFAULT_STABILITY,
         engine: str = "auto",
         precision: str = "auto",
+        devices: Sequence[int] = (0,),
         overwrite: bool = False,
     ) -> None:
         """Opens film, style, engine and output.
@@ -58,6 +59,7 @@ class VideoJob:
             hwaccel: the device that decodes; None decodes on the CPU.
             stability: 0..1, how firmly paint stands still where the film does; 0 paints every
                 frame alone.
+            devices: numbers of the GPUs to share the frames among; CPUs have none.
 
         Raises:
             StyleError: anything that cannot be read, written, found or run, said in one line.
@@ -96,7 +98,7 @@ class VideoJob:
             )
             self.look = style if isinstance(style, Look) else Look(style)
             self.stylizer = open_stylizer(
-                self.look, engine=engine, precision=precision, color=info.color
+                self.look, engine=engine, precision=precision, devices=devices, color=info.color
             )
             self._steady = Steady(self.stylizer, stability)
             self._stack = stack.pop_all()
@@ -104,12 +106,22 @@ class VideoJob:
     @property
     def notes(self) -> list[str]:
         """What changes besides the painting, in words; it may grow while painting."""
-        return [*self.source.notes, *self.sink.notes]
+        return [*self.source.notes, *self.sink.notes, *self.stylizer.engine.notes]
+
+    def prepare(self) -> None:
+        """Makes the engine ready for the film's size, which may take long where it is built first.
+
+        `run` does it as well; raises EngineError where it cannot be done.
+        """
+        self.stylizer.prepare(self.source.info.width, self.source.info.height)
 
     def run(self, on_frame: Callable[[RunStats], None] | None = None) -> RunStats:
         """Paints the film; raises what the stages raise."""
-        cancel = self.stylizer.cancel
-        stats = Pipeline(self.source, self._steady, self.sink, on_frame, cancel).run()
+        self.prepare()
+        depth = self.stylizer.engine.depth
+        stats = Pipeline(
+            self.source, self._steady, self.sink, on_frame, self.stylizer.cancel, depth
+        ).run()
         if stats.frames == 0:
             raise MediaError(f"{self.source.path} has no frame there that could be read")
         return stats
@@ -178,6 +190,7 @@ def stylize_video(
     stability: float = DEFAULT_STABILITY,
     engine: str = "auto",
     precision: str = "auto",
+    devices: Sequence[int] = (0,),
     overwrite: bool = False,
     on_frame: Callable[[RunStats], None] | None = None,
 ) -> RunStats:
@@ -204,6 +217,7 @@ def stylize_video(
         stability=stability,
         engine=engine,
         precision=precision,
+        devices=devices,
         overwrite=overwrite,
     ) as job:
         return job.run(on_frame)

@@ -1,0 +1,211 @@
+"""A GPU that is none: CUDA and TensorRT as the engine sees them, which check how they are used."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime_style.engines.cuda import Gpu
+from realtime_style.errors import EngineError
+
+Work = Callable[[], None]
+
+
+class FakeCuda:
+    """Device memory is arrays; what is put on a stream is done when it is waited for."""
+
+    def __init__(self, number: int = 0, memory: int = 1 << 30) -> None:
+        self.gpu = Gpu(number, "Fake GPU", "0.0", memory >> 20)
+        self.memory, self.left = memory, memory
+        self.buffers: dict[int, NDArray[np.uint8]] = {}
+        self.host: dict[int, NDArray[np.uint8]] = {}
+        self.streams: dict[int, list[Work]] = {}
+        self.graphs: list[list[Work]] = []
+        self.launches = 0
+        self.lost = False
+        self._capturing: list[Work] | None = None
+        self._next = 4096
+        self._used = threading.local()
+
+    def _check(self) -> None:
+        assert getattr(self._used, "device", False), "`use` comes first in every thread"
+        if self.lost:
+            raise EngineError("the GPU failed while it computed, or was lost; start again")
+
+    def use(self) -> None:
+        self._used.device = True
+
+    def take(self, size: int) -> int:
+        self._check()
+        assert self._capturing is None
+        if size > self.left:
+            raise EngineError("the GPU has no memory left; paint smaller, as with --size 720p")
+        self.left -= size
+        pointer = self._next
+        self._next += -(-size // 256) * 256 + 256
+        self.buffers[pointer] = np.random.default_rng(pointer).integers(0, 256, size, np.uint8)
+        return pointer
+
+    def give_back(self, pointer: int) -> None:
+        self.left += self.buffers.pop(pointer).size
+
+    def take_host(self, size: int) -> NDArray[np.uint8]:
+        array = np.zeros(size, np.uint8)
+        self.host[array.ctypes.data] = array
+        return array
+
+    def give_back_host(self, array: NDArray[np.uint8]) -> None:
+        del self.host[array.ctypes.data]
+
+    def stream(self) -> int:
+        self._check()
+        self._next += 256
+        self.streams[self._next] = []
+        return self._next
+
+    def end_stream(self, stream: int) -> None:
+        assert not self.streams.pop(stream)
+
+    def at(self, pointer: int, size: int) -> NDArray[np.uint8]:
+        """So much device memory from an address on, all of it taken."""
+        for start, buffer in self.buffers.items():
+            if start <= pointer and pointer + size <= start + buffer.size:
+                return buffer[pointer - start : pointer - start + size]
+        raise AssertionError(f"{size} bytes from {pointer} on are not taken")
+
+    def put(self, stream: int, work: Work) -> None:
+        self._check()
+        queue = self.streams[stream] if self._capturing is None else self._capturing
+        queue.append(work)
+
+    def copy_in(self, pointer: int, array: NDArray[np.uint8], stream: int) -> None:
+        assert array.ctypes.data in self.host, "copies run from page-locked memory"
+        self.at(pointer, array.size)
+        self.put(stream, lambda: np.copyto(self.at(pointer, array.size), array))
+
+    def copy_out(self, array: NDArray[np.uint8], pointer: int, stream: int) -> None:
+        assert array.ctypes.data in self.host, "copies run into page-locked memory"
+        self.at(pointer, array.size)
+        self.put(stream, lambda: np.copyto(array, self.at(pointer, array.size)))
+
+    def capture(self, stream: int, work: Work) -> Any:
+        assert not self.streams[stream], "what is recorded begins on an idle stream"
+        self._capturing = []
+        work()
+        graph, self._capturing = self._capturing, None
+        self.graphs.append(graph)
+        return graph
+
+    def launch(self, graph: Any, stream: int) -> None:
+        self._check()
+        assert any(graph is each for each in self.graphs)
+        self.launches += 1
+        self.streams[stream].extend(graph)
+
+    def end_graph(self, graph: Any) -> None:
+        self.graphs = [each for each in self.graphs if each is not graph]
+
+    def wait(self, stream: int) -> None:
+        self._check()
+        assert self._capturing is None
+        queue = self.streams[stream]
+        while queue:
+            queue.pop(0)()
+
+
+@dataclass
+class FakeContext:
+    """Paints luma's negative, and chroma as it is."""
+
+    cuda: FakeCuda
+    most: tuple[int, int]
+    addresses: dict[str, int] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    scratch: int = 0
+    runs: int = 0
+
+    def set_tensor_address(self, name: str, pointer: int) -> None:
+        assert pointer % 256 == 0, "TensorRT takes aligned addresses"
+        self.addresses[name] = pointer
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        scale = 1 if name == "luma" else 2
+        if shape[3] * scale > self.most[0] or shape[2] * scale > self.most[1]:
+            return False
+        self.shapes[name] = shape
+        self.scratch = 0
+        return True
+
+    def update_device_memory_size_for_shapes(self) -> int:
+        return int(np.prod(self.shapes["luma"]))
+
+    def set_device_memory(self, pointer: int, size: int) -> None:
+        assert size >= self.update_device_memory_size_for_shapes()
+        self.cuda.at(pointer, size)
+        self.scratch = size
+
+    def execute_async_v3(self, stream: int) -> bool:
+        assert self.scratch, "the context has no memory"
+        sizes = {name: int(np.prod(shape)) for name, shape in self.shapes.items()}
+        self.runs += 1
+
+        def compute() -> None:
+            for name, size in sizes.items():
+                given = self.cuda.at(self.addresses[name], size)
+                painted = self.cuda.at(self.addresses[f"painted_{name}"], size)
+                painted[:] = 255 - given if name == "luma" else given
+
+        self.cuda.put(stream, compute)
+        return True
+
+
+class FakeTensorRt:
+    """The module, as far as it is used; its engines are the sizes that they are for, as text."""
+
+    __name__ = "tensorrt"
+
+    def __init__(self, cuda: FakeCuda, version: str = "10.13") -> None:
+        self.__version__ = version
+        self.builds = 0
+        self.cuda = cuda
+        self.contexts: list[FakeContext] = []
+        self.refuses = b""
+        self.refits = True
+        self.refitted: list[bytes] = []
+        self.ExecutionContextAllocationStrategy = SimpleNamespace(USER_MANAGED=2)
+        self.LayerInformationFormat = SimpleNamespace(JSON=1)
+        severity = SimpleNamespace(ERROR=1, INTERNAL_ERROR=0)
+        self.ILogger = type("ILogger", (), {"Severity": severity})
+
+    def Runtime(self, log: Any) -> Any:  # noqa: N802
+        return SimpleNamespace(deserialize_cuda_engine=self._load)
+
+    def _load(self, plan: bytes) -> Any:
+        if plan == self.refuses or not plan.startswith(b"plan "):
+            return None
+        width, height = map(int, plan.split()[1].split(b"x"))
+
+        def context(kind: int) -> FakeContext:
+            assert kind == 2
+            self.contexts.append(FakeContext(self.cuda, (width, height)))
+            return self.contexts[-1]
+
+        return SimpleNamespace(create_execution_context=context)
+
+    def refit(self, engine: Any, model: bytes, trt: Any, log: Any) -> bool:
+        """In the place of `refit_engine`."""
+        self.refitted.append(model)
+        return self.refits
+
+    def build(self, model: bytes, profile: Any, trt: Any, **asked: Any) -> tuple[bytes, bytes]:
+        """In the place of `build_engine`."""
+        self.builds += 1
+        asked["on_progress"](0.5)
+        asked["on_progress"](1.0)
+        return b"plan %dx%d %d" % (*profile.most, self.builds), b"learned"

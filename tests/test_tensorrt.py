@@ -1,0 +1,491 @@
+"""TensorRT without a GPU: the real parser and builder of TensorRT-RTX, a fake of all the rest."""
+
+from __future__ import annotations
+
+import gc
+import os
+from _thread import interrupt_main
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from threading import Event, Thread
+
+import numpy as np
+import onnx
+import pytest
+from fake_gpu import FakeCuda, FakeTensorRt
+
+from export import to_tensorrt
+from export.to_tensorrt import PROFILES, Profile, build_engine, layer_types
+from realtime_style.engines import tensorrt_engine
+from realtime_style.engines.plan_cache import PlanCache, PlanKey
+from realtime_style.engines.several import SeveralEngines
+from realtime_style.engines.tensorrt_engine import TensorRtEngine
+from realtime_style.engines.typed import typed_model
+from realtime_style.errors import EngineError
+from realtime_style.frame import ColorSpace
+from realtime_style.style import bundled_styles, open_style
+
+rng = np.random.default_rng(0)
+KEY = PlanKey("0" * 64, "1080p", "f16", "tensorrt 10.13", "Fake GPU 0.0")
+
+
+def model() -> bytes:
+    style = open_style("starry-night")
+    return style.model_for(style.color)
+
+
+def planes(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    luma = rng.integers(0, 256, (1, 1, height, width), dtype=np.uint8)
+    chroma = rng.integers(0, 256, (1, 2, height // 2, width // 2), dtype=np.uint8)
+    return luma, chroma
+
+
+@pytest.fixture
+def cuda() -> FakeCuda:
+    return FakeCuda()
+
+
+@pytest.fixture
+def trt(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> FakeTensorRt:
+    fake = FakeTensorRt(cuda)
+    monkeypatch.setattr(tensorrt_engine, "build_engine", fake.build)
+    monkeypatch.setattr(tensorrt_engine, "refit_engine", fake.refit)
+    return fake
+
+
+def engine_of(trt: FakeTensorRt, folder: Path, **asked: object) -> TensorRtEngine:
+    return TensorRtEngine(model(), "auto", trt, trt.cuda, PlanCache(folder), **asked)
+
+
+# The engine ---------------------------------------------------------------------------------
+
+
+def test_it_paints_what_it_is_given_at_changing_sizes(trt: FakeTensorRt, tmp_path: Path) -> None:
+    engine = engine_of(trt, tmp_path)
+    for height, width in ((720, 1280), (64, 96), (720, 1280), (1088, 1920), (48, 64)):
+        luma, chroma = planes(height, width)
+        out = np.zeros_like(luma), np.zeros_like(chroma)
+        engine.infer(luma, chroma, *out)
+        assert np.array_equal(out[0], 255 - luma)
+        assert np.array_equal(out[1], chroma)
+    assert trt.builds == 2  # webcam, then 1080p, which holds the small ones too
+    assert trt.cuda.launches == 5
+    assert (engine.name, engine.precision) == ("tensorrt", "f16")
+
+
+def test_three_pictures_are_on_their_way_and_come_back_in_order(
+    trt: FakeTensorRt, tmp_path: Path
+) -> None:
+    engine = engine_of(trt, tmp_path)
+    given = [planes(64, 64) for _ in range(9)]
+    outs = [tuple(map(np.zeros_like, pair)) for pair in given]
+    waits = []
+    for i, (pair, out) in enumerate(zip(given, outs, strict=True)):
+        pair = tuple(plane.copy() for plane in pair)
+        waits.append(engine.begin(*pair, *out))
+        pair[0].fill(0)  # the caller's again, once it has begun
+        pair[1].fill(0)
+        if i >= engine.depth - 1:
+            waits.pop(0)()
+    for wait in waits:
+        wait()
+    for (luma, chroma), out in zip(given, outs, strict=True):
+        assert np.array_equal(out[0], 255 - luma)
+        assert np.array_equal(out[1], chroma)
+    assert len(trt.cuda.streams) == engine.depth
+    assert [context.runs for context in trt.contexts] == [2] * 3  # once tried, once recorded
+
+
+def test_more_pictures_than_there_is_room_for_are_an_error(
+    trt: FakeTensorRt, tmp_path: Path
+) -> None:
+    engine = engine_of(trt, tmp_path)
+    pair = planes(64, 64)
+    for _ in range(engine.depth):
+        engine.begin(*pair, *map(np.zeros_like, pair))
+    with pytest.raises(EngineError, match="more pictures"):
+        engine.begin(*pair, *map(np.zeros_like, pair))
+
+
+def test_nothing_is_left_on_the_gpu(trt: FakeTensorRt, tmp_path: Path) -> None:
+    engine = engine_of(trt, tmp_path)
+    for side in (64, 1280, 1920, 2048, 64):
+        engine.prepare(side, side)
+    assert trt.cuda.left < trt.cuda.memory
+    del engine
+    gc.collect()
+    assert trt.cuda.left == trt.cuda.memory
+    assert (trt.cuda.host, trt.cuda.streams, trt.cuda.graphs) == ({}, {}, [])
+    assert trt.cuda.buffers == {}
+
+
+def test_it_works_from_another_thread_than_it_was_made_in(
+    trt: FakeTensorRt, tmp_path: Path
+) -> None:
+    engine = engine_of(trt, tmp_path)
+    engine.prepare(64, 64)
+    luma, chroma = planes(64, 64)
+    out = np.zeros_like(luma), np.zeros_like(chroma)
+    thread = Thread(target=engine.infer, args=(luma, chroma, *out))
+    thread.start()
+    thread.join()
+    assert np.array_equal(out[0], 255 - luma)
+
+
+def test_a_full_gpu_and_a_lost_one_are_errors_that_say_what_to_do(
+    trt: FakeTensorRt, tmp_path: Path
+) -> None:
+    trt.cuda.left = trt.cuda.memory = 1 << 20
+    with pytest.raises(EngineError, match=r"no memory left.*--size"):
+        engine_of(trt, tmp_path).prepare(1280, 720)
+    trt.cuda.left = 1 << 30
+    engine = engine_of(trt, tmp_path)
+    pair = planes(64, 64)
+    engine.infer(*pair, *map(np.zeros_like, pair))
+    trt.cuda.lost = True
+    with pytest.raises(EngineError, match="lost"):
+        engine.infer(*pair, *map(np.zeros_like, pair))
+    trt.cuda.lost = False
+
+
+def test_sizes_that_do_not_fit_are_refused(trt: FakeTensorRt, tmp_path: Path) -> None:
+    luma, _ = planes(48, 64)
+    _, chroma = planes(32, 32)
+    with pytest.raises(EngineError, match="do not belong together"):
+        engine_of(trt, tmp_path).infer(luma, chroma, np.zeros_like(luma), np.zeros_like(chroma))
+
+
+def test_a_size_outside_all_profiles_gets_an_engine_of_its_own_and_says_so(
+    trt: FakeTensorRt, tmp_path: Path
+) -> None:
+    engine = engine_of(trt, tmp_path)
+    engine.prepare(64, 64)
+    engine.prepare(8192, 64)
+    assert "8192x64 is outside" in engine.notes[0]
+    assert trt.builds == 2
+
+
+def test_cancelled_it_paints_no_more(trt: FakeTensorRt, tmp_path: Path) -> None:
+    engine = engine_of(trt, tmp_path)
+    engine.cancel()
+    pair = planes(64, 64)
+    with pytest.raises(EngineError, match="cancelled"):
+        engine.infer(*pair, *map(np.zeros_like, pair))
+
+
+def test_several_gpus_take_turns_and_frames_keep_their_order(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    members = []
+    for number in range(2):
+        fake = FakeTensorRt(FakeCuda(number))
+        monkeypatch.setattr(tensorrt_engine, "build_engine", fake.build)
+        monkeypatch.setattr(tensorrt_engine, "refit_engine", fake.refit)
+        members.append(engine_of(fake, tmp_path))
+    engine = SeveralEngines(members)
+    parts: list[float] = []
+    engine.on_build = parts.append
+    engine.prepare(64, 64)
+    assert parts == [0.5, 1.0]
+    assert len(PlanCache(tmp_path).plans()) == 1  # the second GPU is of the same kind
+    given = [planes(64, 64) for _ in range(20)]
+    painted, waits = [], []
+    for pair in given:
+        out = tuple(map(np.zeros_like, pair))
+        waits.append(engine.begin(*pair, *out))
+        painted.append(out)
+        if len(waits) == engine.depth:
+            waits.pop(0)()
+    for wait in waits:
+        wait()
+    for (luma, _), (found, _) in zip(given, painted, strict=True):
+        assert np.array_equal(found, 255 - luma)
+    assert [len(m._cuda.streams) for m in members] == [3, 3]
+    assert [m._cuda.launches for m in members] == [10, 10]
+    assert engine.device == "Fake GPU (GPU 0) and Fake GPU (GPU 1)"
+
+
+# What is kept of engines --------------------------------------------------------------------
+
+
+def test_an_engine_is_built_once_and_found_again(trt: FakeTensorRt, tmp_path: Path) -> None:
+    parts: list[float] = []
+    engine = engine_of(trt, tmp_path)
+    engine.on_build = parts.append
+    engine.prepare(64, 64)
+    assert parts == [0.5, 1.0]
+    again: list[float] = []
+    engine = engine_of(trt, tmp_path)
+    engine.on_build = again.append
+    engine.prepare(64, 64)
+    assert (trt.builds, again) == (1, [])
+    (kept,) = PlanCache(tmp_path).plans()
+    assert kept.key
+    assert kept.key.device == "Fake GPU 0.0"
+    assert kept.size > 0
+
+
+@pytest.mark.parametrize("change", ["version", "device", "precision", "level", "structure"])
+def test_engines_of_anything_else_are_not_taken(
+    trt: FakeTensorRt, tmp_path: Path, change: str
+) -> None:
+    engine_of(trt, tmp_path).prepare(64, 64)
+    precision, asked, data = "auto", {}, model()
+    if change == "version":
+        trt.__version__ = "10.14"
+    elif change == "device":
+        trt.cuda.gpu = replace(trt.cuda.gpu, name="Another")
+    elif change == "precision":
+        precision = "f32"
+    elif change == "level":
+        asked = {"level": 5}
+    else:
+        proto = onnx.load_model_from_string(data)
+        proto.graph.node[-1].name = "another"
+        data = proto.SerializeToString()
+    TensorRtEngine(data, precision, trt, trt.cuda, PlanCache(tmp_path), **asked).prepare(64, 64)
+    assert trt.builds == 2
+    # The older version's goes; others stay beside it
+    assert len(PlanCache(tmp_path).plans()) == (1 if change == "version" else 2)
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped", "empty", "other", "headless"])
+def test_damaged_engines_are_built_anew_and_it_is_said(
+    trt: FakeTensorRt, tmp_path: Path, harm: str
+) -> None:
+    engine_of(trt, tmp_path).prepare(64, 64)
+    (path,) = tmp_path.glob("*.plan")
+    data = path.read_bytes()
+    flipped = data[:-1] + bytes([data[-1] ^ 1])
+    harmed = {
+        "cut": data[:-3],
+        "flipped": flipped,
+        "empty": b"",
+        "other": b"PNG",
+        "headless": data[:40],
+    }
+    path.write_bytes(harmed[harm])
+    assert [plan.key for plan in PlanCache(tmp_path).plans()] == [None]
+    engine = engine_of(trt, tmp_path)
+    engine.prepare(64, 64)
+    assert trt.builds == 2
+    assert "is damaged" in engine.notes[0]
+    assert PlanCache(tmp_path).plans()[0].key
+
+
+def test_styles_share_an_engine_and_have_their_own_weights(
+    trt: FakeTensorRt, tmp_path: Path
+) -> None:
+    styles = [open_style(name) for name in list(bundled_styles())[:3]]
+    for style in styles:
+        data = style.model_for(ColorSpace())
+        TensorRtEngine(data, "auto", trt, trt.cuda, PlanCache(tmp_path)).prepare(64, 64)
+    assert trt.builds == 1
+    assert trt.refitted == [typed_model(s.model_for(ColorSpace()), "f16") for s in styles[1:]]
+
+
+def test_an_engine_that_does_not_take_the_weights_is_built_anew(
+    trt: FakeTensorRt, tmp_path: Path
+) -> None:
+    engine_of(trt, tmp_path).prepare(64, 64)
+    trt.refits = False
+    engine = engine_of(trt, tmp_path)
+    engine.prepare(64, 64)
+    assert trt.builds == 2
+    assert "cannot be used" in engine.notes[0]
+
+
+def test_an_engine_that_tensorrt_refuses_is_built_anew(trt: FakeTensorRt, tmp_path: Path) -> None:
+    engine_of(trt, tmp_path).prepare(64, 64)
+    trt.refuses = b"plan 1280x1280 1"
+    engine = engine_of(trt, tmp_path)
+    engine.prepare(64, 64)
+    assert trt.builds == 2
+    assert "cannot be used" in engine.notes[0]
+
+
+def test_a_folder_that_cannot_be_written_keeps_nothing_and_it_is_said(
+    trt: FakeTensorRt, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    engine = engine_of(trt, tmp_path / "file")
+    engine.prepare(64, 64)
+    assert "REALTIME_STYLE_CACHE" in engine.notes[0]
+
+
+def test_the_folder_is_the_users_or_the_one_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("REALTIME_STYLE_CACHE", str(tmp_path))
+    assert PlanCache().folder == tmp_path
+    monkeypatch.delenv("REALTIME_STYLE_CACHE")
+    assert PlanCache().folder.name == "realtime-style"
+
+
+def test_programs_that_build_at_once_do_not_harm_each_other(tmp_path: Path) -> None:
+    plan = os.urandom(1 << 20)
+
+    def keep_and_read(number: int) -> bool:
+        cache = PlanCache(tmp_path)
+        cache.write(KEY, plan)
+        return cache.read(KEY) == plan and not cache.trouble
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(keep_and_read, range(32)))
+    assert [path.suffix for path in tmp_path.iterdir()] == [".plan"]
+
+
+def test_cleaning_takes_all_of_it_and_nothing_else(tmp_path: Path) -> None:
+    cache = PlanCache(tmp_path)
+    cache.write(KEY, b"plan")
+    cache.write_timing("tensorrt 10", "GPU", b"learned")
+    (tmp_path / ".half-1.partial").write_bytes(b"half")
+    (tmp_path / "mine.txt").write_text("kept")
+    assert cache.clean() > 40
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_timing_cache_with_a_wrong_byte_is_not_used(tmp_path: Path) -> None:
+    cache = PlanCache(tmp_path)
+    assert cache.read_timing("tensorrt 10", "GPU") == b""
+    cache.write_timing("tensorrt 10", "GPU", b"learned")
+    assert cache.read_timing("tensorrt 10", "GPU") == b"learned"
+    assert cache.read_timing("tensorrt 11", "GPU") == b""
+    (path,) = tmp_path.glob("*.timing")
+    path.write_bytes(path.read_bytes()[:-1] + b"D")
+    assert cache.read_timing("tensorrt 10", "GPU") == b""
+
+
+# Half precision -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list(bundled_styles()))
+def test_half_precision_paints_as_single_does(name: str) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [onnxruntime] is missing")
+    data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
+    from PIL import Image
+
+    from realtime_style.runtime.picture import frame_from_rgb
+
+    style = open_style(name)
+    whole = style.model_for(style.color)
+    half = typed_model(whole, "f16")
+    errors = []
+    for photo in (data.astronaut(), data.coffee()):
+        rgb = np.asarray(Image.fromarray(photo).resize((384, 320)))
+        frame = frame_from_rgb(rgb, style.color)
+        given = {"luma": frame.luma, "chroma": frame.chroma}
+        outputs = [
+            onnxruntime.InferenceSession(each, providers=["CPUExecutionProvider"]).run(None, given)
+            for each in (whole, half)
+        ]
+        errors += [np.square(a.astype(float) - b) for a, b in zip(*outputs, strict=True)]
+    assert 10 * np.log10(255**2 / np.concatenate([e.ravel() for e in errors]).mean()) > 40
+
+
+def test_half_precision_is_half_throughout() -> None:
+    proto = onnx.load_model_from_string(typed_model(model(), "f16"))
+    inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
+    kinds = {value.type.tensor_type.elem_type for value in inferred.graph.value_info}
+    kinds |= {tensor.data_type for tensor in inferred.graph.initializer}
+    assert onnx.TensorProto.FLOAT16 in kinds
+    assert onnx.TensorProto.FLOAT not in kinds
+
+
+# The real builder ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def rtx():
+    return pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+
+
+@pytest.mark.parametrize("name", list(bundled_styles()))
+def test_tensorrt_builds_every_bundled_style(rtx, name: str) -> None:
+    style = open_style(name)
+    parts: list[float] = []
+    half = typed_model(style.model_for(style.color), "f16")
+    plan, learned = build_engine(half, PROFILES["4k"], rtx, on_progress=parts.append)
+    assert len(plan) > 100_000
+    assert isinstance(learned, bytes)
+    assert parts == sorted(parts)
+    assert 0 < parts[-1] <= 1
+
+
+def test_what_tensorrt_reads_is_half_precision_with_bytes_at_the_edges(rtx) -> None:
+    layers = layer_types(typed_model(model(), "f16"), rtx)
+    convolutions = [layer for layer in layers if layer[0] == "CONVOLUTION"]
+    assert len(convolutions) == 12
+    assert all(layer[1:] == ("HALF", "HALF") for layer in convolutions)
+    assert [layer for layer in layers if "UINT8" in layer] == (
+        [("CAST", "UINT8", "HALF")] * 2 + [("CAST", "HALF", "UINT8")] * 2
+    )
+    assert not any("FLOAT" in layer for layer in layers)
+    assert {"FLOAT"} <= {kind for layer in layer_types(model(), rtx) for kind in layer}
+
+
+def test_what_is_no_model_is_refused_with_tensorrts_words(rtx) -> None:
+    with pytest.raises(EngineError, match="does not take this model"):
+        build_engine(b"no model", PROFILES["webcam"], rtx)
+
+
+def test_a_build_ends_with_ctrl_c(rtx) -> None:
+    parts: list[float] = []
+
+    def stop(part: float) -> None:
+        parts.append(part)
+        if len(parts) == 1:
+            interrupt_main()
+
+    with pytest.raises(KeyboardInterrupt):
+        build_engine(typed_model(model(), "f16"), PROFILES["4k"], rtx, on_progress=stop)
+
+
+def test_a_long_build_is_stopped_by_ctrl_c_and_waited_for() -> None:
+    asked, ended = Event(), Event()
+
+    def build() -> None:
+        interrupt_main()
+        assert asked.wait(60)
+        ended.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        to_tensorrt._interruptible(build, asked.set)
+    assert ended.is_set()
+
+
+def test_an_error_while_building_is_the_callers() -> None:
+    def fails() -> None:
+        raise EngineError("the GPU is gone")
+
+    with pytest.raises(EngineError, match="gone"):
+        to_tensorrt._interruptible(fails, lambda: None)
+
+
+def test_steps_of_nested_phases_are_parts_of_the_whole_and_stop_when_asked(rtx) -> None:
+    parts: list[float] = []
+    progress = to_tensorrt._progress(rtx, parts.append)
+    progress.phase_start("all", None, 2)
+    progress.phase_start("some", "all", 4)
+    assert progress.step_complete("some", 0)
+    assert progress.step_complete("some", 3)
+    progress.phase_finish("some")
+    assert progress.step_complete("all", 0)
+    assert progress.step_complete("unheard of", 0)
+    assert parts == [0.125, 0.5]
+    progress.stopping.set()
+    assert not progress.step_complete("all", 1)
+
+
+def test_profiles_hold_what_they_say() -> None:
+    profile = Profile((32, 32), (640, 480), (1280, 720))
+    assert profile.holds(1280, 720)
+    assert profile.holds(32, 32)
+    assert not profile.holds(720, 1280)
+    assert not profile.holds(16, 64)
+    for name, (width, height) in {
+        "webcam": (720, 1280), "1080p": (1088, 1920), "4k": (2160, 3840)
+    }.items():  # fmt: skip
+        assert PROFILES[name].holds(width, height)
+        assert PROFILES[name].holds(height, width)
