@@ -1,0 +1,387 @@
+"""How fast a style paints on an NVIDIA GPU, and how much of what the GPU can do that is.
+
+    python benchmarks/gpu.py [--engines torch torch-compiled onnxruntime-cuda tensorrt tensorrt-rtx]
+        [--sizes 1280x720 1920x1088 3840x2160] [--seconds 3] [--film clip.mp4] [--quick]
+
+Of each engine and size: the network alone, again and again on the device (`kernel`); frames with
+their copies from and to the host's memory, as many on their way as the engine takes (`copies`); one
+frame at a time, from the host's memory and back (`latency`); and, with --film, whole films: decoded
+and painted, and also encoded with libx264 (veryfast). PyTorch runs the same network in half
+precision, channels last.
+
+The roofline: operations are counted from the ONNX model's convolutions, bytes are what must cross
+the GPU's memory if every layer but a convolution is fused into one; the ceilings are a large matrix
+product in half precision and a large copy, measured in the same run. `share` is the time that the
+roofline allows over the time taken. Parity is to float32 on the CPU.
+
+Engines that are not here are left out, with the reason. Writes benchmarks/results/gpu.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnx
+import torch
+from frame_rate import machine
+from numpy.typing import NDArray
+
+from realtime_style.demo import draw_scene
+from realtime_style.engines import ENGINES, Engine, engine_trouble, open_engine
+from realtime_style.engines.typed import typed_model
+from realtime_style.errors import EngineError
+from realtime_style.frame import ColorSpace, Size
+from realtime_style.runtime.picture import frame_from_rgb
+from realtime_style.runtime.pipeline import Pipeline
+from realtime_style.runtime.sink import FileSink
+from realtime_style.runtime.source import FileSource
+from realtime_style.runtime.stability import Steady
+from realtime_style.runtime.stylizer import Stylizer
+from realtime_style.style import Style, bundled_styles, open_style
+from realtime_style.training.checkpoint import load_generator
+
+RESULTS = Path(__file__).parent / "results"
+STYLE = "starry-night"
+TORCH = ("torch", "torch-compiled")
+SIZES = ("1280x720", "1920x1088", "3840x2160")
+REPEATS = 5
+
+Planes = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+class Subject(Protocol):
+    """What is measured: an engine, or PyTorch."""
+
+    depth: int
+
+    def begin(self, *planes: NDArray[np.uint8]) -> Callable[[], None]:
+        """As `Engine.begin`."""
+
+    def kernel_s(self, width: int, height: int, runs: int) -> float:
+        """Seconds a picture, of the network alone."""
+
+
+class HalfPlanes(torch.nn.Module):
+    """A generator in half precision, uint8 planes in and out."""
+
+    def __init__(self, folded: torch.nn.Module) -> None:
+        super().__init__()
+        self.folded = folded.half()
+
+    def forward(self, luma: torch.Tensor, chroma: torch.Tensor) -> list[torch.Tensor]:
+        """As the style file computes."""
+        painted = self.folded(luma.half(), chroma.half())
+        return [plane.round().clamp(0, 255).byte() for plane in painted]
+
+
+class TorchSubject:
+    """The same network in PyTorch, in half precision on the GPU."""
+
+    depth = 1
+
+    def __init__(self, compiled: bool) -> None:
+        path = bundled_styles()[STYLE].with_suffix(".safetensors")
+        generator, _ = load_generator(path)
+        planes = HalfPlanes(generator.folded()).eval().cuda()
+        planes = planes.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: Any = torch.compile(planes, mode="max-autotune") if compiled else planes
+
+    def begin(self, *planes: NDArray[np.uint8]) -> Callable[[], None]:
+        """Done at once."""
+        given = [
+            torch.from_numpy(plane).pin_memory().cuda(non_blocking=True) for plane in planes[:2]
+        ]
+        with torch.inference_mode():
+            painted = self.network(*given)
+        for out, tensor in zip(planes[2:], painted, strict=True):
+            torch.from_numpy(out).copy_(tensor)
+        return lambda: None
+
+    def kernel_s(self, width: int, height: int, runs: int) -> float:
+        """By CUDA's own clock."""
+        given = [torch.from_numpy(plane).cuda() for plane in picture(width, height)]
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        with torch.inference_mode():
+            for _ in range(5):
+                self.network(*given)
+            begin.record()  # type: ignore[no-untyped-call]
+            for _ in range(runs):
+                self.network(*given)
+            end.record()  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()
+        return float(begin.elapsed_time(end)) / 1000 / runs
+
+
+class EngineSubject:
+    """One of our engines."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.depth = engine.depth
+
+    def begin(self, *planes: NDArray[np.uint8]) -> Callable[[], None]:
+        """As it is."""
+        return self.engine.begin(*planes)
+
+    def kernel_s(self, width: int, height: int, runs: int) -> float:
+        """Where the engine can compute without copies; else no number."""
+        self.engine.prepare(width, height)
+        compute = getattr(self.engine, "compute_again", None)
+        if compute is None:
+            return float("nan")
+        compute(5)
+        begin = time.perf_counter()
+        compute(runs)
+        return (time.perf_counter() - begin) / runs
+
+
+def picture(width: int, height: int) -> Planes:
+    """Luma and chroma of a drawn scene."""
+    frame = frame_from_rgb(draw_scene(1.0, width, height), ColorSpace())
+    return frame.luma, frame.chroma
+
+
+def measure(
+    subject: Subject, width: int, height: int, seconds: float, reference: Planes
+) -> dict[str, float]:
+    """All figures of one subject at one size."""
+    given = picture(width, height)
+    outs = [tuple(map(np.zeros_like, given)) for _ in range(subject.depth)]
+    for out in outs:
+        subject.begin(*given, *out)()
+    kernel = statistics.median(subject.kernel_s(width, height, 50) for _ in range(REPEATS))
+    latencies = []
+    end = time.perf_counter() + seconds / 2
+    while time.perf_counter() < end or len(latencies) < 20:
+        begin = time.perf_counter()
+        subject.begin(*given, *outs[0])()
+        latencies.append(time.perf_counter() - begin)
+    rates = [throughput(subject, given, outs, seconds / REPEATS) for _ in range(REPEATS)]
+    error = np.concatenate(
+        [(a.astype(float) - b).ravel() for a, b in zip(outs[0], reference, strict=True)]
+    )
+    return {
+        "kernel_ms": 1000 * kernel,
+        "kernel_fps": 1 / kernel,
+        "copies_fps": statistics.median(rates),
+        "copies_fps_least": min(rates),
+        "copies_fps_most": max(rates),
+        "latency_ms": 1000 * statistics.median(latencies),
+        "latency_99_ms": 1000 * float(np.percentile(latencies, 99)),
+        "parity_db": float(10 * np.log10(255**2 / max(1e-9, np.square(error).mean()))),
+    }
+
+
+def throughput(subject: Subject, given: Planes, outs: list[Any], seconds: float) -> float:
+    """Frames a second, as many on their way as the subject takes."""
+    waits: list[Callable[[], None]] = []
+    frames = 0
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        waits.append(subject.begin(*given, *outs[frames % subject.depth]))
+        frames += 1
+        if len(waits) == subject.depth:
+            waits.pop(0)()
+    for wait in waits:
+        wait()
+    return frames / (time.perf_counter() - begin)
+
+
+class Discard:
+    """A sink that keeps nothing."""
+
+    def __enter__(self) -> Discard:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def write(self, frame: Any) -> None:
+        """Nothing."""
+
+
+def whole_film(style: Style, engine: Engine, film: Path, stability: float) -> dict[str, float]:
+    """Frames a second of a film that is decoded and painted, and that is encoded as well."""
+    rates = {}
+    for name in ("discarded", "encoded"):
+        with tempfile.TemporaryDirectory() as folder, FileSource(film) as source:
+            stylizer = Stylizer(style, engine, source.info.color)
+            stylizer.prepare(source.info.width, source.info.height)
+            sink: Any = Discard()
+            if name == "encoded":
+                sink = FileSink(Path(folder) / "out.mp4", source.info)
+            painter = Steady(stylizer, stability)
+            begin = time.perf_counter()
+            with sink:
+                stats = Pipeline(source, painter, sink, painted_at_once=engine.depth).run()
+            rates[f"film_{name}_fps"] = stats.frames / (time.perf_counter() - begin)
+    return rates
+
+
+def operations(model: onnx.ModelProto, width: int, height: int) -> tuple[float, float]:
+    """Operations, and bytes that convolutions in half precision read and write, of one picture."""
+    sized = onnx.ModelProto()
+    sized.CopyFrom(model)
+    for value in (*sized.graph.input, *sized.graph.output):
+        dims = value.type.tensor_type.shape.dim
+        scale = dims[1].dim_value
+        dims[2].dim_value, dims[3].dim_value = height // scale, width // scale
+    graph = onnx.shape_inference.infer_shapes(sized, strict_mode=True, data_prop=True).graph
+    shapes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in graph.value_info
+    }
+    shapes |= {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    counted, moved = 0.0, 0.0
+    for node in graph.node:
+        if node.op_type != "Conv":
+            continue
+        given, weight, painted = (
+            float(np.prod(shapes[name])) for name in (*node.input[:2], node.output[0])
+        )
+        _, inner, *kernel = shapes[node.input[1]]
+        counted += 2 * painted * inner * float(np.prod(kernel))
+        moved += 2 * (given + weight + painted)
+    return counted, moved
+
+
+def ceilings() -> dict[str, float]:
+    """Operations a second of a large product in half precision, bytes a second of a large copy."""
+    a = torch.randn(8192, 8192, device="cuda", dtype=torch.float16)
+    b = torch.empty(1 << 30, device="cuda", dtype=torch.uint8)
+    c = torch.empty_like(b)
+
+    def best_s(work: Callable[[], object]) -> float:
+        times = []
+        for _ in range(8):
+            torch.cuda.synchronize()
+            begin = time.perf_counter()
+            for _ in range(10):
+                work()
+            torch.cuda.synchronize()
+            times.append((time.perf_counter() - begin) / 10)
+        return min(times)
+
+    return {
+        "operations_s": 2 * 8192**3 / best_s(lambda: a @ a),
+        "bytes_s": 2 * b.numel() / best_s(lambda: c.copy_(b)),
+    }
+
+
+def subject_of(name: str, style: Style) -> Subject:
+    """What is measured under a name; raises EngineError where it is not here."""
+    if name in TORCH:
+        if not torch.cuda.is_available():
+            raise EngineError("PyTorch finds no GPU")
+        return TorchSubject(name == "torch-compiled")
+    if trouble := engine_trouble(name):
+        raise EngineError(trouble)
+    return EngineSubject(open_engine(style.model_for(style.color), name))
+
+
+def main() -> None:
+    """Measures, prints, and writes benchmarks/results/gpu.json and .md."""
+    on_gpu = [name for name, kind in ENGINES.items() if kind.on_gpu]
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--engines", nargs="+", default=[*TORCH, *on_gpu], choices=[*TORCH, *on_gpu]
+    )
+    parser.add_argument("--sizes", nargs="+", type=Size.parse, default=list(map(Size.parse, SIZES)))
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--film", type=Path)
+    parser.add_argument("--stability", type=float, default=0.0, help="of whole films")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the time")
+    arguments = parser.parse_args()
+    seconds = arguments.seconds / (10 if arguments.quick else 1)
+    style = open_style(STYLE)
+    model = onnx.load_model_from_string(typed_model(style.model_for(style.color), "f16"))
+    cpu = open_engine(
+        style.model_for(style.color),
+        "openvino" if not engine_trouble("openvino") else "onnxruntime",
+        "f32",
+    )
+    limits = ceilings() if torch.cuda.is_available() else {}
+    rows, left_out = [], {}
+    for name in arguments.engines:
+        try:
+            subject = subject_of(name, style)
+        except EngineError as error:
+            left_out[name] = str(error)
+            print(f"{name}: left out: {error}", flush=True)
+            continue
+        for size in arguments.sizes:
+            assert size.width
+            given = picture(size.width, size.height)
+            reference = np.zeros_like(given[0]), np.zeros_like(given[1])
+            cpu.infer(*given, *reference)
+            row: dict[str, Any] = {"engine": name, "size": f"{size.width}x{size.height}"}
+            row |= measure(subject, size.width, size.height, seconds, reference)
+            counted, moved = operations(model, size.width, size.height)
+            if limits:
+                floor_s = max(counted / limits["operations_s"], moved / limits["bytes_s"])
+                row |= {"roofline_ms": 1000 * floor_s, "share": 1000 * floor_s / row["kernel_ms"]}
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+        if arguments.film and isinstance(subject, EngineSubject):
+            with FileSource(arguments.film) as source:
+                color = source.info.color
+            engine = open_engine(style.model_for(color), name)
+            row = {"engine": name, "size": arguments.film.name}
+            row |= whole_film(style, engine, arguments.film, arguments.stability)
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+    if not rows:
+        raise SystemExit("error: nothing could be measured here")
+    about = machine() | {"gpu": gpu(), "torch": torch.__version__, "ceilings": limits}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "gpu.json").write_text(
+        json.dumps({"about": about, "left_out": left_out, "rows": rows}, indent=2) + "\n"
+    )
+    (RESULTS / "gpu.md").write_text(table(about, rows, left_out))
+
+
+def gpu() -> str:
+    """Name and driver, as nvidia-smi says them."""
+    asked = ["nvidia-smi", "--query-gpu=name,driver_version,power.limit", "--format=csv,noheader"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "none"
+
+
+def table(about: dict[str, Any], rows: list[dict[str, Any]], left_out: dict[str, str]) -> str:
+    """The figures as Markdown."""
+    heads = {
+        "engine": "engine", "size": "size", "kernel_ms": "kernel, ms", "kernel_fps": "kernel, fps",
+        "share": "share of the roofline", "copies_fps": "with copies, fps",
+        "latency_ms": "latency, ms", "latency_99_ms": "99 %", "parity_db": "parity, dB",
+        "film_discarded_fps": "film painted, fps", "film_encoded_fps": "and encoded, fps",
+    }  # fmt: skip
+    lines = [
+        f"`python benchmarks/gpu.py`, style {STYLE}, half precision; "
+        + "; ".join(f"{name} {value}" for name, value in about.items() if name != "ceilings"),
+        "",
+        "| " + " | ".join(heads.values()) + " |",
+        "|---" * len(heads) + "|",
+    ]
+    for row in rows:
+        cells = []
+        for name in heads:
+            value = row.get(name, "")
+            cells.append(f"{value:.3g}" if isinstance(value, float) else str(value))
+        lines.append("| " + " | ".join(cells) + " |")
+    if left_out:
+        lines += ["", *(f"Left out: {name}: {reason}" for name, reason in left_out.items())]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
