@@ -76,11 +76,7 @@ def build_engine(
     """
     log = listening_log(trt)
     builder = started(trt.Builder, log)
-    network = builder.create_network(_strongly_typed(trt))
-    parser = trt.OnnxParser(network, log)
-    if not parser.parse(model):
-        reasons = [parser.get_error(i).desc() for i in range(parser.num_errors)]
-        raise EngineError(f"TensorRT does not take this model: {'; '.join(reasons)}")
+    network, _parser = _parsed(builder, model, trt, log)
     config = builder.create_builder_config()
     sizes = builder.create_optimization_profile()
     for name, channels, scale in (("luma", 1, 1), ("chroma", 2, 2)):
@@ -134,11 +130,7 @@ def refit_engine(engine: Any, model: bytes, trt: ModuleType, log: Any) -> bool:
 def layer_types(model: bytes, trt: ModuleType) -> list[tuple[str, str, str]]:
     """Kind, input type and output type of each layer of the network that is parsed of a model."""
     log = listening_log(trt)
-    builder = started(trt.Builder, log)
-    network = builder.create_network(_strongly_typed(trt))
-    parser = trt.OnnxParser(network, log)
-    if not parser.parse(model):
-        raise EngineError(f"TensorRT does not take this model: {parser.get_error(0).desc()}")
+    network, _parser = _parsed(started(trt.Builder, log), model, trt, log)
     return [
         (layer.type.name, layer.get_input(0).dtype.name, layer.get_output(0).dtype.name)
         for layer in map(network.get_layer, range(network.num_layers))
@@ -146,10 +138,18 @@ def layer_types(model: bytes, trt: ModuleType) -> list[tuple[str, str, str]]:
     ]
 
 
-def _strongly_typed(trt: ModuleType) -> int:
-    """Flags of a network whose types are the model's; where there is no other kind, none."""
-    flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
-    return 0 if flag is None else 1 << int(flag)
+def _parsed(builder: Any, model: bytes, trt: ModuleType, log: Any) -> tuple[Any, Any]:
+    """The network of a model, whose types are the model's, and the parser that it needs alive."""
+    strongly_typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    flags = (
+        0 if strongly_typed is None else 1 << int(strongly_typed)
+    )  # None: there is no other kind
+    network = builder.create_network(flags)
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse(model):
+        reasons = [parser.get_error(i).desc() for i in range(parser.num_errors)]
+        raise EngineError(f"TensorRT does not take this model: {'; '.join(reasons)}")
+    return network, parser
 
 
 @cache
@@ -162,14 +162,14 @@ def listening_log(trt: ModuleType) -> Any:
     class Log(trt.ILogger):  # type: ignore[name-defined, misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self._errors = ["it gives no reason"]
+            self._error = "it gives no reason"
 
         def log(self, severity: Any, message: str) -> None:
             if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
-                self._errors = [message.strip()]
+                self._error = message.strip()
 
         def last(self) -> str:
-            return self._errors[0]
+            return self._error
 
     return Log()
 

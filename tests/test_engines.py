@@ -24,6 +24,7 @@ from realtime_style.engines import (
     open_engine,
 )
 from realtime_style.engines.cuda import gpu_trouble
+from realtime_style.engines.several import SeveralEngines
 from realtime_style.errors import EngineError
 from realtime_style.style import open_style, parse_style
 
@@ -254,6 +255,16 @@ def test_the_best_engine_is_chosen_and_why_not_a_better_one_is_said(
     engine = open_engine(b"", "auto")
     assert engine.name == "openvino"
     assert engine.notes[2] == "onnxruntime-cuda is not used: CUDA is missing"
+
+
+def test_notes_of_the_choice_are_heard_of_several_gpus_too() -> None:
+    several = SeveralEngines([Painted("tensorrt-rtx"), Painted("tensorrt-rtx")])
+    several.engines[1].notes = ["one is built anew"]
+    several.notes = [*several.notes, "tensorrt is not used: it is not installed"]
+    assert sorted(several.notes) == [
+        "one is built anew",
+        "tensorrt is not used: it is not installed",
+    ]
 
 
 def test_a_machine_without_a_gpu_hears_nothing_of_gpus(machine: dict[str, str]) -> None:

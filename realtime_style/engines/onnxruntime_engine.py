@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,8 @@ def _options(provider: str) -> dict[str, Any]:
     if provider != TENSORRT:
         return {}
     folder = PlanCache().folder / "onnxruntime"
+    with contextlib.suppress(OSError):  # it then keeps nothing
+        folder.mkdir(parents=True, exist_ok=True)
     return {
         "trt_engine_cache_enable": True,
         "trt_engine_cache_path": str(folder),

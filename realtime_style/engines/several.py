@@ -25,6 +25,10 @@ class SeveralEngines(Engine):
         """Of all of them, each once."""
         return list(dict.fromkeys(note for engine in self.engines for note in engine.notes))
 
+    @notes.setter
+    def notes(self, notes: Sequence[str]) -> None:
+        self.engines[0].notes = list(notes)
+
     def prepare(self, width: int, height: int) -> None:
         """See `Engine.prepare`; after the first, the others find what it has built."""
         first, *others = self.engines
