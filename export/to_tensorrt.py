@@ -130,7 +130,8 @@ def refit_engine(engine: Any, model: bytes, trt: ModuleType, log: Any) -> bool:
 def layer_types(model: bytes, trt: ModuleType) -> list[tuple[str, str, str]]:
     """Kind, input type and output type of each layer of the network that is parsed of a model."""
     log = listening_log(trt)
-    network, _parser = _parsed(started(trt.Builder, log), model, trt, log)
+    builder = started(trt.Builder, log)
+    network, _parser = _parsed(builder, model, trt, log)
     return [
         (layer.type.name, layer.get_input(0).dtype.name, layer.get_output(0).dtype.name)
         for layer in map(network.get_layer, range(network.num_layers))
@@ -140,10 +141,9 @@ def layer_types(model: bytes, trt: ModuleType) -> list[tuple[str, str, str]]:
 
 def _parsed(builder: Any, model: bytes, trt: ModuleType, log: Any) -> tuple[Any, Any]:
     """The network of a model, whose types are the model's, and the parser that it needs alive."""
+    # Where there is no flag for it, there is no other kind of network
     strongly_typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
-    flags = (
-        0 if strongly_typed is None else 1 << int(strongly_typed)
-    )  # None: there is no other kind
+    flags = 0 if strongly_typed is None else 1 << int(strongly_typed)
     network = builder.create_network(flags)
     parser = trt.OnnxParser(network, log)
     if not parser.parse(model):

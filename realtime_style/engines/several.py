@@ -21,7 +21,7 @@ class SeveralEngines(Engine):
         self._next = 0
 
     @property
-    def notes(self) -> Sequence[str]:  # type: ignore[override]
+    def notes(self) -> Sequence[str]:
         """Of all of them, each once."""
         return list(dict.fromkeys(note for engine in self.engines for note in engine.notes))
 
