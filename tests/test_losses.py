@@ -22,6 +22,7 @@ from realtime_style.training.losses import (
     style_layers,
     tone_loss,
     total_variation,
+    weave_loss,
 )
 from realtime_style.training.perceptual import Features, Vgg
 
@@ -355,3 +356,31 @@ def test_grid_loss_sees_a_repeated_tile_and_not_the_same_values_in_disorder() ->
     torch.testing.assert_close(grid_loss(grid), variance / (variance + 1e-5))
     torch.testing.assert_close(grid_loss(0.5 + grid / 10), grid_loss(grid), rtol=2e-2, atol=0)
     assert grid_loss(disorder) < grid_loss(grid) / 20
+
+
+def test_weave_loss_sees_a_fine_period_and_neither_noise_nor_strokes() -> None:
+    rng = torch.Generator().manual_seed(0)
+    noise = 0.5 + torch.randn(2, 3, 288, 288, generator=rng) / 30
+    assert weave_loss(torch.full((1, 3, 96, 96), 0.3)) < 1e-9
+    assert weave_loss(noise) < 0.01
+    x = torch.arange(288.0)
+    for period in (2.5, 3.0, 4.2):
+        weave = torch.sin(2 * torch.pi * x / period) / 30
+        assert weave_loss(noise + weave) > 0.5
+        assert weave_loss(noise + weave / 2) < weave_loss(noise + weave)
+        assert weave_loss(noise[:, :, :, :64] + weave[:64]) > 0.3  # smaller than a window
+    strokes = torch.sin(2 * torch.pi * x / 12) / 3
+    assert weave_loss(noise + strokes) < 0.01
+    edge = (x[:, None] * 0.3 + x > 170).float()
+    assert weave_loss(noise + edge / 3) < 0.1
+
+
+def test_weave_loss_pulls_the_weave_out_and_leaves_the_rest() -> None:
+    noise = 0.5 + torch.randn(1, 3, 192, 192, generator=torch.Generator().manual_seed(0)) / 30
+    weave = torch.sin(2 * torch.pi * torch.arange(192.0) / 3).expand_as(noise) / 30
+    rgb = (noise + weave).requires_grad_()
+    weave_loss(rgb).backward()
+    assert rgb.grad is not None
+    middle = (..., slice(48, 144), slice(48, 144))
+    gradient, weave = rgb.grad[middle].flatten(), weave[middle].flatten()
+    assert float(functional.cosine_similarity(gradient, weave, 0)) > 0.8

@@ -38,6 +38,19 @@ def test_grid_energy_sees_grids_alone(quality: ModuleType) -> None:
         assert quality.grid_energy((noise + grid).clip(0, 255).astype(np.uint8)) > 4
 
 
+def test_weave_share_sees_any_fine_period_alone(quality: ModuleType) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(128, 12, (300, 300, 3))
+    x = np.arange(300)[None, :, None]
+    strokes = 40 * np.sin(x * 2 * np.pi / 15)
+    for clean in (noise, noise + strokes):
+        assert quality.weave_share(clean.clip(0, 255).astype(np.uint8)) < 0.02
+    for period in (2.6, 3.0, 4.3):
+        weave = 10 * np.sin(x * 2 * np.pi / period)
+        share = quality.weave_share((noise + weave).clip(0, 255).astype(np.uint8))
+        assert share == pytest.approx(0.41, abs=0.05)  # 50 of 50 + 144 * 0.56 * 0.87
+
+
 def test_frechet_distance_is_that_of_gaussians(quality: ModuleType) -> None:
     rng = np.random.default_rng(0)
     a = rng.normal(0, 1, (20_000, 2)) * (1, 3)

@@ -115,6 +115,7 @@ def test_a_run_leaves_all_it_promises(config: TrainConfig, tmp_path: Path) -> No
         "tv",
         "gamut",
         "grid",
+        "weave",
     }
     assert sorted(path.name for path in run_dir.iterdir()) == [
         "checkpoint.pt",
@@ -332,7 +333,7 @@ def test_every_mode_trains_and_goes_on_bit_for_bit(
     config = dataclasses.replace(config, **MODES[mode])
     reports: list[TrainStep] = []
     whole = train(config, tmp_path / "whole", on_step=reports.append).state_dict()
-    expected = {"content", "structure", "tone", "style", "tv", "gamut", "grid"}
+    expected = {"content", "structure", "tone", "style", "tv", "gamut", "grid", "weave"}
     if config.adversarial != "none":
         expected |= {"adversarial", "discriminator"}
         assert scalars(tmp_path / "whole", "discriminator/accuracy_real") == [1, 2, 3, 4]

@@ -56,6 +56,7 @@ class TrainConfig:
     tv_weight: float = 0.3
     gamut_weight: float = 20.0
     grid_weight: float = 600.0
+    weave_weight: float = 60.0
     adversarial: str = "none"
     adversarial_weight: float = 1.0
     motion_weight: float = 1000.0

@@ -17,6 +17,11 @@ GRID_PX = 4
 GRID_WINDOW_PX = 96
 _STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 _DEEP_LAYER = "relu3_3"  # looked at from half the size down: larger forms, for little work
+WEAVE_WINDOW_PX = 96
+WEAVE_FROM = 0.2  # periods a pixel
+WEAVE_FREE = 1.5
+WEAVE_AROUND = 21  # bins
+_LEAST_FINE_POWER = 1e-4  # of a bin, in the mean: that of noise of half a code's size
 _LEAST_ENERGY = 1e-3  # of a layer's mean square: a black crop has next to none
 _LEAST_TONE = 0.01  # summed squares of colours over a picture's cells: a flat one has none
 _LEAST_TEXTURE = 1e-5  # variance within a tile: a flat picture has none
@@ -184,6 +189,33 @@ def grid_loss(rgb: Tensor) -> Tensor:
     means = functional.avg_pool2d(phases, window, max(1, window // 2))
     grid = _tile_variance(means)
     return (grid / (_tile_variance(phases.detach()) + _LEAST_TEXTURE)).mean()
+
+
+def weave_loss(rgb: Tensor) -> Tensor:
+    """How much of a picture's fine texture repeats itself at some period: hatching, a weave.
+
+    Power of luma (plain mean of channels) in Hann windows of 96x96 pixels that overlap by half,
+    each window's as a share of its own fine texture's (a weave shows in calm paint, however
+    faint), averaged over windows and the batch: what all places have in common. Waves of up to 5
+    pixels are fine; what their bins have above 1.5 times their surroundings' mean (21x21 bins, held
+    fixed: more texture beside is no way out), where strokes and chance do not come to, is weave.
+
+    (N, 3, H, W) in 0..1; to a scalar, a share: 0 for noise of any kind, near 1 for nothing else.
+    """
+    size = min(WEAVE_WINDOW_PX, *rgb.shape[2:])
+    step = max(1, size // 2)
+    windows = rgb.mean(1).unfold(1, size, step).unfold(2, size, step).flatten(0, 2)
+    hann = torch.hann_window(size, dtype=rgb.dtype, device=rgb.device)
+    centred = windows - windows.mean((1, 2), keepdim=True)
+    power = torch.fft.fft2(centred * hann[:, None] * hann).abs().square()
+    at = torch.fft.fftfreq(size, dtype=rgb.dtype, device=rgb.device)
+    fine = torch.hypot(at[:, None], at) >= WEAVE_FROM
+    own = power.detach()[:, fine].sum(1) + _LEAST_FINE_POWER * size**2
+    shares = (power / own[:, None, None]).mean(0)
+    around = min(WEAVE_AROUND, size // 2) // 2
+    wrapped = functional.pad(shares.detach()[None, None], (around,) * 4, mode="circular")
+    surroundings = functional.avg_pool2d(wrapped, 2 * around + 1, 1)[0, 0]
+    return functional.relu(shares - WEAVE_FREE * surroundings)[fine].sum()
 
 
 def _tile_variance(phases: Tensor) -> Tensor:

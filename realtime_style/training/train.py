@@ -58,6 +58,7 @@ from realtime_style.training.losses import (
     style_layers,
     tone_loss,
     total_variation,
+    weave_loss,
 )
 from realtime_style.training.motion import (
     ClipFolder,
@@ -397,6 +398,7 @@ class Objective:
             "tone": config.tone_weight * tone_loss(painted, photo),
             "tv": config.tv_weight * total_variation(painted),
             "grid": config.grid_weight * grid_loss(painted),
+            "weave": config.weave_weight * weave_loss(painted),
             "gamut": config.gamut_weight * gamut_loss(unclamped),
         }
 
@@ -699,7 +701,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 _WEIGHTS = (
-    "content", "structure", "tone", "style", "tv", "gamut", "grid", "adversarial",
+    "content", "structure", "tone", "style", "tv", "gamut", "grid", "weave", "adversarial",
     "motion", "motion_features",
 )  # fmt: skip
 _RANGES = {  # what a setting may be; beyond, it is a slip
