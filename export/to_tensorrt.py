@@ -79,12 +79,13 @@ def build_engine(
     network, _parser = _parsed(builder, model, trt, log)
     config = builder.create_builder_config()
     sizes = builder.create_optimization_profile()
-    for name, channels, scale in (("luma", 1, 1), ("chroma", 2, 2)):
-        shapes = [
-            (1, channels, height // scale, width // scale)
-            for width, height in (profile.least, profile.best, profile.most)
-        ]
-        sizes.set_shape(name, *shapes)
+    for given in map(network.get_input, range(network.num_inputs)):
+        scale = 1 if given.name == "luma" else 2
+        shapes = []
+        for width, height in (profile.least, profile.best, profile.most):
+            sides = iter((height // scale, width // scale))  # in the places that are left open
+            shapes.append(tuple(next(sides) if side < 0 else side for side in given.shape))
+        sizes.set_shape(given.name, *shapes)
     config.add_optimization_profile(sizes)
     if refittable(trt):
         config.set_flag(trt.BuilderFlag.REFIT)

@@ -36,13 +36,13 @@ from realtime_style.runtime.stability import DEFAULT_STABILITY  # noqa: E402
 from realtime_style.training.config import PRESETS, TrainConfig, make_config  # noqa: E402
 
 if TYPE_CHECKING:
+    from realtime_style.engines.engine import Engine as AnyEngine
     from realtime_style.frame import Size
     from realtime_style.live.live import LiveJob
     from realtime_style.live.painter import Shot
     from realtime_style.look import Look
     from realtime_style.runtime.batch import Pair
     from realtime_style.runtime.pipeline import RunStats
-    from realtime_style.runtime.stylizer import Stylizer
     from realtime_style.runtime.video import VideoJob
 
 app = typer.Typer(
@@ -191,6 +191,12 @@ def video(
     hwaccel: Annotated[
         str | None, typer.Option(help="Decode on a device: cuda, qsv, ...; default: the CPU.")
     ] = None,
+    on_gpu: Annotated[
+        bool,
+        typer.Option(
+            "--on-gpu", help="Decode, paint and encode on an NVIDIA GPU; frames never leave it."
+        ),
+    ] = False,
     recursive: Recursive = False,
     sample: Annotated[
         int | None,
@@ -212,6 +218,15 @@ def video(
     paint_size, film_size = _size(size, "--size"), _size(output_size, "--output-size")
     encoding = Encoding(codec, crf, preset, bit_depth)
     numbers = _devices(devices)
+    if on_gpu:
+        for option, given in (
+            ("--size", size), ("--output-size", output_size), ("--bit-depth", bit_depth),
+            ("--hwaccel", hwaccel), ("--sample", sample),
+        ):  # fmt: skip
+            if given is not None:
+                raise typer.BadParameter("does not go with --on-gpu", param_hint=option)
+        if len(numbers) > 1:
+            raise typer.BadParameter("goes with one GPU", param_hint="--on-gpu")
 
     def paint(pair: Pair) -> dict[str, Any]:
         job = VideoJob(
@@ -229,6 +244,7 @@ def video(
             engine=engine,
             precision=precision,
             devices=numbers,
+            on_gpu=on_gpu,
             overwrite=overwrite,
         )
         return _paint(job, quiet)
@@ -387,7 +403,7 @@ def image(
         refuse_place(new, "out.png", overwrite=overwrite)
         look = _look(style, style_image, blend, strength, keep_colors, variation)
         stylizer = open_stylizer(look, engine=engine, precision=precision)
-        with _building(stylizer, quiet):
+        with _building(stylizer.engine, quiet):
             picture = Picture(paint_from_noise(stylizer, from_noise, canvas_size))
         notes = write_picture(new, picture, overwrite=overwrite)
         if not quiet:
@@ -404,7 +420,7 @@ def image(
     stylizer = open_stylizer(look, engine=engine, precision=precision)
 
     def paint(pair: Pair) -> dict[str, Any]:
-        with _building(stylizer, quiet):
+        with _building(stylizer.engine, quiet):
             notes = paint_picture(pair.source, pair.out, stylizer, overwrite=overwrite)
         if not quiet:
             for note in notes:
@@ -948,7 +964,7 @@ def _paint(job: VideoJob, quiet: bool) -> dict[str, Any]:
             if not quiet:
                 _introduce(job)
             said = len(job.notes)
-            with _building(job.stylizer, quiet):
+            with _building(engine, quiet):
                 job.prepare()
             stats = _run(job, quiet)
     except KeyboardInterrupt:
@@ -1002,7 +1018,7 @@ def _complete(progress: Progress, task: TaskID, part: float) -> None:
 
 
 @contextmanager
-def _building(stylizer: Stylizer, quiet: bool) -> Iterator[None]:
+def _building(engine: AnyEngine, quiet: bool) -> Iterator[None]:
     """Shows how far an engine is that must be built first; for most there is nothing to show."""
     with _progress(quiet) as progress:
         tasks: list[TaskID] = []
@@ -1014,11 +1030,11 @@ def _building(stylizer: Stylizer, quiet: bool) -> Iterator[None]:
                 tasks.append(progress.add_task("building", total=100, speed="", note=""))
             _complete(progress, tasks[0], part)
 
-        stylizer.engine.on_build = on_build
+        engine.on_build = on_build
         try:
             yield
         finally:
-            stylizer.engine.on_build = None
+            engine.on_build = None
 
 
 def _run(job: VideoJob, quiet: bool) -> RunStats:

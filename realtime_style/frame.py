@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Self
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -139,6 +140,23 @@ class Frame:
         """Both chroma planes, (1, 2, H/2, W/2), a view."""
         half = (1, 2, self.height // 2, self.width // 2)
         return self.i420[self.height :].reshape(half)
+
+
+@dataclass(frozen=True, slots=True)
+class GpuFrame:
+    """One picture in a GPU's memory, 8-bit NV12; times and colours as of `Frame`.
+
+    Its memory is free again once nobody holds the picture.
+    """
+
+    picture: av.VideoFrame
+    pts: int
+    time_base: Fraction
+    color: ColorSpace
+    duration: int = 0
+
+    def release(self) -> None:
+        """Nothing is to be given back, as of `Frame.release`."""
 
 
 @dataclass(frozen=True, slots=True)

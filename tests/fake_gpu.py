@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +19,9 @@ Work = Callable[[], None]
 
 
 class FakeCuda:
-    """Device memory is arrays; what is put on a stream is done when it is waited for."""
+    """Device memory is the host's; what is put on a stream is done when it is waited for."""
+
+    dlpack_device = (1, 0)  # so FFmpeg takes it for a CPU's, which it is
 
     def __init__(self, number: int = 0, memory: int = 1 << 30) -> None:
         self.gpu = Gpu(number, "Fake GPU", "0.0", memory >> 20)
@@ -47,12 +50,13 @@ class FakeCuda:
         if size > self.left:
             raise EngineError("the GPU has no memory left; paint smaller, as with --size 720p")
         self.left -= size
-        pointer = self._next
-        self._next += -(-size // 256) * 256 + 256
-        self.buffers[pointer] = np.random.default_rng(pointer).integers(0, 256, size, np.uint8)
-        return pointer
+        room = np.random.default_rng(size).integers(0, 256, size + 256, np.uint8)
+        ahead = -room.ctypes.data % 256
+        self.buffers[room.ctypes.data + ahead] = room[ahead : ahead + size]
+        return room.ctypes.data + ahead
 
     def give_back(self, pointer: int) -> None:
+        self._check()
         self.left += self.buffers.pop(pointer).size
 
     def take_host(self, size: int) -> NDArray[np.uint8]:
@@ -94,6 +98,37 @@ class FakeCuda:
         self.at(pointer, array.size)
         self.put(stream, lambda: np.copyto(array, self.at(pointer, array.size)))
 
+    def copy_rows(
+        self,
+        target: int,
+        target_pitch: int,
+        source: int,
+        source_pitch: int,
+        shape: tuple[int, int],
+        stream: int,
+    ) -> None:
+        rows, columns = shape
+        ends = [
+            (pointer, (rows - 1) * pitch + columns)
+            for pointer, pitch in ((target, target_pitch), (source, source_pitch))
+        ]
+        assert any(self.is_taken(*end) for end in ends), "neither end is on the GPU"
+
+        def copy() -> None:
+            for row in range(rows):
+                ctypes.memmove(target + row * target_pitch, source + row * source_pitch, columns)
+
+        if stream == 0:
+            copy()
+        else:
+            self.put(stream, copy)
+
+    def is_taken(self, pointer: int, size: int) -> bool:
+        return any(
+            start <= pointer and pointer + size <= start + buffer.size
+            for start, buffer in self.buffers.items()
+        )
+
     def capture(self, stream: int, work: Work) -> Any:
         assert not self.streams[stream], "what is recorded begins on an idle stream"
         self._capturing = []
@@ -114,7 +149,7 @@ class FakeCuda:
     def wait(self, stream: int) -> None:
         self._check()
         assert self._capturing is None
-        queue = self.streams[stream]
+        queue = self.streams[stream] if stream else []
         while queue:
             queue.pop(0)()
 

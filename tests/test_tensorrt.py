@@ -21,7 +21,7 @@ from realtime_style.engines import tensorrt_engine
 from realtime_style.engines.plan_cache import PlanCache, PlanKey
 from realtime_style.engines.several import SeveralEngines
 from realtime_style.engines.tensorrt_engine import TensorRtEngine
-from realtime_style.engines.typed import typed_model
+from realtime_style.engines.typed import nv12_model, typed_model
 from realtime_style.errors import EngineError
 from realtime_style.frame import ColorSpace
 from realtime_style.style import bundled_styles, open_style
@@ -393,6 +393,19 @@ def test_half_precision_is_half_throughout() -> None:
     assert onnx.TensorProto.FLOAT not in kinds
 
 
+@pytest.mark.parametrize("precision", ["f16", "f32"])
+def test_chroma_side_by_side_is_painted_the_same(precision: str) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [onnxruntime] is missing")
+    plain = typed_model(model(), precision)
+    luma, chroma = planes(64, 96)
+    given = {"luma": luma, "chroma": chroma}
+    expected = onnxruntime.InferenceSession(plain).run(None, given)
+    given["chroma"] = np.ascontiguousarray(chroma.transpose(0, 2, 3, 1))
+    painted = onnxruntime.InferenceSession(nv12_model(plain)).run(None, given)
+    assert np.array_equal(painted[0], expected[0])
+    assert np.array_equal(painted[1].transpose(0, 3, 1, 2), expected[1])
+
+
 # The real builder ---------------------------------------------------------------------------
 
 
@@ -423,6 +436,15 @@ def test_what_tensorrt_reads_is_half_precision_with_bytes_at_the_edges(rtx) -> N
     )
     assert not any("FLOAT" in layer for layer in layers)
     assert {"FLOAT"} <= {kind for layer in layer_types(model(), rtx) for kind in layer}
+
+
+def test_what_is_painted_on_the_gpu_builds_too(rtx) -> None:
+    half = nv12_model(typed_model(model(), "f16"))
+    plan, _ = build_engine(half, PROFILES["1080p"], rtx)
+    assert len(plan) > 100_000
+    layers = layer_types(half, rtx)
+    assert not any("FLOAT" in layer for layer in layers)
+    assert not [layer for layer in layers if "UINT8" in layer and layer[0] != "CAST"]
 
 
 def test_what_is_no_model_is_refused_with_tensorrts_words(rtx) -> None:

@@ -11,14 +11,14 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_style.engines.cuda import CudaPython, gpu_trouble
-from realtime_style.engines.engine import Engine
+from realtime_style.engines.cuda import Cuda, CudaPython, gpu_trouble
+from realtime_style.engines.engine import Engine, GpuEngine
 from realtime_style.engines.several import SeveralEngines
 from realtime_style.errors import EngineError
 
 __all__ = [
-    "ENGINES", "PRECISIONS", "Engine", "available_engines", "engine_trouble", "open_engine",
-    "run_once",
+    "ENGINES", "PRECISIONS", "Engine", "GpuEngine", "available_engines", "engine_trouble",
+    "open_engine", "open_gpu_engine", "run_once",
 ]  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def _opened(model: bytes, name: str, precision: str, devices: Sequence[int]) -> 
     if kind.module.startswith("tensorrt"):
 
         def open_on(number: int) -> Engine:
-            return _tensorrt(model, name, precision, number)
+            return _tensorrt(model, name, precision, CudaPython(number))
 
     elif kind.module == "onnxruntime":
         from realtime_style.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -131,6 +131,32 @@ def _opened(model: bytes, name: str, precision: str, devices: Sequence[int]) -> 
         raise EngineError("there is no GPU to use; give at least one, as --devices 0")
     engines = [open_on(number) for number in (devices if kind.on_gpu else (0,))]
     return SeveralEngines(engines) if len(engines) > 1 else engines[0]
+
+
+def open_gpu_engine(
+    model: bytes, cuda: Cuda, name: str = "auto", precision: str = "auto"
+) -> GpuEngine:
+    """Loads an ONNX model (of `Style.model_for`) into an engine for pictures on a GPU.
+
+    Args:
+        name: "auto", "tensorrt" or "tensorrt-rtx"; no other engine takes such pictures.
+        precision: "auto" (f16), "f16" or "f32".
+
+    Raises:
+        EngineError: the engine cannot be used, or cannot load it.
+    """
+    name = _usable(_builder(name))
+    return _tensorrt(model, name, precision, cuda, on_gpu=True)
+
+
+def _builder(name: str) -> str:
+    """Which TensorRT: the one that is named, or for "auto" the better one that can be used."""
+    builders = [each for each, kind in ENGINES.items() if kind.module.startswith("tensorrt")]
+    if name == "auto":
+        return next((each for each in builders if not engine_trouble(each)), builders[0])
+    if name in ENGINES and name not in builders:
+        raise EngineError(f"this takes TensorRT, not {name}; choose {', '.join(builders)}")
+    return name
 
 
 def prebuild(
@@ -151,14 +177,17 @@ def prebuild(
     """
     from export.to_tensorrt import PROFILES
 
-    builders = [each for each, kind in ENGINES.items() if kind.module.startswith("tensorrt")]
-    if name == "auto":
-        name = next((each for each in builders if not engine_trouble(each)), builders[0])
-    if name in ENGINES and name not in builders:
-        raise EngineError(f"{name} has no engines to build; choose {', '.join(builders)}")
+    name = _builder(name)
     if profile not in PROFILES:
         raise EngineError(f"there is no profile '{profile}'; choose {', '.join(PROFILES)}")
-    engine = _tensorrt(model, _usable(name), precision, device, level, workspace_mb)
+    engine = _tensorrt(
+        model,
+        _usable(name),
+        precision,
+        CudaPython(device),
+        level=level,
+        workspace_mb=workspace_mb,
+    )
     engine.on_build = on_build
     engine.prepare(*PROFILES[profile].best)
     return engine
@@ -168,10 +197,12 @@ def _tensorrt(
     model: bytes,
     name: str,
     precision: str,
-    device: int,
+    cuda: Cuda,
+    *,
     level: int | None = None,
     workspace_mb: int | None = None,
-) -> Engine:
+    on_gpu: bool = False,
+) -> GpuEngine:
     from realtime_style.engines.plan_cache import PlanCache
     from realtime_style.engines.tensorrt_engine import TensorRtEngine
 
@@ -180,10 +211,11 @@ def _tensorrt(
         model,
         precision,
         trt,
-        CudaPython(device),
+        cuda,
         PlanCache(),
         level=level,
         workspace_mb=workspace_mb,
+        on_gpu=on_gpu,
     )
 
 

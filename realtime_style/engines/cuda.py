@@ -16,6 +16,7 @@ from realtime_style.errors import EngineError
 
 _NOT_BLOCKING = 1  # cudaStreamNonBlocking: does not wait for the default stream
 _RELAXED = 2  # cudaStreamCaptureModeRelaxed: what other threads do meanwhile is their own
+_DLPACK_CUDA = 2  # kDLCUDA
 _DEFAULT_HOST = 0  # cudaHostAllocDefault
 
 
@@ -33,10 +34,13 @@ class Cuda(Protocol):
     """What the engine asks of one GPU. Pointers and streams are plain numbers.
 
     Copies, launches and captures take effect in the order in which they are put on a stream; host
-    memory must live, and stay as it is, until `wait` has returned for that stream.
+    memory must live, and stay as it is, until `wait` has returned for that stream. Stream 0 is the
+    one that is there, in which FFmpeg decodes. `dlpack_device` is kind and number of the device,
+    as DLPack counts them.
     """
 
     gpu: Gpu
+    dlpack_device: tuple[int, int]
 
     def use(self) -> None:
         """Makes the GPU the calling thread's; first of all in every thread."""
@@ -64,6 +68,17 @@ class Cuda(Protocol):
 
     def copy_out(self, array: NDArray[np.uint8], pointer: int, stream: int) -> None:
         """Device to host, put on a stream."""
+
+    def copy_rows(
+        self,
+        target: int,
+        target_pitch: int,
+        source: int,
+        source_pitch: int,
+        shape: tuple[int, int],
+        stream: int,
+    ) -> None:
+        """Device to device, so many rows of so many bytes, put on a stream."""
 
     def capture(self, stream: int, work: Callable[[], None]) -> Any:
         """Records what `work` puts on a stream, without doing it, as a graph."""
@@ -93,6 +108,7 @@ class CudaPython:
         if not 0 <= number < count:
             raise EngineError(f"there is no GPU {number}; this machine has {count}, from 0 up")
         self._number = number
+        self.dlpack_device = (_DLPACK_CUDA, number)
         self.use()
         found = self._call("cudaGetDeviceProperties", number)
         self.gpu = Gpu(
@@ -140,6 +156,21 @@ class CudaPython:
         """See `Cuda`."""
         kind = self._runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self._call("cudaMemcpyAsync", array.ctypes.data, pointer, array.nbytes, kind, stream)
+
+    def copy_rows(
+        self,
+        target: int,
+        target_pitch: int,
+        source: int,
+        source_pitch: int,
+        shape: tuple[int, int],
+        stream: int,
+    ) -> None:
+        """See `Cuda`."""
+        rows, columns = shape
+        kind = self._runtime.cudaMemcpyKind.cudaMemcpyDeviceToDevice
+        pointers = (target, target_pitch, source, source_pitch)
+        self._call("cudaMemcpy2DAsync", *pointers, columns, rows, kind, stream)
 
     def capture(self, stream: int, work: Callable[[], None]) -> Any:
         """See `Cuda`."""

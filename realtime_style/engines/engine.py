@@ -1,9 +1,10 @@
-"""What every engine is."""
+"""What every engine is, and what one on a GPU can do besides."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,30 @@ class Engine(ABC):
     @abstractmethod
     def cancel(self) -> None:
         """Ends a call in another thread, if there is one; no more calls may follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuPicture:
+    """A picture in a GPU's memory, as video hardware keeps it (NV12).
+
+    Addresses of luma's first byte and of chroma's, which are both colours side by side in half as
+    many rows; a pitch is how many bytes a row begins after the one before.
+    """
+
+    width: int
+    height: int
+    luma: int
+    luma_pitch: int
+    chroma: int
+    chroma_pitch: int
+
+
+class GpuEngine(Engine):
+    """An engine that also paints pictures that are on its GPU, and leaves them there."""
+
+    @abstractmethod
+    def begin_on_gpu(self, picture: GpuPicture, painted: GpuPicture) -> Callable[[], None]:
+        """As `begin`; but `picture` must stay as it is until the waiting is over."""
 
 
 def done() -> None:

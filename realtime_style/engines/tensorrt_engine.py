@@ -22,21 +22,22 @@ from export.to_tensorrt import (
     started,
 )
 from realtime_style.engines.cuda import Cuda
-from realtime_style.engines.engine import Engine, Plane
+from realtime_style.engines.engine import GpuEngine, GpuPicture, Plane
 from realtime_style.engines.plan_cache import PlanCache, PlanKey
-from realtime_style.engines.typed import digest, structure_digest, typed_model
+from realtime_style.engines.typed import digest, nv12_model, structure_digest, typed_model
 from realtime_style.errors import EngineError
 
 _ALIGNMENT = 256  # bytes, of the addresses that TensorRT takes
 _NAMES = (("luma", "chroma"), ("painted_luma", "painted_chroma"))
 
 
-class TensorRtEngine(Engine):
+class TensorRtEngine(GpuEngine):
     """Several pictures are on their way at once, each in a slot of its own.
 
     What a slot does, copy in, compute and copy out, is recorded once for a size as a CUDA graph:
     a picture costs one launch. TensorRT's engine is built for sizes, not for a style: a style's
-    weights are put into it as it is loaded, in milliseconds.
+    weights are put into it as it is loaded, in milliseconds. One for pictures on the GPU has
+    chroma as they have it.
     """
 
     depth = 3
@@ -51,8 +52,14 @@ class TensorRtEngine(Engine):
         *,
         level: int | None = None,
         workspace_mb: int | None = None,
+        on_gpu: bool = False,
     ) -> None:
-        """Builds nothing yet. Args: trt, the module `tensorrt` or `tensorrt_rtx`."""
+        """Builds nothing yet.
+
+        Args:
+            trt: the module `tensorrt` or `tensorrt_rtx`.
+            on_gpu: whether `begin_on_gpu` will be called, instead of `begin`.
+        """
         if precision == "bf16":
             raise EngineError("TensorRT paints in f16 or f32; use --precision f16")
         self.precision = "f32" if precision == "f32" else "f16"
@@ -61,7 +68,10 @@ class TensorRtEngine(Engine):
         self._trt, self._cuda, self._cache = trt, cuda, cache
         gpu = cuda.gpu
         self.device = f"{gpu.name} (GPU {gpu.number})"
+        self._on_gpu = on_gpu
         self._model = typed_model(model, self.precision)
+        if on_gpu:
+            self._model = nv12_model(self._model)
         self._key = PlanKey(
             model=(structure_digest if refittable(trt) else digest)(self._model),
             profile="",
@@ -91,19 +101,31 @@ class TensorRtEngine(Engine):
         self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
     ) -> Callable[[], None]:
         """See `Engine.begin`."""
-        if self._cancelled:
-            raise EngineError("TensorRT failed: cancelled")
         height, width = luma.shape[2:]
         if chroma.shape[2:] != (height // 2, width // 2) or luma.shape != out_luma.shape:
             raise EngineError(
                 f"TensorRT failed: luma of {width}x{height} and chroma of "
                 f"{chroma.shape[3]}x{chroma.shape[2]} do not belong together"
             )
+        slot = self._slot_for(width, height)
+        slot.start(luma, chroma)
+        return lambda: slot.finish(out_luma, out_chroma)
+
+    def begin_on_gpu(self, picture: GpuPicture, painted: GpuPicture) -> Callable[[], None]:
+        """See `GpuEngine.begin_on_gpu`."""
+        if (picture.width, picture.height) != (painted.width, painted.height):
+            raise EngineError("TensorRT failed: the painting has another size than the picture")
+        slot = self._slot_for(picture.width, picture.height)
+        slot.start_on_gpu(picture, painted)
+        return slot.finish_on_gpu
+
+    def _slot_for(self, width: int, height: int) -> _Slot:
+        if self._cancelled:
+            raise EngineError("TensorRT failed: cancelled")
         self.prepare(width, height)
         slot = self._slots[self._next]
         self._next = (self._next + 1) % self.depth
-        slot.start(luma, chroma)
-        return lambda: slot.finish(out_luma, out_chroma)
+        return slot
 
     def cancel(self) -> None:
         """See `Engine.cancel`; a picture that is on its way takes some milliseconds at most."""
@@ -154,7 +176,10 @@ class TensorRtEngine(Engine):
         for slot in self._slots:
             slot.close()
         self._profile, self._engine = profile, engine
-        self._slots = [_Slot(self._trt, self._cuda, engine, self._log) for _ in range(self.depth)]
+        self._slots = [
+            _Slot(self._trt, self._cuda, engine, self._log, on_gpu=self._on_gpu)
+            for _ in range(self.depth)
+        ]
         self._next = 0
 
     def _build(self, key: PlanKey, profile: Profile) -> bytes:
@@ -200,8 +225,8 @@ class _Memory:
 class _Slot:
     """One picture's place: buffers on both sides, a stream, and the recorded work of a size."""
 
-    def __init__(self, trt: ModuleType, cuda: Cuda, engine: Any, log: Any) -> None:
-        self._cuda, self._log = cuda, log
+    def __init__(self, trt: ModuleType, cuda: Cuda, engine: Any, log: Any, *, on_gpu: bool) -> None:
+        self._cuda, self._log, self._on_gpu = cuda, log, on_gpu
         kind = getattr(trt.ExecutionContextAllocationStrategy, "USER_MANAGED")  # noqa: B009
         self._context = engine.create_execution_context(kind)
         if self._context is None:
@@ -224,13 +249,15 @@ class _Slot:
         memory.free()
         self._chroma_at = -(-width * height // _ALIGNMENT) * _ALIGNMENT
         self._block = self._chroma_at + width * height // 2
-        shapes = ((1, 1, height, width), (1, 2, height // 2, width // 2))
+        half = (height // 2, width // 2)
+        shapes = ((1, 1, height, width), (1, *half, 2) if self._on_gpu else (1, 2, *half))
         blocks = []
         for names in _NAMES:
             pointer = cuda.take(self._block)
             memory.pointers.append(pointer)
             blocks.append(pointer)
-            memory.arrays.append(cuda.take_host(self._block))
+            if not self._on_gpu:
+                memory.arrays.append(cuda.take_host(self._block))
             for name, at in zip(names, (pointer, pointer + self._chroma_at), strict=True):
                 self._context.set_tensor_address(name, at)
         for name, shape in zip(_NAMES[0], shapes, strict=True):
@@ -247,20 +274,24 @@ class _Slot:
         self._blocks = blocks
         capturable = getattr(self._context, "is_stream_capturable", lambda stream: True)
         if capturable(self._stream):
-            memory.graph = cuda.capture(self._stream, self._work)
+            work = self._enqueue if self._on_gpu else self._work
+            memory.graph = cuda.capture(self._stream, work)
 
     def start(self, luma: NDArray[np.uint8], chroma: NDArray[np.uint8]) -> None:
         """Puts a picture on its way."""
-        if self._pending:
-            raise EngineError("TensorRT failed: more pictures are on their way than there is room")
+        self._occupy()
         given = self._memory.arrays[0]
         given[: luma.size] = luma.reshape(-1)
         given[self._chroma_at :] = chroma.reshape(-1)
-        self._pending = True
-        if self._memory.graph is not None:
-            self._cuda.launch(self._memory.graph, self._stream)
-        else:
-            self._work()
+        self._run(self._work)
+
+    def start_on_gpu(self, picture: GpuPicture, painted: GpuPicture) -> None:
+        """Puts a picture on its way from one place on the GPU to another."""
+        self._occupy()
+        given, made = self._blocks
+        self._copy(picture, given, into=True)
+        self._run(self._enqueue)
+        self._copy(painted, made, into=False)
 
     def finish(self, luma: NDArray[np.uint8], chroma: NDArray[np.uint8]) -> None:
         """Waits for it, and takes it over."""
@@ -271,6 +302,12 @@ class _Slot:
         luma.reshape(-1)[:] = painted[: luma.size]
         chroma.reshape(-1)[:] = painted[self._chroma_at :]
 
+    def finish_on_gpu(self) -> None:
+        """Waits for it."""
+        self._cuda.use()
+        self._cuda.wait(self._stream)
+        self._pending = False
+
     def compute(self, count: int) -> None:
         """Computes what was given last, so many times, and waits for it."""
         for _ in range(count):
@@ -280,6 +317,28 @@ class _Slot:
     def close(self) -> None:
         """Gives everything back."""
         self._close()
+
+    def _occupy(self) -> None:
+        if self._pending:
+            raise EngineError("TensorRT failed: more pictures are on their way than there is room")
+        self._pending = True
+
+    def _run(self, work: Callable[[], None]) -> None:
+        """What was recorded of `work`, or itself where nothing could be."""
+        if self._memory.graph is not None:
+            self._cuda.launch(self._memory.graph, self._stream)
+        else:
+            work()
+
+    def _copy(self, picture: GpuPicture, block: int, *, into: bool) -> None:
+        """Between a picture, whose rows have room between them, and a block, whose have none."""
+        width, height = picture.width, picture.height
+        for there, pitch, here, rows in (
+            (picture.luma, picture.luma_pitch, block, height),
+            (picture.chroma, picture.chroma_pitch, block + self._chroma_at, height // 2),
+        ):
+            ways = (here, width, there, pitch) if into else (there, pitch, here, width)
+            self._cuda.copy_rows(*ways, (rows, width), self._stream)
 
     def _work(self) -> None:
         given, painted = self._memory.arrays

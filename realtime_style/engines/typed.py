@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 import onnx
-from onnx import ModelProto, TensorProto, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 _TYPES = {"f16": (TensorProto.FLOAT16, np.float16), "f32": (TensorProto.FLOAT, np.float32)}
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
@@ -41,6 +41,40 @@ def typed_model(model: bytes, precision: str) -> bytes:
         kept.append(node)
     del graph.node[:]
     graph.node.extend(kept)
+    return bytes(proto.SerializeToString())
+
+
+def nv12_model(model: bytes) -> bytes:
+    """The same ONNX model with chroma in and out as video hardware keeps it, (1, H/2, W/2, 2).
+
+    Blue and red lie side by side there. They are set apart between the casts, as TensorRT takes
+    bytes for nothing but casts.
+    """
+    proto = onnx.load_model_from_string(model)
+    graph = proto.graph
+    (chroma,) = (value for value in graph.input if value.name == "chroma")
+    (painted,) = (value for value in graph.output if value.name == "painted_chroma")
+    for value in (chroma, painted):
+        dims = value.type.tensor_type.shape.dim
+        moved = [dims[i].SerializeToString() for i in (0, 2, 3, 1)]
+        for dim, as_bytes in zip(dims, moved, strict=True):
+            dim.ParseFromString(as_bytes)
+    nodes = []
+    for node in graph.node:
+        if node.op_type == "Cast" and node.output[0] == "painted_chroma":
+            nodes.append(
+                helper.make_node("Transpose", node.input, ["interleaved"], perm=(0, 2, 3, 1))
+            )
+            node.input[0] = "interleaved"
+        nodes.append(node)
+        if node.op_type == "Cast" and node.input[0] == "chroma":
+            apart = node.output[0]
+            node.output[0] = "side_by_side"
+            nodes.append(
+                helper.make_node("Transpose", ["side_by_side"], [apart], perm=(0, 3, 1, 2))
+            )
+    del graph.node[:]
+    graph.node.extend(nodes)
     return bytes(proto.SerializeToString())
 
 

@@ -36,7 +36,7 @@ _STREAM_FORMATS = {  # by what an address begins with
     "srt": "mpegts",
 }
 
-OpenSink = Callable[[Frame], FrameSink]
+OpenSink = Callable[[Frame], FrameSink[Frame]]
 """Opens a sink for frames like the first one."""
 
 
@@ -244,7 +244,7 @@ class Output:
             self._stopping.wait(pause_s)
             pause_s = min(2 * pause_s, _MOST_RETRY_S)
 
-    def _write_all(self, sink: FrameSink, first: Frame, frames: Any) -> None:
+    def _write_all(self, sink: FrameSink[Frame], first: Frame, frames: Any) -> None:
         sink.write(first)
         self.trouble = ""
         self.frames += 1

@@ -40,7 +40,7 @@ def now_us() -> int:
     return time.monotonic_ns() // 1000
 
 
-class LiveSource(FrameSource, Protocol):
+class LiveSource(FrameSource[Frame], Protocol):
     """A source of frames with `now_us()` as their time."""
 
     @property

@@ -29,7 +29,8 @@ SWSCALE_MATRIX = {BT709: Colorspace.ITU709, BT2020_NCL: Colorspace.BT2020}  # el
 _HD_LINES = 720  # films without a tag: BT.709 from here up, BT.601 below
 _MATRICES = {1: BT709, 5: SMPTE170M, 6: SMPTE170M, 9: BT2020_NCL}  # H.273 code: ours
 _OTHER_MATRICES = {4: "fcc", 7: "smpte240m", 8: "ycgco", 10: "bt2020c", 14: "ictcp"}
-_EXACT = ("yuv420p", "yuvj420p")
+_EXACT: tuple[str, ...] = ("yuv420p", "yuvj420p")
+_EXACT_ON_GPU = ("nv12",)
 _UPRIGHT = {  # signs of the display matrix (a, b, c, d): filters that turn the picture so
     (1, 0, 0, 1): (),
     (-1, 0, 0, -1): (("hflip", ""), ("vflip", "")),
@@ -101,6 +102,15 @@ class Converter:
             self._graph.push(picture)
             yield from self._pulled(time_base)
         yield from self._flushed(time_base)
+
+    def changes(self, first: av.VideoFrame) -> list[str]:
+        """What is done to a picture besides copying it, in words."""
+        turned = ["it is turned upright"] if self._turn else []
+        interlaced = ["it is interlaced"] if first.interlaced_frame else []
+        scaled = []
+        if (self.width, self.height) != (self.source_width, self.source_height):
+            scaled = ["it is painted at another size"]
+        return [*turned, *interlaced, *self.notes, *scaled]
 
     def _is_exact(self, picture: av.VideoFrame) -> bool:
         return (
@@ -188,7 +198,9 @@ class Converter:
         return ColorSpace(_MATRICES.get(matrix, by_size), reach, primaries, transfer)
 
     def _note_format(self, first: av.VideoFrame) -> None:
-        form = first.format
+        form, exact = first.format, _EXACT
+        if first.sw_format is not None:  # of pictures that stay on the GPU
+            form, exact = first.sw_format, _EXACT_ON_GPU
         if self._hdr:
             kind = "PQ" if int(first.color_trc) == PQ else "HLG"
             self.notes.append(f"high dynamic range ({kind}) is tone-mapped to BT.709")
@@ -196,7 +208,7 @@ class Converter:
             self.notes.append(f"colours are converted from {_OTHER_MATRICES[self._input[0]]}")
         if any(component.is_alpha for component in form.components):
             self.notes.append("transparency is not kept")
-        if form.name not in _EXACT:
+        if form.name not in exact:
             self.notes.append(f"pictures are converted from {form.name} to 8-bit 4:2:0")
 
 

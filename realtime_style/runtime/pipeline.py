@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from realtime_style.frame import Frame
+from realtime_style.frame import Frame, GpuFrame
 from realtime_style.runtime.sink import FrameSink
 from realtime_style.runtime.source import FrameSource
 from realtime_style.runtime.stability import Painter
@@ -18,6 +18,7 @@ from realtime_style.runtime.stability import Painter
 QUEUE_FRAMES = 3
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Frame | GpuFrame)
 
 
 class Channel(Generic[T]):
@@ -110,7 +111,7 @@ class RunStats:
 
 
 @dataclass
-class Pipeline:
+class Pipeline(Generic[F]):
     """Takes every frame of a source through a stylizer to a sink.
 
     Files wait for the slowest stage, no frame is lost; live sources keep the newest frame.
@@ -119,9 +120,9 @@ class Pipeline:
     `cancel` ends a call of the stylizer before it is done: nobody waits for a large frame then.
     """
 
-    source: FrameSource
-    stylizer: Painter
-    sink: FrameSink
+    source: FrameSource[F]
+    stylizer: Painter[F]
+    sink: FrameSink[F]
     on_frame: Callable[[RunStats], None] | None = None
     cancel: Callable[[], None] | None = None
     painted_at_once: int = 1
@@ -140,12 +141,12 @@ class Pipeline:
         stats = RunStats()
         live = self.source.info.is_live
         depth, at_once = (1, 1) if live else (QUEUE_FRAMES, self.painted_at_once)
-        read: Channel[Frame] = Channel(depth, newest_only=live)
-        painted: Channel[Frame] = Channel(depth)
+        read: Channel[F] = Channel(depth, newest_only=live)
+        painted: Channel[F] = Channel(depth)
         errors: list[BaseException] = []
 
         @contextmanager
-        def stage(output: Channel[Frame]) -> Iterator[None]:
+        def stage(output: Channel[F]) -> Iterator[None]:
             """Ends the stage's output when it is done; stops everything when it fails."""
             try:
                 yield
@@ -168,7 +169,7 @@ class Pipeline:
 
         def stylize_all() -> None:
             with stage(painted):
-                begun: deque[Callable[[], Frame]] = deque()
+                begun: deque[Callable[[], F]] = deque()
 
                 def put_first() -> bool:
                     begin = time.perf_counter()

@@ -17,14 +17,23 @@ from fractions import Fraction
 from itertools import count
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from realtime_style.errors import MediaError
-from realtime_style.frame import FULL, LIMITED, SMPTE170M, ColorSpace, Frame, StreamInfo
+from realtime_style.frame import (
+    FULL,
+    LIMITED,
+    SMPTE170M,
+    ColorSpace,
+    Frame,
+    GpuFrame,
+    StreamInfo,
+)
 from realtime_style.runtime.converter import SWSCALE_MATRIX, picture_of
 from realtime_style.runtime.place import refuse_place
 from realtime_style.runtime.rest import RestOfFilm
@@ -39,6 +48,7 @@ CODECS = {  # what people call a codec: FFmpeg's encoder
     "prores": "prores_ks",
     "ffv1": "ffv1",
 }
+_ON_GPU = {"libx264": "h264_nvenc", "libx265": "hevc_nvenc", "libsvtav1": "av1_nvenc"}
 _CODEC_OF = {  # the ending of OUT: its codec, where that is not h264
     ".webm": "vp9", ".gif": "gif", ".webp": "libwebp_anim",
     ".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg",
@@ -73,7 +83,10 @@ _PRESETS = {
 }
 
 
-class FrameSink(Protocol):
+Written_contra = TypeVar("Written_contra", contravariant=True)
+
+
+class FrameSink(Protocol[Written_contra]):
     """A context manager that takes frames; leaving it completes them, or discards on an error."""
 
     def __enter__(self) -> Self: ...
@@ -85,7 +98,7 @@ class FrameSink(Protocol):
         tb: TracebackType | None,
     ) -> None: ...
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Written_contra) -> None:
         """Takes one frame; its buffer is free again on return. Raises MediaError on failure."""
 
 
@@ -142,6 +155,7 @@ class FileSink:
         encoding: Encoding = Encoding(),
         rest_of: FileSource | None = None,
         overwrite: bool = False,
+        on_gpu: int | None = None,
     ) -> None:
         """Opens the film for writing.
 
@@ -150,6 +164,7 @@ class FileSink:
             size: width and height of the film, even; None takes the frames'.
             rest_of: the film whose sound, subtitles, chapters and all else to carry over.
             overwrite: whether an existing film may be replaced, once the new one is complete.
+            on_gpu: the number of the NVIDIA GPU that encodes, where the frames are already.
 
         Raises:
             MediaError: the place, the container or the encoder will not do.
@@ -191,6 +206,7 @@ class FileSink:
                 "as .mp4, .mkv, .mov or .webm"
             ) from error
         self._info = info
+        self._on_gpu = on_gpu
         self._size = size or (info.width, info.height)
         self._reformatter = VideoReformatter()
         self._durations: dict[int, int] = {}  # of frames in the encoder, by their pts
@@ -253,14 +269,28 @@ class FileSink:
             raise MediaError(
                 f"there is no video encoder '{encoding.codec}'; try one of {', '.join(CODECS)}"
             )
+        device = None
+        if self._on_gpu is not None:
+            name = _ON_GPU.get(name, name)
+            if name not in _ON_GPU.values():
+                raise MediaError(
+                    f"the GPU does not encode with {name}; try --codec h264, h265 or av1, or leave "
+                    "--on-gpu out"
+                )
+            device = HWAccel("cuda", str(self._on_gpu), is_hw_owned=True)
         try:
-            stream = self._container.add_stream(name, rate=info.rate)
+            stream = self._container.add_stream(name, rate=info.rate, hwaccel=device)
+        except av.ExternalError as error:
+            raise MediaError(
+                f"{name} cannot be used: {error.strerror}; it needs its own device and driver; "
+                "leave --on-gpu out"
+            ) from error
         except (av.FFmpegError, ValueError) as error:
             raise self._does_not_fit(name) from error
         assert isinstance(stream, av.VideoStream)
         context = stream.codec_context
         stream.width, stream.height = self._size
-        stream.pix_fmt = _pix_fmt(context.codec, encoding.bit_depth)
+        stream.pix_fmt = "nv12" if device else _pix_fmt(context.codec, encoding.bit_depth)
         self._color = _color_as_encoded(info.color, name, stream.pix_fmt)
         stream.time_base = info.time_base
         context.time_base = info.time_base
@@ -361,9 +391,9 @@ class FileSink:
         names = (f"{self.path.stem}.stopped{i or ''}{self.path.suffix}" for i in count())
         return next(path for name in names if not (path := self.path.with_name(name)).exists())
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Frame | GpuFrame) -> None:
         """See `FrameSink.write`."""
-        picture = self._as_encoded(frame)
+        picture = frame.picture if isinstance(frame, GpuFrame) else self._as_encoded(frame)
         picture.pts = frame.pts
         picture.time_base = frame.time_base
         if frame.duration:

@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import av
 from av.codec.hwaccel import HWAccel, hwdevices_available
@@ -24,11 +24,15 @@ from realtime_style.runtime.converter import Converter
 
 _FRAME_A_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
 _CUT_S = 0.5  # a film this much shorter than it says was cut off; less is rounding
+_HELD_ON_GPU = 10  # pictures that are out of the decoder's hands
 _MOST_REORDERED = 16  # pictures; H.264 and H.265 allow no more
 RAW_BYTES = "surrogateescape"  # metadata in other codes than UTF-8 goes through untouched
 
 
-class FrameSource(Protocol):
+Read_co = TypeVar("Read_co", covariant=True)
+
+
+class FrameSource(Protocol[Read_co]):
     """A context manager that iterates over frames, all of one size and colour space."""
 
     @property
@@ -44,7 +48,7 @@ class FrameSource(Protocol):
         tb: TracebackType | None,
     ) -> None: ...
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[Read_co]:
         """Frames in the order they are shown; once. Raises MediaError where reading fails."""
 
 
@@ -68,6 +72,7 @@ class FileSource:
         duration_s: float | None = None,
         rate: Fraction | None = None,
         hwaccel: str | None = None,
+        on_gpu: int | None = None,
     ) -> None:
         """Opens the film and decodes its first picture.
 
@@ -77,6 +82,7 @@ class FileSource:
             duration_s: how much to read; None reads to the end.
             rate: of numbered pictures, a second; None takes 25.
             hwaccel: the device that decodes, a name of `hwaccels()`; None decodes on the CPU.
+            on_gpu: the number of the NVIDIA GPU that decodes and keeps `pictures`.
 
         Raises:
             MediaError: the file is missing, is not a film, or has no picture that can be decoded;
@@ -85,12 +91,19 @@ class FileSource:
         if duration_s is not None and duration_s <= 0:
             raise MediaError(f"a film of {duration_s:g} s has no frames; give a longer --duration")
         self.path = path
-        self._container = _open(str(path), rate, hwaccel)
+        device = None
+        if hwaccel is not None:
+            device = HWAccel(_known(hwaccel), allow_software_fallback=False)
+        if on_gpu is not None:
+            device = HWAccel("cuda", str(on_gpu), allow_software_fallback=False, is_hw_owned=True)
+        self._container = _open(str(path), rate, device)
         try:
             video = _main_video(self._container)
             if video is None:
                 raise MediaError(f"{path} has no picture that can be decoded; give a film")
             video.thread_type = "AUTO"
+            if on_gpu is not None:  # pictures are held while they wait and are painted
+                video.codec_context.options = {"extra_hw_frames": str(_HELD_ON_GPU)}
             self._video = video
             self.other_streams = tuple(
                 stream for stream in self._container.streams if stream is not video
@@ -239,12 +252,17 @@ class FileSource:
 
     def __iter__(self) -> Iterator[Frame]:
         """See `FrameSource`; what cannot be read is left out, and said in `notes`."""
+        yield from self._converter.convert(self.pictures(), self._time_base)
 
-        def pictures() -> Iterator[av.VideoFrame]:
-            yield self._first
-            yield from self._pictures
+    def pictures(self) -> Iterator[av.VideoFrame]:
+        """What the decoder gives, with the times of frames; instead of iterating."""
+        yield self._first
+        yield from self._pictures
 
-        yield from self._converter.convert(pictures(), self._time_base)
+    @property
+    def changes(self) -> list[str]:
+        """What is done to a picture besides copying it, to make a frame of it, in words."""
+        return self._converter.changes(self._first)
 
     def _timed(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         """Pictures of the part asked for, each with a time later than the one before."""
@@ -369,12 +387,16 @@ def hwaccels() -> list[str]:
     return list(hwdevices_available())
 
 
-def _open(path: str, rate: Fraction | None, hwaccel: str | None) -> av.container.InputContainer:
-    if hwaccel is not None and hwaccel not in hwaccels():
+def _known(hwaccel: str) -> str:
+    if hwaccel not in hwaccels():
         raise MediaError(
             f"there is no decoding device '{hwaccel}' here; choose {', '.join(hwaccels())}, or "
             "leave --hwaccel out"
         )
+    return hwaccel
+
+
+def _open(path: str, rate: Fraction | None, device: HWAccel | None) -> av.container.InputContainer:
     is_address = path == "-" or "://" in path
     is_pattern = "%" in path and not is_address and not Path(path).exists()
     if rate is not None and not is_pattern:
@@ -384,7 +406,6 @@ def _open(path: str, rate: Fraction | None, hwaccel: str | None) -> av.container
             raise MediaError(f"there is no file {path}")
         if Path(path).is_file() and not Path(path).stat().st_size:
             raise MediaError(f"{path} is empty; give a film")
-    device = HWAccel(hwaccel, allow_software_fallback=False) if hwaccel else None
     options = {"framerate": str(rate)} if rate else {}
     try:
         if path == "-":
@@ -398,14 +419,16 @@ def _open(path: str, rate: Fraction | None, hwaccel: str | None) -> av.container
             "missing, as in an MP4 that was cut off"
         ) from error
     except (av.FFmpegError, OSError) as error:
-        if hwaccel:
+        if device:
             raise MediaError(
-                f"{hwaccel} cannot decode on this machine: {error.strerror}; it needs its device "
-                "and driver; leave --hwaccel out"
+                f"this machine has no device to decode on: {error.strerror}; it needs the device "
+                "and its driver; leave --hwaccel or --on-gpu out"
             ) from error
         raise MediaError(f"{path} cannot be read as a film: {error.strerror}") from error
     except (RuntimeError, NotImplementedError) as error:
-        raise MediaError(f"{hwaccel} cannot decode {path}: {error}; leave --hwaccel out") from error
+        raise MediaError(
+            f"the device cannot decode {path}: {error}; leave --hwaccel or --on-gpu out"
+        ) from error
 
 
 def _missing_pictures(pattern: Path) -> str | None:

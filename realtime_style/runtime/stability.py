@@ -36,10 +36,13 @@ _FRACTION_BITS = 7
 _MOST_SHIFT = 6
 
 
-class Painter(Protocol):
+Painted = TypeVar("Painted")
+
+
+class Painter(Protocol[Painted]):
     """Paints frames, several of which may be on their way."""
 
-    def begin(self, frame: Frame) -> Callable[[], Frame]:
+    def begin(self, frame: Painted) -> Callable[[], Painted]:
         """Begins to paint a frame; what it returns waits for the painted one, in their order.
 
         The given frame is not needed any more when it returns.
@@ -64,7 +67,7 @@ class Steady:
     as they would be alone. What comes out hangs on the frames and their order alone.
     """
 
-    def __init__(self, stylizer: Painter, stability: float = DEFAULT_STABILITY) -> None:
+    def __init__(self, stylizer: Painter[Frame], stability: float = DEFAULT_STABILITY) -> None:
         """Holds nothing yet.
 
         Args:

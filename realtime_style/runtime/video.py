@@ -10,9 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from realtime_style.engines.cuda import CudaPython
 from realtime_style.errors import MediaError
-from realtime_style.frame import MIN_SIDE_PX, Size
+from realtime_style.frame import MIN_SIDE_PX, Frame, GpuFrame, Size
 from realtime_style.look import DEFAULT_STYLE, Look
+from realtime_style.runtime.gpu_film import GpuSource, GpuStylizer, open_gpu_stylizer
 from realtime_style.runtime.image import Picture, write_picture
 from realtime_style.runtime.picture import rgb_from_frame
 from realtime_style.runtime.pipeline import Pipeline, RunStats
@@ -20,7 +22,7 @@ from realtime_style.runtime.place import make_folder, refuse_itself
 from realtime_style.runtime.sink import Encoding, FileSink
 from realtime_style.runtime.source import FileSource
 from realtime_style.runtime.stability import DEFAULT_STABILITY, Steady
-from realtime_style.runtime.stylizer import open_stylizer
+from realtime_style.runtime.stylizer import Stylizer, open_stylizer
 from realtime_style.style import Style
 
 
@@ -47,6 +49,7 @@ class VideoJob:
         engine: str = "auto",
         precision: str = "auto",
         devices: Sequence[int] = (0,),
+        on_gpu: bool = False,
         overwrite: bool = False,
     ) -> None:
         """Opens film, style, engine and output.
@@ -60,6 +63,8 @@ class VideoJob:
             stability: 0..1, how firmly paint stands still where the film does; 0 paints every
                 frame alone.
             devices: numbers of the GPUs to share the frames among; CPUs have none.
+            on_gpu: whether frames are decoded, painted and encoded on the first of them, and never
+                leave it; every frame is painted alone then, whatever the stability.
 
         Raises:
             StyleError: anything that cannot be read, written, found or run, said in one line.
@@ -68,6 +73,7 @@ class VideoJob:
         if not 0 <= stability <= 1:
             raise MediaError(f"stability goes from 0 to 1, not {stability:g}")
         refuse_itself(film, out)
+        cuda = CudaPython(devices[0]) if on_gpu else None
         with ExitStack() as stack:
             self.source = stack.enter_context(
                 FileSource(
@@ -77,6 +83,7 @@ class VideoJob:
                     duration_s=duration_s,
                     rate=rate,
                     hwaccel=hwaccel,
+                    on_gpu=devices[0] if on_gpu else None,
                 )
             )
             info = self.source.info
@@ -94,19 +101,33 @@ class VideoJob:
                     encoding=encoding,
                     rest_of=self.source,
                     overwrite=overwrite,
+                    on_gpu=devices[0] if on_gpu else None,
                 )
             )
             self.look = style if isinstance(style, Look) else Look(style)
-            self.stylizer = open_stylizer(
-                self.look, engine=engine, precision=precision, devices=devices, color=info.color
-            )
-            self._steady = Steady(self.stylizer, stability)
+            self.stylizer: Stylizer | GpuStylizer
+            self._pipeline: Pipeline[Frame] | Pipeline[GpuFrame]
+            if cuda:
+                self.stylizer = open_gpu_stylizer(
+                    self.look, cuda, info.color, engine=engine, precision=precision
+                )
+                frames = GpuSource(self.source, cuda, self.stylizer.style.size_multiple)
+                self._pipeline = Pipeline(frames, self.stylizer, self.sink)
+            else:
+                self.stylizer = open_stylizer(
+                    self.look, engine=engine, precision=precision, devices=devices, color=info.color
+                )
+                steady = Steady(self.stylizer, stability)
+                self._pipeline = Pipeline(self.source, steady, self.sink)
             self._stack = stack.pop_all()
 
     @property
     def notes(self) -> list[str]:
         """What changes besides the painting, in words; it may grow while painting."""
-        return [*self.source.notes, *self.sink.notes, *self.stylizer.engine.notes]
+        alone = ["every frame is painted alone: on the GPU nothing is held still"]
+        of_painting = alone if isinstance(self.stylizer, GpuStylizer) else []
+        of_painting += self.stylizer.engine.notes
+        return [*self.source.notes, *self.sink.notes, *of_painting]
 
     def prepare(self) -> None:
         """Makes the engine ready for the film's size, which may take long where it is built first.
@@ -118,10 +139,10 @@ class VideoJob:
     def run(self, on_frame: Callable[[RunStats], None] | None = None) -> RunStats:
         """Paints the film; raises what the stages raise."""
         self.prepare()
-        depth = self.stylizer.engine.depth
-        stats = Pipeline(
-            self.source, self._steady, self.sink, on_frame, self.stylizer.cancel, depth
-        ).run()
+        pipeline = self._pipeline
+        pipeline.on_frame, pipeline.cancel = on_frame, self.stylizer.cancel
+        pipeline.painted_at_once = self.stylizer.engine.depth
+        stats = pipeline.run()
         if stats.frames == 0:
             raise MediaError(f"{self.source.path} has no frame there that could be read")
         return stats

@@ -1,0 +1,177 @@
+"""Films that stay on the GPU, on a GPU that is none: its memory is the host's."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from conftest import lumas_of, make_film, run_cli, sound_of, times_of
+from fake_gpu import FakeCuda, FakeTensorRt
+
+from realtime_style.engines import tensorrt_engine
+from realtime_style.engines.cuda import gpu_trouble
+from realtime_style.engines.plan_cache import PlanCache
+from realtime_style.engines.tensorrt_engine import TensorRtEngine
+from realtime_style.errors import MediaError
+from realtime_style.look import Look
+from realtime_style.runtime import gpu_film, sink, source, video
+from realtime_style.runtime.sink import Encoding
+from realtime_style.runtime.source import FileSource
+from realtime_style.runtime.video import VideoJob
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCuda:
+    """A machine whose GPU decodes to its memory, paints negatives and encodes from its memory."""
+    cuda = FakeCuda()
+    trt = FakeTensorRt(cuda)
+    monkeypatch.setattr(tensorrt_engine, "build_engine", trt.build)
+    monkeypatch.setattr(tensorrt_engine, "refit_engine", trt.refit)
+    monkeypatch.setattr(video, "CudaPython", lambda number: cuda)
+    for module in (source, sink):
+        monkeypatch.setattr(module, "HWAccel", lambda *asked, **more: None)
+    monkeypatch.setattr(sink, "_ON_GPU", {"libx264": "libx264"})
+    decoded = FileSource.pictures
+
+    def on_gpu(film: FileSource) -> Iterator[av.VideoFrame]:
+        for picture in decoded(film):
+            moved = picture.reformat(format="nv12")
+            moved.pts, moved.time_base = picture.pts, picture.time_base
+            moved.duration = picture.duration
+            yield moved
+
+    monkeypatch.setattr(FileSource, "pictures", on_gpu)
+
+    def engine(model: bytes, cuda: FakeCuda, name: str, precision: str) -> TensorRtEngine:
+        return TensorRtEngine(
+            model, precision, trt, cuda, PlanCache(tmp_path / "kept"), on_gpu=True
+        )
+
+    monkeypatch.setattr(gpu_film, "open_gpu_engine", engine)
+    return cuda
+
+
+def test_a_film_is_painted_without_leaving_the_gpu(cuda: FakeCuda, tmp_path: Path) -> None:
+    pts = (0, 1, 2, 5, 6, 10, 11, 12, 13, 14)  # at uneven times
+    film = make_film(tmp_path / "film.mp4", size=(100, 64), pts=pts)
+    out = tmp_path / "out.mp4"
+    with VideoJob(film, out, on_gpu=True, encoding=Encoding(crf=1)) as job:
+        stats = job.run()
+        notes = job.notes
+    assert stats.frames == 10
+    assert cuda.launches == 10
+    assert cuda.host == {}, "no memory of the host's takes part"
+    assert times_of(out) == times_of(film)
+    assert sound_of(out) == sound_of(film)
+    assert lumas_of(out) == pytest.approx([255 - luma for luma in lumas_of(film)], abs=2)
+    assert any("painted alone" in note for note in notes)
+    del job
+    gc.collect()
+    assert cuda.left == cuda.memory
+    assert gpu_film._held == {}
+
+
+def test_colours_can_be_kept(cuda: FakeCuda, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4")
+    seen = {}
+    for keeps in (False, True):
+        look, out = Look(keep_colors=keeps), tmp_path / f"{keeps}.mp4"
+        paint_all_77(cuda)
+        with VideoJob(film, out, look, on_gpu=True, encoding=Encoding(crf=1)) as job:
+            job.run()
+        with av.open(str(out)) as painted:
+            frame = next(painted.decode(video=0)).to_ndarray(format="yuv420p")
+        seen[keeps] = frame[48:].mean()
+    assert seen[True] == pytest.approx(128, abs=2)
+    assert seen[False] == pytest.approx(77, abs=4)
+
+
+def paint_all_77(cuda: FakeCuda) -> None:
+    """From now on, whatever is painted has the one code 77, luma and chroma."""
+    launched = FakeCuda.launch
+
+    def launch(graph: object, stream: int) -> None:
+        launched(cuda, graph, stream)
+        cuda.put(stream, lambda: [buffer.__setitem__(..., 77) for buffer in cuda.buffers.values()])
+
+    cuda.launch = launch  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("size", "pix_fmt", "codec", "why"),
+    [
+        ((66, 48), "yuv420p", "libx264", "66x48 are no multiples of 4"),
+        ((64, 48), "yuv420p10le", "libx265", "converted from yuv420p10le"),
+        ((64, 48), "yuv444p", "libx264", "converted from yuv444p"),
+    ],
+)
+def test_what_cannot_stay_is_refused(
+    cuda: FakeCuda, tmp_path: Path, size: tuple[int, int], pix_fmt: str, codec: str, why: str
+) -> None:
+    film = make_film(tmp_path / "film.mkv", size=size, pix_fmt=pix_fmt, codec=codec)
+    out = tmp_path / "out.mp4"
+    with pytest.raises(MediaError, match=why) as error:
+        VideoJob(film, out, on_gpu=True)
+    assert "leave --on-gpu out" in str(error.value)
+    assert list(tmp_path.glob("*out*")) == []
+
+
+def test_other_codecs_are_refused(cuda: FakeCuda, film: Path, tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="does not encode with ffv1"):
+        VideoJob(film, tmp_path / "out.mkv", on_gpu=True, encoding=Encoding("ffv1"))
+
+
+def test_frames_of_changing_sizes_end_the_job(
+    cuda: FakeCuda, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = FileSource.pictures
+
+    def changing(film: FileSource) -> Iterator[av.VideoFrame]:
+        for i, picture in enumerate(whole(film)):
+            yield picture if i < 5 else picture.reformat(width=32, height=32)
+
+    monkeypatch.setattr(FileSource, "pictures", changing)
+    with pytest.raises(MediaError, match="its pictures change"):  # noqa: SIM117
+        with VideoJob(film, tmp_path / "out.mp4", on_gpu=True) as job:
+            job.run()
+    assert list(tmp_path.glob("*out*")) == []
+
+
+def test_memory_is_lent_again_and_given_back(cuda: FakeCuda) -> None:
+    cuda.use()
+    memory = gpu_film._Memory(cuda)
+    first = memory.take(64, 48)
+    assert first.picture.chroma == first.picture.luma + first.picture.luma_pitch * 48
+    at = first.picture.luma
+    del first
+    again = memory.take(64, 48)
+    assert again.picture.luma == at
+    other = memory.take(128, 96)  # another size: the former memory is not kept
+    del again
+    assert len(cuda.buffers) == 1
+    del other, memory
+    gc.collect()
+    assert cuda.buffers == {}
+
+
+@pytest.mark.skipif(not gpu_trouble(), reason="there is a GPU")
+def test_without_a_gpu_it_says_so(film: Path, tmp_path: Path) -> None:
+    run = run_cli("video", film, tmp_path / "out.mp4", "--on-gpu")
+    assert run.returncode == 1
+    assert run.stderr.count("\n") == 1
+    assert gpu_trouble() in run.stderr
+    run = run_cli("video", film, tmp_path / "out.mp4", "--on-gpu", "--size", "720p")
+    assert run.returncode == 2
+    assert "--on-gpu" in run.stderr
+
+
+def test_a_plane_is_read_where_it_is() -> None:
+    picture = av.VideoFrame(64, 48, "nv12")
+    plane = gpu_film._Plane(picture.planes[0])
+    rows = np.frombuffer(memoryview(picture.planes[0]), np.uint8)
+    assert plane.address == rows.ctypes.data
+    assert plane.pitch == picture.planes[0].line_size
