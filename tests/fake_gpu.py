@@ -156,8 +156,9 @@ class FakeCuda:
 
 @dataclass
 class FakeContext:
-    """Paints luma's negative, and chroma as it is."""
+    """Paints luma's negative, and chroma as it is or of one code."""
 
+    trt: FakeTensorRt
     cuda: FakeCuda
     most: tuple[int, int]
     addresses: dict[str, int] = field(default_factory=dict)
@@ -194,7 +195,10 @@ class FakeContext:
             for name, size in sizes.items():
                 given = self.cuda.at(self.addresses[name], size)
                 painted = self.cuda.at(self.addresses[f"painted_{name}"], size)
-                painted[:] = 255 - given if name == "luma" else given
+                if name == "luma":
+                    painted[:] = 255 - given
+                else:
+                    painted[:] = given if self.trt.chroma is None else self.trt.chroma
 
         self.cuda.put(stream, compute)
         return True
@@ -208,6 +212,7 @@ class FakeTensorRt:
     def __init__(self, cuda: FakeCuda, version: str = "10.13") -> None:
         self.__version__ = version
         self.builds = 0
+        self.chroma: int | None = None
         self.cuda = cuda
         self.contexts: list[FakeContext] = []
         self.refuses = b""
@@ -226,12 +231,21 @@ class FakeTensorRt:
             return None
         width, height = map(int, plan.split()[1].split(b"x"))
 
-        def context(kind: int) -> FakeContext:
-            assert kind == 2
-            self.contexts.append(FakeContext(self.cuda, (width, height)))
+        def context(kind: Any) -> FakeContext:
+            if isinstance(kind, FakeRuntimeConfig):
+                assert (kind.strategy, kind.cache is not None) == (2, True)
+                assert kind.dynamic_shapes_kernel_specialization_strategy == "eager"
+            else:
+                assert kind == 2
+            self.contexts.append(FakeContext(self, self.cuda, (width, height)))
             return self.contexts[-1]
 
-        return SimpleNamespace(create_execution_context=context)
+        return SimpleNamespace(
+            create_execution_context=context, create_runtime_config=self._runtime_config
+        )
+
+    def _runtime_config(self) -> Any:
+        return FakeRuntimeConfig(self)
 
     def refit(self, engine: Any, model: bytes, trt: Any, log: Any) -> bool:
         """In the place of `refit_engine`."""
@@ -244,3 +258,41 @@ class FakeTensorRt:
         asked["on_progress"](0.5)
         asked["on_progress"](1.0)
         return b"plan %dx%d %d" % (*profile.most, self.builds), b"learned"
+
+
+class FakeTensorRtRtx(FakeTensorRt):
+    """Of TensorRT-RTX: compiles a kernel for each size that it has none for."""
+
+    __name__ = "tensorrt_rtx"
+
+    def __init__(self, cuda: FakeCuda) -> None:
+        super().__init__(cuda, "1.6")
+        self.IRuntimeCache = object
+        self.DynamicShapesKernelSpecializationStrategy = SimpleNamespace(EAGER="eager")
+        self.known: list[bytes] = []
+
+    def build(self, model: bytes, profile: Any, trt: Any, **asked: Any) -> tuple[bytes, bytes]:
+        """In the place of `build_engine`."""
+        return super().build(model, profile, trt, **asked)[0], b""
+
+
+class FakeRuntimeConfig:
+    """Its cache holds the sizes that contexts were given."""
+
+    def __init__(self, trt: FakeTensorRt) -> None:
+        self._trt = trt
+        self.strategy, self.cache = 0, None
+        self.dynamic_shapes_kernel_specialization_strategy = "lazy"
+
+    def set_execution_context_allocation_strategy(self, strategy: int) -> None:
+        self.strategy = strategy
+
+    def create_runtime_cache(self) -> Any:
+        def serialize() -> bytes:
+            sizes = {context.shapes["luma"] for context in self._trt.contexts if context.shapes}
+            return b"kernels of " + repr(sorted(sizes)).encode()
+
+        return SimpleNamespace(serialize=serialize, deserialize=self._trt.known.append)
+
+    def set_runtime_cache(self, cache: Any) -> None:
+        self.cache = cache

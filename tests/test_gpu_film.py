@@ -25,10 +25,14 @@ from realtime_style.runtime.video import VideoJob
 
 
 @pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCuda:
+def trt() -> FakeTensorRt:
+    return FakeTensorRt(FakeCuda())
+
+
+@pytest.fixture
+def cuda(trt: FakeTensorRt, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCuda:
     """A machine whose GPU decodes to its memory, paints negatives and encodes from its memory."""
-    cuda = FakeCuda()
-    trt = FakeTensorRt(cuda)
+    cuda = trt.cuda
     monkeypatch.setattr(tensorrt_engine, "build_engine", trt.build)
     monkeypatch.setattr(tensorrt_engine, "refit_engine", trt.refit)
     monkeypatch.setattr(video, "CudaPython", lambda number: cuda)
@@ -75,12 +79,12 @@ def test_a_film_is_painted_without_leaving_the_gpu(cuda: FakeCuda, tmp_path: Pat
     assert gpu_film._held == {}
 
 
-def test_colours_can_be_kept(cuda: FakeCuda, tmp_path: Path) -> None:
+def test_colours_can_be_kept(cuda: FakeCuda, trt: FakeTensorRt, tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mp4")
+    trt.chroma = 77
     seen = {}
     for keeps in (False, True):
         look, out = Look(keep_colors=keeps), tmp_path / f"{keeps}.mp4"
-        paint_all_77(cuda)
         with VideoJob(film, out, look, on_gpu=True, encoding=Encoding(crf=1)) as job:
             job.run()
         with av.open(str(out)) as painted:
@@ -88,17 +92,6 @@ def test_colours_can_be_kept(cuda: FakeCuda, tmp_path: Path) -> None:
         seen[keeps] = frame[48:].mean()
     assert seen[True] == pytest.approx(128, abs=2)
     assert seen[False] == pytest.approx(77, abs=4)
-
-
-def paint_all_77(cuda: FakeCuda) -> None:
-    """From now on, whatever is painted has the one code 77, luma and chroma."""
-    launched = FakeCuda.launch
-
-    def launch(graph: object, stream: int) -> None:
-        launched(cuda, graph, stream)
-        cuda.put(stream, lambda: [buffer.__setitem__(..., 77) for buffer in cuda.buffers.values()])
-
-    cuda.launch = launch  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize(

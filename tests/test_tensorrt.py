@@ -13,7 +13,7 @@ from threading import Event, Thread
 import numpy as np
 import onnx
 import pytest
-from fake_gpu import FakeCuda, FakeTensorRt
+from fake_gpu import FakeCuda, FakeTensorRt, FakeTensorRtRtx
 
 from export import to_tensorrt
 from export.to_tensorrt import PROFILES, Profile, build_engine, layer_types
@@ -72,6 +72,23 @@ def test_it_paints_what_it_is_given_at_changing_sizes(trt: FakeTensorRt, tmp_pat
     assert trt.builds == 2  # webcam, then 1080p, which holds the small ones too
     assert trt.cuda.launches == 5
     assert (engine.name, engine.precision) == ("tensorrt", "f16")
+
+
+def test_what_rtx_compiles_is_kept(
+    cuda: FakeCuda, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rtx = FakeTensorRtRtx(cuda)
+    monkeypatch.setattr(tensorrt_engine, "build_engine", rtx.build)
+    for _ in range(2):
+        engine = engine_of(rtx, tmp_path)
+        for height, width in ((64, 96), (64, 96), (48, 64)):
+            pair = planes(height, width)
+            engine.infer(*pair, *map(np.zeros_like, pair))
+    assert rtx.known == [b"kernels of [(1, 1, 48, 64)]"]  # by the second engine
+    (path,) = tmp_path.glob("*.learned")
+    path.write_bytes(path.read_bytes()[:-1])
+    engine_of(rtx, tmp_path).prepare(64, 96)
+    assert len(rtx.known) == 1  # damaged: not shown to TensorRT
 
 
 def test_three_pictures_are_on_their_way_and_come_back_in_order(
@@ -339,7 +356,7 @@ def test_programs_that_build_at_once_do_not_harm_each_other(tmp_path: Path) -> N
 def test_cleaning_takes_all_of_it_and_nothing_else(tmp_path: Path) -> None:
     cache = PlanCache(tmp_path)
     cache.write(KEY, b"plan")
-    cache.write_timing("tensorrt 10", "GPU", b"learned")
+    cache.write_learned("tensorrt 10", "GPU", b"learned")
     (tmp_path / ".half-1.partial").write_bytes(b"half")
     (tmp_path / "mine.txt").write_text("kept")
     assert cache.clean() > 40
@@ -348,13 +365,13 @@ def test_cleaning_takes_all_of_it_and_nothing_else(tmp_path: Path) -> None:
 
 def test_a_timing_cache_with_a_wrong_byte_is_not_used(tmp_path: Path) -> None:
     cache = PlanCache(tmp_path)
-    assert cache.read_timing("tensorrt 10", "GPU") == b""
-    cache.write_timing("tensorrt 10", "GPU", b"learned")
-    assert cache.read_timing("tensorrt 10", "GPU") == b"learned"
-    assert cache.read_timing("tensorrt 11", "GPU") == b""
-    (path,) = tmp_path.glob("*.timing")
+    assert cache.read_learned("tensorrt 10", "GPU") == b""
+    cache.write_learned("tensorrt 10", "GPU", b"learned")
+    assert cache.read_learned("tensorrt 10", "GPU") == b"learned"
+    assert cache.read_learned("tensorrt 11", "GPU") == b""
+    (path,) = tmp_path.glob("*.learned")
     path.write_bytes(path.read_bytes()[:-1] + b"D")
-    assert cache.read_timing("tensorrt 10", "GPU") == b""
+    assert cache.read_learned("tensorrt 10", "GPU") == b""
 
 
 # Half precision -----------------------------------------------------------------------------

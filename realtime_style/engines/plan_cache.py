@@ -90,23 +90,25 @@ class PlanCache:
                 with contextlib.suppress(OSError):
                     old.path.unlink()
 
-    def read_timing(self, builder: str, device: str) -> bytes:
-        """What earlier builds have learned of a GPU; nothing where there is nothing whole.
+    def read_learned(self, builder: str, device: str) -> bytes:
+        """What was learned of a GPU before: timings of kernels (TensorRT), or kernels (RTX).
+
+        Nothing where there is nothing whole.
 
         TensorRT ends the process over a timing cache with a wrong byte: its own hash stands
         before it.
         """
         try:
-            data = self._timing_path(builder, device).read_bytes()
+            data = self._learned_path(builder, device).read_bytes()
         except OSError:
             return b""
         digest, learned = data[:32], data[32:]
         return learned if hashlib.sha256(learned).digest() == digest else b""
 
-    def write_timing(self, builder: str, device: str, learned: bytes) -> None:
-        """Keeps what a build has learned."""
+    def write_learned(self, builder: str, device: str, learned: bytes) -> None:
+        """Keeps what was learned."""
         if learned:
-            path = self._timing_path(builder, device)
+            path = self._learned_path(builder, device)
             self._store(path, hashlib.sha256(learned).digest() + learned)
 
     def plans(self) -> list[KeptPlan]:
@@ -132,15 +134,15 @@ class PlanCache:
         return freed
 
     def _files(self) -> Iterator[Path]:
-        for pattern in ("*.plan", "*.timing", ".*.partial", "onnxruntime/*"):
+        for pattern in ("*.plan", "*.learned", ".*.partial", "onnxruntime/*"):
             yield from self.folder.glob(pattern)
 
     def _path(self, key: PlanKey) -> Path:
         return self.folder / f"{key.precision}-{key.digest}.plan"
 
-    def _timing_path(self, builder: str, device: str) -> Path:
+    def _learned_path(self, builder: str, device: str) -> Path:
         name = hashlib.sha256(f"{builder} {device}".encode()).hexdigest()[:16]
-        return self.folder / f"{name}.timing"
+        return self.folder / f"{name}.learned"
 
     def _store(self, path: Path, data: bytes) -> bool:
         partial = None

@@ -85,6 +85,7 @@ class TensorRtEngine(GpuEngine):
         self._runtime: Any = None
         self._profile: Profile | None = None
         self._engine: Any = None
+        self._kernels: Any = None  # TensorRT-RTX's
         self._slots: list[_Slot] = []
         self._next = 0
         self._cancelled = False
@@ -94,8 +95,9 @@ class TensorRtEngine(GpuEngine):
         if self._profile is None or not self._profile.holds(width, height):
             self._load(self._profile_for(width, height))
         self._cuda.use()
-        for slot in self._slots:
-            slot.fit(width, height)
+        new = [slot.fit(width, height) for slot in self._slots]
+        if any(new) and self._kernels:
+            self._keep_kernels()
 
     def begin(
         self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
@@ -176,11 +178,38 @@ class TensorRtEngine(GpuEngine):
         for slot in self._slots:
             slot.close()
         self._profile, self._engine = profile, engine
+        contexts = self._contexts(engine)
         self._slots = [
-            _Slot(self._trt, self._cuda, engine, self._log, on_gpu=self._on_gpu)
-            for _ in range(self.depth)
+            _Slot(self._cuda, context, self._log, on_gpu=self._on_gpu) for context in contexts
         ]
         self._next = 0
+
+    def _contexts(self, engine: Any) -> list[Any]:
+        """One for each slot, whose memory is ours to take and to give back."""
+        ours = getattr(self._trt.ExecutionContextAllocationStrategy, "USER_MANAGED")  # noqa: B009
+        how = ours
+        if not refittable(self._trt):  # TensorRT-RTX compiles kernels as it runs
+            how = engine.create_runtime_config()
+            how.set_execution_context_allocation_strategy(ours)
+            # At once, not by and by: a graph is made of the kernels that are there
+            eager = self._trt.DynamicShapesKernelSpecializationStrategy.EAGER
+            how.dynamic_shapes_kernel_specialization_strategy = eager
+            self._kernels = how.create_runtime_cache()
+            known = self._cache.read_learned(self._key.builder, self._key.device)
+            if known:
+                self._kernels.deserialize(known)
+            how.set_runtime_cache(self._kernels)
+        contexts = [engine.create_execution_context(how) for _ in range(self.depth)]
+        if None in contexts:
+            raise EngineError(f"TensorRT has no room for a context: {self._log.last()}")
+        return contexts
+
+    def _keep_kernels(self) -> None:
+        """Writes down what was compiled for a new size, for the next process."""
+        learned = bytes(self._kernels.serialize())
+        if learned != self._cache.read_learned(self._key.builder, self._key.device):
+            self._cache.write_learned(self._key.builder, self._key.device, learned)
+            self._say_trouble()
 
     def _build(self, key: PlanKey, profile: Profile) -> bytes:
         plan, learned = build_engine(
@@ -189,11 +218,11 @@ class TensorRtEngine(GpuEngine):
             self._trt,
             level=key.level,
             workspace_mb=key.workspace_mb,
-            timing_cache=self._cache.read_timing(key.builder, key.device),
+            timing_cache=self._cache.read_learned(key.builder, key.device),
             on_progress=self.on_build or (lambda part: None),
         )
         self._cache.write(key, plan)
-        self._cache.write_timing(key.builder, key.device, learned)
+        self._cache.write_learned(key.builder, key.device, learned)
         self._say_trouble()
         return plan
 
@@ -225,12 +254,8 @@ class _Memory:
 class _Slot:
     """One picture's place: buffers on both sides, a stream, and the recorded work of a size."""
 
-    def __init__(self, trt: ModuleType, cuda: Cuda, engine: Any, log: Any, *, on_gpu: bool) -> None:
-        self._cuda, self._log, self._on_gpu = cuda, log, on_gpu
-        kind = getattr(trt.ExecutionContextAllocationStrategy, "USER_MANAGED")  # noqa: B009
-        self._context = engine.create_execution_context(kind)
-        if self._context is None:
-            raise EngineError(f"TensorRT has no room for a context: {log.last()}")
+    def __init__(self, cuda: Cuda, context: Any, log: Any, *, on_gpu: bool) -> None:
+        self._cuda, self._context, self._log, self._on_gpu = cuda, context, log, on_gpu
         self._stream = cuda.stream()
         self._memory = _Memory(cuda, [], [])
         self._size = (0, 0)
@@ -239,10 +264,10 @@ class _Slot:
         self._chroma_at = 0
         self._close = weakref.finalize(self, _close, cuda, self._stream, self._memory)
 
-    def fit(self, width: int, height: int) -> None:
-        """Makes ready for a size; for the one at hand nothing is done."""
+    def fit(self, width: int, height: int) -> bool:
+        """Makes ready for a size; for the one at hand nothing is done. Whether it was a new one."""
         if self._size == (width, height):
-            return
+            return False
         if self._pending:  # a picture of the former size is on its way: nobody waits for it here
             raise EngineError("TensorRT failed: the size changed while a picture was on its way")
         cuda, memory = self._cuda, self._memory
@@ -276,6 +301,7 @@ class _Slot:
         if capturable(self._stream):
             work = self._enqueue if self._on_gpu else self._work
             memory.graph = cuda.capture(self._stream, work)
+        return True
 
     def start(self, luma: NDArray[np.uint8], chroma: NDArray[np.uint8]) -> None:
         """Puts a picture on its way."""
