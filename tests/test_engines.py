@@ -72,6 +72,20 @@ def test_every_engine_paints_into_the_given_arrays(engine: Engine) -> None:
     assert np.array_equal(luma, kept)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
+def test_tensorrts_own_report_says_half_precision(name: str) -> None:
+    refuse_missing(name)
+    style = open_style("starry-night")
+    engine = open_engine(style.model_for(style.color), name)
+    engine.prepare(640, 360)
+    layers = engine.layers()  # type: ignore[attr-defined]
+    convolutions = [str(layer) for layer in layers if "conv" in str(layer).lower()]
+    assert convolutions
+    assert all("half" in said.lower() or "fp16" in said.lower() for said in convolutions)
+    assert not any("float" in said.lower() or "fp32" in said.lower() for said in convolutions)
+
+
 def test_every_engine_takes_views_of_one_buffer_and_changing_sizes(engine: Engine) -> None:
     for height, width in ((48, 64), (16, 16), (200, 120), (48, 64), (720, 1280)):
         i420 = rng.integers(0, 256, (height * 3 // 2, width), dtype=np.uint8)

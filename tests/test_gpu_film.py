@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 from conftest import lumas_of, make_film, run_cli, sound_of, times_of
 from fake_gpu import FakeCuda, FakeTensorRt
 
-from realtime_style.engines import tensorrt_engine
+from realtime_style.demo import write_demo_film
+from realtime_style.engines import engine_trouble, tensorrt_engine
 from realtime_style.engines.cuda import gpu_trouble
 from realtime_style.engines.plan_cache import PlanCache
 from realtime_style.engines.tensorrt_engine import TensorRtEngine
@@ -160,6 +162,25 @@ def test_without_a_gpu_it_says_so(film: Path, tmp_path: Path) -> None:
     run = run_cli("video", film, tmp_path / "out.mp4", "--on-gpu", "--size", "720p")
     assert run.returncode == 2
     assert "--on-gpu" in run.stderr
+
+
+@pytest.mark.gpu
+def test_a_real_gpu_paints_as_the_cpu_does(tmp_path: Path) -> None:
+    if trouble := engine_trouble("tensorrt") and engine_trouble("tensorrt-rtx"):
+        if os.environ.get("REQUIRE_GPU") == "1":
+            pytest.fail(f"REQUIRE_GPU=1, but {trouble}")
+        pytest.skip(trouble)
+    film = tmp_path / "film.mp4"
+    write_demo_film(film, 2)
+    for name, on_gpu in (("gpu", True), ("cpu", False)):
+        engine = "auto" if on_gpu else "onnxruntime"
+        job = VideoJob(film, tmp_path / f"{name}.mp4", on_gpu=on_gpu, engine=engine, stability=0)
+        with job:
+            job.run()
+    assert times_of(tmp_path / "gpu.mp4") == times_of(film)
+    assert sound_of(tmp_path / "gpu.mp4") == sound_of(film)
+    ours, theirs = (lumas_of(tmp_path / f"{name}.mp4") for name in ("gpu", "cpu"))
+    assert ours == pytest.approx(theirs, abs=3)
 
 
 def test_a_plane_is_read_where_it_is() -> None:
