@@ -529,7 +529,7 @@ def table(reports: list[Report]) -> str:
     for report in reports:
         cells = []
         for value in asdict(report).values():
-            if value is None:
+            if value is None or value != value:  # not counted, or not a number: not measured
                 cells.append("")
             else:
                 cells.append(f"{value:.3f}" if isinstance(value, float) else str(value))
