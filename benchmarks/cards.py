@@ -1,6 +1,6 @@
 """Puts the figures of benchmarks/results into the cards of the bundled styles, and exports anew.
 
-    python benchmarks/cards.py [STYLE ...]
+    python benchmarks/cards.py PHOTOS [STYLE ...]
 
 A card says by hand what was painted, by whom and when, on what data the style was trained and by
 which command; what quality.py and stability.py measured comes from their results.
@@ -50,13 +50,18 @@ def figures_of(style: str) -> dict[str, Any]:
 def main() -> None:
     """Writes cards and style files."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("photos", type=Path, help="to check parity and to measure ranges on")
     parser.add_argument("styles", nargs="*", metavar="STYLE")
-    for style in parser.parse_args().styles or bundled_styles():
+    arguments = parser.parse_args()
+    for style in arguments.styles or bundled_styles():
         file = STYLES / f"{style}.json"
         card = json.loads(file.read_text()) | {"figures": figures_of(style)}
         file.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
         parities = export_trained(
-            file.with_suffix(".safetensors"), STYLES / f"{style}.onnx", card=file
+            file.with_suffix(".safetensors"),
+            STYLES / f"{style}.onnx",
+            card=file,
+            pictures=arguments.photos,
         )
         print(style, card["figures"], *parities)
 

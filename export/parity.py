@@ -18,7 +18,7 @@ from realtime_style.style import Style
 
 MAX_DIFFERENCE = 1
 MAX_DIFFERENT_PART = 1e-3
-MIN_PSNR_DB = {"bf16": 38.0, "f16": 40.0}
+MIN_PSNR_DB = {"bf16": 38.0, "f16": 40.0, "int8": 34.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Parity:
 
 
 def check_parity(planes: nn.Module, style: Style, frames: Sequence[Frame]) -> list[Parity]:
-    """Compares every engine at hand with PyTorch at float32, and half precision with float32.
+    """Compares every engine at hand with PyTorch at float32, and lower precisions with float32.
 
     Args:
         planes: the PyTorch module, uint8 planes to uint8 planes.
@@ -59,7 +59,7 @@ def check_parity(planes: nn.Module, style: Style, frames: Sequence[Frame]) -> li
 
     Raises:
         StyleError: at float32 a value differs by more than MAX_DIFFERENCE or more than
-            MAX_DIFFERENT_PART of them differ; or half precision is below MIN_PSNR_DB.
+            MAX_DIFFERENT_PART of them differ; or a lower precision is below MIN_PSNR_DB.
     """
     if not frames:
         raise StyleError("parity needs at least one frame to compare on")
@@ -82,18 +82,18 @@ def check_parity(planes: nn.Module, style: Style, frames: Sequence[Frame]) -> li
                     f"{parity.max_difference} of 255 (allowed {MAX_DIFFERENCE}), "
                     f"{parity.different_part:.3%} of them (allowed {MAX_DIFFERENT_PART:.1%})"
                 )
-        half = "f16" if on_gpu else "bf16"
-        try:
-            painted = _paint(style, engine_name, half, frames)
-        except EngineError:
-            continue  # this engine or this CPU does not have it
-        parity = _compare(engine_name, half, exact_name, painted, exact)
-        results.append(parity)
-        if parity.psnr_db < MIN_PSNR_DB[half]:
-            raise StyleError(
-                f"{engine_name} in {half} is {parity.psnr_db:.1f} dB from float32; at least "
-                f"{MIN_PSNR_DB[half]} dB are needed"
-            )
+        for lower in ("f16",) if on_gpu else ("bf16", "int8"):
+            try:
+                painted = _paint(style, engine_name, lower, frames)
+            except EngineError:
+                continue  # this engine, this CPU or this style does not have it
+            parity = _compare(engine_name, lower, exact_name, painted, exact)
+            results.append(parity)
+            if parity.psnr_db < MIN_PSNR_DB[lower]:
+                raise StyleError(
+                    f"{engine_name} in {lower} is {parity.psnr_db:.1f} dB from float32; at least "
+                    f"{MIN_PSNR_DB[lower]} dB are needed"
+                )
     return results
 
 

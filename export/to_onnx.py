@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from realtime_style.bank import Bank
 from realtime_style.demo import draw_scene
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame
-from realtime_style.style import metadata_entry, parse_style
+from realtime_style.style import Ranges, metadata_entry, parse_style
 from realtime_style.training.checkpoint import load_generator
 from realtime_style.training.color import planes_from_rgb
 from realtime_style.training.dataset import UNREADABLE
@@ -36,7 +36,8 @@ from realtime_style.training.train import PLANES_COLOR
 
 OPSET = 20
 MAX_BYTES = 1_500_000
-PARITY_FRAMES = 6
+PARITY_FRAMES = 12
+_OUTLIERS = 0.01  # percent of values
 
 
 class PlanesGenerator(nn.Module):
@@ -65,11 +66,15 @@ def export_style(
     name: str,
     card: dict[str, Any],
     frames: Sequence[Frame],
+    *,
+    are_photos: bool = True,
 ) -> list[Parity]:
     """Writes a style file, once it has been shown to paint as the generator does.
 
     Args:
         frames: real pictures to compare on, sides multiples of SIZE_MULTIPLE.
+        are_photos: whether they are like those to be painted; drawn ones say too little of the
+            ranges that values have, and the style is then not for int8.
 
     Returns:
         What each engine at hand measured.
@@ -79,7 +84,10 @@ def export_style(
     """
     planes = PlanesGenerator(netG.folded()).eval()
     model = _onnx_model(planes)
-    key, value = metadata_entry(name, card, SIZE_MULTIPLE, PLANES_COLOR, realtime_style.__version__)
+    ranges = input_ranges(planes, frames) if are_photos else None
+    key, value = metadata_entry(
+        name, card, SIZE_MULTIPLE, PLANES_COLOR, realtime_style.__version__, ranges
+    )
     model.metadata_props.add(key=key, value=value)
     data = model.SerializeToString()
     if len(data) > MAX_BYTES:
@@ -103,7 +111,8 @@ def export_trained(
     Args:
         name: the style's name; None takes the file's.
         card: a JSON file of what describes the style, joined with how it was trained.
-        pictures: a picture or a folder of them to check parity on; None takes the demo film's.
+        pictures: photos, one or a folder of them, to check parity and to measure ranges on;
+            None takes the demo film's, and the style is then not for int8.
 
     Raises:
         StyleError: what cannot be read, or fails the check; nothing is written.
@@ -123,7 +132,39 @@ def export_trained(
                 f'{card} is no JSON object; write {{"title": ..., "painter": ..., "year": ...}}'
             )
         metadata |= described
-    return export_style(netG, out, name or out.stem, metadata, parity_frames(pictures))
+    frames = parity_frames(pictures)
+    return export_style(
+        netG, out, name or out.stem, metadata, frames, are_photos=pictures is not None
+    )
+
+
+def input_ranges(planes: PlanesGenerator, frames: Sequence[Frame]) -> Ranges:
+    """From where to where the inputs of each convolution but the first go, but for outliers.
+
+    One in ten thousand values of a picture may lie beyond either end, and is cut off: steps are
+    finer for it.
+    """
+    found: dict[str, tuple[float, float]] = {}
+
+    def listen(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def hear(module: nn.Module, given: tuple[Tensor, ...]) -> None:
+            low, high = np.percentile(given[0].numpy(), (_OUTLIERS, 100 - _OUTLIERS)).tolist()
+            least, most = found.get(name, (low, high))
+            found[name] = (min(low, least), max(high, most))
+
+        return hear
+
+    hooks = [
+        module.register_forward_pre_hook(listen(name))
+        for name, module in planes.generator.named_modules()
+        if isinstance(module, nn.Conv2d) and name != "stem"
+    ]
+    with torch.inference_mode():
+        for frame in frames:
+            planes(torch.from_numpy(frame.luma), torch.from_numpy(frame.chroma))
+    for hook in hooks:
+        hook.remove()
+    return found
 
 
 class PictureEncoder(nn.Module):
@@ -172,7 +213,7 @@ def parity_frames(pictures: Path | None) -> list[Frame]:
     else:
         paths = sorted(pictures.rglob("*")) if pictures.is_dir() else [pictures]
         images = []
-        for path in paths:
+        for path in paths[:: max(1, len(paths) // PARITY_FRAMES)]:
             with contextlib.suppress(*UNREADABLE), Image.open(path) as picture:
                 images.append(ImageOps.exif_transpose(picture).convert("RGB"))
             if len(images) == PARITY_FRAMES:

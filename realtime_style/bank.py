@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_style.style import PLAIN, Style, bundled_styles, open_style
+from realtime_style.style import PLAIN, Style, bundled_styles, open_style, ranges_of_all
 
 _PHASES = {"up": (16, 0), "head": (1, 2)}
 """Layers that enlarge: channels of four phases each, and others after them."""
@@ -107,4 +107,5 @@ class Bank:
 
     def style(self, code: FloatArray, name: str, card: dict[str, Any]) -> Style:
         """The style that a code asks for."""
-        return self.styles[-1].with_weights(self.weights(code), name, card)
+        ranges = ranges_of_all(self.styles)
+        return self.styles[-1].with_weights(self.weights(code), name, card, ranges)

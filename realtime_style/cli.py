@@ -104,7 +104,7 @@ Stability = Annotated[
     float,
     typer.Option(min=0, max=1, help="How firmly paint stands still where the film does; 0: off."),
 ]
-Precision = Annotated[str, typer.Option(help="auto, f32, bf16 (CPU) or f16 (GPU).")]
+Precision = Annotated[str, typer.Option(help="auto, f32, bf16 or int8 (CPU), f16 (GPU).")]
 CodecName = Annotated[
     str | None,
     typer.Option(help="h264, h265, av1, vp9, prores, ffv1, or an FFmpeg encoder's name."),
@@ -777,7 +777,7 @@ def train(
             raise
     if not leads():
         return
-    results = export_trained(run_dir / "generator.safetensors", out)
+    results = export_trained(run_dir / "generator.safetensors", out, pictures=settings.content)
     if not quiet:
         for result in results:
             _say.print(f"parity: {result}", markup=False)
@@ -793,7 +793,8 @@ def export(
         Path | None, typer.Option(help="JSON: title, painter, year, whatever describes it.")
     ] = None,
     frames: Annotated[
-        Path | None, typer.Option(help="A photo, or a folder of them, to check parity on.")
+        Path | None,
+        typer.Option(help="Photos, one or a folder, to check parity on; int8 needs some."),
     ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,

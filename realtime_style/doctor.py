@@ -17,7 +17,7 @@ import numpy as np
 
 from realtime_style import __version__
 from realtime_style.engines import ENGINES, engine_trouble, open_engine
-from realtime_style.engines.cores import usable_cores
+from realtime_style.engines.cores import cpu_name_and_flags, usable_cores
 from realtime_style.engines.cuda import gpu_trouble, gpus
 from realtime_style.engines.plan_cache import PlanCache
 from realtime_style.errors import StyleError
@@ -38,7 +38,6 @@ _ENCODERS = (
     "h264_videotoolbox", "hevc_videotoolbox",
 )  # fmt: skip
 _DECODERS = ("h264", "hevc", "av1", "libdav1d", "vp9", "mpeg4", "prores", "ffv1", "gif")
-_CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 _TRIED_AT = (128, 192)
 _TRIAL_S = 20.0
 
@@ -61,7 +60,7 @@ def examine() -> dict[str, Any]:
         "engines": [
             _try_engine(name, precision)
             for name, kind in ENGINES.items()
-            for precision in (("f16", "f32") if kind.on_gpu else ("bf16", "f32"))
+            for precision in (("f16", "f32") if kind.on_gpu else ("int8", "bf16", "f32"))
         ],
         "gpus": [asdict(gpu) for gpu in gpus()],
         "gpu_trouble": gpu_trouble(),
@@ -116,16 +115,8 @@ def table(report: dict[str, Any]) -> str:
 
 def describe_cpu() -> dict[str, Any]:
     """Its name, the cores that may be used, and which instructions for networks it has."""
-    name, flags = platform.processor() or platform.machine(), []
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            facts = dict(line.rstrip().split("\t: ", 1) for line in lines if "\t: " in line)
-        name = facts.get("model name", name)
-        found = next((v for k, v in facts.items() if k.startswith("flags")), "").split()
-        flags = [flag for flag in _CPU_FLAGS if flag in found]
-    except OSError:
-        pass  # not Linux: the name must do
-    return {"name": name, "cores": usable_cores(), "flags": flags}
+    name, flags = cpu_name_and_flags()
+    return {"name": name, "cores": usable_cores(), "flags": list(flags)}
 
 
 def _describe_cache() -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime_style.errors import StyleFileError
-from realtime_style.style import PLAIN, Style, open_style
+from realtime_style.style import PLAIN, Style, open_style, ranges_of_all
 
 DEFAULT_STYLE = "starry-night"
 MAX_STRENGTH = 1.5
@@ -90,16 +90,19 @@ class Look:
             return first
         others = [(opener(name), share) for name, share in self.blend.items()]
         weights = _sum([(first, 1 - sum(self.blend.values())), *others])
+        mixed = [first, *(style for style, _ in others)]
         if self.variation is not None:
             weights = _varied(weights, self.variation)
         if self.strength != 1:
             plain = open_style(PLAIN)
             _refuse_stranger(plain, first)
             amount = min(self.strength, 1) + _BEYOND * max(self.strength - 1, 0)
+            mixed.append(plain)
             start = plain.weights()
             weights = {name: start[name] + amount * (weights[name] - start[name]) for name in start}
         name = "+".join(style.name for style, _ in [(first, 1), *others])
-        return first.with_weights(weights, name, self._card([first, *(s for s, _ in others)]))
+        card = self._card([first, *(style for style, _ in others)])
+        return first.with_weights(weights, name, card, ranges_of_all(mixed))
 
     def _card(self, styles: list[Style]) -> dict[str, Any]:
         made: dict[str, Any] = {"of": {style.name: style.card for style in styles}}

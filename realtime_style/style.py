@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -29,6 +29,9 @@ PLAIN = _PACKAGE / "models" / "plain.onnx"
 
 ENCODER = PLAIN.with_name("encoder.onnx")
 """What reads a code for the bank of bundled styles from a picture."""
+
+Ranges = Mapping[str, tuple[float, float]]
+"""From where to where the inputs of convolutions go on photos, by their names."""
 
 _METADATA_KEY = "realtime_style"
 _MAX_FILE_BYTES = 32 << 20
@@ -57,6 +60,7 @@ _OPERATORS = frozenset(
     ]
 )
 _FLOATS = ("float16", "float32")
+_RANGELESS = {"stem.weight"}  # it sees planes, whose range is known
 _FOLDED = (  # what `Style.model_for` changes: name, rank, the axis of the six planes
     ("center", 3, 0),
     ("stem.weight", 4, 1),
@@ -78,6 +82,7 @@ class Style:
         card: painting, painter, year and how it was trained; keys may be missing.
         size_multiple: luma sides given to the model must be multiples of it.
         color: the colour space the model was trained in.
+        ranges: what painting in 8-bit integers needs to know; None where it was not measured.
     """
 
     name: str
@@ -86,6 +91,7 @@ class Style:
     color: ColorSpace
     version: str
     model: ModelProto = field(repr=False)
+    ranges: Ranges | None = field(default=None, repr=False)
 
     def weights(self) -> dict[str, NDArray[np.float64]]:
         """All kernels and offsets by their names."""
@@ -98,7 +104,11 @@ class Style:
         }
 
     def with_weights(
-        self, weights: Mapping[str, NDArray[np.float64]], name: str, card: dict[str, Any]
+        self,
+        weights: Mapping[str, NDArray[np.float64]],
+        name: str,
+        card: dict[str, Any],
+        ranges: Ranges | None,
     ) -> Style:
         """The same network with other weights, as `weights` gives them: another style."""
         model = ModelProto()
@@ -107,13 +117,15 @@ class Style:
             if tensor.name in weights:
                 values = weights[tensor.name].astype(_array(tensor).dtype)
                 tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-        key, value = metadata_entry(name, card, self.size_multiple, self.color, self.version)
+        key, value = metadata_entry(
+            name, card, self.size_multiple, self.color, self.version, ranges
+        )
         next(p for p in model.metadata_props if p.key == key).value = value
-        return replace(self, name=name, card=card, model=model)
+        return replace(self, name=name, card=card, model=model, ranges=ranges)
 
     def renamed(self, name: str) -> Style:
         """The same style under another name."""
-        return self.with_weights({}, name, self.card)
+        return self.with_weights({}, name, self.card, self.ranges)
 
     def save(self, out: Path) -> None:
         """Writes a style file; it appears only when complete. Raises StyleFileError."""
@@ -208,11 +220,44 @@ def _store(tensor: TensorProto, values: NDArray[np.float64]) -> None:
     )
 
 
+def ranges_of_all(styles: Iterable[Style]) -> Ranges | None:
+    """Ranges that hold those of all styles, and of what lies between; None if one has none."""
+    found: dict[str, tuple[float, float]] = {}
+    for style in styles:
+        if style.ranges is None:
+            return None
+        for name, (low, high) in style.ranges.items():
+            least, most = found.get(name, (low, high))
+            found[name] = (min(low, least), max(high, most))
+    return found
+
+
+def ranges_of(model: ModelProto) -> Ranges | None:
+    """The ranges that a style's model carries, if it does."""
+    about = next((p.value for p in model.metadata_props if p.key == _METADATA_KEY), "{}")
+    return _read_ranges(json.loads(about))
+
+
+def _read_ranges(metadata: dict[str, Any]) -> Ranges | None:
+    """Raises ValueError and the like for what is none."""
+    if "ranges" not in metadata:
+        return None
+    ranges = {str(n): (float(low), float(high)) for n, (low, high) in metadata["ranges"].items()}
+    if not all(math.isfinite(low) and low <= high < math.inf for low, high in ranges.values()):
+        raise ValueError("ranges that are none")
+    return ranges
+
+
 def metadata_entry(
-    name: str, card: dict[str, Any], size_multiple: int, color: ColorSpace, version: str
+    name: str,
+    card: dict[str, Any],
+    size_multiple: int,
+    color: ColorSpace,
+    version: str,
+    ranges: Ranges | None = None,
 ) -> tuple[str, str]:
     """Key and value of the ONNX metadata property that makes a model a style."""
-    value = {
+    value: dict[str, Any] = {
         "format": FORMAT,
         "name": name,
         "version": version,
@@ -220,6 +265,8 @@ def metadata_entry(
         "color": {"matrix": color.matrix, "range": color.range},
         "card": card,
     }
+    if ranges is not None:
+        value["ranges"] = {n: [round(v, 4) for v in ends] for n, ends in ranges.items()}
     return _METADATA_KEY, json.dumps(value)
 
 
@@ -291,15 +338,26 @@ def parse_style(data: bytes) -> Style:
             color=ColorSpace(int(metadata["color"]["matrix"]), int(metadata["color"]["range"])),
             version=str(metadata["version"]),
             model=model,
+            ranges=_read_ranges(metadata),
         )
         style.color.yuv_from_rgb()
         if style.color.range not in (LIMITED, FULL):
             raise ValueError(f"range {style.color.range}")
-    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        _check_ranges(style)
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise StyleFileError(f"what it says of itself is broken: {error!r}") from error
+    except RecursionError as error:
         raise StyleFileError(f"what it says of itself is broken: {error!r}") from error
     if not 1 <= style.size_multiple <= 64:
         raise StyleFileError(f"size multiple {style.size_multiple} is not within 1..64")
     return style
+
+
+def _check_ranges(style: Style) -> None:
+    convolutions = {node.input[1] for node in style.model.graph.node if node.op_type == "Conv"}
+    names = {name.removesuffix(".wide") for name in convolutions} - _RANGELESS
+    if style.ranges is not None and not names <= {f"{name}.weight" for name in style.ranges}:
+        raise ValueError("it has ranges of other convolutions")
 
 
 def _first_line(error: Exception) -> str:

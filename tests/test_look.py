@@ -132,7 +132,7 @@ def test_styles_that_do_not_go_together_are_named_with_the_reason(identity_style
     night = open_style("starry-night")
     random = np.random.default_rng(0)
     strange = {n: random.standard_normal(w.shape) * w.std() for n, w in night.weights().items()}
-    stranger = night.with_weights(strange, "stranger", {})
+    stranger = night.with_weights(strange, "stranger", {}, None)
     with pytest.raises(
         StyleFileError, match=r"starry-night cannot be mixed with stranger: .* another base"
     ):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +10,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from realtime_style.engines.cores import cpu_name_and_flags, multiplies_integers
 from realtime_style.engines.engine import Engine, Plane, done
 from realtime_style.engines.plan_cache import PlanCache
+from realtime_style.engines.quantized import has_ranges, int8_model
 from realtime_style.engines.typed import typed_model
 from realtime_style.errors import EngineError
 
@@ -66,7 +67,7 @@ class OnnxRuntimeEngine(Engine):
         options.log_severity_level = 3
         providers: list[Any] = ["CPUExecutionProvider"]
         if provider:
-            if precision == "bf16":
+            if precision in ("bf16", "int8"):
                 raise EngineError("ONNX Runtime paints on a GPU in f16 or f32; use --precision f16")
             self.device = f"GPU {number}"
             self.precision = "f32" if precision == "f32" else "f16"
@@ -79,11 +80,15 @@ class OnnxRuntimeEngine(Engine):
                 onnxruntime.preload_dlls()
         elif precision in ("bf16", "f16"):
             raise EngineError(
-                "ONNX Runtime computes in f32 on a CPU; use --engine openvino for bf16"
+                "ONNX Runtime computes in int8 or f32 on a CPU; use --engine openvino for bf16"
             )
         else:
-            self.device = platform.processor() or platform.machine()
-            self.precision = "f32"
+            self.device = cpu_name_and_flags()[0]
+            if precision == "auto" and multiplies_integers() and has_ranges(model):
+                precision = "int8"
+            self.precision = "int8" if precision == "int8" else "f32"
+            if self.precision == "int8":
+                model = int8_model(model)
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=providers)
         except Exception as error:  # its exceptions share no base class

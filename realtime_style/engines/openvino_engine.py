@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: bfloat16 where the CPU computes it, float32 elsewhere."""
+"""OpenVINO on the CPU: the fastest arithmetic that the CPU has: integers, bfloat16, float32."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from realtime_style.engines.cores import usable_cores
+from realtime_style.engines.cores import multiplies_integers, usable_cores
 from realtime_style.engines.engine import Engine, Plane, done
+from realtime_style.engines.quantized import has_ranges, int8_model
 from realtime_style.errors import EngineError
 
-_PRECISIONS = {"f32": openvino.Type.f32, "bf16": openvino.Type.bf16}
+_PRECISIONS = {
+    "f32": openvino.Type.f32,
+    "bf16": openvino.Type.bf16,
+    "int8": openvino.Type.f32,  # of what is no convolution
+}
 
 
 @cache
@@ -41,9 +46,13 @@ class OpenVinoEngine(Engine):
                 "use --precision f32"
             )
         if precision == "f16":
-            raise EngineError("OpenVINO paints on a CPU in bf16 or f32; f16 needs a GPU")
+            raise EngineError("OpenVINO paints on a CPU in int8, bf16 or f32; f16 needs a GPU")
+        if precision == "auto" and multiplies_integers() and has_ranges(model):
+            precision = "int8"
         if precision == "auto":
             precision = "bf16" if has_bf16 else "f32"
+        if precision == "int8":
+            model = int8_model(model)
         self.precision = precision
         self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
         settings = {

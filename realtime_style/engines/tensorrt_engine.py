@@ -60,7 +60,7 @@ class TensorRtEngine(GpuEngine):
             trt: the module `tensorrt` or `tensorrt_rtx`.
             on_gpu: whether `begin_on_gpu` will be called, instead of `begin`.
         """
-        if precision == "bf16":
+        if precision in ("bf16", "int8"):
             raise EngineError("TensorRT paints in f16 or f32; use --precision f16")
         self.precision = "f32" if precision == "f32" else "f16"
         self.name = trt.__name__.replace("_", "-")

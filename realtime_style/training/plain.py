@@ -33,11 +33,14 @@ _EXACT = 0.4  # last part of the steps, in float32
 
 
 def train_plain(
-    photos: PhotoFolder, steps: int, on_step: Callable[[int, float], None] = lambda step, psnr: None
+    photos: PhotoFolder,
+    steps: int,
+    on_step: Callable[[int, float], None] = lambda step, psnr: None,
+    base: Path = BUNDLED_BASE,
 ) -> Generator:
-    """From the bundled base, by the squared error of planes; normalisation stays the base's."""
+    """From a base, by the squared error of planes; normalisation stays the base's."""
     torch.set_flush_denormal(True)
-    netG, _ = load_generator(BUNDLED_BASE)
+    netG, _ = load_generator(base)
     netG.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     for module in netG.modules():
         if isinstance(module, BatchNorm):
@@ -57,7 +60,7 @@ def train_plain(
         for group in optimizer.param_groups:
             group["lr"] = rate * _LEARNING_RATE
         optimizer.step()
-        on_step(step, -10 * math.log10(float(loss) / 2))
+        on_step(step, -10 * math.log10(loss.item() / 2))
     netG.eval()
     return netG
 
@@ -82,13 +85,17 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("out", type=Path, metavar="OUT.safetensors")
     parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument(
+        "--base", type=Path, default=BUNDLED_BASE, help="another one to train on, as OUT itself"
+    )
     arguments = parser.parse_args()
 
     def on_step(step: int, psnr: float) -> None:
         if step % 100 == 0:
             print(f"step {step} of {arguments.steps}: {psnr:.1f} dB", flush=True)
 
-    netG = train_plain(PhotoFolder(arguments.photos, _CROP_PX, 0), arguments.steps, on_step)
+    photos = PhotoFolder(arguments.photos, _CROP_PX, 0)
+    netG = train_plain(photos, arguments.steps, on_step, arguments.base)
     save_generator(arguments.out, netG, {"training": {"steps": arguments.steps}})
 
 

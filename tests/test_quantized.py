@@ -1,0 +1,164 @@
+"""Painting in 8-bit integers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from conftest import affine_style
+from numpy.typing import NDArray
+from PIL import Image
+
+from realtime_style.engines import open_engine
+from realtime_style.engines.quantized import has_ranges, int8_model
+from realtime_style.errors import EngineError, StyleFileError
+from realtime_style.frame import FULL, SMPTE170M, ColorSpace
+from realtime_style.look import Look
+from realtime_style.runtime.picture import frame_from_rgb
+from realtime_style.style import Style, bundled_styles, open_style, parse_style
+
+LEAST_DB = 34.0
+ENGINES = ("openvino", "onnxruntime")
+
+
+def photos() -> list[NDArray[np.uint8]]:
+    data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
+    size = (384, 288)
+    found = (data.astronaut(), data.coffee())
+    return [np.asarray(Image.fromarray(rgb).resize(size)) for rgb in found]
+
+
+def psnr_db(style: Style, engine: str, color: ColorSpace | None = None) -> float:
+    """How far int8 is from float32 on photos."""
+    color = color or style.color
+    model = style.model_for(color)
+    exact, rounded = (open_engine(model, engine, precision) for precision in ("f32", "int8"))
+    assert rounded.precision == "int8"
+    errors = []
+    for rgb in photos():
+        frame = frame_from_rgb(rgb, color)
+        both = []
+        for each in (exact, rounded):
+            out = np.empty_like(frame.luma), np.empty_like(frame.chroma)
+            each.infer(frame.luma, frame.chroma, *out)
+            both.append(np.concatenate([plane.ravel() for plane in out]).astype(float))
+        errors.append(np.square(both[0] - both[1]))
+    return float(10 * np.log10(255**2 / np.concatenate(errors).mean()))
+
+
+@pytest.mark.parametrize("name", list(bundled_styles()))
+def test_integers_paint_as_floats_do(name: str) -> None:
+    assert psnr_db(open_style(name), "openvino") > LEAST_DB
+
+
+def test_onnx_runtime_paints_with_integers_too() -> None:
+    pytest.importorskip("onnxruntime", reason="the extra [onnxruntime] is missing")
+    assert psnr_db(open_style("starry-night"), "onnxruntime") > LEAST_DB
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        Look("starry-night", blend={"mondrian": 0.5}),
+        Look("great-wave", strength=0.3),
+        Look("starry-night", strength=1.5),
+        Look("the-scream", variation=7),
+    ],
+    ids=str,
+)
+def test_mixtures_are_painted_with_integers(look: Look) -> None:
+    assert psnr_db(look.mixed(), "openvino") > LEAST_DB
+
+
+def test_other_colour_spaces_are_painted_with_integers() -> None:
+    color = ColorSpace(SMPTE170M, FULL)
+    assert psnr_db(open_style("starry-night"), "openvino", color) > LEAST_DB
+
+
+def test_every_convolution_multiplies_integers() -> None:
+    style = open_style("starry-night")
+    graph = onnx.load_model_from_string(int8_model(style.model_for(style.color))).graph
+    onnx.checker.check_model(onnx.load_model_from_string(int8_model(style.model_for(style.color))))
+    made_by = {output: node.op_type for node in graph.node for output in node.output}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    assert len(convolutions) == 12
+    for node in convolutions:
+        assert made_by[node.input[0]] == made_by[node.input[1]] == "DequantizeLinear"
+    kernels = {t.name: t for t in graph.initializer if t.data_type == onnx.TensorProto.INT8}
+    assert sum(name.endswith(".weight.codes") for name in kernels) == 12
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_style_without_ranges_is_refused_and_auto_passes_it_over(engine: str) -> None:
+    if engine == "onnxruntime":
+        pytest.importorskip("onnxruntime", reason="the extra [onnxruntime] is missing")
+    style = parse_style(affine_style())
+    model = style.model_for(style.color)
+    assert not has_ranges(model)
+    with pytest.raises(EngineError, match="export it again with --frames"):
+        open_engine(model, engine, "int8")
+    assert open_engine(model, engine).precision in ("f32", "bf16")
+
+
+def test_auto_takes_integers_where_the_cpu_multiplies_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from realtime_style.engines import openvino_engine
+
+    style = open_style("starry-night")
+    model = style.model_for(style.color)
+    for has, precisions in ((True, {"int8"}), (False, {"bf16", "f32"})):
+        monkeypatch.setattr(openvino_engine, "multiplies_integers", lambda has=has: has)
+        assert open_engine(model, "openvino").precision in precisions
+
+
+def broken(change: Callable[[dict[str, object]], object]) -> bytes:
+    proto = onnx.load(bundled_styles()["starry-night"])
+    entry = proto.metadata_props[0]
+    about = json.loads(entry.value)
+    change(about)
+    entry.value = json.dumps(about)
+    return bytes(proto.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda about: about.update(ranges=7),
+        lambda about: about.update(ranges={}),
+        lambda about: about["ranges"].pop("up"),
+        lambda about: about["ranges"].update(up=[1]),
+        lambda about: about["ranges"].update(up=[2, 1]),
+        lambda about: about["ranges"].update(up=[0, float("inf")]),
+        lambda about: about["ranges"].update(up=["a", "b"]),
+    ],
+)
+def test_broken_ranges_are_refused(change: Callable[[dict[str, object]], object]) -> None:
+    with pytest.raises(StyleFileError, match="what it says of itself is broken"):
+        parse_style(broken(change))
+
+
+def test_a_style_of_before_has_no_ranges_and_is_read(tmp_path: Path) -> None:
+    style = parse_style(broken(lambda about: about.pop("ranges")))
+    assert style.ranges is None
+    assert Look(style, strength=0.5).mixed().ranges is None
+    style.save(tmp_path / "kept.onnx")
+    assert open_style(tmp_path / "kept.onnx").ranges is None
+
+
+def test_ranges_are_kept_in_files(tmp_path: Path) -> None:
+    style = open_style("starry-night")
+    assert style.ranges
+    style.renamed("other").save(tmp_path / "other.onnx")
+    assert open_style(tmp_path / "other.onnx").ranges == style.ranges
+    blend = Look("starry-night", blend={"mondrian": 0.5}).mixed()
+    mondrian = open_style("mondrian").ranges
+    assert blend.ranges
+    assert mondrian
+    for name, (low, high) in style.ranges.items():
+        least, most = mondrian[name]
+        assert blend.ranges[name] == (min(low, least), max(high, most))
