@@ -29,7 +29,7 @@ from realtime_style.training.train import (
     trapezoid,
 )
 
-_VARIANTS = 1500  # crops and colourings of style pictures, whose Gram matrices are kept
+_VARIANTS = 1000  # crops and colourings of style pictures, whose Gram matrices are kept
 _PHOTO_SHARE = 0.25  # of them that are of photos: textures and palettes that no painting has
 _ANCHORED = 0.2  # part of the steps in which the bank's own paintings lead to their own weights
 _ANCHORS = 6  # of them a step
