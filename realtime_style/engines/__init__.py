@@ -77,8 +77,8 @@ def open_engine(
 
     Args:
         name: "auto" (the best that there is) or one of ENGINES.
-        precision: "auto" (f16 on a GPU; int8 or bf16 where the CPU has it, else f32), "f32",
-            "bf16", "f16" or "int8".
+        precision: "auto" (f16 on a GPU; int8 or bf16 where OpenVINO and the CPU have it, else
+            f32), "f32", "bf16", "f16" or "int8".
         devices: numbers of the GPUs to share the pictures among.
 
     Raises:

@@ -10,10 +10,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from realtime_style.engines.cores import cpu_name_and_flags, multiplies_integers
+from realtime_style.engines.cores import cpu_name_and_flags
 from realtime_style.engines.engine import Engine, Plane, done
 from realtime_style.engines.plan_cache import PlanCache
-from realtime_style.engines.quantized import has_ranges, int8_model
+from realtime_style.engines.quantized import int8_model
 from realtime_style.engines.typed import typed_model
 from realtime_style.errors import EngineError
 
@@ -84,8 +84,6 @@ class OnnxRuntimeEngine(Engine):
             )
         else:
             self.device = cpu_name_and_flags()[0]
-            if precision == "auto" and multiplies_integers() and has_ranges(model):
-                precision = "int8"
             self.precision = "int8" if precision == "int8" else "f32"
             if self.precision == "int8":
                 model = int8_model(model)

@@ -17,7 +17,6 @@ from realtime_style.errors import EngineError
 _PRECISIONS = {
     "f32": openvino.Type.f32,
     "bf16": openvino.Type.bf16,
-    "int8": openvino.Type.f32,  # of what is no convolution
 }
 
 
@@ -51,13 +50,15 @@ class OpenVinoEngine(Engine):
             precision = "int8"
         if precision == "auto":
             precision = "bf16" if has_bf16 else "f32"
+        kind = precision
         if precision == "int8":
             model = int8_model(model)
+            kind = "bf16" if has_bf16 else "f32"  # of what is no convolution
         self.precision = precision
         self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
+            "INFERENCE_PRECISION_HINT": _PRECISIONS[kind],
             # all cores, not only the fast or the physical ones that LATENCY picks by itself
             "INFERENCE_NUM_THREADS": usable_cores(),
         }
