@@ -223,12 +223,12 @@ def read_painting(path: Path, longer_side: int) -> NDArray[np.uint8]:
     return np.asarray(upright.resize(size, Image.Resampling.LANCZOS))
 
 
-def open_painter(network: str) -> tuple[Painter, bool]:
+def open_painter(network: str, precision: str = "f32") -> tuple[Painter, bool]:
     """A painter, and whether it takes any size; published ones take 720x720 alone."""
     if network.startswith(COLORS):
         return color_transfer(read_painting(Path(network.removeprefix(COLORS)), SIDE_PX)), True
     try:
-        stylizer = open_stylizer(network, precision="f32")
+        stylizer = open_stylizer(network, precision=precision)
     except StyleError:
         session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
@@ -449,13 +449,20 @@ def direct_steps(
 
 
 def examine(
-    yardstick: Yardstick, inception: Inception, data: Path, network: str, painting: Path, slow: bool
+    yardstick: Yardstick,
+    inception: Inception,
+    data: Path,
+    network: str,
+    painting: Path,
+    precision: str,
+    slow: bool,
 ) -> Report:
     """All marks of one network."""
-    paint, any_size = open_painter(network)
+    paint, any_size = open_painter(network, precision)
     name = Path(network.removeprefix(COLORS)).stem
     kind = COLORS if network.startswith(COLORS) else "" if any_size else PUBLISHED
-    report = Report(f"{kind}{name}", painting.stem)
+    exact = precision == "f32" or not any_size
+    report = Report(f"{kind}{name}{'' if exact else f', {precision}'}", painting.stem)
     targets = []
     with torch.no_grad():
         for px in PAINTING_PX:
@@ -542,6 +549,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("networks", nargs="+", metavar="NETWORK=PAINTING")
+    parser.add_argument("--precision", default="f32", help="of our networks")
     parser.add_argument("--direct", action="store_true", help="also count L-BFGS steps (slow)")
     parser.add_argument("--name", default="quality", help="of the files in benchmarks/results")
     arguments = parser.parse_args()
@@ -552,7 +560,13 @@ def main() -> None:
     for pair in arguments.networks:
         network, _, painting = pair.partition("=")
         report = examine(
-            yardstick, inception, arguments.data, network, Path(painting), arguments.direct
+            yardstick,
+            inception,
+            arguments.data,
+            network,
+            Path(painting),
+            arguments.precision,
+            arguments.direct,
         )
         print(table([report]).splitlines()[-1], flush=True)
         write(report, arguments.name)

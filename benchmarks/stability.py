@@ -117,11 +117,11 @@ def read_clip(path: Path, first: int, count: int) -> list[Rgb]:
     return frames
 
 
-def film_painter(network: str) -> tuple[str, FilmPainter]:
+def film_painter(network: str, precision: str = "f32") -> tuple[str, FilmPainter]:
     """A name and what paints a film's frames in order."""
     base, _, at = network.partition("@")
     try:
-        stylizer = open_stylizer(base, precision="f32")
+        stylizer = open_stylizer(base, precision=precision)
     except StyleError:
         paint, _ = open_painter(base)
         return f"{PUBLISHED}{Path(base).stem}", lambda frames: [paint(frame) for frame in frames]
@@ -131,10 +131,9 @@ def film_painter(network: str) -> tuple[str, FilmPainter]:
         steady = Steady(stylizer, stability)
         return [rgb_from_frame(steady(frame_from_rgb(f, stylizer.color))) for f in frames]
 
-    return (
-        f"{Path(base).stem}, {'alone' if not stability else f'stability {stability:g}'}",
-        paint_film,
-    )
+    how = "alone" if not stability else f"stability {stability:g}"
+    how += "" if precision == "f32" else f", {precision}"
+    return f"{Path(base).stem}, {how}", paint_film
 
 
 @dataclass
@@ -195,6 +194,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("networks", nargs="+", metavar="NETWORK=PAINTING")
+    parser.add_argument("--precision", default="f32", help="of our networks")
     parser.add_argument("--stability", type=float, nargs="+", metavar="0..1")
     parser.add_argument("--clips", nargs="+", choices=CLIPS, default=list(CLIPS))
     parser.add_argument("--frames", type=int, default=FRAMES)
@@ -224,13 +224,16 @@ def main() -> None:
         )
         for version in versions:
             begin = time.perf_counter()
-            row = measure(version, Path(painting), clips, motions, yardstick, photo)
+            row = measure(
+                version, arguments.precision, Path(painting), clips, motions, yardstick, photo
+            )
             write(row, arguments.name)
             print(line(row), f"({time.perf_counter() - begin:.0f} s)", flush=True)
 
 
 def measure(
     network: str,
+    precision: str,
     painting: Path,
     clips: dict[str, list[Rgb]],
     motions: dict[str, tuple[Motion, Motion]],
@@ -238,7 +241,7 @@ def measure(
     photo: Rgb,
 ) -> Row:
     """All marks of one network."""
-    name, paint = film_painter(network)
+    name, paint = film_painter(network, precision)
     row = Row(name, painting.stem, len(next(iter(clips.values()))))
     with torch.no_grad():
         targets = [yardstick.grams(tensor(read_painting(painting, px))) for px in PAINTING_PX]
