@@ -83,6 +83,17 @@ def test_texture_is_not_tied_to_the_grid_of_the_network(style: str) -> None:
     assert grid_loss(painted).sqrt() < 1.5 * grid_loss(wider).sqrt()
 
 
+@pytest.mark.parametrize("style", list(bundled_styles()))
+def test_texture_has_no_weave(style: str) -> None:
+    torch = pytest.importorskip("torch")
+    data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
+    from realtime_style.training.losses import weave_loss
+
+    rgb = open_stylizer(style).paint_rgb(data.astronaut())
+    painted = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].float() / 255
+    assert weave_loss(painted) < 0.06  # a visible one has 0.1 to 0.2, photos up to 0.04
+
+
 @pytest.mark.parametrize("color", SPACES, ids=str)
 def test_an_identity_leaves_every_colour_space_as_it_is(
     identity_style: Path, color: ColorSpace
