@@ -555,6 +555,47 @@ def demo(
 
 
 @app.command()
+def bench(
+    style: Style = "starry-night",
+    engine: Engine = "auto",
+    precision: Precision = "auto",
+    devices: Devices = "0",
+    size: Annotated[
+        list[str] | None,
+        typer.Option(help="360p, 480p, 720p or 1080p; may be given again. Default: all."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="In a quarter of the time.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Says what this machine keeps up with, live and with films, having tried it for a minute."""
+    from realtime_style.bench import SIZES
+    from realtime_style.bench import bench as measure
+
+    for name in size or ():
+        if name not in SIZES:
+            raise typer.BadParameter(f"choose {', '.join(SIZES)}", param_hint="--size")
+
+    def on_size(name: str) -> None:
+        if not quiet:
+            _say.print(f"trying {name}")
+
+    report = measure(
+        _look(style, None, None, 1.0, False, None),
+        engine=engine,
+        precision=precision,
+        devices=_devices(devices),
+        sizes=size or list(SIZES),
+        seconds=0.6 if quick else 2.5,
+        on_size=on_size,
+    )
+    if as_json:
+        typer.echo(json.dumps(report.as_dict()))
+    else:
+        Console(highlight=False, soft_wrap=True).print(report.table(), markup=False)
+
+
+@app.command()
 def styles(as_json: Json = False) -> None:
     """Lists the styles that come with the program."""
     from rich.table import Table

@@ -1,0 +1,75 @@
+"""What a machine keeps up with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import run_cli
+
+from realtime_style.bench import SIZES, Report, SizeReport, bench
+from realtime_style.look import Look
+
+
+def report(*sizes: tuple[str, int, float]) -> Report:
+    return Report(
+        "openvino int8",
+        "CPU",
+        "starry-night",
+        [SizeReport(name, *SIZES[name], 10.0, 12.0, rate, fps, 50) for name, rate, fps in sizes],
+    )
+
+
+def test_every_size_is_painted_live_and_as_a_film(identity_style: Path) -> None:
+    said: list[str] = []
+    found = bench(Look(identity_style), sizes=["360p", "480p"], seconds=0.05, on_size=said.append)
+    assert said == [each.size for each in found.sizes] == ["360p", "480p"]
+    for each in found.sizes:
+        assert (each.width, each.height) == SIZES[each.size]
+        assert 0 < each.live_ms <= each.live_ms_95
+        assert each.film_fps > 0
+        assert each.frames >= 20
+    assert found.engine.split()[0] in ("openvino", "onnxruntime") or found.device
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (
+            report(("360p", 60, 90.0), ("720p", 60, 31.0), ("1080p", 24, 12.0)),
+            "live, 720p keeps 60 pictures a second; live, 1080p keeps 24 pictures a second; films "
+            "of 30 fps take no longer than they are at 720p; a minute of such film takes 2.5 "
+            "minutes at 1080p",
+        ),
+        (
+            report(("360p", 15, 10.0)),
+            "live, 360p keeps 15 pictures a second; a minute of such film takes 3.0 minutes at 360p",
+        ),
+        (
+            report(("360p", 0, 5.0)),
+            "this machine is too slow to paint live; a minute of such film takes 6.0 minutes at "
+            "360p",
+        ),
+        (
+            report(("1080p", 60, 200.0)),
+            "live, 1080p keeps 60 pictures a second; films of 30 fps take no longer than they are "
+            "at 1080p",
+        ),
+    ],
+)
+def test_it_recommends_what_was_measured(found: Report, words: str) -> None:
+    assert found.recommendation() == words
+    assert found.table().endswith(words)
+
+
+def test_the_command_says_it_in_words_and_in_json() -> None:
+    run = run_cli("bench", "--quick", "--size", "360p", "--json")
+    assert run.returncode == 0, run.stderr
+    assert "trying 360p" in run.stderr
+    said = json.loads(run.stdout)
+    assert [each["size"] for each in said["sizes"]] == ["360p"]
+    assert said["recommendation"]
+    run = run_cli("bench", "--size", "8k")
+    assert run.returncode == 2
+    assert "choose 360p" in run.stderr
