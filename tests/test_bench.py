@@ -44,7 +44,8 @@ def test_every_size_is_painted_live_and_as_a_film(identity_style: Path) -> None:
         ),
         (
             report(("360p", 15, 10.0)),
-            "live, 360p keeps 15 pictures a second; a minute of such film takes 3.0 minutes at 360p",
+            "live, 360p keeps 15 pictures a second; a minute of such film takes 3.0 minutes at "
+            "360p",
         ),
         (
             report(("360p", 0, 5.0)),

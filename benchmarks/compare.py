@@ -1,0 +1,141 @@
+"""Compares two results of the same benchmark, and flags what has become worse.
+
+    git show HEAD~1:benchmarks/results/frame_rate.json > old.json
+    python benchmarks/compare.py old.json benchmarks/results/frame_rate.json
+
+Figures with the same name and of the same row are compared; whether more is better follows from the
+name. What has become worse by more than chance, or than --noise where no runs are kept beside it,
+is a regression, and the exit status is 1. Figures of different machines are compared as well,
+with a warning: times then say little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MORE_IS_BETTER = ("fps", "times_the_published_network", "share", "db", "edges", "kept")
+LESS_IS_BETTER = (
+    "ms", "s", "mb", "total", "frechet", "grid", "weave", "short", "long", "noise_gain",
+    "dropped", "unread", "cores", "style", "content",
+)  # fmt: skip
+_NOT_COMPARED = ("of_film_short", "of_film_long", "photo_grid", "photo_weave", "seconds", "about")
+_NAMES = ("name", "engine", "size", "painting", "camera", "precision", "fixed", "busy", "window")
+_SPREADS = 2.0  # times the spread of a figure's runs that is no chance
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One figure, before and now; `part` is how much worse it is, as a part of what it was."""
+
+    figure: str
+    before: float
+    now: float
+    part: float
+    noise: float
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether it has become worse by more than chance."""
+        return self.part > self.noise
+
+
+def changes(before: Any, now: Any, noise: float) -> Iterator[Change]:
+    """All figures of both results that have a better and a worse side."""
+    old, new = dict(_figures(before)), dict(_figures(now))
+    runs = {**dict(_spreads(before)), **dict(_spreads(now))}
+    for figure, value in new.items():
+        side = _better_side(figure.rsplit("/", 1)[-1])
+        if figure not in old or side is None or not math.isfinite(value + old[figure]):
+            continue
+        worse = (value - old[figure]) * -side
+        part = worse / abs(old[figure]) if old[figure] else math.copysign(math.inf, worse)
+        if not worse:
+            part = 0.0
+        yield Change(figure, old[figure], value, part, max(noise, _SPREADS * runs.get(figure, 0.0)))
+
+
+def _better_side(name: str) -> int | None:
+    """1 where more is better, -1 where less is; None where neither."""
+    if name in _NOT_COMPARED or name.startswith("photo"):
+        return None
+    for words, side in ((MORE_IS_BETTER, 1), (LESS_IS_BETTER, -1)):
+        if any(name == word or name.endswith(f"_{word}") for word in words):
+            return side
+    return None
+
+
+def _figures(found: Any, path: str = "") -> Iterator[tuple[str, float]]:
+    """Numbers by their paths; rows of a list by what they are called, not by their place."""
+    if isinstance(found, dict):
+        for key, value in found.items():
+            if key not in ("machine", "about", "over_time", "by_clip"):
+                yield from _figures(value, f"{path}/{key}" if path else key)
+    elif isinstance(found, list) and found and isinstance(found[0], dict):
+        for row in found:
+            yield from _figures(row, f"{path}/{_row_name(row)}")
+    elif isinstance(found, (int, float)) and not isinstance(found, bool):
+        yield path, float(found)
+
+
+def _spreads(found: Any, path: str = "") -> Iterator[tuple[str, float]]:
+    """How far the runs of a figure lie apart, as a part of it: of `fps_of_runs`, say, for `fps`."""
+    if isinstance(found, dict):
+        for key, value in found.items():
+            here = f"{path}/{key}" if path else key
+            if key.endswith("_of_runs") and value:
+                middle = sorted(value)[len(value) // 2]
+                yield here.removesuffix("_of_runs"), (max(value) - min(value)) / abs(middle)
+            else:
+                yield from _spreads(value, here)
+    elif isinstance(found, list) and found and isinstance(found[0], dict):
+        for row in found:
+            yield from _spreads(row, f"{path}/{_row_name(row)}")
+
+
+def _row_name(row: dict[str, Any]) -> str:
+    return ", ".join(str(row[key]) for key in _NAMES if row.get(key) not in (None, "", False))
+
+
+def _machine(found: Any) -> str:
+    about = found.get("machine") or found.get("about") or {}
+    return str(about.get("cpu") or about.get("machine")) if isinstance(about, dict) else ""
+
+
+def main() -> None:
+    """Prints all changes, the worst first; exit status 1 if there is a regression."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("before", type=Path)
+    parser.add_argument("now", type=Path)
+    parser.add_argument("--noise", type=float, default=0.05, help="part that is chance; 0.05")
+    arguments = parser.parse_args()
+    try:
+        before, now = (json.loads(f.read_text()) for f in (arguments.before, arguments.now))
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"error: {error}") from error
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        raise SystemExit("error: one of the files is no result of a benchmark")
+    if _machine(before) != _machine(now):
+        print(f"warning: of two machines, {_machine(before)} and {_machine(now)}")
+    found = sorted(changes(before, now, arguments.noise), key=lambda change: -change.part)
+    if not found:
+        raise SystemExit("error: the two have no figure in common")
+    for change in found:
+        if abs(change.part) <= change.noise:
+            continue
+        word = "WORSE " if change.is_regression else "better"
+        percent = f"{abs(change.part):.1%}"
+        print(f"{word} {percent:>8}  {change.figure}: {change.before:g} to {change.now:g}")
+    worse = sum(change.is_regression for change in found)
+    print(f"{len(found)} figures, {worse} worse")
+    if worse:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Two results of a benchmark beside each other."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "benchmarks/compare.py"
+RESULT = {
+    "machine": {"cpu": "A", "cores": "2"},
+    "fps": 20.0,
+    "fps_of_runs": [19.9, 20.0, 20.1],
+    "cpu_ms_per_frame": 100.0,
+    "stages": {"paint_ms": 40.0},
+    "frames": 900,
+    "rows": [
+        {"name": "one", "short": 0.05, "of_film_short": 0.01, "noise_gain": 0.0},
+        {"name": "two", "short": 0.08, "of_film_short": 0.01, "noise_gain": 0.0},
+    ],
+}
+
+
+@pytest.fixture
+def compare() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("compare", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["compare"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def worse(compare: ModuleType, now: object) -> set[str]:
+    return {c.figure for c in compare.changes(RESULT, now, 0.05) if c.is_regression}
+
+
+def test_worse_is_worse_whichever_side_is_better(compare: ModuleType) -> None:
+    now = copy.deepcopy(RESULT)
+    assert worse(compare, now) == set()
+    now |= {"fps": 18.0, "stages": {"paint_ms": 44.0}, "frames": 100}
+    now["rows"][1]["short"] = 0.09
+    now["rows"][0]["noise_gain"] = 0.1
+    expected = {"fps", "stages/paint_ms", "rows/two/short", "rows/one/noise_gain"}
+    assert worse(compare, now) == expected
+    now |= {"fps": 25.0, "stages": {"paint_ms": 20.0}}
+    now["rows"][1]["short"] = 0.01
+    assert worse(compare, now) == {"rows/one/noise_gain"}
+
+
+def test_rows_are_known_by_their_names(compare: ModuleType) -> None:
+    now = copy.deepcopy(RESULT)
+    now["rows"].reverse()
+    now["rows"].append({"name": "three", "short": 9.0})
+    assert worse(compare, now) == set()
+
+
+def test_what_runs_differ_by_is_chance(compare: ModuleType) -> None:
+    now = copy.deepcopy(RESULT) | {"fps": 18.0, "fps_of_runs": [16.0, 18.0, 20.0]}
+    assert worse(compare, now) == set()
+    now["fps_of_runs"] = [17.9, 18.0, 18.1]
+    assert worse(compare, now) == {"fps"}
+
+
+def test_the_script_says_what_is_worse_and_fails(tmp_path: Path) -> None:
+    old, new, none = tmp_path / "old.json", tmp_path / "new.json", tmp_path / "none.json"
+    old.write_text(json.dumps(RESULT))
+    new.write_text(json.dumps(RESULT | {"fps": 10.0, "machine": {"cpu": "B"}}))
+    none.write_text("[]")
+
+    def run(*files: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(SCRIPT), *map(str, files)], capture_output=True, text=True
+        )
+
+    found = run(old, new)
+    assert found.returncode == 1
+    assert "warning: of two machines, A and B" in found.stdout
+    assert "WORSE     50.0%  fps: 20 to 10" in found.stdout
+    assert run(old, old).returncode == 0
+    assert "no result of a benchmark" in run(old, none).stderr
+    assert "error:" in run(old, tmp_path / "missing.json").stderr
