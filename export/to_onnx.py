@@ -212,8 +212,10 @@ def parity_frames(pictures: Path | None) -> list[Frame]:
         images = [Image.fromarray(draw_scene(time_s)) for time_s in (0.0, 3.0)]
     else:
         paths = sorted(pictures.rglob("*")) if pictures.is_dir() else [pictures]
+        order = {path: number for number, path in enumerate(paths)}
         images = []
-        for path in paths[:: max(1, len(paths) // PARITY_FRAMES)]:
+        step = max(1, len(paths) // PARITY_FRAMES)  # from all over the folder
+        for path in sorted(paths, key=lambda path: order[path] % step):
             with contextlib.suppress(*UNREADABLE), Image.open(path) as picture:
                 images.append(ImageOps.exif_transpose(picture).convert("RGB"))
             if len(images) == PARITY_FRAMES:

@@ -13,7 +13,13 @@ from PIL import Image
 
 import realtime_style
 from export import to_onnx
-from export.to_onnx import PlanesGenerator, export_style, export_trained
+from export.to_onnx import (
+    PARITY_FRAMES,
+    PlanesGenerator,
+    export_style,
+    export_trained,
+    parity_frames,
+)
 from realtime_style.demo import draw_scene
 from realtime_style.engines import ENGINES, available_engines, open_engine
 from realtime_style.errors import StyleError
@@ -197,3 +203,13 @@ def test_command_line_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     assert "garbage.pt is not a checkpoint" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "style.onnx").exists()
+
+
+def test_photos_are_found_between_other_files(tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / f"{number:02d}-a.txt").write_text("a photo's label")
+        Image.new("RGB", (64, 48), (number, 0, 0)).save(tmp_path / f"{number:02d}-b.png")
+    frames = parity_frames(tmp_path)
+    assert len(frames) == PARITY_FRAMES
+    chroma = [float(frame.chroma[0, 1].mean()) for frame in frames]
+    assert max(chroma) - min(chroma) > 10  # from all over the folder
