@@ -132,7 +132,7 @@ class _Rounded:
         self._now[name] = f"{name}.rounded"
 
     def _round_kernel(self, node: NodeProto) -> None:
-        name, offset = node.input[1], node.input[2]
+        name = node.input[1]
         kernel = self._weights[name]
         scale = np.maximum(np.abs(kernel).max((1, 2, 3)), 1e-9) / _MOST
         self._add(f"{name}.codes", np.round(kernel / scale[:, None, None, None]).astype(np.int8))
@@ -143,8 +143,10 @@ class _Rounded:
         node.input[1] = f"{name}.rounded"
         if name == "stem.weight":  # it sees the distance from the middle, not from the centre
             moved = kernel.sum((2, 3)) @ (_MIDDLE - self._weights["center"].reshape(-1))
-            self._add(f"{offset}.moved", (self._weights[offset] + moved).astype(np.float32))
-            node.input[2] = f"{offset}.moved"
+            if len(node.input) > 2:
+                moved += self._weights[node.input[2]]
+            self._add("stem.moved", moved.astype(np.float32))
+            node.input[:] = [*node.input[:2], "stem.moved"]
 
     def _unpadded(self, node: NodeProto) -> str:
         name = node.input[0]
