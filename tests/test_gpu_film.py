@@ -136,6 +136,20 @@ def test_frames_of_changing_sizes_end_the_job(
     assert list(tmp_path.glob("*out*")) == []
 
 
+def test_what_the_gpu_does_not_decode_is_refused(
+    cuda: FakeCuda, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = FileSource.pictures
+    monkeypatch.setattr(
+        FileSource,
+        "pictures",
+        lambda film: (picture.reformat(format="yuv420p") for picture in whole(film)),
+    )
+    job = VideoJob(film, tmp_path / "out.mp4", on_gpu=True)
+    with pytest.raises(MediaError, match="the GPU does not decode it"), job:
+        job.run()
+
+
 def test_memory_is_lent_again_and_given_back(cuda: FakeCuda) -> None:
     cuda.use()
     memory = gpu_film._Memory(cuda)

@@ -71,6 +71,12 @@ class GpuSource:
         self._cuda.use()
         size = self.info.width, self.info.height
         for picture in self.film.pictures():
+            planes = picture.planes
+            there = planes[0].__dlpack_device__() == self._cuda.dlpack_device
+            if len(planes) != 2 or not there:  # FFmpeg goes on without the GPU where it must
+                raise MediaError(
+                    f"{self.film.path} cannot stay on the GPU: the GPU does not decode it{_ADVICE}"
+                )
             if (picture.width, picture.height) != size or picture.interlaced_frame:
                 raise MediaError(
                     f"{self.film.path} cannot stay on the GPU: its pictures change{_ADVICE}"
