@@ -202,6 +202,46 @@ def test_after_a_cut_paint_is_at_once_that_of_the_new_scene(stylizer):
     assert difference(painted[-1], stylizer(frame(film[-1])).i420).mean() < 1
 
 
+def lit(i420: NDArray[np.uint8], gain: float) -> NDArray[np.uint8]:
+    """The same with less light: luma above black times a gain, and chroma around grey."""
+    picture = i420.astype(float)
+    picture[:HEIGHT] = 16 + gain * (picture[:HEIGHT] - 16)
+    picture[HEIGHT:] = 128 + gain * (picture[HEIGHT:] - 128)
+    return picture.round().clip(0, 255).astype(np.uint8)
+
+
+def mean_change(pictures: list[NDArray[np.uint8]]) -> float:
+    """From each picture to the next, luma."""
+    return float(np.mean([difference(a, b)[:HEIGHT].mean() for a, b in pairwise(pictures)]))
+
+
+def test_drifting_exposure_moves_no_strokes(stylizer):
+    film = [noisy(lit(scene(), 1 - 0.012 * i), 1, i) for i in range(24)]
+    painted = paint(Steady(stylizer), film)
+    alone = paint(Steady(stylizer, 0), film)
+    own = mean_change(film)
+    assert mean_change(alone[4:]) > 1.8 * own
+    assert mean_change(painted[4:]) < own
+    for i in (8, 16, 23):  # and it is as light as it should be
+        assert abs(float(painted[i][:HEIGHT].mean()) - alone[i][:HEIGHT].mean()) < 5
+        assert abs(float(painted[i][HEIGHT:].mean()) - alone[i][HEIGHT:].mean()) < 5
+
+
+def test_what_moves_in_drifting_light_leaves_no_ghost(stylizer):
+    dim = [noisy(lit(scene(), 1 - 0.012 * i), 1, i) for i in range(16)]
+    film = [
+        with_square(picture, 16 + 14 * i, 64) if i < 12 else picture
+        for i, picture in enumerate(dim)
+    ]
+    with_it, without = (paint(Steady(stylizer), each) for each in (film, dim))
+    there = np.s_[56:120, 8:120]  # where it has been, some frames ago
+    ghost = difference(with_it[-1], without[-1])[there].mean()
+    texture = difference(without[-1], stylizer(frame(dim[-1])).i420)[there].mean()
+    assert ghost < 1.5 * texture + 2
+    now = with_square(np.zeros_like(dim[0]), 16 + 14 * 11, 64) > 0
+    assert difference(with_it[11], stylizer(frame(film[11])).i420)[now].mean() < 8
+
+
 def test_a_slow_fade_is_followed(stylizer):
     film = [(scene() * (1 - 0.01 * i)).astype(np.uint8) for i in range(30)]
     painted = paint(Steady(stylizer), film)

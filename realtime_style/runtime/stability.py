@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -26,7 +27,14 @@ _SETTLED = 6  # frames after which what has moved counts as still
 _DRIFT_SHIFT = 4  # 16 frames, over whose mean noise cancels: what is left has changed slowly
 _DRIFT_BITS = 3  # below 16ths of codes, that rounding does not add up
 _DRIFT_SLACK, _DRIFT_NOISE_FACTOR = 0.75, 4.0  # likewise; what is held has noise of its own
-_LIGHT = 0.6  # codes by which half of the picture became lighter or darker: the light has changed
+_LIGHT = 0.6  # codes by which half of the picture became lighter or darker, not as one light
+_LIT_SHARE = 0.6  # of the cells that must have changed as one, for it to be light
+_LIT_SLACK = 3.0  # codes, within which they have
+_RELIT_FRAMES = 24  # in which a painting has followed
+_LEAST_LIGHT = 0.5  # codes that it must change anything by
+_UNEVEN = 4.0  # codes by which cells may differ more then: cameras and encoders are not exact
+_MOST_GAIN, _MOST_SHIFT_CODES = 0.25, 32.0  # more, from one frame to the next, is a cut
+_FLAT = 16.0  # codes^2: light is a shift rather than a gain where cells vary by less
 _CUT_SHARE = 0.8  # of blocks that have changed: there is nothing to hold
 _FIELD_BLOCKS, _FIELD_SHARE = 5, 0.35  # a block moves if so many do, up to so many blocks away
 _NEAR_BLOCKS = 2  # around what has changed, where paint follows at once
@@ -63,8 +71,13 @@ class Steady:
     that reaches; elsewhere slowly. Nothing moves the painting of what stands still, and nothing of
     what has moved stays behind.
 
-    When the light changes as a whole, at cuts and in pans, all is replaced: frames are then painted
-    as they would be alone. What comes out hangs on the frames and their order alone.
+    Where a camera's exposure drifts, or a film is faded, every stroke would move in every frame. If
+    all has changed as one, by a gain and an offset of each plane, the painting is relit by these:
+    it becomes lighter and darker as the film does. The network sees all of the frame then, and the
+    painting follows slowly.
+
+    At cuts and in fast pans all is replaced: frames are then painted as they would be alone. What
+    comes out hangs on the frames and their order alone.
     """
 
     def __init__(self, stylizer: Painter[Frame], stability: float = DEFAULT_STABILITY) -> None:
@@ -87,6 +100,7 @@ class Steady:
         self._paint = np.zeros(0, np.int16)  # I420, the codes times 2^7
         self._noise: list[float | None] = [None] * 3  # mean difference of cells, codes, a plane
         self._drift = np.zeros(0, np.int16)
+        self._relit = 0  # frames for which the painting still follows a change of light
 
     def reset(self) -> None:
         """Forgets all frames: the next one is the first, after a seek say."""
@@ -104,11 +118,14 @@ class Steady:
         """Begins to paint the next frame, as `Stylizer.begin`: waited for in their order."""
         if not self._shift:
             return self.stylizer.begin(frame)
-        cells = _cells(frame)
         held = self._held
         if held is not None and held.shape != frame.i420.shape:
             held = self._held = None
-        found = self._changed(cells) if held is not None else None
+        cells = _cells(frame)
+        found, light = None, None
+        if held is not None:
+            light = _light_between(self._known, cells, self._noise[0] or 0.0)
+            found = self._changed(cells, light)
         if held is None or found is None:
             # At a beginning and after a cut all is held at once, in a fast pan nothing
             moves_on = held is not None and self._whole
@@ -127,6 +144,11 @@ class Steady:
 
             return finish_anew
         changed, drifted = found
+        self._relit = max(0, self._relit - 1)
+        if light:  # then all is new to the network, and the painting follows slowly, relit
+            drifted[:] = True
+            self._relit = _RELIT_FRAMES
+        relit = self._relit > 0
         self._whole = False
         self._still += self._still < _SETTLED
         self._still[changed] = 0
@@ -140,19 +162,22 @@ class Steady:
 
         def finish() -> Frame:
             painted = wait()
-            self._settle(painted, living)
+            if light:
+                light.shine_on(self._paint)
+            self._settle(painted, living, relit=relit)
             return painted
 
         return finish
 
     def _changed(
-        self, cells: NDArray[np.int16]
+        self, cells: NDArray[np.int16], light: _Light | None
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
         """Which blocks, (rows, columns), have changed, and which have slowly.
 
-        None if there is nothing to hold.
+        None if there is nothing to hold. Args: light, which has changed all of them besides.
         """
-        difference = cells - self._known  # 16ths of codes, (3, cell rows, cell columns)
+        known = light.on(self._known) if light else self._known
+        difference = cells - known  # 16ths of codes, (3, cell rows, cell columns)
         if abs(float(np.median(difference[0, ::4, ::4]))) > 16 * _LIGHT:
             return None
         size = np.abs(difference)
@@ -162,7 +187,7 @@ class Steady:
         for plane in range(3):
             self._listen(plane, size[plane])
             noise = self._noise[plane] or 0.0
-            limit = _SLACK + _NOISE_FACTOR * noise
+            limit = _SLACK + _NOISE_FACTOR * noise + (_UNEVEN if light else 0.0)
             drift_limit = _DRIFT_SLACK + _DRIFT_NOISE_FACTOR * noise
             faint |= size[plane] > 16 * self._patience * limit
             changed |= size[plane] > 16 * self._patience * (limit + _FAINT)
@@ -191,13 +216,16 @@ class Steady:
         else:  # what moves adds to it: falls are believed, rises by and by
             self._noise[plane] = known + (heard - known) / (4 if heard < known else 32)
 
-    def _settle(self, painted: Frame, living: NDArray[np.bool_]) -> None:
-        """Lets the painting follow, at once or slowly, and puts it into the frame."""
+    def _settle(self, painted: Frame, living: NDArray[np.bool_], *, relit: bool) -> None:
+        """Lets the painting follow, at once or slowly, and puts it into the frame.
+
+        Where it was relit just now, the network's answer differs everywhere, not for what lives.
+        """
         fresh = painted.i420.astype(np.int16)
         fresh <<= _FRACTION_BITS
         step = fresh - self._paint
         near = _grown(living, _NEAR_BLOCKS)
-        if living.any():
+        if living.any() and not relit:
             moved = _moved_paint(step[: painted.height])[: near.shape[0], : near.shape[1]]
             near |= moved & _grown(living, _REACH_BLOCKS)
         step >>= self._shift
@@ -208,6 +236,70 @@ class Steady:
 
 
 Values = TypeVar("Values", np.uint8, np.int16)
+
+
+@dataclass(frozen=True, slots=True)
+class _Light:
+    """How the light has changed: codes are gain * former + offset, of luma, Cb and Cr."""
+
+    gains: tuple[float, ...]
+    offsets: tuple[float, ...]
+
+    def on(self, cells: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Cells, as of `_cells`, in the light of now."""
+        gains, offsets = (
+            np.array(each, np.float32)[:, None, None] for each in (self.gains, self.offsets)
+        )
+        return np.asarray((gains * cells + 16 * offsets).round(), np.int16)
+
+    def shine_on(self, i420: NDArray[np.int16]) -> None:
+        """Brings a painting to the light of now, in place; codes times 2^7."""
+        luma, chroma = _planes(i420)
+        for plane, gain, offset in zip((luma, *chroma), self.gains, self.offsets, strict=True):
+            lit = np.float32(gain) * plane + np.float32(offset * (1 << _FRACTION_BITS))
+            np.clip(lit, 0, 255 << _FRACTION_BITS, out=lit)
+            np.copyto(plane, lit, casting="unsafe")
+
+
+def _light_between(
+    known: NDArray[np.int16], cells: NDArray[np.int16], noise: float
+) -> _Light | None:
+    """How the light has changed; None where it has not, or not as one.
+
+    Args:
+        known, cells: of a former frame and of now, as of `_cells`.
+        noise: mean difference of luma's cells that noise makes, in codes.
+    """
+    x, y = (part[:, ::4, ::4].reshape(3, -1).astype(np.float32) / 16 for part in (known, cells))
+    gains, offsets, most = [], [], 0.0
+    for ours, theirs in zip(x, y, strict=True):
+        share, gain, offset = _fitted(ours, theirs, noise)
+        codes = np.percentile(ours, (5, 50, 95)).tolist()
+        shift = max(abs(gain * code + offset - code) for code in codes)
+        if share < _LIT_SHARE or abs(gain - 1) > _MOST_GAIN or shift > _MOST_SHIFT_CODES:
+            return None
+        gains.append(gain)
+        offsets.append(offset)
+        most = max(most, shift)
+    return _Light(tuple(gains), tuple(offsets)) if most > _LEAST_LIGHT else None
+
+
+def _fitted(
+    x: NDArray[np.float32], y: NDArray[np.float32], noise: float
+) -> tuple[float, float, float]:
+    """The share of values that follow y = gain * x + offset, gain and offset."""
+    share, gain, offset = 0.0, 1.0, float(np.median(y - x))
+    for _ in range(2):
+        follow = np.abs(y - gain * x - offset) < _LIT_SLACK + 2 * noise
+        share = float(follow.mean())
+        if not share:
+            break
+        ours, theirs = x[follow], y[follow]
+        middle, now = float(ours.mean()), float(theirs.mean())
+        varies = float(((ours - middle) ** 2).mean()) + _FLAT
+        gain = (float(((ours - middle) * (theirs - now)).mean()) + _FLAT) / varies
+        offset = now - gain * middle
+    return share, gain, offset
 
 
 def _planes(i420: NDArray[Values]) -> tuple[NDArray[Values], NDArray[Values]]:
