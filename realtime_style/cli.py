@@ -96,7 +96,8 @@ Variation = Annotated[
 Engine = Annotated[
     str,
     typer.Option(
-        help="auto (the best), tensorrt, tensorrt-rtx, onnxruntime-cuda, openvino onnxruntime."
+        help="auto (the best), tensorrt, tensorrt-rtx, onnxruntime-cuda, "
+        "onnxruntime-tensorrt, openvino, onnxruntime."
     ),
 ]
 Devices = Annotated[str, typer.Option(metavar="0,1,...", help="GPUs to share the frames among.")]
@@ -564,11 +565,13 @@ def bench(
         list[str] | None,
         typer.Option(help="360p, 480p, 720p or 1080p; may be given again. Default: all."),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="In a quarter of the time.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only 360p and 720p, and each for a shorter time.")
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Says what this machine keeps up with, live and with films, having tried it for a minute."""
+    """Says what this machine keeps up with, live and with films; tries it for half a minute."""
     from realtime_style.bench import SIZES
     from realtime_style.bench import bench as measure
 
@@ -585,7 +588,7 @@ def bench(
         engine=engine,
         precision=precision,
         devices=_devices(devices),
-        sizes=size or list(SIZES),
+        sizes=size or (["360p", "720p"] if quick else list(SIZES)),
         seconds=0.6 if quick else 2.5,
         on_size=on_size,
     )
@@ -1149,7 +1152,7 @@ def _introduce(job: VideoJob) -> None:
     info, engine = job.source.info, job.stylizer.engine
     _say.print(
         f"{Path(job.source.path).name}: {info.source_width}x{info.source_height}, "
-        f"{float(info.rate):.5g} fps, {info.color}; style {job.stylizer.style.name} at "
+        f"{float(info.rate):.5g} fps, {info.color}; style {job.look} at "
         f"{info.width}x{info.height}",
         markup=False,
     )

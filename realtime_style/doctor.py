@@ -58,9 +58,7 @@ def examine() -> dict[str, Any]:
         "cpu": describe_cpu(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "engines": [
-            _try_engine(name, precision)
-            for name, kind in ENGINES.items()
-            for precision in (("f16", "f32") if kind.on_gpu else ("int8", "bf16", "f32"))
+            _try_engine(name, precision) for name in ENGINES for precision in _precisions(name)
         ],
         "gpus": [asdict(gpu) for gpu in gpus()],
         "gpu_trouble": gpu_trouble(),
@@ -73,6 +71,12 @@ def examine() -> dict[str, Any]:
             "virtual_camera": _virtual_camera_trouble(),
         },
     }
+
+
+def _precisions(engine: str) -> tuple[str, ...]:
+    if ENGINES[engine].on_gpu:
+        return ("f16", "f32")
+    return ("int8", "bf16", "f32") if engine == "openvino" else ("int8", "f32")
 
 
 def table(report: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -60,6 +61,7 @@ _OPERATORS = frozenset(
     ]
 )
 _FLOATS = ("float16", "float32")
+_FLOAT_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16)
 _RANGELESS = {"stem.weight"}  # it sees planes, whose range is known
 _FOLDED = (  # what `Style.model_for` changes: name, rank, the axis of the six planes
     ("center", 3, 0),
@@ -283,12 +285,21 @@ def open_style(name: str | Path) -> Style:
     """
     bundled = bundled_styles()
     path = bundled.get(str(name), Path(name))
+    if not path.is_file() and path.suffix == ".onnx":
+        raise StyleFileError(
+            f"there is no file {path}; give a style file, or one of {', '.join(bundled)}"
+        )
     if not path.is_file():
         beside = path.with_name(f"{path.name}.onnx")
-        meant = f" (did you mean {beside}?)" if beside.is_file() else ""
+        near = (
+            [str(beside)] if beside.is_file() else difflib.get_close_matches(str(name), bundled, 1)
+        )
+        meant = f" (did you mean {near[0]}?)" if near else ""
         raise StyleFileError(
             f"there is no style '{name}'{meant}: give a file, or one of {', '.join(bundled)}"
         )
+    if not path.stat().st_size:
+        raise StyleFileError(f"{path} is empty; give a style file")
     if path.stat().st_size > _MAX_FILE_BYTES:
         size_mb = path.stat().st_size / 1e6
         raise StyleFileError(
@@ -315,6 +326,7 @@ def parse_style(data: bytes) -> Style:
         onnx.checker.check_model(model)
         _check_planes(model)
         _check_sizes(model)
+        _check_values(model)
         about = next((p.value for p in model.metadata_props if p.key == _METADATA_KEY), None)
     except onnx.checker.ValidationError as error:
         raise StyleFileError(f"ONNX finds it invalid: {_first_line(error)}") from error
@@ -351,6 +363,12 @@ def parse_style(data: bytes) -> Style:
     if not 1 <= style.size_multiple <= 64:
         raise StyleFileError(f"size multiple {style.size_multiple} is not within 1..64")
     return style
+
+
+def _check_values(model: ModelProto) -> None:
+    for tensor in model.graph.initializer:
+        if tensor.data_type in _FLOAT_TYPES and not np.isfinite(_array(tensor)).all():
+            raise StyleFileError(f"its tensor '{tensor.name}' has values that are no numbers")
 
 
 def _check_ranges(style: Style) -> None:

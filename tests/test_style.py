@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from conftest import affine_style
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from export.to_onnx import PlanesGenerator, export_style
 from realtime_style.demo import draw_scene
@@ -368,3 +369,23 @@ def test_model_for_leaves_the_style_as_it_is(style_bytes: bytes) -> None:
     assert style.model.SerializeToString() == before
     tagged = dataclasses.replace(style.color, primaries=BT709, transfer=BT709)
     assert style.model_for(tagged) == before  # the planes mean the same
+
+
+def test_weights_that_are_no_numbers_are_refused() -> None:
+    model = onnx.load(bundled_styles()["starry-night"])
+    (kernel,) = (tensor for tensor in model.graph.initializer if tensor.name == "head.weight")
+    values = numpy_helper.to_array(kernel).copy()
+    values.flat[7] = np.nan
+    kernel.CopyFrom(numpy_helper.from_array(values, kernel.name))
+    with pytest.raises(StyleFileError, match="values that are no numbers"):
+        parse_style(model.SerializeToString())
+
+
+def test_a_style_that_is_not_there_is_guessed(tmp_path: Path) -> None:
+    with pytest.raises(StyleFileError, match=r"did you mean starry-night\?"):
+        open_style("stary-night")
+    with pytest.raises(StyleFileError, match="there is no file"):
+        open_style(tmp_path / "nothere.onnx")
+    (tmp_path / "empty.onnx").touch()
+    with pytest.raises(StyleFileError, match="is empty"):
+        open_style(tmp_path / "empty.onnx")

@@ -130,6 +130,9 @@ def _opened(model: bytes, name: str, precision: str, devices: Sequence[int]) -> 
     if not devices:
         raise EngineError("there is no GPU to use; give at least one, as --devices 0")
     engines = [open_on(number) for number in (devices if kind.on_gpu else (0,))]
+    if not kind.on_gpu and tuple(devices) != (0,):
+        unused = f"{name} paints on the CPU; --devices names GPUs, and is not used"
+        engines[0].notes = [*engines[0].notes, unused]
     return SeveralEngines(engines) if len(engines) > 1 else engines[0]
 
 

@@ -235,7 +235,10 @@ def gpus() -> list[Gpu]:
     return [CudaPython(number).gpu for number in range(count)]
 
 
-NO_DRIVER = "there is no NVIDIA driver on this machine; install it from nvidia.com/drivers"
+NO_DRIVER = (
+    "there is no NVIDIA driver on this machine; if it has an NVIDIA GPU, install the driver from "
+    "nvidia.com/drivers"
+)
 
 
 @cache

@@ -72,9 +72,8 @@ class Steady:
     what has moved stays behind.
 
     Where a camera's exposure drifts, or a film is faded, every stroke would move in every frame. If
-    all has changed as one, by a gain and an offset of each plane, the painting is relit by these:
-    it becomes lighter and darker as the film does. The network sees all of the frame then, and the
-    painting follows slowly.
+    all has changed as one, by a gain and an offset of each plane, the network sees all of the
+    frame, and the painting is made as light as its answer, but follows its strokes slowly.
 
     At cuts and in fast pans all is replaced: frames are then painted as they would be alone. What
     comes out hangs on the frames and their order alone.
@@ -162,8 +161,6 @@ class Steady:
 
         def finish() -> Frame:
             painted = wait()
-            if light:
-                light.shine_on(self._paint)
             self._settle(painted, living, relit=relit)
             return painted
 
@@ -223,6 +220,8 @@ class Steady:
         """
         fresh = painted.i420.astype(np.int16)
         fresh <<= _FRACTION_BITS
+        if relit:
+            _relight(self._paint, fresh)
         step = fresh - self._paint
         near = _grown(living, _NEAR_BLOCKS)
         if living.any() and not relit:
@@ -252,13 +251,26 @@ class _Light:
         )
         return np.asarray((gains * cells + 16 * offsets).round(), np.int16)
 
-    def shine_on(self, i420: NDArray[np.int16]) -> None:
-        """Brings a painting to the light of now, in place; codes times 2^7."""
-        luma, chroma = _planes(i420)
-        for plane, gain, offset in zip((luma, *chroma), self.gains, self.offsets, strict=True):
-            lit = np.float32(gain) * plane + np.float32(offset * (1 << _FRACTION_BITS))
-            np.clip(lit, 0, 255 << _FRACTION_BITS, out=lit)
-            np.copyto(plane, lit, casting="unsafe")
+
+def _relight(paint: NDArray[np.int16], fresh: NDArray[np.int16]) -> None:
+    """Makes a painting as light and as strong in contrast as a new one is, plane by plane.
+
+    Both are I420, of one scale; the first is changed in place. What light does to a painting, its
+    style alone knows: mean and deviation of the new one tell.
+    """
+    for old, new in zip(_three(paint), _three(fresh), strict=True):
+        ours, theirs = (plane[::4, ::4].astype(np.float32) for plane in (old, new))
+        least = _FLAT * 4**_FRACTION_BITS
+        gain = np.sqrt((theirs.var() + least) / (ours.var() + least))
+        lit = gain * old + (theirs.mean() - gain * ours.mean())
+        np.clip(lit, 0, 255 << _FRACTION_BITS, out=lit)
+        np.copyto(old, lit, casting="unsafe")
+
+
+def _three(i420: NDArray[np.int16]) -> tuple[NDArray[np.int16], ...]:
+    """Luma, Cb and Cr, views."""
+    luma, chroma = _planes(i420)
+    return luma, chroma[0], chroma[1]
 
 
 def _light_between(
