@@ -52,7 +52,9 @@ def test_it_trains_and_goes_on_as_if_it_had_not_stopped(
     reports: list[TrainStep] = []
     whole = train_any_style(config, tmp_path / "whole", on_step=reports.append)
     assert [report.step for report in reports] == [1, 2, 3]
-    assert {"content", "structure", "tone", "style", "restraint"} <= set(reports[0].losses)
+    expected = {"content", "structure", "tone", "style", "weave", "restraint", "guide"}
+    assert expected <= set(reports[0].losses)
+    assert "guide" not in reports[2].losses
     assert "motion" not in reports[0].losses
     assert reports[2].losses["motion"] > 0
     assert (tmp_path / "whole" / "sample_000003.png").is_file()

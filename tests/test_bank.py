@@ -84,7 +84,7 @@ def test_the_exported_encoder_reads_as_the_trained_one(
     tmp_path_factory: pytest.TempPathFactory, bank: Bank, engine: str, size: tuple[int, int]
 ) -> None:
     torch.manual_seed(0)
-    netE = StyleEncoder(bank.code_of(0)).eval()  # noqa: N806
+    netE = StyleEncoder(bank).eval()  # noqa: N806
     out = tmp_path_factory.mktemp("encoder") / "encoder.onnx"
     export_encoder(netE, bank, out)
     picture = rng.integers(0, 256, (1, 3, *size), dtype=np.uint8)
@@ -96,12 +96,26 @@ def test_the_exported_encoder_reads_as_the_trained_one(
 
 
 def test_the_encoder_does_not_ask_where_things_are(bank: Bank) -> None:
-    netE = StyleEncoder(bank.code_of(0)).eval()  # noqa: N806
+    netE = StyleEncoder(bank).eval()  # noqa: N806
     tile = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         once, rolled = netE(tile.repeat(1, 1, 4, 4)), netE(tile.roll(32, 3).repeat(1, 1, 4, 4))
         other = netE(torch.rand(1, 3, 256, 256) * tile.mean())
     assert (once - rolled).abs().max() < 0.3 * (once - other).abs().max()
+
+
+def test_the_encoder_shares_the_styles_out(bank: Bank) -> None:
+    torch.manual_seed(0)
+    netE = StyleEncoder(bank).eval()  # noqa: N806
+    picture = torch.rand(2, 3, 128, 96)
+    with torch.no_grad():
+        code, log_shares = netE(picture), netE.log_shares(picture)
+    assert code.shape == (2, bank.code_size)
+    for number, layer in enumerate(bank.layers):
+        shares = code[:, layer.shares]
+        torch.testing.assert_close(shares.sum(1), torch.ones(2))
+        torch.testing.assert_close(shares, log_shares[:, number].exp())
+        assert (code[:, layer.gains].abs() < 1).all()
 
 
 def test_the_digest_is_of_the_weights(bank: Bank, tmp_path: Path) -> None:

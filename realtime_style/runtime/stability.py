@@ -133,6 +133,7 @@ class Steady:
             blocks = _blocks(np.zeros(cells.shape[1:], np.bool_)).shape
             self._still = np.full(blocks, 0 if moves_on else _SETTLED, np.uint8)
             self._whole = held is not None
+            self._relit = 0
             self._drift = np.zeros_like(cells)
             wait = self.stylizer.begin(frame)
 

@@ -29,11 +29,12 @@ from realtime_style.training.train import (
     trapezoid,
 )
 
-_VARIANTS = 1000  # crops and colourings of style pictures, whose Gram matrices are kept
+_VARIANTS = 800  # crops and colourings of style pictures, whose Gram matrices are kept
 _PHOTO_SHARE = 0.25  # of them that are of photos: textures and palettes that no painting has
-_ANCHORED = 0.2  # part of the steps in which the bank's own paintings lead to their own weights
-_ANCHORS = 6  # of them a step
-_ANCHOR_WEIGHT = 30.0
+_GUIDED = 0.6  # part of the steps in which the nearest styles of the bank are shown
+_GUIDE_WEIGHT = 30.0
+_GUIDE_POWER = 4.0  # how much nearer styles count more
+_GUIDE_PHOTOS = 4  # that styles have painted, to know them by
 _RESTRAINT = 2.0  # on the mean square of gains and offsets
 _LARGEST_GRADIENT = 5.0
 _LEARNING_RATE = 3e-4
@@ -130,8 +131,8 @@ def train_any_style(
     """Trains the encoder of G(x, s) on all paintings of a folder and on photos.
 
     Every step paints a batch of photos, each in the style of another variant, with the losses of
-    `train` (Gram matrices of that variant). At first the paintings of the bank's own styles are
-    led to those styles' own weights.
+    `train` (Gram matrices of that variant). At first the encoder is also shown which of the bank's
+    styles come nearest to that, as they are.
 
     Args:
         config: `painting` is the folder of style pictures; losses, sizes and steps as for `train`.
@@ -150,16 +151,14 @@ def train_any_style(
         raise TrainingError(f"{config.painting} has no pictures; give a folder of paintings")
     bank = Bank()
     netG = AnyStyleGenerator(bank)
-    styled = range(len(bank.styles) - 1)
-    netE = StyleEncoder(np.mean([bank.code_of(i) for i in styled], 0))
+    netE = StyleEncoder(bank)
     optimizer = torch.optim.AdamW(
         netE.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98)
     )
     objective = Objective(config, [_resized(open_rgb(paintings[0]), 0.5)], torch.device("cpu"))
     photos = PhotoFolder(config.content, config.crop_px + 2 * config.margin_px, config.seed)
     variants = StyleVariants(paintings, photos.paths, objective)
-    by_painting = {str(bank.styles[i].card.get("painting")): i for i in styled}
-    anchors = [(path, by_painting[path.name]) for path in paintings if path.name in by_painting]
+    guide = _Guide(bank, netG, objective, photos.samples(_GUIDE_PHOTOS, config.crop_px))
     shown = [*(path for path in everything if path.name in held_out), *paintings[::4]][:8]
     samples = photos.samples(3, config.crop_px)
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -174,9 +173,7 @@ def train_any_style(
     with interrupts_held_back() as stop_asked:
         while step < config.steps:
             step += 1
-            on_step(
-                _step(config, objective, netE, netG, optimizer, photos, variants, anchors, step)
-            )
+            on_step(_step(config, objective, netE, netG, optimizer, photos, variants, guide, step))
             is_last = step == config.steps or stop_asked()
             if step % config.checkpoint_every == 0 or is_last:
                 save_checkpoint(
@@ -200,7 +197,7 @@ def _step(
     optimizer: torch.optim.Optimizer,
     photos: PhotoFolder,
     variants: StyleVariants,
-    anchors: list[tuple[Path, int]],
+    guide: _Guide,
     step: int,
 ) -> TrainStep:
     rng = np.random.default_rng((config.seed, step))
@@ -232,9 +229,9 @@ def _step(
     parts = [part for layer in bank.layers for part in (layer.gains, layer.shifts)]
     loud = torch.cat([code[:, part] for part in parts], 1)
     losses["restraint"] = _RESTRAINT * loud.square().mean()
-    left = 1 - step / (_ANCHORED * config.steps)
-    if anchors and left > 0:
-        losses["anchor"] = left * _ANCHOR_WEIGHT * _anchor_loss(netE, bank, anchors, rng)
+    left = 1 - step / (_GUIDED * config.steps)
+    if left > 0:
+        losses["guide"] = left * _GUIDE_WEIGHT * guide.loss(netE, chosen)
     loss = torch.stack(list(losses.values())).sum()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -255,19 +252,45 @@ def _paint(objective: Objective, netG: AnyStyleGenerator, rgb: Tensor, code: Ten
     return rgb_from_planes(luma.float(), chroma.float(), PLANES_COLOR)
 
 
-def _anchor_loss(
-    netE: StyleEncoder,
-    bank: Bank,
-    anchors: list[tuple[Path, int]],
-    rng: np.random.Generator,
-) -> Tensor:
-    """How far crops of the bank's own paintings are from their own weights."""
-    errors = []
-    for _ in range(_ANCHORS):
-        path, number = anchors[rng.integers(len(anchors))]
-        code = netE(look_at(_crop(open_rgb(path), rng)))[0]
-        errors.append((code - torch.from_numpy(bank.code_of(number)).float()).square().mean())
-    return torch.stack(errors).mean()
+class _Guide:
+    """Knows how near each style of the bank comes to a picture, by Gram matrices."""
+
+    def __init__(
+        self, bank: Bank, netG: AnyStyleGenerator, objective: Objective, photos: Tensor
+    ) -> None:
+        self._styles: list[list[dict[str, Tensor]]] = []
+        config = objective.config
+        with torch.no_grad():
+            for number in range(len(bank.styles)):
+                code = torch.from_numpy(bank.code_of(number)).float()[None]
+                painted = _paint(objective, netG, photos, code.expand(len(photos), -1)).clamp(0, 1)
+                with objective.autocast():
+                    one = gram_targets(
+                        objective.features, [*painted[:, None]], config.painting_scales
+                    )
+                self._styles.append(one)
+
+    def loss(self, netE: StyleEncoder, variants: Sequence[StyleVariant]) -> Tensor:
+        """Cross-entropy of the shares and of nearness."""
+        losses = [
+            -(self._nearness(variant) * netE.log_shares(variant.look)[0]).sum(1).mean()
+            for variant in variants
+        ]
+        return torch.stack(losses).mean()
+
+    def _nearness(self, variant: StyleVariant) -> Tensor:
+        """Shares of the bank's styles by how near they come, (styles,)."""
+        distances = [
+            torch.stack(
+                [
+                    (grams[name] - aim).square().sum() / aim.square().sum()
+                    for grams, target in zip(style, variant.targets, strict=True)
+                    for name, aim in target.items()
+                ]
+            ).mean()
+            for style in self._styles
+        ]
+        return (-_GUIDE_POWER / 2 * torch.stack(distances).log()).softmax(0)
 
 
 def style_sheet(

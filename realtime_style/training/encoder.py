@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from realtime_style.bank import Bank, FloatArray
+from realtime_style.bank import Bank
 from realtime_style.training.generator import FoldedGenerator, Generator
 
 _CHANNELS = (32, 64, 128, 192, 256)
 _HIDDEN = 512
+_SHARPNESS = 4.0
 
 
 class StyleEncoder(nn.Module):
@@ -21,34 +22,57 @@ class StyleEncoder(nn.Module):
 
     What counts of a style is what kinds of things are in it, and not where: of every layer, each
     channel's mean and standard deviation over the picture (Huang and Belongie, ICCV 2017) are kept,
-    from the touch of the brush to larger forms. The answer begins as `first`, whatever the picture.
+    from the touch of the brush to larger forms.
+
+    Shares of the bank's styles are a softmax: a few sharp ones rather than the mean of all, which
+    has no stroke left. All layers choose together, and differ by what they add to that choice.
     """
 
-    def __init__(self, first: FloatArray) -> None:
-        """Args: first, the code to begin with, (code_size,)."""
+    def __init__(self, bank: Bank) -> None:
         super().__init__()
         sizes = (3, *_CHANNELS)
         self.layers = nn.ModuleList(
             nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(sizes)
         )
         self.hidden = nn.Linear(2 * sum(sizes), _HIDDEN)
-        self.code = nn.Linear(_HIDDEN, len(first))
+        count = len(bank.layers)
+        self.choice = nn.Linear(_HIDDEN, len(bank.styles))
+        self.choice_of_layers = nn.Linear(_HIDDEN, count * len(bank.styles))
+        self._sizes = [layer.shifts.stop - layer.gains.start for layer in bank.layers]
+        self.rest = nn.Linear(_HIDDEN, sum(self._sizes))
         for layer in self.layers:
             assert isinstance(layer, nn.Conv2d)
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         with torch.no_grad():
-            self.code.weight.mul_(0.1)
-            self.code.bias.copy_(torch.from_numpy(first))
+            for last in (self.choice, self.choice_of_layers, self.rest):
+                last.weight.mul_(0.1)
+                last.bias.zero_()
 
     def forward(self, picture: Tensor) -> Tensor:
         """(N, 3, H, W) RGB in 0..1, of about LOOK_PX^2 pixels, to (N, code_size)."""
+        hidden = self._look(picture)
+        shares = self._choose(hidden).softmax(2)
+        rest = self.rest(hidden).split(self._sizes, 1)
+        parts = [part for layer, other in enumerate(rest) for part in (shares[:, layer], other)]
+        return torch.cat(parts, 1)
+
+    def log_shares(self, picture: Tensor) -> Tensor:
+        """Logarithms of the shares that a picture's code has, (N, layers, styles)."""
+        return self._choose(self._look(picture)).log_softmax(2)
+
+    def _look(self, picture: Tensor) -> Tensor:
         x = picture * 2 - 1
         seen = [*_statistics(x)]
         for layer in self.layers:
             x = functional.relu(layer(x))
             seen += _statistics(x)
-        code: Tensor = self.code(functional.relu(self.hidden(torch.cat(seen, 1))))
-        return code
+        return functional.relu(self.hidden(torch.cat(seen, 1)))
+
+    def _choose(self, hidden: Tensor) -> Tensor:
+        choice: Tensor = self.choice(hidden)[:, None] + self.choice_of_layers(hidden).unflatten(
+            1, (len(self._sizes), -1)
+        )
+        return _SHARPNESS * choice
 
 
 def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
