@@ -196,8 +196,8 @@ class Report:
     art_frechet: float = math.nan
     grid: float = math.nan
     photo_grid: float = math.nan
-    weave: float = math.nan
-    photo_weave: float = math.nan
+    weave: float | None = None
+    photo_weave: float | None = None
     edges: float = math.nan
     direct_steps: float | None = None
 
@@ -536,7 +536,7 @@ def table(reports: list[Report]) -> str:
     for report in reports:
         cells = []
         for value in asdict(report).values():
-            if value is None or value != value:  # not counted, or not a number: not measured
+            if value is None:  # not counted, or not measured
                 cells.append("")
             else:
                 cells.append(f"{value:.3f}" if isinstance(value, float) else str(value))
