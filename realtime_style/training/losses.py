@@ -211,7 +211,7 @@ def weave_loss(rgb: Tensor) -> Tensor:
     at = torch.fft.fftfreq(size, dtype=rgb.dtype, device=rgb.device)
     fine = torch.hypot(at[:, None], at) >= WEAVE_FROM
     own = power.detach()[:, fine].sum(1) + _LEAST_FINE_POWER * size**2
-    shares = (power / own[:, None, None]).mean(0)
+    shares = mean_over_processes((power / own[:, None, None]).mean(0))
     around = min(WEAVE_AROUND, size // 2) // 2
     wrapped = functional.pad(shares.detach()[None, None], (around,) * 4, mode="circular")
     surroundings = functional.avg_pool2d(wrapped, 2 * around + 1, 1)[0, 0]
