@@ -6,11 +6,13 @@ import re
 from collections import deque
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import av
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import av  # which must not come before a window's OpenCV
 
 BT709 = 1
 BT470BG = 5
