@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_style.engines.cuda import Gpu
+from realtime_style.engines.cuda import Gpu, Rows
 from realtime_style.errors import EngineError
 
 Work = Callable[[], None]
@@ -98,25 +98,15 @@ class FakeCuda:
         self.at(pointer, array.size)
         self.put(stream, lambda: np.copyto(array, self.at(pointer, array.size)))
 
-    def copy_rows(
-        self,
-        target: int,
-        target_pitch: int,
-        source: int,
-        source_pitch: int,
-        shape: tuple[int, int],
-        stream: int,
-    ) -> None:
+    def copy_rows(self, target: Rows, source: Rows, shape: tuple[int, int], stream: int) -> None:
         rows, columns = shape
-        ends = [
-            (pointer, (rows - 1) * pitch + columns)
-            for pointer, pitch in ((target, target_pitch), (source, source_pitch))
-        ]
+        ends = [(pointer, (rows - 1) * pitch + columns) for pointer, pitch in (target, source)]
         assert any(self.is_taken(*end) for end in ends), "neither end is on the GPU"
 
         def copy() -> None:
             for row in range(rows):
-                ctypes.memmove(target + row * target_pitch, source + row * source_pitch, columns)
+                to, there = (start + row * pitch for start, pitch in (target, source))
+                ctypes.memmove(to, there, columns)
 
         if stream == 0:
             copy()

@@ -20,6 +20,10 @@ _DLPACK_CUDA = 2  # kDLCUDA
 _DEFAULT_HOST = 0  # cudaHostAllocDefault
 
 
+Rows = tuple[int, int]
+"""Where rows begin on the GPU, and how many bytes each begins after the one before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gpu:
     """A graphics processor: its number, name, compute capability as "9.0", and memory in MB."""
@@ -69,15 +73,7 @@ class Cuda(Protocol):
     def copy_out(self, array: NDArray[np.uint8], pointer: int, stream: int) -> None:
         """Device to host, put on a stream."""
 
-    def copy_rows(
-        self,
-        target: int,
-        target_pitch: int,
-        source: int,
-        source_pitch: int,
-        shape: tuple[int, int],
-        stream: int,
-    ) -> None:
+    def copy_rows(self, target: Rows, source: Rows, shape: tuple[int, int], stream: int) -> None:
         """Device to device, so many rows of so many bytes, put on a stream."""
 
     def capture(self, stream: int, work: Callable[[], None]) -> Any:
@@ -157,20 +153,11 @@ class CudaPython:
         kind = self._runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self._call("cudaMemcpyAsync", array.ctypes.data, pointer, array.nbytes, kind, stream)
 
-    def copy_rows(
-        self,
-        target: int,
-        target_pitch: int,
-        source: int,
-        source_pitch: int,
-        shape: tuple[int, int],
-        stream: int,
-    ) -> None:
+    def copy_rows(self, target: Rows, source: Rows, shape: tuple[int, int], stream: int) -> None:
         """See `Cuda`."""
         rows, columns = shape
         kind = self._runtime.cudaMemcpyKind.cudaMemcpyDeviceToDevice
-        pointers = (target, target_pitch, source, source_pitch)
-        self._call("cudaMemcpy2DAsync", *pointers, columns, rows, kind, stream)
+        self._call("cudaMemcpy2DAsync", *target, *source, columns, rows, kind, stream)
 
     def capture(self, stream: int, work: Callable[[], None]) -> Any:
         """See `Cuda`."""

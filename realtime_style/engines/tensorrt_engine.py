@@ -363,7 +363,8 @@ class _Slot:
             (picture.luma, picture.luma_pitch, block, height),
             (picture.chroma, picture.chroma_pitch, block + self._chroma_at, height // 2),
         ):
-            ways = (here, width, there, pitch) if into else (there, pitch, here, width)
+            own, other = (here, width), (there, pitch)
+            ways = (own, other) if into else (other, own)
             self._cuda.copy_rows(*ways, (rows, width), self._stream)
 
     def _work(self) -> None:

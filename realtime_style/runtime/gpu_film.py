@@ -10,8 +10,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import av
 from av.video.frame import CudaContext
@@ -32,7 +31,7 @@ _ADVICE = "; leave --on-gpu out"
 
 
 class GpuSource:
-    """The frames of a film, decoded on a GPU and left there: a `FrameSource` over a `FileSource`.
+    """The frames of a film, decoded on a GPU and left there: `Frames` of a `FileSource`.
 
     Nothing is converted there: the film must be 8-bit 4:2:0, progressive and upright.
     """
@@ -54,20 +53,8 @@ class GpuSource:
                 f"multiples of {multiple}{_ADVICE}"
             )
 
-    def __enter__(self) -> Self:
-        self.film.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.film.__exit__(kind, error, tb)
-
     def __iter__(self) -> Iterator[GpuFrame]:
-        """See `FrameSource`."""
+        """See `Frames`."""
         self._cuda.use()
         size = self.info.width, self.info.height
         for picture in self.film.pictures():
@@ -121,11 +108,9 @@ class GpuStylizer:
         def finish() -> GpuFrame:
             wait()
             if self._keep_colors:
-                self._cuda.copy_rows(
-                    block.picture.chroma, block.picture.chroma_pitch,
-                    given.chroma, given.chroma_pitch,
-                    (picture.height // 2, picture.width), 0,
-                )  # fmt: skip
+                ours = (block.picture.chroma, block.picture.chroma_pitch)
+                theirs = (given.chroma, given.chroma_pitch)
+                self._cuda.copy_rows(ours, theirs, (picture.height // 2, picture.width), 0)
                 self._cuda.wait(0)
             planes.clear()  # the decoder's again
             painted = self._as_frame(block)

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from realtime_style.frame import Frame, GpuFrame
 from realtime_style.runtime.sink import FrameSink
-from realtime_style.runtime.source import FrameSource
+from realtime_style.runtime.source import Frames
 from realtime_style.runtime.stability import Painter
 
 QUEUE_FRAMES = 3
@@ -120,7 +120,7 @@ class Pipeline(Generic[F]):
     `cancel` ends a call of the stylizer before it is done: nobody waits for a large frame then.
     """
 
-    source: FrameSource[F]
+    source: Frames[F]
     stylizer: Painter[F]
     sink: FrameSink[F]
     on_frame: Callable[[RunStats], None] | None = None

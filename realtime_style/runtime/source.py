@@ -32,12 +32,19 @@ RAW_BYTES = "surrogateescape"  # metadata in other codes than UTF-8 goes through
 Read_co = TypeVar("Read_co", covariant=True)
 
 
-class FrameSource(Protocol[Read_co]):
-    """A context manager that iterates over frames, all of one size and colour space."""
+class Frames(Protocol[Read_co]):
+    """Frames, all of one size and colour space."""
 
     @property
     def info(self) -> StreamInfo:
         """What is known before the first frame."""
+
+    def __iter__(self) -> Iterator[Read_co]:
+        """Frames in the order they are shown; once. Raises MediaError where reading fails."""
+
+
+class FrameSource(Frames[Read_co], Protocol[Read_co]):
+    """A context manager that iterates over frames."""
 
     def __enter__(self) -> Self: ...
 
@@ -47,9 +54,6 @@ class FrameSource(Protocol[Read_co]):
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None: ...
-
-    def __iter__(self) -> Iterator[Read_co]:
-        """Frames in the order they are shown; once. Raises MediaError where reading fails."""
 
 
 class FileSource:
