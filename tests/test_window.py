@@ -32,8 +32,10 @@ SCREEN = (1024, 768)
 def display() -> Iterator[str]:
     """An X server without a screen; its name."""
     read, write = os.pipe()
+    size = f"{SCREEN[0]}x{SCREEN[1]}x24"
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{SCREEN[0]}x{SCREEN[1]}x24"],
+        # without -noreset it starts anew when its last client goes, and refuses others meanwhile
+        ["Xvfb", "-noreset", "-displayfd", str(write), "-screen", "0", size],
         pass_fds=(write,),
         stderr=subprocess.DEVNULL,
     )
