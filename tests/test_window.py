@@ -34,8 +34,7 @@ def display() -> Iterator[str]:
     read, write = os.pipe()
     size = f"{SCREEN[0]}x{SCREEN[1]}x24"
     server = subprocess.Popen(
-        # without -noreset it starts anew when its last client goes, and refuses others meanwhile
-        ["Xvfb", "-noreset", "-displayfd", str(write), "-screen", "0", size],
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", size],
         pass_fds=(write,),
         stderr=subprocess.DEVNULL,
     )
@@ -208,6 +207,26 @@ def test_keys_do_what_the_help_says(start: Start, tmp_path: Path) -> None:
         assert snapshot.info["Style"] == "negative"
 
 
+@pytest.fixture
+def busy_display(display: str) -> Iterator[None]:
+    """One that has a client: when the last one goes, Xvfb starts anew and refuses others meanwhile.
+
+    Recording a screen is a client that comes and goes before the window is there.
+    """
+    waits = ["xdotool", "search", "--sync", "--name", "a window that never comes"]
+    while True:
+        client = subprocess.Popen(
+            waits, env=os.environ | {"DISPLAY": display}, stderr=subprocess.DEVNULL
+        )
+        time.sleep(0.3)
+        if client.poll() is None:
+            break
+    yield
+    client.kill()
+    client.wait()
+
+
+@pytest.mark.usefixtures("busy_display")
 def test_the_screen_is_painted_into_a_window_on_it(start: Start) -> None:
     live = start("--source", "screen", "--camera-size", "320x240")
     # the screen's black corner is white in it, which it sees again and paints black
