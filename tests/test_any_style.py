@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="the extra [train] is not installed"
 from test_training import make_photos, random_vgg19  # noqa: E402
 
 from realtime_style.errors import TrainingError  # noqa: E402
+from realtime_style.training import any_style  # noqa: E402
 from realtime_style.training.any_style import StyleVariants, look_at, train_any_style  # noqa: E402
 from realtime_style.training.config import TrainConfig  # noqa: E402
 from realtime_style.training.train import Objective, TrainStep  # noqa: E402
@@ -22,7 +23,9 @@ pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> TrainConfig:
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
+    monkeypatch.setattr(any_style, "_VARIANTS", 8)
+    monkeypatch.setattr(any_style, "_CHOICE_STEPS", 2)
     save_file(random_vgg19(), tmp_path / "vgg19.safetensors")
     (tmp_path / "paintings").mkdir()
     for number in range(3):
@@ -51,12 +54,13 @@ def test_it_trains_and_goes_on_as_if_it_had_not_stopped(
 ) -> None:
     reports: list[TrainStep] = []
     whole = train_any_style(config, tmp_path / "whole", on_step=reports.append)
-    assert [report.step for report in reports] == [1, 2, 3]
+    assert [report.step for report in reports] == [0, 1, 2, 3]
+    assert set(reports[0].losses) == {"guide"}
     expected = {"content", "structure", "tone", "style", "weave", "restraint", "guide"}
-    assert expected <= set(reports[0].losses)
-    assert "guide" not in reports[2].losses
-    assert "motion" not in reports[0].losses
-    assert reports[2].losses["motion"] > 0
+    assert expected <= set(reports[1].losses)
+    assert "motion" not in reports[1].losses
+    assert reports[3].losses["motion"] > 0
+    assert (tmp_path / "whole" / "sample_000000.png").is_file()
     assert (tmp_path / "whole" / "sample_000003.png").is_file()
 
     def stop(step: TrainStep) -> None:

@@ -104,18 +104,18 @@ def test_the_encoder_does_not_ask_where_things_are(bank: Bank) -> None:
     assert (once - rolled).abs().max() < 0.3 * (once - other).abs().max()
 
 
-def test_the_encoder_shares_the_styles_out(bank: Bank) -> None:
+def test_the_encoder_chooses_among_the_styles_and_changes_them(bank: Bank) -> None:
     torch.manual_seed(0)
     netE = StyleEncoder(bank).eval()  # noqa: N806
     picture = torch.rand(2, 3, 128, 96)
     with torch.no_grad():
-        code, log_shares = netE(picture), netE.log_shares(picture)
-    assert code.shape == (2, bank.code_size)
-    for number, layer in enumerate(bank.layers):
-        shares = code[:, layer.shares]
-        torch.testing.assert_close(shares.sum(1), torch.ones(2))
-        torch.testing.assert_close(shares, log_shares[:, number].exp())
-        assert (code[:, layer.gains].abs() < 1).all()
+        log_shares, change = netE.read(picture)
+        torch.testing.assert_close(netE(picture), netE.code(log_shares, change))
+    torch.testing.assert_close(log_shares.exp().sum(1), torch.ones(2))
+    one = torch.full((1, len(bank.styles)), -torch.inf)
+    one[0, 3] = 0
+    expected = torch.from_numpy(bank.code_of(3)).float()
+    torch.testing.assert_close(netE.code(one, change[:1])[0], expected + change[0])
 
 
 def test_the_digest_is_of_the_weights(bank: Bank, tmp_path: Path) -> None:

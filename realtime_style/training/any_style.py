@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from realtime_style.bank import LOOK_PX, Bank
 from realtime_style.errors import TrainingError
+from realtime_style.style import PLAIN
 from realtime_style.training.checkpoint import load_checkpoint, save_checkpoint
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
 from realtime_style.training.config import TrainConfig
@@ -29,13 +30,14 @@ from realtime_style.training.train import (
     trapezoid,
 )
 
-_VARIANTS = 800  # crops and colourings of style pictures, whose Gram matrices are kept
+_VARIANTS = 600  # crops and colourings of style pictures, whose Gram matrices are kept
 _PHOTO_SHARE = 0.25  # of them that are of photos: textures and palettes that no painting has
-_GUIDED = 0.6  # part of the steps in which the nearest styles of the bank are shown
-_GUIDE_WEIGHT = 30.0
-_GUIDE_POWER = 4.0  # how much nearer styles count more
+_CHOICE_STEPS = 600  # before the first, that learn to choose among the bank's styles
+_CHOICE_BATCH = 16
+_GUIDE_WEIGHT = 10.0  # of that choice afterwards
+_GUIDE_POWER = 24.0  # how much nearer styles count more
 _GUIDE_PHOTOS = 4  # that styles have painted, to know them by
-_RESTRAINT = 2.0  # on the mean square of gains and offsets
+_RESTRAINT = 2.0  # on the mean square of the code's changes
 _LARGEST_GRADIENT = 5.0
 _LEARNING_RATE = 3e-4
 _WEIGHT_DECAY = 0.01
@@ -79,10 +81,14 @@ class StyleVariants:
         if number < len(self._paintings):
             return open_rgb(self._paintings[number])
         rng = np.random.default_rng((number, len(self._paintings)))
-        of_photos = self._photos and rng.random() < _PHOTO_SHARE
-        paths = self._photos if of_photos else self._paintings
-        picture = _crop(open_rgb(paths[rng.integers(len(paths))]), rng)
-        return _recolored(picture, rng) if rng.random() < 0.6 else picture
+        while True:
+            of_photos = self._photos and rng.random() < _PHOTO_SHARE
+            paths = self._photos if of_photos else self._paintings
+            try:
+                picture = _crop(open_rgb(paths[rng.integers(len(paths))]), rng)
+            except UNREADABLE:  # of which a folder of photos may have some; paintings are looked at
+                continue
+            return _recolored(picture, rng) if rng.random() < 0.6 else picture
 
 
 def look_at(picture: Image.Image) -> Tensor:
@@ -131,8 +137,8 @@ def train_any_style(
     """Trains the encoder of G(x, s) on all paintings of a folder and on photos.
 
     Every step paints a batch of photos, each in the style of another variant, with the losses of
-    `train` (Gram matrices of that variant). At first the encoder is also shown which of the bank's
-    styles come nearest to that, as they are.
+    `train` (Gram matrices of that variant). Before that, the encoder learns which of the bank's
+    styles comes nearest as it is: changes of one style keep its strokes, a mixture of all has none.
 
     Args:
         config: `painting` is the folder of style pictures; losses, sizes and steps as for `train`.
@@ -170,6 +176,10 @@ def train_any_style(
         netE.load_state_dict(state["netE"])
         optimizer.load_state_dict(state["optimizer"])
         step = int(state["step"])
+    else:
+        loss = _learn_to_choose(netE, variants, guide, config.seed)
+        on_step(TrainStep(0, {"guide": loss}, _LEARNING_RATE))
+        style_sheet(netE, netG, samples, shown).save(run_dir / f"sample_{step:06d}.png")
     with interrupts_held_back() as stop_asked:
         while step < config.steps:
             step += 1
@@ -204,7 +214,9 @@ def _step(
     items = range(config.batch)
     wide = photos.batch(step, items).contiguous(memory_format=torch.channels_last)
     chosen = [variants[int(rng.integers(_VARIANTS))] for _ in items]
-    code = torch.cat([netE(variant.look) for variant in chosen])
+    read = [netE.read(variant.look) for variant in chosen]
+    log_shares, changes = (torch.cat(parts) for parts in zip(*read, strict=True))
+    code = netE.code(log_shares, changes)
     style = GramLoss.towards(
         [
             {
@@ -225,13 +237,9 @@ def _step(
         losses["motion"] = config.motion_weight * motion_loss(
             whole.clamp(0, 1), moved.clamp(0, 1), views
         )
-    bank = netG.bank
-    parts = [part for layer in bank.layers for part in (layer.gains, layer.shifts)]
-    loud = torch.cat([code[:, part] for part in parts], 1)
-    losses["restraint"] = _RESTRAINT * loud.square().mean()
-    left = 1 - step / (_GUIDED * config.steps)
-    if left > 0:
-        losses["guide"] = left * _GUIDE_WEIGHT * guide.loss(netE, chosen)
+    losses["restraint"] = _RESTRAINT * changes.square().mean()
+    nearness = torch.stack([guide.nearness(variant) for variant in chosen])
+    losses["guide"] = _GUIDE_WEIGHT * _cross_entropy(log_shares, nearness)
     loss = torch.stack(list(losses.values())).sum()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -252,33 +260,51 @@ def _paint(objective: Objective, netG: AnyStyleGenerator, rgb: Tensor, code: Ten
     return rgb_from_planes(luma.float(), chroma.float(), PLANES_COLOR)
 
 
+def _learn_to_choose(
+    netE: StyleEncoder, variants: StyleVariants, guide: _Guide, seed: int
+) -> float:
+    """Trains the encoder to know the nearest styles, without painting; to the loss at the end."""
+    everything = [variants[number] for number in range(_VARIANTS)]
+    nearness = torch.stack([guide.nearness(variant) for variant in everything])
+    optimizer = torch.optim.AdamW(netE.parameters(), _LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
+    loss = torch.zeros(())
+    rng = np.random.default_rng(seed)
+    for _ in range(_CHOICE_STEPS):
+        numbers = rng.integers(_VARIANTS, size=_CHOICE_BATCH)
+        log_shares = torch.cat([netE.read(everything[number].look)[0] for number in numbers])
+        loss = _cross_entropy(log_shares, nearness[numbers])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return float(loss.detach())
+
+
+def _cross_entropy(log_shares: Tensor, nearness: Tensor) -> Tensor:
+    return -(nearness * log_shares).sum(1).mean()
+
+
 class _Guide:
     """Knows how near each style of the bank comes to a picture, by Gram matrices."""
 
     def __init__(
         self, bank: Bank, netG: AnyStyleGenerator, objective: Objective, photos: Tensor
     ) -> None:
-        self._styles: list[list[dict[str, Tensor]]] = []
+        self._styles: dict[int, list[dict[str, Tensor]]] = {}
+        self._count = len(bank.styles)
         config = objective.config
         with torch.no_grad():
-            for number in range(len(bank.styles)):
+            for number, style in enumerate(bank.styles):
+                if style.name == PLAIN.stem:
+                    continue  # a photo is often near, and never a painting
                 code = torch.from_numpy(bank.code_of(number)).float()[None]
                 painted = _paint(objective, netG, photos, code.expand(len(photos), -1)).clamp(0, 1)
                 with objective.autocast():
                     one = gram_targets(
                         objective.features, [*painted[:, None]], config.painting_scales
                     )
-                self._styles.append(one)
+                self._styles[number] = one
 
-    def loss(self, netE: StyleEncoder, variants: Sequence[StyleVariant]) -> Tensor:
-        """Cross-entropy of the shares and of nearness."""
-        losses = [
-            -(self._nearness(variant) * netE.log_shares(variant.look)[0]).sum(1).mean()
-            for variant in variants
-        ]
-        return torch.stack(losses).mean()
-
-    def _nearness(self, variant: StyleVariant) -> Tensor:
+    def nearness(self, variant: StyleVariant) -> Tensor:
         """Shares of the bank's styles by how near they come, (styles,)."""
         distances = [
             torch.stack(
@@ -288,9 +314,11 @@ class _Guide:
                     for name, aim in target.items()
                 ]
             ).mean()
-            for style in self._styles
+            for style in self._styles.values()
         ]
-        return (-_GUIDE_POWER / 2 * torch.stack(distances).log()).softmax(0)
+        shares = torch.zeros(self._count)
+        shares[[*self._styles]] = (-_GUIDE_POWER / 2 * torch.stack(distances).log()).softmax(0)
+        return shares
 
 
 def style_sheet(
@@ -317,7 +345,6 @@ def style_sheet(
 
 def _is_picture(path: Path) -> bool:
     try:
-        with Image.open(path) as picture:
-            return min(picture.size) >= 64
+        return min(open_rgb(path).size) >= 64
     except UNREADABLE:
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -24,8 +25,8 @@ class StyleEncoder(nn.Module):
     channel's mean and standard deviation over the picture (Huang and Belongie, ICCV 2017) are kept,
     from the touch of the brush to larger forms.
 
-    Shares of the bank's styles are a softmax: a few sharp ones rather than the mean of all, which
-    has no stroke left. All layers choose together, and differ by what they add to that choice.
+    It chooses among the bank's styles by a softmax: nearly one of them rather than the mean of
+    many, which has no stroke left. What it then changes is any other code, added to that.
     """
 
     def __init__(self, bank: Bank) -> None:
@@ -35,44 +36,41 @@ class StyleEncoder(nn.Module):
             nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(sizes)
         )
         self.hidden = nn.Linear(2 * sum(sizes), _HIDDEN)
-        count = len(bank.layers)
         self.choice = nn.Linear(_HIDDEN, len(bank.styles))
-        self.choice_of_layers = nn.Linear(_HIDDEN, count * len(bank.styles))
-        self._sizes = [layer.shifts.stop - layer.gains.start for layer in bank.layers]
-        self.rest = nn.Linear(_HIDDEN, sum(self._sizes))
+        self.change = nn.Linear(_HIDDEN, bank.code_size)
+        self.codes: Tensor  # of the bank's styles
+        codes = np.stack([bank.code_of(number) for number in range(len(bank.styles))])
+        self.register_buffer("codes", torch.from_numpy(codes).float(), persistent=False)
         for layer in self.layers:
             assert isinstance(layer, nn.Conv2d)
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         with torch.no_grad():
-            for last in (self.choice, self.choice_of_layers, self.rest):
+            for last in (self.choice, self.change):
                 last.weight.mul_(0.1)
                 last.bias.zero_()
 
     def forward(self, picture: Tensor) -> Tensor:
         """(N, 3, H, W) RGB in 0..1, of about LOOK_PX^2 pixels, to (N, code_size)."""
-        hidden = self._look(picture)
-        shares = self._choose(hidden).softmax(2)
-        rest = self.rest(hidden).split(self._sizes, 1)
-        parts = [part for layer, other in enumerate(rest) for part in (shares[:, layer], other)]
-        return torch.cat(parts, 1)
+        return self.code(*self.read(picture))
 
-    def log_shares(self, picture: Tensor) -> Tensor:
-        """Logarithms of the shares that a picture's code has, (N, layers, styles)."""
-        return self._choose(self._look(picture)).log_softmax(2)
+    def code(self, log_shares: Tensor, change: Tensor) -> Tensor:
+        """The code, (N, code_size), that is meant by what `read` gives."""
+        return log_shares.exp() @ self.codes + change
 
-    def _look(self, picture: Tensor) -> Tensor:
+    def read(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """What is chosen for a picture, and what of that is changed.
+
+        Returns:
+            Logarithms of the bank's styles' shares, (N, styles), and what is added to the code of
+            that mixture, (N, code_size).
+        """
         x = picture * 2 - 1
         seen = [*_statistics(x)]
         for layer in self.layers:
             x = functional.relu(layer(x))
             seen += _statistics(x)
-        return functional.relu(self.hidden(torch.cat(seen, 1)))
-
-    def _choose(self, hidden: Tensor) -> Tensor:
-        choice: Tensor = self.choice(hidden)[:, None] + self.choice_of_layers(hidden).unflatten(
-            1, (len(self._sizes), -1)
-        )
-        return _SHARPNESS * choice
+        hidden = functional.relu(self.hidden(torch.cat(seen, 1)))
+        return (_SHARPNESS * self.choice(hidden)).log_softmax(1), self.change(hidden)
 
 
 def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
