@@ -44,10 +44,9 @@ class StyleEncoder(nn.Module):
         for layer in self.layers:
             assert isinstance(layer, nn.Conv2d)
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        with torch.no_grad():
-            for last in (self.choice, self.change):
-                last.weight.mul_(0.1)
-                last.bias.zero_()
+        nn.init.zeros_(self.choice.bias)
+        nn.init.zeros_(self.change.weight)  # what is chosen is first painted as it is
+        nn.init.zeros_(self.change.bias)
 
     def forward(self, picture: Tensor) -> Tensor:
         """(N, 3, H, W) RGB in 0..1, of about LOOK_PX^2 pixels, to (N, code_size)."""
