@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_style.style import PLAIN, Style, bundled_styles, open_style, ranges_of_all
+from realtime_style.style import PLAINS, STANDARD, Style, bundled_styles, open_style, ranges_of_all
 
 _PHASES = {"up": (16, 0), "head": (1, 2)}
 """Layers that enlarge: channels of four phases each, and others after them."""
@@ -57,7 +57,7 @@ class Bank:
 
     def __init__(self, styles: Sequence[Style] | None = None) -> None:
         """Args: styles of one shape; None takes the bundled ones, and the one that is none."""
-        styles = styles or [*map(open_style, bundled_styles()), open_style(PLAIN)]
+        styles = styles or [*map(open_style, bundled_styles()), open_style(PLAINS[STANDARD])]
         self.styles = list(styles)
         weights = [style.weights() for style in styles]
         self.layers: list[Layer] = []

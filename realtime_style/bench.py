@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
-from itertools import cycle
+from itertools import cycle, product
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
@@ -21,6 +21,7 @@ from realtime_style.runtime.source import FileSource
 from realtime_style.runtime.stability import Steady
 from realtime_style.runtime.stylizer import open_stylizer
 from realtime_style.runtime.video import VideoJob
+from realtime_style.style import TIERS
 
 SIZES = {"360p": (640, 360), "480p": (848, 480), "720p": (1280, 720), "1080p": (1920, 1080)}
 RATES = (60, 30, 24, 15)
@@ -40,6 +41,7 @@ class SizeReport:
     """What was measured at one size.
 
     Attributes:
+        tier: one of TIERS.
         live_ms: the time that a live picture takes to be painted, median.
         live_ms_95: what 95 of 100 stay below.
         live_rate: the highest of RATES that is kept up so; 0 for none.
@@ -47,6 +49,7 @@ class SizeReport:
         frames: of that film.
     """
 
+    tier: str
     size: str
     width: int
     height: int
@@ -71,39 +74,50 @@ class Report:
         return asdict(self) | {"recommendation": self.recommendation()}
 
     def recommendation(self) -> str:
-        """What to choose here, in words."""
-        said = []
-        largest = ""
-        for rate in RATES:
-            kept = [report.size for report in self.sizes if report.live_rate >= rate]
-            if kept and kept[-1] != largest:
-                largest = kept[-1]
-                said.append(f"live, {largest} keeps {rate} pictures a second")
-        if not said:
-            said.append("this machine is too slow to paint live")
-        for report in reversed(self.sizes):
-            if report.film_fps >= _RATE:
-                said.append(f"films of {_RATE} fps take no longer than they are at {report.size}")
-                break
-        slowest = self.sizes[-1]
-        if slowest.film_fps < _RATE:
-            minutes = _RATE / slowest.film_fps
-            said.append(f"a minute of such film takes {minutes:.1f} minutes at {slowest.size}")
-        return "; ".join(said)
+        """What to choose here, in words; a line for each tier where there are several."""
+        tiers = dict.fromkeys(each.tier for each in self.sizes)
+        if len(tiers) == 1:
+            return _advice(self.sizes)
+        return "\n".join(
+            f"{tier} tier: {_advice([each for each in self.sizes if each.tier == tier])}"
+            for tier in tiers
+        )
 
     def table(self) -> str:
         """For people to read."""
         lines = [
             f"{self.engine} on {self.device}, style {self.style}",
-            "size     live, ms   95 % below   keeps    film, fps",
+            "tier       size     live, ms   95 % below   keeps    film, fps",
         ]
         for each in self.sizes:
             keeps = f"{each.live_rate}/s" if each.live_rate else "-"
             lines.append(
-                f"{each.size:<6} {each.live_ms:>10.1f} {each.live_ms_95:>12.1f} {keeps:>7}"
-                f" {each.film_fps:>12.1f}"
+                f"{each.tier:<10} {each.size:<6} {each.live_ms:>10.1f} {each.live_ms_95:>12.1f}"
+                f" {keeps:>7} {each.film_fps:>12.1f}"
             )
         return "\n".join([*lines, self.recommendation()])
+
+
+def _advice(sizes: Sequence[SizeReport]) -> str:
+    """Of one tier."""
+    said = []
+    largest = ""
+    for rate in RATES:
+        kept = [report.size for report in sizes if report.live_rate >= rate]
+        if kept and kept[-1] != largest:
+            largest = kept[-1]
+            said.append(f"live, {largest} keeps {rate} pictures a second")
+    if not said:
+        said.append("this machine is too slow to paint live")
+    for report in reversed(sizes):
+        if report.film_fps >= _RATE:
+            said.append(f"films of {_RATE} fps take no longer than they are at {report.size}")
+            break
+    slowest = sizes[-1]
+    if slowest.film_fps < _RATE:
+        minutes = _RATE / slowest.film_fps
+        said.append(f"a minute of such film takes {minutes:.1f} minutes at {slowest.size}")
+    return "; ".join(said)
 
 
 def bench(
@@ -112,43 +126,49 @@ def bench(
     engine: str = "auto",
     precision: str = "auto",
     devices: Sequence[int] = (0,),
+    tiers: Sequence[str] = TIERS,
     sizes: Sequence[str] = tuple(SIZES),
     seconds: float = 2.5,
-    on_size: Callable[[str], None] = lambda size: None,
+    on_size: Callable[[str, str], None] = lambda tier, size: None,
 ) -> Report:
     """Paints a film that it draws itself, at every size, live and as a file.
 
     Args:
-        look: None takes the default style.
+        look: None takes the default style; its tier does not count.
+        tiers: some of TIERS; a style file has the standard one alone.
         sizes: names of SIZES.
         seconds: about how long to try each way at each size.
-        on_size: called with each size as it begins.
+        on_size: called with each tier and size as they begin.
 
     Raises:
         StyleError: the style or the engine cannot be used.
+        ValueError: nothing is asked for.
     """
     look = look or Look()
     scenes = [draw_scene(i / _RATE, *SIZES["360p"]) for i in range(_SCENES)]
     reports: list[SizeReport] = []
+    used: Engine | None = None
     with TemporaryDirectory(prefix="realtime-style-") as folder:
-        for name in sizes:
-            on_size(name)
-            width, height = SIZES[name]
-            film = Path(folder) / f"{name}.mp4"
-            out = Path(folder) / f"{name}.painted.mp4"
+        for tier, size in product(tiers, sizes):
+            on_size(tier, size)
+            tried = replace(look, tier=tier)
+            width, height = SIZES[size]
+            film = Path(folder) / f"{tier}-{size}.mp4"
+            out = film.with_stem(f"{film.stem}-painted")
             _write_film(film, scenes, width, height, _SCENES)
-            taken_s, used = _paint_live(film, seconds, look, engine, precision, devices)
+            taken_s, used = _paint_live(film, seconds, tried, engine, precision, devices)
             frames = round(min(max(seconds / median(taken_s), _LEAST_FRAMES), _MOST_FRAMES))
             _write_film(film, scenes, width, height, frames)
             with VideoJob(
-                film, out, look, engine=engine, precision=precision, devices=devices
+                film, out, tried, engine=engine, precision=precision, devices=devices
             ) as job:
                 stats = job.run()
             slow_s = quantiles(taken_s, n=20)[-1]
             kept = [rate for rate in RATES if slow_s <= _KEPT / rate]
             reports.append(
                 SizeReport(
-                    name,
+                    tier,
+                    size,
                     width,
                     height,
                     round(1000 * median(taken_s), 2),
@@ -158,6 +178,8 @@ def bench(
                     stats.frames,
                 )
             )
+    if used is None:
+        raise ValueError("no tier or no size is asked for")
     return Report(f"{used.name} {used.precision}", used.device, str(look), reports)
 
 

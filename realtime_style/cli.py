@@ -93,6 +93,9 @@ KeepColors = Annotated[
 Variation = Annotated[
     int | None, typer.Option(min=0, help="Another version of the style for each number.")
 ]
+Tier = Annotated[
+    str, typer.Option(help="standard, or fast: a smaller network that takes half the time.")
+]
 Engine = Annotated[
     str,
     typer.Option(
@@ -168,6 +171,7 @@ def video(
     strength: Strength = 1.0,
     keep_colors: KeepColors = False,
     variation: Variation = None,
+    tier: Tier = "standard",
     size: Annotated[
         str | None, typer.Option(help="Paint at this size, 720p or 1280x720; default: IN's.")
     ] = None,
@@ -212,7 +216,7 @@ def video(
     from realtime_style.runtime.sink import Encoding
     from realtime_style.runtime.video import VideoJob, paint_samples
 
-    look = _look(style, style_image, blend, strength, keep_colors, variation)
+    look = _look(style, style_image, blend, strength, keep_colors, variation, tier)
     sources, out = _sources_and_out(paths)
     if out == "-" and as_json:
         raise typer.BadParameter("standard output holds the film or JSON, not both")
@@ -285,6 +289,7 @@ def webcam(
     strength: Strength = 1.0,
     keep_colors: KeepColors = False,
     variation: Variation = None,
+    tier: Tier = "standard",
     size: Annotated[
         str | None,
         typer.Option(help="Paint at this size, 360p or 640x360; default: what can be kept up."),
@@ -351,7 +356,7 @@ def webcam(
 
     job = live_job(
         LiveRequest(source, _size(camera_size, "--camera-size"), camera_fps, loop),
-        _look(style, style_image, blend, strength, keep_colors, variation),
+        _look(style, style_image, blend, strength, keep_colors, variation, tier),
         size=_size(size, "--size"), fps=fps, window=not no_window, record=record,
         style_images=style_images, streams=stream or (), to_virtual_camera=virtual_camera,
         stability=stability, engine=engine, precision=precision, devices=_devices(devices),
@@ -371,6 +376,7 @@ def image(
     strength: Strength = 1.0,
     keep_colors: KeepColors = False,
     variation: Variation = None,
+    tier: Tier = "standard",
     engine: Engine = "auto",
     precision: Precision = "auto",
     from_noise: Annotated[
@@ -402,7 +408,7 @@ def image(
         assert canvas_size
         new = Path(paths[0])
         refuse_place(new, "out.png", overwrite=overwrite)
-        look = _look(style, style_image, blend, strength, keep_colors, variation)
+        look = _look(style, style_image, blend, strength, keep_colors, variation, tier)
         stylizer = open_stylizer(look, engine=engine, precision=precision)
         with _building(stylizer.engine, quiet):
             picture = Picture(paint_from_noise(stylizer, from_noise, canvas_size))
@@ -417,7 +423,7 @@ def image(
         raise typer.BadParameter("goes with --from-noise alone", param_hint="--size")
     sources, out = _sources_and_out(paths)
     pairs = pair_up(sources, out, PICTURE_SUFFIXES, recursive=recursive, new_suffix=".png")
-    look = _look(style, style_image, blend, strength, keep_colors, variation)
+    look = _look(style, style_image, blend, strength, keep_colors, variation, tier)
     stylizer = open_stylizer(look, engine=engine, precision=precision)
 
     def paint(pair: Pair) -> dict[str, Any]:
@@ -530,6 +536,7 @@ def demo(
     strength: Strength = 1.0,
     keep_colors: KeepColors = False,
     variation: Variation = None,
+    tier: Tier = "standard",
     duration: Annotated[float, typer.Option(min=0.5, max=60, help="Seconds.")] = 6.0,
     engine: Engine = "auto",
     precision: Precision = "auto",
@@ -543,7 +550,7 @@ def demo(
     from realtime_style.demo import write_demo_film
     from realtime_style.runtime.video import VideoJob
 
-    look = _look(style, style_image, blend, strength, keep_colors, variation)
+    look = _look(style, style_image, blend, strength, keep_colors, variation, tier)
     with TemporaryDirectory(prefix="realtime-style-") as folder:
         film = Path(folder) / "demo.mp4"
         if not quiet:
@@ -558,6 +565,7 @@ def demo(
 @app.command()
 def bench(
     style: Style = "starry-night",
+    tier: Annotated[str | None, typer.Option(help="standard or fast; default: both.")] = None,
     engine: Engine = "auto",
     precision: Precision = "auto",
     devices: Devices = "0",
@@ -574,20 +582,22 @@ def bench(
     """Says what this machine keeps up with, live and with films; tries it for half a minute."""
     from realtime_style.bench import SIZES
     from realtime_style.bench import bench as measure
+    from realtime_style.style import STANDARD
 
     for name in size or ():
         if name not in SIZES:
             raise typer.BadParameter(f"choose {', '.join(SIZES)}", param_hint="--size")
 
-    def on_size(name: str) -> None:
+    def on_size(tier: str, name: str) -> None:
         if not quiet:
-            _say.print(f"trying {name}")
+            _say.print(f"trying {name}, {tier} tier")
 
     report = measure(
-        _look(style, None, None, 1.0, False, None),
+        _look(style, None, None, 1.0, False, None, tier or STANDARD),
         engine=engine,
         precision=precision,
         devices=_devices(devices),
+        tiers=(tier,) if tier else _tiers_of(style),
         sizes=size or (["360p", "720p"] if quick else list(SIZES)),
         seconds=0.6 if quick else 2.5,
         on_size=on_size,
@@ -625,6 +635,7 @@ def style_from(
     blend: Blend = None,
     strength: Strength = 1.0,
     variation: Variation = None,
+    tier: Tier = "standard",
     engine: Engine = "auto",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -640,7 +651,7 @@ def style_from(
         raise StyleError(f"{out} cannot be a style; its name must end in .onnx")
     is_style = source in bundled_styles() or source.endswith(".onnx")
     picture = None if is_style else Path(source)
-    look = _look(source, picture, blend, strength, False, variation)
+    look = _look(source, picture, blend, strength, False, variation, tier)
     made = look.mixed(open_any_style)
     made.renamed(out.stem).save(out)
     if not quiet:
@@ -872,6 +883,7 @@ def _look(
     strength: float,
     keep_colors: bool,
     variation: int | None,
+    tier: str,
 ) -> Look:
     from realtime_style.look import Look
 
@@ -890,7 +902,13 @@ def _look(
 
         refuse_no_picture(style_image)
         style = str(style_image)
-    return Look(style, shares, strength, variation, keep_colors)
+    return Look(style, shares, strength, variation, keep_colors, tier)
+
+
+def _tiers_of(style: str) -> tuple[str, ...]:
+    from realtime_style.style import STANDARD, TIERS, bundled_styles
+
+    return tuple(tier for tier in TIERS if style in bundled_styles(tier)) or (STANDARD,)
 
 
 def _devices(text: str) -> tuple[int, ...]:

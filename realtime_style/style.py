@@ -25,10 +25,15 @@ FORMAT = 1
 
 _PACKAGE = Path(str(resources.files("realtime_style")))
 
-PLAIN = _PACKAGE / "models" / "plain.onnx"
-"""A style that is none: of the same base as the others, it draws the film as it is."""
+STANDARD, FAST = TIERS = ("standard", "fast")
+"""In which sizes of network the bundled styles come; the fast one takes half the time."""
 
-ENCODER = PLAIN.with_name("encoder.onnx")
+_FOLDERS = {STANDARD: "", FAST: FAST}
+
+PLAINS = {tier: _PACKAGE / "models" / folder / "plain.onnx" for tier, folder in _FOLDERS.items()}
+"""A style of each tier that is none: of the same base as the others, it draws the film as it is."""
+
+ENCODER = PLAINS[STANDARD].with_name("encoder.onnx")
 """What reads a code for the bank of bundled styles from a picture."""
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -272,19 +277,25 @@ def metadata_entry(
     return _METADATA_KEY, json.dumps(value)
 
 
-def bundled_styles() -> dict[str, Path]:
-    """The styles that come with the package, by name."""
-    return {path.stem: path for path in sorted((_PACKAGE / "styles").glob("*.onnx"))}
+def bundled_styles(tier: str = STANDARD) -> dict[str, Path]:
+    """The styles of a tier that come with the package, by name."""
+    folder = _PACKAGE / "styles" / _FOLDERS[tier]
+    return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
 
 
-def open_style(name: str | Path) -> Style:
-    """A bundled style by its name, or a style file by its path.
+def open_style(name: str | Path, tier: str = STANDARD) -> Style:
+    """A bundled style by its name, in one of TIERS, or a style file by its path.
 
     Raises:
-        StyleFileError: no such style, or a file that is not one; it is never run to find out.
+        StyleFileError: no such style, or a file that is not one (it is never run to find out), or
+            a file where a tier is asked for that only bundled styles have.
     """
-    bundled = bundled_styles()
+    bundled = bundled_styles(tier)
     path = bundled.get(str(name), Path(name))
+    if path.is_file() and tier != STANDARD and str(name) not in bundled:
+        raise StyleFileError(
+            f"{path} has no {tier} tier, which is for bundled styles: {', '.join(bundled)}"
+        )
     if not path.is_file() and path.suffix == ".onnx":
         raise StyleFileError(
             f"there is no file {path}; give a style file, or one of {', '.join(bundled)}"

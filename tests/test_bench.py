@@ -17,14 +17,24 @@ def report(*sizes: tuple[str, int, float]) -> Report:
         "openvino int8",
         "CPU",
         "starry-night",
-        [SizeReport(name, *SIZES[name], 10.0, 12.0, rate, fps, 50) for name, rate, fps in sizes],
+        [
+            SizeReport("standard", name, *SIZES[name], 10.0, 12.0, rate, fps, 50)
+            for name, rate, fps in sizes
+        ],
     )
 
 
 def test_every_size_is_painted_live_and_as_a_film(identity_style: Path) -> None:
-    said: list[str] = []
-    found = bench(Look(identity_style), sizes=["360p", "480p"], seconds=0.05, on_size=said.append)
-    assert said == [each.size for each in found.sizes] == ["360p", "480p"]
+    said: list[tuple[str, str]] = []
+    found = bench(
+        Look(identity_style),
+        tiers=["standard"],
+        sizes=["360p", "480p"],
+        seconds=0.05,
+        on_size=lambda tier, size: said.append((tier, size)),
+    )
+    assert said == [("standard", "360p"), ("standard", "480p")]
+    assert said == [(each.tier, each.size) for each in found.sizes]
     for each in found.sizes:
         assert (each.width, each.height) == SIZES[each.size]
         assert 0 < each.live_ms <= each.live_ms_95

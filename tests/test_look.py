@@ -14,7 +14,7 @@ from realtime_style import Look, bundled_styles, open_stylizer
 from realtime_style.errors import StyleFileError
 from realtime_style.frame import FULL, ColorSpace, Frame
 from realtime_style.runtime.picture import frame_from_rgb
-from realtime_style.style import PLAIN, open_style
+from realtime_style.style import PLAINS, TIERS, open_style
 
 FRAME = frame_from_rgb(scene_rgb(256, 192, 1.0), ColorSpace())
 
@@ -149,8 +149,9 @@ def test_styles_of_other_colour_spaces_are_not_mixed(tmp_path: Path) -> None:
 
 
 def test_the_plain_style_is_none_to_choose() -> None:
-    assert PLAIN.stem not in bundled_styles()
-    assert open_style(PLAIN).card
+    for tier in TIERS:
+        assert PLAINS[tier].stem not in bundled_styles(tier)
+        assert open_style(PLAINS[tier]).card
 
 
 def test_video_takes_a_look(tmp_path: Path) -> None:

@@ -13,18 +13,22 @@ from realtime_style.engines import run_once
 from realtime_style.errors import MediaError, StyleFileError
 from realtime_style.runtime.batch import PICTURE_SUFFIXES
 from realtime_style.runtime.image import read_picture
-from realtime_style.style import ENCODER, Style, open_style
+from realtime_style.style import ENCODER, STANDARD, Style, open_style
 
 _LEAST_PX = 64  # of a style picture's shorter side: less holds no stroke
 
 
-def open_any_style(name: str | Path) -> Style:
-    """A bundled style, a style file, or a picture to be painted like.
+def open_any_style(name: str | Path, tier: str = STANDARD) -> Style:
+    """A bundled style in one of TIERS, a style file, or a picture to be painted like.
 
     Raises:
-        StyleError: it is none of them, or cannot be used.
+        StyleError: it is none of them, or cannot be used, or has no such tier.
     """
-    return style_from_picture(name) if is_picture(name) else open_style(name)
+    if not is_picture(name):
+        return open_style(name, tier)
+    if tier != STANDARD:
+        raise StyleFileError(f"{name} has no {tier} tier: pictures are painted like in {STANDARD}")
+    return style_from_picture(name)
 
 
 def is_picture(name: str | Path) -> bool:

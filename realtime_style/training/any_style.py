@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from realtime_style.bank import LOOK_PX, Bank
 from realtime_style.errors import TrainingError
-from realtime_style.style import PLAIN
+from realtime_style.style import PLAINS, STANDARD
 from realtime_style.training.checkpoint import load_checkpoint, save_checkpoint
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
 from realtime_style.training.config import TrainConfig
@@ -39,7 +39,8 @@ _GUIDE_POWER = 24.0  # how much nearer styles count more
 _GUIDE_PHOTOS = 4  # that styles have painted, to know them by
 _RESTRAINT = 2.0  # on the mean square of the code's changes
 _LARGEST_GRADIENT = 5.0
-_LEARNING_RATE = 3e-4
+_CHOICE_LEARNING_RATE = 3e-4
+_LEARNING_RATE = 1e-4
 _WEIGHT_DECAY = 0.01
 
 
@@ -178,7 +179,7 @@ def train_any_style(
         step = int(state["step"])
     else:
         loss = _learn_to_choose(netE, variants, guide, config.seed)
-        on_step(TrainStep(0, {"guide": loss}, _LEARNING_RATE))
+        on_step(TrainStep(0, {"guide": loss}, _CHOICE_LEARNING_RATE))
         style_sheet(netE, netG, samples, shown).save(run_dir / f"sample_{step:06d}.png")
     with interrupts_held_back() as stop_asked:
         while step < config.steps:
@@ -216,7 +217,8 @@ def _step(
     chosen = [variants[int(rng.integers(_VARIANTS))] for _ in items]
     read = [netE.read(variant.look) for variant in chosen]
     log_shares, changes = (torch.cat(parts) for parts in zip(*read, strict=True))
-    code = netE.code(log_shares, changes)
+    # The choice learns from the guide alone: losses of paint would spread it over all styles
+    code = netE.code(log_shares.detach(), changes)
     style = GramLoss.towards(
         [
             {
@@ -266,7 +268,9 @@ def _learn_to_choose(
     """Trains the encoder to know the nearest styles, without painting; to the loss at the end."""
     everything = [variants[number] for number in range(_VARIANTS)]
     nearness = torch.stack([guide.nearness(variant) for variant in everything])
-    optimizer = torch.optim.AdamW(netE.parameters(), _LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(
+        netE.parameters(), _CHOICE_LEARNING_RATE, weight_decay=_WEIGHT_DECAY
+    )
     loss = torch.zeros(())
     rng = np.random.default_rng(seed)
     for _ in range(_CHOICE_STEPS):
@@ -294,7 +298,7 @@ class _Guide:
         config = objective.config
         with torch.no_grad():
             for number, style in enumerate(bank.styles):
-                if style.name == PLAIN.stem:
+                if style.name == PLAINS[STANDARD].stem:
                     continue  # a photo is often near, and never a painting
                 code = torch.from_numpy(bank.code_of(number)).float()[None]
                 painted = _paint(objective, netG, photos, code.expand(len(photos), -1)).clamp(0, 1)

@@ -11,6 +11,7 @@ from torch import Tensor
 from realtime_style.errors import TrainingError
 from realtime_style.training.checkpoint import load_checkpoint, save_checkpoint
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
+from realtime_style.training.config import BUNDLED_BASE
 from realtime_style.training.dataset import PhotoFolder
 from realtime_style.training.generator import Generator, GeneratorConfig
 from realtime_style.training.optimizer import Muon
@@ -24,6 +25,9 @@ from realtime_style.training.train import (
 
 FAST = GeneratorConfig(trunk_channels=32, edge_channels=16, dilations=(1, 4, 8, 2))
 """The shape of the fast tier: half of the standard one's time."""
+
+FAST_BASE = BUNDLED_BASE.parent / "fast" / "base.safetensors"
+"""What generators of the fast tier begin at: a generator of that shape that paints."""
 
 CROP_PX = 256
 BATCH = 4
@@ -61,7 +65,7 @@ def distill(
     """
     torch.set_flush_denormal(True)
     paint = teacher.folded().eval().requires_grad_(False)
-    netG = start.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    netG: Generator = start.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = Muon(netG.parameters(), LEARNING_RATE)
     step = 0
     if resume:
@@ -84,7 +88,8 @@ def distill(
             with torch.no_grad():
                 planes = paint(255 * luma, 255 * chroma)
                 aim = rgb_from_planes(planes[0] / 255, planes[1] / 255, PLANES_COLOR).clamp(0, 1)
-            painted = rgb_from_planes(*netG(luma, chroma), PLANES_COLOR)
+            painted_luma, painted_chroma = netG(luma, chroma)
+            painted = rgb_from_planes(painted_luma, painted_chroma, PLANES_COLOR)
             losses = {
                 "color": (painted - aim).abs().mean(),
                 "edges": _EDGES_WEIGHT * _edges_apart(painted, aim),

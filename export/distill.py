@@ -1,0 +1,76 @@
+"""Teaches a smaller generator to paint as a trained one does, and exports it: the fast tier.
+
+    python -m export.distill realtime_style/styles/great-wave.safetensors PHOTOS great-wave.onnx
+
+PHOTOS is a folder of photos to learn on; a card (.json) beside the generator is taken over. All styles of a tier begin at one base, that they can be
+mixed; `--base none` begins with nothing, as for that base itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+
+from export.to_onnx import export_style, parity_frames
+from realtime_style.training.checkpoint import load_generator, save_generator
+from realtime_style.training.config import FROM_NOTHING
+from realtime_style.training.dataset import PhotoFolder
+from realtime_style.training.distill import CROP_PX, FAST, FAST_BASE, distill
+from realtime_style.training.generator import Generator
+from realtime_style.training.train import TrainStep
+
+
+def main() -> None:
+    """Trains a smaller generator and exports it."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("teacher", type=Path, metavar="GENERATOR.safetensors")
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("out", type=Path, metavar="OUT.onnx")
+    parser.add_argument("--base", type=Path, default=FAST_BASE, help="a small generator, or none")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true")
+    arguments = parser.parse_args()
+    torch.manual_seed(arguments.seed)
+    teacher, card = load_generator(arguments.teacher)
+    from_nothing = arguments.base.name == FROM_NOTHING
+    start = Generator(FAST) if from_nothing else load_generator(arguments.base)[0]
+    run_dir = arguments.out.with_suffix(".training")
+    run_dir.mkdir(parents=True, exist_ok=True)
+    begin = time.perf_counter()
+
+    def on_step(step: TrainStep) -> None:
+        if step.step % 50 == 0:
+            losses = " ".join(f"{name} {value:.4f}" for name, value in step.losses.items())
+            passed_s = time.perf_counter() - begin
+            print(f"step {step.step} of {arguments.steps} ({passed_s:.0f} s): {losses}", flush=True)
+
+    netG = distill(
+        teacher,
+        start,
+        PhotoFolder(arguments.photos, CROP_PX, arguments.seed),
+        arguments.steps,
+        run_dir / "checkpoint.pt",
+        resume=arguments.resume,
+        on_step=on_step,
+    )
+    beside = arguments.teacher.with_suffix(".json")
+    if beside.is_file():
+        about = json.loads(beside.read_text())
+        about.pop("figures", None)  # they are of the teacher
+        card |= about
+    card |= {"distilled": {"from": arguments.teacher.name, "steps": arguments.steps}}
+    save_generator(run_dir / "generator.safetensors", netG, card)
+    parity = export_style(
+        netG, arguments.out, arguments.out.stem, card, parity_frames(arguments.photos)
+    )
+    for result in parity:
+        print(f"parity: {result}")
+
+
+if __name__ == "__main__":
+    main()
