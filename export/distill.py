@@ -2,8 +2,9 @@
 
     python -m export.distill realtime_style/styles/great-wave.safetensors PHOTOS great-wave.onnx
 
-PHOTOS is a folder of photos to learn on; a card (.json) beside the generator is taken over. All styles of a tier begin at one base, that they can be
-mixed; `--base none` begins with nothing, as for that base itself.
+PHOTOS is a folder of photos to learn on; a card (.json) beside the generator is taken over. All
+styles of a tier begin at one base, that they can be mixed; `--base none` begins with nothing, as
+for that base itself.
 """
 
 from __future__ import annotations

@@ -185,8 +185,8 @@ def train_any_style(
         while step < config.steps:
             step += 1
             on_step(_step(config, objective, netE, netG, optimizer, photos, variants, guide, step))
-            is_last = step == config.steps or stop_asked()
-            if step % config.checkpoint_every == 0 or is_last:
+            stops = stop_asked()
+            if step % config.checkpoint_every == 0 or step == config.steps or stops:
                 save_checkpoint(
                     checkpoint,
                     {"netE": netE.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
@@ -195,7 +195,7 @@ def train_any_style(
             if step % config.sample_every == 0 or step == config.steps:
                 sheet = style_sheet(netE, netG, samples, shown)
                 sheet.save(run_dir / f"sample_{step:06d}.png")
-            if stop_asked():
+            if stops:
                 raise KeyboardInterrupt
     return netE
 

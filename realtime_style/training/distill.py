@@ -102,14 +102,15 @@ def distill(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.step()
-            if step % CHECKPOINT_EVERY == 0 or step == steps or stop_asked():
+            on_step(TrainStep(step, {name: float(v.detach()) for name, v in losses.items()}, rate))
+            stops = stop_asked()
+            if step % CHECKPOINT_EVERY == 0 or step == steps or stops:
                 save_checkpoint(
                     checkpoint,
                     {"netG": netG.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
                     | {"config": {"steps": steps}},
                 )
-            on_step(TrainStep(step, {name: float(v.detach()) for name, v in losses.items()}, rate))
-            if stop_asked():
+            if stops:
                 raise KeyboardInterrupt
     return netG
 

@@ -1,0 +1,76 @@
+"""A smaller generator learns to paint as a larger one does."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra [train] is not installed")
+
+from test_training import make_photos  # noqa: E402
+
+from realtime_style.errors import TrainingError  # noqa: E402
+from realtime_style.training import distill as distillation  # noqa: E402
+from realtime_style.training.dataset import PhotoFolder  # noqa: E402
+from realtime_style.training.distill import distill  # noqa: E402
+from realtime_style.training.generator import Generator, GeneratorConfig  # noqa: E402
+from realtime_style.training.train import TrainStep  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+SMALL = GeneratorConfig(trunk_channels=8, edge_channels=4, dilations=(1,))
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PhotoFolder:
+    monkeypatch.setattr(distillation, "BATCH", 2)
+    return PhotoFolder(make_photos(tmp_path / "photos"), 64, 0)
+
+
+def teacher() -> Generator:
+    torch.manual_seed(5)
+    return Generator(GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2))).eval()
+
+
+def student() -> Generator:
+    torch.manual_seed(6)
+    return Generator(SMALL)
+
+
+def test_it_comes_nearer_to_its_teacher(photos: PhotoFolder, tmp_path: Path) -> None:
+    reports: list[TrainStep] = []
+    netG = distill(teacher(), student(), photos, 40, tmp_path / "a.pt", on_step=reports.append)  # noqa: N806
+    assert [report.step for report in reports] == [*range(1, 41)]
+    first, last = (
+        sum(sum(r.losses.values()) for r in part) for part in (reports[:8], reports[-8:])
+    )
+    assert last < 0.5 * first
+    picture = photos.samples(1, 64)
+    luma, chroma = picture[:, :1], picture[:, 1:, ::2, ::2]
+    with torch.no_grad():
+        aim = teacher()(luma, chroma)[0]
+        before, after = (net.eval()(luma, chroma)[0] for net in (student(), netG))
+    assert (after - aim).abs().mean() < 0.5 * (before - aim).abs().mean()
+
+
+def test_it_goes_on_as_if_it_had_not_stopped(photos: PhotoFolder, tmp_path: Path) -> None:
+    whole = distill(teacher(), student(), photos, 4, tmp_path / "whole.pt")
+
+    def stop(step: TrainStep) -> None:
+        if step.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        distill(teacher(), student(), photos, 4, tmp_path / "parts.pt", on_step=stop)
+    parts = distill(teacher(), student(), photos, 4, tmp_path / "parts.pt", resume=True)
+    for ours, theirs in zip(parts.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+
+
+def test_a_checkpoint_of_another_shape_is_refused(photos: PhotoFolder, tmp_path: Path) -> None:
+    distill(teacher(), student(), photos, 1, tmp_path / "a.pt")
+    with pytest.raises(TrainingError, match="of another shape"):
+        distill(teacher(), teacher(), photos, 2, tmp_path / "a.pt", resume=True)
