@@ -217,8 +217,7 @@ def _step(
     chosen = [variants[int(rng.integers(_VARIANTS))] for _ in items]
     read = [netE.read(variant.look) for variant in chosen]
     log_shares, changes = (torch.cat(parts) for parts in zip(*read, strict=True))
-    # The choice learns from the guide alone: losses of paint would spread it over all styles
-    code = netE.code(log_shares.detach(), changes)
+    code = netE.code(log_shares, changes)
     style = GramLoss.towards(
         [
             {

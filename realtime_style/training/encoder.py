@@ -25,8 +25,8 @@ class StyleEncoder(nn.Module):
     channel's mean and standard deviation over the picture (Huang and Belongie, ICCV 2017) are kept,
     from the touch of the brush to larger forms.
 
-    It chooses among the bank's styles by a softmax: nearly one of them rather than the mean of
-    many, which has no stroke left. What it then changes is any other code, added to that.
+    It chooses one of the bank's styles, since a mixture of many has no stroke left, and changes
+    that one: what it adds to its code may be any other.
     """
 
     def __init__(self, bank: Bank) -> None:
@@ -37,7 +37,7 @@ class StyleEncoder(nn.Module):
         )
         self.hidden = nn.Linear(2 * sum(sizes), _HIDDEN)
         self.choice = nn.Linear(_HIDDEN, len(bank.styles))
-        self.change = nn.Linear(_HIDDEN, bank.code_size)
+        self.change = nn.Linear(_HIDDEN + len(bank.styles), bank.code_size)
         self.codes: Tensor  # of the bank's styles
         codes = np.stack([bank.code_of(number) for number in range(len(bank.styles))])
         self.register_buffer("codes", torch.from_numpy(codes).float(), persistent=False)
@@ -54,14 +54,14 @@ class StyleEncoder(nn.Module):
 
     def code(self, log_shares: Tensor, change: Tensor) -> Tensor:
         """The code, (N, code_size), that is meant by what `read` gives."""
-        return log_shares.exp() @ self.codes + change
+        return _chosen(log_shares) @ self.codes + change
 
     def read(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """What is chosen for a picture, and what of that is changed.
+        """Which of the bank's styles a picture is like, and how that is to be changed.
 
         Returns:
-            Logarithms of the bank's styles' shares, (N, styles), and what is added to the code of
-            that mixture, (N, code_size).
+            Logarithms of how likely each is chosen, (N, styles), and what is added to the code of
+            the likeliest, (N, code_size).
         """
         x = picture * 2 - 1
         seen = [*_statistics(x)]
@@ -69,7 +69,13 @@ class StyleEncoder(nn.Module):
             x = functional.relu(layer(x))
             seen += _statistics(x)
         hidden = functional.relu(self.hidden(torch.cat(seen, 1)))
-        return (_SHARPNESS * self.choice(hidden)).log_softmax(1), self.change(hidden)
+        log_shares = (_SHARPNESS * self.choice(hidden)).log_softmax(1)
+        return log_shares, self.change(torch.cat((hidden, _chosen(log_shares)), 1))
+
+
+def _chosen(log_shares: Tensor) -> Tensor:
+    """1 for the likeliest, 0 for the others."""
+    return (log_shares == log_shares.amax(1, keepdim=True)).to(log_shares.dtype)
 
 
 def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
