@@ -37,7 +37,7 @@ from realtime_style.runtime.pipeline import Channel
 from realtime_style.runtime.place import free_file, free_name, refuse_itself
 from realtime_style.runtime.stability import DEFAULT_STABILITY
 from realtime_style.runtime.style_image import is_picture
-from realtime_style.style import bundled_styles
+from realtime_style.style import TIERS, bundled_styles
 
 _POLL_MS = 5
 _NO_FRAME_S = 0.02  # how long to wait for a frame before looking at the window again
@@ -57,6 +57,7 @@ HELP = """n, p: next, previous style
 b: blend with another style, and another
 ], [: more, less of that
 c: keep the camera's colours
+t: the faster tier, the standard one
 v: painted, split, side by side
 drag: move the divider
 m: mirror
@@ -152,6 +153,7 @@ class LiveJob:
             "]": lambda: self._blend_more(_STEP),
             "[": lambda: self._blend_more(-_STEP),
             "c": self._toggle_colors,
+            "t": self._next_tier,
             "o": self._next_picture,
             "v": self._next_mode,
             "m": self._toggle_mirror,
@@ -409,6 +411,11 @@ class LiveJob:
     def _toggle_colors(self) -> None:
         look = self.painter.look
         self._change(replace(look, keep_colors=not look.keep_colors))
+
+    def _next_tier(self) -> None:
+        look = self.painter.look
+        tiers = list(TIERS)
+        self._change(replace(look, tier=tiers[(tiers.index(look.tier) + 1) % len(tiers)]))
 
     def _next_mode(self) -> None:
         modes = list(Mode)
