@@ -16,8 +16,8 @@ from realtime_style.style import PLAINS, STANDARD, Style, bundled_styles, open_s
 _PHASES = {"up": (16, 0), "head": (1, 2)}
 """Layers that enlarge: channels of four phases each, and others after them."""
 
-LOOK_PX = 256
-"""The square root of how many pixels of a style picture are looked at for its code."""
+_LOOK_PX = 512  # the square root of how many pixels of a style picture are looked at
+_LEAST_LOOK_PX = 32
 
 FloatArray = NDArray[np.float64]
 
@@ -44,6 +44,13 @@ class Layer:
     gains: slice
     shifts: slice
     unit: float
+
+
+def look_size(width: int, height: int) -> tuple[int, int]:
+    """The size at which a style picture is looked at for its code: sides are multiples of 4."""
+    scale = _LOOK_PX / (width * height) ** 0.5
+    narrow, high = (max(_LEAST_LOOK_PX, round(side * scale / 4) * 4) for side in (width, height))
+    return narrow, high
 
 
 class Bank:

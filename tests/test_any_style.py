@@ -13,10 +13,13 @@ torch = pytest.importorskip("torch", reason="the extra [train] is not installed"
 
 from test_training import make_photos, random_vgg19  # noqa: E402
 
+from realtime_style.bank import Bank  # noqa: E402
 from realtime_style.errors import TrainingError  # noqa: E402
 from realtime_style.training import any_style  # noqa: E402
 from realtime_style.training.any_style import StyleVariants, look_at, train_any_style  # noqa: E402
 from realtime_style.training.config import TrainConfig  # noqa: E402
+from realtime_style.training.encoder import StyleEncoder  # noqa: E402
+from realtime_style.training.generator import Generator  # noqa: E402
 from realtime_style.training.train import Objective, TrainStep  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -55,8 +58,8 @@ def test_it_trains_and_goes_on_as_if_it_had_not_stopped(
     reports: list[TrainStep] = []
     whole = train_any_style(config, tmp_path / "whole", on_step=reports.append)
     assert [report.step for report in reports] == [0, 1, 2, 3]
-    assert set(reports[0].losses) == {"guide"}
-    expected = {"content", "structure", "tone", "style", "weave", "restraint", "guide"}
+    assert set(reports[0].losses) == {"choice"}
+    expected = {"content", "structure", "tone", "style", "weave", "restraint"}
     assert expected <= set(reports[1].losses)
     assert "motion" not in reports[1].losses
     assert reports[3].losses["motion"] > 0
@@ -94,11 +97,13 @@ def test_variants_are_the_same_for_the_same_number_and_the_first_the_pictures(
     paintings = sorted(config.painting.iterdir())
     photos = sorted(config.content.iterdir())
     objective = Objective(config, [torch.rand(1, 3, 96, 96)], torch.device("cpu"))
-    one, again = (StyleVariants(paintings, photos, objective) for _ in range(2))
+    netE = StyleEncoder(Bank(), Generator())  # noqa: N806
+    one, again = (StyleVariants(paintings, photos, objective, netE) for _ in range(2))
     for number in (0, 2, 7, 30):
-        assert torch.equal(one[number].look, again[number].look)
+        assert torch.equal(one[number].statistics, again[number].statistics)
     assert one[7] is one[7]
     with Image.open(paintings[2]) as picture:
-        assert torch.equal(one[2].look, look_at(picture.convert("RGB")))
-    assert one[0].look.shape[2] * one[0].look.shape[3] == pytest.approx(256**2, rel=0.02)
-    assert not np.allclose(one[7].look.mean((2, 3)), one[30].look.mean((2, 3)), atol=0.02)
+        look = look_at(picture.convert("RGB"))
+    assert torch.equal(one[2].statistics, netE.statistics(look))
+    assert look.shape[2] * look.shape[3] == pytest.approx(512**2, rel=0.02)
+    assert not np.allclose(one[7].statistics, one[30].statistics, rtol=0.05)

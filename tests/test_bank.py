@@ -83,8 +83,7 @@ def test_phases_of_a_channel_share_their_gain(bank: Bank) -> None:
 def test_the_exported_encoder_reads_as_the_trained_one(
     tmp_path_factory: pytest.TempPathFactory, bank: Bank, engine: str, size: tuple[int, int]
 ) -> None:
-    torch.manual_seed(0)
-    netE = StyleEncoder(bank).eval()  # noqa: N806
+    netE = random_encoder(bank)  # noqa: N806
     out = tmp_path_factory.mktemp("encoder") / "encoder.onnx"
     export_encoder(netE, bank, out)
     picture = rng.integers(0, 256, (1, 3, *size), dtype=np.uint8)
@@ -95,8 +94,16 @@ def test_the_exported_encoder_reads_as_the_trained_one(
     assert onnx.load(out).metadata_props[0].value == bank.digest
 
 
+def random_encoder(bank: Bank) -> StyleEncoder:
+    torch.manual_seed(0)
+    netE = StyleEncoder(bank, Generator()).eval()  # noqa: N806
+    netE.deviation.fill_(50)  # about what planes of 0..255 vary by
+    torch.nn.init.normal_(netE.change[-1].weight, std=1e-3)
+    return netE
+
+
 def test_the_encoder_does_not_ask_where_things_are(bank: Bank) -> None:
-    netE = StyleEncoder(bank).eval()  # noqa: N806
+    netE = random_encoder(bank)  # noqa: N806
     tile = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         once, rolled = netE(tile.repeat(1, 1, 4, 4)), netE(tile.roll(32, 3).repeat(1, 1, 4, 4))
@@ -105,11 +112,10 @@ def test_the_encoder_does_not_ask_where_things_are(bank: Bank) -> None:
 
 
 def test_the_encoder_chooses_among_the_styles_and_changes_them(bank: Bank) -> None:
-    torch.manual_seed(0)
-    netE = StyleEncoder(bank).eval()  # noqa: N806
+    netE = random_encoder(bank)  # noqa: N806
     picture = torch.rand(2, 3, 128, 96)
     with torch.no_grad():
-        log_shares, change = netE.read(picture)
+        log_shares, change = netE.read(netE.statistics(picture))
         torch.testing.assert_close(netE(picture), netE.code(log_shares, change))
     torch.testing.assert_close(log_shares.exp().sum(1), torch.ones(2))
     one = torch.full((1, len(bank.styles)), -torch.inf)

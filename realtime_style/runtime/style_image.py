@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from PIL import Image
 
-from realtime_style.bank import LOOK_PX, Bank
+from realtime_style.bank import Bank, look_size
 from realtime_style.engines import run_once
 from realtime_style.errors import MediaError, StyleFileError
 from realtime_style.runtime.batch import PICTURE_SUFFIXES
@@ -65,9 +65,7 @@ def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
             f"{path} is {width}x{height}; a picture to take a style from has at least "
             f"{_LEAST_PX}x{_LEAST_PX} pixels"
         )
-    scale = LOOK_PX / (width * height) ** 0.5
-    size = (max(32, round(width * scale)), max(32, round(height * scale)))
-    small = Image.fromarray(picture.rgb).resize(size, Image.Resampling.LANCZOS)
+    small = Image.fromarray(picture.rgb).resize(look_size(width, height), Image.Resampling.LANCZOS)
     seen = np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1)[None])
     if not ENCODER.is_file():
         raise StyleFileError(

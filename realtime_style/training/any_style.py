@@ -12,12 +12,12 @@ from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
-from realtime_style.bank import LOOK_PX, Bank
+from realtime_style.bank import Bank, look_size
 from realtime_style.errors import TrainingError
 from realtime_style.style import PLAINS, STANDARD
-from realtime_style.training.checkpoint import load_checkpoint, save_checkpoint
+from realtime_style.training.checkpoint import load_checkpoint, load_generator, save_checkpoint
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
-from realtime_style.training.config import TrainConfig
+from realtime_style.training.config import BUNDLED_BASE, TrainConfig
 from realtime_style.training.dataset import UNREADABLE, PhotoFolder, open_rgb, pictures_below
 from realtime_style.training.encoder import AnyStyleGenerator, StyleEncoder
 from realtime_style.training.losses import GramLoss, gram_targets
@@ -32,14 +32,15 @@ from realtime_style.training.train import (
 
 _VARIANTS = 600  # crops and colourings of style pictures, whose Gram matrices are kept
 _PHOTO_SHARE = 0.25  # of them that are of photos: textures and palettes that no painting has
-_CHOICE_STEPS = 600  # before the first, that learn to choose among the bank's styles
-_CHOICE_BATCH = 16
-_GUIDE_WEIGHT = 10.0  # of that choice afterwards
+_CHOICE_STEPS = 1000  # before the first, that learn to choose among the bank's styles
+_CHOICE_BATCH = 64
+_CHOICE_LEARNING_RATE = 1e-3
+_NOISE = 0.3  # on statistics, in standard deviations: few paintings are known, many are meant
 _GUIDE_POWER = 24.0  # how much nearer styles count more
+_LEAST_DEVIATION = 1e-3
 _GUIDE_PHOTOS = 4  # that styles have painted, to know them by
 _RESTRAINT = 2.0  # on the mean square of the code's changes
 _LARGEST_GRADIENT = 5.0
-_CHOICE_LEARNING_RATE = 3e-4
 _LEARNING_RATE = 1e-4
 _WEIGHT_DECAY = 0.01
 
@@ -48,10 +49,10 @@ _WEIGHT_DECAY = 0.01
 class StyleVariant:
     """A style picture as it is trained with: what the encoder sees, and what its paint must match.
 
-    `look` is (1, 3, h, w), RGB in 0..1, of about LOOK_PX^2 pixels; `targets` as of `gram_targets`.
+    `statistics` are (1, statistics), `targets` as of `gram_targets`.
     """
 
-    look: Tensor
+    statistics: Tensor
     targets: list[dict[str, Tensor]]
 
 
@@ -59,10 +60,15 @@ class StyleVariants:
     """Crops of pictures in other colours, the same for the same number; kept once made."""
 
     def __init__(
-        self, paintings: Sequence[Path], photos: Sequence[Path], objective: Objective
+        self,
+        paintings: Sequence[Path],
+        photos: Sequence[Path],
+        objective: Objective,
+        netE: StyleEncoder,
     ) -> None:
         self._paintings, self._photos = list(paintings), list(photos)
         self._objective = objective
+        self._netE = netE
         self._kept: dict[int, StyleVariant] = {}
 
     def __getitem__(self, number: int) -> StyleVariant:
@@ -73,10 +79,13 @@ class StyleVariants:
 
     def _variant(self, picture: Image.Image) -> StyleVariant:
         config = self._objective.config
-        whole = _resized(picture, config.painting_px / max(picture.size))
+        scale = config.painting_px / max(picture.size)
+        width, height = (max(32, round(side * scale)) for side in picture.size)
+        whole = _resized(picture, width, height)
         with self._objective.autocast():
             targets = gram_targets(self._objective.features, [whole], config.painting_scales)
-        return StyleVariant(look_at(picture), targets)
+        with torch.no_grad():
+            return StyleVariant(self._netE.statistics(look_at(picture)), targets)
 
     def _picture(self, number: int) -> Image.Image:
         if number < len(self._paintings):
@@ -94,11 +103,10 @@ class StyleVariants:
 
 def look_at(picture: Image.Image) -> Tensor:
     """A picture as the encoder sees it, (1, 3, h, w)."""
-    return _resized(picture, LOOK_PX / (picture.width * picture.height) ** 0.5)
+    return _resized(picture, *look_size(*picture.size))
 
 
-def _resized(picture: Image.Image, scale: float) -> Tensor:
-    width, height = (max(32, round(side * scale)) for side in picture.size)
+def _resized(picture: Image.Image, width: int, height: int) -> Tensor:
     small = np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS))
     return torch.from_numpy(small.copy()).permute(2, 0, 1)[None].float() / 255
 
@@ -158,14 +166,13 @@ def train_any_style(
         raise TrainingError(f"{config.painting} has no pictures; give a folder of paintings")
     bank = Bank()
     netG = AnyStyleGenerator(bank)
-    netE = StyleEncoder(bank)
+    netE = StyleEncoder(bank, load_generator(BUNDLED_BASE)[0])
     optimizer = torch.optim.AdamW(
-        netE.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98)
+        netE.change.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98)
     )
-    objective = Objective(config, [_resized(open_rgb(paintings[0]), 0.5)], torch.device("cpu"))
+    objective = Objective(config, [look_at(open_rgb(paintings[0]))], torch.device("cpu"))
     photos = PhotoFolder(config.content, config.crop_px + 2 * config.margin_px, config.seed)
-    variants = StyleVariants(paintings, photos.paths, objective)
-    guide = _Guide(bank, netG, objective, photos.samples(_GUIDE_PHOTOS, config.crop_px))
+    variants = StyleVariants(paintings, photos.paths, objective, netE)
     shown = [*(path for path in everything if path.name in held_out), *paintings[::4]][:8]
     samples = photos.samples(3, config.crop_px)
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -178,13 +185,14 @@ def train_any_style(
         optimizer.load_state_dict(state["optimizer"])
         step = int(state["step"])
     else:
+        guide = _Guide(bank, netG, objective, photos.samples(_GUIDE_PHOTOS, config.crop_px))
         loss = _learn_to_choose(netE, variants, guide, config.seed)
-        on_step(TrainStep(0, {"guide": loss}, _CHOICE_LEARNING_RATE))
+        on_step(TrainStep(0, {"choice": loss}, _CHOICE_LEARNING_RATE))
         style_sheet(netE, netG, samples, shown).save(run_dir / f"sample_{step:06d}.png")
     with interrupts_held_back() as stop_asked:
         while step < config.steps:
             step += 1
-            on_step(_step(config, objective, netE, netG, optimizer, photos, variants, guide, step))
+            on_step(_step(config, objective, netE, netG, optimizer, photos, variants, step))
             stops = stop_asked()
             if step % config.checkpoint_every == 0 or step == config.steps or stops:
                 save_checkpoint(
@@ -208,15 +216,15 @@ def _step(
     optimizer: torch.optim.Optimizer,
     photos: PhotoFolder,
     variants: StyleVariants,
-    guide: _Guide,
     step: int,
 ) -> TrainStep:
     rng = np.random.default_rng((config.seed, step))
     items = range(config.batch)
     wide = photos.batch(step, items).contiguous(memory_format=torch.channels_last)
     chosen = [variants[int(rng.integers(_VARIANTS))] for _ in items]
-    read = [netE.read(variant.look) for variant in chosen]
-    log_shares, changes = (torch.cat(parts) for parts in zip(*read, strict=True))
+    statistics = torch.cat([variant.statistics for variant in chosen])
+    noise = torch.from_numpy(rng.standard_normal(statistics.shape)).float()
+    log_shares, changes = netE.read(statistics + _NOISE * netE.deviation * noise)
     code = netE.code(log_shares, changes)
     style = GramLoss.towards(
         [
@@ -239,12 +247,10 @@ def _step(
             whole.clamp(0, 1), moved.clamp(0, 1), views
         )
     losses["restraint"] = _RESTRAINT * changes.square().mean()
-    nearness = torch.stack([guide.nearness(variant) for variant in chosen])
-    losses["guide"] = _GUIDE_WEIGHT * _cross_entropy(log_shares, nearness)
     loss = torch.stack(list(losses.values())).sum()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    norm = float(torch.nn.utils.clip_grad_norm_(netE.parameters(), _LARGEST_GRADIENT))
+    norm = float(torch.nn.utils.clip_grad_norm_(netE.change.parameters(), _LARGEST_GRADIENT))
     rate = _LEARNING_RATE * trapezoid(step, config.steps)
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -267,23 +273,24 @@ def _learn_to_choose(
     """Trains the encoder to know the nearest styles, without painting; to the loss at the end."""
     everything = [variants[number] for number in range(_VARIANTS)]
     nearness = torch.stack([guide.nearness(variant) for variant in everything])
+    statistics = torch.cat([variant.statistics for variant in everything])
+    netE.mean.copy_(statistics.mean(0))
+    netE.deviation.copy_(statistics.std(0) + _LEAST_DEVIATION)
     optimizer = torch.optim.AdamW(
-        netE.parameters(), _CHOICE_LEARNING_RATE, weight_decay=_WEIGHT_DECAY
+        netE.choice.parameters(), _CHOICE_LEARNING_RATE, weight_decay=_WEIGHT_DECAY
     )
+    random = torch.Generator().manual_seed(seed)
     loss = torch.zeros(())
-    rng = np.random.default_rng(seed)
     for _ in range(_CHOICE_STEPS):
-        numbers = rng.integers(_VARIANTS, size=_CHOICE_BATCH)
-        log_shares = torch.cat([netE.read(everything[number].look)[0] for number in numbers])
-        loss = _cross_entropy(log_shares, nearness[numbers])
+        numbers = torch.randint(_VARIANTS, (_CHOICE_BATCH,), generator=random)
+        noise = torch.randn((_CHOICE_BATCH, statistics.shape[1]), generator=random)
+        log_shares, _ = netE.read(statistics[numbers] + _NOISE * netE.deviation * noise)
+        loss = -(nearness[numbers] * log_shares).sum(1).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+    netE.choice.requires_grad_(False)
     return float(loss.detach())
-
-
-def _cross_entropy(log_shares: Tensor, nearness: Tensor) -> Tensor:
-    return -(nearness * log_shares).sum(1).mean()
 
 
 class _Guide:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -11,66 +9,80 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from realtime_style.bank import Bank
-from realtime_style.training.generator import FoldedGenerator, Generator
+from realtime_style.training.color import planes_from_rgb
+from realtime_style.training.generator import STEM_MARGIN, FoldedGenerator, Generator, pad_edges
+from realtime_style.training.train import PLANES_COLOR
 
-_CHANNELS = (32, 64, 128, 192, 256)
 _HIDDEN = 512
-_SHARPNESS = 4.0
 
 
 class StyleEncoder(nn.Module):
     """netE: the code of a style, for `Bank`, from a picture in it.
 
-    What counts of a style is what kinds of things are in it, and not where: of every layer, each
-    channel's mean and standard deviation over the picture (Huang and Belongie, ICCV 2017) are kept,
-    from the touch of the brush to larger forms.
+    It looks through the first half of a generator that has learned several paintings, and asks
+    what kinds of things are in the picture, not where: of every layer, each channel's mean and
+    standard deviation (Huang and Belongie, ICCV 2017), from the touch of the brush to larger
+    forms. These are not trained; what is made of them is.
 
     It chooses one of the bank's styles, since a mixture of many has no stroke left, and changes
     that one: what it adds to its code may be any other.
     """
 
-    def __init__(self, bank: Bank) -> None:
+    def __init__(self, bank: Bank, eye: Generator) -> None:
         super().__init__()
-        sizes = (3, *_CHANNELS)
-        self.layers = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(sizes)
-        )
-        self.hidden = nn.Linear(2 * sum(sizes), _HIDDEN)
-        self.choice = nn.Linear(_HIDDEN, len(bank.styles))
-        self.change = nn.Linear(_HIDDEN + len(bank.styles), bank.code_size)
+        folded = eye.folded().requires_grad_(False)
+        self.center: Tensor
+        self.register_buffer("center", folded.center)
+        self.stem, self.down, self.blocks = folded.stem, folded.down, folded.blocks
+        count = 2 * (3 + self.stem.out_channels + (1 + len(self.blocks)) * self.down.out_channels)
+        self.mean: Tensor  # of the statistics, over the pictures that were learned from
+        self.deviation: Tensor
+        self.register_buffer("mean", torch.zeros(count))
+        self.register_buffer("deviation", torch.ones(count))
         self.codes: Tensor  # of the bank's styles
         codes = np.stack([bank.code_of(number) for number in range(len(bank.styles))])
         self.register_buffer("codes", torch.from_numpy(codes).float(), persistent=False)
-        for layer in self.layers:
-            assert isinstance(layer, nn.Conv2d)
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        nn.init.zeros_(self.choice.bias)
-        nn.init.zeros_(self.change.weight)  # what is chosen is first painted as it is
-        nn.init.zeros_(self.change.bias)
+        self.choice = _two_layers(count, len(bank.styles))
+        self.change = _two_layers(count + len(bank.styles), bank.code_size)
+        for parameter in self.change[-1].parameters():
+            nn.init.zeros_(parameter)  # what is chosen is first painted as it is
 
     def forward(self, picture: Tensor) -> Tensor:
-        """(N, 3, H, W) RGB in 0..1, of about LOOK_PX^2 pixels, to (N, code_size)."""
-        return self.code(*self.read(picture))
+        """(N, 3, H, W) RGB in 0..1, of a size that `look_size` gives, to (N, code_size)."""
+        return self.code(*self.read(self.statistics(picture)))
 
-    def code(self, log_shares: Tensor, change: Tensor) -> Tensor:
-        """The code, (N, code_size), that is meant by what `read` gives."""
-        return _chosen(log_shares) @ self.codes + change
+    def statistics(self, picture: Tensor) -> Tensor:
+        """What kinds of things are in a picture, (N, statistics)."""
+        luma, chroma = planes_from_rgb(picture, PLANES_COLOR)
+        seen = [*_statistics(255 * luma), *_statistics(255 * chroma)]
+        x = torch.cat((functional.pixel_unshuffle(255 * luma, 2), 255 * chroma), 1) - self.center
+        x = functional.relu(self.stem(pad_edges(x, STEM_MARGIN)))
+        seen += _statistics(x)
+        x = functional.relu(self.down(x))
+        seen += _statistics(x)
+        for block in self.blocks:
+            x = block(x)
+            seen += _statistics(x)
+        return torch.cat(seen, 1)
 
-    def read(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+    def read(self, statistics: Tensor) -> tuple[Tensor, Tensor]:
         """Which of the bank's styles a picture is like, and how that is to be changed.
 
         Returns:
             Logarithms of how likely each is chosen, (N, styles), and what is added to the code of
             the likeliest, (N, code_size).
         """
-        x = picture * 2 - 1
-        seen = [*_statistics(x)]
-        for layer in self.layers:
-            x = functional.relu(layer(x))
-            seen += _statistics(x)
-        hidden = functional.relu(self.hidden(torch.cat(seen, 1)))
-        log_shares = (_SHARPNESS * self.choice(hidden)).log_softmax(1)
-        return log_shares, self.change(torch.cat((hidden, _chosen(log_shares)), 1))
+        x = (statistics - self.mean) / self.deviation
+        log_shares = self.choice(x).log_softmax(1)
+        return log_shares, self.change(torch.cat((x, _chosen(log_shares)), 1))
+
+    def code(self, log_shares: Tensor, change: Tensor) -> Tensor:
+        """The code, (N, code_size), that is meant by what `read` gives."""
+        return _chosen(log_shares) @ self.codes + change
+
+
+def _two_layers(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, outputs))
 
 
 def _chosen(log_shares: Tensor) -> Tensor:
