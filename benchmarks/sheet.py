@@ -1,12 +1,13 @@
 """Pictures for people to look at: sheet, gallery, looks and nothing (.jpg), gallery.webp, in docs.
 
-    python benchmarks/sheet.py [--clip FILM]
+    python benchmarks/sheet.py [--clip FILM] [--pictures PICTURE=TRAINED.onnx ...]
 
 The sheet has six photos in four styles, the gallery one photo in every bundled style, the looks one
 photo in rising strength, in blends, in variations and in its own colours; the photos are in the
 public domain and come with scikit-image (of the extra [dev]). Nothing is what is painted without
 one. With `--clip`, a film that may be shown is painted in several styles, side by side, as a small
-animation.
+animation. With `--pictures`, pictures.jpg shows photos painted like each picture at once, by the
+style that was trained for it, and with nothing of it but its colours.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+from quality import COLORS, open_painter
 from skimage import data
 
 import realtime_style as rs
@@ -96,6 +98,19 @@ def nothing() -> Image.Image:
     return Image.fromarray(np.vstack((np.hstack(pictures[:2]), np.hstack(pictures[2:]))))
 
 
+def pictures(pairs: list[str]) -> Image.Image:
+    """Two photos a row, painted like a picture in each of the three ways."""
+    tiles = []
+    for pair in pairs:
+        picture, trained = pair.split("=", 1)
+        ways = {"at once": picture, "trained": trained, "only its colours": COLORS + picture}
+        for photo in map(read_photo, ("chelsea", "coffee")):
+            for way, network in ways.items():
+                painted = open_painter(network)[0](np.asarray(photo))
+                tiles.append((f"{Path(picture).stem}: {way}", Image.fromarray(painted)))
+    return _labelled(tiles, 6)
+
+
 def _painted(look: rs.Look, photo: Image.Image) -> Image.Image:
     return Image.fromarray(rs.open_stylizer(look, precision="f32").paint_rgb(np.asarray(photo)))
 
@@ -147,11 +162,15 @@ def main() -> None:
     """Paints and writes all of them."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--clip", type=Path, help="a film that may be shown")
-    clip = parser.parse_args().clip
+    parser.add_argument("--pictures", nargs="+", default=[], metavar="PICTURE=TRAINED.onnx")
+    arguments = parser.parse_args()
+    clip = arguments.clip
     sheet().save(DOCS / "sheet.jpg", quality=88)
     gallery().save(DOCS / "gallery.jpg", quality=88)
     looks().save(DOCS / "looks.jpg", quality=88)
     nothing().save(DOCS / "nothing.jpg", quality=88)
+    if arguments.pictures:
+        pictures(arguments.pictures).save(DOCS / "pictures.jpg", quality=85)
     if clip:
         first, *others = animation(clip)
         first.save(
