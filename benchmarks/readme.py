@@ -1,0 +1,128 @@
+"""Puts the tables of the README together from benchmarks/results.
+
+    python benchmarks/readme.py [--check]
+
+A table stands between `<!-- figures: NAME -->` and `<!-- end -->`; what stands there is replaced.
+`--check` changes nothing, and ends with status 1 where a table says other than the results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from realtime_style.style import bundled_styles, open_style
+
+RESULTS = Path(__file__).resolve().parent / "results"
+README = RESULTS.parents[1] / "README.md"
+ALONE, PUBLISHED = "starry-night, alone", "published "
+
+
+def quality() -> str:
+    """Totals of the networks, published and ours."""
+    rows = {row["name"]: row for row in _read("quality.json")["networks"]}
+    lines = ["| painting | published | trained for marks | ours | fast tier |"]
+    lines.append("|---|---|---|---|---|")
+
+    def row(title: str, *networks: str) -> str:
+        totals = [f"{rows[name]['total']:.3f}" if name in rows else "" for name in networks]
+        return f"| {title} | {' | '.join(totals)} |"
+
+    lines.append(row("candy", "published candy", "our-candy", "", ""))
+    for name in sorted(bundled_styles(), key=lambda name: float(rows[name]["total"])):
+        marked = f"our-{name}"
+        lines.append(row(_title(name), f"{PUBLISHED}{name}", marked, name, f"{name}, fast"))
+    return "\n".join(lines)
+
+
+def calm() -> str:
+    """Warping errors and noise."""
+    rows = {row["name"]: row for row in _read("stability.json")["rows"]}
+    ours = {name: rows[f"{name}, stability 0.5"] for name in bundled_styles()}
+    middle = {
+        key: statistics.median(row[key] for row in ours.values())
+        for key in ("short", "long", "sharpness")
+    }
+    noise = statistics.median(row["noise_gain"][1] for row in ours.values())
+    calmest, liveliest = (
+        pick(ours, key=lambda name: float(ours[name]["short"])) for pick in (min, max)
+    )
+    film = ours["starry-night"]
+    titles = {name: open_style(name).card["title"] for name in ours}
+    shown = {
+        "published network, candy": rows["published candy"],
+        "published network, Udnie": rows["published udnie"],
+        "ours, median of all styles": middle | {"noise_gain": [0, noise]},
+        f"ours, the calmest: {titles[calmest]}": ours[calmest],
+        f"ours, the liveliest: {titles[liveliest]}": ours[liveliest],
+        "The Starry Night": film,
+        "the same, every frame painted alone (`--stability 0`)": rows[ALONE],
+    }
+    lines = ["| | 1 frame | 10 frames | noise gain | sharpness |", "|---|---|---|---|---|"]
+    lines.append(
+        f"| the films themselves | {film['of_film_short']:.3f} | {film['of_film_long']:.3f} | 1 | |"
+    )
+    for name, row in shown.items():
+        lines.append(
+            f"| {name} | {row['short']:.3f} | {row['long']:.3f} | {row['noise_gain'][1]:.1f} | "
+            f"{row['sharpness']:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def speed() -> str:
+    """Frames a second of whole jobs."""
+    lines = ["| | frames a second | times the published network |", "|---|---|---|"]
+    for row in _read("frame_rate.json")["rows"]:
+        is_ours = "engine" in row
+        name = f"{row['name']}, {row['precision']}" if is_ours else f"published, {row['name']}"
+        name = re.sub(r"(, \w+)\1$", r"\1", name)  # the precision is said once
+        times = row.get("times_the_published_network", "")
+        lines.append(f"| {name} | {row['fps']:.1f} | {times} |")
+    return "\n".join(lines)
+
+
+TABLES: dict[str, Callable[[], str]] = {"quality": quality, "calm": calm}
+
+
+def filled(text: str) -> str:
+    """The README with all tables anew."""
+    for name, table in TABLES.items():
+        begin, end = f"<!-- figures: {name} -->\n", "\n<!-- end -->"
+        pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+        found = pattern.search(text)
+        if not found:
+            raise SystemExit(f"error: the README has no place for '{name}'")
+        text = text[: found.start()] + begin + table() + end + text[found.end() :]
+    return text
+
+
+def _title(name: str) -> str:
+    card = open_style(name).card
+    return f"{card['painter']}, *{card['title']}*"
+
+
+def _read(name: str) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((RESULTS / name).read_text())
+    return read
+
+
+def main() -> None:
+    """Writes the README anew, or compares."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--check", action="store_true", help="compare only")
+    text = README.read_text()
+    new = filled(text)
+    if not parser.parse_args().check:
+        README.write_text(new)
+    elif new != text:
+        raise SystemExit("error: the README's tables are not those of benchmarks/results")
+
+
+if __name__ == "__main__":
+    main()
