@@ -4,7 +4,8 @@
 
 Each argument names a network (a bundled style, a style file, a picture to be painted like, or a
 published network that takes float BGR of 720x720) and the painting that it learned;
-`colors:PICTURE` is no network, but photos given that picture's colours. DATA holds the folders
+`fast:STYLE` is a bundled style's faster network; `colors:PICTURE` is none, but photos given that
+picture's colours. DATA holds the folders
 `perceptual` (feature networks), `photos/bsds500` and `photos/jetson`. Twenty-four photos, by name
 below, are the examination; no training may see them.
 
@@ -36,7 +37,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from realtime_style.errors import StyleError
+from realtime_style.look import Look
 from realtime_style.runtime.stylizer import open_stylizer
+from realtime_style.style import FAST, STANDARD
 from realtime_style.training.perceptual import Vgg
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -69,6 +72,9 @@ SQUEEZE_CONTENT, SQUEEZE_STYLE = "fire5", ("conv1", "fire3", "fire5", "fire9")
 
 COLORS = "colors:"
 """Before a picture's name: no network, but its colours."""
+
+FAST_TIER = f"{FAST}:"
+"""Before a bundled style's name: its faster network."""
 
 PUBLISHED = "published "
 """Before a published network's name in the results: a style of ours may have the same."""
@@ -223,12 +229,24 @@ def read_painting(path: Path, longer_side: int) -> NDArray[np.uint8]:
     return np.asarray(upright.resize(size, Image.Resampling.LANCZOS))
 
 
+def look_of(network: str) -> Look:
+    """What a network's name says, with its tier."""
+    tier = FAST if network.startswith(FAST_TIER) else STANDARD
+    return Look(network.removeprefix(FAST_TIER), tier=tier)
+
+
+def name_of(network: str) -> str:
+    """How a network is called in results."""
+    own = Path(network.removeprefix(COLORS).removeprefix(FAST_TIER)).stem
+    return f"{own}, {FAST}" if network.startswith(FAST_TIER) else own
+
+
 def open_painter(network: str, precision: str = "f32") -> tuple[Painter, bool]:
     """A painter, and whether it takes any size; published ones take 720x720 alone."""
     if network.startswith(COLORS):
         return color_transfer(read_painting(Path(network.removeprefix(COLORS)), SIDE_PX)), True
     try:
-        stylizer = open_stylizer(network, precision=precision)
+        stylizer = open_stylizer(look_of(network), precision=precision)
     except StyleError:
         session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
@@ -459,7 +477,7 @@ def examine(
 ) -> Report:
     """All marks of one network."""
     paint, any_size = open_painter(network, precision)
-    name = Path(network.removeprefix(COLORS)).stem
+    name = name_of(network)
     kind = COLORS if network.startswith(COLORS) else "" if any_size else PUBLISHED
     exact = precision == "f32" or not any_size
     report = Report(f"{kind}{name}{'' if exact else f', {precision}'}", painting.stem)

@@ -43,6 +43,8 @@ from quality import (
     PUBLISHED,
     RESULTS,
     Yardstick,
+    look_of,
+    name_of,
     open_painter,
     read_painting,
     read_square,
@@ -121,7 +123,7 @@ def film_painter(network: str, precision: str = "f32") -> tuple[str, FilmPainter
     """A name and what paints a film's frames in order."""
     base, _, at = network.partition("@")
     try:
-        stylizer = open_stylizer(base, precision=precision)
+        stylizer = open_stylizer(look_of(base), precision=precision)
     except StyleError:
         paint, _ = open_painter(base)
         return f"{PUBLISHED}{Path(base).stem}", lambda frames: [paint(frame) for frame in frames]
@@ -133,7 +135,7 @@ def film_painter(network: str, precision: str = "f32") -> tuple[str, FilmPainter
 
     how = "alone" if not stability else f"stability {stability:g}"
     how += "" if precision == "f32" else f", {precision}"
-    return f"{Path(base).stem}, {how}", paint_film
+    return f"{name_of(base)}, {how}", paint_film
 
 
 @dataclass
