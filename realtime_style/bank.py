@@ -16,6 +16,8 @@ from realtime_style.style import PLAINS, STANDARD, Style, bundled_styles, open_s
 _PHASES = {"up": (16, 0), "head": (1, 2)}
 """Layers that enlarge: channels of four phases each, and others after them."""
 
+_COLORS = 12  # of a code: a matrix of three planes and an offset
+_PLANES = (0, 0, 0, 0, 1, 2)  # of what the head gives: four phases of luma, then chroma
 _LOOK_PX = 512  # the square root of how many pixels of a style picture are looked at
 _LEAST_LOOK_PX = 32
 
@@ -53,13 +55,33 @@ def look_size(width: int, height: int) -> tuple[int, int]:
     return narrow, high
 
 
+def _matrices() -> FloatArray:
+    """What each entry of a matrix of three planes adds to one of the head's six.
+
+    Chroma takes the mean of its four phases of luma; each of them takes chroma as it is there.
+    """
+    found = np.zeros((3, 3, 6, 6))
+    for i, plane in enumerate(_PLANES):
+        for j, other in enumerate(_PLANES):
+            if plane == other == 0:
+                found[0, 0, i, j] = i == j
+            else:
+                found[plane, other, i, j] = 1 / 4 if other == 0 else 1
+    return found.reshape(9, 6, 6)
+
+
+MATRICES = _matrices()
+"""(9, 6, 6): what each entry of a colour's matrix, row by row, is on the six planes of the head."""
+
+
 class Bank:
     """A style's network, every convolution of which is mixed of the bundled styles'.
 
     A code says, for each convolution, how much it takes of each style's kernels (as conditionally
     parameterised convolutions do, Yang et al., NeurIPS 2019, but once for a style instead of once
     a picture), and, for each of its channels, a gain and an offset (as conditional instance
-    normalisation does, Dumoulin et al., ICLR 2017). What it makes is a style like any other.
+    normalisation does, Dumoulin et al., ICLR 2017), and how what is painted is then recoloured, by
+    an affine map of luma and chroma. What it makes is a style like any other.
     """
 
     def __init__(self, styles: Sequence[Style] | None = None) -> None:
@@ -82,7 +104,8 @@ class Bank:
             unit = float(offsets.std(0).mean())  # as far as styles lie from each other
             self.layers.append(Layer(name, kernels, offsets, channel, shares, gains, shifts, unit))
             at = ends[-1]
-        self.code_size = at
+        self.colors = slice(at, at + _COLORS)
+        self.code_size = at + _COLORS
 
     @property
     def digest(self) -> str:
@@ -98,6 +121,7 @@ class Bank:
         code = np.zeros(self.code_size)
         for layer in self.layers:
             code[layer.shares.start + number] = 1
+        code[self.colors][:9] = np.eye(3).ravel()
         return code
 
     def weights(self, code: FloatArray) -> dict[str, FloatArray]:
@@ -110,6 +134,10 @@ class Bank:
             found[f"{layer.name}.weight"] = kernel * scale[:, None, None, None]
             shifts = layer.unit * shift[layer.channel]
             found[f"{layer.name}.bias"] = share @ layer.offsets * scale + shifts
+        color = code[self.colors]
+        matrix = np.tensordot(color[:9], MATRICES, 1)
+        found["head.weight"] = np.einsum("ij,jcyx->icyx", matrix, found["head.weight"])
+        found["head.bias"] = matrix @ found["head.bias"] + 255 * color[9:][[*_PLANES]]
         return found
 
     def style(self, code: FloatArray, name: str, card: dict[str, Any]) -> Style:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from conftest import scene_rgb
 from numpy.typing import NDArray
 
 from realtime_style.bank import Bank
@@ -13,8 +14,14 @@ from realtime_style.engines import available_engines, run_once
 torch = pytest.importorskip("torch", reason="the extra [train] is not installed")
 
 from export.to_onnx import export_encoder  # noqa: E402
-from realtime_style.training.encoder import AnyStyleGenerator, StyleEncoder  # noqa: E402
+from realtime_style.training.color import planes_from_rgb, rgb_from_planes  # noqa: E402
+from realtime_style.training.encoder import (  # noqa: E402
+    AnyStyleGenerator,
+    StyleEncoder,
+    palette_of,
+)
 from realtime_style.training.generator import Generator  # noqa: E402
+from realtime_style.training.train import PLANES_COLOR  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 rng = np.random.default_rng(0)
@@ -116,12 +123,43 @@ def test_the_encoder_chooses_among_the_styles_and_changes_them(bank: Bank) -> No
     picture = torch.rand(2, 3, 128, 96)
     with torch.no_grad():
         log_shares, change = netE.read(netE.statistics(picture))
-        torch.testing.assert_close(netE(picture), netE.code(log_shares, change))
+        palette = palette_of(picture)
+        torch.testing.assert_close(netE(picture), netE.code(log_shares, change, *palette))
     torch.testing.assert_close(log_shares.exp().sum(1), torch.ones(2))
     one = torch.full((1, len(bank.styles)), -torch.inf)
     one[0, 3] = 0
-    expected = torch.from_numpy(bank.code_of(3)).float()
-    torch.testing.assert_close(netE.code(one, change[:1])[0], expected + change[0])
+    expected = torch.from_numpy(bank.code_of(3)).float() + change[0]
+    code = netE.code(one, change[:1], torch.zeros(1, 3), torch.eye(3)[None])[0]
+    torch.testing.assert_close(code, expected)  # of a palette that is as it was
+
+
+def test_what_is_recoloured_has_the_palette(bank: Bank) -> None:
+    netG = AnyStyleGenerator(bank).eval()  # noqa: N806
+    netE = random_encoder(bank)  # noqa: N806
+    torch.nn.init.zeros_(netE.change[-1].weight)
+    photo, picture = (
+        torch.from_numpy(scene_rgb(128, 96, time_s).copy()).permute(2, 0, 1)[None] / 255
+        for time_s in (1.0, 4.0)
+    )
+    picture = (picture * torch.tensor([0.5, 0.7, 0.9])[:, None, None]).flip(3)
+
+    def paint(code: torch.Tensor) -> torch.Tensor:
+        planes = netG(*planes_from_rgb(photo, PLANES_COLOR), code[None])
+        return rgb_from_planes(*planes, PLANES_COLOR)
+
+    with torch.no_grad():
+        for number in (0, 7):
+            own_mean, own_factor = palette_of(paint(torch.from_numpy(bank.code_of(number)).float()))
+            netE.palette_means[number] = own_mean[0]
+            netE.palette_inverses[number] = own_factor[0].inverse()
+            chosen = torch.full((1, len(bank.styles)), -torch.inf)
+            chosen[0, number] = 0
+            _, change = netE.read(netE.statistics(picture))
+            mean, factor = palette_of(picture)
+            found = palette_of(paint(netE.code(chosen, change, mean, factor)[0]))
+            torch.testing.assert_close(found[0], mean, atol=0.01, rtol=0)
+            covariances = (f @ f.transpose(1, 2) for f in (found[1], factor))
+            torch.testing.assert_close(*covariances, atol=0.004, rtol=0.05)
 
 
 def test_the_digest_is_of_the_weights(bank: Bank, tmp_path: Path) -> None:

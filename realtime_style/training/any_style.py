@@ -19,7 +19,7 @@ from realtime_style.training.checkpoint import load_checkpoint, load_generator, 
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
 from realtime_style.training.config import BUNDLED_BASE, TrainConfig
 from realtime_style.training.dataset import UNREADABLE, PhotoFolder, open_rgb, pictures_below
-from realtime_style.training.encoder import AnyStyleGenerator, StyleEncoder
+from realtime_style.training.encoder import AnyStyleGenerator, StyleEncoder, palette_of
 from realtime_style.training.losses import GramLoss, gram_targets
 from realtime_style.training.motion import motion_loss, moved_views
 from realtime_style.training.train import (
@@ -30,7 +30,7 @@ from realtime_style.training.train import (
     trapezoid,
 )
 
-_VARIANTS = 600  # crops and colourings of style pictures, whose Gram matrices are kept
+_VARIANTS = 400  # crops and colourings of style pictures, whose Gram matrices are kept
 _PHOTO_SHARE = 0.25  # of them that are of photos: textures and palettes that no painting has
 _CHOICE_STEPS = 1000  # before the first, that learn to choose among the bank's styles
 _CHOICE_BATCH = 64
@@ -38,6 +38,7 @@ _CHOICE_LEARNING_RATE = 1e-3
 _NOISE = 0.3  # on statistics, in standard deviations: few paintings are known, many are meant
 _GUIDE_POWER = 24.0  # how much nearer styles count more
 _LEAST_DEVIATION = 1e-3
+_PALETTE_PHOTOS = 16  # that styles have painted, to know their colours by
 _GUIDE_PHOTOS = 4  # that styles have painted, to know them by
 _RESTRAINT = 2.0  # on the mean square of the code's changes
 _LARGEST_GRADIENT = 5.0
@@ -45,15 +46,20 @@ _LEARNING_RATE = 1e-4
 _WEIGHT_DECAY = 0.01
 
 
+Targets = list[dict[str, Tensor]]
+"""Gram matrices of a picture by layers, one set a scale."""
+
+
 @dataclass(frozen=True, slots=True)
 class StyleVariant:
     """A style picture as it is trained with: what the encoder sees, and what its paint must match.
 
-    `statistics` are (1, statistics), `targets` as of `gram_targets`.
+    `statistics` are (1, statistics), `palette` as of `palette_of`, `targets` as of `gram_targets`.
     """
 
     statistics: Tensor
-    targets: list[dict[str, Tensor]]
+    palette: tuple[Tensor, Tensor]
+    targets: Targets
 
 
 class StyleVariants:
@@ -74,20 +80,20 @@ class StyleVariants:
     def __getitem__(self, number: int) -> StyleVariant:
         """Variant `number`, from 0 up; the first ones are the paintings themselves."""
         if number not in self._kept:
-            self._kept[number] = self._variant(self._picture(number))
+            self._kept[number] = self._variant(self.picture(number))
         return self._kept[number]
 
     def _variant(self, picture: Image.Image) -> StyleVariant:
         config = self._objective.config
-        scale = config.painting_px / max(picture.size)
-        width, height = (max(32, round(side * scale)) for side in picture.size)
-        whole = _resized(picture, width, height)
+        whole = _at_painting_size(picture, config)
         with self._objective.autocast():
             targets = gram_targets(self._objective.features, [whole], config.painting_scales)
         with torch.no_grad():
-            return StyleVariant(self._netE.statistics(look_at(picture)), targets)
+            look = look_at(picture)
+            return StyleVariant(self._netE.statistics(look), palette_of(look), targets)
 
-    def _picture(self, number: int) -> Image.Image:
+    def picture(self, number: int) -> Image.Image:
+        """What variant `number` is made of."""
         if number < len(self._paintings):
             return open_rgb(self._paintings[number])
         rng = np.random.default_rng((number, len(self._paintings)))
@@ -104,6 +110,12 @@ class StyleVariants:
 def look_at(picture: Image.Image) -> Tensor:
     """A picture as the encoder sees it, (1, 3, h, w)."""
     return _resized(picture, *look_size(*picture.size))
+
+
+def _at_painting_size(picture: Image.Image, config: TrainConfig) -> Tensor:
+    scale = config.painting_px / max(picture.size)
+    width, height = (max(32, round(side * scale / 2) * 2) for side in picture.size)
+    return _resized(picture, width, height)
 
 
 def _resized(picture: Image.Image, width: int, height: int) -> Tensor:
@@ -147,7 +159,7 @@ def train_any_style(
 
     Every step paints a batch of photos, each in the style of another variant, with the losses of
     `train` (Gram matrices of that variant). Before that, the encoder learns which of the bank's
-    styles comes nearest as it is: changes of one style keep its strokes, a mixture of all has none.
+    styles has the nearest strokes: changes of one keep them, a mixture of all has none.
 
     Args:
         config: `painting` is the folder of style pictures; losses, sizes and steps as for `train`.
@@ -185,7 +197,13 @@ def train_any_style(
         optimizer.load_state_dict(state["optimizer"])
         step = int(state["step"])
     else:
-        guide = _Guide(bank, netG, objective, photos.samples(_GUIDE_PHOTOS, config.crop_px))
+        painted = photos.samples(_PALETTE_PHOTOS, config.crop_px)
+        for number in range(len(bank.styles)):
+            one = _painted_as_it_is(bank, netG, objective, painted, number)
+            mean, factor = palette_of(_side_by_side(one))
+            netE.palette_means[number] = mean[0]
+            netE.palette_inverses[number] = factor[0].inverse()
+        guide = _Guide(bank, netG, objective, painted[:_GUIDE_PHOTOS])
         loss = _learn_to_choose(netE, variants, guide, config.seed)
         on_step(TrainStep(0, {"choice": loss}, _CHOICE_LEARNING_RATE))
         style_sheet(netE, netG, samples, shown).save(run_dir / f"sample_{step:06d}.png")
@@ -225,7 +243,8 @@ def _step(
     statistics = torch.cat([variant.statistics for variant in chosen])
     noise = torch.from_numpy(rng.standard_normal(statistics.shape)).float()
     log_shares, changes = netE.read(statistics + _NOISE * netE.deviation * noise)
-    code = netE.code(log_shares, changes)
+    means, factors = zip(*(variant.palette for variant in chosen), strict=True)
+    code = netE.code(log_shares, changes, torch.cat(means), torch.cat(factors))
     style = GramLoss.towards(
         [
             {
@@ -272,7 +291,7 @@ def _learn_to_choose(
 ) -> float:
     """Trains the encoder to know the nearest styles, without painting; to the loss at the end."""
     everything = [variants[number] for number in range(_VARIANTS)]
-    nearness = torch.stack([guide.nearness(variant) for variant in everything])
+    nearness = torch.stack([guide.nearness(variants.picture(n)) for n in range(_VARIANTS)])
     statistics = torch.cat([variant.statistics for variant in everything])
     netE.mean.copy_(statistics.mean(0))
     netE.deviation.copy_(statistics.std(0) + _LEAST_DEVIATION)
@@ -294,33 +313,31 @@ def _learn_to_choose(
 
 
 class _Guide:
-    """Knows how near each style of the bank comes to a picture, by Gram matrices."""
+    """Knows how near the strokes of each style of the bank come to a picture's.
+
+    By Gram matrices, all in the palette of photos: colours are brought along in any case.
+    """
 
     def __init__(
         self, bank: Bank, netG: AnyStyleGenerator, objective: Objective, photos: Tensor
     ) -> None:
-        self._styles: dict[int, list[dict[str, Tensor]]] = {}
+        self._objective = objective
+        self._palette = palette_of(_side_by_side(photos))
         self._count = len(bank.styles)
-        config = objective.config
-        with torch.no_grad():
-            for number, style in enumerate(bank.styles):
-                if style.name == PLAINS[STANDARD].stem:
-                    continue  # a photo is often near, and never a painting
-                code = torch.from_numpy(bank.code_of(number)).float()[None]
-                painted = _paint(objective, netG, photos, code.expand(len(photos), -1)).clamp(0, 1)
-                with objective.autocast():
-                    one = gram_targets(
-                        objective.features, [*painted[:, None]], config.painting_scales
-                    )
-                self._styles[number] = one
+        self._styles: dict[int, Targets] = {}
+        for number, style in enumerate(bank.styles):
+            if style.name != PLAINS[STANDARD].stem:  # a photo is often near, and never a painting
+                painted = _painted_as_it_is(bank, netG, objective, photos, number)
+                self._styles[number] = self._targets(painted)
 
-    def nearness(self, variant: StyleVariant) -> Tensor:
+    def nearness(self, picture: Image.Image) -> Tensor:
         """Shares of the bank's styles by how near they come, (styles,)."""
+        aims = self._targets(_at_painting_size(picture, self._objective.config))
         distances = [
             torch.stack(
                 [
                     (grams[name] - aim).square().sum() / aim.square().sum()
-                    for grams, target in zip(style, variant.targets, strict=True)
+                    for grams, target in zip(style, aims, strict=True)
                     for name, aim in target.items()
                 ]
             ).mean()
@@ -329,6 +346,40 @@ class _Guide:
         shares = torch.zeros(self._count)
         shares[[*self._styles]] = (-_GUIDE_POWER / 2 * torch.stack(distances).log()).softmax(0)
         return shares
+
+    def _targets(self, pictures: Tensor) -> Targets:
+        recolored = _in_palette(pictures, *self._palette)
+        with torch.no_grad(), self._objective.autocast():
+            return gram_targets(
+                self._objective.features,
+                [*recolored[:, None]],
+                self._objective.config.painting_scales,
+            )
+
+
+def _painted_as_it_is(
+    bank: Bank, netG: AnyStyleGenerator, objective: Objective, photos: Tensor, number: int
+) -> Tensor:
+    code = torch.from_numpy(bank.code_of(number)).float()[None]
+    with torch.no_grad():
+        return _paint(objective, netG, photos, code.expand(len(photos), -1)).clamp(0, 1)
+
+
+def _side_by_side(pictures: Tensor) -> Tensor:
+    """(N, 3, H, W) as one picture, (1, 3, H, N * W)."""
+    return torch.cat([*pictures[:, None]], 3)
+
+
+def _in_palette(pictures: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
+    """Pictures, (N, 3, H, W), that together have a palette, as of `palette_of`."""
+    own_mean, own_factor = palette_of(_side_by_side(pictures))
+    matrix = (factor @ own_factor.inverse())[0]
+    offset = (mean[0] - matrix @ own_mean[0])[:, None, None]
+    luma, chroma = planes_from_rgb(pictures, PLANES_COLOR)
+    half = torch.cat((functional.avg_pool2d(luma, 2), chroma), 1)
+    luma = matrix[0, 0] * luma + offset[:1]  # of a triangular matrix that is all
+    chroma = torch.einsum("ij,njhw->nihw", matrix[1:], half) + offset[1:]
+    return rgb_from_planes(luma, chroma, PLANES_COLOR).clamp(0, 1)
 
 
 def style_sheet(

@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from realtime_style.bank import Bank
+from realtime_style.bank import MATRICES, Bank
 from realtime_style.training.color import planes_from_rgb
 from realtime_style.training.generator import STEM_MARGIN, FoldedGenerator, Generator, pad_edges
 from realtime_style.training.train import PLANES_COLOR
 
 _HIDDEN = 512
+_LEAST_VARIANCE = 1e-4  # of luma or chroma in 0..1, in a palette
 
 
 class StyleEncoder(nn.Module):
@@ -24,8 +25,9 @@ class StyleEncoder(nn.Module):
     standard deviation (Huang and Belongie, ICCV 2017), from the touch of the brush to larger
     forms. These are not trained; what is made of them is.
 
-    It chooses one of the bank's styles, since a mixture of many has no stroke left, and changes
-    that one: what it adds to its code may be any other.
+    It chooses one of the bank's styles, since a mixture of many has no stroke left, recolours that
+    one, so that what it paints has the picture's mean and covariance of luma and chroma, and
+    changes it: what is added to its code may be any other.
     """
 
     def __init__(self, bank: Bank, eye: Generator) -> None:
@@ -41,7 +43,12 @@ class StyleEncoder(nn.Module):
         self.register_buffer("deviation", torch.ones(count))
         self.codes: Tensor  # of the bank's styles
         codes = np.stack([bank.code_of(number) for number in range(len(bank.styles))])
+        codes[:, bank.colors] = 0
         self.register_buffer("codes", torch.from_numpy(codes).float(), persistent=False)
+        self.palette_means: Tensor  # of what the bank's styles paint, (styles, 3)
+        self.palette_inverses: Tensor  # of the factors of its covariances, (styles, 3, 3)
+        self.register_buffer("palette_means", torch.zeros(len(codes), 3))
+        self.register_buffer("palette_inverses", torch.eye(3).repeat(len(codes), 1, 1))
         self.choice = _two_layers(count, len(bank.styles))
         self.change = _two_layers(count + len(bank.styles), bank.code_size)
         for parameter in self.change[-1].parameters():
@@ -49,7 +56,7 @@ class StyleEncoder(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         """(N, 3, H, W) RGB in 0..1, of a size that `look_size` gives, to (N, code_size)."""
-        return self.code(*self.read(self.statistics(picture)))
+        return self.code(*self.read(self.statistics(picture)), *palette_of(picture))
 
     def statistics(self, picture: Tensor) -> Tensor:
         """What kinds of things are in a picture, (N, statistics)."""
@@ -76,9 +83,41 @@ class StyleEncoder(nn.Module):
         log_shares = self.choice(x).log_softmax(1)
         return log_shares, self.change(torch.cat((x, _chosen(log_shares)), 1))
 
-    def code(self, log_shares: Tensor, change: Tensor) -> Tensor:
-        """The code, (N, code_size), that is meant by what `read` gives."""
-        return _chosen(log_shares) @ self.codes + change
+    def code(self, log_shares: Tensor, change: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
+        """The code, (N, code_size), of what `read` gives, in a palette as of `palette_of`."""
+        chosen = _chosen(log_shares)
+        inverse = torch.einsum("ns,sij->nij", chosen, self.palette_inverses)
+        matrix = factor @ inverse
+        offset = mean - torch.einsum("nij,nj->ni", matrix, chosen @ self.palette_means)
+        color = torch.cat((matrix.flatten(1), offset), 1)
+        code = chosen @ self.codes + change
+        return torch.cat((code[:, : -color.shape[1]], code[:, -color.shape[1] :] + color), 1)
+
+
+def palette_of(picture: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of a picture's luma and chroma, (N, 3), and a factor of their covariance, (N, 3, 3).
+
+    The factor is Cholesky's, lower triangular: the map from one palette to another then gives each
+    point a luma that follows from its luma alone, and strokes stay what they are.
+
+    Args:
+        picture: (N, 3, H, W) RGB in 0..1, even sides.
+    """
+    luma, chroma = planes_from_rgb(picture, PLANES_COLOR)
+    planes = torch.cat((functional.avg_pool2d(luma, 2), chroma), 1).flatten(2)
+    mean = planes.mean(2)
+    apart = planes - mean[..., None]
+    covariance = apart @ apart.transpose(1, 2) / planes.shape[2]
+    a = (luma - mean[:, :1, None, None]).square().mean((1, 2, 3)) + _LEAST_VARIANCE  # in full size
+    b, c = covariance[:, 1, 0], covariance[:, 2, 0]
+    x = a.sqrt()
+    y, u = b / x, c / x
+    z = (covariance[:, 1, 1] - y * y).clamp_min(0).add(_LEAST_VARIANCE).sqrt()
+    v = (covariance[:, 2, 1] - u * y) / z
+    w = (covariance[:, 2, 2] - u * u - v * v).clamp_min(0).add(_LEAST_VARIANCE).sqrt()
+    none = torch.zeros_like(x)
+    rows = [torch.stack(row, 1) for row in ((x, none, none), (y, z, none), (u, v, w))]
+    return mean, torch.stack(rows, 1)
 
 
 def _two_layers(inputs: int, outputs: int) -> nn.Sequential:
@@ -103,6 +142,8 @@ class AnyStyleGenerator(nn.Module):
         super().__init__()
         self.bank = bank
         self.network: FoldedGenerator = Generator().folded().requires_grad_(False)
+        self.matrices: Tensor
+        self.register_buffer("matrices", torch.from_numpy(MATRICES).float(), persistent=False)
         for layer in bank.layers:
             for kind, values in (
                 ("kernel", layer.weights), ("offset", layer.offsets), ("channel", layer.channel)
@@ -123,6 +164,11 @@ class AnyStyleGenerator(nn.Module):
             mixed = torch.einsum("k,koiyx->oiyx", share, kernel)
             found[f"{layer.name}.weight"] = mixed * scale[:, None, None, None]
             found[f"{layer.name}.bias"] = share @ offset * scale + layer.unit * shift[channel]
+        color = code[self.bank.colors]
+        matrix = torch.tensordot(color[:9], self.matrices, 1)
+        offset = 255 * torch.cat((color[9:10].repeat(4), color[10:]))
+        found["head.weight"] = torch.einsum("ij,jcyx->icyx", matrix, found["head.weight"])
+        found["head.bias"] = matrix @ found["head.bias"] + offset
         return found
 
     def forward(self, luma: Tensor, chroma: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,189 @@
+"""Any picture as a style, at once."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from conftest import make_film, run_cli, scene_rgb
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from realtime_style import Look, open_style, open_stylizer
+from realtime_style.bank import Bank, look_size
+from realtime_style.engines.cores import multiplies_integers
+from realtime_style.errors import MediaError, StyleFileError
+from realtime_style.runtime import style_image
+from realtime_style.runtime.style_image import open_any_style, style_from_picture
+
+PHOTO = scene_rgb(256, 192, 1.0)
+
+
+def strokes(
+    path: Path, colors: list[str], seed: int = 0, size: tuple[int, int] = (400, 300)
+) -> Path:
+    """A picture of many thick lines in a few colours."""
+    random = np.random.default_rng(seed)
+    picture = Image.new("RGB", size, colors[0])
+    draw = ImageDraw.Draw(picture)
+    for number in range(400):
+        x, y = random.integers(0, size[0]), random.integers(0, size[1])
+        dx, dy = random.integers(-30, 30, 2)
+        draw.line((x, y, x + dx, y + dy), colors[number % len(colors)], 6)
+    picture.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def blue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return strokes(tmp_path_factory.mktemp("blue") / "blue.png", ["#102050", "#3060c0", "#a0c0f0"])
+
+
+@pytest.fixture(scope="module")
+def red(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return strokes(tmp_path_factory.mktemp("red") / "red.jpg", ["#501010", "#c03020", "#f0d080"])
+
+
+def painted(look: Look, precision: str = "f32") -> NDArray[np.uint8]:
+    return open_stylizer(look, precision=precision).paint_rgb(PHOTO)
+
+
+def test_pictures_are_painted_like_in_their_colours(blue: Path, red: Path) -> None:
+    in_blue, in_red = painted(Look(blue)), painted(Look(red))
+    of_photo = PHOTO.astype(float).mean((0, 1))
+    warmth = [float(mean[0] - mean[2]) for mean in (in_blue.mean((0, 1)), in_red.mean((0, 1)))]
+    assert warmth[1] - warmth[0] > 40, (warmth, of_photo)
+    assert np.array_equal(in_blue, painted(Look(blue)))
+
+
+def test_what_is_made_of_a_picture_is_a_style_like_any_other(blue: Path) -> None:
+    style = style_from_picture(blue)
+    assert style.name == "blue"
+    assert style.card == {"title": "blue", "made": {"of_picture": "blue.png"}}
+    assert style.ranges is not None
+    for look in (
+        Look(style, strength=0.5),
+        Look(style, {"great-wave": 0.4}),
+        Look("great-wave", {blue: 0.4}),
+        Look(style, variation=3),
+    ):
+        assert painted(look).shape == PHOTO.shape
+
+
+@pytest.mark.skipif(not multiplies_integers(), reason="this CPU has no integer arithmetic")
+@pytest.mark.parametrize("name", ["blue", "red"])
+def test_integers_paint_it_as_well(name: str, request: pytest.FixtureRequest) -> None:
+    look = Look(style_from_picture(request.getfixturevalue(name)))
+    exact, whole = (painted(look, precision).astype(float) for precision in ("f32", "int8"))
+    error = np.square(exact - whole).mean()
+    assert 10 * math.log10(255**2 / error) > 34
+
+
+def test_a_picture_has_no_fast_tier(blue: Path) -> None:
+    with pytest.raises(StyleFileError, match="no fast tier"):
+        open_any_style(blue, "fast")
+
+
+def test_a_look_has_its_shape_and_sides_of_fours() -> None:
+    assert look_size(4000, 3000) == (592, 444)
+    assert look_size(512, 512) == (512, 512)
+    for width, height in ((64, 6400), (333, 777), (5000, 64)):
+        look = look_size(width, height)
+        assert all(side % 4 == 0 and side >= 32 for side in look)
+        assert max(look) <= 5200
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "L", "RGBA", "P", "I;16"])
+def test_pictures_of_every_kind(blue: Path, tmp_path: Path, mode: str) -> None:
+    picture = Image.open(blue)
+    if mode == "I;16":
+        other = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    else:
+        other = picture.convert(mode)
+    path = tmp_path / f"other.{'tif' if mode == 'CMYK' else 'png'}"
+    other.save(path)
+    assert style_from_picture(path).name == "other"
+
+
+def test_the_first_picture_of_an_animation_counts(blue: Path, red: Path, tmp_path: Path) -> None:
+    frames = [Image.open(path).convert("RGB").resize((400, 300)) for path in (blue, red)]
+    frames[0].save(tmp_path / "still.png")
+    frames[0].save(tmp_path / "moving.webp", save_all=True, append_images=frames[1:], lossless=True)
+    still, moving = (
+        style_from_picture(tmp_path / n).weights() for n in ("still.png", "moving.webp")
+    )
+    for name, weight in still.items():
+        np.testing.assert_allclose(moving[name], weight, rtol=1e-2, atol=1e-3)
+
+
+def test_bad_pictures_are_refused_in_one_line(blue: Path, tmp_path: Path) -> None:
+    (tmp_path / "rubbish.png").write_bytes(b"rubbish")
+    (tmp_path / "cut.png").write_bytes(blue.read_bytes()[:500])
+    Image.new("RGB", (63, 500)).save(tmp_path / "tiny.png")
+    Image.new("1", (30_000, 30_000)).save(tmp_path / "huge.png")
+    (tmp_path / "text.txt").write_text("no picture")
+    photo, out = tmp_path / "photo.png", tmp_path / "out.png"
+    Image.fromarray(PHOTO).save(photo)
+    for name, words in (
+        ("rubbish.png", "cannot be read as a picture"),
+        ("cut.png", "cannot be read as a picture"),
+        ("tiny.png", "is 63x500; a picture to take a style from has at least 64x64 pixels"),
+        ("huge.png", "pixels; at most"),
+        ("text.txt", "names no picture format"),
+        ("missing.png", "there is no picture"),
+    ):
+        run = run_cli("image", photo, out, "--style-image", tmp_path / name)
+        assert run.returncode == 1
+        assert words in " ".join(run.stderr.split()), run.stderr
+        assert run.stderr.count("error:") == 1
+        assert "Traceback" not in run.stderr
+        assert not out.exists()
+
+
+def test_an_encoder_of_other_styles_is_refused(
+    blue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = onnx.load(style_image.ENCODER)
+    assert model.metadata_props[0].value == Bank().digest
+    model.metadata_props[0].value = "another"
+    onnx.save(model, tmp_path / "encoder.onnx")
+    monkeypatch.setattr(style_image, "ENCODER", tmp_path / "encoder.onnx")
+    with pytest.raises(StyleFileError, match="belongs to other bundled styles"):
+        style_from_picture(blue)
+    with pytest.raises(MediaError, match="there is no picture"):
+        style_from_picture(tmp_path / "none.png")
+
+
+def test_films_pictures_and_cameras_are_painted_like_a_picture(blue: Path, tmp_path: Path) -> None:
+    film, photo = make_film(tmp_path / "in.mp4", pts=range(4)), tmp_path / "photo.png"
+    Image.fromarray(PHOTO).save(photo)
+    run = run_cli("video", film, tmp_path / "out.mp4", "--style-image", blue, "--json")
+    assert run.returncode == 0, run.stderr
+    said = json.loads(run.stdout.splitlines()[-1])
+    assert (said["style"], said["look"]) == ("blue", "blue")
+    run = run_cli("image", photo, tmp_path / "out.png", "--style-image", blue, "--json")
+    assert run.returncode == 0, run.stderr
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")).shape, PHOTO.shape)
+    live = tmp_path / "live.mkv"
+    run = run_cli(
+        "webcam", "--source", film, "--no-window", "--record", live, "--style-image", blue
+    )
+    assert run.returncode == 0, run.stderr
+    assert live.is_file()
+
+
+def test_a_pictures_style_is_kept_as_a_file(blue: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine.onnx"
+    run = run_cli("style-from", blue, out, "--json")
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["card"]["made"] == {"of_picture": "blue.png"}
+    kept = open_style(out)
+    assert kept.name == "mine"
+    assert np.array_equal(painted(Look(out)), painted(Look(blue)))
+    run = run_cli("style-from", tmp_path / "none.png", tmp_path / "other.onnx")
+    assert run.returncode == 1
+    assert "there is no picture" in run.stderr
