@@ -20,7 +20,7 @@ from realtime_style.training.config import make_config
 from realtime_style.training.train import TrainStep
 
 _SETTINGS: dict[str, Any] = {
-    "steps": 2000,
+    "steps": 1500,
     "crop_px": 256,
     "batch_share": 0.0,
     "freeze_norm_at": 0.7,

@@ -40,9 +40,10 @@ _GUIDE_POWER = 24.0  # how much nearer styles count more
 _LEAST_DEVIATION = 1e-3
 _PALETTE_PHOTOS = 16  # that styles have painted, to know their colours by
 _GUIDE_PHOTOS = 4  # that styles have painted, to know them by
-_RESTRAINT = 2.0  # on the mean square of the code's changes
+_STYLE_SCALE = 150.0  # weighted style losses far above count by their logarithm
+_RESTRAINT = 10.0  # on the mean square of the code's changes
 _LARGEST_GRADIENT = 5.0
-_LEARNING_RATE = 1e-4
+_LEARNING_RATE = 1e-5
 _WEIGHT_DECAY = 0.01
 
 
@@ -265,6 +266,8 @@ def _step(
         losses["motion"] = config.motion_weight * motion_loss(
             whole.clamp(0, 1), moved.clamp(0, 1), views
         )
+    # Of a dark or flat picture the Gram matrices are small, and relative errors beyond all others
+    losses["style"] = _STYLE_SCALE * (losses["style"] / _STYLE_SCALE).log1p()
     losses["restraint"] = _RESTRAINT * changes.square().mean()
     loss = torch.stack(list(losses.values())).sum()
     optimizer.zero_grad(set_to_none=True)
