@@ -104,7 +104,9 @@ def test_the_exported_encoder_reads_as_the_trained_one(
 def random_encoder(bank: Bank) -> StyleEncoder:
     torch.manual_seed(0)
     netE = StyleEncoder(bank, Generator()).eval()  # noqa: N806
-    netE.deviation.fill_(50)  # about what planes of 0..255 vary by
+    netE.deviation.fill_(50)  # about what layers vary by
+    netE.photo_mean.fill_(0.5)
+    netE.photo_factor.mul_(0.2)
     torch.nn.init.normal_(netE.change[-1].weight, std=1e-3)
     return netE
 

@@ -19,7 +19,14 @@ from realtime_style.training.checkpoint import load_checkpoint, load_generator, 
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
 from realtime_style.training.config import BUNDLED_BASE, TrainConfig
 from realtime_style.training.dataset import UNREADABLE, PhotoFolder, open_rgb, pictures_below
-from realtime_style.training.encoder import AnyStyleGenerator, StyleEncoder, palette_of
+from realtime_style.training.encoder import (
+    AnyStyleGenerator,
+    StyleEncoder,
+    in_palette,
+    inverse_of,
+    palette_of,
+    side_by_side,
+)
 from realtime_style.training.losses import GramLoss, gram_targets
 from realtime_style.training.motion import motion_loss, moved_views
 from realtime_style.training.train import (
@@ -199,11 +206,14 @@ def train_any_style(
         step = int(state["step"])
     else:
         painted = photos.samples(_PALETTE_PHOTOS, config.crop_px)
+        mean, factor = palette_of(side_by_side(painted))
+        netE.photo_mean.copy_(mean)
+        netE.photo_factor.copy_(factor)
         for number in range(len(bank.styles)):
             one = _painted_as_it_is(bank, netG, objective, painted, number)
-            mean, factor = palette_of(_side_by_side(one))
+            mean, factor = palette_of(side_by_side(one))
             netE.palette_means[number] = mean[0]
-            netE.palette_inverses[number] = factor[0].inverse()
+            netE.palette_inverses[number] = inverse_of(factor)[0]
         guide = _Guide(bank, netG, objective, painted[:_GUIDE_PHOTOS])
         loss = _learn_to_choose(netE, variants, guide, config.seed)
         on_step(TrainStep(0, {"choice": loss}, _CHOICE_LEARNING_RATE))
@@ -325,7 +335,7 @@ class _Guide:
         self, bank: Bank, netG: AnyStyleGenerator, objective: Objective, photos: Tensor
     ) -> None:
         self._objective = objective
-        self._palette = palette_of(_side_by_side(photos))
+        self._palette = palette_of(side_by_side(photos))
         self._count = len(bank.styles)
         self._styles: dict[int, Targets] = {}
         for number, style in enumerate(bank.styles):
@@ -351,7 +361,7 @@ class _Guide:
         return shares
 
     def _targets(self, pictures: Tensor) -> Targets:
-        recolored = _in_palette(pictures, *self._palette)
+        recolored = in_palette(pictures, *self._palette)
         with torch.no_grad(), self._objective.autocast():
             return gram_targets(
                 self._objective.features,
@@ -366,23 +376,6 @@ def _painted_as_it_is(
     code = torch.from_numpy(bank.code_of(number)).float()[None]
     with torch.no_grad():
         return _paint(objective, netG, photos, code.expand(len(photos), -1)).clamp(0, 1)
-
-
-def _side_by_side(pictures: Tensor) -> Tensor:
-    """(N, 3, H, W) as one picture, (1, 3, H, N * W)."""
-    return torch.cat([*pictures[:, None]], 3)
-
-
-def _in_palette(pictures: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
-    """Pictures, (N, 3, H, W), that together have a palette, as of `palette_of`."""
-    own_mean, own_factor = palette_of(_side_by_side(pictures))
-    matrix = (factor @ own_factor.inverse())[0]
-    offset = (mean[0] - matrix @ own_mean[0])[:, None, None]
-    luma, chroma = planes_from_rgb(pictures, PLANES_COLOR)
-    half = torch.cat((functional.avg_pool2d(luma, 2), chroma), 1)
-    luma = matrix[0, 0] * luma + offset[:1]  # of a triangular matrix that is all
-    chroma = torch.einsum("ij,njhw->nihw", matrix[1:], half) + offset[1:]
-    return rgb_from_planes(luma, chroma, PLANES_COLOR).clamp(0, 1)
 
 
 def style_sheet(

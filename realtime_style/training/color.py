@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -28,9 +29,11 @@ def planes_from_rgb(rgb: Tensor, color: ColorSpace) -> tuple[Tensor, Tensor]:
 
 def rgb_from_planes(luma: Tensor, chroma: Tensor, color: ColorSpace) -> Tensor:
     """The inverse of `planes_from_rgb`: (N, 3, H, W), not clamped; chroma enlarged bilinearly."""
-    matrix, offset = (
-        torch.as_tensor(a, dtype=luma.dtype, device=luma.device) for a in color.yuv_from_rgb()
+    from_rgb, shift = color.yuv_from_rgb()
+    inverse, offset = (
+        torch.as_tensor(a, dtype=luma.dtype, device=luma.device)
+        for a in (np.linalg.inv(from_rgb), shift)
     )
     full = functional.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
     yuv = torch.cat((luma, full), 1) - offset[:, None, None]
-    return torch.einsum("ij,njhw->nihw", matrix.inverse(), yuv)
+    return torch.einsum("ij,njhw->nihw", inverse, yuv)

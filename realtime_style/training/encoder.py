@@ -9,21 +9,23 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from realtime_style.bank import MATRICES, Bank
-from realtime_style.training.color import planes_from_rgb
+from realtime_style.training.color import planes_from_rgb, rgb_from_planes
 from realtime_style.training.generator import STEM_MARGIN, FoldedGenerator, Generator, pad_edges
 from realtime_style.training.train import PLANES_COLOR
 
 _HIDDEN = 512
+_PALETTE = 12  # numbers
 _LEAST_VARIANCE = 1e-4  # of luma or chroma in 0..1, in a palette
 
 
 class StyleEncoder(nn.Module):
     """netE: the code of a style, for `Bank`, from a picture in it.
 
-    It looks through the first half of a generator that has learned several paintings, and asks
-    what kinds of things are in the picture, not where: of every layer, each channel's mean and
-    standard deviation (Huang and Belongie, ICCV 2017), from the touch of the brush to larger
-    forms. These are not trained; what is made of them is.
+    It looks through the first half of a generator that has learned several paintings, at the
+    picture in the palette of photos, since colours say little of strokes, and asks what kinds of
+    things are in it, not where: of every layer, each channel's mean and standard deviation (Huang
+    and Belongie, ICCV 2017), from the touch of the brush to larger forms. These are not trained;
+    what is made of them is.
 
     It chooses one of the bank's styles, since a mixture of many has no stroke left, recolours that
     one, so that what it paints has the picture's mean and covariance of luma and chroma, and
@@ -36,7 +38,12 @@ class StyleEncoder(nn.Module):
         self.center: Tensor
         self.register_buffer("center", folded.center)
         self.stem, self.down, self.blocks = folded.stem, folded.down, folded.blocks
-        count = 2 * (3 + self.stem.out_channels + (1 + len(self.blocks)) * self.down.out_channels)
+        self.seen = 2 * (self.stem.out_channels + (1 + len(self.blocks)) * self.down.out_channels)
+        count = self.seen + _PALETTE
+        self.photo_mean: Tensor  # the palette of photos, as of `palette_of`
+        self.photo_factor: Tensor
+        self.register_buffer("photo_mean", torch.zeros(1, 3))
+        self.register_buffer("photo_factor", torch.eye(3)[None])
         self.mean: Tensor  # of the statistics, over the pictures that were learned from
         self.deviation: Tensor
         self.register_buffer("mean", torch.zeros(count))
@@ -49,7 +56,7 @@ class StyleEncoder(nn.Module):
         self.palette_inverses: Tensor  # of the factors of its covariances, (styles, 3, 3)
         self.register_buffer("palette_means", torch.zeros(len(codes), 3))
         self.register_buffer("palette_inverses", torch.eye(3).repeat(len(codes), 1, 1))
-        self.choice = _two_layers(count, len(bank.styles))
+        self.choice = _two_layers(self.seen, len(bank.styles))
         self.change = _two_layers(count + len(bank.styles), bank.code_size)
         for parameter in self.change[-1].parameters():
             nn.init.zeros_(parameter)  # what is chosen is first painted as it is
@@ -59,9 +66,12 @@ class StyleEncoder(nn.Module):
         return self.code(*self.read(self.statistics(picture)), *palette_of(picture))
 
     def statistics(self, picture: Tensor) -> Tensor:
-        """What kinds of things are in a picture, (N, statistics)."""
-        luma, chroma = planes_from_rgb(picture, PLANES_COLOR)
-        seen = [*_statistics(255 * luma), *_statistics(255 * chroma)]
+        """What kinds of things are in each picture, (N, seen), and its palette, (N, 12)."""
+        mean, factor = palette_of(picture)
+        luma, chroma = planes_from_rgb(
+            in_palette(picture, self.photo_mean, self.photo_factor), PLANES_COLOR
+        )
+        seen: list[Tensor] = []
         x = torch.cat((functional.pixel_unshuffle(255 * luma, 2), 255 * chroma), 1) - self.center
         x = functional.relu(self.stem(pad_edges(x, STEM_MARGIN)))
         seen += _statistics(x)
@@ -70,7 +80,7 @@ class StyleEncoder(nn.Module):
         for block in self.blocks:
             x = block(x)
             seen += _statistics(x)
-        return torch.cat(seen, 1)
+        return torch.cat((*seen, mean, factor.flatten(1)), 1)
 
     def read(self, statistics: Tensor) -> tuple[Tensor, Tensor]:
         """Which of the bank's styles a picture is like, and how that is to be changed.
@@ -80,7 +90,7 @@ class StyleEncoder(nn.Module):
             the likeliest, (N, code_size).
         """
         x = (statistics - self.mean) / self.deviation
-        log_shares = self.choice(x).log_softmax(1)
+        log_shares = self.choice(x[:, : self.seen]).log_softmax(1)
         return log_shares, self.change(torch.cat((x, _chosen(log_shares)), 1))
 
     def code(self, log_shares: Tensor, change: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
@@ -118,6 +128,34 @@ def palette_of(picture: Tensor) -> tuple[Tensor, Tensor]:
     none = torch.zeros_like(x)
     rows = [torch.stack(row, 1) for row in ((x, none, none), (y, z, none), (u, v, w))]
     return mean, torch.stack(rows, 1)
+
+
+def inverse_of(factor: Tensor) -> Tensor:
+    """The inverse of lower triangular matrices, (N, 3, 3)."""
+    x, z, w = factor.diagonal(dim1=1, dim2=2).reciprocal().unbind(1)
+    y = -factor[:, 1, 0] * x * z
+    v = -factor[:, 2, 1] * z * w
+    u = -(factor[:, 2, 0] * x + factor[:, 2, 1] * y) * w
+    none = torch.zeros_like(x)
+    rows = [torch.stack(row, 1) for row in ((x, none, none), (y, z, none), (u, v, w))]
+    return torch.stack(rows, 1)
+
+
+def side_by_side(pictures: Tensor) -> Tensor:
+    """(N, 3, H, W) as one picture, (1, 3, H, N * W)."""
+    return torch.cat([*pictures[:, None]], 3)
+
+
+def in_palette(pictures: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
+    """Pictures, (N, 3, H, W), that together have a palette, (1, 3) and (1, 3, 3)."""
+    own_mean, own_factor = palette_of(side_by_side(pictures))
+    matrix = (factor @ inverse_of(own_factor))[0]
+    offset = (mean[0] - matrix @ own_mean[0])[:, None, None]
+    luma, chroma = planes_from_rgb(pictures, PLANES_COLOR)
+    half = torch.cat((functional.avg_pool2d(luma, 2), chroma), 1)
+    luma = matrix[0, 0] * luma + offset[:1]  # of a triangular matrix that is all
+    chroma = torch.einsum("ij,njhw->nihw", matrix[1:], half) + offset[1:]
+    return rgb_from_planes(luma, chroma, PLANES_COLOR).clamp(0, 1)
 
 
 def _two_layers(inputs: int, outputs: int) -> nn.Sequential:
