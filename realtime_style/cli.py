@@ -75,7 +75,7 @@ Recursive = Annotated[
 Style = Annotated[str, typer.Option("--style", "-s", help="A bundled style's name, or a file.")]
 StyleImage = Annotated[
     Path | None,
-    typer.Option(help="Any picture, to be painted like, instead of --style.", hidden=True),
+    typer.Option(help="Any picture, to be painted like, instead of --style."),
 ]
 Blend = Annotated[
     list[str] | None,
@@ -306,7 +306,7 @@ def webcam(
     ] = None,
     style_images: Annotated[
         Path | None,
-        typer.Option(help="A folder of pictures to be painted like; key o.", hidden=True),
+        typer.Option(help="A folder of pictures to be painted like; key o."),
     ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Play a film again and again.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the cameras, and end.")] = False,
@@ -629,7 +629,10 @@ def styles(as_json: Json = False) -> None:
 @app.command()
 def style_from(
     source: Annotated[
-        str, typer.Argument(metavar="STYLE", help="A style's name or file, to mix or to dose.")
+        str,
+        typer.Argument(
+            metavar="STYLE|PICTURE", help="A style to mix or to dose, or any picture to paint like."
+        ),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The style file to write.")],
     blend: Blend = None,
@@ -641,7 +644,7 @@ def style_from(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Keeps a mixture of styles as a style file."""
+    """Keeps a picture's style, or a mixture of styles, as a style file."""
     from realtime_style.runtime.place import refuse_place
     from realtime_style.runtime.style_image import open_any_style
     from realtime_style.style import bundled_styles

@@ -57,6 +57,7 @@ HELP = """n, p: next, previous style
 b: blend with another style, and another
 ], [: more, less of that
 c: keep the camera's colours
+o: next picture to be painted like
 t: the faster tier, the standard one
 v: painted, split, side by side
 drag: move the divider
