@@ -84,3 +84,17 @@ def test_the_command_says_it_in_words_and_in_json() -> None:
     run = run_cli("bench", "--size", "8k")
     assert run.returncode == 2
     assert "choose 360p" in run.stderr
+
+
+def test_several_tiers_are_advised_one_by_one() -> None:
+    rows = [
+        SizeReport(tier, "720p", 1280, 720, 10.0, 12.0, rate, fps, 50)
+        for tier, rate, fps in (("standard", 30, 25.0), ("fast", 60, 45.0))
+    ]
+    found = Report("openvino int8", "CPU", "starry-night", rows).recommendation().split("\n")
+    assert found == [
+        "standard tier: live, 720p keeps 30 pictures a second; a minute of such film takes 1.2 "
+        "minutes at 720p",
+        "fast tier: live, 720p keeps 60 pictures a second; films of 30 fps take no longer than "
+        "they are at 720p",
+    ]

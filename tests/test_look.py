@@ -28,23 +28,37 @@ def psnr_db(a: Frame, b: Frame) -> float:
     return 10 * math.log10(255**2 / error)
 
 
-@pytest.mark.parametrize("style", list(bundled_styles()))
-def test_no_strength_is_the_film_and_full_strength_the_style(style: str) -> None:
-    assert psnr_db(painted(Look(style, strength=0)), FRAME) > 30
-    assert np.array_equal(
-        painted(Look(style, strength=1)).i420,
-        open_stylizer(style, precision="f32", color=FRAME.color)(FRAME).i420,
-    )
+ALL = [(style, tier) for tier in TIERS for style in bundled_styles(tier)]
 
 
-@pytest.mark.parametrize("style", list(bundled_styles()))
-def test_strength_leads_away_from_the_film_step_by_step(style: str) -> None:
-    by_quarters = [painted(Look(style, strength=s / 4)) for s in range(7)]
+@pytest.mark.parametrize(("style", "tier"), ALL)
+def test_no_strength_is_the_film_and_full_strength_the_style(style: str, tier: str) -> None:
+    assert psnr_db(painted(Look(style, strength=0, tier=tier)), FRAME) > 30
+    whole = open_stylizer(open_style(style, tier), precision="f32", color=FRAME.color)
+    assert np.array_equal(painted(Look(style, strength=1, tier=tier)).i420, whole(FRAME).i420)
+
+
+@pytest.mark.parametrize(("style", "tier"), ALL)
+def test_strength_leads_away_from_the_film_step_by_step(style: str, tier: str) -> None:
+    by_quarters = [painted(Look(style, strength=s / 4, tier=tier)) for s in range(7)]
     to_film = [psnr_db(frame, FRAME) for frame in by_quarters[:5]]
     assert to_film == sorted(to_film, reverse=True), to_film
     assert to_film[2] - to_film[4] > 0.5  # half is no style yet
     to_style = [psnr_db(frame, by_quarters[4]) for frame in by_quarters[5:]]
     assert 40 > to_style[0] > to_style[1] > 10
+
+
+def test_a_tier_is_told_and_must_be_one() -> None:
+    assert str(Look("starry-night", tier="fast")) == "starry-night, fast tier"
+    with pytest.raises(StyleFileError, match="no tier 'quick'; choose standard, fast"):
+        Look(tier="quick")
+
+
+def test_the_fast_tier_paints_nearly_the_same() -> None:
+    standard, fast, other = (
+        painted(look) for look in (Look(), Look(tier="fast"), Look("great-wave"))
+    )
+    assert psnr_db(standard, fast) > psnr_db(standard, other) + 4
 
 
 def test_a_blend_is_the_same_from_both_ends() -> None:

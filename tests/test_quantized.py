@@ -19,7 +19,7 @@ from realtime_style.errors import EngineError, StyleFileError
 from realtime_style.frame import FULL, SMPTE170M, ColorSpace
 from realtime_style.look import Look
 from realtime_style.runtime.picture import frame_from_rgb
-from realtime_style.style import Style, bundled_styles, open_style, parse_style
+from realtime_style.style import TIERS, Style, bundled_styles, open_style, parse_style
 
 LEAST_DB = 34.0
 ENGINES = ("openvino", "onnxruntime")
@@ -50,9 +50,11 @@ def psnr_db(style: Style, engine: str, color: ColorSpace | None = None) -> float
     return float(10 * np.log10(255**2 / np.concatenate(errors).mean()))
 
 
-@pytest.mark.parametrize("name", list(bundled_styles()))
-def test_integers_paint_as_floats_do(name: str) -> None:
-    assert psnr_db(open_style(name), "openvino") > LEAST_DB
+@pytest.mark.parametrize(
+    ("name", "tier"), [(name, tier) for tier in TIERS for name in bundled_styles(tier)]
+)
+def test_integers_paint_as_floats_do(name: str, tier: str) -> None:
+    assert psnr_db(open_style(name, tier), "openvino") > LEAST_DB
 
 
 def test_onnx_runtime_paints_with_integers_too() -> None:

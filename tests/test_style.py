@@ -18,7 +18,7 @@ from realtime_style.demo import draw_scene
 from realtime_style.engines import open_engine
 from realtime_style.errors import StyleFileError
 from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, ColorSpace, Frame
-from realtime_style.style import Style, bundled_styles, open_style, parse_style
+from realtime_style.style import FAST, Style, bundled_styles, open_style, parse_style
 from realtime_style.training.color import planes_from_rgb
 from realtime_style.training.generator import SIZE_MULTIPLE, Generator, GeneratorConfig
 from realtime_style.training.train import PLANES_COLOR
@@ -314,6 +314,23 @@ def test_unknown_styles_are_answered_with_the_bundled_ones() -> None:
 @pytest.mark.parametrize("name", bundled_styles())
 def test_bundled_styles_open(name: str) -> None:
     assert open_style(name).card
+
+
+@pytest.mark.parametrize("name", bundled_styles(FAST))
+def test_fast_styles_are_smaller_ones_of_the_same_name(name: str) -> None:
+    fast, standard = open_style(name, FAST), open_style(name)
+    assert fast.name == name
+    assert fast.card["title"] == standard.card["title"]
+    assert fast.ranges is not None
+    sizes = [sum(w.size for w in style.weights().values()) for style in (fast, standard)]
+    assert sizes[0] < 0.4 * sizes[1]
+
+
+def test_only_bundled_styles_have_a_tier(style_bytes: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(style_bytes)
+    with pytest.raises(StyleFileError, match=r"mine\.onnx has no fast tier, which is"):
+        open_style(path, FAST)
 
 
 def test_large_files_are_not_read(tmp_path: Path) -> None:
