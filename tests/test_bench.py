@@ -79,7 +79,8 @@ def test_the_command_says_it_in_words_and_in_json() -> None:
     assert run.returncode == 0, run.stderr
     assert "trying 360p" in run.stderr
     said = json.loads(run.stdout)
-    assert [each["size"] for each in said["sizes"]] == ["360p"]
+    rows = [(each["tier"], each["size"]) for each in said["sizes"]]
+    assert rows == [("standard", "360p"), ("fast", "360p")]
     assert said["recommendation"]
     run = run_cli("bench", "--size", "8k")
     assert run.returncode == 2
