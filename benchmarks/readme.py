@@ -75,18 +75,6 @@ def calm() -> str:
     return "\n".join(lines)
 
 
-def speed() -> str:
-    """Frames a second of whole jobs."""
-    lines = ["| | frames a second | times the published network |", "|---|---|---|"]
-    for row in _read("frame_rate.json")["rows"]:
-        is_ours = "engine" in row
-        name = f"{row['name']}, {row['precision']}" if is_ours else f"published, {row['name']}"
-        name = re.sub(r"(, \w+)\1$", r"\1", name)  # the precision is said once
-        times = row.get("times_the_published_network", "")
-        lines.append(f"| {name} | {row['fps']:.1f} | {times} |")
-    return "\n".join(lines)
-
-
 TABLES: dict[str, Callable[[], str]] = {"quality": quality, "calm": calm}
 
 

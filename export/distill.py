@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import torch
 
+from export.progress import printed
 from export.to_onnx import export_style, parity_frames
 from realtime_style.training.checkpoint import load_generator, save_generator
 from realtime_style.training.config import FROM_NOTHING
 from realtime_style.training.dataset import PhotoFolder
 from realtime_style.training.distill import CROP_PX, FAST, FAST_BASE, distill
 from realtime_style.training.generator import Generator
-from realtime_style.training.train import TrainStep
 
 
 def main() -> None:
@@ -42,14 +41,6 @@ def main() -> None:
     start = Generator(FAST) if from_nothing else load_generator(arguments.base)[0]
     run_dir = arguments.out.with_suffix(".training")
     run_dir.mkdir(parents=True, exist_ok=True)
-    begin = time.perf_counter()
-
-    def on_step(step: TrainStep) -> None:
-        if step.step % 50 == 0:
-            losses = " ".join(f"{name} {value:.4f}" for name, value in step.losses.items())
-            passed_s = time.perf_counter() - begin
-            print(f"step {step.step} of {arguments.steps} ({passed_s:.0f} s): {losses}", flush=True)
-
     netG = distill(
         teacher,
         start,
@@ -57,7 +48,7 @@ def main() -> None:
         arguments.steps,
         run_dir / "checkpoint.pt",
         resume=arguments.resume,
-        on_step=on_step,
+        on_step=printed(arguments.steps, 50),
     )
     beside = arguments.teacher.with_suffix(".json")
     if beside.is_file():

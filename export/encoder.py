@@ -9,15 +9,14 @@ bundled styles: when one of them changes, it must be trained anew.
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
+from export.progress import printed
 from export.to_onnx import export_encoder
 from realtime_style.bank import Bank
 from realtime_style.training.any_style import train_any_style
 from realtime_style.training.config import make_config
-from realtime_style.training.train import TrainStep
 
 _SETTINGS: dict[str, Any] = {
     "steps": 1500,
@@ -43,20 +42,12 @@ def main() -> None:
     options |= {"features": tuple(arguments.features)} if arguments.features else {}
     options |= {"steps": arguments.steps} if arguments.steps else {}
     config = make_config(None, None, options)
-    begin = time.perf_counter()
-
-    def on_step(step: TrainStep) -> None:
-        if step.step % 10 == 0:
-            losses = " ".join(f"{name} {value:.2f}" for name, value in step.losses.items())
-            passed_s = time.perf_counter() - begin
-            print(f"step {step.step} of {config.steps} ({passed_s:.0f} s): {losses}", flush=True)
-
     netE = train_any_style(
         config,
         arguments.out.with_suffix(".training"),
         held_out=arguments.hold_out,
         resume=arguments.resume,
-        on_step=on_step,
+        on_step=printed(config.steps, 10),
     )
     export_encoder(netE, Bank(), arguments.out)
 

@@ -48,10 +48,10 @@ def refuse_no_picture(path: Path) -> None:
 
 
 def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
-    """A style from one picture, without training: painted by the bundled styles, mixed.
+    """A style from one picture, without training: a bundled one, recoloured and changed.
 
-    The encoder of G(x, s), which has seen many paintings, says how much of each goes into each
-    layer, and how strong each channel is; nothing of this is done again for a frame.
+    The encoder of G(x, s), which has seen many paintings, chooses the style with the nearest
+    strokes, and says how its colours and layers change; nothing of this is done again for a frame.
 
     Raises:
         MediaError: not a picture, a damaged or too large one, or one too small to hold strokes.
