@@ -135,11 +135,7 @@ def _sum(parts: list[tuple[Style, float]]) -> _Weights:
 def _plain_like(style: Style) -> Style:
     """The plain style of the shape of another; the standard one where none has it."""
     plains = [open_style(path) for path in PLAINS.values()]
-    return next((plain for plain in plains if _shapes(plain) == _shapes(style)), plains[0])
-
-
-def _shapes(style: Style) -> dict[str, tuple[int, ...]]:
-    return {name: weight.shape for name, weight in style.weights().items()}
+    return next((plain for plain in plains if plain.shapes() == style.shapes()), plains[0])
 
 
 def _refuse_stranger(style: Style, other: Style) -> None:
@@ -148,15 +144,15 @@ def _refuse_stranger(style: Style, other: Style) -> None:
     def refuse(why: str) -> None:
         raise StyleFileError(f"{other.name} cannot be mixed with {style.name}: {why}")
 
-    mine, theirs = style.weights(), other.weights()
-    if _shapes(style) != _shapes(other) or [
+    if style.shapes() != other.shapes() or [
         (node.op_type, list(node.input)) for node in style.model.graph.node
     ] != [(node.op_type, list(node.input)) for node in other.model.graph.node]:
         refuse("its network has another shape")
     if style.color != other.color:
         refuse(f"it paints in another colour space, {other.color}")
     a, b = (
-        np.concatenate([w.ravel() for w in each.values() if w.ndim == 4]) for each in (mine, theirs)
+        np.concatenate([w.ravel() for w in each.weights().values() if w.ndim == 4])
+        for each in (style, other)
     )
     if a @ b < _KINSHIP * np.linalg.norm(a) * np.linalg.norm(b):
         refuse("it was trained from another base (train it from the bundled one)")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -100,15 +101,18 @@ class Style:
     model: ModelProto = field(repr=False)
     ranges: Ranges | None = field(default=None, repr=False)
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of all kernels and offsets, by their names, as `weights` gives them."""
+        return {tensor.name: tuple(tensor.dims) for tensor in self._tensors()}
+
     def weights(self) -> dict[str, NDArray[np.float64]]:
         """All kernels and offsets by their names."""
-        graph = self.model.graph
-        floats = (TensorProto.FLOAT, TensorProto.FLOAT16)
-        return {
-            tensor.name: _array(tensor).astype(np.float64)
-            for tensor in graph.initializer
-            if tensor.data_type in floats and tensor.dims and tensor.name != "center"
-        }
+        return {tensor.name: _array(tensor).astype(np.float64) for tensor in self._tensors()}
+
+    def _tensors(self) -> Iterator[TensorProto]:
+        for tensor in self.model.graph.initializer:
+            if tensor.data_type in _FLOAT_TYPES and tensor.dims and tensor.name != "center":
+                yield tensor
 
     def with_weights(
         self,
@@ -309,13 +313,20 @@ def open_style(name: str | Path, tier: str = STANDARD) -> Style:
         raise StyleFileError(
             f"there is no style '{name}'{meant}: give a file, or one of {', '.join(bundled)}"
         )
-    if not path.stat().st_size:
+    about = path.stat()
+    if not about.st_size:
         raise StyleFileError(f"{path} is empty; give a style file")
-    if path.stat().st_size > _MAX_FILE_BYTES:
-        size_mb = path.stat().st_size / 1e6
+    if about.st_size > _MAX_FILE_BYTES:
         raise StyleFileError(
-            f"{path} has {size_mb:.0f} MB; a style has at most {_MAX_FILE_BYTES / 1e6:.0f}"
+            f"{path} has {about.st_size / 1e6:.0f} MB; a style has at most "
+            f"{_MAX_FILE_BYTES / 1e6:.0f}"
         )
+    return _read_style(path, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache(maxsize=16)  # a live look is mixed again at every key, of styles that it knows
+def _read_style(path: Path, mtime_ns: int, size_bytes: int) -> Style:
+    """The style in a file as it is at a time; StyleFileErrors name the file."""
     try:
         return parse_style(path.read_bytes())
     except StyleFileError as error:

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -189,7 +188,8 @@ class LivePainter:
                 return
             try:
                 stylizer = self._open(look, color=color)
-                self._warm_up(stylizer)
+                if self._size_now:  # what takes an engine long; not on the stream's time
+                    stylizer.prepare(*self._size_now)
             except StyleError as error:
                 with self._changed:
                     self._failed[look] = f"{look}: {error}"
@@ -217,14 +217,6 @@ class LivePainter:
                 return
             if look not in (_loaded_as(self._painting), _loaded_as(self._wish)):
                 del self._ready[look]
-
-    def _warm_up(self, stylizer: Stylizer) -> None:
-        """The first picture of a size takes longer: not on the stream's time."""
-        if self._size_now:
-            width, height = self._size_now
-            grey = Frame(FramePool().take(height, width), 0, Fraction(1), stylizer.color)
-            grey.i420.fill(128)
-            stylizer(grey)
 
 
 def _loaded_as(look: Look) -> Look:

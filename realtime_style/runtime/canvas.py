@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,12 +30,7 @@ class Canvas:
 
     def __init__(self, seed: int = 0, strength: float = 1.0) -> None:
         """Args: seed, of the grain; strength, 0..1 of the usual."""
-        white = np.random.default_rng(seed).standard_normal((_TILE_PX, _TILE_PX))
-        # Softened by a Gaussian, round the edges: tiles fit together
-        frequency = np.fft.fftfreq(_TILE_PX)
-        bell = np.exp(-2 * (np.pi * _SOFTNESS_PX * frequency) ** 2)
-        soft = np.fft.ifft2(np.fft.fft2(white) * bell[:, None] * bell).real
-        self._tile = (soft * (strength * _GRAIN * _FINE / soft.std())).round().astype(np.int16)
+        self._tile = (_tile(seed) * (strength * _GRAIN * _FINE)).round().astype(np.int16)
         self._pool = FramePool()
 
     def __call__(self, frame: Frame) -> Frame:
@@ -58,6 +55,16 @@ class Canvas:
         rows = np.arange(top, top + height) % _TILE_PX
         grain: NDArray[np.int16] = self._tile.take(rows, 0).take(np.arange(width) % _TILE_PX, 1)
         return grain
+
+
+@lru_cache(maxsize=2)  # looks that differ in strength alone have it in common
+def _tile(seed: int) -> NDArray[np.float64]:
+    """Grain of a standard deviation of 1, which goes on at the other side."""
+    white = np.random.default_rng(seed).standard_normal((_TILE_PX, _TILE_PX))
+    frequency = np.fft.fftfreq(_TILE_PX)
+    bell = np.exp(-2 * (np.pi * _SOFTNESS_PX * frequency) ** 2)
+    soft = np.fft.ifft2(np.fft.fft2(white) * bell[:, None] * bell).real
+    return np.asarray(soft / soft.std())
 
 
 def luma_cells(frame: Frame) -> NDArray[np.int16]:
