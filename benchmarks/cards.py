@@ -13,10 +13,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from record import rows_of
+
 from export.to_onnx import export_trained
 from realtime_style import bundled_styles
 
-RESULTS = Path(__file__).resolve().parent / "results"
 STYLES = Path(__file__).resolve().parents[1] / "realtime_style" / "styles"
 
 
@@ -28,7 +29,7 @@ def figures_of(style: str) -> dict[str, Any]:
     fine texture; warping error is in 0..1 RGB, median of clips.
     """
     figures: dict[str, Any] = {}
-    for row in json.loads((RESULTS / "quality.json").read_text())["networks"]:
+    for row in rows_of("quality"):
         if row["name"] == style:
             figures |= {
                 name: round(row[key], digits)
@@ -38,7 +39,7 @@ def figures_of(style: str) -> dict[str, Any]:
                     ("weave", "weave", 3),
                 )
             }
-    for row in json.loads((RESULTS / "stability.json").read_text())["rows"]:
+    for row in rows_of("stability"):
         if row["name"].startswith(f"{style}, stability"):
             figures |= {
                 "warping_error": round(row["short"], 4),

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -23,7 +22,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from fractions import Fraction
-from importlib.metadata import distribution, version
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +30,9 @@ import av
 import numpy as np
 from packaging.requirements import Requirement
 from peers import PEERS, open_peer
+from record import add_quick, keep, machine, said
 
 from realtime_style.demo import RATE, draw_scene, write_tune
-from realtime_style.doctor import describe_cpu
 from realtime_style.engines.cores import usable_cores
 from realtime_style.frame import Frame
 from realtime_style.look import Look
@@ -42,7 +41,6 @@ from realtime_style.runtime.source import FileSource
 from realtime_style.runtime.stylizer import open_stylizer
 from realtime_style.runtime.video import VideoJob
 
-RESULTS = Path(__file__).parent / "results"
 SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080)}
 LOOP_S = 4
 BASELINE = "ONNX Runtime"
@@ -192,11 +190,11 @@ def measure(arguments: list[str]) -> tuple[float, float, dict[str, Any]]:
         sys.exit(f"{arguments} failed: {done.stderr[-2000:]}")
     cpu_s = after.children_user + after.children_system
     cpu_s -= before.children_user + before.children_system
-    said: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     for line in done.stdout.splitlines():
         if line.startswith("{"):
-            said |= json.loads(line)
-    return wall_s, cpu_s, said
+            told |= json.loads(line)
+    return wall_s, cpu_s, told
 
 
 def job_row(case: Case, clips: dict[str, Path], folder: Path, frames: int) -> dict[str, Any]:
@@ -204,9 +202,9 @@ def job_row(case: Case, clips: dict[str, Path], folder: Path, frames: int) -> di
     count = max(2, round(frames * case.part))
     command = [sys.executable, "-m", "realtime_style.cli", "video", str(clips[case.size])]
     command += [str(folder / "out.mp4"), "--json", "-q", "-y", "--duration", f"{count / RATE:.4f}"]
-    wall_s, cpu_s, said = measure([*command, *case.options])
-    row = {key: said[key] for key in ("engine", "precision", "peak_memory_mb", "frames")}
-    return row | {"fps": said["frames"] / wall_s, "cpu_ms": 1e3 * cpu_s / said["frames"]}
+    wall_s, cpu_s, told = measure([*command, *case.options])
+    row = {key: told[key] for key in ("engine", "precision", "peak_memory_mb", "frames")}
+    return row | {"fps": told["frames"] / wall_s, "cpu_ms": 1e3 * cpu_s / told["frames"]}
 
 
 def medians(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -226,8 +224,8 @@ def stages(clip: Path, tier: str, frames: int, runs: int) -> dict[str, float]:
         times = []
         for _ in range(runs):
             command = [sys.executable, __file__, "--stage", name, "--clip", str(clip)]
-            _, cpu_s, said = measure([*command, "--tier", tier])
-            times.append(said.get("cpu_s", cpu_s))
+            _, cpu_s, told = measure([*command, "--tier", tier])
+            times.append(told.get("cpu_s", cpu_s))
         found[f"{name}_cpu_ms"] = round(1e3 * statistics.median(times) / frames, 2)
     return found
 
@@ -259,7 +257,7 @@ def main() -> None:
     parser.add_argument("--peer", type=Path, help="a published network (BGR float 0..255, ONNX)")
     parser.add_argument("--peer-frames", type=int, default=30)
     parser.add_argument("--memory-frames", type=int, default=10_000)
-    parser.add_argument("--quick", action="store_true", help="one short run of each, no figures")
+    add_quick(parser)
     parser.add_argument("--stage", choices=[*STAGES, *PEERS], help=argparse.SUPPRESS)
     parser.add_argument("--tier", help=argparse.SUPPRESS)
     parser.add_argument("--clip", type=Path, help=argparse.SUPPRESS)
@@ -290,9 +288,9 @@ def main() -> None:
                 print(f"{case.name}: {runs[case.name][-1]['fps']:.2f} fps", flush=True)
             for kind in PEERS if options.peer else ():
                 command = [sys.executable, __file__, "--stage", kind, "--clip", str(short)]
-                said = measure([*command, "--peer", str(options.peer)])[2]
-                runs.setdefault(kind, []).append(said)
-                print(f"{kind}: {said['fps']:.3f} fps", flush=True)
+                told = measure([*command, "--peer", str(options.peer)])[2]
+                runs.setdefault(kind, []).append(told)
+                print(f"{kind}: {told['fps']:.3f} fps", flush=True)
             start = Case("start", part=2 / options.frames)
             starts.append(job_row(start, clips, folder, options.frames))
         rows = [medians(name, found) for name, found in runs.items()]
@@ -314,40 +312,23 @@ def main() -> None:
             )
         if options.memory_frames:
             command = [sys.executable, __file__, "--stage", "memory", "--clip", str(clips["360p"])]
-            said = measure([*command, "--tier", "fast"])[2]
+            told = measure([*command, "--tier", "fast"])[2]
             result["resident_mb"] = {
-                "at frame 100": round(said["first_mb"], 1),
-                f"at frame {options.memory_frames}": round(said["last_mb"], 1),
+                "at frame 100": round(told["first_mb"], 1),
+                f"at frame {options.memory_frames}": round(told["last_mb"], 1),
             }
     result["installed_mb"] = round(installed_mb(), 1)
-    RESULTS.mkdir(exist_ok=True)
-    if not options.quick:
-        (RESULTS / "frame_rate.json").write_text(json.dumps(result, indent=2) + "\n")
-        (RESULTS / "frame_rate.md").write_text(table(result))
-        plot(result)
     print(table(result))
-
-
-def machine() -> dict[str, str]:
-    """What the figures hold for."""
-    cpu = describe_cpu()
-    packages = ("realtime-style", "openvino", "av", "onnxruntime")
-    return {
-        "cpu": cpu["name"],
-        "cores": str(cpu["cores"]),
-        "instructions": " ".join(cpu["flags"]),
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-    }
+    if not options.quick:
+        keep("frame_rate", result, table(result), lambda file: plot(result, file))
 
 
 def table(result: dict[str, Any]) -> str:
     """The result as Markdown."""
-    about = "; ".join(f"{key} {value}" for key, value in result["machine"].items())
     lines = [
         "# Frame rate of the whole job",
         "",
-        f"`{result['command']}`; {about}",
+        f"`{result['command']}`; {said(result['machine'])}",
         "",
         "Decoded, painted and encoded with libx264 (veryfast where nothing else is said), sound",
         "copied, from the process's start to its end. Peers: a published network between OpenCV's",
@@ -377,7 +358,7 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plot(result: dict[str, Any]) -> None:
+def plot(result: dict[str, Any], file: Path) -> None:
     """Bars of all rows, with the runs as dots."""
     import matplotlib
 
@@ -393,7 +374,7 @@ def plot(result: dict[str, Any]) -> None:
         axes.annotate(f" {row['fps']:.1f}", (row["fps"], place), va="center")
     axes.set_xlabel("frames a second, whole job (grey: a published network, by other programs)")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(RESULTS / "frame_rate.png", dpi=120)
+    figure.savefig(file, dpi=120)
 
 
 if __name__ == "__main__":

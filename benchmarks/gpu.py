@@ -32,8 +32,8 @@ from typing import Any, Protocol
 import numpy as np
 import onnx
 import torch
-from frame_rate import machine
 from numpy.typing import NDArray
+from record import add_quick, keep, machine, said
 
 from realtime_style.demo import draw_scene
 from realtime_style.engines import ENGINES, Engine, GpuEngine, engine_trouble, open_engine
@@ -50,7 +50,6 @@ from realtime_style.runtime.video import VideoJob
 from realtime_style.style import Style, bundled_styles, open_style
 from realtime_style.training.checkpoint import load_generator
 
-RESULTS = Path(__file__).parent / "results"
 STYLE = "starry-night"
 TORCH = ("torch", "torch-compiled")
 SIZES = ("1280x720", "1920x1088", "3840x2160")
@@ -309,7 +308,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--film", type=Path)
     parser.add_argument("--stability", type=float, default=0.0, help="of whole films")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the time")
+    add_quick(parser)
     arguments = parser.parse_args()
     seconds = arguments.seconds / (10 if arguments.quick else 1)
     style = open_style(STYLE)
@@ -353,12 +352,12 @@ def main() -> None:
             print(json.dumps(row), flush=True)
     if not rows:
         raise SystemExit("error: nothing could be measured here")
-    about = machine() | {"gpu": gpu(), "torch": torch.__version__, "ceilings": limits}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "gpu.json").write_text(
-        json.dumps({"about": about, "left_out": left_out, "rows": rows}, indent=2) + "\n"
-    )
-    (RESULTS / "gpu.md").write_text(table(about, rows, left_out))
+    about = machine() | {"gpu": gpu(), "torch": torch.__version__}
+    markdown = table(about, rows, left_out)
+    print(markdown)
+    if not arguments.quick:
+        result = {"machine": about, "ceilings": limits, "left_out": left_out, "rows": rows}
+        keep("gpu", result, markdown)
 
 
 def gpu() -> str:
@@ -380,8 +379,7 @@ def table(about: dict[str, Any], rows: list[dict[str, Any]], left_out: dict[str,
         "film_on_gpu_fps": "encoded on the GPU, fps",
     }  # fmt: skip
     lines = [
-        f"`python benchmarks/gpu.py`, style {STYLE}, half precision; "
-        + "; ".join(f"{name} {value}" for name, value in about.items() if name != "ceilings"),
+        f"`python benchmarks/gpu.py`, style {STYLE}, half precision; " + said(about),
         "",
         "| " + " | ".join(heads.values()) + " |",
         "|---" * len(heads) + "|",

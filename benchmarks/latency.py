@@ -1,7 +1,7 @@
 """How late a live picture is: from the moment a frame is there to the moment it is shown.
 
-    python benchmarks/latency.py [--seconds 60] [--rate 30] [--sizes 640x360 1280x720] [--busy]
-        [--change style --every 5]
+    python benchmarks/latency.py [--seconds 25] [--runs 3] [--rate 30] [--sizes 640x360 1280x720]
+        [--busy] [--change style --every 5] [--quick]
 
 A source gives frames at a camera's rate, with the frame's number written into the picture as black
 and white squares, and its inverse below. The window (a real one with --window, else one that takes
@@ -10,7 +10,9 @@ time since that frame was there is its latency. `--busy` keeps another process c
 `--change` asks for another look so often, and tells how long it took to be shown: another style,
 strength, blend, the camera's colours and back, or a picture of `--style-images` to be painted like.
 
-Adds its rows to benchmarks/results/latency.json and .md; a row measured anew takes its old place.
+Rows are run in turn, and medians count, but for the longest wait for a change, which is that of all
+runs. They are added to benchmarks/results/latency.json, .md and .png; a row measured anew takes its
+old place.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -27,7 +30,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-RESULTS = Path(__file__).resolve().parent / "results"
 BITS = 16
 STYLE = "starry-night"
 ASKED = ("camera", "rate", "seconds", "precision", "fixed", "busy", "window", "change")
@@ -39,8 +41,8 @@ if "--window" in sys.argv:
     load_opencv()
 
 import numpy as np  # noqa: E402
-from frame_rate import machine  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
+from record import add_quick, keep, machine, rows_of, said  # noqa: E402
 
 from realtime_style.demo import draw_scene  # noqa: E402
 from realtime_style.frame import ColorSpace, Frame, Size, StreamInfo  # noqa: E402
@@ -247,7 +249,8 @@ def changes(kind: str, styles: list[str]) -> Iterator[Look]:
 def main() -> None:
     """Measures, prints, and writes benchmarks/results/latency.json and .md."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=25)
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--rate", type=float, nargs="+", default=[30])
     parser.add_argument("--sizes", type=Size.parse, nargs="+", default=[Size(360, 640)])
     parser.add_argument("--precision", default="auto")
@@ -258,34 +261,51 @@ def main() -> None:
     parser.add_argument("--change", choices=kinds)
     parser.add_argument("--every", type=float, default=5, metavar="SECONDS")
     parser.add_argument("--style-images", type=Path, metavar="FOLDER")
+    add_quick(parser)
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.seconds, arguments.runs = 4, 1
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if arguments.busy else None
-    rows = []
+    runs: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     try:
-        for size in arguments.sizes:
-            for rate in arguments.rate:
-                row = measure(
-                    size,
-                    rate,
-                    arguments.seconds,
-                    fixed=arguments.fixed,
-                    real=arguments.window,
-                    precision=arguments.precision,
-                    change=arguments.change,
-                    every_s=arguments.every,
-                    pictures=arguments.style_images,
-                )
-                row |= {name: getattr(arguments, name) for name in ASKED[-5:]}
-                print(json.dumps(row), flush=True)
-                rows.append(row)
+        for _, size, rate in itertools.product(
+            range(arguments.runs), arguments.sizes, arguments.rate
+        ):
+            row = measure(
+                size,
+                rate,
+                arguments.seconds,
+                fixed=arguments.fixed,
+                real=arguments.window,
+                precision=arguments.precision,
+                change=arguments.change,
+                every_s=arguments.every,
+                pictures=arguments.style_images,
+            )
+            row |= {name: getattr(arguments, name) for name in ASKED[-5:]}
+            print(json.dumps(row), flush=True)
+            runs.setdefault(_key(row), []).append(row)
     finally:
         if busy:
             busy.kill()
-    file = RESULTS / "latency.json"
-    kept = json.loads(file.read_text())["rows"] if file.exists() else []
-    rows = list({_key(row): row for row in [*kept, *rows]}.values())
-    file.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
-    (RESULTS / "latency.md").write_text(table(rows))
+    if arguments.quick:
+        return
+    kept = {_key(row): row for row in rows_of("latency")}
+    rows = list((kept | {key: merged(row) for key, row in runs.items()}).values())
+    keep("latency", {"machine": machine(), "rows": rows}, table(rows), lambda f: plot(rows, f))
+
+
+def merged(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """One row of several runs: the median one by p50, and the figures of all beside it."""
+    row = dict(sorted(runs, key=lambda run: float(run["p50_ms"]))[len(runs) // 2])
+    for name in ("p50_ms", "p99_ms"):
+        row[name] = round(statistics.median(run[name] for run in runs), 1)
+        row[f"{name}_of_runs"] = [run[name] for run in runs]
+    if row["changes"]:
+        row["changes"] = sum(run["changes"] for run in runs)
+        row["change_median_ms"] = round(statistics.median(r["change_median_ms"] for r in runs), 1)
+        row["change_most_ms"] = max(run["change_most_ms"] for run in runs)
+    return row
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -305,17 +325,49 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# Live: from a frame that is there to its painting that is shown, ms",
         "",
-        f"`python benchmarks/latency.py`, style {STYLE}; "
-        + "; ".join(f"{name} {value}" for name, value in machine().items()),
+        f"`python benchmarks/latency.py`, style {STYLE}; " + said(machine()),
         "",
         "| " + " | ".join(heads.values()) + " |",
         "|---" * len(heads) + "|",
     ]
     for row in rows:
-        how = [name for name in ("fixed", "busy", "window") if row[name]]
-        cells = row | {"how": ", ".join(how), "seconds": f"{row['seconds']:g}"}
+        seconds = f"{len(row.get('p50_ms_of_runs', '1'))} x {row['seconds']:g}"
+        cells = row | {"how": ", ".join(_how(row)), "seconds": seconds}
         lines.append("| " + " | ".join(str(cells[name] or "") for name in heads) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", "![Latencies](latency.png)", ""])
+
+
+def _how(row: dict[str, Any]) -> list[str]:
+    return [name for name in ("fixed", "busy", "window") if row[name]]
+
+
+def plot(rows: list[dict[str, Any]], file: Path) -> None:
+    """Of each row the median, and the 99 of 100 behind it; runs as dots."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    names = [
+        ", ".join(
+            [row["camera"], f"{row['rate']:g} fps", row["engine"], *_how(row)]
+            + ([f"changes of {row['change']}"] if row["change"] else [])
+        )
+        for row in rows
+    ]
+    places = range(len(rows), 0, -1)
+    figure, axes = pyplot.subplots(figsize=(9, 0.35 * len(rows) + 1), layout="constrained")
+    axes.barh(places, [row["p99_ms"] for row in rows], color="tab:blue", alpha=0.3, label="99 %")
+    axes.barh(places, [row["p50_ms"] for row in rows], color="tab:blue", label="median")
+    for place, row in zip(places, rows, strict=True):
+        for name in ("p50_ms", "p99_ms"):
+            dots = row.get(f"{name}_of_runs", [])
+            axes.plot(dots, [place] * len(dots), "k.", markersize=3)
+    axes.set_yticks(places, names, fontsize=8)
+    axes.set_xlabel("from a frame that is there to its painting that is shown, ms")
+    axes.legend()
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, dpi=100)
 
 
 if __name__ == "__main__":

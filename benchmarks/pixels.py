@@ -9,7 +9,6 @@ turns, and the median of all turns counts. Writes benchmarks/results/pixels.json
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from frame_rate import machine
+from record import add_quick, keep, machine, said
 
 from realtime_style.demo import draw_scene
 from realtime_style.frame import ColorSpace, Frame
@@ -27,7 +26,6 @@ from realtime_style.runtime.picture import frame_from_rgb
 from realtime_style.runtime.stylizer import open_stylizer
 from realtime_style.style import TIERS
 
-RESULTS = Path(__file__).resolve().parent / "results"
 SIZES = {
     "360p": (640, 360), "480p": (848, 480), "720p": (1280, 720), "1080p": (1920, 1080),
     "1440p": (2560, 1440), "4K": (3840, 2160),
@@ -49,7 +47,7 @@ def main() -> None:
     parser.add_argument("--tiers", nargs="+", choices=TIERS, default=list(TIERS))
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="one turn, no figures")
+    add_quick(parser)
     options = parser.parse_args()
     if options.quick:
         options.turns = 1
@@ -86,9 +84,7 @@ def main() -> None:
     }
     print(table(result))
     if not options.quick:
-        (RESULTS / "pixels.json").write_text(json.dumps(result, indent=2) + "\n")
-        (RESULTS / "pixels.md").write_text(table(result))
-        plot(result)
+        keep("pixels", result, table(result), lambda file: plot(result, file))
 
 
 def line(tier: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -107,8 +103,8 @@ def line(tier: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """The result as Markdown."""
-    about = "; ".join(f"{key} {value}" for key, value in result["machine"].items())
-    lines = ["# The time to paint a frame, by its size", "", f"`{result['command']}`; {about}", ""]
+    lines = ["# The time to paint a frame, by its size", ""]
+    lines += [f"`{result['command']}`; {said(result['machine'])}", ""]
     lines += ["| tier | size | precision | ms | quartiles | frames |", "|---|---|---|---|---|---|"]
     for row in result["rows"]:
         low, high = row["quartiles_ms"]
@@ -125,7 +121,7 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "", "![Time by pixels](pixels.png)", ""])
 
 
-def plot(result: dict[str, Any]) -> None:
+def plot(result: dict[str, Any], file: Path) -> None:
     """Times and their lines over pixels."""
     import matplotlib
 
@@ -147,7 +143,7 @@ def plot(result: dict[str, Any]) -> None:
     axes.set_ylim(0)
     axes.legend()
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(RESULTS / "pixels.png", dpi=120)
+    figure.savefig(file, dpi=120)
 
 
 if __name__ == "__main__":

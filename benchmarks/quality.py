@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import math
-import platform
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +30,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from record import add_quick, keep, machine, rows_of
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -42,7 +41,6 @@ from realtime_style.runtime.stylizer import open_stylizer
 from realtime_style.style import FAST, STANDARD
 from realtime_style.training.perceptual import Vgg
 
-RESULTS = Path(__file__).resolve().parent / "results"
 SIDE_PX = 720
 PAINTING_PX = (256, 384, 512, 720, 1024)
 """Longer sides of the painting; of each network the size counts that suits it best."""
@@ -474,8 +472,9 @@ def examine(
     painting: Path,
     precision: str,
     slow: bool,
+    names: tuple[str, ...] = PHOTOS,
 ) -> Report:
-    """All marks of one network."""
+    """All marks of one network, by the photos of these names."""
     paint, any_size = open_painter(network, precision)
     name = name_of(network)
     kind = COLORS if network.startswith(COLORS) else "" if any_size else PUBLISHED
@@ -488,7 +487,7 @@ def examine(
         contents, styles, features, perceived = [], [], [], []
         grids, photo_grids, edges = [], [], []
         weaves, photo_weaves = [], []
-        for name in PHOTOS:
+        for name in names:
             photo = read_square(data / "photos" / name, SIDE_PX)
             painted = paint(photo)
             seen = yardstick.look(tensor(photo))
@@ -507,7 +506,7 @@ def examine(
         totals = torch.stack([total_of(mean_content, row) for row in mean_style])
         best = int(totals.argmin())
         whole = read_painting(painting, SIDE_PX)
-        theirs = inception(torch.cat(list(crops_of(whole, 4 * len(PHOTOS)))))
+        theirs = inception(torch.cat(list(crops_of(whole, 4 * len(names)))))
     report.total = float(totals[best])
     report.vgg_content, report.squeeze_content = mean_content.tolist()
     report.vgg_style, report.squeeze_style = mean_style[best].tolist()
@@ -570,6 +569,7 @@ def main() -> None:
     parser.add_argument("--precision", default="f32", help="of our networks")
     parser.add_argument("--direct", action="store_true", help="also count L-BFGS steps (slow)")
     parser.add_argument("--name", default="quality", help="of the files in benchmarks/results")
+    add_quick(parser)
     arguments = parser.parse_args()
     yardstick = Yardstick(arguments.data / "perceptual")
     inception = Inception(
@@ -584,32 +584,56 @@ def main() -> None:
             network,
             Path(painting),
             arguments.precision,
-            arguments.direct,
+            arguments.direct and not arguments.quick,
+            PHOTOS[::8] if arguments.quick else PHOTOS,
         )
         print(table([report]).splitlines()[-1], flush=True)
-        write(report, arguments.name)
+        if not arguments.quick:
+            write(report, arguments.name)
 
 
 def write(report: Report, name: str) -> None:
     """Puts a report into the results, in the place of an older one of the same network."""
-    file = RESULTS / f"{name}.json"
-    rows = json.loads(file.read_text())["networks"] if file.exists() else []
-    reports = {(row["name"], row["painting"]): Report(**row) for row in rows}
+    reports = {(row["name"], row["painting"]): Report(**row) for row in rows_of(name)}
     former = reports.get((report.name, report.painting))
     if report.direct_steps is None and former and former.total == report.total:
         report.direct_steps = former.direct_steps  # of the same weights: still true
     reports[report.name, report.painting] = report
-    about = {
-        "date": datetime.date.today().isoformat(),
-        "machine": platform.processor() or platform.machine(),
-        "torch": torch.__version__,
+    about = {"date": datetime.date.today().isoformat(), "torch": torch.__version__}
+    result = {
+        "machine": machine() | about,
         "photos": len(PHOTOS),
         "candy": CANDY,
+        "rows": [asdict(each) for each in reports.values()],
     }
-    RESULTS.mkdir(exist_ok=True)
-    plain = [asdict(each) for each in reports.values()]
-    file.write_text(json.dumps({"about": about, "networks": plain}, indent=2) + "\n")
-    (RESULTS / f"{name}.md").write_text(table(list(reports.values())) + "\n")
+    every = list(reports.values())
+    keep(name, result, table(every) + "\n", lambda file: plot(every, file))
+
+
+def plot(reports: list[Report], file: Path) -> None:
+    """Totals as bars, of content and of style; the published candy network's is 1."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    shown = sorted(reports, key=lambda report: -report.total)
+    names = [f"{report.name} ({report.painting})" for report in shown]
+    contents = [
+        (r.vgg_content / CANDY["vgg_content"] + r.squeeze_content / CANDY["squeeze_content"]) / 4
+        for r in shown
+    ]
+    figure, axes = pyplot.subplots(figsize=(9, 0.25 * len(shown) + 1), layout="constrained")
+    axes.barh(names, contents, label="content")
+    styles = [report.total - content for report, content in zip(shown, contents, strict=True)]
+    axes.barh(names, styles, left=contents, label="style")
+    axes.axvline(1, color="black", lw=0.5)
+    axes.set_xlabel("total, lower is better")
+    axes.tick_params(axis="y", labelsize=7)
+    axes.legend()
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, dpi=100)
+    pyplot.close(figure)
 
 
 if __name__ == "__main__":

@@ -9,23 +9,22 @@ A table stands between `<!-- figures: NAME -->` and `<!-- end -->`; what stands 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import statistics
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from record import rows_of
 
 from realtime_style.style import bundled_styles, open_style
 
-RESULTS = Path(__file__).resolve().parent / "results"
-README = RESULTS.parents[1] / "README.md"
+README = Path(__file__).resolve().parents[1] / "README.md"
 ALONE, PUBLISHED = "starry-night, alone", "published "
 
 
 def quality() -> str:
     """Totals of the networks, published and ours."""
-    rows = {row["name"]: row for row in _read("quality.json")["networks"]}
+    rows = {row["name"]: row for row in rows_of("quality")}
     lines = ["| painting | published | trained for marks | ours | fast tier |"]
     lines.append("|---|---|---|---|---|")
 
@@ -42,7 +41,7 @@ def quality() -> str:
 
 def calm() -> str:
     """Warping errors and noise."""
-    rows = {row["name"]: row for row in _read("stability.json")["rows"]}
+    rows = {row["name"]: row for row in rows_of("stability")}
     ours = {name: rows[f"{name}, stability 0.5"] for name in bundled_styles()}
     middle = {
         key: statistics.median(row[key] for row in ours.values())
@@ -93,11 +92,6 @@ def filled(text: str) -> str:
 def _title(name: str) -> str:
     card = open_style(name).card
     return f"{card['painter']}, *{card['title']}*"
-
-
-def _read(name: str) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads((RESULTS / name).read_text())
-    return read
 
 
 def main() -> None:

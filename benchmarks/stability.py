@@ -23,7 +23,6 @@ all cores together, holding still takes of a frame of a clip, beside what painti
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -34,14 +33,12 @@ import av
 import matplotlib as mpl
 import numpy as np
 import torch
-from frame_rate import machine
 from numpy.typing import NDArray
 from PIL import Image
 from quality import (
     PAINTING_PX,
     PHOTOS,
     PUBLISHED,
-    RESULTS,
     Yardstick,
     look_of,
     name_of,
@@ -50,6 +47,7 @@ from quality import (
     read_square,
     tensor,
 )
+from record import add_quick, keep, machine, rows_of
 
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame, FramePool
@@ -203,7 +201,10 @@ def main() -> None:
     parser.add_argument("--film", type=Path, help="only paint a film, side by side, of each clip")
     parser.add_argument("--cost", action="store_true", help="only tell what it takes of the CPU")
     parser.add_argument("--name", default="stability", help="of the files in benchmarks/results")
+    add_quick(parser)
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.clips, arguments.frames = arguments.clips[:2], LONG + 2
     if arguments.film:
         side_by_side(arguments)
         return
@@ -229,7 +230,8 @@ def main() -> None:
             row = measure(
                 version, arguments.precision, Path(painting), clips, motions, yardstick, photo
             )
-            write(row, arguments.name)
+            if not arguments.quick:
+                write(row, arguments.name)
             print(line(row), f"({time.perf_counter() - begin:.0f} s)", flush=True)
 
 
@@ -297,19 +299,17 @@ def line(row: Row) -> str:
 
 def write(row: Row, name: str) -> None:
     """Puts a row into the results, in the place of an older one of its name, and plots all."""
-    file = RESULTS / f"{name}.json"
-    rows = [Row(**each) for each in json.loads(file.read_text())["rows"]] if file.exists() else []
+    rows = [Row(**each) for each in rows_of(name)]
     key = (row.name, row.painting)
     known = [(each.name, each.painting) for each in rows]
     if key in known:
         rows[known.index(key)] = row
     else:
         rows.append(row)
-    about = machine() | {"side_px": SIDE_PX, "clips": CLIPS}
-    file.write_text(json.dumps({"about": about, "rows": [asdict(each) for each in rows]}) + "\n")
+    result = {"machine": machine(), "side_px": SIDE_PX, "clips": CLIPS}
+    result["rows"] = [asdict(each) for each in rows]
     table = [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|", *map(line, rows)]
-    (RESULTS / f"{name}.md").write_text("\n".join(table) + "\n")
-    plot(rows, RESULTS / f"{name}.png")
+    keep(name, result, "\n".join(table) + "\n", lambda file: plot(rows, file))
 
 
 def plot(rows: list[Row], file: Path) -> None:
@@ -385,9 +385,18 @@ def costs(arguments: argparse.Namespace) -> None:
             "share": round(float(np.median(taken) / np.median(painting)), 4),
         }
         print(clip, rows[clip], flush=True)
-    about = machine() | {"stability": DEFAULT_STABILITY, "network": arguments.networks[0]}
-    file = RESULTS / "stability-cost.json"
-    file.write_text(json.dumps({"about": about, "clips": rows}, indent=2) + "\n")
+    if arguments.quick:
+        return
+    network = arguments.networks[0]
+    result = {"machine": machine(), "stability": DEFAULT_STABILITY, "network": network}
+    result["rows"] = [{"name": clip, **row} for clip, row in rows.items()]
+    table = [f"What holding still takes of the processor, beside painting ({network}):", ""]
+    table += ["| clip | holding, ms a frame | painting, ms | share |", "|---|---|---|---|"]
+    table += [
+        f"| {clip} | {row['holding_cpu_ms']} | {row['painting_cpu_ms']} | {row['share']} |"
+        for clip, row in rows.items()
+    ]
+    keep("stability-cost", result, "\n".join(table) + "\n")
 
 
 def side_by_side(arguments: argparse.Namespace) -> None:

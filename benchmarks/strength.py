@@ -11,15 +11,14 @@ quality.py on VGG-19, of the size of the painting that suits the style best at s
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import torch
-from frame_rate import machine
 from numpy.typing import NDArray
-from quality import PAINTING_PX, PHOTOS, RESULTS, Yardstick, read_painting, read_square, tensor
+from quality import PAINTING_PX, PHOTOS, Yardstick, read_painting, read_square, tensor
+from record import add_quick, keep, machine
 
 from realtime_style import Look, open_stylizer
 
@@ -74,9 +73,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("styles", nargs="+", metavar="STYLE=PAINTING")
+    add_quick(parser)
     arguments = parser.parse_args()
     yardstick = Yardstick(arguments.data / "perceptual")
-    photos = [read_square(arguments.data / "photos" / name, SIDE_PX) for name in PHOTOS[::4]]
+    names = PHOTOS[::12] if arguments.quick else PHOTOS[::4]
+    photos = [read_square(arguments.data / "photos" / name, SIDE_PX) for name in names]
     rows = {}
     heads = ["style", "at 0, dB", *(f"{s:g}" for s in STRENGTHS), "grows always"]
     lines = [
@@ -93,10 +94,11 @@ def main() -> None:
         cells.append("yes" if all(np.diff(distances) > 0) else "no")
         lines.append("| " + " | ".join(cells) + " |")
         print(lines[-1], flush=True)
-    about = machine() | {"side_px": SIDE_PX, "strengths": STRENGTHS}
-    (RESULTS / "strength.json").write_text(json.dumps({"about": about, "styles": rows}) + "\n")
-    (RESULTS / "strength.md").write_text("\n".join(lines) + "\n")
-    plot(rows, RESULTS / "strength.png")
+    if arguments.quick:
+        return
+    result = {"machine": machine(), "side_px": SIDE_PX, "strengths": STRENGTHS}
+    result["rows"] = [{"name": style, **row} for style, row in rows.items()]
+    keep("strength", result, "\n".join(lines) + "\n", lambda file: plot(rows, file))
 
 
 if __name__ == "__main__":

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
-import pytest
+import compare
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks/compare.py"
 RESULT = {
@@ -27,46 +25,35 @@ RESULT = {
 }
 
 
-@pytest.fixture
-def compare() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("compare", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["compare"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def worse(compare: ModuleType, now: object) -> set[str]:
+def worse(now: object) -> set[str]:
     return {c.figure for c in compare.changes(RESULT, now, 0.05) if c.is_regression}
 
 
-def test_worse_is_worse_whichever_side_is_better(compare: ModuleType) -> None:
+def test_worse_is_worse_whichever_side_is_better() -> None:
     now = copy.deepcopy(RESULT)
-    assert worse(compare, now) == set()
+    assert worse(now) == set()
     now |= {"fps": 18.0, "stages": {"paint_ms": 44.0}, "frames": 100}
     now["rows"][1]["short"] = 0.09
     now["rows"][0]["noise_gain"] = 0.1
     expected = {"fps", "stages/paint_ms", "rows/two/short", "rows/one/noise_gain"}
-    assert worse(compare, now) == expected
+    assert worse(now) == expected
     now |= {"fps": 25.0, "stages": {"paint_ms": 20.0}}
     now["rows"][1]["short"] = 0.01
-    assert worse(compare, now) == {"rows/one/noise_gain"}
+    assert worse(now) == {"rows/one/noise_gain"}
 
 
-def test_rows_are_known_by_their_names(compare: ModuleType) -> None:
+def test_rows_are_known_by_their_names() -> None:
     now = copy.deepcopy(RESULT)
     now["rows"].reverse()
     now["rows"].append({"name": "three", "short": 9.0})
-    assert worse(compare, now) == set()
+    assert worse(now) == set()
 
 
-def test_what_runs_differ_by_is_chance(compare: ModuleType) -> None:
+def test_what_runs_differ_by_is_chance() -> None:
     now = copy.deepcopy(RESULT) | {"fps": 18.0, "fps_of_runs": [16.0, 18.0, 20.0]}
-    assert worse(compare, now) == set()
+    assert worse(now) == set()
     now["fps_of_runs"] = [17.9, 18.0, 18.1]
-    assert worse(compare, now) == {"fps"}
+    assert worse(now) == {"fps"}
 
 
 def test_the_script_says_what_is_worse_and_fails(tmp_path: Path) -> None:

@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
-
 import numpy as np
 import onnx
 import pytest
 
 torch = pytest.importorskip("torch", reason="the extra [train] is not installed")
 
+import gpu  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from realtime_style.engines import open_engine  # noqa: E402
@@ -18,24 +14,8 @@ from realtime_style.engines.typed import typed_model  # noqa: E402
 from realtime_style.style import bundled_styles, open_style  # noqa: E402
 from realtime_style.training.checkpoint import load_generator  # noqa: E402
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
-
-@pytest.fixture(scope="module")
-def gpu() -> ModuleType:
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        spec = importlib.util.spec_from_file_location("gpu", BENCHMARKS / "gpu.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return module
-
-
-def test_operations_are_those_that_pytorch_counts(gpu: ModuleType) -> None:
+def test_operations_are_those_that_pytorch_counts() -> None:
     style = open_style("starry-night")
     model = onnx.load_model_from_string(typed_model(style.model_for(style.color), "f16"))
     folded = load_generator(bundled_styles()["starry-night"].with_suffix(".safetensors"))[
@@ -49,7 +29,7 @@ def test_operations_are_those_that_pytorch_counts(gpu: ModuleType) -> None:
     assert moved > 2 * sum(p.numel() for p in folded.parameters() if p.dim() == 4)
 
 
-def test_an_engine_is_measured_and_compared(gpu: ModuleType) -> None:
+def test_an_engine_is_measured_and_compared() -> None:
     style = open_style("starry-night")
     engine = open_engine(style.model_for(style.color), "openvino", "f32")
     given = gpu.picture(96, 64)

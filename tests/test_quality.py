@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
+import quality
 import torch
 from conftest import SHARED_DATA, scene_rgb
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
-@pytest.fixture(scope="module")
-def quality() -> ModuleType:
-    path = Path(__file__).parents[1] / "benchmarks/quality.py"
-    spec = importlib.util.spec_from_file_location("quality", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["quality"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_grid_energy_sees_grids_alone(quality: ModuleType) -> None:
+def test_grid_energy_sees_grids_alone() -> None:
     rng = np.random.default_rng(0)
     noise = rng.integers(100, 156, (240, 240, 3), np.uint8)
     assert quality.grid_energy(noise) == pytest.approx(1, abs=0.3)
@@ -38,7 +24,7 @@ def test_grid_energy_sees_grids_alone(quality: ModuleType) -> None:
         assert quality.grid_energy((noise + grid).clip(0, 255).astype(np.uint8)) > 4
 
 
-def test_weave_share_sees_any_fine_period_alone(quality: ModuleType) -> None:
+def test_weave_share_sees_any_fine_period_alone() -> None:
     rng = np.random.default_rng(0)
     noise = rng.normal(128, 12, (300, 300, 3))
     x = np.arange(300)[None, :, None]
@@ -51,7 +37,7 @@ def test_weave_share_sees_any_fine_period_alone(quality: ModuleType) -> None:
         assert share == pytest.approx(0.41, abs=0.05)  # 50 of 50 + 144 * 0.56 * 0.87
 
 
-def test_frechet_distance_is_that_of_gaussians(quality: ModuleType) -> None:
+def test_frechet_distance_is_that_of_gaussians() -> None:
     rng = np.random.default_rng(0)
     a = rng.normal(0, 1, (20_000, 2)) * (1, 3)
     b = rng.normal(0, 1, (20_000, 2)) * (2, 1) + (5, 0)
@@ -59,14 +45,14 @@ def test_frechet_distance_is_that_of_gaussians(quality: ModuleType) -> None:
     assert quality.frechet_distance(a, b) == pytest.approx(25 + 1 + 4, rel=0.03)
 
 
-def test_edges_are_kept_or_not(quality: ModuleType) -> None:
+def test_edges_are_kept_or_not() -> None:
     photo = scene_rgb(256, 192)
     assert quality.edges_kept(photo, photo) == pytest.approx(1)
     assert quality.edges_kept(photo, 255 - photo) > 0.95  # turned over, its edges are there
     assert abs(quality.edges_kept(photo, photo[::-1])) < 0.5
 
 
-def test_total_is_1_for_the_published_network(quality: ModuleType) -> None:
+def test_total_is_1_for_the_published_network() -> None:
     candy = quality.CANDY
     contents = torch.tensor([candy["vgg_content"], candy["squeeze_content"]])
     styles = torch.tensor([candy["vgg_style"], candy["squeeze_style"]])
@@ -76,7 +62,7 @@ def test_total_is_1_for_the_published_network(quality: ModuleType) -> None:
 
 
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the feature networks are not here")
-def test_terms_are_0_for_the_thing_itself_and_grow(quality: ModuleType) -> None:
+def test_terms_are_0_for_the_thing_itself_and_grow() -> None:
     yardstick = quality.Yardstick(SHARED_DATA / "perceptual")
     photo, other = (quality.tensor(scene_rgb(160, 128, time_s)) for time_s in (0, 3))
     with torch.no_grad():
@@ -88,17 +74,17 @@ def test_terms_are_0_for_the_thing_itself_and_grow(quality: ModuleType) -> None:
 
 
 def test_results_take_the_place_of_older_ones(
-    quality: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quality, "RESULTS", tmp_path)
+    monkeypatch.setattr("record.RESULTS", tmp_path)
     quality.write(quality.Report("a", "sea", total=1.5, direct_steps=80), "marks")
     quality.write(quality.Report("b", "sea", total=0.5), "marks")
     quality.write(quality.Report("a", "sea", total=1.5), "marks")
     quality.write(quality.Report("b", "sky", total=0.7), "marks")
-    rows = json.loads((tmp_path / "marks.json").read_text())["networks"]
+    rows = json.loads((tmp_path / "marks.json").read_text())["rows"]
     assert [(r["name"], r["painting"], r["total"]) for r in rows] == [
         ("a", "sea", 1.5), ("b", "sea", 0.5), ("b", "sky", 0.7)]  # fmt: skip
     assert rows[0]["direct_steps"] == 80  # counted for the same total
     quality.write(quality.Report("a", "sea", total=1.2), "marks")
-    assert json.loads((tmp_path / "marks.json").read_text())["networks"][0]["direct_steps"] is None
+    assert json.loads((tmp_path / "marks.json").read_text())["rows"][0]["direct_steps"] is None
     assert (tmp_path / "marks.md").read_text().count("\n") == 5

@@ -1,0 +1,66 @@
+"""What the results of all benchmarks have in common: where they lie, and the machine they are of.
+
+A result is JSON (`machine` and `rows`, and what a benchmark adds), a Markdown table and mostly a
+plot, in benchmarks/results. With `--quick`, which every script has that paints for long, it is
+printed alone: too short for figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from realtime_style.doctor import describe_cpu
+
+RESULTS = Path(__file__).resolve().parent / "results"
+_PACKAGES = ("realtime-style", "openvino", "av", "onnxruntime")
+
+
+def machine() -> dict[str, str]:
+    """What the figures hold for."""
+    cpu = describe_cpu()
+    return {
+        "cpu": cpu["name"],
+        "cores": str(cpu["cores"]),
+        "instructions": " ".join(cpu["flags"]),
+        "python": platform.python_version(),
+        **{name: version(name) for name in _PACKAGES},
+    }
+
+
+def said(about: dict[str, Any]) -> str:
+    """A machine in one line."""
+    return "; ".join(f"{key} {value}" for key, value in about.items())
+
+
+def add_quick(parser: argparse.ArgumentParser) -> None:
+    """The option that all scripts have."""
+    parser.add_argument(
+        "--quick", action="store_true", help="try the script: as little as will do, nothing kept"
+    )
+
+
+def rows_of(name: str) -> list[dict[str, Any]]:
+    """The rows of a result that is kept; none where there is no such result."""
+    file = RESULTS / f"{name}.json"
+    rows: list[dict[str, Any]] = json.loads(file.read_text())["rows"] if file.exists() else []
+    return rows
+
+
+def keep(
+    name: str,
+    result: dict[str, Any],
+    markdown: str,
+    plot: Callable[[Path], None] | None = None,
+) -> None:
+    """Writes a result as NAME.json and NAME.md, and by `plot` as NAME.png."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (RESULTS / f"{name}.md").write_text(markdown)
+    if plot:
+        plot(RESULTS / f"{name}.png")

@@ -1,0 +1,65 @@
+"""What benchmarks make of their runs, and what the README says of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import latency
+import pixels
+import pytest
+import readme
+import record
+
+
+def test_the_readme_says_what_was_measured() -> None:
+    text = readme.README.read_text()
+    assert readme.filled(text) == text, "run python benchmarks/readme.py"
+    wrong = text.replace("| candy | 1.000 |", "| candy | 2.000 |")
+    assert wrong != text
+    assert readme.filled(wrong) == text
+
+
+def test_a_readme_without_a_place_for_a_table_is_refused() -> None:
+    with pytest.raises(SystemExit, match="no place for 'quality'"):
+        readme.filled("# realtime-style")
+
+
+def test_of_several_runs_the_median_counts_and_the_longest_wait() -> None:
+    runs = [
+        {"p50_ms": 12.0, "p99_ms": 30.0, "changes": 2, "change_median_ms": 150.0,
+         "change_most_ms": 160.0, "dropped": 1},
+        {"p50_ms": 10.0, "p99_ms": 20.0, "changes": 3, "change_median_ms": 160.0,
+         "change_most_ms": 170.0, "dropped": 2},
+        {"p50_ms": 11.0, "p99_ms": 90.0, "changes": 1, "change_median_ms": 190.0,
+         "change_most_ms": 190.0, "dropped": 3},
+    ]  # fmt: skip
+    row = latency.merged(runs)
+    assert (row["p50_ms"], row["p99_ms"], row["dropped"]) == (11.0, 30.0, 3)
+    assert row["p50_ms_of_runs"] == [12.0, 10.0, 11.0]
+    assert (row["changes"], row["change_median_ms"], row["change_most_ms"]) == (6, 160.0, 190.0)
+
+
+def test_times_by_pixels_are_a_line_and_what_lies_off_it() -> None:
+    rows = [
+        {"tier": "fast", "pixels": pixels_, "ms": 2 + 10 * pixels_ / 1e6}
+        for pixels_ in (230_400, 921_600, 2_073_600, 8_294_400)
+    ]
+    fit = pixels.line("fast", rows)
+    assert (fit["ms_per_megapixel"], fit["start_ms"]) == (10, 2)
+    assert fit["largest_residual_percent"] == 0
+    rows[1]["ms"] *= 1.2
+    assert pixels.line("fast", rows)["largest_residual_percent"] > 8
+
+
+def test_a_result_is_kept_as_numbers_as_a_table_and_as_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "RESULTS", tmp_path / "new")
+    assert record.rows_of("marks") == []
+    result = {"machine": record.machine(), "rows": [{"name": "a", "ms": 1.5}]}
+    record.keep("marks", result, "| a |\n", lambda file: file.write_bytes(b"png"))
+    assert record.rows_of("marks") == [{"name": "a", "ms": 1.5}]
+    assert json.loads((tmp_path / "new/marks.json").read_text())["machine"]["cores"]
+    assert (tmp_path / "new/marks.md").read_text() == "| a |\n"
+    assert (tmp_path / "new/marks.png").read_bytes() == b"png"
