@@ -99,16 +99,18 @@ def nothing() -> Image.Image:
 
 
 def pictures(pairs: list[str]) -> Image.Image:
-    """Two photos a row, painted like a picture in each of the three ways."""
+    """A row a picture: itself, then two photos painted like it in each of the three ways."""
     tiles = []
     for pair in pairs:
         picture, trained = pair.split("=", 1)
+        whole = Image.open(picture).convert("RGB")
+        tiles.append((Path(picture).stem, ImageOps.pad(whole, (TILE_PX, TILE_PX), color="white")))
         ways = {"at once": picture, "trained": trained, "only its colours": COLORS + picture}
+        painters = {way: open_painter(network)[0] for way, network in ways.items()}
         for photo in map(read_photo, ("chelsea", "coffee")):
-            for way, network in ways.items():
-                painted = open_painter(network)[0](np.asarray(photo))
-                tiles.append((f"{Path(picture).stem}: {way}", Image.fromarray(painted)))
-    return _labelled(tiles, 6)
+            for way, paint in painters.items():
+                tiles.append((way, Image.fromarray(paint(np.asarray(photo)))))
+    return _labelled(tiles, 7)
 
 
 def _painted(look: rs.Look, photo: Image.Image) -> Image.Image:
@@ -163,14 +165,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--clip", type=Path, help="a film that may be shown")
     parser.add_argument("--pictures", nargs="+", default=[], metavar="PICTURE=TRAINED.onnx")
+    parser.add_argument("--only", action="store_true", help="those of --pictures alone")
     arguments = parser.parse_args()
     clip = arguments.clip
+    if arguments.pictures:
+        pictures(arguments.pictures).save(DOCS / "pictures.jpg", quality=85)
+    if arguments.only:
+        return
     sheet().save(DOCS / "sheet.jpg", quality=88)
     gallery().save(DOCS / "gallery.jpg", quality=88)
     looks().save(DOCS / "looks.jpg", quality=88)
     nothing().save(DOCS / "nothing.jpg", quality=88)
-    if arguments.pictures:
-        pictures(arguments.pictures).save(DOCS / "pictures.jpg", quality=85)
     if clip:
         first, *others = animation(clip)
         first.save(
