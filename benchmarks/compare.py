@@ -25,7 +25,10 @@ LESS_IS_BETTER = (
     "dropped", "unread", "cores", "style", "content",
 )  # fmt: skip
 _NOT_COMPARED = ("of_film_short", "of_film_long", "photo_grid", "photo_weave", "seconds", "about")
-_NAMES = ("name", "engine", "size", "painting", "camera", "precision", "fixed", "busy", "window")
+_NAMES = (
+    "name", "engine", "tier", "size", "painting", "camera", "rate", "precision", "fixed", "busy",
+    "window", "change",
+)  # fmt: skip
 _SPREADS = 2.0  # times the spread of a figure's runs that is no chance
 
 

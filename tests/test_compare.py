@@ -42,6 +42,21 @@ def test_worse_is_worse_whichever_side_is_better() -> None:
     assert worse(now) == {"rows/one/noise_gain"}
 
 
+def test_rows_are_told_apart_by_all_that_was_asked_for() -> None:
+    before = {"machine": {}, "rows": [
+        {"tier": tier, "rate": rate, "change": change, "p50_ms": ms}
+        for tier, rate, change, ms in (
+            ("fast", 30, None, 1.0), ("fast", 30, "style", 2.0), ("fast", 60, None, 3.0),
+            ("standard", 30, None, 4.0),
+        )
+    ]}  # fmt: skip
+    now = copy.deepcopy(before)
+    assert [c.part for c in compare.changes(before, now, 0.05)] == [0.0] * 4
+    now["rows"][2]["p50_ms"] = 30.0
+    found = [c.figure for c in compare.changes(before, now, 0.05) if c.is_regression]
+    assert found == ["rows/fast, 60/p50_ms"]
+
+
 def test_rows_are_known_by_their_names() -> None:
     now = copy.deepcopy(RESULT)
     now["rows"].reverse()
