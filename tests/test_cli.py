@@ -47,7 +47,7 @@ def test_a_film_is_painted_with_its_sound_and_its_times(
     assert report["precision"] == "f32"
     assert report["fps"] == pytest.approx(10 / report["wall_s"], rel=0.01)
     assert set(report["stages_s"]) == {"start", "read", "stylize", "write", "finish"}
-    assert report["peak_memory_mb"] > 20
+    assert 20 < report["peak_memory_mb"] < 600
     assert times_of(out) == times_of(film)
     assert sound_of(out) == sound_of(film)
     assert lumas_of(out) == pytest.approx([255 - grey(i) for i in range(10)], abs=4)
