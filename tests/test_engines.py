@@ -112,11 +112,56 @@ def test_every_engine_forgets_former_frames(engine: Engine) -> None:
         assert np.array_equal(first, second)
 
 
-@pytest.mark.parametrize("name", [n for n, kind in ENGINES.items() if not kind.on_gpu])
-def test_every_engine_can_be_cancelled(name: str) -> None:
+def test_pictures_on_their_way_at_once_are_those_painted_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    style = open_style("starry-night", "fast")
+    model = style.model_for(style.color)
+    alone = open_engine(model, "openvino", "f32")
+    assert alone.depth == 1
+    monkeypatch.setattr("realtime_style.engines.openvino_engine.usable_cores", lambda: 2)
+    engine = open_engine(model, "openvino", "f32", overlap=True)
+    assert engine.depth == 3
+    given = [planes(height, width) for height, width in ((64, 96), (32, 160), (64, 96), (96, 64))]
+    luma_buffer, chroma_buffer = np.empty(96 * 96, np.uint8), np.empty(96 * 96, np.uint8)
+    waiting: list[tuple[Callable[[], None], np.ndarray, np.ndarray]] = []
+    painted = []
+
+    def wait_for_first() -> None:
+        wait, *out = waiting.pop(0)
+        wait()
+        painted.append(out)
+
+    for luma, chroma in (*given, *given):
+        buffers = [
+            buffer[: plane.size].reshape(plane.shape)
+            for buffer, plane in ((luma_buffer, luma), (chroma_buffer, chroma))
+        ]
+        for buffer, plane in zip(buffers, (luma, chroma), strict=True):
+            buffer[...] = plane
+        out = np.zeros_like(luma), np.zeros_like(chroma)
+        waiting.append((engine.begin(*buffers, *out), *out))
+        luma_buffer.fill(0)  # what was given may be used for something else at once
+        chroma_buffer.fill(0)
+        if len(waiting) == engine.depth:
+            wait_for_first()
+    while waiting:
+        wait_for_first()
+    for (luma, chroma), found in zip((*given, *given), painted, strict=True):
+        expected = np.zeros_like(luma), np.zeros_like(chroma)
+        alone.infer(luma, chroma, *expected)
+        for ours, theirs in zip(found, expected, strict=True):
+            assert np.abs(ours.astype(int) - theirs).max() <= 1  # sums in another order
+            assert theirs.std() > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "overlap"), [("openvino", False), ("openvino", True), ("onnxruntime", False)]
+)
+def test_every_engine_can_be_cancelled(name: str, overlap: bool) -> None:
     refuse_missing(name)
     style = open_style("starry-night")
-    engine = open_engine(style.model_for(style.color), name, "f32")
+    engine = open_engine(style.model_for(style.color), name, "f32", overlap=overlap)
     large = planes(4096, 4096)
     errors: list[EngineError] = []
 
@@ -243,7 +288,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What is the matter with each engine; empty where it works. Opening is only noted."""
     troubles: dict[str, str] = dict.fromkeys(ENGINES, "")
 
-    def opened(model: bytes, name: str, precision: str, devices: object) -> Engine:
+    def opened(model: bytes, name: str, *how: object) -> Engine:
         if troubles.get(f"open {name}"):
             raise EngineError(troubles[f"open {name}"])
         return Painted(name)

@@ -72,6 +72,8 @@ def open_engine(
     name: str = "auto",
     precision: str = "auto",
     devices: Sequence[int] = (0,),
+    *,
+    overlap: bool = False,
 ) -> Engine:
     """Loads an ONNX model (of `Style.model_for`) into an engine.
 
@@ -80,6 +82,8 @@ def open_engine(
         precision: "auto" (f16 on a GPU; int8 or bf16 where OpenVINO and the CPU have it, else
             f32), "f32", "bf16", "f16" or "int8".
         devices: numbers of the GPUs to share the pictures among.
+        overlap: whether several pictures will be begun before the first is waited for, as those of
+            a film may: cores then paint one each, rather than all of them one after the other.
 
     Raises:
         EngineError: the engine cannot be used, does not have the precision, or cannot load it.
@@ -87,13 +91,13 @@ def open_engine(
     if precision not in PRECISIONS:
         raise EngineError(f"there is no precision '{precision}'; choose {', '.join(PRECISIONS)}")
     if name != "auto":
-        return _opened(model, _usable(name), precision, devices)
+        return _opened(model, _usable(name), precision, devices, overlap)
     passed_over: list[str] = []
     for each, kind in ENGINES.items():
         trouble = engine_trouble(each)
         if not trouble:
             try:
-                engine = _opened(model, each, precision, devices)
+                engine = _opened(model, each, precision, devices, overlap)
             except EngineError as error:
                 if not kind.on_gpu:
                     raise
@@ -106,7 +110,9 @@ def open_engine(
     raise EngineError(engine_trouble("openvino"))
 
 
-def _opened(model: bytes, name: str, precision: str, devices: Sequence[int]) -> Engine:
+def _opened(
+    model: bytes, name: str, precision: str, devices: Sequence[int], overlap: bool
+) -> Engine:
     _keep_quiet(name)
     kind = ENGINES[name]
     open_on: Callable[[int], Engine]
@@ -125,7 +131,7 @@ def _opened(model: bytes, name: str, precision: str, devices: Sequence[int]) -> 
         from realtime_style.engines.openvino_engine import OpenVinoEngine
 
         def open_on(number: int) -> Engine:
-            return OpenVinoEngine(model, precision)
+            return OpenVinoEngine(model, precision, overlap=overlap)
 
     if not devices:
         raise EngineError("there is no GPU to use; give at least one, as --devices 0")

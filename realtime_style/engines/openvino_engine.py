@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -18,6 +19,9 @@ _PRECISIONS = {
     "f32": openvino.Type.f32,
     "bf16": openvino.Type.bf16,
 }
+
+
+_MOST_AT_ONCE = 4  # pictures: each has its own memory, 40 MB at 1080p
 
 
 @cache
@@ -36,7 +40,13 @@ class OpenVinoEngine(Engine):
 
     name = "openvino"
 
-    def __init__(self, model: bytes, precision: str = "auto") -> None:
+    def __init__(self, model: bytes, precision: str = "auto", *, overlap: bool = False) -> None:
+        """Args: overlap, see `open_engine`.
+
+        Cores that share a picture wait for each other at every layer, and where an encoder or
+        another program has taken one, for that. Where each has a picture of its own, none waits:
+        more pictures a second, each of them later.
+        """
         core = _core()
         has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bf16" and not has_bf16:
@@ -56,36 +66,56 @@ class OpenVinoEngine(Engine):
             kind = "bf16" if has_bf16 else "f32"  # of what is no convolution
         self.precision = precision
         self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
+        cores = usable_cores()
+        at_once = min(cores, _MOST_AT_ONCE) if overlap else 1
+        self.depth = at_once + 1 if overlap else 1  # one waits, that no core does
         settings = {
-            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": at_once,
             "INFERENCE_PRECISION_HINT": _PRECISIONS[kind],
-            # all cores, not only the fast or the physical ones that LATENCY picks by itself
-            "INFERENCE_NUM_THREADS": usable_cores(),
+            # all cores, not only the fast or the physical ones that are picked by default
+            "INFERENCE_NUM_THREADS": cores,
         }
         try:
             compiled = core.compile_model(core.read_model(model), "CPU", settings)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot load this model: {_last_line(error)}") from error
-        self._request = compiled.create_infer_request()
+        self._requests = [compiled.create_infer_request() for _ in range(self.depth)]
+        self._next = 0
 
     def begin(
         self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
     ) -> Callable[[], None]:
-        """See `Engine.begin`; it is done at once."""
-        request = self._request
-        try:
-            request.set_tensor("luma", openvino.Tensor(luma, shared_memory=True))
-            request.set_tensor("chroma", openvino.Tensor(chroma, shared_memory=True))
-            request.set_tensor("painted_luma", openvino.Tensor(out_luma, shared_memory=True))
-            request.set_tensor("painted_chroma", openvino.Tensor(out_chroma, shared_memory=True))
-            request.infer()
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO failed: {_last_line(error)}") from error
-        return done
+        """See `Engine.begin`; where pictures do not overlap, it is done at once."""
+        request = self._requests[self._next]
+        self._next = (self._next + 1) % self.depth
+        if self.depth > 1:  # what is given may change while the request reads it
+            luma, chroma = luma.copy(), chroma.copy()
+        planes = {
+            "luma": luma,
+            "chroma": chroma,
+            "painted_luma": out_luma,
+            "painted_chroma": out_chroma,
+        }
+        tensors = {name: openvino.Tensor(it, shared_memory=True) for name, it in planes.items()}
+        with _errors():
+            for name, tensor in tensors.items():
+                request.set_tensor(name, tensor)
+            if self.depth == 1:
+                request.infer()
+                return done
+            request.start_async()
+
+        def wait() -> None:
+            with _errors():
+                request.wait()
+            tensors.clear()  # they, and the copies, had to be there until now
+
+        return wait
 
     def cancel(self) -> None:
         """See `Engine.cancel`; what it left half done makes the compiled graph refuse others."""
-        self._request.cancel()
+        for request in self._requests:
+            request.cancel()
 
 
 def run_once(model: bytes, array: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -96,6 +126,14 @@ def run_once(model: bytes, array: NDArray[np.uint8]) -> NDArray[np.float32]:
             core.read_model(model), "CPU", {"INFERENCE_PRECISION_HINT": _PRECISIONS["f32"]}
         )
         return np.asarray(compiled(array)[0], np.float32)
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO failed: {_last_line(error)}") from error
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
     except RuntimeError as error:
         raise EngineError(f"OpenVINO failed: {_last_line(error)}") from error
 

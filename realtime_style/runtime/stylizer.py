@@ -175,6 +175,7 @@ def open_stylizer(
     devices: Sequence[int] = (0,),
     color: ColorSpace | None = None,
     canvas: bool = True,
+    overlap: bool = False,
 ) -> Stylizer:
     """A stylizer ready to paint.
 
@@ -186,6 +187,8 @@ def open_stylizer(
         devices: numbers of the GPUs to share the frames among; CPUs have none.
         color: the colour space of the frames to come; None for RGB pictures.
         canvas: whether flat places are painted with strokes, from a faint grain; else flat.
+        overlap: whether up to `engine.depth` frames will be begun before the first is waited for:
+            more of them a second, each of them later.
 
     Raises:
         StyleFileError: no such style, or one that cannot be used.
@@ -196,7 +199,7 @@ def open_stylizer(
     color = color or mixed.color
     return Stylizer(
         mixed,
-        open_engine(mixed.model_for(color), engine, precision, devices),
+        open_engine(mixed.model_for(color), engine, precision, devices, overlap=overlap),
         color,
         canvas=Canvas(look.variation or 0, min(1.0, look.strength)) if canvas else None,
         keep_colors=look.keep_colors,

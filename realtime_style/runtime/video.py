@@ -115,7 +115,12 @@ class VideoJob:
                 self._pipeline = Pipeline(frames, self.stylizer, self.sink)
             else:
                 self.stylizer = open_stylizer(
-                    self.look, engine=engine, precision=precision, devices=devices, color=info.color
+                    self.look,
+                    engine=engine,
+                    precision=precision,
+                    devices=devices,
+                    color=info.color,
+                    overlap=True,
                 )
                 steady = Steady(self.stylizer, stability)
                 self._pipeline = Pipeline(self.source, steady, self.sink)
