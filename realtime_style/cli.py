@@ -31,7 +31,7 @@ from rich.progress import (  # noqa: E402
 )
 
 from realtime_style import __version__  # noqa: E402
-from realtime_style.errors import StyleError  # noqa: E402
+from realtime_style.errors import StyleError, StyleFileError  # noqa: E402
 from realtime_style.runtime.stability import DEFAULT_STABILITY  # noqa: E402
 from realtime_style.training.config import PRESETS, TrainConfig, make_config  # noqa: E402
 
@@ -85,7 +85,7 @@ Blend = Annotated[
     ),
 ]
 Strength = Annotated[
-    float, typer.Option(min=0, max=1.5, help="0: the film as it is; 1: the style; then more.")
+    float, typer.Option(min=0, max=1.5, help="0: the film, drawn anew; 1: the style; then more.")
 ]
 KeepColors = Annotated[
     bool, typer.Option("--keep-colors", help="Keep the film's colours, under the painting's light.")
@@ -96,11 +96,28 @@ Variation = Annotated[
 Tier = Annotated[
     str, typer.Option(help="standard, or fast: a smaller network that takes half the time.")
 ]
+
+
+def _one_engine(name: str) -> str:
+    from realtime_style.engines import ENGINES
+
+    _refuse_other("--engine", name, ("auto", *ENGINES))
+    return name
+
+
+def _one_precision(name: str) -> str:
+    from realtime_style.engines import PRECISIONS
+
+    _refuse_other("--precision", name, PRECISIONS)
+    return name
+
+
 Engine = Annotated[
     str,
     typer.Option(
+        callback=_one_engine,
         help="auto (the best), tensorrt, tensorrt-rtx, onnxruntime-cuda, "
-        "onnxruntime-tensorrt, openvino, onnxruntime."
+        "onnxruntime-tensorrt, openvino, onnxruntime.",
     ),
 ]
 Devices = Annotated[str, typer.Option(metavar="0,1,...", help="GPUs to share the frames among.")]
@@ -108,7 +125,9 @@ Stability = Annotated[
     float,
     typer.Option(min=0, max=1, help="How firmly paint stands still where the film does; 0: off."),
 ]
-Precision = Annotated[str, typer.Option(help="auto, f32, bf16 or int8 (CPU), f16 (GPU).")]
+Precision = Annotated[
+    str, typer.Option(callback=_one_precision, help="auto, f32, bf16 or int8 (CPU), f16 (GPU).")
+]
 CodecName = Annotated[
     str | None,
     typer.Option(help="h264, h265, av1, vp9, prores, ffv1, or an FFmpeg encoder's name."),
@@ -639,22 +658,26 @@ def style_from(
     strength: Strength = 1.0,
     variation: Variation = None,
     tier: Tier = "standard",
-    engine: Engine = "auto",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Keeps a picture's style, or a mixture of styles, as a style file."""
     from realtime_style.runtime.place import refuse_place
-    from realtime_style.runtime.style_image import open_any_style
+    from realtime_style.runtime.style_image import open_any_style, refuse_no_picture
     from realtime_style.style import bundled_styles
 
     refuse_place(out, "my-style.onnx", overwrite=overwrite)
     if out.suffix != ".onnx":
         raise StyleError(f"{out} cannot be a style; its name must end in .onnx")
-    is_style = source in bundled_styles() or source.endswith(".onnx")
-    picture = None if is_style else Path(source)
-    look = _look(source, picture, blend, strength, False, variation, tier)
+    if source not in bundled_styles() and not source.endswith(".onnx"):
+        if not Path(source).exists():
+            raise StyleError(
+                f"there is no picture or style '{source}'; give a picture, a style file, or one of "
+                f"{', '.join(bundled_styles())}"
+            )
+        refuse_no_picture(Path(source))
+    look = _look(source, None, blend, strength, False, variation, tier)
     made = look.mixed(open_any_style)
     made.renamed(out.stem).save(out)
     if not quiet:
@@ -888,7 +911,8 @@ def _look(
     variation: int | None,
     tier: str,
 ) -> Look:
-    from realtime_style.look import Look
+    from realtime_style.look import DEFAULT_STYLE, Look
+    from realtime_style.style import TIERS
 
     shares: dict[str | Path, float] = {}
     for text in blend or ():
@@ -900,12 +924,18 @@ def _look(
                 f"'{text}' has no share; write STYLE:SHARE, as great-wave:0.4",
                 param_hint="--blend",
             ) from None
+    _refuse_other("--tier", tier, TIERS)
     if style_image is not None:
         from realtime_style.runtime.style_image import refuse_no_picture
 
+        if style != DEFAULT_STYLE:
+            raise typer.BadParameter("give --style or --style-image, not both")
         refuse_no_picture(style_image)
         style = str(style_image)
-    return Look(style, shares, strength, variation, keep_colors, tier)
+    try:
+        return Look(style, shares, strength, variation, keep_colors, tier)
+    except StyleFileError as error:  # a share that is none, or more than all
+        raise typer.BadParameter(str(error)) from error
 
 
 def _tiers_of(style: str) -> tuple[str, ...]:

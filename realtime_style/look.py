@@ -147,7 +147,7 @@ def _refuse_stranger(style: Style, other: Style) -> None:
     if style.shapes() != other.shapes() or [
         (node.op_type, list(node.input)) for node in style.model.graph.node
     ] != [(node.op_type, list(node.input)) for node in other.model.graph.node]:
-        refuse("its network has another shape")
+        refuse("its network has another shape (is one of the two of the fast tier? See --tier)")
     if style.color != other.color:
         refuse(f"it paints in another colour space, {other.color}")
     a, b = (

@@ -292,14 +292,10 @@ def open_style(name: str | Path, tier: str = STANDARD) -> Style:
 
     Raises:
         StyleFileError: no such style, or a file that is not one (it is never run to find out), or
-            a file where a tier is asked for that only bundled styles have.
+            one whose network is not of the tier that is asked for.
     """
     bundled = bundled_styles(tier)
     path = bundled.get(str(name), Path(name))
-    if path.is_file() and tier != STANDARD and str(name) not in bundled:
-        raise StyleFileError(
-            f"{path} has no {tier} tier, which is for bundled styles: {', '.join(bundled)}"
-        )
     if not path.is_file() and path.suffix == ".onnx":
         raise StyleFileError(
             f"there is no file {path}; give a style file, or one of {', '.join(bundled)}"
@@ -321,7 +317,16 @@ def open_style(name: str | Path, tier: str = STANDARD) -> Style:
             f"{path} has {about.st_size / 1e6:.0f} MB; a style has at most "
             f"{_MAX_FILE_BYTES / 1e6:.0f}"
         )
-    return _read_style(path, about.st_mtime_ns, about.st_size)
+    style = _read_style(path, about.st_mtime_ns, about.st_size)
+    if tier != STANDARD and path not in bundled.values():
+        plain = PLAINS[tier].stat()
+        like = _read_style(PLAINS[tier], plain.st_mtime_ns, plain.st_size)
+        if style.shapes() != like.shapes():
+            raise StyleFileError(
+                f"{path} has no {tier} tier; these styles have: {', '.join(bundled)}, and what "
+                f"is made of them by style-from --tier {tier}"
+            )
+    return style
 
 
 @lru_cache(maxsize=16)  # a live look is mixed again at every key, of styles that it knows

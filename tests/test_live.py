@@ -30,6 +30,7 @@ from realtime_style.live.source import MICROSECOND, FilmPlayer, LiveRequest, now
 from realtime_style.live.stats import LiveStats
 from realtime_style.live.view import Mode, View, fit
 from realtime_style.live.window import Pointer
+from realtime_style.look import Look
 from realtime_style.runtime.picture import frame_from_rgb, rgb_from_frame, scaled_frame
 
 SIZE = (64, 48)
@@ -222,6 +223,32 @@ def test_a_style_that_cannot_be_loaded_leaves_the_former(styles: list[str], tmp_
     live.run()
     assert seen == {"identity"}
     assert any("bad: " in message and "not a usable style" in message for message in said)
+
+
+def test_a_style_that_failed_is_gone_past(styles: list[str], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"rubbish")
+    named = [styles[0], str(bad), styles[1]]
+    window = FakeWindow((5, "n", []), (60, "n", []), (110, "o", []), (140, "q", []))
+    live = job(steady(), named, window)
+    said: list[str] = []
+    live.say = said.append
+    seen: set[str] = set()
+    live.on_shot = lambda shot: seen.add(shot.style)
+    live.run()
+    assert seen == {"identity", "negative"}
+    assert sum("bad.png cannot be read as a picture" in message for message in said) >= 1
+    assert not any("all is well" in message for message in said)
+
+
+def test_what_has_no_fast_tier_is_chosen_in_its_own(styles: list[str]) -> None:
+    live = job(steady(), ["great-wave", styles[1], "mondrian"], FakeWindow((0, "q", [])))
+    painter = live.painter
+    painter.look = Look("great-wave", tier="fast")
+    painter.choose(2)
+    assert painter.look == Look("mondrian", tier="fast")
+    painter.choose(1)
+    assert painter.look == Look(styles[1])
 
 
 def test_views(styles: list[str]) -> None:

@@ -293,7 +293,7 @@ def test_frames_are_scaled_to_the_size_asked_for(tmp_path: Path) -> None:
         ("film.mp4", Encoding(crf=200), "--crf 200 is out of range; libx264 takes 0 to 51"),
         ("film.mp4", Encoding("h265", crf=-1), "--crf -1 is out of range"),
         ("film.avi", Encoding("h263"), "cannot be opened for pictures of 64x48"),
-        ("film.mkv", Encoding("h264_nvenc"), "it needs its own device and driver"),
+        ("film.mkv", Encoding("h264_nvenc"), "it needs its own device, an NVIDIA GPU"),
         ("film.webm", Encoding("h264"), "try --codec vp9 or av1, or another ending"),
         ("none/film.mp4", Encoding(), "there is no folder"),
         (".", Encoding(), "is a folder"),

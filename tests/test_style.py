@@ -326,11 +326,23 @@ def test_fast_styles_are_smaller_ones_of_the_same_name(name: str) -> None:
     assert sizes[0] < 0.4 * sizes[1]
 
 
-def test_only_bundled_styles_have_a_tier(style_bytes: bytes, tmp_path: Path) -> None:
+def test_a_files_tier_is_that_of_its_network(style_bytes: bytes, tmp_path: Path) -> None:
     path = tmp_path / "mine.onnx"
     path.write_bytes(style_bytes)
-    with pytest.raises(StyleFileError, match=r"mine\.onnx has no fast tier, which is"):
+    with pytest.raises(StyleFileError, match=r"mine\.onnx has no fast tier; these styles have"):
         open_style(path, FAST)
+    open_style("mondrian", FAST).renamed("mine").save(path)
+    assert open_style(path, FAST).name == "mine"
+
+
+def test_a_file_that_has_changed_is_read_again(style_bytes: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "mine.onnx"
+    for name in ("mondrian", "great-wave"):
+        open_style(name).save(path)
+        assert open_style(path).name == name
+    path.write_bytes(b"rubbish")
+    with pytest.raises(StyleFileError, match="not a usable style"):
+        open_style(path)
 
 
 def test_large_files_are_not_read(tmp_path: Path) -> None:

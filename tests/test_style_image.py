@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +128,8 @@ def test_bad_pictures_are_refused_in_one_line(blue: Path, tmp_path: Path) -> Non
     Image.new("RGB", (63, 500)).save(tmp_path / "tiny.png")
     Image.new("1", (30_000, 30_000)).save(tmp_path / "huge.png")
     (tmp_path / "text.txt").write_text("no picture")
+    (tmp_path / "folder").mkdir()
+    Image.new("RGB", (200, 200), "white").save(tmp_path / "white.png")
     photo, out = tmp_path / "photo.png", tmp_path / "out.png"
     Image.fromarray(PHOTO).save(photo)
     for name, words in (
@@ -135,6 +139,8 @@ def test_bad_pictures_are_refused_in_one_line(blue: Path, tmp_path: Path) -> Non
         ("huge.png", "pixels; at most"),
         ("text.txt", "names no picture format"),
         ("missing.png", "there is no picture"),
+        ("folder", "is a folder; give one picture"),
+        ("white.png", "is all of one colour"),
     ):
         run = run_cli("image", photo, out, "--style-image", tmp_path / name)
         assert run.returncode == 1
@@ -186,4 +192,31 @@ def test_a_pictures_style_is_kept_as_a_file(blue: Path, tmp_path: Path) -> None:
     assert np.array_equal(painted(Look(out)), painted(Look(blue)))
     run = run_cli("style-from", tmp_path / "none.png", tmp_path / "other.onnx")
     assert run.returncode == 1
-    assert "there is no picture" in run.stderr
+    assert "there is no picture or style" in run.stderr
+
+
+def test_dark_and_flat_pictures_leave_something_to_be_seen(blue: Path, tmp_path: Path) -> None:
+    light = np.asarray(Image.open(blue).convert("RGB"))
+    for name, faint in (("dark", light / 8), ("pale", 230 + light / 16)):
+        path = tmp_path / f"{name}.png"
+        Image.fromarray(faint.astype(np.uint8)).save(path)
+        luma = painted(Look(path)).mean(2)
+        assert luma.std() > 12, name
+        assert 40 < luma.mean() < 215, name
+
+
+def test_a_style_and_a_picture_are_one_too_many(blue: Path, tmp_path: Path) -> None:
+    for other in (("--style", "great-wave"), ("--tier", "slow"), ("--blend", "mondrian:1.3")):
+        run = run_cli("image", blue, tmp_path / "out.png", "--style-image", blue, *other)
+        assert run.returncode == 2, run.stderr
+        assert "Traceback" not in run.stderr
+
+
+def test_nobody_is_told_that_a_picture_was_looked_at(blue: Path) -> None:
+    """OpenVINO tells its maker of its use, unless it is kept from it before it is imported."""
+    script = (
+        "import sys; from realtime_style.runtime.style_image import style_from_picture; "
+        "style_from_picture(sys.argv[1], engine='openvino'); "
+        "assert 'openvino' in sys.modules; assert sys.modules['openvino_telemetry'] is None"
+    )
+    subprocess.run([sys.executable, "-c", script, str(blue)], check=True, timeout=120)

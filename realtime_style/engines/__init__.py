@@ -164,7 +164,7 @@ def _builder(name: str) -> str:
     if name == "auto":
         return next((each for each in builders if not engine_trouble(each)), builders[0])
     if name in ENGINES and name not in builders:
-        raise EngineError(f"this takes TensorRT, not {name}; choose {', '.join(builders)}")
+        raise EngineError(f"this takes TensorRT, not {name}; choose auto, {', '.join(builders)}")
     return name
 
 
@@ -235,12 +235,12 @@ def run_once(model: bytes, array: NDArray[np.uint8], name: str = "auto") -> NDAr
         EngineError: no engine for the CPU is installed, or it fails.
     """
     on_cpu = [each for each in available_engines() if not ENGINES[each].on_gpu]
-    name = name if name in on_cpu else next(iter(on_cpu), "openvino")
-    if _usable(name) == "openvino":
+    name = _usable(name if name in on_cpu else next(iter(on_cpu), "openvino"))
+    _keep_quiet(name)
+    if name == "openvino":
         from realtime_style.engines.openvino_engine import run_once
     else:
         from realtime_style.engines.onnxruntime_engine import run_once
-    _keep_quiet(name)
     return run_once(model, array)
 
 

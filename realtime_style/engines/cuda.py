@@ -224,7 +224,7 @@ def gpus() -> list[Gpu]:
 
 NO_DRIVER = (
     "there is no NVIDIA driver on this machine; if it has an NVIDIA GPU, install the driver from "
-    "nvidia.com/drivers"
+    "nvidia.com/drivers, else leave out what asks for one"
 )
 
 

@@ -136,6 +136,7 @@ class LiveJob:
         self._shot: Shot | None = None
         self._frozen = False
         self._is_full = False
+        self._asked = max(0, self.painter.chosen)  # as a style, last; it may have failed
         self._shows_stats = False
         self._shows_help = False
         self._message, self._message_until_s = "", 0.0
@@ -145,8 +146,8 @@ class LiveJob:
         self._keys: dict[str, Callable[[], None]] = {
             "q": self.stop,
             "escape": self._leave,
-            "n": lambda: self._choose(self.painter.chosen + 1),
-            "p": lambda: self._choose(self.painter.chosen - 1),
+            "n": lambda: self._choose(self._asked + 1),
+            "p": lambda: self._choose(self._asked - 1),
             "+": lambda: self._dose(_STEP),
             "=": lambda: self._dose(_STEP),  # where + needs Shift
             "-": lambda: self._dose(-_STEP),
@@ -353,7 +354,7 @@ class LiveJob:
         for name in troubles.keys() - self._troubles.keys():
             self.say(troubles[name])
         for name in self._troubles.keys() - troubles.keys():
-            if name in found:  # else it is gone, and so is its trouble
+            if name in found and name != "style":  # else it is gone, and so is its trouble
                 self.say(f"{name}: all is well again")
         self._troubles = troubles
         if not self._window and self._outputs and all(o.failed for o in self._outputs):
@@ -365,6 +366,7 @@ class LiveJob:
         return lambda: self._choose(number) if number < len(self.painter.styles) else None
 
     def _choose(self, number: int) -> None:
+        self._asked = number % len(self.painter.named)
         self.painter.choose(number)
         self._tell_look()
 
@@ -402,12 +404,11 @@ class LiveJob:
         self._change(replace(look, blend=shares))
 
     def _next_picture(self) -> None:
-        painter = self.painter
-        pictures = [i for i, name in enumerate(painter.named) if is_picture(name)]
+        pictures = [i for i, name in enumerate(self.painter.named) if is_picture(name)]
         if not pictures:
             self._tell("there are no pictures to be painted like; give --style-images FOLDER")
             return
-        self._choose(next((i for i in pictures if i > painter.chosen), pictures[0]))
+        self._choose(next((i for i in pictures if i > self._asked), pictures[0]))
 
     def _toggle_colors(self) -> None:
         look = self.painter.look
@@ -511,7 +512,10 @@ class LiveJob:
 
 
 def _pictures_in(folder: Path) -> list[str]:
-    inside = folder.iterdir() if folder.is_dir() else ()
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "is not there"
+        raise MediaError(f"{folder} {what}; --style-images takes a folder of pictures")
+    inside = folder.iterdir()
     found = sorted(str(path) for path in inside if is_picture(path))
     if not found:
         raise MediaError(f"{folder} has no pictures; --style-images takes a folder of them")

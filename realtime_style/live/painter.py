@@ -18,6 +18,7 @@ from realtime_style.look import Look
 from realtime_style.runtime.picture import scaled_frame
 from realtime_style.runtime.stability import DEFAULT_STABILITY, Steady
 from realtime_style.runtime.stylizer import Stylizer, open_stylizer
+from realtime_style.style import STANDARD, bundled_styles
 
 _SETTLE_S = 1.0  # between the loading of two looks that nobody waits for
 _SPARE = 4  # looks that are kept besides one for every style
@@ -109,8 +110,11 @@ class LivePainter:
         return f"{stylizer.engine.name} {stylizer.engine.precision}" if stylizer else ""
 
     def choose(self, number: int) -> None:
-        """Chooses a style by its number, counted round; all else of the look stays."""
-        self.look = replace(self._wish, style=self.named[number % len(self.named)])
+        """Chooses a style by its number, counted round; all else of the look stays.
+
+        But for the tier, where the style comes in no other than the standard one.
+        """
+        self.look = _of_style(self._wish, self.named[number % len(self.named)])
 
     def prepare(self, color: ColorSpace) -> None:
         """Loads the chosen look for frames of a colour space, unless it is loaded for it.
@@ -206,7 +210,7 @@ class LivePainter:
         """The chosen look, else the nearest other style in the same way, unless it is there."""
         wish, count, chosen = _loaded_as(self._wish), len(self.named), self.chosen
         around = sorted(range(count), key=lambda i: min((i - chosen) % count, (chosen - i) % count))
-        looks = [wish, *(replace(wish, style=self.named[i]) for i in around)]
+        looks = [wish, *(_of_style(wish, self.named[i]) for i in around)]
         known = self._ready.keys() | self._failed.keys()
         return next((look for look in looks if look not in known), None)
 
@@ -217,6 +221,12 @@ class LivePainter:
                 return
             if look not in (_loaded_as(self._painting), _loaded_as(self._wish)):
                 del self._ready[look]
+
+
+def _of_style(look: Look, style: str) -> Look:
+    """The same of another style, in its own tier if it has not that one."""
+    tier = look.tier if style in bundled_styles(look.tier) else STANDARD
+    return replace(look, style=style, tier=tier)
 
 
 def _loaded_as(look: Look) -> Look:

@@ -308,13 +308,17 @@ class FileSink:
             context.open(strict=False)
         except (av.FFmpegError, ValueError) as error:
             settings = ", ".join(f"{key} {value}" for key, value in context.options.items())
-            hardware = "; it needs its own device and driver" if name.endswith(_HARDWARE) else ""
-            raise MediaError(
+            reason = getattr(error, "strerror", None) or error
+            asked = (
                 f"the encoder {name} cannot be opened for pictures of {self._size[0]}x"
-                f"{self._size[1]}{f' with {settings}' if settings else ''}: "
-                f"{getattr(error, 'strerror', None) or error}{hardware}; try another --codec or "
-                "--output-size"
-            ) from error
+                f"{self._size[1]}{f' with {settings}' if settings else ''} ({reason})"
+            )
+            if name.endswith(_HARDWARE):
+                raise MediaError(
+                    f"{asked}: it needs its own device, an NVIDIA GPU for nvenc say, with its "
+                    "driver, and a size that this takes; without one try --codec h264"
+                ) from error
+            raise MediaError(f"{asked}; try another --codec or --output-size") from error
         return stream
 
     def _does_not_fit(self, encoder: str) -> MediaError:
@@ -532,6 +536,11 @@ def _pix_fmt(codec: av.Codec, bit_depth: int | None) -> str:
     for pix_fmt in wanted:
         if not takes or pix_fmt in takes:
             return pix_fmt
+    if bit_depth is None:
+        raise MediaError(
+            f"the encoder {codec.name} takes none of the pictures that are painted, only "
+            f"{', '.join(takes)}; try another --codec, as h264"
+        )
     raise MediaError(
         f"the encoder {codec.name} has no {bit_depth}-bit pictures; h265, av1 and ffv1 have 8 and "
         "10 bits"

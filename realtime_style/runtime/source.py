@@ -425,8 +425,8 @@ def _open(path: str, rate: Fraction | None, device: HWAccel | None) -> av.contai
     except (av.FFmpegError, OSError) as error:
         if device:
             raise MediaError(
-                f"this machine has no device to decode on: {error.strerror}; it needs the device "
-                "and its driver; leave --hwaccel or --on-gpu out"
+                f"there is no such device to decode {path} on, or not its driver "
+                f"({error.strerror}); leave --hwaccel or --on-gpu out"
             ) from error
         raise MediaError(f"{path} cannot be read as a film: {error.strerror}") from error
     except (RuntimeError, NotImplementedError) as error:

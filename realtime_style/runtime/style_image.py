@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from PIL import Image
 
 from realtime_style.bank import Bank, look_size
@@ -13,9 +14,14 @@ from realtime_style.engines import run_once
 from realtime_style.errors import MediaError, StyleFileError
 from realtime_style.runtime.batch import PICTURE_SUFFIXES
 from realtime_style.runtime.image import read_picture
-from realtime_style.style import ENCODER, STANDARD, Style, open_style
+from realtime_style.style import ENCODER, STANDARD, Style, bundled_styles, open_style
+
+STYLE_PICTURE_SUFFIXES = PICTURE_SUFFIXES | {".gif"}
+"""Of an animated one, the first picture counts."""
 
 _LEAST_PX = 64  # of a style picture's shorter side: less holds no stroke
+_LEAST_CONTRAST, _USUAL_CONTRAST = 3.0, 32.0  # standard deviations of luma, codes
+_DARKEST, _LIGHTEST = 56.0, 200.0  # means of luma; 9 of 10 paintings lie between
 
 
 def open_any_style(name: str | Path, tier: str = STANDARD) -> Style:
@@ -33,18 +39,38 @@ def open_any_style(name: str | Path, tier: str = STANDARD) -> Style:
 
 def is_picture(name: str | Path) -> bool:
     """Whether a file's name ends as a picture's."""
-    return Path(name).suffix.lower() in PICTURE_SUFFIXES
+    return Path(name).suffix.lower() in STYLE_PICTURE_SUFFIXES
 
 
 def refuse_no_picture(path: Path) -> None:
     """Raises MediaError where a file is not there, or its name ends as no picture's."""
+    if path.is_dir():
+        raise MediaError(f"{path} is a folder; give one picture")
     if not path.is_file():
-        raise MediaError(f"there is no picture {path}")
+        styles = bundled_styles()
+        known = f"; '{path}' is a style: --style {path}" if str(path) in styles else ""
+        raise MediaError(f"there is no picture '{path}'{known}")
     if not is_picture(path):
         raise MediaError(
             f"'{path.suffix}' names no picture format; a style picture ends in "
-            f"{', '.join(sorted(PICTURE_SUFFIXES))}"
+            f"{', '.join(sorted(STYLE_PICTURE_SUFFIXES))}"
         )
+
+
+def _as_light_as_paintings(rgb: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """A picture, made lighter, darker or stronger where it is as hardly any painting is.
+
+    In the palette of one that is nearly black nothing would be left of a film. None for a picture
+    that shows nothing.
+    """
+    luma = rgb @ np.array([0.299, 0.587, 0.114])
+    mean, contrast = float(luma.mean()), float(luma.std())
+    if contrast < _LEAST_CONTRAST:
+        return None
+    gain = max(1.0, _USUAL_CONTRAST / contrast)
+    middle = min(max(mean, _DARKEST), _LIGHTEST)
+    lit: NDArray[np.uint8] = ((rgb - mean) * gain + middle).round().clip(0, 255).astype(np.uint8)
+    return lit
 
 
 def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
@@ -66,7 +92,10 @@ def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
             f"{_LEAST_PX}x{_LEAST_PX} pixels"
         )
     small = Image.fromarray(picture.rgb).resize(look_size(width, height), Image.Resampling.LANCZOS)
-    seen = np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1)[None])
+    lit = _as_light_as_paintings(np.asarray(small))
+    if lit is None:
+        raise MediaError(f"{path} is all of one colour; a style is taken from strokes and colours")
+    seen = np.ascontiguousarray(lit.transpose(2, 0, 1)[None])
     if not ENCODER.is_file():
         raise StyleFileError(
             "this build has no encoder of style pictures; train a style: realtime-style train "

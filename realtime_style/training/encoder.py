@@ -15,6 +15,7 @@ from realtime_style.training.train import PLANES_COLOR
 
 _HIDDEN = 512
 _PALETTE = 12  # numbers
+_MOST_CHANGE = 2.0  # length of what is added to a code: dark pictures ask for more, and get mud
 _LEAST_VARIANCE = 1e-4  # of luma or chroma in 0..1, in a palette
 
 
@@ -100,7 +101,8 @@ class StyleEncoder(nn.Module):
         matrix = factor @ inverse
         offset = mean - torch.einsum("nij,nj->ni", matrix, chosen @ self.palette_means)
         color = torch.cat((matrix.flatten(1), offset), 1)
-        code = chosen @ self.codes + change
+        length = change.square().sum(1, keepdim=True).sqrt()
+        code = chosen @ self.codes + change * (_MOST_CHANGE / length.clamp_min(_MOST_CHANGE))
         return torch.cat((code[:, : -color.shape[1]], code[:, -color.shape[1] :] + color), 1)
 
 
