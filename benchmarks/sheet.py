@@ -99,18 +99,22 @@ def nothing() -> Image.Image:
 
 
 def pictures(pairs: list[str]) -> Image.Image:
-    """A row a picture: itself, then two photos painted like it in each of the three ways."""
+    """A row a picture: two photos painted like it in each of the three ways.
+
+    The pictures themselves are not shown: not all may be given on.
+    """
     tiles = []
     for pair in pairs:
         picture, trained = pair.split("=", 1)
-        whole = Image.open(picture).convert("RGB")
-        tiles.append((Path(picture).stem, ImageOps.pad(whole, (TILE_PX, TILE_PX), color="white")))
-        ways = {"at once": picture, "trained": trained, "only its colours": COLORS + picture}
+        name = Path(picture).stem.replace("_", " ")
+        ways = {
+            f"{name}, at once": picture, "trained": trained, "only its colours": COLORS + picture
+        }  # fmt: skip
         painters = {way: open_painter(network)[0] for way, network in ways.items()}
         for photo in map(read_photo, ("chelsea", "coffee")):
             for way, paint in painters.items():
                 tiles.append((way, Image.fromarray(paint(np.asarray(photo)))))
-    return _labelled(tiles, 7)
+    return _labelled(tiles, 6)
 
 
 def _painted(look: rs.Look, photo: Image.Image) -> Image.Image:
@@ -169,7 +173,7 @@ def main() -> None:
     arguments = parser.parse_args()
     clip = arguments.clip
     if arguments.pictures:
-        pictures(arguments.pictures).save(DOCS / "pictures.jpg", quality=85)
+        pictures(arguments.pictures).save(DOCS / "pictures.jpg", quality=80)
     if arguments.only:
         return
     sheet().save(DOCS / "sheet.jpg", quality=88)
