@@ -21,7 +21,7 @@ def test_the_readme_says_what_was_measured() -> None:
 
 
 def test_a_readme_without_a_place_for_a_table_is_refused() -> None:
-    with pytest.raises(SystemExit, match="no place for 'quality'"):
+    with pytest.raises(SystemExit, match="no place for 'pictures'"):
         readme.filled("# realtime-style")
 
 
