@@ -89,7 +89,21 @@ def calm() -> str:
     return "\n".join(lines)
 
 
-TABLES: dict[str, Callable[[], str]] = {"pictures": pictures, "quality": quality, "calm": calm}
+def speed() -> str:
+    """Frames a second of whole jobs."""
+    lines = ["| | frames a second | times the published network |", "|---|---|---|"]
+    for row in rows_of("frame_rate"):
+        is_ours = "engine" in row
+        name = f"{row['name']}, {row['precision']}" if is_ours else f"published, {row['name']}"
+        name = re.sub(r"(, \w+)\1$", r"\1", name)  # the precision is said once
+        times = row["times_the_published_network"]
+        lines.append(f"| {name} | {row['fps']:.1f} | {times:.1f} |")
+    return "\n".join(lines)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "pictures": pictures, "quality": quality, "calm": calm, "speed": speed,
+}  # fmt: skip
 
 
 def filled(text: str) -> str:

@@ -94,17 +94,18 @@ def write_tune(
 
 def _tune(duration_s: float) -> NDArray[np.float32]:
     """(2, samples) of plucked notes, each ringing over the next."""
-    time_s = np.arange(round(duration_s * _SAMPLE_RATE)) / _SAMPLE_RATE
-    heard = np.zeros((2, time_s.size))
-    note_s = 0.375
+    heard = np.zeros((2, round(duration_s * _SAMPLE_RATE)), np.float32)
+    note_s, ring_s = 0.375, 4.0
     for i in range(int(duration_s / note_s) + 1):
         pitch = _TUNE_HZ[i % len(_TUNE_HZ)]
-        since = np.maximum(time_s - i * note_s, 0)
+        begin = round(i * note_s * _SAMPLE_RATE)
+        whole = heard[:, begin : begin + round(ring_s * _SAMPLE_RATE)]
+        since = np.arange(whole.shape[1]) / _SAMPLE_RATE
         pluck = np.exp(-3 * since) * (1 - np.exp(-200 * since))
         tone = pluck * (np.sin(2 * np.pi * pitch * since) + 0.3 * np.sin(4 * np.pi * pitch * since))
         side = 0.5 + 0.3 * np.sin(i)
-        heard += 0.18 * tone * np.array([[1 - side], [side]])
-    return heard.astype(np.float32)
+        whole += 0.18 * tone * np.array([[1 - side], [side]])
+    return heard
 
 
 def _draw_boat(canvas: Image.Image, time_s: float) -> None:
