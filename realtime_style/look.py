@@ -144,9 +144,7 @@ def _refuse_stranger(style: Style, other: Style) -> None:
     def refuse(why: str) -> None:
         raise StyleFileError(f"{other.name} cannot be mixed with {style.name}: {why}")
 
-    if style.shapes() != other.shapes() or [
-        (node.op_type, list(node.input)) for node in style.model.graph.node
-    ] != [(node.op_type, list(node.input)) for node in other.model.graph.node]:
+    if style.shapes() != other.shapes() or style.wiring() != other.wiring():
         refuse("its network has another shape (is one of the two of the fast tier? See --tier)")
     if style.color != other.color:
         refuse(f"it paints in another colour space, {other.color}")

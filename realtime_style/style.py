@@ -105,6 +105,20 @@ class Style:
         """Of all kernels and offsets, by their names, as `weights` gives them."""
         return {tensor.name: tuple(tensor.dims) for tensor in self._tensors()}
 
+    def wiring(self) -> list[tuple[str, list[str], list[bytes]]]:
+        """Of every node the operator, the inputs and the settings: what makes two networks one.
+
+        What flows between nodes is called by its place: its name hangs on how it was exported.
+        """
+        places: dict[str, str] = {}
+        nodes = []
+        for number, node in enumerate(self.model.graph.node):
+            inputs = [places.get(name, name) for name in node.input]
+            settings = sorted(a.SerializeToString(deterministic=True) for a in node.attribute)
+            nodes.append((node.op_type, inputs, settings))
+            places |= {name: f"{number}.{i}" for i, name in enumerate(node.output)}
+        return nodes
+
     def weights(self) -> dict[str, NDArray[np.float64]]:
         """All kernels and offsets by their names."""
         return {tensor.name: _array(tensor).astype(np.float64) for tensor in self._tensors()}
@@ -318,14 +332,11 @@ def open_style(name: str | Path, tier: str = STANDARD) -> Style:
             f"{_MAX_FILE_BYTES / 1e6:.0f}"
         )
     style = _read_style(path, about.st_mtime_ns, about.st_size)
-    if tier != STANDARD and path not in bundled.values():
-        plain = PLAINS[tier].stat()
-        like = _read_style(PLAINS[tier], plain.st_mtime_ns, plain.st_size)
-        if style.shapes() != like.shapes():
-            raise StyleFileError(
-                f"{path} has no {tier} tier; these styles have: {', '.join(bundled)}, and what "
-                f"is made of them by style-from --tier {tier}"
-            )
+    if tier != STANDARD and style.shapes() != open_style(PLAINS[tier]).shapes():
+        raise StyleFileError(
+            f"{path} has no {tier} tier; these styles have: {', '.join(bundled)}, and what is made "
+            f"of them by style-from --tier {tier}"
+        )
     return style
 
 

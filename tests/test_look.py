@@ -48,6 +48,27 @@ def test_strength_leads_away_from_the_film_step_by_step(style: str, tier: str) -
     assert 40 > to_style[0] > to_style[1] > 10
 
 
+def test_what_flows_in_a_network_may_be_called_anything() -> None:
+    style = open_style("great-wave")
+    other = style.renamed("other")
+    nodes = other.model.graph.node
+    inner = {name for node in nodes for name in node.output} - {
+        output.name for output in other.model.graph.output
+    }
+    for node in nodes:
+        for names in (node.input, node.output):
+            names[:] = [f"{name}.anew" if name in inner else name for name in names]
+    assert np.array_equal(
+        painted(Look(style, strength=0.5)).i420, painted(Look(other, strength=0.5)).i420
+    )
+    for attribute in next(node for node in nodes if node.op_type == "SpaceToDepth").attribute:
+        attribute.i = 1
+    with pytest.raises(StyleFileError, match="another shape"):
+        Look(style, strength=0.5, blend={"mondrian": 0.5}).mixed(
+            lambda name, tier: other if name == "mondrian" else open_style(name, tier)
+        )
+
+
 def test_a_tier_is_told_and_must_be_one() -> None:
     assert str(Look("starry-night", tier="fast")) == "starry-night, fast tier"
     with pytest.raises(StyleFileError, match="no tier 'quick'; choose standard, fast"):
