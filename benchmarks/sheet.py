@@ -6,8 +6,8 @@ The sheet has six photos in four styles, the gallery one photo in every bundled 
 photo in rising strength, in blends, in variations and in its own colours; the photos are in the
 public domain and come with scikit-image (of the extra [dev]). Nothing is what is painted without
 one. With `--clip`, a film that may be shown is painted in several styles, side by side, as a small
-animation. With `--pictures`, pictures.jpg shows photos painted like each picture at once, by the
-style that was trained for it, and with nothing of it but its colours.
+animation. `--pictures` paints pictures.jpg instead: photos painted like each picture at once, by
+the style that was trained for it, and with nothing of it but its colours.
 """
 
 from __future__ import annotations
@@ -165,16 +165,14 @@ def _tiled(tiles: list[Image.Image]) -> Image.Image:
 
 
 def main() -> None:
-    """Paints and writes all of them."""
+    """Paints and writes them."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--clip", type=Path, help="a film that may be shown")
     parser.add_argument("--pictures", nargs="+", default=[], metavar="PICTURE=TRAINED.onnx")
-    parser.add_argument("--only", action="store_true", help="those of --pictures alone")
     arguments = parser.parse_args()
     clip = arguments.clip
     if arguments.pictures:
         pictures(arguments.pictures).save(DOCS / "pictures.jpg", quality=80)
-    if arguments.only:
         return
     sheet().save(DOCS / "sheet.jpg", quality=88)
     gallery().save(DOCS / "gallery.jpg", quality=88)

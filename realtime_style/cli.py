@@ -664,19 +664,11 @@ def style_from(
 ) -> None:
     """Keeps a picture's style, or a mixture of styles, as a style file."""
     from realtime_style.runtime.place import refuse_place
-    from realtime_style.runtime.style_image import open_any_style, refuse_no_picture
-    from realtime_style.style import bundled_styles
+    from realtime_style.runtime.style_image import open_any_style
 
     refuse_place(out, "my-style.onnx", overwrite=overwrite)
     if out.suffix != ".onnx":
         raise StyleError(f"{out} cannot be a style; its name must end in .onnx")
-    if source not in bundled_styles() and not source.endswith(".onnx"):
-        if not Path(source).exists():
-            raise StyleError(
-                f"there is no picture or style '{source}'; give a picture, a style file, or one of "
-                f"{', '.join(bundled_styles())}"
-            )
-        refuse_no_picture(Path(source))
     look = _look(source, None, blend, strength, False, variation, tier)
     made = look.mixed(open_any_style)
     made.renamed(out.stem).save(out)

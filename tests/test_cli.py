@@ -136,6 +136,8 @@ def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
     result = run_cli(*arguments)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
+    if arguments[3:4] in (["--engine"], ["--precision"]):
+        assert f"there is no '{arguments[4]}'; choose auto, " in result.stderr
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

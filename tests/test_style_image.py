@@ -192,7 +192,10 @@ def test_a_pictures_style_is_kept_as_a_file(blue: Path, tmp_path: Path) -> None:
     assert np.array_equal(painted(Look(out)), painted(Look(blue)))
     run = run_cli("style-from", tmp_path / "none.png", tmp_path / "other.onnx")
     assert run.returncode == 1
-    assert "there is no picture or style" in run.stderr
+    assert "there is no picture" in run.stderr
+    run = run_cli("style-from", "mondrain", tmp_path / "other.onnx")
+    assert run.returncode == 1
+    assert "there is no style 'mondrain' (did you mean mondrian?)" in run.stderr
 
 
 def test_dark_and_flat_pictures_leave_something_to_be_seen(blue: Path, tmp_path: Path) -> None:

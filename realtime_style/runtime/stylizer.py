@@ -183,7 +183,7 @@ def open_stylizer(
         style: a bundled style's name, a style file, a picture to be painted like, an opened
             style, or a look made of them.
         engine: "auto" or a name of realtime_style.engines.ENGINES.
-        precision: "auto", "f32", "bf16" or "f16".
+        precision: "auto", "f32", "bf16", "f16" or "int8".
         devices: numbers of the GPUs to share the frames among; CPUs have none.
         color: the colour space of the frames to come; None for RGB pictures.
         canvas: whether flat places are painted with strokes, from a faint grain; else flat.
