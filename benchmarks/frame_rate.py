@@ -106,15 +106,23 @@ def stage_decode(clip: Path, tier: str) -> int:
     return frames
 
 
-def stage_paint(clip: Path, tier: str) -> int:
+def stage_paint(clip: Path, tier: str, precision: str = "auto", part: float = 1.0) -> int:
     """Paints one real frame again and again."""
     with FileSource(clip) as source:
         frame = next(iter(source))
-        frames = source.info.frames or 0
-        stylizer = open_stylizer(Look(tier=tier), color=source.info.color)
+        frames = max(2, round((source.info.frames or 0) * part))
+        stylizer = open_stylizer(Look(tier=tier), color=source.info.color, precision=precision)
+        stylizer(frame).release()  # warm-up
+        start = time.process_time()
         for _ in range(frames):
             stylizer(frame).release()
+        print(json.dumps({"cpu_s": time.process_time() - start}))
     return frames
+
+
+def stage_paint_f32(clip: Path, tier: str) -> int:
+    """The same without integers, a quarter of the frames."""
+    return stage_paint(clip, tier, "f32", 0.25)
 
 
 def stage_encode(clip: Path, tier: str) -> int:
@@ -176,6 +184,7 @@ def stage_peer(clip: Path, kind: str, network: str) -> int:
 STAGES = {
     "decode": stage_decode,
     "paint": stage_paint,
+    "paint-f32": stage_paint_f32,
     "encode": stage_encode,
     "memory": stage_memory,
 }
@@ -217,16 +226,16 @@ def medians(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     return row
 
 
-def stages(clip: Path, tier: str, frames: int, runs: int) -> dict[str, float]:
-    """CPU milliseconds a frame of each stage alone, and the seconds they would share the cores."""
+def stages(clip: Path, tier: str, runs: int) -> dict[str, float]:
+    """CPU milliseconds a frame of each stage alone."""
     found: dict[str, float] = {}
-    for name in ("decode", "paint", "encode"):
-        times = []
+    for name in ("decode", "paint", "encode", "paint-f32"):
+        times_ms = []
         for _ in range(runs):
             command = [sys.executable, __file__, "--stage", name, "--clip", str(clip)]
             _, cpu_s, told = measure([*command, "--tier", tier])
-            times.append(told.get("cpu_s", cpu_s))
-        found[f"{name}_cpu_ms"] = round(1e3 * statistics.median(times) / frames, 2)
+            times_ms.append(1e3 * told.get("cpu_s", cpu_s) / told["frames"])
+        found[f"{name.replace('-', '_')}_cpu_ms"] = round(statistics.median(times_ms), 2)
     return found
 
 
@@ -304,11 +313,17 @@ def main() -> None:
         cores = usable_cores()
         result["stages"] = []
         for tier in ("standard", "fast"):
-            alone = stages(clips["720p"], tier, options.frames, options.runs)
+            alone = stages(clips["720p"], tier, options.runs)
             fps = next(row["fps"] for row in rows if row["name"] == f"{tier}, 720p")
-            share = 1e3 / fps / (sum(alone.values()) / cores)
+            f32_ms = alone["paint_f32_cpu_ms"]
+            share = 1e3 / fps / ((sum(alone.values()) - f32_ms) / cores)
             result["stages"].append(
-                {"name": f"{tier}, 720p", **alone, "wall_over_stages_by_cores": round(share, 3)}
+                {
+                    "name": f"{tier}, 720p",
+                    **alone,
+                    "paint_times_f32": round(f32_ms / alone["paint_cpu_ms"], 2),
+                    "wall_over_stages_by_cores": round(share, 3),
+                }
             )
         if options.memory_frames:
             command = [sys.executable, __file__, "--stage", "memory", "--clip", str(clips["360p"])]

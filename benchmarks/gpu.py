@@ -1,31 +1,36 @@
 """How fast a style paints on an NVIDIA GPU, and how much of what the GPU can do that is.
 
     python benchmarks/gpu.py [--engines torch torch-compiled onnxruntime-cuda tensorrt tensorrt-rtx]
-        [--sizes 1280x720 1920x1088 3840x2160] [--seconds 3] [--film clip.mp4] [--quick]
+        [--sizes 1280x720 1920x1088 3840x2160] [--seconds 3] [--film clip.mp4] [--tier fast]
+        [--quick]
 
 Of each engine and size: the network alone, again and again on the device (`kernel`); frames with
 their copies from and to the host's memory, as many on their way as the engine takes (`copies`); one
-frame at a time, from the host's memory and back (`latency`); and, with --film, whole films: decoded
-and painted, and also encoded with libx264 (veryfast). PyTorch runs the same network in half
-precision, channels last.
+frame at a time, from the host's memory and back (`latency`). Engines take turns, five times, and
+medians count. With --film, whole films too: decoded and painted, and also encoded with libx264
+(veryfast). PyTorch runs the same network in half precision, channels last.
 
 The roofline: operations are counted from the ONNX model's convolutions, bytes are what must cross
 the GPU's memory if every layer but a convolution is fused into one; the ceilings are a large matrix
 product in half precision and a large copy, measured in the same run. `share` is the time that the
 roofline allows over the time taken. Parity is to float32 on the CPU.
 
-Engines that are not here are left out, with the reason. Writes benchmarks/results/gpu.json and .md.
+Engines that are not here are left out, with the reason. Writes benchmarks/results/gpu.json, .md and
+.png; of the fast tier gpu-fast.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,6 +45,7 @@ from realtime_style.engines import ENGINES, Engine, GpuEngine, engine_trouble, o
 from realtime_style.engines.typed import typed_model
 from realtime_style.errors import EngineError
 from realtime_style.frame import ColorSpace, Size
+from realtime_style.look import Look
 from realtime_style.runtime.picture import frame_from_rgb
 from realtime_style.runtime.pipeline import Pipeline
 from realtime_style.runtime.sink import FileSink
@@ -47,13 +53,14 @@ from realtime_style.runtime.source import FileSource
 from realtime_style.runtime.stability import Steady
 from realtime_style.runtime.stylizer import Stylizer
 from realtime_style.runtime.video import VideoJob
-from realtime_style.style import Style, bundled_styles, open_style
+from realtime_style.style import STANDARD, TIERS, Style, bundled_styles, open_style
 from realtime_style.training.checkpoint import load_generator
 
 STYLE = "starry-night"
 TORCH = ("torch", "torch-compiled")
 SIZES = ("1280x720", "1920x1088", "3840x2160")
 REPEATS = 5
+LEAST_LATENCIES = 5  # a run
 
 Planes = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -93,7 +100,9 @@ class TorchSubject:
         generator, _ = load_generator(path)
         planes = HalfPlanes(generator.folded()).eval().cuda()
         planes = planes.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network: Any = torch.compile(planes, mode="max-autotune") if compiled else planes
+        self.network: Any = planes
+        if compiled:  # anew for each size, as its user would
+            self.network = torch.compile(planes, mode="max-autotune", dynamic=False)
 
     def begin(self, *planes: NDArray[np.uint8]) -> Callable[[], None]:
         """Done at once."""
@@ -150,35 +159,55 @@ def picture(width: int, height: int) -> Planes:
     return frame.luma, frame.chroma
 
 
-def measure(
-    subject: Subject, width: int, height: int, seconds: float, reference: Planes
-) -> dict[str, float]:
-    """All figures of one subject at one size."""
-    given = picture(width, height)
-    outs = [tuple(map(np.zeros_like, given)) for _ in range(subject.depth)]
-    for out in outs:
-        subject.begin(*given, *out)()
-    kernel = statistics.median(subject.kernel_s(width, height, 50) for _ in range(REPEATS))
-    latencies = []
-    end = time.perf_counter() + seconds / 2
-    while time.perf_counter() < end or len(latencies) < 20:
-        begin = time.perf_counter()
-        subject.begin(*given, *outs[0])()
-        latencies.append(time.perf_counter() - begin)
-    rates = [throughput(subject, given, outs, seconds / REPEATS) for _ in range(REPEATS)]
-    error = np.concatenate(
-        [(a.astype(float) - b).ravel() for a, b in zip(outs[0], reference, strict=True)]
-    )
-    return {
-        "kernel_ms": 1000 * kernel,
-        "kernel_fps": 1 / kernel,
-        "copies_fps": statistics.median(rates),
-        "copies_fps_least": min(rates),
-        "copies_fps_most": max(rates),
-        "latency_ms": 1000 * statistics.median(latencies),
-        "latency_99_ms": 1000 * float(np.percentile(latencies, 99)),
-        "parity_db": float(10 * np.log10(255**2 / max(1e-9, np.square(error).mean()))),
-    }
+@dataclass
+class Measured:
+    """What was measured of one subject at one size, run by run."""
+
+    subject: Subject
+    width: int
+    height: int
+    reference: Planes
+    kernels_s: list[float] = field(default_factory=list)
+    latencies_s: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Warms up."""
+        self.given = picture(self.width, self.height)
+        self.outs = [tuple(map(np.zeros_like, self.given)) for _ in range(self.subject.depth)]
+        for out in self.outs:
+            self.subject.begin(*self.given, *out)()
+
+    def run(self, seconds: float) -> None:
+        """One run of everything, of about so many seconds."""
+        self.kernels_s.append(self.subject.kernel_s(self.width, self.height, 50))
+        end = time.perf_counter() + seconds / 2
+        for i in count():
+            begin = time.perf_counter()
+            if begin > end and i >= LEAST_LATENCIES:
+                break
+            self.subject.begin(*self.given, *self.outs[0])()
+            self.latencies_s.append(time.perf_counter() - begin)
+        self.rates.append(throughput(self.subject, self.given, self.outs, seconds / 2))
+
+    def figures(self) -> dict[str, float]:
+        """Medians of the runs, and how far the subject is from the reference."""
+        kernel_s = statistics.median(self.kernels_s)
+        error = np.concatenate(
+            [
+                (painted.astype(float) - wanted).ravel()
+                for painted, wanted in zip(self.outs[0], self.reference, strict=True)
+            ]
+        )
+        kernel = {"kernel_ms": 1000 * kernel_s, "kernel_fps": 1 / kernel_s}
+        return ({} if math.isnan(kernel_s) else kernel) | {
+            "copies_fps": statistics.median(self.rates),
+            "copies_fps_least": min(self.rates),
+            "copies_fps_most": max(self.rates),
+            "latency_ms": 1000 * statistics.median(self.latencies_s),
+            "latency_99_ms": 1000 * float(np.percentile(self.latencies_s, 99)),
+            "parity_db": float(10 * np.log10(255**2 / max(1e-9, np.square(error).mean()))),
+        }
 
 
 def throughput(subject: Subject, given: Planes, outs: list[Any], seconds: float) -> float:
@@ -226,10 +255,11 @@ def whole_film(style: Style, engine: Engine, film: Path, stability: float) -> di
     return rates
 
 
-def film_on_gpu(film: Path, engine: str) -> float:
+def film_on_gpu(film: Path, engine: str, tier: str) -> float:
     """Frames a second of a film that is decoded, painted and encoded without leaving the GPU."""
     with tempfile.TemporaryDirectory() as folder:
-        with VideoJob(film, Path(folder) / "out.mp4", STYLE, engine=engine, on_gpu=True) as job:
+        look = Look(STYLE, tier=tier)
+        with VideoJob(film, Path(folder) / "out.mp4", look, engine=engine, on_gpu=True) as job:
             job.prepare()
             begin = time.perf_counter()
             frames = job.run().frames
@@ -286,9 +316,11 @@ def ceilings() -> dict[str, float]:
     }
 
 
-def subject_of(name: str, style: Style) -> Subject:
+def subject_of(name: str, style: Style, tier: str) -> Subject:
     """What is measured under a name; raises EngineError where it is not here."""
     if name in TORCH:
+        if tier != STANDARD:
+            raise EngineError(f"the {tier} tier comes without its weights for PyTorch")
         if not torch.cuda.is_available():
             raise EngineError("PyTorch finds no GPU")
         return TorchSubject(name == "torch-compiled")
@@ -308,10 +340,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--film", type=Path)
     parser.add_argument("--stability", type=float, default=0.0, help="of whole films")
+    parser.add_argument("--tier", choices=TIERS, default=STANDARD)
     add_quick(parser)
     arguments = parser.parse_args()
     seconds = arguments.seconds / (10 if arguments.quick else 1)
-    style = open_style(STYLE)
+    style = open_style(STYLE, arguments.tier)
     model = onnx.load_model_from_string(typed_model(style.model_for(style.color), "f16"))
     cpu = open_engine(
         style.model_for(style.color),
@@ -319,27 +352,35 @@ def main() -> None:
         "f32",
     )
     limits = ceilings() if torch.cuda.is_available() else {}
-    rows, left_out = [], {}
+    subjects: dict[str, Subject] = {}
+    left_out: dict[str, str] = {}
     for name in arguments.engines:
         try:
-            subject = subject_of(name, style)
+            subjects[name] = subject_of(name, style, arguments.tier)
         except EngineError as error:
             left_out[name] = str(error)
             print(f"{name}: left out: {error}", flush=True)
-            continue
-        for size in arguments.sizes:
-            assert size.width
-            given = picture(size.width, size.height)
-            reference = np.zeros_like(given[0]), np.zeros_like(given[1])
-            cpu.infer(*given, *reference)
+    rows: list[dict[str, Any]] = []
+    for size in arguments.sizes if subjects else ():
+        counted, moved = operations(model, size.width, size.height)
+        reference = tuple(map(np.zeros_like, picture(size.width, size.height)))
+        cpu.infer(*picture(size.width, size.height), *reference)
+        compared = {
+            name: Measured(subject, size.width, size.height, reference)
+            for name, subject in subjects.items()
+        }
+        for _ in range(REPEATS):
+            for each in compared.values():
+                each.run(seconds / REPEATS)
+        for name, each in compared.items():
             row: dict[str, Any] = {"engine": name, "size": f"{size.width}x{size.height}"}
-            row |= measure(subject, size.width, size.height, seconds, reference)
-            counted, moved = operations(model, size.width, size.height)
-            if limits:
+            row |= each.figures()
+            if limits and "kernel_ms" in row:
                 floor_s = max(counted / limits["operations_s"], moved / limits["bytes_s"])
                 row |= {"roofline_ms": 1000 * floor_s, "share": 1000 * floor_s / row["kernel_ms"]}
             rows.append(row)
             print(json.dumps(row), flush=True)
+    for name, subject in subjects.items():
         if arguments.film and isinstance(subject, EngineSubject):
             with FileSource(arguments.film) as source:
                 color = source.info.color
@@ -347,17 +388,18 @@ def main() -> None:
             row = {"engine": name, "size": arguments.film.name}
             row |= whole_film(style, engine, arguments.film, arguments.stability)
             if isinstance(engine, GpuEngine):
-                row["film_on_gpu_fps"] = film_on_gpu(arguments.film, name)
+                row["film_on_gpu_fps"] = film_on_gpu(arguments.film, name, arguments.tier)
             rows.append(row)
             print(json.dumps(row), flush=True)
     if not rows:
         raise SystemExit("error: nothing could be measured here")
-    about = machine() | {"gpu": gpu(), "torch": torch.__version__}
+    about = machine() | {"gpu": gpu(), "torch": torch.__version__, "tier": arguments.tier}
     markdown = table(about, rows, left_out)
     print(markdown)
     if not arguments.quick:
         result = {"machine": about, "ceilings": limits, "left_out": left_out, "rows": rows}
-        keep("gpu", result, markdown)
+        name = "gpu" if arguments.tier == STANDARD else f"gpu-{arguments.tier}"
+        keep(name, result, markdown, lambda file: plot(rows, file))
 
 
 def gpu() -> str:
@@ -367,6 +409,25 @@ def gpu() -> str:
         return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "none"
+
+
+def plot(rows: list[dict[str, Any]], file: Path) -> None:
+    """Frames a second with copies of each engine at each size, from least to most of the runs."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    shown = [row for row in rows if "copies_fps" in row][::-1]
+    names = [f"{row['engine']}, {row['size']}" for row in shown]
+    figure, axes = pyplot.subplots(figsize=(8, 0.4 * len(shown) + 1), layout="constrained")
+    axes.barh(names, [row["copies_fps"] for row in shown], color="tab:blue", alpha=0.6)
+    for place, row in enumerate(shown):
+        axes.plot([row["copies_fps_least"], row["copies_fps_most"]], [place, place], "k-")
+        axes.annotate(f"  {row['copies_fps']:.0f}", (row["copies_fps_most"], place), va="center")
+    axes.set_xlabel("frames a second, with copies")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, dpi=120)
 
 
 def table(about: dict[str, Any], rows: list[dict[str, Any]], left_out: dict[str, str]) -> str:

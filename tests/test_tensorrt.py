@@ -24,7 +24,7 @@ from realtime_style.engines.tensorrt_engine import TensorRtEngine
 from realtime_style.engines.typed import nv12_model, typed_model
 from realtime_style.errors import EngineError
 from realtime_style.frame import ColorSpace
-from realtime_style.style import bundled_styles, open_style
+from realtime_style.style import TIERS, bundled_styles, open_style
 
 rng = np.random.default_rng(0)
 KEY = PlanKey("0" * 64, "1080p", "f16", "tensorrt 10.13", "Fake GPU 0.0")
@@ -377,15 +377,16 @@ def test_a_timing_cache_with_a_wrong_byte_is_not_used(tmp_path: Path) -> None:
 # Half precision -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize("name", list(bundled_styles()))
-def test_half_precision_paints_as_single_does(name: str) -> None:
+def test_half_precision_paints_as_single_does(name: str, tier: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [onnxruntime] is missing")
     data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
     from PIL import Image
 
     from realtime_style.runtime.picture import frame_from_rgb
 
-    style = open_style(name)
+    style = open_style(name, tier)
     whole = style.model_for(style.color)
     half = typed_model(whole, "f16")
     errors = []
@@ -431,9 +432,10 @@ def rtx():
     return pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
 
 
+@pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize("name", list(bundled_styles()))
-def test_tensorrt_builds_every_bundled_style(rtx, name: str) -> None:
-    style = open_style(name)
+def test_tensorrt_builds_every_bundled_style(rtx, name: str, tier: str) -> None:
+    style = open_style(name, tier)
     parts: list[float] = []
     half = typed_model(style.model_for(style.color), "f16")
     plan, learned = build_engine(half, PROFILES["4k"], rtx, on_progress=parts.append)

@@ -18,7 +18,7 @@ class Engine(ABC):
     Attributes:
         name: what `--engine` calls it.
         device: what it runs on, for people to read.
-        precision: the arithmetic of its convolutions: f32, bf16 or f16.
+        precision: the arithmetic of its convolutions: f32, bf16, f16 or int8.
         depth: how many pictures may be on their way at once.
         notes: what its user should know, in words; it may grow.
         on_build: called with the part that is done, 0..1, while something is built that takes long.

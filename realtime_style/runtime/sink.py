@@ -24,6 +24,7 @@ from av.codec.hwaccel import HWAccel
 from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
+from realtime_style.engines.cores import usable_cores
 from realtime_style.errors import MediaError
 from realtime_style.frame import (
     FULL,
@@ -302,6 +303,8 @@ class FileSink:
             context.sample_aspect_ratio = self._pixel_shape(info)
         context.options = _options(stream, encoding)
         context.thread_type = "AUTO"
+        if name == "libx264":  # else it takes half as many more, each with pictures of its own
+            context.thread_count = usable_cores()
         if self._container.format.name in _WITHOUT_TIMES:
             context.max_b_frames = 0
         try:
