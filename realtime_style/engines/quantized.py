@@ -135,7 +135,7 @@ class _Rounded:
         name = node.input[1]
         kernel = self._weights[name]
         scale = np.maximum(np.abs(kernel).max((1, 2, 3)), 1e-9) / _MOST
-        self._add(f"{name}.codes", np.round(kernel / scale[:, None, None, None]).astype(np.int8))
+        self._add(f"{name}.codes", _codes(kernel / scale[:, None, None, None]).astype(np.int8))
         self._add(f"{name}.scale", scale.astype(np.float32))
         self._add(f"{name}.zero", np.zeros(len(scale), np.int8))
         parts = [f"{name}.{part}" for part in ("codes", "scale", "zero")]
@@ -184,3 +184,20 @@ class _Rounded:
         if name not in self._weights:
             self._weights[name] = np.asarray(values)
             self._graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
+
+
+def _codes(kernel: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Whole numbers near those of a kernel, -127 to 127; those of each window have its sum.
+
+    Neighbours in a window see much the same values: what rounding adds to them must cancel out.
+    Where their sum is off by n, the n that were rounded furthest that way go the other way (Guo et
+    al., ICLR 2022, "SQuant-K").
+    """
+    windows = kernel.reshape(*kernel.shape[:2], -1)
+    codes = np.round(windows)
+    left = windows - codes
+    off = np.round(left.sum(2, keepdims=True))
+    towards = np.sign(off)
+    rank = np.argsort(np.argsort(-towards * left, 2), 2)
+    codes += np.where(rank < np.abs(off), towards, 0)
+    return np.clip(codes, -_MOST, _MOST).reshape(kernel.shape)
