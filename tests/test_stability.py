@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import pairwise
 from typing import Self
@@ -194,6 +194,25 @@ def test_what_stands_still_beside_what_moves_stands_still(stylizer):
     )
     assert ours <= theirs
     assert ours < 1
+
+
+class Shifting:
+    """Paints every frame flat, 40 codes lighter than the one before."""
+
+    def begin(self, given: Frame) -> Callable[[], Frame]:
+        i420 = np.full_like(given.i420, 80 + 40 * given.pts)
+        return lambda: Frame(i420, given.pts, given.time_base, given.color)
+
+
+@pytest.mark.parametrize(("width", "height"), [(WIDTH, HEIGHT), (WIDTH - 6, HEIGHT - 10)])
+def test_what_follows_at_once_has_no_edges(width: int, height: int) -> None:
+    still = np.full((HEIGHT * 3 // 2, WIDTH), 128, np.uint8)
+    moved = with_square(still, 8, 8)
+    film = [picture[: height * 3 // 2, :width].copy() for picture in (still, moved)]
+    last = paint(Steady(Shifting()), film)[1][:height].astype(int)
+    assert last[8, 8] == 120
+    assert last[-1, -1] < 90
+    assert max(np.abs(np.diff(last, axis=axis)).max() for axis in (0, 1)) <= 4
 
 
 def test_after_a_cut_paint_is_at_once_that_of_the_new_scene(stylizer):

@@ -39,6 +39,7 @@ _CUT_SHARE = 0.8  # of blocks that have changed: there is nothing to hold
 _FIELD_BLOCKS, _FIELD_SHARE = 5, 0.35  # a block moves if so many do, up to so many blocks away
 _NEAR_BLOCKS = 2  # around what has changed, where paint follows at once
 _REACH_BLOCKS = 13  # around it, where the network's answer may have changed as well
+_FADE_BLOCKS = 3  # around what follows at once, where paint does so less and less: no edges
 _PAINT_SLACK = 4.0  # codes of a cell by which it must have, to be followed at once
 _FRACTION_BITS = 7
 _MOST_SHIFT = 6
@@ -231,6 +232,7 @@ class Steady:
         step >>= self._shift
         self._paint += step
         _copy_blocks(fresh, self._paint, near)
+        _fade_in(fresh, self._paint, near)
         np.right_shift(self._paint + (1 << _FRACTION_BITS - 1), _FRACTION_BITS, out=step)
         np.copyto(painted.i420, step, casting="unsafe")
 
@@ -381,6 +383,55 @@ def _copy_blocks(
         (_BLOCK_PX, _BLOCK_PX // 2), _planes(source), _planes(target), strict=True
     ):
         np.copyto(old, new, where=_enlarged(blocks, scale, old.shape[-2:]))
+
+
+def _fade_in(
+    source: NDArray[np.int16], target: NDArray[np.int16], blocks: NDArray[np.bool_]
+) -> None:
+    """Mixes an I420 picture in around blocks where it has been copied, less the further away."""
+    around = _grown(blocks, _FADE_BLOCKS) & ~blocks
+    if not around.any():
+        return
+    shares = np.max([_grown(blocks, by) * (1 - by / _FADE_BLOCKS) for by in range(_FADE_BLOCKS)], 0)
+    wide = np.pad(shares, 1)
+    over = np.maximum(wide[:-1], wide[1:])
+    corners = np.maximum(over[:, :-1], over[:, 1:]).astype(
+        np.float32
+    )  # of blocks: the most of the four that meet
+    for scale, new, old in zip(
+        (_BLOCK_PX, _BLOCK_PX // 2), _planes(source), _planes(target), strict=True
+    ):
+        rows, columns = (
+            min(count, side // scale)
+            for count, side in zip(blocks.shape, old.shape[-2:], strict=True)
+        )
+        down, across = (
+            _hats(side, scale, count)
+            for side, count in zip(old.shape[-2:], blocks.shape, strict=True)
+        )
+        bottom, right = np.s_[rows * scale :], np.s_[columns * scale :]
+        for ys, xs in ((bottom, np.s_[:]), (np.s_[: rows * scale], right)):  # no whole blocks
+            kept = old[..., ys, xs]
+            step = (new[..., ys, xs] - kept) * (down[ys] @ corners @ across[xs].T)
+            kept += step.astype(np.int16)
+        at, to = np.nonzero(around[:rows, :columns])
+        four = [corners[at + y, to + x] for y in (0, 1) for x in (0, 1)]
+        ramps = _hats(scale, scale, 1).T
+        share = np.stack(four, 1) @ np.einsum("iy,jx->ijyx", ramps, ramps).reshape(4, -1)
+        ours, theirs = (
+            plane[..., : rows * scale, : columns * scale].reshape(-1, rows, scale, columns, scale)
+            for plane in (old, new)
+        )
+        kept = ours[:, at, :, to]  # (blocks, planes, scale, scale)
+        step = (theirs[:, at, :, to] - kept) * share.reshape(-1, 1, scale, scale)
+        ours[:, at, :, to] = kept + step.astype(np.int16)
+
+
+def _hats(side: int, scale: int, count: int) -> NDArray[np.float32]:
+    """How much each pixel of a side takes of the corners of its block, (side, count + 1)."""
+    places = np.minimum((np.arange(side) + 0.5) / scale, count)
+    hats = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(count + 1)))
+    return np.asarray(hats, np.float32)
 
 
 def _moved_paint(step: NDArray[np.int16]) -> NDArray[np.bool_]:
