@@ -28,7 +28,6 @@ from PIL import Image, ImageDraw, ImageFont
 from quality import (
     CANDY,
     PHOTOS,
-    RESULTS,
     SIDE_PX,
     Yardstick,
     edges_kept,
@@ -38,6 +37,7 @@ from quality import (
     tensor,
     total_of,
 )
+from record import RESULTS, keep, machine, run
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -256,11 +256,15 @@ def table(rows: list[Row]) -> str:
 def main() -> None:
     """Trains what has not been trained, and writes what came of all."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("photos", type=Path)
-    parser.add_argument("runs", type=Path)
-    parser.add_argument("--start", type=Path, required=True, metavar="GENERATOR")
-    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("data", type=Path, help="the folder of perceptual/, photos/ and styles/")
+    parser.add_argument("photos", type=Path, help="to train on")
+    parser.add_argument("runs", type=Path, help="a folder for what is trained; what it has, stays")
+    parser.add_argument(
+        "--start", type=Path, required=True, metavar="GENERATOR", help="what training begins with"
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="some of them alone"
+    )
     parser.add_argument("--time", action="store_true", help="take the times of a step")
     arguments = parser.parse_args()
     data = arguments.data
@@ -305,10 +309,10 @@ def main() -> None:
             (run / "row.json").write_text(json.dumps(asdict(row)))
         rows.append(row)
         print(table(rows[-1:]).splitlines()[-1], flush=True)
-    (RESULTS / "ablation.md").write_text(table(rows))
-    (RESULTS / "ablation.json").write_text(json.dumps([asdict(row) for row in rows], indent=2))
+    result = {"machine": machine(), "rows": [asdict(row) for row in rows]}
+    keep("ablation", result, table(rows))
     sheet(rows, arguments.runs, data).save(RESULTS / "ablation.jpg", quality=88)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from record import rows_of
+from record import rows_of, run
 
 from export.to_onnx import export_trained
 from realtime_style import bundled_styles
@@ -68,4 +68,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -19,12 +19,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from record import run
+
 MORE_IS_BETTER = ("fps", "times_the_published_network", "share", "db", "edges", "kept")
 LESS_IS_BETTER = (
     "ms", "s", "mb", "total", "frechet", "grid", "weave", "short", "long", "noise_gain",
     "dropped", "unread", "cores", "style", "content",
 )  # fmt: skip
-_NOT_COMPARED = ("of_film_short", "of_film_long", "photo_grid", "photo_weave", "seconds", "about")
+_NOT_COMPARED = (
+    "quartiles_ms",
+    "of_film_short",
+    "of_film_long",
+    "photo_grid",
+    "photo_weave",
+    "seconds",
+    "about",
+)
 _NAMES = (
     "name", "engine", "tier", "size", "painting", "camera", "rate", "precision", "fixed", "busy",
     "window", "change",
@@ -53,7 +63,8 @@ def changes(before: Any, now: Any, noise: float) -> Iterator[Change]:
     old, new = dict(_figures(before)), dict(_figures(now))
     runs = {**dict(_spreads(before)), **dict(_spreads(now))}
     for figure, value in new.items():
-        side = _better_side(figure.rsplit("/", 1)[-1])
+        name = next(part for part in reversed(figure.split("/")) if not part.isdecimal())
+        side = _better_side(name)
         if figure not in old or side is None or not math.isfinite(value + old[figure]):
             continue
         worse = (value - old[figure]) * -side
@@ -82,6 +93,9 @@ def _figures(found: Any, path: str = "") -> Iterator[tuple[str, float]]:
     elif isinstance(found, list) and found and isinstance(found[0], dict):
         for row in found:
             yield from _figures(row, f"{path}/{_row_name(row)}")
+    elif isinstance(found, list):
+        for number, value in enumerate(found):
+            yield from _figures(value, f"{path}/{number}")
     elif isinstance(found, (int, float)) and not isinstance(found, bool):
         yield path, float(found)
 
@@ -106,23 +120,27 @@ def _row_name(row: dict[str, Any]) -> str:
 
 
 def _machine(found: Any) -> str:
-    about = found.get("machine") or found.get("about") or {}
-    return str(about.get("cpu") or about.get("machine")) if isinstance(about, dict) else ""
+    return str(found["machine"].get("cpu"))
+
+
+def _read(file: Path) -> Any:
+    try:
+        found = json.loads(file.read_text())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("machine"), dict):
+        raise SystemExit(f"error: {file} is no result of a benchmark; give one of the .json files")
+    return found
 
 
 def main() -> None:
     """Prints all changes, the worst first; exit status 1 if there is a regression."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("before", type=Path)
-    parser.add_argument("now", type=Path)
+    parser.add_argument("old", type=Path, metavar="OLD", help="a result (.json) of before")
+    parser.add_argument("new", type=Path, metavar="NEW", help="one of the same benchmark, of now")
     parser.add_argument("--noise", type=float, default=0.05, help="part that is chance; 0.05")
     arguments = parser.parse_args()
-    try:
-        before, now = (json.loads(f.read_text()) for f in (arguments.before, arguments.now))
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"error: {error}") from error
-    if not isinstance(before, dict) or not isinstance(now, dict):
-        raise SystemExit("error: one of the files is no result of a benchmark")
+    before, now = map(_read, (arguments.old, arguments.new))
     if _machine(before) != _machine(now):
         print(f"warning: of two machines, {_machine(before)} and {_machine(now)}")
     found = sorted(changes(before, now, arguments.noise), key=lambda change: -change.part)
@@ -134,6 +152,8 @@ def main() -> None:
         word = "WORSE " if change.is_regression else "better"
         percent = f"{abs(change.part):.1%}"
         print(f"{word} {percent:>8}  {change.figure}: {change.before:g} to {change.now:g}")
+    for figure in sorted(set(dict(_figures(before))) - set(dict(_figures(now)))):
+        print(f"gone             {figure}")
     worse = sum(change.is_regression for change in found)
     print(f"{len(found)} figures, {worse} worse")
     if worse:
@@ -141,4 +161,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -38,7 +38,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from record import add_quick, keep, machine, said
+from record import add_quick, keep, machine, run, said
 
 from realtime_style.demo import draw_scene
 from realtime_style.engines import ENGINES, Engine, GpuEngine, engine_trouble, open_engine
@@ -334,11 +334,15 @@ def main() -> None:
     on_gpu = [name for name, kind in ENGINES.items() if kind.on_gpu]
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
-        "--engines", nargs="+", default=[*TORCH, *on_gpu], choices=[*TORCH, *on_gpu]
-    )
-    parser.add_argument("--sizes", nargs="+", type=Size.parse, default=list(map(Size.parse, SIZES)))
-    parser.add_argument("--seconds", type=float, default=3)
-    parser.add_argument("--film", type=Path)
+        "--engines", nargs="+", default=[*TORCH, *on_gpu], choices=[*TORCH, *on_gpu],
+        help="some of them alone",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sizes", nargs="+", type=Size.parse, default=list(map(Size.parse, SIZES)),
+        help="of pictures, as 1280x720",
+    )  # fmt: skip
+    parser.add_argument("--seconds", type=float, default=3, help="of each engine at each size")
+    parser.add_argument("--film", type=Path, help="to paint as a whole, too")
     parser.add_argument("--stability", type=float, default=0.0, help="of whole films")
     parser.add_argument("--tier", choices=TIERS, default=STANDARD)
     add_quick(parser)
@@ -457,4 +461,4 @@ def table(about: dict[str, Any], rows: list[dict[str, Any]], left_out: dict[str,
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

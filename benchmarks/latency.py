@@ -42,7 +42,7 @@ if "--window" in sys.argv:
 
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
-from record import add_quick, keep, machine, rows_of, said  # noqa: E402
+from record import add_quick, keep, machine, rows_of, run, said  # noqa: E402
 
 from realtime_style.demo import draw_scene  # noqa: E402
 from realtime_style.frame import ColorSpace, Frame, Size, StreamInfo  # noqa: E402
@@ -249,20 +249,30 @@ def changes(kind: str, styles: list[str]) -> Iterator[Look]:
 def main() -> None:
     """Measures, prints, and writes benchmarks/results/latency.json and .md."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=25)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--rate", type=float, nargs="+", default=[30])
-    parser.add_argument("--sizes", type=Size.parse, nargs="+", default=[Size(360, 640)])
-    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--seconds", type=float, default=25, help="of a run")
+    parser.add_argument("--runs", type=int, default=3, help="of all that is compared, in turn")
+    parser.add_argument(
+        "--rate", type=float, nargs="+", default=[30], help="frames a second of the camera"
+    )
+    parser.add_argument(
+        "--sizes", type=Size.parse, nargs="+", default=[Size(360, 640)], help="of the camera"
+    )
+    parser.add_argument("--precision", default="auto", help="auto, f32, bf16 or int8")
     parser.add_argument("--fixed", action="store_true", help="paint at the camera's size")
     parser.add_argument("--busy", action="store_true", help="with a loop on another core")
     parser.add_argument("--window", action="store_true", help="show it in a real window")
     kinds = ("style", "strength", "blend", "colors", "picture")
-    parser.add_argument("--change", choices=kinds)
-    parser.add_argument("--every", type=float, default=5, metavar="SECONDS")
-    parser.add_argument("--style-images", type=Path, metavar="FOLDER")
+    parser.add_argument("--change", choices=kinds, help="what changes meanwhile")
+    parser.add_argument(
+        "--every", type=float, default=5, metavar="SECONDS", help="how often it does"
+    )
+    parser.add_argument(
+        "--style-images", type=Path, metavar="FOLDER", help="of pictures, for --change picture"
+    )
     add_quick(parser)
     arguments = parser.parse_args()
+    if arguments.change == "picture" and not arguments.style_images:
+        parser.error("--change picture needs --style-images FOLDER")
     if arguments.quick:
         arguments.seconds, arguments.runs = 4, 1
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if arguments.busy else None
@@ -371,4 +381,4 @@ def plot(rows: list[dict[str, Any]], file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from record import add_quick, keep, machine, said
+from record import add_quick, keep, machine, run, said
 
 from realtime_style.demo import draw_scene
 from realtime_style.frame import ColorSpace, Frame
@@ -44,9 +44,9 @@ def scenes(width: int, height: int) -> list[Frame]:
 def main() -> None:
     """Measures and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--tiers", nargs="+", choices=TIERS, default=list(TIERS))
-    parser.add_argument("--precision", default="auto")
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--tiers", nargs="+", choices=TIERS, default=list(TIERS), help="one alone")
+    parser.add_argument("--precision", default="auto", help="auto, f32, bf16 or int8")
+    parser.add_argument("--turns", type=int, default=5, help="of all that is compared")
     add_quick(parser)
     options = parser.parse_args()
     if options.quick:
@@ -147,4 +147,4 @@ def plot(result: dict[str, Any], file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -30,7 +30,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from record import add_quick, keep, machine, rows_of
+from record import add_pairs, add_quick, keep, machine, rows_of, run
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -246,6 +246,8 @@ def open_painter(network: str, precision: str = "f32") -> tuple[Painter, bool]:
     try:
         stylizer = open_stylizer(look_of(network), precision=precision)
     except StyleError:
+        if not Path(network).is_file():
+            raise
         session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
 
@@ -564,8 +566,7 @@ def table(reports: list[Report]) -> str:
 def main() -> None:
     """Examines, prints and writes a table and its figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("networks", nargs="+", metavar="NETWORK=PAINTING")
+    add_pairs(parser, "NETWORK")
     parser.add_argument("--precision", default="f32", help="of our networks")
     parser.add_argument("--direct", action="store_true", help="also count L-BFGS steps (slow)")
     parser.add_argument("--name", default="quality", help="of the files in benchmarks/results")
@@ -575,19 +576,18 @@ def main() -> None:
     inception = Inception(
         arguments.data / "perceptual" / "inception_v3_2015_mixed7.fp16.safetensors"
     )
-    for pair in arguments.networks:
-        network, _, painting = pair.partition("=")
+    for number, (network, painting) in enumerate(arguments.pairs):
         report = examine(
             yardstick,
             inception,
             arguments.data,
             network,
-            Path(painting),
+            painting,
             arguments.precision,
             arguments.direct and not arguments.quick,
             PHOTOS[::8] if arguments.quick else PHOTOS,
         )
-        print(table([report]).splitlines()[-1], flush=True)
+        print("\n".join(table([report]).splitlines()[2 if number else 0 :]), flush=True)
         if not arguments.quick:
             write(report, arguments.name)
 
@@ -637,4 +637,4 @@ def plot(reports: list[Report], file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from record import rows_of
+from record import rows_of, run
 
 from realtime_style.style import bundled_styles, open_style
 
@@ -136,8 +136,12 @@ def main() -> None:
     if not parser.parse_args().check:
         README.write_text(new)
     elif new != text:
-        raise SystemExit("error: the README's tables are not those of benchmarks/results")
+        lines = set(text.splitlines())
+        wrong = next(line for line in new.splitlines() if line not in lines)
+        raise SystemExit(
+            f"error: the README's tables are not those of benchmarks/results, which say: {wrong}"
+        )
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

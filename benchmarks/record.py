@@ -1,8 +1,7 @@
 """What the results of all benchmarks have in common: where they lie, and the machine they are of.
 
 A result is JSON (`machine` and `rows`, and what a benchmark adds), a Markdown table and mostly a
-plot, in benchmarks/results. With `--quick`, which every script has that paints for long, it is
-printed alone: too short for figures.
+plot, in benchmarks/results. With `--quick` it is printed alone: too short for figures.
 """
 
 from __future__ import annotations
@@ -10,12 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from realtime_style.doctor import describe_cpu
+from realtime_style.errors import StyleError
 
 RESULTS = Path(__file__).resolve().parent / "results"
 _PACKAGES = ("realtime-style", "openvino", "av", "onnxruntime")
@@ -39,10 +40,44 @@ def said(about: dict[str, Any]) -> str:
 
 
 def add_quick(parser: argparse.ArgumentParser) -> None:
-    """The option that all scripts have."""
+    """The option of scripts that paint for long."""
     parser.add_argument(
         "--quick", action="store_true", help="try the script: as little as will do, nothing kept"
     )
+
+
+def run(main: Callable[[], None]) -> None:
+    """Calls a script's main; what its user can mend ends it with one line and status 1."""
+    try:
+        main()
+    except (OSError, StyleError) as error:
+        raise SystemExit(f"error: {error}") from error
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def add_pairs(parser: argparse.ArgumentParser, what: str) -> None:
+    """The arguments of scripts that mark pictures: DATA, and what is marked."""
+    parser.add_argument(
+        "data", type=Path, metavar="DATA", help="the folder of perceptual/, photos/ and videos/"
+    )
+    parser.add_argument(
+        "pairs", type=_pair, nargs="+", metavar=f"{what}=PAINTING",
+        help="what to mark, a style's name (fast:NAME of the fast tier) or an .onnx file, and the "
+        "picture file of its painting",
+    )  # fmt: skip
+
+
+def _pair(text: str) -> tuple[str, Path]:
+    network, equals, painting = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"'{text}' has no painting: write {text}=PICTURE.jpg")
+    if not Path(painting).is_file():
+        raise argparse.ArgumentTypeError(f"there is no picture {painting}")
+    if network.endswith((".onnx", ".jpg", ".png")) and not Path(network.split(":")[-1]).is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {network}")
+    return network, Path(painting)
 
 
 def rows_of(name: str) -> list[dict[str, Any]]:

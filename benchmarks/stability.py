@@ -47,13 +47,14 @@ from quality import (
     read_square,
     tensor,
 )
-from record import add_quick, keep, machine, rows_of
+from record import add_pairs, add_quick, keep, machine, rows_of, run
 
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame, FramePool
 from realtime_style.runtime.picture import frame_from_rgb, rgb_from_frame
 from realtime_style.runtime.stability import DEFAULT_STABILITY, Steady
 from realtime_style.runtime.stylizer import open_stylizer
+from realtime_style.style import FAST
 from realtime_style.training.motion import flow_back
 
 mpl.use("Agg")
@@ -192,12 +193,15 @@ def sharpness(rgb: Rgb) -> float:
 def main() -> None:
     """Measures, prints and writes a table, its figures and a plot."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("networks", nargs="+", metavar="NETWORK=PAINTING")
+    add_pairs(parser, "NETWORK")
     parser.add_argument("--precision", default="f32", help="of our networks")
-    parser.add_argument("--stability", type=float, nargs="+", metavar="0..1")
-    parser.add_argument("--clips", nargs="+", choices=CLIPS, default=list(CLIPS))
-    parser.add_argument("--frames", type=int, default=FRAMES)
+    parser.add_argument(
+        "--stability", type=float, nargs="+", metavar="0..1", help="levels; default: the program's"
+    )
+    parser.add_argument(
+        "--clips", nargs="+", choices=CLIPS, default=list(CLIPS), help="some of them alone"
+    )
+    parser.add_argument("--frames", type=int, default=FRAMES, help="of each clip")
     parser.add_argument("--film", type=Path, help="only paint a film, side by side, of each clip")
     parser.add_argument("--cost", action="store_true", help="only tell what it takes of the CPU")
     parser.add_argument("--name", default="stability", help="of the files in benchmarks/results")
@@ -220,16 +224,14 @@ def main() -> None:
     }
     yardstick = Yardstick(arguments.data / "perceptual")
     photo = read_square(arguments.data / "photos" / PHOTOS[0], SIDE_PX)
-    for pair in arguments.networks:
-        network, _, painting = pair.partition("=")
+    print("\n".join(HEAD))
+    for network, painting in arguments.pairs:
         versions = (
             [f"{network}@{s:g}" for s in arguments.stability] if arguments.stability else [network]
         )
         for version in versions:
             begin = time.perf_counter()
-            row = measure(
-                version, arguments.precision, Path(painting), clips, motions, yardstick, photo
-            )
+            row = measure(version, arguments.precision, painting, clips, motions, yardstick, photo)
             if not arguments.quick:
                 write(row, arguments.name)
             print(line(row), f"({time.perf_counter() - begin:.0f} s)", flush=True)
@@ -282,6 +284,7 @@ HEADINGS = (
     "network", "painting", "warping error", "the film's", "over 10 frames", "the film's",
     *(f"noise gain, {sigma:g}" for sigma in SIGMAS), "sharpness", "style",
 )  # fmt: skip
+HEAD = (f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|")
 
 
 def line(row: Row) -> str:
@@ -308,8 +311,9 @@ def write(row: Row, name: str) -> None:
         rows.append(row)
     result = {"machine": machine(), "side_px": SIDE_PX, "clips": CLIPS}
     result["rows"] = [asdict(each) for each in rows]
-    table = [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|", *map(line, rows)]
-    keep(name, result, "\n".join(table) + "\n", lambda file: plot(rows, file))
+    shown = [row for row in rows if FAST not in row.name and "int8" not in row.name]
+    table = "\n".join([*HEAD, *map(line, rows)]) + "\n"
+    keep(name, result, table, lambda file: plot(shown, file))
 
 
 def plot(rows: list[Row], file: Path) -> None:
@@ -360,7 +364,7 @@ def costs(arguments: argparse.Namespace) -> None:
     size, frames, rows = (1280, 720), 24, {}
     for clip in ("intel_car-detection.mp4", "udacity_solidWhiteRight.mp4"):
         pictures = read_clip(arguments.data / "videos" / clip, CLIPS[clip], frames)
-        stylizer = open_stylizer(arguments.networks[0].partition("=")[0])
+        stylizer = open_stylizer(arguments.pairs[0][0])
         film = [
             frame_from_rgb(np.asarray(Image.fromarray(rgb).resize(size)), stylizer.color)
             for rgb in pictures
@@ -387,7 +391,7 @@ def costs(arguments: argparse.Namespace) -> None:
         print(clip, rows[clip], flush=True)
     if arguments.quick:
         return
-    network = arguments.networks[0]
+    network = arguments.pairs[0][0]
     result = {"machine": machine(), "stability": DEFAULT_STABILITY, "network": network}
     result["rows"] = [{"name": clip, **row} for clip, row in rows.items()]
     table = [f"What holding still takes of the processor, beside painting ({network}):", ""]
@@ -401,7 +405,7 @@ def costs(arguments: argparse.Namespace) -> None:
 
 def side_by_side(arguments: argparse.Namespace) -> None:
     """A film of a clip, and of what each network makes of it, beside each other."""
-    painters = [film_painter(network.partition("=")[0])[1] for network in arguments.networks]
+    painters = [film_painter(network)[1] for network, _ in arguments.pairs]
     with av.open(str(arguments.film), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(25), options={"crf": "18"})
         stream.width, stream.height, stream.pix_fmt = (
@@ -417,4 +421,4 @@ def side_by_side(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

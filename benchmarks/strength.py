@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from quality import PAINTING_PX, PHOTOS, Yardstick, read_painting, read_square, tensor
-from record import add_quick, keep, machine
+from record import add_pairs, add_quick, keep, machine, run
 
 from realtime_style import Look, open_stylizer
 
@@ -71,8 +71,7 @@ def plot(rows: dict[str, dict[str, list[float]]], file: Path) -> None:
 def main() -> None:
     """Measures, prints, and writes benchmarks/results/strength.json, .md and .png."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("styles", nargs="+", metavar="STYLE=PAINTING")
+    add_pairs(parser, "STYLE")
     add_quick(parser)
     arguments = parser.parse_args()
     yardstick = Yardstick(arguments.data / "perceptual")
@@ -86,9 +85,9 @@ def main() -> None:
         "| " + " | ".join(heads) + " |",
         "|---" * len(heads) + "|",
     ]
-    for pair in arguments.styles:
-        style, _, painting = pair.partition("=")
-        rows[style] = row = measure(style, Path(painting), photos, yardstick)
+    print("\n".join(lines))
+    for style, painting in arguments.pairs:
+        rows[style] = row = measure(style, painting, photos, yardstick)
         distances = row["distance"]
         cells = [style, f"{-20 * np.log10(distances[0]):.1f}", *(f"{d:.3f}" for d in distances)]
         cells.append("yes" if all(np.diff(distances) > 0) else "no")
@@ -102,4 +101,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -135,7 +135,7 @@ def bench(
 
     Args:
         look: None takes the default style; its tier does not count.
-        tiers: some of TIERS; a style file has the standard one alone.
+        tiers: some of TIERS; a style file has one alone.
         sizes: names of SIZES.
         seconds: about how long to try each way at each size.
         on_size: called with each tier and size as they begin.

@@ -611,16 +611,21 @@ def bench(
         if not quiet:
             _say.print(f"trying {name}, {tier} tier")
 
-    report = measure(
-        _look(style, None, None, 1.0, False, None, tier or STANDARD),
-        engine=engine,
-        precision=precision,
-        devices=_devices(devices),
-        tiers=(tier,) if tier else _tiers_of(style),
-        sizes=size or (["360p", "720p"] if quick else list(SIZES)),
-        seconds=0.6 if quick else 2.5,
-        on_size=on_size,
-    )
+    look = _look(style, None, None, 1.0, False, None, tier or STANDARD)
+    try:
+        report = measure(
+            look,
+            engine=engine,
+            precision=precision,
+            devices=_devices(devices),
+            tiers=(not tier and _tiers_of(style)) or (look.tier,),
+            sizes=size or (["360p", "720p"] if quick else list(SIZES)),
+            seconds=0.6 if quick else 2.5,
+            on_size=on_size,
+        )
+    except KeyboardInterrupt:
+        _say.print("stopped")
+        raise
     if as_json:
         typer.echo(json.dumps(report.as_dict()))
     else:
@@ -904,7 +909,7 @@ def _look(
     tier: str,
 ) -> Look:
     from realtime_style.look import DEFAULT_STYLE, Look
-    from realtime_style.style import TIERS
+    from realtime_style.style import STANDARD, TIERS, open_style, tier_of
 
     shares: dict[str | Path, float] = {}
     for text in blend or ():
@@ -924,6 +929,8 @@ def _look(
             raise typer.BadParameter("give --style or --style-image, not both")
         refuse_no_picture(style_image)
         style = str(style_image)
+    if tier == STANDARD and Path(style).suffix == ".onnx":
+        tier = tier_of(open_style(style))
     try:
         return Look(style, shares, strength, variation, keep_colors, tier)
     except StyleFileError as error:  # a share that is none, or more than all
@@ -931,9 +938,9 @@ def _look(
 
 
 def _tiers_of(style: str) -> tuple[str, ...]:
-    from realtime_style.style import STANDARD, TIERS, bundled_styles
+    from realtime_style.style import TIERS, bundled_styles
 
-    return tuple(tier for tier in TIERS if style in bundled_styles(tier)) or (STANDARD,)
+    return tuple(tier for tier in TIERS if style in bundled_styles(tier))
 
 
 def _devices(text: str) -> tuple[int, ...]:
@@ -1157,7 +1164,7 @@ def _run_live(
             assert info
             _say.print(
                 f"{job.feed.description}: {info.width}x{info.height}, {float(info.rate):.4g} fps"
-                f"{asked}; style {shot.style}; engine {job.painter.engine}",
+                f"{asked}; style {shot.look}; engine {job.painter.engine}",
                 markup=False,
             )
         if end_s is not None and time.monotonic() >= end_s:

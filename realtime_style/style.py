@@ -334,10 +334,18 @@ def open_style(name: str | Path, tier: str = STANDARD) -> Style:
     style = _read_style(path, about.st_mtime_ns, about.st_size)
     if tier != STANDARD and style.shapes() != open_style(PLAINS[tier]).shapes():
         raise StyleFileError(
-            f"{path} has no {tier} tier; these styles have: {', '.join(bundled)}, and what is made "
-            f"of them by style-from --tier {tier}"
+            f"{path} is not of the {tier} tier; give --tier {tier} the name of a style "
+            f"({', '.join(bundled)}), or a file that style-from --tier {tier} has made"
         )
     return style
+
+
+def tier_of(style: Style) -> str:
+    """Which of TIERS a style's network is of; STANDARD for networks of their own too."""
+    shapes = style.shapes()
+    return next(
+        (tier for tier, plain in PLAINS.items() if open_style(plain).shapes() == shapes), STANDARD
+    )
 
 
 @lru_cache(maxsize=16)  # a live look is mixed again at every key, of styles that it knows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -10,6 +11,19 @@ import pixels
 import pytest
 import readme
 import record
+
+SCRIPTS = sorted(path.stem for path in readme.README.parent.glob("benchmarks/*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_starts(script: str) -> None:
+    pytest.importorskip("torch", reason="the extra [train] is not installed")
+    importlib.import_module(script)
+
+
+def test_what_users_can_mend_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"^error: .*nofile"):
+        record.run(lambda: print((tmp_path / "nofile").read_text()))
 
 
 def test_the_readme_says_what_was_measured() -> None:

@@ -14,11 +14,20 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from export.to_onnx import PlanesGenerator, export_style
+from realtime_style.cli import _look
 from realtime_style.demo import draw_scene
 from realtime_style.engines import open_engine
 from realtime_style.errors import StyleFileError
 from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, ColorSpace, Frame
-from realtime_style.style import FAST, Style, bundled_styles, open_style, parse_style
+from realtime_style.style import (
+    FAST,
+    STANDARD,
+    Style,
+    bundled_styles,
+    open_style,
+    parse_style,
+    tier_of,
+)
 from realtime_style.training.color import planes_from_rgb
 from realtime_style.training.generator import SIZE_MULTIPLE, Generator, GeneratorConfig
 from realtime_style.training.train import PLANES_COLOR
@@ -329,10 +338,16 @@ def test_fast_styles_are_smaller_ones_of_the_same_name(name: str) -> None:
 def test_a_files_tier_is_that_of_its_network(style_bytes: bytes, tmp_path: Path) -> None:
     path = tmp_path / "mine.onnx"
     path.write_bytes(style_bytes)
-    with pytest.raises(StyleFileError, match=r"mine\.onnx has no fast tier; these styles have"):
+    with pytest.raises(StyleFileError, match=r"mine\.onnx is not of the fast tier; give"):
         open_style(path, FAST)
     open_style("mondrian", FAST).renamed("mine").save(path)
     assert open_style(path, FAST).name == "mine"
+    assert (
+        tier_of(open_style(path)) == _look(str(path), None, None, 1.0, False, None, STANDARD).tier
+    )
+    assert tier_of(open_style(path)) == FAST
+    assert _look(str(path), None, None, 1.0, False, None, STANDARD).tier == FAST
+    assert tier_of(open_style("mondrian")) == tier_of(parse_style(style_bytes)) == STANDARD
 
 
 def test_a_file_that_has_changed_is_read_again(style_bytes: bytes, tmp_path: Path) -> None:
