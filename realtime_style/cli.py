@@ -136,6 +136,10 @@ Crf = Annotated[float | None, typer.Option(help="Quality; lower is better. h264:
 Preset = Annotated[str | None, typer.Option(help="The encoder's speed. h264: veryfast.")]
 
 
+class _Told(KeyboardInterrupt):
+    """Ctrl-C, of which the user has been told what came of it."""
+
+
 def main() -> None:
     """Runs the command line; every error of ours becomes one line and exit status 1."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a script ignores it
@@ -144,6 +148,11 @@ def main() -> None:
             signal.signal(getattr(signal, name), _interrupt)
     try:
         app(standalone_mode=True)
+    except SystemExit as end:
+        stop = end.__context__ and end.__context__.__cause__  # what Typer makes of Ctrl-C
+        if isinstance(stop, KeyboardInterrupt) and not isinstance(stop, _Told):
+            _say.print("stopped")
+        raise
     except StyleError as error:
         _fail(str(error))
     except KeyboardInterrupt:
@@ -612,20 +621,16 @@ def bench(
             _say.print(f"trying {name}, {tier} tier")
 
     look = _look(style, None, None, 1.0, False, None, tier or STANDARD)
-    try:
-        report = measure(
-            look,
-            engine=engine,
-            precision=precision,
-            devices=_devices(devices),
-            tiers=(not tier and _tiers_of(style)) or (look.tier,),
-            sizes=size or (["360p", "720p"] if quick else list(SIZES)),
-            seconds=0.6 if quick else 2.5,
-            on_size=on_size,
-        )
-    except KeyboardInterrupt:
-        _say.print("stopped")
-        raise
+    report = measure(
+        look,
+        engine=engine,
+        precision=precision,
+        devices=_devices(devices),
+        tiers=(not tier and _tiers_of(style)) or (look.tier,),
+        sizes=size or (["360p", "720p"] if quick else list(SIZES)),
+        seconds=0.6 if quick else 2.5,
+        on_size=on_size,
+    )
     if as_json:
         typer.echo(json.dumps(report.as_dict()))
     else:
@@ -852,7 +857,7 @@ def train(
                 _say.print(f"saved as {checkpoint}; go on with --resume", markup=False)
             else:
                 _say.print("stopped before the first step; there is nothing to save")
-            raise
+            raise _Told from None
     if not leads():
         return
     results = export_trained(run_dir / "generator.safetensors", out, pictures=settings.content)
@@ -1070,7 +1075,7 @@ def _paint(job: VideoJob, quiet: bool) -> dict[str, Any]:
             + (f"; frames kept in {kept}: {job.sink.frames}" if kept else ""),
             markup=False,
         )
-        raise
+        raise _Told from None
     wall_s = time.perf_counter() - _started
     if not quiet:
         for note in job.notes[said:]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,6 +88,19 @@ def test_the_command_says_it_in_words_and_in_json() -> None:
     run = run_cli("bench", "--size", "8k")
     assert run.returncode == 2
     assert "choose 360p" in run.stderr
+
+
+def test_stopped_it_says_so() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "realtime_style.cli", "bench"], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr
+    assert process.stderr.readline().startswith("trying")
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.endswith("stopped\n")
+    assert "Traceback" not in said
 
 
 def test_several_tiers_are_advised_one_by_one() -> None:

@@ -163,6 +163,8 @@ def test_stopping_half_way_leaves_the_old_film_and_no_litter(
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert "out.mp4 was not written" in said
+    assert said.count("stopped; ") == 1
+    assert not said.endswith("stopped\n")  # it is said once
     assert out.read_bytes() == b"precious"
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "film.mp4", "out.mp4", "out.stopped.mp4",

@@ -87,5 +87,7 @@ def test_the_script_says_what_is_worse_and_fails(tmp_path: Path) -> None:
     assert "warning: of two machines, A and B" in found.stdout
     assert "WORSE     50.0%  fps: 20 to 10" in found.stdout
     assert run(old, old).returncode == 0
+    new.write_text(json.dumps({key: value for key, value in RESULT.items() if key != "fps"}))
+    assert "gone             fps" in run(old, new).stdout
     assert "no result of a benchmark" in run(old, none).stderr
     assert "error:" in run(old, tmp_path / "missing.json").stderr
