@@ -311,9 +311,9 @@ def write(row: Row, name: str) -> None:
         rows.append(row)
     result = {"machine": machine(), "side_px": SIDE_PX, "clips": CLIPS}
     result["rows"] = [asdict(each) for each in rows]
-    shown = [row for row in rows if FAST not in row.name and "int8" not in row.name]
+    standard = [row for row in rows if FAST not in row.name and "int8" not in row.name]
     table = "\n".join([*HEAD, *map(line, rows)]) + "\n"
-    keep(name, result, table, lambda file: plot(shown, file))
+    keep(name, result, table, lambda file: plot(standard or rows, file))
 
 
 def plot(rows: list[Row], file: Path) -> None:

@@ -392,12 +392,12 @@ def _fade_in(
     around = _grown(blocks, _FADE_BLOCKS) & ~blocks
     if not around.any():
         return
-    shares = np.max([_grown(blocks, by) * (1 - by / _FADE_BLOCKS) for by in range(_FADE_BLOCKS)], 0)
+    shares = blocks.astype(np.float32)
+    for by in range(1, _FADE_BLOCKS):
+        np.maximum(shares, _grown(blocks, by) * np.float32(1 - by / _FADE_BLOCKS), out=shares)
     wide = np.pad(shares, 1)
     over = np.maximum(wide[:-1], wide[1:])
-    corners = np.maximum(over[:, :-1], over[:, 1:]).astype(
-        np.float32
-    )  # of blocks: the most of the four that meet
+    corners = np.maximum(over[:, :-1], over[:, 1:])  # of blocks: the most of the four that meet
     for scale, new, old in zip(
         (_BLOCK_PX, _BLOCK_PX // 2), _planes(source), _planes(target), strict=True
     ):
@@ -405,33 +405,28 @@ def _fade_in(
             min(count, side // scale)
             for count, side in zip(blocks.shape, old.shape[-2:], strict=True)
         )
-        down, across = (
-            _hats(side, scale, count)
-            for side, count in zip(old.shape[-2:], blocks.shape, strict=True)
-        )
-        bottom, right = np.s_[rows * scale :], np.s_[columns * scale :]
-        for ys, xs in ((bottom, np.s_[:]), (np.s_[: rows * scale], right)):  # no whole blocks
-            kept = old[..., ys, xs]
-            step = (new[..., ys, xs] - kept) * (down[ys] @ corners @ across[xs].T)
-            kept += step.astype(np.int16)
-        at, to = np.nonzero(around[:rows, :columns])
-        four = [corners[at + y, to + x] for y in (0, 1) for x in (0, 1)]
-        ramps = _hats(scale, scale, 1).T
-        share = np.stack(four, 1) @ np.einsum("iy,jx->ijyx", ramps, ramps).reshape(4, -1)
         ours, theirs = (
             plane[..., : rows * scale, : columns * scale].reshape(-1, rows, scale, columns, scale)
             for plane in (old, new)
         )
-        kept = ours[:, at, :, to]  # (blocks, planes, scale, scale)
-        step = (theirs[:, at, :, to] - kept) * share.reshape(-1, 1, scale, scale)
-        ours[:, at, :, to] = kept + step.astype(np.int16)
-
-
-def _hats(side: int, scale: int, count: int) -> NDArray[np.float32]:
-    """How much each pixel of a side takes of the corners of its block, (side, count + 1)."""
-    places = np.minimum((np.arange(side) + 0.5) / scale, count)
-    hats = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(count + 1)))
-    return np.asarray(hats, np.float32)
+        ys, xs = np.nonzero(around[:rows, :columns])
+        ramp = (np.arange(scale, dtype=np.float32) + 0.5) / scale
+        above, below = (
+            corners[ys + i, xs, None] * (1 - ramp) + corners[ys + i, xs + 1, None] * ramp
+            for i in (0, 1)
+        )
+        share = above[:, None] + (below - above)[:, None] * ramp[:, None]  # (blocks, scale, scale)
+        kept = ours[:, ys, :, xs]  # (blocks, planes, scale, scale)
+        step = (theirs[:, ys, :, xs] - kept) * share[:, None]
+        ours[:, ys, :, xs] = kept + step.astype(np.int16)
+        bottom, right = np.s_[..., rows * scale :, :], np.s_[..., : rows * scale, columns * scale :]
+        for part, axis, ends in ((bottom, -1, corners[rows]), (right, -2, corners[:, columns])):
+            kept = old[part]  # the last blocks, where sides are no multiples
+            if kept.size:
+                places = (np.arange(kept.shape[axis]) + 0.5) / scale
+                share = np.interp(places, np.arange(ends.size), ends)
+                step = (new[part] - kept) * (share if axis == -1 else share[:, None])
+                kept += step.astype(np.int16)
 
 
 def _moved_paint(step: NDArray[np.int16]) -> NDArray[np.bool_]:
