@@ -39,7 +39,7 @@ _CUT_SHARE = 0.8  # of blocks that have changed: there is nothing to hold
 _FIELD_BLOCKS, _FIELD_SHARE = 5, 0.35  # a block moves if so many do, up to so many blocks away
 _NEAR_BLOCKS = 2  # around what has changed, where paint follows at once
 _REACH_BLOCKS = 13  # around it, where the network's answer may have changed as well
-_FADE_BLOCKS = 3  # around what follows at once, where paint does so less and less: no edges
+_FADE_BLOCKS = 2  # around what follows at once, where paint does so less and less: no edges
 _PAINT_SLACK = 4.0  # codes of a cell by which it must have, to be followed at once
 _FRACTION_BITS = 7
 _MOST_SHIFT = 6
@@ -98,6 +98,7 @@ class Steady:
         self._still = np.zeros(0, np.uint8)  # frames for which each block has been
         self._whole = False  # whether the last frame replaced all
         self._paint = np.zeros(0, np.int16)  # I420, the codes times 2^7
+        self._fresh, self._step = np.empty((2, 0, 0), np.int16)  # room to settle in
         self._noise: list[float | None] = [None] * 3  # mean difference of cells, codes, a plane
         self._drift = np.zeros(0, np.int16)
         self._relit = 0  # frames for which the painting still follows a change of light
@@ -220,11 +221,13 @@ class Steady:
 
         Where it was relit just now, the network's answer differs everywhere, not for what lives.
         """
-        fresh = painted.i420.astype(np.int16)
-        fresh <<= _FRACTION_BITS
+        if self._fresh.shape != painted.i420.shape:  # memory that is new for each frame is slow
+            self._fresh, self._step = np.empty((2, *painted.i420.shape), np.int16)
+        fresh, step = self._fresh, self._step
+        np.left_shift(painted.i420, _FRACTION_BITS, out=fresh, dtype=np.int16)
         if relit:
             _relight(self._paint, fresh)
-        step = fresh - self._paint
+        np.subtract(fresh, self._paint, out=step)
         near = _grown(living, _NEAR_BLOCKS)
         if living.any() and not relit:
             moved = _moved_paint(step[: painted.height])[: near.shape[0], : near.shape[1]]
@@ -233,7 +236,8 @@ class Steady:
         self._paint += step
         _copy_blocks(fresh, self._paint, near)
         _fade_in(fresh, self._paint, near)
-        np.right_shift(self._paint + (1 << _FRACTION_BITS - 1), _FRACTION_BITS, out=step)
+        np.add(self._paint, 1 << _FRACTION_BITS - 1, out=step)
+        step >>= _FRACTION_BITS
         np.copyto(painted.i420, step, casting="unsafe")
 
 
@@ -361,7 +365,16 @@ def _around(blocks: NDArray[np.bool_], by: int) -> NDArray[np.int32]:
 
 def _grown(blocks: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
     """True also up to so many blocks away, in rows and columns."""
-    return _around(blocks, by) > 0
+    grown = blocks.copy()
+    for along in (grown, grown.T):
+        reach = 0
+        while reach < by:  # what has grown so far is moved as far as leaves no gap
+            step = min(reach + 1, by - reach)
+            before = along.copy()
+            along[step:] |= before[:-step]
+            along[:-step] |= before[step:]
+            reach += step
+    return grown
 
 
 def _enlarged(blocks: NDArray[np.bool_], scale: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
