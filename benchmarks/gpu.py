@@ -38,7 +38,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from record import add_quick, keep, machine, run, said
+from record import USUAL_SHAPE, add_quick, keep, machine, run, said
 
 from realtime_style.demo import draw_scene
 from realtime_style.engines import ENGINES, Engine, GpuEngine, engine_trouble, open_engine
@@ -365,19 +365,18 @@ def main() -> None:
             left_out[name] = str(error)
             print(f"{name}: left out: {error}", flush=True)
     rows: list[dict[str, Any]] = []
-    for size in arguments.sizes if subjects else ():
-        counted, moved = operations(model, size.width, size.height)
-        reference = tuple(map(np.zeros_like, picture(size.width, size.height)))
-        cpu.infer(*picture(size.width, size.height), *reference)
+    for width, height in (each.of(*USUAL_SHAPE) for each in arguments.sizes if subjects):
+        counted, moved = operations(model, width, height)
+        reference = tuple(map(np.zeros_like, picture(width, height)))
+        cpu.infer(*picture(width, height), *reference)
         compared = {
-            name: Measured(subject, size.width, size.height, reference)
-            for name, subject in subjects.items()
+            name: Measured(subject, width, height, reference) for name, subject in subjects.items()
         }
         for _ in range(REPEATS):
             for each in compared.values():
                 each.run(seconds / REPEATS)
         for name, each in compared.items():
-            row: dict[str, Any] = {"engine": name, "size": f"{size.width}x{size.height}"}
+            row: dict[str, Any] = {"engine": name, "size": f"{width}x{height}"}
             row |= each.figures()
             if limits and "kernel_ms" in row:
                 floor_s = max(counted / limits["operations_s"], moved / limits["bytes_s"])

@@ -42,7 +42,7 @@ if "--window" in sys.argv:
 
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
-from record import add_quick, keep, machine, rows_of, run, said  # noqa: E402
+from record import USUAL_SHAPE, add_quick, keep, machine, rows_of, run, said  # noqa: E402
 
 from realtime_style.demo import draw_scene  # noqa: E402
 from realtime_style.frame import ColorSpace, Frame, Size, StreamInfo  # noqa: E402
@@ -176,10 +176,10 @@ def measure(
     pictures: Path | None,
 ) -> dict[str, Any]:
     """One run's figures."""
-    assert size.width
-    camera = MarkedCamera(size.width, size.height, rate)
-    window = Window("latency", size.width, size.height) if real else None
-    reader = Reader(camera, window, (size.width, size.height))
+    width, height = size.of(*USUAL_SHAPE)
+    camera = MarkedCamera(width, height, rate)
+    window = Window("latency", width, height) if real else None
+    reader = Reader(camera, window, (width, height))
     styles = list(bundled_styles()) if change == "style" else [STYLE]
     if change == "picture":
         assert pictures
@@ -211,7 +211,7 @@ def measure(
     latencies, times = reader.latencies_ms[warm:], reader.times_s[warm:]
     tenth = max(1, len(latencies) // 10)
     return {
-        "camera": f"{size.width}x{size.height}",
+        "camera": f"{width}x{height}",
         "rate": rate,
         "painted": "{}x{}".format(*sizes[-1]),
         "changes_of_size": sum(a != b for a, b in itertools.pairwise(sizes)),

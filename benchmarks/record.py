@@ -18,6 +18,9 @@ from typing import Any
 from realtime_style.doctor import describe_cpu
 from realtime_style.errors import StyleError
 
+USUAL_SHAPE = (16, 9)
+"""Of a size that says its lines alone, as 720p."""
+
 RESULTS = Path(__file__).resolve().parent / "results"
 _PACKAGES = ("realtime-style", "openvino", "av", "onnxruntime")
 

@@ -610,7 +610,7 @@ def bench(
     """Says what this machine keeps up with, live and with films; tries it for half a minute."""
     from realtime_style.bench import SIZES
     from realtime_style.bench import bench as measure
-    from realtime_style.style import STANDARD
+    from realtime_style.style import STANDARD, TIERS, bundled_styles
 
     for name in size or ():
         if name not in SIZES:
@@ -626,7 +626,7 @@ def bench(
         engine=engine,
         precision=precision,
         devices=_devices(devices),
-        tiers=(not tier and _tiers_of(style)) or (look.tier,),
+        tiers=TIERS if tier is None and style in bundled_styles() else (look.tier,),
         sizes=size or (["360p", "720p"] if quick else list(SIZES)),
         seconds=0.6 if quick else 2.5,
         on_size=on_size,
@@ -940,12 +940,6 @@ def _look(
         return Look(style, shares, strength, variation, keep_colors, tier)
     except StyleFileError as error:  # a share that is none, or more than all
         raise typer.BadParameter(str(error)) from error
-
-
-def _tiers_of(style: str) -> tuple[str, ...]:
-    from realtime_style.style import TIERS, bundled_styles
-
-    return tuple(tier for tier in TIERS if style in bundled_styles(tier))
 
 
 def _devices(text: str) -> tuple[int, ...]:

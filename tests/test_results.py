@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from pathlib import Path
 
 import latency
@@ -12,13 +13,23 @@ import pytest
 import readme
 import record
 
-SCRIPTS = sorted(path.stem for path in readme.README.parent.glob("benchmarks/*.py"))
+SCRIPTS = {path.stem for path in readme.README.parent.glob("benchmarks/*.py")}
+SHARED = {"peers", "record"}  # what scripts have in common
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_every_script_starts(script: str) -> None:
+@pytest.mark.parametrize("script", sorted(SCRIPTS - SHARED))
+def test_every_script_says_what_it_is_for(
+    script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("torch", reason="the extra [train] is not installed")
-    importlib.import_module(script)
+    monkeypatch.setattr(sys, "argv", [f"{script}.py", "--help"])
+    module = importlib.import_module(script)
+    with pytest.raises(SystemExit) as end:
+        module.main()
+    assert end.value.code == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"usage: {script}.py" in said
+    assert " ".join(module.__doc__.splitlines()[0].split()) in said
 
 
 def test_what_users_can_mend_is_one_line(tmp_path: Path) -> None:

@@ -402,12 +402,13 @@ def _fade_in(
     source: NDArray[np.int16], target: NDArray[np.int16], blocks: NDArray[np.bool_]
 ) -> None:
     """Mixes an I420 picture in around blocks where it has been copied, less the further away."""
-    around = _grown(blocks, _FADE_BLOCKS) & ~blocks
+    shares, grown = blocks.astype(np.float32), blocks
+    for by in range(1, _FADE_BLOCKS + 1):
+        grown = _grown(grown, 1)
+        np.maximum(shares, grown * np.float32(1 - by / _FADE_BLOCKS), out=shares)
+    around = grown & ~blocks
     if not around.any():
         return
-    shares = blocks.astype(np.float32)
-    for by in range(1, _FADE_BLOCKS):
-        np.maximum(shares, _grown(blocks, by) * np.float32(1 - by / _FADE_BLOCKS), out=shares)
     wide = np.pad(shares, 1)
     over = np.maximum(wide[:-1], wide[1:])
     corners = np.maximum(over[:, :-1], over[:, 1:])  # of blocks: the most of the four that meet
