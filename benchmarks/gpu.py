@@ -28,7 +28,8 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -43,7 +44,7 @@ from record import USUAL_SHAPE, add_quick, keep, machine, run, said
 from realtime_style.demo import draw_scene
 from realtime_style.engines import ENGINES, Engine, GpuEngine, engine_trouble, open_engine
 from realtime_style.engines.typed import typed_model
-from realtime_style.errors import EngineError
+from realtime_style.errors import EngineError, StyleError
 from realtime_style.frame import ColorSpace, Size
 from realtime_style.look import Look
 from realtime_style.runtime.picture import frame_from_rgb
@@ -329,6 +330,16 @@ def subject_of(name: str, style: Style, tier: str) -> Subject:
     return EngineSubject(open_engine(style.model_for(style.color), name))
 
 
+@contextmanager
+def leaving_out(what: str, left_out: dict[str, str]) -> Iterator[None]:
+    """What fails within is left out, and why is noted and said; other figures are kept."""
+    try:
+        yield
+    except (StyleError, RuntimeError) as error:  # the latter of PyTorch
+        left_out[what] = str(error).strip().splitlines()[0]
+        print(f"{what}: left out: {error}", flush=True)
+
+
 def main() -> None:
     """Measures, prints, and writes benchmarks/results/gpu.json and .md."""
     on_gpu = [name for name, kind in ENGINES.items() if kind.on_gpu]
@@ -359,24 +370,26 @@ def main() -> None:
     subjects: dict[str, Subject] = {}
     left_out: dict[str, str] = {}
     for name in arguments.engines:
-        try:
+        with leaving_out(name, left_out):
             subjects[name] = subject_of(name, style, arguments.tier)
-        except EngineError as error:
-            left_out[name] = str(error)
-            print(f"{name}: left out: {error}", flush=True)
     rows: list[dict[str, Any]] = []
     for width, height in (each.of(*USUAL_SHAPE) for each in arguments.sizes if subjects):
         counted, moved = operations(model, width, height)
         reference = tuple(map(np.zeros_like, picture(width, height)))
         cpu.infer(*picture(width, height), *reference)
-        compared = {
-            name: Measured(subject, width, height, reference) for name, subject in subjects.items()
-        }
+        size = f"{width}x{height}"
+        compared = {}
+        for name, subject in subjects.items():
+            with leaving_out(f"{name}, {size}", left_out):
+                compared[name] = Measured(subject, width, height, reference)
         for _ in range(REPEATS):
-            for each in compared.values():
-                each.run(seconds / REPEATS)
+            for name, each in list(compared.items()):
+                with leaving_out(f"{name}, {size}", left_out):
+                    each.run(seconds / REPEATS)
+                if f"{name}, {size}" in left_out:
+                    del compared[name]
         for name, each in compared.items():
-            row: dict[str, Any] = {"engine": name, "size": f"{width}x{height}"}
+            row: dict[str, Any] = {"engine": name, "size": size}
             row |= each.figures()
             if limits and "kernel_ms" in row:
                 floor_s = max(counted / limits["operations_s"], moved / limits["bytes_s"])
@@ -385,13 +398,15 @@ def main() -> None:
             print(json.dumps(row), flush=True)
     for name, subject in subjects.items():
         if arguments.film and isinstance(subject, EngineSubject):
-            with FileSource(arguments.film) as source:
-                color = source.info.color
-            engine = open_engine(style.model_for(color), name)
             row = {"engine": name, "size": arguments.film.name}
-            row |= whole_film(style, engine, arguments.film, arguments.stability)
-            if isinstance(engine, GpuEngine):
-                row["film_on_gpu_fps"] = film_on_gpu(arguments.film, name, arguments.tier)
+            with leaving_out(f"{name}, {arguments.film.name}", left_out):
+                with FileSource(arguments.film) as source:
+                    color = source.info.color
+                engine = open_engine(style.model_for(color), name)
+                row |= whole_film(style, engine, arguments.film, arguments.stability)
+            if isinstance(subject.engine, GpuEngine):
+                with leaving_out(f"{name} on the GPU, {arguments.film.name}", left_out):
+                    row["film_on_gpu_fps"] = film_on_gpu(arguments.film, name, arguments.tier)
             rows.append(row)
             print(json.dumps(row), flush=True)
     if not rows:

@@ -11,18 +11,20 @@ import json
 import platform
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from realtime_style.doctor import describe_cpu
+from realtime_style import __version__
+from realtime_style.doctor import describe_cpu, version_of
 from realtime_style.errors import StyleError
 
 USUAL_SHAPE = (16, 9)
 """Of a size that says its lines alone, as 720p."""
 
 RESULTS = Path(__file__).resolve().parent / "results"
-_PACKAGES = ("realtime-style", "openvino", "av", "onnxruntime")
+_PACKAGES = (
+    "openvino", "av", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx", "cuda-python",
+)  # fmt: skip
 
 
 def machine() -> dict[str, str]:
@@ -33,7 +35,8 @@ def machine() -> dict[str, str]:
         "cores": str(cpu["cores"]),
         "instructions": " ".join(cpu["flags"]),
         "python": platform.python_version(),
-        **{name: version(name) for name in _PACKAGES},
+        "realtime-style": __version__,
+        **{name: found for name in _PACKAGES if (found := version_of(name))},
     }
 
 

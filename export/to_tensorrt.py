@@ -54,16 +54,18 @@ def build_engine(
     *,
     level: int | None = None,
     workspace_mb: int | None = None,
+    use_gpu: Callable[[], None] = lambda: None,
     timing_cache: bytes = b"",
     on_progress: Callable[[float], None] = lambda part: None,
 ) -> tuple[bytes, bytes]:
-    """Builds an engine on the calling thread's GPU; TensorRT-RTX needs none.
+    """Builds an engine; TensorRT-RTX needs no GPU for it.
 
     Args:
         model: ONNX, uint8 planes in and out; its own types are what is computed in.
         trt: the module `tensorrt` or `tensorrt_rtx`.
         level: of optimisation, 0 to 5; None is TensorRT's own, 3.
         workspace_mb: how much memory a layer may take for itself; None is all.
+        use_gpu: makes the GPU that it is for the calling thread's; each thread has its own.
         timing_cache: what an earlier build has learned about this GPU.
         on_progress: called now and then with the part done, 0..1, on a thread of its own.
 
@@ -74,6 +76,7 @@ def build_engine(
         EngineError: TensorRT does not take the model, or fails to build.
         KeyboardInterrupt: passed on, once TensorRT has stopped.
     """
+    use_gpu()
     log = listening_log(trt)
     builder = started(trt.Builder, log)
     network, _parser = _parsed(builder, model, trt, log)
@@ -100,9 +103,12 @@ def build_engine(
         config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
     progress = _progress(trt, on_progress)
     config.progress_monitor = progress
-    plan = _interruptible(
-        lambda: builder.build_serialized_network(network, config), progress.stopping.set
-    )
+
+    def build() -> Any:
+        use_gpu()
+        return builder.build_serialized_network(network, config)
+
+    plan = _interruptible(build, progress.stopping.set)
     if plan is None:
         raise EngineError(f"TensorRT cannot build an engine: {log.last()}")
     learned = config.get_timing_cache() if refittable(trt) else None

@@ -8,6 +8,7 @@ _started = time.perf_counter()
 
 import contextlib  # noqa: E402  (the clock starts before the imports: start-up counts)
 import json  # noqa: E402
+import math  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
@@ -285,8 +286,9 @@ def video(
     def paint_sample(pair: Pair) -> dict[str, Any]:
         assert sample
         written = paint_samples(
-            pair.source, Path(out), sample, look, size=paint_size, engine=engine,
-            precision=precision, overwrite=overwrite,
+            pair.source, Path(out), sample, look, size=paint_size, start_s=start,
+            duration_s=duration, rate=_rate(fps), hwaccel=hwaccel, engine=engine,
+            precision=precision, devices=numbers, overwrite=overwrite,
         )  # fmt: skip
         if not quiet:
             for path in written:
@@ -294,6 +296,8 @@ def video(
         return {"out": [str(path) for path in written]}
 
     if sample:
+        if output_size is not None:
+            raise typer.BadParameter("does not go with --sample", param_hint="--output-size")
         pairs = pair_up(sources, f"{out}/", FILM_SUFFIXES, recursive=recursive)
         # The folder is made once there is something to put into it
         pairs = [replace(pair, makes_folder=False) for pair in pairs]
@@ -385,14 +389,15 @@ def webcam(
     job = live_job(
         LiveRequest(source, _size(camera_size, "--camera-size"), camera_fps, loop),
         _look(style, style_image, blend, strength, keep_colors, variation, tier),
-        size=_size(size, "--size"), fps=fps, window=not no_window, record=record,
+        size=_size(size, "--size"), fps=fps, duration_s=math.inf if duration is None else duration,
+        window=not no_window, record=record,
         style_images=style_images, streams=stream or (), to_virtual_camera=virtual_camera,
         stability=stability, engine=engine, precision=precision, devices=_devices(devices),
         overwrite=overwrite, say=say,
     )  # fmt: skip
     wishes = [camera_size, f"{camera_fps:g} fps" if camera_fps else None]
     asked = " ".join(filter(None, wishes))
-    _run_live(job, f" (asked for {asked})" if asked else "", duration, quiet, as_json)
+    _run_live(job, f" (asked for {asked})" if asked else "", quiet, as_json)
 
 
 @app.command()
@@ -488,6 +493,10 @@ def build_engine(
     precision: Annotated[str, typer.Option(help="auto (f16), f16 or f32.")] = "auto",
     device: Annotated[int, typer.Option(min=0, help="The GPU's number.")] = 0,
     style: Style = "starry-night",
+    tier: Tier = "standard",
+    on_gpu: Annotated[
+        bool, typer.Option("--on-gpu", help="Engines for `video --on-gpu`, which are others.")
+    ] = False,
     level: Annotated[
         int | None, typer.Option(min=0, max=5, help="How hard to optimise; TensorRT's own is 3.")
     ] = None,
@@ -497,19 +506,23 @@ def build_engine(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Builds engines ahead, that no film has to wait for; all bundled styles share TensorRT's."""
+    """Builds engines ahead, that no film has to wait for.
+
+    All styles of a tier share TensorRT's; TensorRT-RTX builds one for each style.
+    """
     from export.to_tensorrt import PROFILES
     from realtime_style.engines import prebuild
     from realtime_style.frame import ColorSpace
-    from realtime_style.style import open_style
+    from realtime_style.runtime.style_image import open_any_style
 
-    model = open_style(style).model_for(ColorSpace())
+    look = _look(style, None, None, 1.0, False, None, tier)
+    model = look.mixed(open_any_style).model_for(ColorSpace())
     for name in profile or PROFILES:
         with _progress(quiet) as progress:
             task = progress.add_task(f"building {name}", total=1.0, speed="", note="")
             built = prebuild(
                 model, name, engine, precision, device, level=level, workspace_mb=workspace,
-                on_build=partial(_complete, progress, task),
+                on_gpu=on_gpu, on_build=partial(_complete, progress, task),
             )  # fmt: skip
         report: dict[str, Any] = {"profile": name, "engine": built.name, "device": built.device}
         report |= {"precision": built.precision, "notes": list(built.notes)}
@@ -1149,12 +1162,9 @@ def _run(job: VideoJob, quiet: bool) -> RunStats:
     return stats
 
 
-def _run_live(
-    job: LiveJob, asked: str, duration_s: float | None, quiet: bool, as_json: bool
-) -> None:
+def _run_live(job: LiveJob, asked: str, quiet: bool, as_json: bool) -> None:
     """Runs a live job; where a device does not return, the process ends without waiting for it."""
     lines = _Lines(quiet)
-    end_s = None if duration_s is None else time.monotonic() + duration_s
 
     def on_shot(shot: Shot) -> None:
         stats = job.stats
@@ -1166,8 +1176,6 @@ def _run_live(
                 f"{asked}; style {shot.look}; engine {job.painter.engine}",
                 markup=False,
             )
-        if end_s is not None and time.monotonic() >= end_s:
-            job.stop()
         lines.say(
             lambda: (
                 f"{stats.fps(time.monotonic()):.1f} fps, painted at {shot.painted.width}x"

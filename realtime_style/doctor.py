@@ -45,8 +45,8 @@ _TRIAL_S = 20.0
 def examine() -> dict[str, Any]:
     """The report, of plain values; every engine has painted a picture, every encoder encoded one.
 
-    Keys: "version", "python", "system", "cpu" (name, cores, flags), "packages" (None where not
-    installed), "engines" (one entry per engine and precision: works, device or reason),
+    Keys: "version", "python", "system", "cpu" (name, cores, flags, flags_known), "packages" (None
+    where not installed), "engines" (one entry per engine and precision: works, device or reason),
     "gpus" (NVIDIA's), "gpu_trouble" (why none can be used), "engine_cache" (folder, how many),
     "encoders" and "decoders" (name to whether they work), "live" (cameras, and what is the matter
     with windows and the virtual camera, empty where they work).
@@ -56,7 +56,7 @@ def examine() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "cpu": describe_cpu(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {name: version_of(name) for name in _PACKAGES},
         "engines": [
             _try_engine(name, precision) for name in ENGINES for precision in _precisions(name)
         ],
@@ -82,9 +82,12 @@ def _precisions(engine: str) -> tuple[str, ...]:
 def table(report: dict[str, Any]) -> str:
     """The report for people to read."""
     cpu = report["cpu"]
+    flags = " ".join(cpu["flags"]) or "no AVX2"
+    if not cpu["flags_known"]:
+        flags = "its instructions are not known"
     lines = [
         f"realtime-style {report['version']}, Python {report['python']}, {report['system']}",
-        f"CPU        {cpu['name']}, {cpu['cores']} cores, {' '.join(cpu['flags']) or 'no AVX2'}",
+        f"CPU        {cpu['name']}, {cpu['cores']} cores, {flags}",
     ]
     for name, found in report["packages"].items():
         lines.append(f"package    {name} {found or 'is not installed'}")
@@ -120,7 +123,10 @@ def table(report: dict[str, Any]) -> str:
 def describe_cpu() -> dict[str, Any]:
     """Its name, the cores that may be used, and which instructions for networks it has."""
     name, flags = cpu_name_and_flags()
-    return {"name": name, "cores": usable_cores(), "flags": list(flags)}
+    known = flags is not None
+    return {
+        "name": name, "cores": usable_cores(), "flags": list(flags or ()), "flags_known": known,
+    }  # fmt: skip
 
 
 def _describe_cache() -> dict[str, Any]:
@@ -130,7 +136,8 @@ def _describe_cache() -> dict[str, Any]:
     return {"folder": str(cache.folder), "engines": len(plans), "mb": round(total / 1e6, 1)}
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The version of an installed package; None where it is not."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -149,7 +156,9 @@ def _try_engine(name: str, precision: str) -> dict[str, Any]:
         painted = Stylizer(style, engine, color).paint_rgb(picture)
     except StyleError as error:
         return report | {"reason": str(error)}
-    return report | {"works": bool(painted.std() > 1), "device": engine.device}
+    if painted.std() < 1:
+        return report | {"reason": f"it paints nothing on {engine.device}"}
+    return report | {"works": True, "device": engine.device}
 
 
 def _window_trouble() -> str:

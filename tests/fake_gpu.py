@@ -245,6 +245,7 @@ class FakeTensorRt:
     def build(self, model: bytes, profile: Any, trt: Any, **asked: Any) -> tuple[bytes, bytes]:
         """In the place of `build_engine`."""
         self.builds += 1
+        asked["use_gpu"]()
         asked["on_progress"](0.5)
         asked["on_progress"](1.0)
         return b"plan %dx%d %d" % (*profile.most, self.builds), b"learned"

@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from conftest import (
     SHARED_DATA,
@@ -20,8 +21,9 @@ from conftest import (
     sound_of,
     times_of,
 )
+from PIL import Image
 
-from realtime_style import __version__, bundled_styles
+from realtime_style import __version__, bundled_styles, doctor
 from realtime_style.engines.cuda import gpu_trouble
 from realtime_style.engines.plan_cache import PlanCache, PlanKey
 from realtime_style.errors import MediaError
@@ -210,6 +212,26 @@ def test_samples_before_a_long_job(tmp_path: Path, film: Path, identity_style: P
     assert [p.name for p in (tmp_path / "more").iterdir()] == ["film-01.png"]
 
 
+def test_samples_are_of_the_part_that_is_asked_for(
+    tmp_path: Path, film: Path, identity_style: Path
+) -> None:
+    looks = tmp_path / "looks"
+    part = "--sample", 9, "--start", 0.12, "--duration", 0.16
+    result = run_cli("video", film, looks, *part, "-s", identity_style)
+    assert result.returncode == 0, result.stderr
+    lumas = [np.asarray(Image.open(path).convert("L")).mean() for path in sorted(looks.iterdir())]
+    whole = run_cli("video", film, tmp_path / "all", "--sample", 10, "-s", identity_style)
+    assert whole.returncode == 0, whole.stderr
+    every = [
+        np.asarray(Image.open(path).convert("L")).mean()
+        for path in sorted((tmp_path / "all").iterdir())
+    ]
+    assert lumas == every[3:7]
+    refused = run_cli("video", film, looks, "--sample", 1, "--output-size", "96p", "-y")
+    assert refused.returncode == 2
+    assert "does not go with --sample" in refused.stderr
+
+
 def test_samples_that_cannot_be_leave_no_folder(tmp_path: Path, film: Path) -> None:
     result = run_cli("video", film, tmp_path / "looks.png", "--sample", 2)
     assert result.returncode == 1
@@ -333,6 +355,22 @@ def test_doctor_tries_everything() -> None:
     assert report["decoders"]["h264"]
     assert set(report["live"]) == {"cameras", "window", "virtual_camera"}
     assert "openvino f32: works" in run_cli("doctor").stdout
+
+
+def test_an_engine_that_paints_nothing_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    one_colour = np.full((8, 8, 3), 127, np.uint8)
+    monkeypatch.setattr(doctor.Stylizer, "paint_rgb", lambda stylizer, picture: one_colour)
+    found = doctor._try_engine("openvino", "f32")
+    assert not found["works"]
+    assert "it paints nothing on" in found["reason"]
+
+
+def test_instructions_that_are_not_known_are_not_missing() -> None:
+    report = doctor.examine()
+    report["cpu"] |= {"flags": [], "flags_known": False}
+    assert "its instructions are not known" in doctor.table(report)
+    report["cpu"]["flags_known"] = True
+    assert "no AVX2" in doctor.table(report)
 
 
 def test_version_and_help() -> None:

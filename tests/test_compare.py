@@ -42,6 +42,12 @@ def test_worse_is_worse_whichever_side_is_better() -> None:
     assert worse(now) == {"rows/one/noise_gain"}
 
 
+def test_what_a_machine_can_do_is_no_figure() -> None:
+    before = {"machine": {}, "ceilings": {"operations_s": 5e14}, "rows": []}
+    after = {"machine": {}, "ceilings": {"operations_s": 8e14}, "rows": []}
+    assert list(compare.changes(before, after, 0.05)) == []
+
+
 def test_rows_are_told_apart_by_all_that_was_asked_for() -> None:
     before = {"machine": {}, "rows": [
         {"tier": tier, "rate": rate, "change": change, "p50_ms": ms}

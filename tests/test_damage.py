@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import make_film, run_cli, times_of
+from PIL import Image
 
 from realtime_style.errors import MediaError
 from realtime_style.runtime.video import VideoJob
@@ -92,6 +93,46 @@ def paint_damaged(folder: Path, whole: dict[str, bytes], style: Path, seed: int)
         film.unlink()
         assert not list(folder.iterdir())
     return tally
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt"), [("prores_ks", "yuv422p10le"), ("png", "rgb24"), ("mjpeg", "yuvj420p")]
+)
+def test_decoders_may_fail_with_any_error(
+    tmp_path: Path, identity_style: Path, codec: str, pix_fmt: str
+) -> None:
+    film, out = tmp_path / "film.mov", tmp_path / "out.mkv"
+    whole = make_film(film, codec=codec, pix_fmt=pix_fmt, sound=None).read_bytes()
+    body = whole.index(b"mdat") + 4
+    rng = np.random.default_rng(0)
+    painted = refused = 0
+    for _ in range(25):
+        harmed = np.frombuffer(whole, np.uint8).copy()
+        places = rng.integers(body, len(whole) - 1000, 40)
+        harmed[places] ^= rng.integers(1, 256, 40).astype(np.uint8)
+        film.write_bytes(harmed.tobytes())
+        try:
+            with VideoJob(film, out, identity_style, precision="f32") as job:
+                job.run()
+            painted += 1
+            out.unlink()
+        except MediaError:
+            refused += 1
+    assert painted + refused == 25
+    assert painted
+
+
+def test_a_damaged_picture_among_numbered_ones_is_left_out(
+    tmp_path: Path, identity_style: Path
+) -> None:
+    pictures = [tmp_path / f"f_{i:03}.png" for i in range(6)]
+    for i, path in enumerate(pictures):
+        Image.new("RGB", (64, 48), (20 * i, 90, 120)).save(path)
+    pictures[3].write_bytes(pictures[3].read_bytes()[:60])
+    run = run_cli("video", tmp_path / "f_%03d.png", tmp_path / "out.mp4", "-s", identity_style)
+    assert run.returncode == 0, run.stderr
+    assert "could not be decoded: 1" in run.stderr
+    assert len(times_of(tmp_path / "out.mp4")) == 5
 
 
 @pytest.mark.timeout(60)

@@ -7,12 +7,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import affine_style
+from fake_gpu import FakeCuda
 
 from realtime_style import engines
 from realtime_style.engines import (
@@ -22,10 +23,13 @@ from realtime_style.engines import (
     cuda,
     engine_trouble,
     open_engine,
+    open_gpu_engine,
 )
 from realtime_style.engines.cuda import gpu_trouble
 from realtime_style.engines.several import SeveralEngines
+from realtime_style.engines.typed import typed_model
 from realtime_style.errors import EngineError
+from realtime_style.frame import ColorSpace
 from realtime_style.style import open_style, parse_style
 
 rng = np.random.default_rng(0)
@@ -324,6 +328,127 @@ def test_notes_of_the_choice_are_heard_of_several_gpus_too() -> None:
         "one is built anew",
         "tensorrt is not used: it is not installed",
     ]
+
+
+def test_of_several_devices_none_waits_for_another() -> None:
+    together = Barrier(2, timeout=20)
+
+    class Slow(Painted):
+        def begin(self, *planes: np.ndarray) -> Callable[[], None]:
+            together.wait()
+            planes[2][...] = 255 - planes[0]
+            return lambda: None
+
+    engine = SeveralEngines([Slow("onnxruntime-cuda"), Slow("onnxruntime-cuda")])
+    assert engine.depth == 2
+    given = [planes(16, 16) for _ in range(2)]
+    outs = [tuple(map(np.zeros_like, pair)) for pair in given]
+    kept = [pair[0].copy() for pair in given]
+    waits = [engine.begin(*pair, *out) for pair, out in zip(given, outs, strict=True)]
+    for pair in given:
+        pair[0].fill(0)  # the caller's again
+    for wait in waits:
+        wait()
+    for luma, (painted, _) in zip(kept, outs, strict=True):
+        assert np.array_equal(painted, 255 - luma)
+
+
+def test_a_tensorrt_that_cannot_be_loaded_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(module: str) -> object:
+        raise ImportError("libnvinfer.so.10: cannot open shared object file")
+
+    monkeypatch.setattr(engines, "import_module", load)
+    monkeypatch.setattr(engines, "CudaPython", lambda number: None)
+    monkeypatch.setattr(engines, "gpu_trouble", lambda: "")
+    there = ("tensorrt", "openvino")
+    monkeypatch.setattr(engines, "engine_trouble", lambda name: "" if name in there else "not here")
+    engine = open_engine(negative(), "auto", "f32")
+    assert engine.name == "openvino"
+    assert "libnvinfer.so.10" in engine.notes[0]
+    with pytest.raises(EngineError, match="install it anew with: pip"):
+        open_engine(negative(), "tensorrt")
+
+
+def test_the_other_tensorrt_is_taken_where_the_better_one_does_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engines, "engine_trouble", lambda name: "")
+    opened: list[str] = []
+
+    def open_one(model: bytes, name: str, *how: object, **more: object) -> Engine:
+        opened.append(name)
+        if name == "tensorrt":
+            raise EngineError("it does not start")
+        return Painted(name)
+
+    monkeypatch.setattr(engines, "_tensorrt", open_one)
+    cuda = FakeCuda()
+    assert open_gpu_engine(b"", cuda).name == "tensorrt-rtx"
+    assert opened == ["tensorrt", "tensorrt-rtx"]
+    with pytest.raises(EngineError, match="does not start"):
+        open_gpu_engine(b"", cuda, "tensorrt")
+    with pytest.raises(EngineError, match="takes TensorRT, not openvino"):
+        open_gpu_engine(b"", cuda, "openvino")
+
+
+# ONNX Runtime on a GPU, as far as there is none -----------------------------------------------
+
+
+class Session:
+    """An ONNX Runtime session that starts with some providers, or with none of those asked for."""
+
+    at_work: list[str] = []  # noqa: RUF012
+
+    def __init__(self, model: bytes, options: object, **asked: object) -> None:
+        assert asked["enable_fallback"] == 0
+        if not self.at_work:
+            raise RuntimeError(
+                "This session contains graph nodes that are assigned to the default CPU EP, but "
+                "fallback to CPU EP has been explicitly disabled by the user."
+            )
+
+    def get_providers(self) -> list[str]:
+        return self.at_work
+
+
+@pytest.mark.parametrize(
+    ("provider", "at_work", "missing"),
+    [
+        ("CUDAExecutionProvider", [], "with CUDA: CUDA or cuDNN are missing"),
+        ("TensorrtExecutionProvider", ["CUDAExecutionProvider"], "with Tensorrt: TensorRT, CUDA"),
+    ],
+)
+def test_what_onnx_runtime_lacks_on_a_gpu_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    provider: str,
+    at_work: list[str],
+    missing: str,
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from realtime_style.engines import onnxruntime_engine
+
+    monkeypatch.setattr(Session, "at_work", at_work)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: print("Failed"), raising=False)
+    onnxruntime_engine._load_cuda.cache_clear()
+    with pytest.raises(EngineError, match=missing):
+        onnxruntime_engine.OnnxRuntimeEngine(negative(), "f16", "onnxruntime-cuda", provider)
+    assert capsys.readouterr().out == ""  # where a film may go
+
+
+def test_onnx_runtimes_engines_are_kept_style_by_style(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    from realtime_style.engines.onnxruntime_engine import TENSORRT, _options
+
+    monkeypatch.setenv("REALTIME_STYLE_CACHE", str(tmp_path))
+    models = [open_style(name).model_for(ColorSpace()) for name in ("starry-night", "great-wave")]
+    models.append(typed_model(models[0], "f16"))
+    assert len({_options(TENSORRT, model)["trt_engine_cache_prefix"] for model in models}) == 3
 
 
 def test_a_machine_without_a_gpu_hears_nothing_of_gpus(machine: dict[str, str]) -> None:

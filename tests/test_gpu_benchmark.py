@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from realtime_style.engines import open_engine  # noqa: E402
 from realtime_style.engines.typed import typed_model  # noqa: E402
+from realtime_style.errors import EngineError  # noqa: E402
 from realtime_style.style import bundled_styles, open_style  # noqa: E402
 from realtime_style.training.checkpoint import load_generator  # noqa: E402
 
@@ -29,6 +30,18 @@ def test_operations_are_those_that_pytorch_counts() -> None:
     counted, moved = gpu.operations(model, 96, 64)
     assert counted == counter.get_total_flops()
     assert moved > 2 * sum(p.numel() for p in folded.parameters() if p.dim() == 4)
+
+
+def test_what_fails_on_the_way_is_left_out_and_the_rest_is_kept() -> None:
+    left_out: dict[str, str] = {}
+    with gpu.leaving_out("tensorrt, 96x64", left_out):
+        raise EngineError("TensorRT does not start: no reason")
+    with gpu.leaving_out("torch, 96x64", left_out):
+        raise RuntimeError("CUDA out of memory\nand more")
+    assert left_out == {
+        "tensorrt, 96x64": "TensorRT does not start: no reason",
+        "torch, 96x64": "CUDA out of memory",
+    }
 
 
 def test_an_engine_is_measured_and_compared(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def cuda(trt: FakeTensorRt, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setattr(tensorrt_engine, "refit_engine", trt.refit)
     monkeypatch.setattr(video, "CudaPython", lambda number: cuda)
     for module in (source, sink):
-        monkeypatch.setattr(module, "HWAccel", lambda *asked, **more: None)
+        monkeypatch.setattr(module, "device_of_films", lambda number: None)
     monkeypatch.setattr(sink, "_ON_GPU", {"libx264": "libx264"})
     decoded = FileSource.pictures
 
@@ -148,6 +148,13 @@ def test_what_the_gpu_does_not_decode_is_refused(
     job = VideoJob(film, tmp_path / "out.mp4", on_gpu=True)
     with pytest.raises(MediaError, match="the GPU does not decode it"), job:
         job.run()
+
+
+def test_devices_share_the_context_that_is_there() -> None:
+    device = source.device_of_films(1)
+    assert device.is_hw_owned
+    assert device.device_id == 1
+    assert device.options == {"primary_ctx": "0", "current_ctx": "1"}
 
 
 def test_memory_is_lent_again_and_given_back(cuda: FakeCuda) -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,7 @@ from realtime_style.live.view import Mode, View, fit
 from realtime_style.live.window import Pointer
 from realtime_style.look import Look
 from realtime_style.runtime.picture import frame_from_rgb, rgb_from_frame, scaled_frame
+from realtime_style.runtime.stylizer import Stylizer, open_stylizer
 
 SIZE = (64, 48)
 INFO = StreamInfo(*SIZE, Fraction(100), MICROSECOND, ColorSpace(), is_live=True)
@@ -251,6 +253,47 @@ def test_what_has_no_fast_tier_is_chosen_in_its_own(styles: list[str]) -> None:
     assert painter.look == Look(styles[1])
 
 
+def test_looks_go_on_being_loaded_when_a_wish_is_taken_back(styles: list[str]) -> None:
+    def open_look(look: Look, **how: Any) -> Stylizer:
+        return open_stylizer(look.style, **how)
+
+    painter = LivePainter(styles, engine="openvino", precision="f32", open_look=open_look)
+    usual = Look(styles[0])
+
+    def seen(wish: Look) -> None:
+        painter.look = wish
+        end = time.monotonic() + 20
+        while painter(frame()).look != wish:
+            assert time.monotonic() < end, f"{wish} does not come"
+            time.sleep(0.01)
+
+    for style in styles:  # all of the usual strength are there
+        seen(Look(style))
+    seen(replace(usual, strength=0.9))  # its neighbours are to come, in a second
+    seen(usual)
+    time.sleep(1.5)
+    seen(replace(usual, strength=0.5))
+    painter.close()
+
+
+def test_the_thread_that_loads_looks_outlives_any_error(styles: list[str]) -> None:
+    def open_look(look: Look, **how: Any) -> Stylizer:
+        if look.style == styles[1]:
+            raise RuntimeError("a driver fell over")
+        return open_stylizer(look.style, **how)
+
+    painter = LivePainter(styles, engine="openvino", precision="f32", open_look=open_look)
+    painter(frame())
+    for wish in (1, 2):
+        painter.choose(wish)
+        end = time.monotonic() + 20
+        while painter(frame()).style != "dark" and "fell over" not in painter.trouble:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    assert painter(frame()).style == "dark"
+    painter.close()
+
+
 def test_views(styles: list[str]) -> None:
     pointers = [Pointer(16, 5, pressed=True)]
     window = FakeWindow(
@@ -381,6 +424,31 @@ def test_a_camera_that_never_returns_does_not_keep_anybody(styles: list[str], wh
     live.run()
     assert time.monotonic() - begin < 8
     assert live.left_behind == ["camera"]
+    forever.set()
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_silent_camera_does_not_outlast_the_duration(styles: list[str], answers: bool) -> None:
+    forever = threading.Event()
+
+    def acts() -> Iterator[Frame]:
+        yield frame()
+        forever.wait(60)
+
+    def open_source() -> Camera:
+        if not answers:
+            forever.wait(60)
+        return Camera(acts)
+
+    live = job(acts, styles, has_end=False, open_source=open_source)
+    live.duration_s = 1.0
+    begin = time.monotonic()
+    if answers:
+        assert live.run().frames == 1
+    else:
+        with pytest.raises(MediaError, match="has not answered within 1 s"):
+            live.run()
+    assert time.monotonic() - begin < 10
     forever.set()
 
 
@@ -515,6 +583,23 @@ def test_a_stream_is_opened_again(styles: list[str], monkeypatch: pytest.MonkeyP
     assert len(written) == 3
     assert len(written[-1]) > 10
     assert any("the server is gone" in message for message in said)
+
+
+def test_an_output_that_fails_in_its_own_way_is_heard(styles: list[str]) -> None:
+    class Odd:
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *error: object) -> None: ...
+
+        def write(self, frame: Frame) -> None:
+            raise RuntimeError("the driver fell over")
+
+    output = Output("camera", lambda first: Odd())
+    live = job(steady(50), styles, outputs=[output])
+    live.run()
+    assert live.failed == [output]
+    assert output.trouble == "camera failed: the driver fell over"
 
 
 def test_a_slow_output_holds_up_nobody(styles: list[str]) -> None:

@@ -13,6 +13,8 @@ import pytest
 import readme
 import record
 
+import realtime_style
+
 SCRIPTS = {path.stem for path in readme.README.parent.glob("benchmarks/*.py")}
 SHARED = {"peers", "record"}  # what scripts have in common
 
@@ -35,6 +37,15 @@ def test_every_script_says_what_it_is_for(
 def test_what_users_can_mend_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"^error: .*nofile"):
         record.run(lambda: print((tmp_path / "nofile").read_text()))
+
+
+def test_a_machine_is_described_by_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"onnxruntime-gpu": "1.31.1", "tensorrt": "10.13"}
+    monkeypatch.setattr(record, "version_of", there.get)
+    found = record.machine()
+    assert found.items() >= there.items()
+    assert "onnxruntime" not in found
+    assert found["realtime-style"] == realtime_style.__version__
 
 
 def test_the_readme_says_what_was_measured() -> None:

@@ -17,7 +17,7 @@ from fake_gpu import FakeCuda, FakeTensorRt, FakeTensorRtRtx
 
 from export import to_tensorrt
 from export.to_tensorrt import PROFILES, Profile, build_engine, layer_types
-from realtime_style.engines import tensorrt_engine
+from realtime_style.engines import plan_cache, tensorrt_engine
 from realtime_style.engines.plan_cache import PlanCache, PlanKey
 from realtime_style.engines.several import SeveralEngines
 from realtime_style.engines.tensorrt_engine import TensorRtEngine
@@ -183,6 +183,53 @@ def test_a_size_outside_all_profiles_gets_an_engine_of_its_own_and_says_so(
     assert trt.builds == 2
 
 
+def test_after_a_size_that_there_is_no_room_for_the_former_one_paints(
+    trt: FakeTensorRt, tmp_path: Path
+) -> None:
+    trt.cuda.left = trt.cuda.memory = 1 << 20
+    engine = engine_of(trt, tmp_path)
+    luma, chroma = planes(48, 64)
+    for _ in range(2):
+        out = np.zeros_like(luma), np.zeros_like(chroma)
+        engine.infer(luma, chroma, *out)
+        assert np.array_equal(out[0], 255 - luma)
+        with pytest.raises(EngineError, match="no memory left"):
+            engine.prepare(1280, 720)
+
+
+@pytest.mark.parametrize("wider", [96, 1400])  # in the same profile, and in another
+def test_a_size_cannot_change_while_a_picture_is_on_its_way(
+    trt: FakeTensorRt, tmp_path: Path, wider: int
+) -> None:
+    engine = engine_of(trt, tmp_path)
+    pair, wide = planes(48, 64), planes(48, wider)
+    out = tuple(map(np.zeros_like, pair))
+    wait = engine.begin(*pair, *out)
+    with pytest.raises(EngineError, match="the size changed"):
+        engine.begin(*wide, *map(np.zeros_like, wide))
+    wait()
+    assert np.array_equal(out[0], 255 - pair[0])
+
+
+def test_a_lost_gpu_is_said_once(
+    trt: FakeTensorRt, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = engine_of(trt, tmp_path)
+    engine.prepare(64, 64)
+    trt.cuda.lost = True
+    del engine
+    gc.collect()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_tensorrt_that_does_not_start_is_known_at_once(
+    trt: FakeTensorRt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trt, "Runtime", lambda log: None)
+    with pytest.raises(EngineError, match="TensorRT does not start"):
+        engine_of(trt, tmp_path)
+
+
 def test_cancelled_it_paints_no_more(trt: FakeTensorRt, tmp_path: Path) -> None:
     engine = engine_of(trt, tmp_path)
     engine.cancel()
@@ -243,28 +290,69 @@ def test_an_engine_is_built_once_and_found_again(trt: FakeTensorRt, tmp_path: Pa
     assert kept.size > 0
 
 
-@pytest.mark.parametrize("change", ["version", "device", "precision", "level", "structure"])
+@pytest.mark.parametrize("change", ["version", "device", "precision", "structure"])
 def test_engines_of_anything_else_are_not_taken(
     trt: FakeTensorRt, tmp_path: Path, change: str
 ) -> None:
     engine_of(trt, tmp_path).prepare(64, 64)
-    precision, asked, data = "auto", {}, model()
+    precision, data = "auto", model()
     if change == "version":
         trt.__version__ = "10.14"
     elif change == "device":
         trt.cuda.gpu = replace(trt.cuda.gpu, name="Another")
     elif change == "precision":
         precision = "f32"
-    elif change == "level":
-        asked = {"level": 5}
     else:
         proto = onnx.load_model_from_string(data)
         proto.graph.node[-1].name = "another"
         data = proto.SerializeToString()
-    TensorRtEngine(data, precision, trt, trt.cuda, PlanCache(tmp_path), **asked).prepare(64, 64)
+    TensorRtEngine(data, precision, trt, trt.cuda, PlanCache(tmp_path)).prepare(64, 64)
     assert trt.builds == 2
     # The older version's goes; others stay beside it
     assert len(PlanCache(tmp_path).plans()) == (1 if change == "version" else 2)
+
+
+def test_an_engine_that_was_built_with_care_serves_all_and_none_of_another_care(
+    trt: FakeTensorRt, tmp_path: Path
+) -> None:
+    builds = []
+    for asked in ({}, {"level": 5}, {"level": 5}, {}, {"level": 5, "workspace_mb": 64}, {}):
+        engine_of(trt, tmp_path, **asked).prepare(64, 64)
+        builds.append(trt.builds)
+    assert builds == [1, 2, 2, 2, 3, 3]
+    (kept,) = PlanCache(tmp_path).plans()
+    assert kept.key
+    assert (kept.key.level, kept.key.workspace_mb) == (5, 64)
+
+
+def test_of_too_many_engines_those_go_that_are_longest_out_of_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_cache, "_MOST_PLANS", 2)
+    cache = PlanCache(tmp_path)
+    keys = [replace(KEY, model=str(i)) for i in range(4)]
+    for i, key in enumerate(keys[:3]):
+        cache.write(key, b"plan")
+        (path,) = (plan.path for plan in cache.plans() if plan.key == key)
+        os.utime(path, (i, i))
+    assert cache.read(keys[0]) == b"plan"  # so it is the newest now
+    cache.write(keys[3], b"plan")
+    assert {plan.key for plan in cache.plans()} == {keys[0], keys[2], keys[3]}
+
+
+def test_programs_that_write_at_once_do_not_trip_over_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_cache, "_MOST_PLANS", 3)
+
+    def write(first: int) -> None:
+        cache = PlanCache(tmp_path)
+        for i in range(first, first + 150):
+            cache.write(replace(KEY, model=str(i)), b"plan")
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(write, (0, 1000, 2000)))
+    assert len(PlanCache(tmp_path).plans()) >= 3
 
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "empty", "other", "headless"])

@@ -154,18 +154,21 @@ def open_gpu_engine(
     Raises:
         EngineError: the engine cannot be used, or cannot load it.
     """
-    name = _usable(_builder(name))
-    return _tensorrt(model, name, precision, cuda, on_gpu=True)
+    return _tensorrt_of(name, lambda each: _tensorrt(model, each, precision, cuda, on_gpu=True))
 
 
-def _builder(name: str) -> str:
-    """Which TensorRT: the one that is named, or for "auto" the better one that can be used."""
-    builders = [each for each, kind in ENGINES.items() if kind.module.startswith("tensorrt")]
-    if name == "auto":
-        return next((each for each in builders if not engine_trouble(each)), builders[0])
-    if name in ENGINES and name not in builders:
-        raise EngineError(f"this takes TensorRT, not {name}; choose auto, {', '.join(builders)}")
-    return name
+def _tensorrt_of(name: str, open_one: Callable[[str], GpuEngine]) -> GpuEngine:
+    """The TensorRT that is named, or for "auto" the better one that can be used."""
+    both = [each for each, kind in ENGINES.items() if kind.module.startswith("tensorrt")]
+    if name in ENGINES and name not in both:
+        raise EngineError(f"this takes TensorRT, not {name}; choose auto, {', '.join(both)}")
+    troubles = []
+    for each in both if name == "auto" else [name]:
+        try:
+            return open_one(_usable(each))
+        except EngineError as error:
+            troubles.append(error)
+    raise troubles[0]
 
 
 def prebuild(
@@ -177,26 +180,29 @@ def prebuild(
     *,
     level: int | None = None,
     workspace_mb: int | None = None,
+    on_gpu: bool = False,
     on_build: Callable[[float], None] | None = None,
 ) -> Engine:
     """Builds the TensorRT engine for a profile of PROFILES, unless it is kept already.
+
+    Args:
+        level, workspace_mb: as for `build_engine`; None takes what is kept, however it was built.
+        on_gpu: whether it is for pictures that are on the GPU, as `open_gpu_engine` takes them.
 
     Raises:
         EngineError: there is no TensorRT or no GPU here, or it cannot build.
     """
     from export.to_tensorrt import PROFILES
 
-    name = _builder(name)
     if profile not in PROFILES:
         raise EngineError(f"there is no profile '{profile}'; choose {', '.join(PROFILES)}")
-    engine = _tensorrt(
-        model,
-        _usable(name),
-        precision,
-        CudaPython(device),
-        level=level,
-        workspace_mb=workspace_mb,
-    )
+    engine = _tensorrt_of(
+        name,
+        lambda each: _tensorrt(
+            model, each, precision, CudaPython(device),
+            level=level, workspace_mb=workspace_mb, on_gpu=on_gpu,
+        ),
+    )  # fmt: skip
     engine.on_build = on_build
     engine.prepare(*PROFILES[profile].best)
     return engine
@@ -215,7 +221,13 @@ def _tensorrt(
     from realtime_style.engines.plan_cache import PlanCache
     from realtime_style.engines.tensorrt_engine import TensorRtEngine
 
-    trt = import_module(ENGINES[name].module)
+    module = ENGINES[name].module
+    try:
+        trt = import_module(module)
+    except (ImportError, OSError, AttributeError) as error:  # a part of it is missing
+        raise EngineError(
+            f"{name} cannot be loaded ({error}); install it anew with: {ENGINES[name].command}"
+        ) from error
     return TensorRtEngine(
         model,
         precision,

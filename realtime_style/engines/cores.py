@@ -20,21 +20,21 @@ def usable_cores() -> int:
 
 
 @cache
-def cpu_name_and_flags() -> tuple[str, tuple[str, ...]]:
+def cpu_name_and_flags() -> tuple[str, tuple[str, ...] | None]:
     """Its name, and which instructions for networks it has, as Linux calls them.
 
-    No instructions are known on other systems.
+    None where the system does not say, as all others.
     """
     name = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             facts = dict(line.rstrip().split("\t: ", 1) for line in lines if "\t: " in line)
     except OSError:
-        return name, ()
+        return name, None
     found = next((v for k, v in facts.items() if k.startswith("flags")), "").split()
     return facts.get("model name", name), tuple(flag for flag in _FLAGS if flag in found)
 
 
 def multiplies_integers() -> bool:
     """Whether the CPU has instructions that multiply and add 8-bit integers at once."""
-    return not _INTEGERS.isdisjoint(cpu_name_and_flags()[1])
+    return not _INTEGERS.isdisjoint(cpu_name_and_flags()[1] or ())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from realtime_style.engines.cores import cpu_name_and_flags
 from realtime_style.engines.engine import Engine, Plane, done
 from realtime_style.engines.plan_cache import PlanCache
 from realtime_style.engines.quantized import int8_model
-from realtime_style.engines.typed import typed_model
+from realtime_style.engines.typed import digest, typed_model
 from realtime_style.errors import EngineError
 
 
@@ -28,9 +30,16 @@ def run_once(model: bytes, array: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 TENSORRT = "TensorrtExecutionProvider"
+_NO_FALLBACK = "fallback to CPU EP has been explicitly disabled"  # as ONNX Runtime says it
+_NOT_STARTED = {  # by provider, why it is not among those at work
+    "CUDAExecutionProvider": "CUDA or cuDNN are missing, or of another version; install them with: "
+    "pip install 'onnxruntime-gpu[cuda,cudnn]'",
+    TENSORRT: "TensorRT, CUDA or cuDNN are missing, or of another version; install them with: "
+    "pip install 'realtime-style[gpu]' 'onnxruntime-gpu[cuda,cudnn]'",
+}
 
 
-def _options(provider: str) -> dict[str, Any]:
+def _options(provider: str, model: bytes) -> dict[str, Any]:
     """TensorRT's engines are kept, in the folder of our own."""
     if provider != TENSORRT:
         return {}
@@ -40,9 +49,19 @@ def _options(provider: str) -> dict[str, Any]:
     return {
         "trt_engine_cache_enable": True,
         "trt_engine_cache_path": str(folder),
+        # by itself it tells models apart by the names in them, which all styles share
+        "trt_engine_cache_prefix": digest(model)[:16],
         "trt_timing_cache_enable": True,
         "trt_timing_cache_path": str(folder),
     }
+
+
+@cache
+def _load_cuda() -> None:
+    """CUDA and cuDNN, where pip has put them; what is not there is printed, which is no result."""
+    if hasattr(onnxruntime, "preload_dlls"):
+        with contextlib.redirect_stdout(sys.stderr):
+            onnxruntime.preload_dlls()
 
 
 def available_providers() -> list[str]:
@@ -72,12 +91,11 @@ class OnnxRuntimeEngine(Engine):
             self.device = f"GPU {number}"
             self.precision = "f32" if precision == "f32" else "f16"
             model = typed_model(model, self.precision)
-            providers = [(provider, {"device_id": number} | _options(provider))]
+            providers = [(provider, {"device_id": number} | _options(provider, model))]
             if provider == TENSORRT:  # what it does not take stays on the GPU
                 providers.append(("CUDAExecutionProvider", {"device_id": number}))
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-            if hasattr(onnxruntime, "preload_dlls"):  # CUDA and cuDNN, where pip has put them
-                onnxruntime.preload_dlls()
+            _load_cuda()
         elif precision in ("bf16", "f16"):
             raise EngineError(
                 "ONNX Runtime computes in int8 or f32 on a CPU; use --engine openvino for bf16"
@@ -88,16 +106,15 @@ class OnnxRuntimeEngine(Engine):
             if self.precision == "int8":
                 model = int8_model(model)
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=providers)
-        except Exception as error:  # its exceptions share no base class
-            raise EngineError(f"ONNX Runtime cannot load this model: {error}") from error
-        at_work = self._session.get_providers()
-        if provider and provider not in at_work:
-            raise EngineError(
-                f"ONNX Runtime does not start on the GPU, only on {', '.join(at_work)}: CUDA or "
-                "cuDNN are missing, or of another version; install them with: "
-                "pip install 'onnxruntime-gpu[cuda,cudnn]'"
+            self._session = onnxruntime.InferenceSession(
+                model, options, providers=providers, enable_fallback=0
             )
+        except Exception as error:  # its exceptions share no base class
+            if provider and _NO_FALLBACK in str(error):  # to the CPU, for want of all others
+                raise _not_started(provider) from error
+            raise EngineError(f"ONNX Runtime cannot load this model: {error}") from error
+        if provider and provider not in self._session.get_providers():
+            raise _not_started(provider)
         self._binding = self._session.io_binding()
         self._run_options = onnxruntime.RunOptions()
 
@@ -110,7 +127,6 @@ class OnnxRuntimeEngine(Engine):
             binding.bind_input(name, "cpu", 0, np.uint8, array.shape, array.ctypes.data)
         for name, array in (("painted_luma", out_luma), ("painted_chroma", out_chroma)):
             binding.bind_output(name, "cpu", 0, np.uint8, array.shape, array.ctypes.data)
-        self._run_options.terminate = False
         try:
             self._session.run_with_iobinding(binding, self._run_options)
         except Exception as error:
@@ -120,3 +136,8 @@ class OnnxRuntimeEngine(Engine):
     def cancel(self) -> None:
         """See `Engine.cancel`."""
         self._run_options.terminate = True
+
+
+def _not_started(provider: str) -> EngineError:
+    name = provider.removesuffix("ExecutionProvider")
+    return EngineError(f"ONNX Runtime does not start with {name}: {_NOT_STARTED[provider]}")

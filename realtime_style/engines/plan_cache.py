@@ -7,9 +7,10 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from platformdirs import user_cache_path
 
@@ -40,16 +41,27 @@ class PlanKey:
 
     @property
     def digest(self) -> str:
-        """A short name for all of it."""
-        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]
+        """A short name for all that an engine must have in common with what is wanted."""
+        what = asdict(replace(self, level=None, workspace_mb=None))
+        return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
+
+    def serves(self, wanted: PlanKey) -> bool:
+        """Whether an engine of this key is what is wanted; None there: built in whatever way."""
+        ways = ((self.level, wanted.level), (self.workspace_mb, wanted.workspace_mb))
+        fits = all(wish is None or own == wish for own, wish in ways)
+        return fits and self.digest == wanted.digest
 
 
 @dataclass(frozen=True, slots=True)
 class KeptPlan:
-    """An engine in the cache, of so many bytes; `key` is None where the file is damaged."""
+    """An engine in the cache, of so many bytes; `key` is None where the file is damaged.
+
+    `used_s` is when it was last written or read, in seconds since 1970.
+    """
 
     path: Path
     size: int
+    used_s: float
     key: PlanKey | None
 
 
@@ -76,15 +88,17 @@ class PlanCache:
         except (OSError, ValueError) as error:
             self.trouble = f"the engine {path.name} is damaged ({error}) and is built anew"
             return None
-        return plan if kept == key else None
+        with contextlib.suppress(OSError):  # the folder is not ours to write to
+            os.utime(path)
+        return plan if kept.serves(key) else None
 
     def write(self, key: PlanKey, plan: bytes) -> None:
         """Keeps an engine; what it replaces, of other versions of the library, goes."""
         about = json.dumps(asdict(key) | {"sha256": hashlib.sha256(plan).hexdigest()}).encode()
         if not self._store(self._path(key), b"".join((_MAGIC, about, b"\n", plan))):
             return
-        others = [each for each in self.plans() if each.path != self._path(key)]
-        others.sort(key=lambda each: each.path.stat().st_mtime, reverse=True)
+        others = [each for each in self._found(_read_key) if each.path != self._path(key)]
+        others.sort(key=lambda each: each.used_s, reverse=True)
         for number, old in enumerate(others):
             if number >= _MOST_PLANS or (old.key and _replaces(key, old.key)):
                 with contextlib.suppress(OSError):
@@ -113,14 +127,18 @@ class PlanCache:
 
     def plans(self) -> list[KeptPlan]:
         """All engines, by name; damaged ones too."""
+        return self._found(lambda path: _read(path)[0])
+
+    def _found(self, read_key: Callable[[Path], PlanKey]) -> list[KeptPlan]:
         found = []
         for path in sorted(self.folder.glob("*.plan")):
-            try:
-                key: PlanKey | None = _read(path)[0]
-            except (OSError, ValueError):
-                key = None
             with contextlib.suppress(OSError):  # another program may have taken it away
-                found.append(KeptPlan(path, path.stat().st_size, key))
+                about = path.stat()
+                try:
+                    key: PlanKey | None = read_key(path)
+                except ValueError:
+                    key = None
+                found.append(KeptPlan(path, about.st_size, about.st_mtime, key))
         return found
 
     def clean(self) -> int:
@@ -167,24 +185,35 @@ class PlanCache:
 
 def _replaces(new: PlanKey, old: PlanKey) -> bool:
     same_library = new.builder.split()[0] == old.builder.split()[0]
-    return same_library and replace(old, builder=new.builder) == new
+    return same_library and replace(old, builder=new.builder).digest == new.digest
 
 
 def _read(path: Path) -> tuple[PlanKey, bytes]:
     """Key and engine of a file; raises OSError, and ValueError where it is damaged."""
-    data = path.read_bytes()
-    if not data.startswith(_MAGIC):
-        raise ValueError("it does not begin as an engine of this program")
-    end = data.find(b"\n", len(_MAGIC), len(_MAGIC) + _MAX_ABOUT_BYTES)
-    if end < 0:
-        raise ValueError("it is cut short")
-    try:
-        about = json.loads(data[len(_MAGIC) : end])
-        digest = about.pop("sha256")
-        key = PlanKey(**about)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError("what it says of itself is broken") from error
-    plan = data[end + 1 :]
+    with path.open("rb") as file:
+        key, digest = _read_about(file)
+        plan = file.read()
     if hashlib.sha256(plan).hexdigest() != digest:
         raise ValueError("its checksum is wrong")
     return key, plan
+
+
+def _read_key(path: Path) -> PlanKey:
+    """What a file says of itself, without its engine; raises as `_read`."""
+    with path.open("rb") as file:
+        return _read_about(file)[0]
+
+
+def _read_about(file: IO[bytes]) -> tuple[PlanKey, str]:
+    """Key and the engine's checksum; the engine comes next."""
+    if file.read(len(_MAGIC)) != _MAGIC:
+        raise ValueError("it does not begin as an engine of this program")
+    line = file.readline(_MAX_ABOUT_BYTES)
+    if not line.endswith(b"\n"):
+        raise ValueError("it is cut short")
+    try:
+        about = json.loads(line)
+        digest = about.pop("sha256")
+        return PlanKey(**about), digest
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError("what it says of itself is broken") from error

@@ -9,7 +9,11 @@ from realtime_style.engines.engine import Engine, Plane
 
 
 class SeveralEngines(Engine):
-    """An `Engine` of the same network on several devices."""
+    """An `Engine` of the same network on several devices.
+
+    Engines that paint a picture before they return from `begin` do so on a thread each, or the
+    devices would wait for one another.
+    """
 
     def __init__(self, engines: Sequence[Engine]) -> None:
         """Args: engines, one a device, all of one kind."""
@@ -19,6 +23,7 @@ class SeveralEngines(Engine):
         self.device = " and ".join(engine.device for engine in self.engines)
         self.depth = sum(engine.depth for engine in self.engines)
         self._next = 0
+        self._threads = [ThreadPoolExecutor(1) if e.depth == 1 else None for e in self.engines]
 
     @property
     def notes(self) -> Sequence[str]:
@@ -42,9 +47,12 @@ class SeveralEngines(Engine):
         self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
     ) -> Callable[[], None]:
         """See `Engine.begin`."""
-        engine = self.engines[self._next]
+        engine, thread = self.engines[self._next], self._threads[self._next]
         self._next = (self._next + 1) % len(self.engines)
-        return engine.begin(luma, chroma, out_luma, out_chroma)
+        if thread is None:
+            return engine.begin(luma, chroma, out_luma, out_chroma)
+        given = luma.copy(), chroma.copy()  # which may change while the thread reads
+        return thread.submit(engine.infer, *given, out_luma, out_chroma).result
 
     def cancel(self) -> None:
         """See `Engine.cancel`."""

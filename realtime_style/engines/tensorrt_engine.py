@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -59,6 +61,9 @@ class TensorRtEngine(GpuEngine):
         Args:
             trt: the module `tensorrt` or `tensorrt_rtx`.
             on_gpu: whether `begin_on_gpu` will be called, instead of `begin`.
+
+        Raises:
+            EngineError: TensorRT does not start on this GPU, or does not paint in the precision.
         """
         if precision in ("bf16", "int8"):
             raise EngineError("TensorRT paints in f16 or f32; use --precision f16")
@@ -82,7 +87,8 @@ class TensorRtEngine(GpuEngine):
             workspace_mb=workspace_mb,
         )
         self._log = listening_log(trt)
-        self._runtime: Any = None
+        cuda.use()
+        self._runtime = started(trt.Runtime, self._log)
         self._profile: Profile | None = None
         self._engine: Any = None
         self._kernels: Any = None  # TensorRT-RTX's
@@ -158,9 +164,9 @@ class TensorRtEngine(GpuEngine):
 
     def _load(self, profile: Profile) -> None:
         key = replace(self._key, profile=str(profile))
+        for slot in self._slots:
+            slot.refuse_change()
         self._cuda.use()
-        if self._runtime is None:
-            self._runtime = started(self._trt.Runtime, self._log)
         plan = self._cache.read(key)
         self._say_trouble()
         engine = self._runtime.deserialize_cuda_engine(plan) if plan else None
@@ -218,6 +224,7 @@ class TensorRtEngine(GpuEngine):
             self._trt,
             level=key.level,
             workspace_mb=key.workspace_mb,
+            use_gpu=self._cuda.use,
             timing_cache=self._cache.read_learned(key.builder, key.device),
             on_progress=self.on_build or (lambda part: None),
         )
@@ -268,9 +275,9 @@ class _Slot:
         """Makes ready for a size; for the one at hand nothing is done. Whether it was a new one."""
         if self._size == (width, height):
             return False
-        if self._pending:  # a picture of the former size is on its way: nobody waits for it here
-            raise EngineError("TensorRT failed: the size changed while a picture was on its way")
+        self.refuse_change()
         cuda, memory = self._cuda, self._memory
+        self._size = (0, 0)  # until all of it is there
         memory.free()
         self._chroma_at = -(-width * height // _ALIGNMENT) * _ALIGNMENT
         self._block = self._chroma_at + width * height // 2
@@ -302,6 +309,11 @@ class _Slot:
             work = self._enqueue if self._on_gpu else self._work
             memory.graph = cuda.capture(self._stream, work)
         return True
+
+    def refuse_change(self) -> None:
+        """Raises EngineError while a picture is on its way: nobody would wait for it any more."""
+        if self._pending:
+            raise EngineError("TensorRT failed: the size changed while a picture was on its way")
 
     def start(self, luma: NDArray[np.uint8], chroma: NDArray[np.uint8]) -> None:
         """Puts a picture on its way."""
@@ -379,7 +391,7 @@ class _Slot:
 
 
 def _close(cuda: Cuda, stream: int, memory: _Memory) -> None:
-    cuda.use()
-    cuda.wait(stream)
-    memory.free()
-    cuda.end_stream(stream)
+    wait, end = partial(cuda.wait, stream), partial(cuda.end_stream, stream)
+    for step in (cuda.use, wait, memory.free, end):
+        with contextlib.suppress(EngineError):  # of a GPU that is lost, which was said when it was
+            step()

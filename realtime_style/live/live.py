@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -108,6 +109,7 @@ class LiveJob:
         open_window: opens the window, once the frames' size is known; None runs without one.
         open_outputs: opens the outputs then.
         fps: frames a second to paint, by which the size is chosen; None: as many as come.
+        duration_s: how long to run once the source has answered; as long it is waited for before.
         folder: where snapshots and recordings go.
         view: how shots are shown at first.
         on_shot: called for each shot on the caller's thread, after it was handed on.
@@ -119,6 +121,7 @@ class LiveJob:
     open_window: OpenWindow | None = None
     open_outputs: OpenOutputs = lambda info: []
     fps: float | None = None
+    duration_s: float = math.inf
     folder: Path = Path()
     view: View = field(default_factory=View)
     on_shot: Callable[[Shot], None] | None = None
@@ -129,6 +132,7 @@ class LiveJob:
     def __post_init__(self) -> None:
         self._painted: Channel[Shot] = Channel(1, newest_only=True)
         self._stopping = threading.Event()
+        self._end_s = math.inf  # of the monotonic clock
         self._errors: list[BaseException] = []
         self._window: LiveWindow | None = None
         self._outputs: list[Output] = []
@@ -183,8 +187,10 @@ class LiveJob:
         """
         paint = threading.Thread(target=self._paint_all, name="paint", daemon=True)
         self.feed.start()
+        self._end_s = time.monotonic() + self.duration_s
         try:
             self._wait_for_source()
+            self._end_s = time.monotonic() + self.duration_s
             paint.start()
             self._show_all()
         finally:
@@ -226,6 +232,8 @@ class LiveJob:
                 said = True
             if self._stopping.is_set():
                 return
+            if time.monotonic() >= self._end_s:
+                raise MediaError(f"the source has not answered within {self.duration_s:g} s")
         if self.feed.info is None:
             raise self.feed.error or MediaError("the source gives no frames")
         self.painter.interval_s = float(1 / rate_of(self.feed.info, self.fps))
@@ -245,7 +253,7 @@ class LiveJob:
             self._painted.end()
 
     def _show_all(self) -> None:
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and time.monotonic() < self._end_s:
             shot = self._painted.take(_NO_FRAME_S)
             if shot is not None:
                 self._hand_on(shot)
@@ -546,6 +554,7 @@ def live_job(
     style_images: Path | None = None,
     size: Size | None = None,
     fps: float | None = None,
+    duration_s: float = math.inf,
     window: bool = True,
     record: Path | None = None,
     streams: Sequence[str] = (),
@@ -564,6 +573,7 @@ def live_job(
         style_images: a folder of pictures to be painted like, which can be chosen too.
         size: at which to paint; None: as large as can be kept up with.
         fps: frames a second to keep up with; None: the source's.
+        duration_s: as of `LiveJob`.
         stability: 0..1, how firmly paint stands still where the camera's picture does.
 
     Raises:
@@ -610,6 +620,7 @@ def live_job(
         open_window if window else None,
         open_outputs,
         fps=fps,
+        duration_s=duration_s,
         view=View(mirror=request.is_camera),
         say=say,
     )

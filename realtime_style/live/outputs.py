@@ -235,6 +235,9 @@ class Output:
             except MediaError as error:
                 self.trouble = str(error)
                 is_hopeless = isinstance(error.__cause__, av.ProtocolNotFoundError)
+            except Exception as error:  # of a camera's driver, say: it must not end unheard
+                self.trouble = f"{self.name} failed: {error}"
+                is_hopeless = True
             if is_hopeless or not self._retries:
                 self.failed = True
                 self._waiting.cut()

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from av.video.reformatter import VideoReformatter
 
-from realtime_style.errors import StyleError
 from realtime_style.frame import ColorSpace, Frame, FramePool, Size
 from realtime_style.live.ladder import SizeLadder
 from realtime_style.look import Look
@@ -187,14 +186,17 @@ class LivePainter:
                 if look != _loaded_as(self._wish) and not self._closed:
                     self._changed.wait(_SETTLE_S)  # no hurry: painting goes first
                     look = self._next_to_load()
+                if self._closed:
+                    return
                 color = self._color
-            if self._closed or look is None or color is None:
-                return
+            if look is None:  # another was chosen meanwhile, which is there
+                continue
+            assert color
             try:
                 stylizer = self._open(look, color=color)
                 if self._size_now:  # what takes an engine long; not on the stream's time
                     stylizer.prepare(*self._size_now)
-            except StyleError as error:
+            except Exception as error:  # whatever it is: without this thread no other look comes
                 with self._changed:
                     self._failed[look] = f"{look}: {error}"
                     if _loaded_as(self._wish) == look:

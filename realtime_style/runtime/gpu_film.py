@@ -7,6 +7,7 @@ of the film go the same way as on the CPU.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import weakref
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from av.video.frame import CudaContext
 from realtime_style.engines import open_gpu_engine
 from realtime_style.engines.cuda import Cuda
 from realtime_style.engines.engine import GpuEngine, GpuPicture
-from realtime_style.errors import MediaError
+from realtime_style.errors import EngineError, MediaError
 from realtime_style.frame import ColorSpace, GpuFrame, StreamInfo
 from realtime_style.look import Look
 from realtime_style.runtime.source import FileSource
@@ -126,7 +127,8 @@ class GpuStylizer:
         picture = block.picture
         kind, number = self._cuda.dlpack_device
         if kind == _CUDA and self._context is None:
-            self._context = CudaContext(device_id=number, primary_ctx=True)
+            # the thread's own, as of the decoder and the encoder (`device_of_films`)
+            self._context = CudaContext(device_id=number, primary_ctx=False, current_ctx=True)
         width, height = picture.width, picture.height
         luma, chroma = (
             _capsule(block, address, (rows, width), pitch, self._cuda.dlpack_device)
@@ -193,14 +195,14 @@ class _Memory:
         if size == self._size:
             self._free.append(pointer)
         else:
-            self._cuda.use()
-            self._cuda.give_back(pointer)
+            _give_back(self._cuda, [pointer])
 
 
 def _give_back(cuda: Cuda, pointers: list[int]) -> None:
-    cuda.use()
-    while pointers:
-        cuda.give_back(pointers.pop())
+    with contextlib.suppress(EngineError):  # of a GPU that is lost, which was said when it was
+        cuda.use()
+        while pointers:
+            cuda.give_back(pointers.pop())
 
 
 # DLPack ----------------------------------------------------------------------------------------

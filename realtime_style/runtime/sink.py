@@ -20,7 +20,6 @@ from types import FrameType, TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 import av
-from av.codec.hwaccel import HWAccel
 from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
@@ -38,7 +37,7 @@ from realtime_style.frame import (
 from realtime_style.runtime.converter import SWSCALE_MATRIX, picture_of
 from realtime_style.runtime.place import refuse_place
 from realtime_style.runtime.rest import RestOfFilm
-from realtime_style.runtime.source import RAW_BYTES, FileSource
+from realtime_style.runtime.source import RAW_BYTES, FileSource, device_of_films
 
 CODECS = {  # what people call a codec: FFmpeg's encoder
     "h264": "libx264",
@@ -278,7 +277,7 @@ class FileSink:
                     f"the GPU does not encode with {name}; try --codec h264, h265 or av1, or leave "
                     "--on-gpu out"
                 )
-            device = HWAccel("cuda", str(self._on_gpu), is_hw_owned=True)
+            device = device_of_films(self._on_gpu)
         try:
             stream = self._container.add_stream(name, rate=info.rate, hwaccel=device)
         except av.ExternalError as error:

@@ -24,12 +24,12 @@ from realtime_style.runtime.converter import Converter
 
 _FRAME_A_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
 _CUT_S = 0.5  # a film this much shorter than it says was cut off; less is rounding
-_HELD_ON_GPU = 10  # pictures that are out of the decoder's hands
 _MOST_REORDERED = 16  # pictures; H.264 and H.265 allow no more
 RAW_BYTES = "surrogateescape"  # metadata in other codes than UTF-8 goes through untouched
 
 
 Read_co = TypeVar("Read_co", covariant=True)
+Given = TypeVar("Given")
 
 
 class Frames(Protocol[Read_co]):
@@ -99,15 +99,15 @@ class FileSource:
         if hwaccel is not None:
             device = HWAccel(_known(hwaccel), allow_software_fallback=False)
         if on_gpu is not None:
-            device = HWAccel("cuda", str(on_gpu), allow_software_fallback=False, is_hw_owned=True)
+            device = device_of_films(on_gpu)
         self._container = _open(str(path), rate, device)
         try:
             video = _main_video(self._container)
             if video is None:
                 raise MediaError(f"{path} has no picture that can be decoded; give a film")
             video.thread_type = "AUTO"
-            if on_gpu is not None:  # pictures are held while they wait and are painted
-                video.codec_context.options = {"extra_hw_frames": str(_HELD_ON_GPU)}
+            if device:  # FFmpeg takes a surface a thread besides; NVIDIA's decoder has 32 at most
+                video.thread_type, video.codec_context.thread_count = "SLICE", 1
             self._video = video
             self.other_streams = tuple(
                 stream for stream in self._container.streams if stream is not video
@@ -131,7 +131,7 @@ class FileSource:
                 decoded = _with_times_in_order(decoded)
             if video.duration is not None and "mp4" in self._container.format.name:
                 decoded = _with_lengths(decoded, (video.start_time or 0) + video.duration)
-            self._pictures = self._timed(decoded)
+            self._pictures = self._in_words(self._timed(decoded))
             first = next(self._pictures, None)
             if first is None:
                 raise MediaError(f"{path} has no frame there that can be decoded{self._advice}")
@@ -256,7 +256,7 @@ class FileSource:
 
     def __iter__(self) -> Iterator[Frame]:
         """See `FrameSource`; what cannot be read is left out, and said in `notes`."""
-        yield from self._converter.convert(self.pictures(), self._time_base)
+        yield from self._in_words(self._converter.convert(self.pictures(), self._time_base))
 
     def pictures(self) -> Iterator[av.VideoFrame]:
         """What the decoder gives, with the times of frames; instead of iterating."""
@@ -267,6 +267,13 @@ class FileSource:
     def changes(self) -> list[str]:
         """What is done to a picture besides copying it, to make a frame of it, in words."""
         return self._converter.changes(self._first)
+
+    def _in_words(self, given: Iterator[Given]) -> Iterator[Given]:
+        """What it is given; errors of FFmpeg's that nobody has foreseen become MediaErrors."""
+        try:
+            yield from given
+        except av.FFmpegError as error:
+            raise MediaError(f"{self.path} cannot be read: {error.strerror}") from error
 
     def _timed(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         """Pictures of the part asked for, each with a time later than the one before."""
@@ -318,7 +325,7 @@ class FileSource:
             packets_in += packet.size > 0 and not packet.is_discard
             try:
                 decoded = packet.decode()
-            except av.InvalidDataError:
+            except av.FFmpegError:  # decoders answer damage with errors of many kinds
                 self._lost_frames += 1
                 continue
             for frame in decoded:
@@ -327,9 +334,10 @@ class FileSource:
                     self._spoilt_frames += frame.is_corrupt
                     yield frame
         if self._end_reason:  # then no packet has told the decoder to give what it holds
-            for frame in self._video.codec_context.decode(None):
-                frames_out += 1
-                yield frame
+            with contextlib.suppress(av.FFmpegError):
+                for frame in self._video.codec_context.decode(None):
+                    frames_out += 1
+                    yield frame
         if self._video.codec_context.name in _FRAME_A_PACKET:  # decoders drop some without a word
             self._lost_frames = max(self._lost_frames, packets_in - frames_out)
         said_s = self._film_s
@@ -384,6 +392,18 @@ def _with_lengths(pictures: Iterator[av.VideoFrame], end_pts: int) -> Iterator[a
         if last.pts is not None and last.pts < end_pts:
             last.duration = end_pts - last.pts
         yield last
+
+
+def device_of_films(number: int) -> HWAccel:
+    """An NVIDIA GPU that decodes or encodes and keeps frames; the calling thread's GPU.
+
+    It shares the CUDA context that is the thread's then. FFmpeg would open the same one by itself
+    (`primary_ctx`), but refuses to where another library has opened it before, as ours have.
+    """
+    options: dict[str, object] = {"primary_ctx": "0", "current_ctx": "1"}
+    return HWAccel(
+        "cuda", str(number), allow_software_fallback=False, options=options, is_hw_owned=True
+    )
 
 
 def hwaccels() -> list[str]:

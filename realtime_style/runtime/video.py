@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -171,28 +172,38 @@ def paint_samples(
     style: str | Path | Style | Look = DEFAULT_STYLE,
     *,
     size: Size | None = None,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    rate: Fraction | None = None,
+    hwaccel: str | None = None,
     engine: str = "auto",
     precision: str = "auto",
+    devices: Sequence[int] = (0,),
     overwrite: bool = False,
 ) -> list[Path]:
     """Paints a few frames across a film as PNG files in a folder, to look before a long job.
 
-    A film of fewer frames gives all of them.
+    A film, or a part of one, of fewer frames gives all of them. Arguments are as for `VideoJob`.
 
     Raises:
         StyleError: what went wrong, in one line; then nothing is written.
     """
     if folder.suffix.lower() in (".png", ".mp4", ".mkv", ".mov", ".webm") or "%" in folder.name:
         raise MediaError(f"samples go into a folder, not into {folder}; name one, as looks/")
-    with FileSource(film) as source:
-        times = source.times_s()
+    end_s = math.inf if duration_s is None else start_s + duration_s
+    with FileSource(
+        film, start_s=start_s, duration_s=duration_s, rate=rate, hwaccel=hwaccel
+    ) as source:
+        times = [at for at in source.times_s() if start_s <= at < end_s] or [start_s]
     chosen = sorted({times[int(len(times) * (i + 0.5) / count)] for i in range(count)})
     pictures, stylizer = [], None
     for at in chosen:
-        with FileSource(film, size=size, start_s=at) as source:
+        with FileSource(film, size=size, start_s=at, rate=rate, hwaccel=hwaccel) as source:
             frame = next(iter(source))
         if stylizer is None:
-            stylizer = open_stylizer(style, engine=engine, precision=precision, color=frame.color)
+            stylizer = open_stylizer(
+                style, engine=engine, precision=precision, devices=devices, color=frame.color
+            )
         pictures.append(Picture(rgb_from_frame(stylizer(frame))))
     make_folder(folder)
     written = []
