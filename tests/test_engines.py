@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import gc
 import os
 import re
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from threading import Barrier, Thread
@@ -157,6 +159,24 @@ def test_pictures_on_their_way_at_once_are_those_painted_alone(
         for ours, theirs in zip(found, expected, strict=True):
             assert np.abs(ours.astype(int) - theirs).max() <= 1  # sums in another order
             assert theirs.std() > 1
+
+
+def test_what_is_painted_into_outlasts_the_painting_though_nobody_waits() -> None:
+    style = open_style("starry-night")
+    engine = open_engine(style.model_for(style.color), "openvino", "f32", overlap=True)
+    luma, chroma = planes(2048, 2048)
+    out = np.zeros_like(luma), np.zeros_like(chroma)
+    kept = weakref.ref(out[0])
+    wait = engine.begin(luma, chroma, *out)
+    del wait, out
+    gc.collect()
+    assert kept() is not None
+    begin = time.perf_counter()
+    engine.cancel()
+    del engine  # ends what is on its way
+    gc.collect()
+    assert kept() is None
+    assert time.perf_counter() - begin < 20
 
 
 @pytest.mark.parametrize(

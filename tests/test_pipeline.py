@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 import pytest
 
+from realtime_style.errors import StyleError
 from realtime_style.frame import ColorSpace, Frame, FramePool, StreamInfo
 from realtime_style.runtime.pipeline import QUEUE_FRAMES, Channel, Pipeline, RunStats
 
@@ -137,6 +138,17 @@ def test_several_frames_are_on_their_way_and_keep_their_order(at_once: int, coun
     Pipeline(Numbers(count), stylizer, sink, painted_at_once=at_once).run()
     assert sink.pts == stylizer.begun == stylizer.finished == list(range(count))
     assert stylizer.most == min(at_once, count)
+
+
+def test_what_was_begun_is_waited_for_though_nobody_wants_it() -> None:
+    class Full(Collector):
+        def write(self, frame: Frame) -> None:
+            raise StyleError("the disk is full")
+
+    stylizer = Late()
+    with pytest.raises(StyleError, match="disk"):
+        Pipeline(Numbers(50), stylizer, Full(), painted_at_once=3).run()
+    assert stylizer.begun == stylizer.finished
 
 
 def test_live_frames_are_never_kept_waiting_for_later_ones() -> None:

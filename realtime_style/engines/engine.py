@@ -48,8 +48,8 @@ class Engine(ABC):
         C-contiguous; H and W are multiples of the style's size multiple and may change from call
         to call. The first two are read before it returns, the others are written by the time the
         waiting is over. Pictures are waited for in the order in which they began, up to `depth`
-        of them at once. Raises EngineError, as waiting does, where the network fails, does not
-        keep the sizes, or is cancelled.
+        of them at once; all of them, also where they are of no use any more. Raises EngineError,
+        as waiting does, where the network fails, does not keep the sizes, or is cancelled.
         """
 
     def infer(self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane) -> None:

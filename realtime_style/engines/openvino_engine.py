@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 
 import numpy as np
@@ -80,14 +81,19 @@ class OpenVinoEngine(Engine):
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot load this model: {_last_line(error)}") from error
         self._requests = [compiled.create_infer_request() for _ in range(self.depth)]
+        # What each reads and writes: it must be there until the request has ended, even where
+        # nobody waits for it any more
+        self._planes: list[dict[str, openvino.Tensor]] = [{} for _ in self._requests]
         self._next = 0
+        weakref.finalize(self, _end, self._requests, self._planes)
 
     def begin(
         self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
     ) -> Callable[[], None]:
         """See `Engine.begin`; where pictures do not overlap, it is done at once."""
-        request = self._requests[self._next]
-        self._next = (self._next + 1) % self.depth
+        number = self._next
+        request = self._requests[number]
+        self._next = (number + 1) % self.depth
         if self.depth > 1:  # what is given may change while the request reads it
             luma, chroma = luma.copy(), chroma.copy()
         planes = {
@@ -100,6 +106,7 @@ class OpenVinoEngine(Engine):
         with _errors():
             for name, tensor in tensors.items():
                 request.set_tensor(name, tensor)
+            self._planes[number] = tensors
             if self.depth == 1:
                 request.infer()
                 return done
@@ -108,7 +115,6 @@ class OpenVinoEngine(Engine):
         def wait() -> None:
             with _errors():
                 request.wait()
-            tensors.clear()  # they, and the copies, had to be there until now
 
         return wait
 
@@ -116,6 +122,15 @@ class OpenVinoEngine(Engine):
         """See `Engine.cancel`; what it left half done makes the compiled graph refuse others."""
         for request in self._requests:
             request.cancel()
+
+
+def _end(requests: list[openvino.InferRequest], planes: list[dict[str, openvino.Tensor]]) -> None:
+    """Lets what is on its way end, before the memory that it uses goes."""
+    for request in requests:
+        with suppress(RuntimeError):
+            request.cancel()
+            request.wait()
+    planes.clear()
 
 
 def run_once(model: bytes, array: NDArray[np.uint8]) -> NDArray[np.float32]:

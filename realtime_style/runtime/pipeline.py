@@ -6,10 +6,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from realtime_style.errors import StyleError
 from realtime_style.frame import Frame, GpuFrame
 from realtime_style.runtime.sink import FrameSink
 from realtime_style.runtime.source import Frames
@@ -177,16 +178,21 @@ class Pipeline(Generic[F]):
                     stats.stylize_s += time.perf_counter() - begin
                     return painted.put(result)
 
-                for frame in read:
-                    begin = time.perf_counter()
-                    begun.append(self.stylizer.begin(frame))
-                    stats.stylize_s += time.perf_counter() - begin
-                    frame.release()
-                    if len(begun) >= at_once and not put_first():
-                        return
-                while begun:
-                    if not put_first():
-                        return
+                try:
+                    for frame in read:
+                        begin = time.perf_counter()
+                        begun.append(self.stylizer.begin(frame))
+                        stats.stylize_s += time.perf_counter() - begin
+                        frame.release()
+                        if len(begun) >= at_once and not put_first():
+                            return
+                    while begun:
+                        if not put_first():
+                            return
+                finally:
+                    for wait in begun:  # what they are painted into must outlast their painting
+                        with suppress(StyleError):
+                            wait()
 
         workers = [
             threading.Thread(target=read_all, name="read", daemon=True),
