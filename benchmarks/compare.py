@@ -5,8 +5,9 @@
 
 Figures with the same name and of the same row are compared; whether more is better follows from the
 name. What has become worse by more than chance, or than --noise where no runs are kept beside it,
-is a regression, and the exit status is 1. Figures of different machines are compared as well,
-with a warning: times then say little.
+is a regression; it, and a figure that is gone, make the exit status 1. Figures of different
+machines, versions or precisions are compared as well, and what differs is said: times then say
+little.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ LESS_IS_BETTER = (
 )  # fmt: skip
 _NOT_COMPARED = (
     "quartiles_ms",
+    "start_ms",  # where a line through times meets zero: noise about nothing
     "of_film_short",
     "of_film_long",
     "photo_grid",
@@ -119,13 +121,11 @@ def _row_name(row: dict[str, Any]) -> str:
     return ", ".join(str(row[key]) for key in _NAMES if row.get(key) not in (None, "", False))
 
 
-def _machine(found: Any) -> str:
-    return str(found["machine"].get("cpu"))
-
-
 def _read(file: Path) -> Any:
     try:
         found = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise SystemExit(f"error: there is no file {file}") from None
     except ValueError:
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("machine"), dict):
@@ -133,16 +133,38 @@ def _read(file: Path) -> Any:
     return found
 
 
+def _circumstances(found: Any) -> dict[str, str]:
+    """What figures hold for: the machine, and what was asked for, in words."""
+    about = dict(found["machine"])
+    for key, value in found.items():
+        if key in ("precision", "stability", "network", "side_px", "photos", "clips"):
+            about[key] = json.dumps(value)
+    about.pop("date", None)
+    return {key: str(value) for key, value in about.items()}
+
+
+def _noise(text: str) -> float:
+    try:
+        noise = float(text)
+    except ValueError:
+        noise = -1.0
+    if not 0 <= noise < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no part, from 0 to 1")
+    return noise
+
+
 def main() -> None:
-    """Prints all changes, the worst first; exit status 1 if there is a regression."""
+    """Prints all changes, the worst first; exit status 1 if one is worse or gone."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("old", type=Path, metavar="OLD", help="a result (.json) of before")
     parser.add_argument("new", type=Path, metavar="NEW", help="one of the same benchmark, of now")
-    parser.add_argument("--noise", type=float, default=0.05, help="part that is chance; 0.05")
+    parser.add_argument("--noise", type=_noise, default=0.05, help="part that is chance; 0.05")
     arguments = parser.parse_args()
     before, now = map(_read, (arguments.old, arguments.new))
-    if _machine(before) != _machine(now):
-        print(f"warning: of two machines, {_machine(before)} and {_machine(now)}")
+    then, today = _circumstances(before), _circumstances(now)
+    for key in sorted(then.keys() | today.keys()):
+        if then.get(key) != today.get(key):
+            print(f"differs          {key}: {then.get(key, 'none')} and {today.get(key, 'none')}")
     found = sorted(changes(before, now, arguments.noise), key=lambda change: -change.part)
     if not found:
         raise SystemExit("error: the two have no figure in common")
@@ -152,11 +174,12 @@ def main() -> None:
         word = "WORSE " if change.is_regression else "better"
         percent = f"{abs(change.part):.1%}"
         print(f"{word} {percent:>8}  {change.figure}: {change.before:g} to {change.now:g}")
-    for figure in sorted(set(dict(_figures(before))) - set(dict(_figures(now)))):
+    gone = sorted(set(dict(_figures(before))) - set(dict(_figures(now))))
+    for figure in gone:
         print(f"gone             {figure}")
     worse = sum(change.is_regression for change in found)
-    print(f"{len(found)} figures, {worse} worse")
-    if worse:
+    print(f"{len(found)} figures, {worse} worse, {len(gone)} gone")
+    if worse or gone:
         raise SystemExit(1)
 
 

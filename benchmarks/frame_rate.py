@@ -30,7 +30,7 @@ import av
 import numpy as np
 from packaging.requirements import Requirement
 from peers import PEERS, open_peer
-from record import add_quick, keep, machine, run, said
+from record import add_usual, counted, keep, machine, run, said
 
 from realtime_style.demo import RATE, draw_scene, write_tune
 from realtime_style.engines.cores import usable_cores
@@ -261,14 +261,14 @@ def main() -> None:
     """Measures everything and writes the results."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--film", type=Path, help="a film to loop; default: a drawn one")
-    parser.add_argument("--frames", type=int, default=900, help="of a job; fewer of slow ones")
-    parser.add_argument("--runs", type=int, default=3, help="of all that is compared, in turn")
+    parser.add_argument("--frames", type=counted, default=900, help="of a job; fewer of slow ones")
+    parser.add_argument("--runs", type=counted, default=3, help="of all that is compared, in turn")
     parser.add_argument("--peer", type=Path, help="a published network (BGR float 0..255, ONNX)")
-    parser.add_argument("--peer-frames", type=int, default=30, help="of a peer's job")
+    parser.add_argument("--peer-frames", type=counted, default=30, help="of a peer's job")
     parser.add_argument(
         "--memory-frames", type=int, default=10_000, help="over which memory is watched; 0: not"
     )
-    add_quick(parser)
+    add_usual(parser)
     parser.add_argument("--stage", choices=[*STAGES, *PEERS], help=argparse.SUPPRESS)
     parser.add_argument("--tier", help=argparse.SUPPRESS)
     parser.add_argument("--clip", type=Path, help=argparse.SUPPRESS)
@@ -340,7 +340,7 @@ def main() -> None:
     result["installed_mb"] = round(installed_mb(), 1)
     print(table(result))
     if not options.quick:
-        keep("frame_rate", result, table(result), lambda file: plot(result, file))
+        keep("frame_rate", result, table(result), lambda file: plot(result, file), options.out)
 
 
 def table(result: dict[str, Any]) -> str:

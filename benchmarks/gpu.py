@@ -39,7 +39,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from record import USUAL_SHAPE, add_quick, keep, machine, run, said
+from record import USUAL_SHAPE, add_usual, keep, machine, run, said, sized
 
 from realtime_style.demo import draw_scene
 from realtime_style.engines import ENGINES, Engine, GpuEngine, engine_trouble, open_engine
@@ -349,14 +349,14 @@ def main() -> None:
         help="some of them alone",
     )  # fmt: skip
     parser.add_argument(
-        "--sizes", nargs="+", type=Size.parse, default=list(map(Size.parse, SIZES)),
+        "--sizes", nargs="+", type=sized, default=list(map(Size.parse, SIZES)),
         help="of pictures, as 1280x720",
     )  # fmt: skip
     parser.add_argument("--seconds", type=float, default=3, help="of each engine at each size")
     parser.add_argument("--film", type=Path, help="to paint as a whole, too")
     parser.add_argument("--stability", type=float, default=0.0, help="of whole films")
     parser.add_argument("--tier", choices=TIERS, default=STANDARD)
-    add_quick(parser)
+    add_usual(parser)
     arguments = parser.parse_args()
     seconds = arguments.seconds / (10 if arguments.quick else 1)
     style = open_style(STYLE, arguments.tier)
@@ -417,7 +417,7 @@ def main() -> None:
     if not arguments.quick:
         result = {"machine": about, "ceilings": limits, "left_out": left_out, "rows": rows}
         name = "gpu" if arguments.tier == STANDARD else f"gpu-{arguments.tier}"
-        keep(name, result, markdown, lambda file: plot(rows, file))
+        keep(name, result, markdown, lambda file: plot(rows, file), arguments.out)
 
 
 def gpu() -> str:

@@ -36,13 +36,27 @@ ASKED = ("camera", "rate", "seconds", "precision", "fixed", "busy", "window", "c
 """What makes a row another one."""
 
 if "--window" in sys.argv:
+    from realtime_style.errors import StyleError
     from realtime_style.live.window import Window, load_opencv
 
-    load_opencv()
+    try:
+        load_opencv()  # before anything imports PyAV
+    except StyleError as error:
+        raise SystemExit(f"error: {error}") from error
 
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
-from record import USUAL_SHAPE, add_quick, keep, machine, rows_of, run, said  # noqa: E402
+from record import (  # noqa: E402
+    USUAL_SHAPE,
+    add_usual,
+    counted,
+    keep,
+    machine,
+    rows_of,
+    run,
+    said,
+    sized,
+)
 
 from realtime_style.demo import draw_scene  # noqa: E402
 from realtime_style.frame import ColorSpace, Frame, Size, StreamInfo  # noqa: E402
@@ -250,12 +264,12 @@ def main() -> None:
     """Measures, prints, and writes benchmarks/results/latency.json and .md."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=25, help="of a run")
-    parser.add_argument("--runs", type=int, default=3, help="of all that is compared, in turn")
+    parser.add_argument("--runs", type=counted, default=3, help="of all that is compared, in turn")
     parser.add_argument(
         "--rate", type=float, nargs="+", default=[30], help="frames a second of the camera"
     )
     parser.add_argument(
-        "--sizes", type=Size.parse, nargs="+", default=[Size(360, 640)], help="of the camera"
+        "--sizes", type=sized, nargs="+", default=[Size(360, 640)], help="of the camera"
     )
     parser.add_argument("--precision", default="auto", help="auto, f32, bf16 or int8")
     parser.add_argument("--fixed", action="store_true", help="paint at the camera's size")
@@ -269,7 +283,7 @@ def main() -> None:
     parser.add_argument(
         "--style-images", type=Path, metavar="FOLDER", help="of pictures, for --change picture"
     )
-    add_quick(parser)
+    add_usual(parser)
     arguments = parser.parse_args()
     if arguments.change == "picture" and not arguments.style_images:
         parser.error("--change picture needs --style-images FOLDER")
@@ -300,9 +314,10 @@ def main() -> None:
             busy.kill()
     if arguments.quick:
         return
-    kept = {_key(row): row for row in rows_of("latency")}
+    kept = {_key(row): row for row in rows_of("latency", arguments.out)}
     rows = list((kept | {key: merged(row) for key, row in runs.items()}).values())
-    keep("latency", {"machine": machine(), "rows": rows}, table(rows), lambda f: plot(rows, f))
+    result = {"machine": machine(), "rows": rows}
+    keep("latency", result, table(rows), lambda file: plot(rows, file), arguments.out)
 
 
 def merged(runs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from record import add_quick, keep, machine, run, said
+from record import add_usual, counted, keep, machine, run, said
 
 from realtime_style.demo import draw_scene
 from realtime_style.frame import ColorSpace, Frame
@@ -46,8 +46,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tiers", nargs="+", choices=TIERS, default=list(TIERS), help="one alone")
     parser.add_argument("--precision", default="auto", help="auto, f32, bf16 or int8")
-    parser.add_argument("--turns", type=int, default=5, help="of all that is compared")
-    add_quick(parser)
+    parser.add_argument("--turns", type=counted, default=5, help="of all that is compared")
+    add_usual(parser)
     options = parser.parse_args()
     if options.quick:
         options.turns = 1
@@ -84,7 +84,7 @@ def main() -> None:
     }
     print(table(result))
     if not options.quick:
-        keep("pixels", result, table(result), lambda file: plot(result, file))
+        keep("pixels", result, table(result), lambda file: plot(result, file), options.out)
 
 
 def line(tier: str, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from record import add_pairs, add_quick, keep, machine, rows_of, run
+from record import add_pairs, add_usual, keep, machine, rows_of, run
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -570,7 +570,7 @@ def main() -> None:
     parser.add_argument("--precision", default="f32", help="of our networks")
     parser.add_argument("--direct", action="store_true", help="also count L-BFGS steps (slow)")
     parser.add_argument("--name", default="quality", help="of the files in benchmarks/results")
-    add_quick(parser)
+    add_usual(parser)
     arguments = parser.parse_args()
     yardstick = Yardstick(arguments.data / "perceptual")
     inception = Inception(
@@ -589,12 +589,12 @@ def main() -> None:
         )
         print("\n".join(table([report]).splitlines()[2 if number else 0 :]), flush=True)
         if not arguments.quick:
-            write(report, arguments.name)
+            write(report, arguments.name, arguments.out)
 
 
-def write(report: Report, name: str) -> None:
+def write(report: Report, name: str, folder: Path | None = None) -> None:
     """Puts a report into the results, in the place of an older one of the same network."""
-    reports = {(row["name"], row["painting"]): Report(**row) for row in rows_of(name)}
+    reports = {(row["name"], row["painting"]): Report(**row) for row in rows_of(name, folder)}
     former = reports.get((report.name, report.painting))
     if report.direct_steps is None and former and former.total == report.total:
         report.direct_steps = former.direct_steps  # of the same weights: still true
@@ -607,7 +607,7 @@ def write(report: Report, name: str) -> None:
         "rows": [asdict(each) for each in reports.values()],
     }
     every = list(reports.values())
-    keep(name, result, table(every) + "\n", lambda file: plot(every, file))
+    keep(name, result, table(every) + "\n", lambda file: plot(every, file), folder)
 
 
 def plot(reports: list[Report], file: Path) -> None:

@@ -1,7 +1,8 @@
 """What the results of all benchmarks have in common: where they lie, and the machine they are of.
 
 A result is JSON (`machine` and `rows`, and what a benchmark adds), a Markdown table and mostly a
-plot, in benchmarks/results. With `--quick` it is printed alone: too short for figures.
+plot, in benchmarks/results or the folder of `--out`. With `--quick` it is printed alone: too
+short for figures.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from realtime_style import __version__
 from realtime_style.doctor import describe_cpu, version_of
 from realtime_style.errors import StyleError
+from realtime_style.frame import Size
 
 USUAL_SHAPE = (16, 9)
 """Of a size that says its lines alone, as 720p."""
@@ -45,11 +47,31 @@ def said(about: dict[str, Any]) -> str:
     return "; ".join(f"{key} {value}" for key, value in about.items())
 
 
-def add_quick(parser: argparse.ArgumentParser) -> None:
-    """The option of scripts that paint for long."""
+def add_usual(parser: argparse.ArgumentParser) -> None:
+    """The options of scripts that measure."""
     parser.add_argument(
-        "--quick", action="store_true", help="try the script: as little as will do, nothing kept"
-    )
+        "--quick", action="store_true",
+        help="try the script: as little as will do, too short to compare, nothing kept",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS, metavar="FOLDER",
+        help="for the results; default: benchmarks/results, where they replace ours",
+    )  # fmt: skip
+
+
+def counted(text: str) -> int:
+    """The type of arguments that count: 1, 2, ..."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 up")
+    return int(text)
+
+
+def sized(text: str) -> Size:
+    """The type of arguments that are sizes."""
+    try:
+        return Size.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def run(main: Callable[[], None]) -> None:
@@ -86,9 +108,9 @@ def _pair(text: str) -> tuple[str, Path]:
     return network, Path(painting)
 
 
-def rows_of(name: str) -> list[dict[str, Any]]:
+def rows_of(name: str, folder: Path | None = None) -> list[dict[str, Any]]:
     """The rows of a result that is kept; none where there is no such result."""
-    file = RESULTS / f"{name}.json"
+    file = (folder or RESULTS) / f"{name}.json"
     rows: list[dict[str, Any]] = json.loads(file.read_text())["rows"] if file.exists() else []
     return rows
 
@@ -98,10 +120,12 @@ def keep(
     result: dict[str, Any],
     markdown: str,
     plot: Callable[[Path], None] | None = None,
+    folder: Path | None = None,
 ) -> None:
     """Writes a result as NAME.json and NAME.md, and by `plot` as NAME.png."""
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
-    (RESULTS / f"{name}.md").write_text(markdown)
+    folder = folder or RESULTS
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (folder / f"{name}.md").write_text(markdown)
     if plot:
-        plot(RESULTS / f"{name}.png")
+        plot(folder / f"{name}.png")

@@ -47,7 +47,7 @@ from quality import (
     read_square,
     tensor,
 )
-from record import add_pairs, add_quick, keep, machine, rows_of, run
+from record import add_pairs, add_usual, keep, machine, rows_of, run
 
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame, FramePool
@@ -205,7 +205,7 @@ def main() -> None:
     parser.add_argument("--film", type=Path, help="only paint a film, side by side, of each clip")
     parser.add_argument("--cost", action="store_true", help="only tell what it takes of the CPU")
     parser.add_argument("--name", default="stability", help="of the files in benchmarks/results")
-    add_quick(parser)
+    add_usual(parser)
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.clips, arguments.frames = arguments.clips[:2], LONG + 2
@@ -233,7 +233,7 @@ def main() -> None:
             begin = time.perf_counter()
             row = measure(version, arguments.precision, painting, clips, motions, yardstick, photo)
             if not arguments.quick:
-                write(row, arguments.name)
+                write(row, arguments.name, arguments.out)
             print(line(row), f"({time.perf_counter() - begin:.0f} s)", flush=True)
 
 
@@ -300,9 +300,9 @@ def line(row: Row) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def write(row: Row, name: str) -> None:
+def write(row: Row, name: str, folder: Path | None = None) -> None:
     """Puts a row into the results, in the place of an older one of its name, and plots all."""
-    rows = [Row(**each) for each in rows_of(name)]
+    rows = [Row(**each) for each in rows_of(name, folder)]
     key = (row.name, row.painting)
     known = [(each.name, each.painting) for each in rows]
     if key in known:
@@ -313,7 +313,7 @@ def write(row: Row, name: str) -> None:
     result["rows"] = [asdict(each) for each in rows]
     standard = [row for row in rows if FAST not in row.name and "int8" not in row.name]
     table = "\n".join([*HEAD, *map(line, rows)]) + "\n"
-    keep(name, result, table, lambda file: plot(standard or rows, file))
+    keep(name, result, table, lambda file: plot(standard or rows, file), folder)
 
 
 def plot(rows: list[Row], file: Path) -> None:
@@ -400,7 +400,7 @@ def costs(arguments: argparse.Namespace) -> None:
         f"| {clip} | {row['holding_cpu_ms']} | {row['painting_cpu_ms']} | {row['share']} |"
         for clip, row in rows.items()
     ]
-    keep("stability-cost", result, "\n".join(table) + "\n")
+    keep("stability-cost", result, "\n".join(table) + "\n", folder=arguments.out)
 
 
 def side_by_side(arguments: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from quality import PAINTING_PX, PHOTOS, Yardstick, read_painting, read_square, tensor
-from record import add_pairs, add_quick, keep, machine, run
+from record import add_pairs, add_usual, keep, machine, run
 
 from realtime_style import Look, open_stylizer
 
@@ -72,7 +72,7 @@ def main() -> None:
     """Measures, prints, and writes benchmarks/results/strength.json, .md and .png."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_pairs(parser, "STYLE")
-    add_quick(parser)
+    add_usual(parser)
     arguments = parser.parse_args()
     yardstick = Yardstick(arguments.data / "perceptual")
     names = PHOTOS[::12] if arguments.quick else PHOTOS[::4]
@@ -97,7 +97,7 @@ def main() -> None:
         return
     result = {"machine": machine(), "side_px": SIDE_PX, "strengths": STRENGTHS}
     result["rows"] = [{"name": style, **row} for style, row in rows.items()]
-    keep("strength", result, "\n".join(lines) + "\n", lambda file: plot(rows, file))
+    keep("strength", result, "\n".join(lines) + "\n", lambda file: plot(rows, file), arguments.out)
 
 
 if __name__ == "__main__":

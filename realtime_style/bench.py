@@ -68,6 +68,7 @@ class Report:
     device: str
     style: str
     sizes: list[SizeReport]
+    notes: Sequence[str] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON, and the recommendation."""
@@ -95,6 +96,7 @@ class Report:
                 f"{each.tier:<10} {each.size:<6} {each.live_ms:>10.1f} {each.live_ms_95:>12.1f}"
                 f" {keeps:>7} {each.film_fps:>12.1f}"
             )
+        lines += (f"note: {note}" for note in self.notes)
         return "\n".join([*lines, self.recommendation()])
 
 
@@ -180,7 +182,7 @@ def bench(
             )
     if used is None:
         raise ValueError("no tier or no size is asked for")
-    return Report(f"{used.name} {used.precision}", used.device, str(look), reports)
+    return Report(f"{used.name} {used.precision}", used.device, str(look), reports, used.notes)
 
 
 def _paint_live(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 
-_started = time.perf_counter()
+_started = time.perf_counter()  # before the imports: start-up counts
+_usual_end: object = None
+if threading.current_thread() is threading.main_thread():
+    # Ctrl-C while modules are loaded ends the process as it would end any other
+    _usual_end = signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-import contextlib  # noqa: E402  (the clock starts before the imports: start-up counts)
+import contextlib  # noqa: E402
 import json  # noqa: E402
 import math  # noqa: E402
 import os  # noqa: E402
-import signal  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable, Iterable, Iterator  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
@@ -35,6 +40,9 @@ from realtime_style import __version__  # noqa: E402
 from realtime_style.errors import StyleError, StyleFileError  # noqa: E402
 from realtime_style.runtime.stability import DEFAULT_STABILITY  # noqa: E402
 from realtime_style.training.config import PRESETS, TrainConfig, make_config  # noqa: E402
+
+if callable(_usual_end):
+    signal.signal(signal.SIGINT, _usual_end)
 
 if TYPE_CHECKING:
     from realtime_style.engines.engine import Engine as AnyEngine
@@ -138,13 +146,17 @@ Preset = Annotated[str | None, typer.Option(help="The encoder's speed. h264: ver
 
 
 class _Told(KeyboardInterrupt):
-    """Ctrl-C, of which the user has been told what came of it."""
+    """Ctrl-C, of which the user has been told what came of it; for `--json`, `report` says it."""
+
+    def __init__(self, report: dict[str, Any]) -> None:
+        super().__init__()
+        self.report = report
 
 
 def main() -> None:
     """Runs the command line; every error of ours becomes one line and exit status 1."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a script ignores it
-    for name in ("SIGTERM", "SIGHUP"):  # asked to end; the terminal is closed
+    # also where a script ignores it; then asked to end; the terminal is closed
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _interrupt)
     try:
@@ -154,20 +166,28 @@ def main() -> None:
         if isinstance(stop, KeyboardInterrupt) and not isinstance(stop, _Told):
             _say.print("stopped")
         raise
-    except StyleError as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _say.print("stopped")
-        sys.stdout.flush()
-        os._exit(130)  # threads that a second Ctrl-C left at work would abort an orderly end
-    except BrokenPipeError:
-        sys.exit(1)
-    except MemoryError:
-        _fail("out of memory; paint at a smaller --size")
+    except (Exception, KeyboardInterrupt) as error:
+        # A library that is being loaded makes an error of its own of Ctrl-C
+        if _interrupted or isinstance(error, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            _say.print("stopped")
+            sys.stdout.flush()
+            os._exit(130)  # threads that a second Ctrl-C left at work would abort an orderly end
+        if isinstance(error, StyleError):
+            _fail(str(error))
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)
+        if isinstance(error, MemoryError):
+            _fail("out of memory; paint at a smaller --size")
+        raise
+
+
+_interrupted = False
 
 
 def _interrupt(number: int, _frame: object) -> NoReturn:
+    global _interrupted
+    _interrupted = True
     raise KeyboardInterrupt
 
 
@@ -241,6 +261,7 @@ def video(
     as_json: Json = False,
 ) -> None:
     """Paints films: every frame at its time, sound and all else as it was."""
+    from realtime_style.engines import refuse_on_gpu
     from realtime_style.runtime.batch import FILM_SUFFIXES, pair_up
     from realtime_style.runtime.sink import Encoding
     from realtime_style.runtime.video import VideoJob, paint_samples
@@ -261,6 +282,7 @@ def video(
                 raise typer.BadParameter("does not go with --on-gpu", param_hint=option)
         if len(numbers) > 1:
             raise typer.BadParameter("goes with one GPU", param_hint="--on-gpu")
+        refuse_on_gpu(engine, precision)
 
     def paint(pair: Pair) -> dict[str, Any]:
         job = VideoJob(
@@ -382,9 +404,12 @@ def webcam(
             _say.print("no camera is connected", markup=False)
         return
 
+    said: set[str] = set()
+
     def say(message: str) -> None:
         if not quiet:
             _say.print(message, markup=False)
+            said.add(message)
 
     job = live_job(
         LiveRequest(source, _size(camera_size, "--camera-size"), camera_fps, loop),
@@ -397,7 +422,7 @@ def webcam(
     )  # fmt: skip
     wishes = [camera_size, f"{camera_fps:g} fps" if camera_fps else None]
     asked = " ".join(filter(None, wishes))
-    _run_live(job, f" (asked for {asked})" if asked else "", quiet, as_json)
+    _run_live(job, f" (asked for {asked})" if asked else "", said, quiet, as_json)
 
 
 @app.command()
@@ -541,6 +566,8 @@ def list_engines(as_json: Json = False) -> None:
 
     cache = PlanCache()
     plans = cache.plans()
+    if cache.trouble:
+        _say.print(f"note: {cache.trouble}", markup=False)
     if as_json:
         rows = [
             {"path": str(plan.path), "bytes": plan.size, "key": plan.key and asdict(plan.key)}
@@ -589,6 +616,7 @@ def demo(
     from tempfile import TemporaryDirectory
 
     from realtime_style.demo import write_demo_film
+    from realtime_style.runtime.batch import Pair
     from realtime_style.runtime.video import VideoJob
 
     look = _look(style, style_image, blend, strength, keep_colors, variation, tier)
@@ -598,9 +626,12 @@ def demo(
             _say.print(f"drawing a film of {duration:g} s")
         write_demo_film(film, duration)
         job = VideoJob(film, out, look, engine=engine, precision=precision, overwrite=overwrite)
-        report = _paint(job, quiet)
-        if as_json:
-            typer.echo(json.dumps(report))
+        _paint_all(
+            [Pair(str(film), out, makes_folder=False)],
+            lambda pair: _paint(job, quiet),
+            quiet,
+            as_json,
+        )
 
 
 @app.command()
@@ -620,9 +651,10 @@ def bench(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Says what this machine keeps up with, live and with films; tries it for half a minute."""
+    """Says what this machine keeps up with, live and with films; tries it for a minute."""
     from realtime_style.bench import SIZES
     from realtime_style.bench import bench as measure
+    from realtime_style.engines import engine_trouble
     from realtime_style.style import STANDARD, TIERS, bundled_styles
 
     for name in size or ():
@@ -633,6 +665,8 @@ def bench(
         if not quiet:
             _say.print(f"trying {name}, {tier} tier")
 
+    if engine != "auto" and (trouble := engine_trouble(engine)):
+        raise StyleError(trouble)
     look = _look(style, None, None, 1.0, False, None, tier or STANDARD)
     report = measure(
         look,
@@ -870,7 +904,7 @@ def train(
                 _say.print(f"saved as {checkpoint}; go on with --resume", markup=False)
             else:
                 _say.print("stopped before the first step; there is nothing to save")
-            raise _Told from None
+            raise _Told({}) from None
     if not leads():
         return
     results = export_trained(run_dir / "generator.safetensors", out, pictures=settings.content)
@@ -956,12 +990,13 @@ def _look(
 
 
 def _devices(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(number) for number in text.split(","))
-    except ValueError:
+    numbers = text.split(",")
+    if not all(number.isdecimal() for number in numbers) or len(set(numbers)) < len(numbers):
         raise typer.BadParameter(
-            f"'{text}' names no GPUs; write their numbers, as 0 or 0,1", param_hint="--devices"
-        ) from None
+            f"'{text}' names no GPUs; write their numbers, each once, as 0 or 0,1",
+            param_hint="--devices",
+        )
+    return tuple(map(int, numbers))
 
 
 def _size(text: str | None, option: str) -> Size | None:
@@ -1050,6 +1085,11 @@ def _paint_all(
                 raise
             failed.append({"in": pair.source, "error": str(error)})
             _say.print(f"error: {error}", markup=False, style="red")
+        except _Told as stop:
+            if as_json:
+                many = {"painted": reports, "failed": failed, "stopped": stop.report}
+                typer.echo(json.dumps(stop.report if len(pairs) == 1 else many))
+            raise
     if len(pairs) > 1 and not quiet:
         _say.print(f"{len(reports)} of {len(pairs)} painted", markup=False)
     if as_json:
@@ -1082,13 +1122,16 @@ def _paint(job: VideoJob, quiet: bool) -> dict[str, Any]:
             + (f"; frames kept in {kept}: {job.sink.frames}" if kept else ""),
             markup=False,
         )
-        raise _Told from None
+        raise _Told(
+            {"stopped": str(out), "kept": kept and str(kept), "frames": job.sink.frames}
+        ) from None
     wall_s = time.perf_counter() - _started
     if not quiet:
         for note in job.notes[said:]:
             _say.print(f"note: {note}", markup=False)
+        frames = "1 frame" if stats.frames == 1 else f"{stats.frames} frames"
         _say.print(
-            f"{out}: {stats.frames} frames in {wall_s:.1f} s, {stats.frames / wall_s:.1f} fps "
+            f"{out}: {frames} in {wall_s:.1f} s, {stats.frames / wall_s:.1f} fps "
             "with all that came before and after",
             markup=False,
         )
@@ -1162,7 +1205,7 @@ def _run(job: VideoJob, quiet: bool) -> RunStats:
     return stats
 
 
-def _run_live(job: LiveJob, asked: str, quiet: bool, as_json: bool) -> None:
+def _run_live(job: LiveJob, asked: str, said: set[str], quiet: bool, as_json: bool) -> None:
     """Runs a live job; where a device does not return, the process ends without waiting for it."""
     lines = _Lines(quiet)
 
@@ -1190,7 +1233,8 @@ def _run_live(job: LiveJob, asked: str, quiet: bool, as_json: bool) -> None:
         with contextlib.suppress(KeyboardInterrupt):  # the usual way to end it
             job.run()
         for output in job.failed:
-            _say.print(f"error: {output.trouble}", markup=False, style="red")
+            trouble = f"{output.name} failed" if output.trouble in said else output.trouble
+            _say.print(f"error: {trouble}", markup=False, style="red")
             status = 1
         if as_json:
             typer.echo(json.dumps(job.report()))

@@ -47,9 +47,9 @@ def examine() -> dict[str, Any]:
 
     Keys: "version", "python", "system", "cpu" (name, cores, flags, flags_known), "packages" (None
     where not installed), "engines" (one entry per engine and precision: works, device or reason),
-    "gpus" (NVIDIA's), "gpu_trouble" (why none can be used), "engine_cache" (folder, how many),
-    "encoders" and "decoders" (name to whether they work), "live" (cameras, and what is the matter
-    with windows and the virtual camera, empty where they work).
+    "gpus" (NVIDIA's), "gpu_trouble" (why none can be used), "engine_cache" (folder, how many,
+    trouble), "encoders" and "decoders" (name to whether they work), "live" (cameras, and what is
+    the matter with windows and the virtual camera, empty where they work).
     """
     return {
         "version": __version__,
@@ -106,6 +106,8 @@ def table(report: dict[str, Any]) -> str:
     kept = report["engine_cache"]
     lines.append(
         f"kept       {kept['engines']} built engines, {kept['mb']} MB, in {kept['folder']}"
+        if not kept["trouble"]
+        else f"kept       {kept['trouble']}"
     )
     for kind in ("encoders", "decoders"):
         works = [name for name, found in report[kind].items() if found]
@@ -133,7 +135,10 @@ def _describe_cache() -> dict[str, Any]:
     cache = PlanCache()
     plans = cache.plans()
     total = sum(plan.size for plan in plans)
-    return {"folder": str(cache.folder), "engines": len(plans), "mb": round(total / 1e6, 1)}
+    return {
+        "folder": str(cache.folder), "engines": len(plans), "mb": round(total / 1e6, 1),
+        "trouble": cache.trouble,
+    }  # fmt: skip
 
 
 def version_of(package: str) -> str | None:

@@ -193,8 +193,8 @@ class Size:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Reads "720p" or "1280x720"; raises ValueError for anything else."""
-        lines = re.fullmatch(r"(\d{1,5})p", text)
-        sides = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+        lines = re.fullmatch(r"(\d{1,9})p", text)
+        sides = re.fullmatch(r"(\d{1,9})x(\d{1,9})", text)
         if lines:
             size = cls(int(lines[1]))
         elif sides:
@@ -207,6 +207,10 @@ class Size:
                     f"{side} is out of range; sides have {MIN_SIDE_PX} to {MAX_SIDE_PX}"
                 )
         return size
+
+    def __str__(self) -> str:
+        """As it is asked for."""
+        return f"{self.width}x{self.height}" if self.width else f"{self.height}p"
 
     def of(self, width: int, height: int) -> tuple[int, int]:
         """Width and height, both even, for a picture of the given size."""

@@ -177,6 +177,64 @@ def test_stopping_half_way_leaves_the_old_film_and_no_litter(
     assert times == times_of(film)[: len(times)]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize(
+    ("module", "status", "said"),
+    [("rich.console", -signal.SIGINT, ""), ("openvino", 130, "stopped")],
+)
+def test_stopping_while_modules_are_loaded(
+    tmp_path: Path, film: Path, module: str, status: int, said: str
+) -> None:
+    code = (
+        "import os, signal, sys, time\n"
+        "module = sys.argv[1]\n"
+        "class Stopped:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == module:\n"
+        "            try:\n"
+        "                os.kill(os.getpid(), signal.SIGINT); time.sleep(1)\n"
+        "            except KeyboardInterrupt:\n"
+        "                raise ImportError('initialization failed')\n"
+        "sys.meta_path.insert(0, Stopped())\n"
+        "from realtime_style.cli import main\n"
+        "sys.argv = ['realtime-style', *sys.argv[2:]]\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", code, module, "video", str(film), str(tmp_path / "out.mp4")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.strip()) == (status, said)
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_stopped_with_json_it_says_what_is_kept(tmp_path: Path, identity_style: Path) -> None:
+    film, out = make_film(tmp_path / "film.mp4", size=(640, 480), pts=range(2000)), "out.mp4"
+    command = [sys.executable, "-m", "realtime_style.cli", "video", str(film), out, "--json"]
+    process = subprocess.Popen(
+        [*command, "--preset", "veryslow", "-s", str(identity_style)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    stdout, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    report = json.loads(stdout.splitlines()[-1])
+    assert report["stopped"] == out
+    assert len(times_of(tmp_path / report["kept"])) == report["frames"] > 0
+
+
+def test_one_picture_is_a_film_of_one_frame(tmp_path: Path, identity_style: Path) -> None:
+    for ending in (".jpg", ".png"):
+        picture = tmp_path / f"photo{ending}"
+        Image.new("RGB", (65, 48), (200, 90, 120)).save(picture)
+        out = tmp_path / f"{ending[1:]}.mp4"
+        result = run_cli("video", picture, out, "-s", identity_style, "--size", "33x31")
+        assert result.returncode == 0, result.stderr
+        assert len(times_of(out)) == 1
+        assert "33x31 becomes 32x30" in result.stderr
+        assert "1 frame in" in result.stderr
+
+
 def test_many_films_one_of_them_bad(tmp_path: Path, identity_style: Path) -> None:
     folder = tmp_path / "films"
     (folder / "more").mkdir(parents=True)
@@ -325,6 +383,8 @@ def test_engines_are_built_listed_and_cleaned(
     assert [row["key"] and row["key"]["device"] for row in rows] == ["GPU 9.0", None]
     assert run_cli("engine", "clean").returncode == 0
     assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("REALTIME_STYLE_CACHE", __file__)
+    assert "is a file, so no engine can be kept" in run_cli("engine", "list").stderr
 
 
 @pytest.mark.skipif(not gpu_trouble(), reason="there is a GPU")
@@ -339,9 +399,18 @@ def test_without_a_gpu_its_engines_are_refused_in_a_line(tmp_path: Path, film: P
         assert "GPU" in one_line(result.stderr) or "driver" in one_line(result.stderr)
     assert run_cli("engine", "build", "--engine", "openvino").returncode == 1
     assert run_cli("engine", "build", "--profile", "8k").returncode == 1
-    result = run_cli("video", film, tmp_path / "out.mp4", "--devices", "first")
-    assert result.returncode == 2
-    assert "names no GPUs" in result.stderr
+    for devices in ("first", "-1", "0,0"):
+        result = run_cli("video", film, tmp_path / "out.mp4", "--devices", devices)
+        assert result.returncode == 2
+        assert "names no GPUs" in result.stderr
+    for impossible, why in (
+        (("--engine", "openvino"), "this takes TensorRT, not openvino"),
+        (("--precision", "int8"), "paints in f16 or f32, not in int8"),
+        (("--codec", "prores"), "the GPU does not encode with prores"),
+    ):  # whatever there is in the machine
+        result = run_cli("video", film, tmp_path / "out.mp4", "--on-gpu", *impossible)
+        assert result.returncode == 1
+        assert why in one_line(result.stderr)
     assert not (tmp_path / "out.mp4").exists()
 
 

@@ -90,10 +90,13 @@ def test_the_script_says_what_is_worse_and_fails(tmp_path: Path) -> None:
 
     found = run(old, new)
     assert found.returncode == 1
-    assert "warning: of two machines, A and B" in found.stdout
+    assert "differs          cpu: A and B" in found.stdout
+    assert "differs          cores: 2 and none" in found.stdout
     assert "WORSE     50.0%  fps: 20 to 10" in found.stdout
     assert run(old, old).returncode == 0
     new.write_text(json.dumps({key: value for key, value in RESULT.items() if key != "fps"}))
-    assert "gone             fps" in run(old, new).stdout
+    without = run(old, new)
+    assert "gone             fps" in without.stdout
+    assert without.returncode == 1  # else half a result would pass
     assert "no result of a benchmark" in run(old, none).stderr
-    assert "error:" in run(old, tmp_path / "missing.json").stderr
+    assert "error: there is no file" in run(old, tmp_path / "missing.json").stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import sys
@@ -99,3 +100,16 @@ def test_a_result_is_kept_as_numbers_as_a_table_and_as_a_picture(
     assert json.loads((tmp_path / "new/marks.json").read_text())["machine"]["cores"]
     assert (tmp_path / "new/marks.md").read_text() == "| a |\n"
     assert (tmp_path / "new/marks.png").read_bytes() == b"png"
+    record.keep("marks", result | {"rows": []}, "", folder=tmp_path / "mine/too")
+    assert record.rows_of("marks", tmp_path / "mine/too") == []
+    assert record.rows_of("marks") == [{"name": "a", "ms": 1.5}]
+
+
+def test_arguments_that_are_none_are_refused_in_words() -> None:
+    assert record.counted("3") == 3
+    for text in ("0", "-1", "many"):
+        with pytest.raises(argparse.ArgumentTypeError, match="from 1 up"):
+            record.counted(text)
+    assert str(record.sized("720p")) == "720p"
+    with pytest.raises(argparse.ArgumentTypeError, match="out of range"):
+        record.sized("7p")

@@ -91,12 +91,13 @@ def open_engine(
     if precision not in PRECISIONS:
         raise EngineError(f"there is no precision '{precision}'; choose {', '.join(PRECISIONS)}")
     if name != "auto":
-        return _opened(model, _usable(name), precision, devices, overlap)
+        return _opened(model, _usable(name, precision), precision, devices, overlap)
     passed_over: list[str] = []
     for each, kind in ENGINES.items():
         trouble = engine_trouble(each)
         if not trouble:
             try:
+                _refuse_precision(each, precision)
                 engine = _opened(model, each, precision, devices, overlap)
             except EngineError as error:
                 if not kind.on_gpu:
@@ -154,18 +155,30 @@ def open_gpu_engine(
     Raises:
         EngineError: the engine cannot be used, or cannot load it.
     """
-    return _tensorrt_of(name, lambda each: _tensorrt(model, each, precision, cuda, on_gpu=True))
+    return _tensorrt_of(
+        name, precision, lambda each: _tensorrt(model, each, precision, cuda, on_gpu=True)
+    )
 
 
-def _tensorrt_of(name: str, open_one: Callable[[str], GpuEngine]) -> GpuEngine:
+def refuse_on_gpu(name: str, precision: str) -> None:
+    """Raises EngineError where an engine cannot paint pictures on a GPU, whatever there is."""
+    builders = _builders()
+    if name not in ("auto", *builders):
+        raise EngineError(f"this takes TensorRT, not {name}; choose auto, {', '.join(builders)}")
+    _refuse_precision(builders[0] if name == "auto" else name, precision)
+
+
+def _builders() -> list[str]:
+    return [name for name, kind in ENGINES.items() if kind.module.startswith("tensorrt")]
+
+
+def _tensorrt_of(name: str, precision: str, open_one: Callable[[str], GpuEngine]) -> GpuEngine:
     """The TensorRT that is named, or for "auto" the better one that can be used."""
-    both = [each for each, kind in ENGINES.items() if kind.module.startswith("tensorrt")]
-    if name in ENGINES and name not in both:
-        raise EngineError(f"this takes TensorRT, not {name}; choose auto, {', '.join(both)}")
+    refuse_on_gpu(name, precision)
     troubles = []
-    for each in both if name == "auto" else [name]:
+    for each in _builders() if name == "auto" else [name]:
         try:
-            return open_one(_usable(each))
+            return open_one(_usable(each, precision))
         except EngineError as error:
             troubles.append(error)
     raise troubles[0]
@@ -198,6 +211,7 @@ def prebuild(
         raise EngineError(f"there is no profile '{profile}'; choose {', '.join(PROFILES)}")
     engine = _tensorrt_of(
         name,
+        precision,
         lambda each: _tensorrt(
             model, each, precision, CudaPython(device),
             level=level, workspace_mb=workspace_mb, on_gpu=on_gpu,
@@ -247,7 +261,7 @@ def run_once(model: bytes, array: NDArray[np.uint8], name: str = "auto") -> NDAr
         EngineError: no engine for the CPU is installed, or it fails.
     """
     on_cpu = [each for each in available_engines() if not ENGINES[each].on_gpu]
-    name = _usable(name if name in on_cpu else next(iter(on_cpu), "openvino"))
+    name = _usable(name if name in on_cpu else next(iter(on_cpu), "openvino"), "f32")
     _keep_quiet(name)
     if name == "openvino":
         from realtime_style.engines.openvino_engine import run_once
@@ -256,10 +270,19 @@ def run_once(model: bytes, array: NDArray[np.uint8], name: str = "auto") -> NDAr
     return run_once(model, array)
 
 
-def _usable(name: str) -> str:
+def _refuse_precision(name: str, precision: str) -> None:
+    """Raises EngineError for a precision that the engine has on no machine."""
+    if ENGINES[name].on_gpu and precision in ("bf16", "int8"):
+        raise EngineError(f"{name} paints in f16 or f32, not in {precision}; use --precision f16")
+    if not ENGINES[name].on_gpu and precision == "f16":
+        raise EngineError(f"{name} paints on a CPU in int8, bf16 or f32; f16 needs a GPU")
+
+
+def _usable(name: str, precision: str) -> str:
     """The name of an engine that can be used; raises EngineError where it cannot."""
     if name not in ENGINES:
         raise EngineError(f"there is no engine '{name}'; choose auto, {', '.join(ENGINES)}")
+    _refuse_precision(name, precision)
     if trouble := engine_trouble(name):
         raise EngineError(trouble)
     return name

@@ -86,8 +86,6 @@ class OnnxRuntimeEngine(Engine):
         options.log_severity_level = 3
         providers: list[Any] = ["CPUExecutionProvider"]
         if provider:
-            if precision in ("bf16", "int8"):
-                raise EngineError("ONNX Runtime paints on a GPU in f16 or f32; use --precision f16")
             self.device = f"GPU {number}"
             self.precision = "f32" if precision == "f32" else "f16"
             model = typed_model(model, self.precision)
@@ -96,7 +94,7 @@ class OnnxRuntimeEngine(Engine):
                 providers.append(("CUDAExecutionProvider", {"device_id": number}))
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
             _load_cuda()
-        elif precision in ("bf16", "f16"):
+        elif precision == "bf16":
             raise EngineError(
                 "ONNX Runtime computes in int8 or f32 on a CPU; use --engine openvino for bf16"
             )

@@ -55,8 +55,6 @@ class OpenVinoEngine(Engine):
                 "this CPU does not compute in bfloat16 (it has neither AMX nor AVX512_BF16); "
                 "use --precision f32"
             )
-        if precision == "f16":
-            raise EngineError("OpenVINO paints on a CPU in int8, bf16 or f32; f16 needs a GPU")
         if precision == "auto" and multiplies_integers() and has_ranges(model):
             precision = "int8"
         if precision == "auto":

@@ -130,6 +130,11 @@ class PlanCache:
         return self._found(lambda path: _read(path)[0])
 
     def _found(self, read_key: Callable[[Path], PlanKey]) -> list[KeptPlan]:
+        if self.folder.exists() and not self.folder.is_dir():
+            self.trouble = (
+                f"{self.folder} is a file, so no engine can be kept; set {FOLDER_VARIABLE} to a "
+                "folder"
+            )
         found = []
         for path in sorted(self.folder.glob("*.plan")):
             with contextlib.suppress(OSError):  # another program may have taken it away

@@ -59,14 +59,13 @@ class TensorRtEngine(GpuEngine):
         """Builds nothing yet.
 
         Args:
+            precision: "f32"; all else is half precision.
             trt: the module `tensorrt` or `tensorrt_rtx`.
             on_gpu: whether `begin_on_gpu` will be called, instead of `begin`.
 
         Raises:
-            EngineError: TensorRT does not start on this GPU, or does not paint in the precision.
+            EngineError: TensorRT does not start on this GPU.
         """
-        if precision in ("bf16", "int8"):
-            raise EngineError("TensorRT paints in f16 or f32; use --precision f16")
         self.precision = "f32" if precision == "f32" else "f16"
         self.name = trt.__name__.replace("_", "-")
         self.notes: list[str] = []

@@ -140,6 +140,8 @@ class DeviceSource:
     def description(self) -> str:
         """Its name, and how it gives its pictures."""
         context = self._stream.codec_context
+        if context.name == "wrapped_avframe":  # drawn, not sent
+            return self.name
         return f"{self.name} ({context.name}, {context.pix_fmt})"
 
     def __enter__(self) -> Self:

@@ -136,6 +136,24 @@ def _undisturbed() -> Iterator[None]:
         ours[came[0][0]](*came[0])
 
 
+def _encoder(path: Path, encoding: Encoding, is_sequence: bool) -> str:
+    """FFmpeg's name of what is asked for, or is usual for the file."""
+    name = encoding.codec or _default_codec(path, is_sequence)
+    return CODECS.get(name.lower(), name)
+
+
+def encoder_on_gpu(path: Path, encoding: Encoding) -> str:
+    """FFmpeg's name of the encoder on an NVIDIA GPU; raises MediaError where that has none."""
+    name = _encoder(path, encoding, "%" in path.name)
+    name = _ON_GPU.get(name, name)
+    if name not in _ON_GPU.values():
+        raise MediaError(
+            f"the GPU does not encode with {name}; try --codec h264, h265 or av1, or leave "
+            "--on-gpu out"
+        )
+    return name
+
+
 class FileSink:
     """A film on disk: written beside its name, put there when it is complete.
 
@@ -259,8 +277,7 @@ class FileSink:
 
     def _add_video(self, encoding: Encoding) -> av.VideoStream:
         info = self._info
-        name = encoding.codec or _default_codec(self.path, self._is_sequence)
-        name = CODECS.get(name.lower(), name)
+        name = _encoder(self.path, encoding, self._is_sequence)
         try:
             known = av.Codec(name, "w").type == "video"
         except ValueError:
@@ -271,12 +288,7 @@ class FileSink:
             )
         device = None
         if self._on_gpu is not None:
-            name = _ON_GPU.get(name, name)
-            if name not in _ON_GPU.values():
-                raise MediaError(
-                    f"the GPU does not encode with {name}; try --codec h264, h265 or av1, or leave "
-                    "--on-gpu out"
-                )
+            name = encoder_on_gpu(self.path, encoding)
             device = device_of_films(self._on_gpu)
         try:
             stream = self._container.add_stream(name, rate=info.rate, hwaccel=device)
@@ -416,7 +428,8 @@ class FileSink:
                 self._mux(self._stream.encode(picture))
                 self.frames += 1
         except (av.FFmpegError, OSError) as error:
-            raise MediaError(f"{self.path} cannot be written: {error.strerror}") from error
+            name = "standard output" if self._is_pipe else self.path
+            raise MediaError(f"{name} cannot be written: {error.strerror}") from error
 
     def _as_encoded(self, frame: Frame) -> av.VideoFrame:
         """The frame in the size and the pixel format that the encoder takes."""

@@ -445,19 +445,27 @@ def _open(path: str, rate: Fraction | None, device: HWAccel | None) -> av.contai
     except (av.FFmpegError, OSError) as error:
         if device:
             raise MediaError(
-                f"there is no such device to decode {path} on, or not its driver "
-                f"({error.strerror}); leave --hwaccel or --on-gpu out"
+                f"the device to decode {path} on is not in this machine, or has no driver; "
+                f"leave {_option(device)} out"
             ) from error
         raise MediaError(f"{path} cannot be read as a film: {error.strerror}") from error
     except (RuntimeError, NotImplementedError) as error:
         raise MediaError(
-            f"the device cannot decode {path}: {error}; leave --hwaccel or --on-gpu out"
+            f"the device cannot decode {path}: {error}"
+            + (f"; leave {_option(device)} out" if device else "")
         ) from error
+
+
+def _option(device: HWAccel) -> str:
+    return "--on-gpu" if device.is_hw_owned else "--hwaccel"
 
 
 def _missing_pictures(pattern: Path) -> str | None:
     """What to say of numbered pictures after a gap, which are not read; None if there are none."""
-    before, number, after = re.fullmatch(r"(.*)(%0?\d*d)(.*)", pattern.name).groups()  # type: ignore[union-attr]
+    parts = re.fullmatch(r"(.*)(%0?\d*d)(.*)", pattern.name)
+    if parts is None:  # one picture, which some kinds of are read as a sequence of one
+        return None
+    before, number, after = parts.groups()
     named = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
     there = sorted(
         int(match[1]) for path in pattern.parent.iterdir() if (match := named.fullmatch(path.name))

@@ -20,7 +20,7 @@ from realtime_style.runtime.image import Picture, write_picture
 from realtime_style.runtime.picture import rgb_from_frame
 from realtime_style.runtime.pipeline import Pipeline, RunStats
 from realtime_style.runtime.place import make_folder, refuse_itself
-from realtime_style.runtime.sink import Encoding, FileSink
+from realtime_style.runtime.sink import Encoding, FileSink, encoder_on_gpu
 from realtime_style.runtime.source import FileSource
 from realtime_style.runtime.stability import DEFAULT_STABILITY, Steady
 from realtime_style.runtime.stylizer import Stylizer, open_stylizer
@@ -74,6 +74,8 @@ class VideoJob:
         if not 0 <= stability <= 1:
             raise MediaError(f"stability goes from 0 to 1, not {stability:g}")
         refuse_itself(film, out)
+        if on_gpu:
+            encoder_on_gpu(out, encoding)
         cuda = CudaPython(devices[0]) if on_gpu else None
         with ExitStack() as stack:
             self.source = stack.enter_context(
@@ -105,6 +107,11 @@ class VideoJob:
                     on_gpu=devices[0] if on_gpu else None,
                 )
             )
+            self._of_sizes = [
+                f"sides are even: {asked} becomes {asked.width & ~1}x{asked.height & ~1}"
+                for asked in (size, output_size)
+                if asked and asked.width and (asked.width % 2 or asked.height % 2)
+            ]
             self.look = style if isinstance(style, Look) else Look(style)
             self.stylizer: Stylizer | GpuStylizer
             self._pipeline: Pipeline[Frame] | Pipeline[GpuFrame]
@@ -133,7 +140,7 @@ class VideoJob:
         alone = ["every frame is painted alone: on the GPU nothing is held still"]
         of_painting = alone if isinstance(self.stylizer, GpuStylizer) else []
         of_painting += self.stylizer.engine.notes
-        return [*self.source.notes, *self.sink.notes, *of_painting]
+        return [*self._of_sizes, *self.source.notes, *self.sink.notes, *of_painting]
 
     def prepare(self) -> None:
         """Makes the engine ready for the film's size, which may take long where it is built first.
