@@ -26,7 +26,7 @@ from realtime_style.bank import Bank
 from realtime_style.demo import draw_scene
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame
-from realtime_style.style import Ranges, metadata_entry, parse_style
+from realtime_style.style import Ranges, describe, parse_style
 from realtime_style.training.checkpoint import load_generator
 from realtime_style.training.color import planes_from_rgb
 from realtime_style.training.dataset import UNREADABLE
@@ -85,10 +85,7 @@ def export_style(
     planes = PlanesGenerator(netG.folded()).eval()
     model = _onnx_model(planes)
     ranges = input_ranges(planes, frames) if are_photos else None
-    key, value = metadata_entry(
-        name, card, SIZE_MULTIPLE, PLANES_COLOR, realtime_style.__version__, ranges
-    )
-    model.metadata_props.add(key=key, value=value)
+    describe(model, name, card, SIZE_MULTIPLE, PLANES_COLOR, realtime_style.__version__, ranges)
     data = model.SerializeToString()
     if len(data) > MAX_BYTES:
         raise StyleError(f"the model has {len(data)} bytes; a style has at most {MAX_BYTES}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -142,10 +143,7 @@ class Style:
             if tensor.name in weights:
                 values = weights[tensor.name].astype(_array(tensor).dtype)
                 tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-        key, value = metadata_entry(
-            name, card, self.size_multiple, self.color, self.version, ranges
-        )
-        next(p for p in model.metadata_props if p.key == key).value = value
+        describe(model, name, card, self.size_multiple, self.color, self.version, ranges)
         return replace(self, name=name, card=card, model=model, ranges=ranges)
 
     def renamed(self, name: str) -> Style:
@@ -273,15 +271,16 @@ def _read_ranges(metadata: dict[str, Any]) -> Ranges | None:
     return ranges
 
 
-def metadata_entry(
+def describe(
+    model: ModelProto,
     name: str,
     card: dict[str, Any],
     size_multiple: int,
     color: ColorSpace,
     version: str,
     ranges: Ranges | None = None,
-) -> tuple[str, str]:
-    """Key and value of the ONNX metadata property that makes a model a style."""
+) -> None:
+    """Makes a style of a model, by what it says of itself; weights may not change afterwards."""
     value: dict[str, Any] = {
         "format": FORMAT,
         "name": name,
@@ -292,7 +291,22 @@ def metadata_entry(
     }
     if ranges is not None:
         value["ranges"] = {n: [round(v, 4) for v in ends] for n, ends in ranges.items()}
-    return _METADATA_KEY, json.dumps(value)
+    value["sha256"] = _checksum(model, value)
+    for number, entry in enumerate(model.metadata_props):
+        if entry.key == _METADATA_KEY:
+            del model.metadata_props[number]
+            break
+    model.metadata_props.add(key=_METADATA_KEY, value=json.dumps(value))
+
+
+def _checksum(model: ModelProto, metadata: dict[str, Any]) -> str:
+    """Of all weights, and of what the file says of itself, but for the checksum there."""
+    said = {key: value for key, value in metadata.items() if key != "sha256"}
+    found = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    for tensor in model.graph.initializer:
+        found.update(f"{tensor.name} {list(tensor.dims)}".encode())
+        found.update(_array(tensor).tobytes())
+    return found.hexdigest()
 
 
 def bundled_styles(tier: str = STANDARD) -> dict[str, Path]:
@@ -408,6 +422,8 @@ def parse_style(data: bytes) -> Style:
         raise StyleFileError(f"what it says of itself is broken: {error!r}") from error
     if not 1 <= style.size_multiple <= 64:
         raise StyleFileError(f"size multiple {style.size_multiple} is not within 1..64")
+    if metadata.get("sha256", "") not in ("", _checksum(model, metadata)):  # older ones have none
+        raise StyleFileError("it is damaged: its checksum is wrong; fetch or make it again")
     return style
 
 

@@ -17,7 +17,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from realtime_style.demo import draw_scene
 from realtime_style.frame import ColorSpace
-from realtime_style.style import metadata_entry
+from realtime_style.style import describe
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 MILLISECOND = Fraction(1, 1000)
@@ -65,8 +65,7 @@ def affine_style(
     )
     model: ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
     model.ir_version = 10
-    key, value = metadata_entry(name, {"title": "Affine"}, 2, color or ColorSpace(), "0.1.0")
-    model.metadata_props.add(key=key, value=value)
+    describe(model, name, {"title": "Affine"}, 2, color or ColorSpace(), "0.1.0")
     return model.SerializeToString()
 
 

@@ -304,6 +304,27 @@ def test_damaged_files_are_read_or_refused(style_bytes: bytes) -> None:
     assert 0 < refused < 300
 
 
+def test_a_changed_weight_is_noticed_and_a_file_without_a_checksum_is_not_refused() -> None:
+    whole = bundled_styles()["great-wave"].read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        data = bytearray(whole)
+        for place in rng.integers(len(whole) // 10, len(whole) * 9 // 10, 3):  # among the weights
+            data[place] ^= 1 << rng.integers(8)
+        with pytest.raises(StyleFileError, match=r"damaged|is no|no numbers|finds|odd"):
+            parse_style(bytes(data))
+    model = onnx.load_model_from_string(whole)
+    (entry,) = model.metadata_props
+    about = json.loads(entry.value)
+    about["name"] = "another"
+    entry.value = json.dumps(about)
+    with pytest.raises(StyleFileError, match="its checksum is wrong"):
+        parse_style(model.SerializeToString())
+    del about["sha256"]  # as earlier versions wrote them
+    entry.value = json.dumps(about)
+    assert parse_style(model.SerializeToString()).name == "another"
+
+
 def test_open_style_reads_a_file(style_bytes: bytes, tmp_path: Path) -> None:
     path = tmp_path / "other name.onnx"
     path.write_bytes(style_bytes)
