@@ -407,8 +407,9 @@ def main() -> None:
             if isinstance(subject.engine, GpuEngine):
                 with leaving_out(f"{name} on the GPU, {arguments.film.name}", left_out):
                     row["film_on_gpu_fps"] = film_on_gpu(arguments.film, name, arguments.tier)
-            rows.append(row)
-            print(json.dumps(row), flush=True)
+            if len(row) > 2:
+                rows.append(row)
+                print(json.dumps(row), flush=True)
     if not rows:
         raise SystemExit("error: nothing could be measured here")
     about = machine() | {"gpu": gpu(), "torch": torch.__version__, "tier": arguments.tier}

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from conftest import make_film
 
 torch = pytest.importorskip("torch", reason="the extra [train] is not installed")
 
@@ -14,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from realtime_style.engines import open_engine  # noqa: E402
 from realtime_style.engines.typed import typed_model  # noqa: E402
 from realtime_style.errors import EngineError  # noqa: E402
-from realtime_style.style import bundled_styles, open_style  # noqa: E402
+from realtime_style.style import Style, bundled_styles, open_style  # noqa: E402
 from realtime_style.training.checkpoint import load_generator  # noqa: E402
 
 
@@ -42,6 +46,52 @@ def test_what_fails_on_the_way_is_left_out_and_the_rest_is_kept() -> None:
         "tensorrt, 96x64": "TensorRT does not start: no reason",
         "torch, 96x64": "CUDA out of memory",
     }
+
+
+class FallsOver:
+    """Works at first, and fails as it is measured."""
+
+    depth = 1
+
+    def begin(self, *planes: np.ndarray) -> Callable[[], None]:
+        return lambda: None
+
+    def kernel_s(self, width: int, height: int, runs: int) -> float:
+        raise EngineError("the GPU failed while it computed, or was lost")
+
+
+def test_the_whole_script_measures_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = make_film(tmp_path / "film.mp4")
+
+    def subject_of(name: str, style: Style, tier: str) -> gpu.Subject:
+        if name == "torch":
+            raise EngineError("PyTorch finds no GPU")
+        if name == "tensorrt":
+            return FallsOver()
+        return gpu.EngineSubject(open_engine(style.model_for(style.color), "openvino"))
+
+    monkeypatch.setattr(gpu, "subject_of", subject_of)
+    monkeypatch.setattr(gpu, "REPEATS", 2)
+    usual = gpu.open_engine
+    monkeypatch.setattr(gpu, "open_engine", lambda model, name, *how: usual(model, "openvino"))
+    monkeypatch.setattr(
+        sys, "argv",
+        ["gpu.py", "--engines", "torch", "tensorrt", "tensorrt-rtx", "--sizes", "96x64",
+         "--seconds", "0.2", "--film", str(film), "--out", str(tmp_path / "out")],
+    )  # fmt: skip
+    gpu.main()
+    found = json.loads((tmp_path / "out/gpu.json").read_text())
+    assert [(row["engine"], row["size"]) for row in found["rows"]] == [
+        ("tensorrt-rtx", "96x64"), ("tensorrt-rtx", "film.mp4"),
+    ]  # fmt: skip
+    assert found["rows"][1]["film_encoded_fps"] > 0
+    assert found["left_out"] == {
+        "torch": "PyTorch finds no GPU",
+        "tensorrt, 96x64": "the GPU failed while it computed, or was lost",
+    }
+    assert (tmp_path / "out/gpu.png").exists()
 
 
 def test_an_engine_is_measured_and_compared(tmp_path: Path) -> None:
