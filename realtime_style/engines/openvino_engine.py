@@ -113,6 +113,7 @@ class OpenVinoEngine(Engine):
         def wait() -> None:
             with _errors():
                 request.wait()
+            tensors.clear()
 
         return wait
 
