@@ -191,6 +191,12 @@ def _interrupt(number: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def _heed() -> None:
+    """Stops where Ctrl-C was pressed and a library has swallowed what `_interrupt` raised."""
+    if _interrupted:
+        raise KeyboardInterrupt
+
+
 def _fail(message: str) -> NoReturn:
     _say.print(f"error: {message}", markup=False, style="red")
     sys.exit(1)
@@ -662,6 +668,7 @@ def bench(
             raise typer.BadParameter(f"choose {', '.join(SIZES)}", param_hint="--size")
 
     def on_size(tier: str, name: str) -> None:
+        _heed()
         if not quiet:
             _say.print(f"trying {name}, {tier} tier")
 
@@ -878,6 +885,7 @@ def train(
         lines = _Lines(quiet)
 
         def on_step(step: TrainStep) -> None:
+            _heed()
             note = " ".join(f"{name} {value:.3f}" for name, value in step.losses.items())
             progress.update(task, completed=step.step, note=note)
             lines.say(lambda: f"step {step.step} of {settings.steps}: {note}")
@@ -1076,6 +1084,7 @@ def _paint_all(
 
     reports, failed = [], []
     for pair in pairs:
+        _heed()
         try:
             if pair.makes_folder:
                 make_folder(pair.out.parent)
@@ -1195,6 +1204,7 @@ def _run(job: VideoJob, quiet: bool) -> RunStats:
         lines = _Lines(quiet)
 
         def on_frame(stats: RunStats) -> None:
+            _heed()
             fps = stats.frames / stats.wall_s
             progress.update(task, completed=stats.frames, speed=f"{fps:.1f} fps")
             of = f" of {info.frames}" if info.frames else ""
@@ -1210,6 +1220,7 @@ def _run_live(job: LiveJob, asked: str, said: set[str], quiet: bool, as_json: bo
     lines = _Lines(quiet)
 
     def on_shot(shot: Shot) -> None:
+        _heed()
         stats = job.stats
         if stats.frames == 1 and not quiet:
             info = job.feed.info

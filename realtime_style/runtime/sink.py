@@ -125,12 +125,12 @@ def _undisturbed() -> Iterator[None]:
     came: list[tuple[int, FrameType | None]] = []
     handlers = {number: signal.getsignal(number) for number in _ENDS}
     ours = {number: handler for number, handler in handlers.items() if callable(handler)}
-    for number in ours:
-        signal.signal(number, lambda *call: came.append(call))
     try:
+        for number in ours:
+            signal.signal(number, lambda *call: came.append(call))
         yield
     finally:
-        for number, handler in ours.items():
+        for number, handler in reversed(ours.items()):  # the last may interrupt at once
             signal.signal(number, handler)
     if came:
         ours[came[0][0]](*came[0])
