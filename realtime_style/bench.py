@@ -102,6 +102,7 @@ class Report:
 
 def _advice(sizes: Sequence[SizeReport]) -> str:
     """Of one tier."""
+    sizes = sorted(sizes, key=lambda report: report.width * report.height)
     said = []
     largest = ""
     for rate in RATES:

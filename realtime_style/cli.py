@@ -163,16 +163,13 @@ def main() -> None:
         app(standalone_mode=True)
     except SystemExit as end:
         stop = end.__context__ and end.__context__.__cause__  # what Typer makes of Ctrl-C
-        if isinstance(stop, KeyboardInterrupt) and not isinstance(stop, _Told):
-            _say.print("stopped")
+        if isinstance(stop, KeyboardInterrupt):
+            _end_stopped(told=isinstance(stop, _Told))
         raise
     except (Exception, KeyboardInterrupt) as error:
         # A library that is being loaded makes an error of its own of Ctrl-C
         if _interrupted or isinstance(error, KeyboardInterrupt):
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            _say.print("stopped")
-            sys.stdout.flush()
-            os._exit(130)  # threads that a second Ctrl-C left at work would abort an orderly end
+            _end_stopped(told=False)
         if isinstance(error, StyleError):
             _fail(str(error))
         if isinstance(error, BrokenPipeError):
@@ -180,6 +177,15 @@ def main() -> None:
         if isinstance(error, MemoryError):
             _fail("out of memory; paint at a smaller --size")
         raise
+
+
+def _end_stopped(*, told: bool) -> NoReturn:
+    """Ends the process at once: threads that wait for a source or a device would hold it up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not told:
+        _say.print("stopped")
+    sys.stdout.flush()
+    os._exit(130)
 
 
 _interrupted = False
@@ -314,7 +320,7 @@ def video(
     def paint_sample(pair: Pair) -> dict[str, Any]:
         assert sample
         written = paint_samples(
-            pair.source, Path(out), sample, look, size=paint_size, start_s=start,
+            pair.source, pair.out.parent, sample, look, size=paint_size, start_s=start,
             duration_s=duration, rate=_rate(fps), hwaccel=hwaccel, engine=engine,
             precision=precision, devices=numbers, overwrite=overwrite,
         )  # fmt: skip
@@ -782,7 +788,7 @@ def train(
     crop: Annotated[
         int | None,
         typer.Option(
-            min=64,
+            min=128,
             help=f"Side of the crops, pixels, a multiple of 32; default: {_USUAL.crop_px}.",
         ),
     ] = None,
@@ -883,6 +889,7 @@ def train(
     with _progress(quiet) as progress:
         task = progress.add_task("training", total=settings.steps, speed="", note="")
         lines = _Lines(quiet)
+        begun = resume  # else a checkpoint that is there is of the run before
 
         def on_step(step: TrainStep) -> None:
             _heed()
@@ -895,6 +902,8 @@ def train(
                 _say.print(f"note: {note}", markup=False)
 
         def on_start() -> None:
+            nonlocal begun
+            begun = True
             if not quiet:
                 _say.print(
                     f"learns, {settings.steps} steps; all that comes of it goes to {run_dir}",
@@ -908,7 +917,7 @@ def train(
             )  # fmt: skip
         except KeyboardInterrupt:
             progress.stop()
-            if checkpoint.exists():
+            if begun and checkpoint.exists():
                 _say.print(f"saved as {checkpoint}; go on with --resume", markup=False)
             else:
                 _say.print("stopped before the first step; there is nothing to save")

@@ -40,6 +40,10 @@ def test_folders_and_patterns() -> None:
         "films/a.mp4": "a-wave.webm",
     }
     assert named("http://host/live", out="new/") == {"http://host/live": "new/live.mp4"}
+    assert named("shot_%04d.png", "%03d.jpg", out="new/") == {
+        "shot_%04d.png": "new/shot.mp4",
+        "%03d.jpg": "new/film.mp4",
+    }
 
 
 @pytest.mark.parametrize(
@@ -47,6 +51,8 @@ def test_folders_and_patterns() -> None:
     [
         (["d.mp4", "films/a.mp4"], "one.mp4", "2 inputs do not fit into one file one.mp4"),
         (["films/more", "films/more"], "new", "would both become new/c.mov"),
+        (["d.mp4", "films/a.mp4"], "-", "2 inputs do not fit into standard output"),
+        (["films"], "-", "2 inputs do not fit into standard output"),
         (["empty"], "new", "empty has nothing to paint"),
         (["d.mp4"], "new/{nam}.mp4", r"is no pattern; the input's name goes where \{name\} is"),
     ],

@@ -103,6 +103,19 @@ def test_stopped_it_says_so() -> None:
     assert "Traceback" not in said
 
 
+def test_advice_does_not_hang_on_the_order_of_sizes() -> None:
+    sizes = [
+        SizeReport("fast", name, *SIZES[name], 10.0, 12.0, rate, fps, 50)
+        for name, rate, fps in (("360p", 60, 90.0), ("1080p", 30, 40.0))
+    ]
+    said = {
+        Report("openvino int8", "CPU", "starry-night", rows).recommendation()
+        for rows in (sizes, sizes[::-1])
+    }
+    assert len(said) == 1
+    assert "take no longer than they are at 1080p" in said.pop()
+
+
 def test_several_tiers_are_advised_one_by_one() -> None:
     rows = [
         SizeReport(tier, "720p", 1280, 720, 10.0, 12.0, rate, fps, 50)

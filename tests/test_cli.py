@@ -109,6 +109,7 @@ def test_sizes_and_parts(tmp_path: Path, film: Path, identity_style: Path) -> No
         (["film.mp4", "nowhere/x/out.mp4"], "there is no folder nowhere"),
         (["film.mp4", "/dev/null/o.mp4", "-y"], "there is no folder /dev/null"),
         (["film.mp4", "out.mp4", "--start", "99"], "there is nothing at 99 s"),
+        (["film.mp4", "out.mp4", "--duration", "inf"], "a film has no infinite part"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_status_1(
@@ -216,6 +217,39 @@ def test_stopping_while_modules_are_loaded(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("part", [0.5, 0.0001])  # of the film; less than opens it
+def test_stopping_does_not_wait_for_a_source_that_gives_nothing(
+    tmp_path: Path, identity_style: Path, part: float
+) -> None:
+    film = make_film(
+        tmp_path / "film.mkv", size=(640, 480), pts=range(60), sound=None, codec="rawvideo"
+    )
+    data = film.read_bytes()
+    out = tmp_path / "out.mkv"
+    command = [sys.executable, "-m", "realtime_style.cli", "video", "-", str(out)]
+    process = subprocess.Popen(
+        [*command, "-s", str(identity_style)], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdin
+    process.stdin.write(data[: int(part * len(data))])
+    process.stdin.flush()
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
+    process.stdin.close()
+    assert process.stderr
+    said = process.stderr.read().decode()
+    assert "Fatal" not in said
+    assert "Traceback" not in said
+    kept = list(tmp_path.glob("out*"))
+    if part < 0.5:
+        assert (said.strip(), kept) == ("stopped", [])
+    else:
+        assert "frames kept in" in said
+        assert len(times_of(tmp_path / "out.stopped.mkv")) > 10
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 def test_stopped_with_json_it_says_what_is_kept(tmp_path: Path, identity_style: Path) -> None:
     film, out = make_film(tmp_path / "film.mp4", size=(640, 480), pts=range(2000)), "out.mp4"
     command = [sys.executable, "-m", "realtime_style.cli", "video", str(film), out, "--json"]
@@ -297,6 +331,24 @@ def test_samples_are_of_the_part_that_is_asked_for(
     refused = run_cli("video", film, looks, "--sample", 1, "--output-size", "96p", "-y")
     assert refused.returncode == 2
     assert "does not go with --sample" in refused.stderr
+
+
+def test_samples_of_films_of_one_name_have_their_folders(
+    tmp_path: Path, film: Path, identity_style: Path
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "films" / name).mkdir(parents=True)
+        (tmp_path / "films" / name / "film.mp4").write_bytes(film.read_bytes())
+    command = "video", "films", "looks", "-r", "--sample", "2", "-s", identity_style
+    assert run_cli(*command, cwd=tmp_path).returncode == 0
+    written = sorted(path.relative_to(tmp_path) for path in tmp_path.glob("looks/*/*.png"))
+    assert [str(path) for path in written] == [
+        f"looks/{name}/film-0{i}.png" for name in "ab" for i in (1, 2)
+    ]
+    (tmp_path / "looks/a/film-01.png").unlink()
+    refused = run_cli("video", film, "looks/a", "--sample", "2", "-s", identity_style, cwd=tmp_path)
+    assert "film-02.png exists already" in one_line(refused.stderr)
+    assert not (tmp_path / "looks/a/film-01.png").exists()
 
 
 def test_samples_that_cannot_be_leave_no_folder(tmp_path: Path, film: Path) -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import contextlib
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from conftest import run_cli, scene_rgb
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageCms
 
 from realtime_style import open_stylizer
 from realtime_style.errors import MediaError
@@ -29,7 +32,7 @@ def test_what_belongs_to_a_picture_stays_with_it(tmp_path: Path, identity_style:
     exif = Image.Exif()
     exif[ExifTags.Base.Artist] = "Somebody"
     exif[ExifTags.Base.Orientation] = 6  # shown after a quarter turn clockwise
-    icc = b"a profile" * 20
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.fromarray(rgb).save(
         tmp_path / "in.jpg", exif=exif, icc_profile=icc, quality=95, dpi=(300, 300)
     )
@@ -42,6 +45,62 @@ def test_what_belongs_to_a_picture_stays_with_it(tmp_path: Path, identity_style:
         assert painted.getexif().get(ExifTags.Base.Orientation, 1) == 1
         upright = np.rot90(rgb, -1).astype(int)
         assert np.abs(np.asarray(painted, int) - upright).mean() < 6
+
+
+@pytest.mark.parametrize("source", ["jpg", "tif"])
+@pytest.mark.parametrize("out", ["jpg", "png", "webp", "tif", "bmp"])
+def test_what_the_file_says_of_the_picture_is_kept_or_said_to_be_lost(
+    tmp_path: Path, identity_style: Path, source: str, out: str
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "Canon"
+    if source == "jpg":
+        exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
+    path, painted = tmp_path / f"in.{source}", tmp_path / f"out.{out}"
+    Image.fromarray(scene_rgb(64, 48)).save(path, exif=exif)
+    notes = paint_picture(path, painted, open_stylizer(identity_style))
+    with Image.open(painted) as opened:
+        found = opened.getexif()
+        has_make, has_place = ExifTags.Base.Make in found, bool(found.get_ifd(ExifTags.IFD.GPSInfo))
+    lost = not has_make or (source == "jpg" and not has_place)
+    assert has_make == (out != "bmp")
+    assert lost == any("EXIF" in note for note in notes)
+
+
+def test_a_profile_of_greys_does_not_go_into_a_picture_of_colours(
+    tmp_path: Path, identity_style: Path
+) -> None:
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[16:20] = b"GRAY"
+    grey = Image.new("L", (64, 48), 90)
+    grey.save(tmp_path / "in.png", icc_profile=bytes(profile))
+    paint_picture(tmp_path / "in.png", tmp_path / "out.png", open_stylizer(identity_style))
+    with Image.open(tmp_path / "out.png") as painted:
+        assert "icc_profile" not in painted.info
+
+
+def test_deep_colours_are_said_to_become_8_bits(tmp_path: Path) -> None:
+    path = tmp_path / "deep.png"
+    deep = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 40_000, np.uint16), "rgb48le")
+    encoder = av.CodecContext.create("png", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 64, 48, "rgb48be"
+    encoder.time_base = Fraction(1, 25)
+    path.write_bytes(bytes(encoder.encode(deep.reformat(format="rgb48be"))[0]))
+    assert read_picture(path).notes == ["16-bit values are brought to 8 bits"]
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "jpg", "webp"])
+def test_damaged_pictures_are_read_or_refused(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"in.{ending}"
+    Image.fromarray(scene_rgb(64, 48)).save(path)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        data = np.frombuffer(whole, np.uint8).copy()
+        data[rng.integers(0, len(data), 4)] = rng.integers(0, 256, 4)
+        path.write_bytes(data.tobytes())
+        with contextlib.suppress(MediaError):
+            read_picture(path)
 
 
 def test_transparency_is_kept_or_said_to_be_lost(tmp_path: Path, identity_style: Path) -> None:

@@ -280,6 +280,84 @@ def test_packets_that_damage_has_left_without_a_time_are_counted(
     assert len(packets_of(out, "audio", 0)) + len(packets_of(out, "audio", 1)) == before - 3
 
 
+def film_with_sound(path: Path, codec: str, layout: str, rate: int, block: int = 960) -> Path:
+    """A second of a grey picture and of noise, in blocks of so many samples."""
+    rng = np.random.default_rng(0)
+    channels = len(av.AudioLayout(layout).channels)
+    with av.open(str(path), "w") as film:
+        picture = add_picture(film)
+        sound: Any = film.add_stream(codec, rate=rate, layout=layout)
+        for i in range(25):
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 100, np.uint8), "yuv420p")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            film.mux(picture.encode(frame))
+        film.mux(picture.encode(None))
+        for begin in range(0, rate, block):
+            noise = rng.uniform(-0.3, 0.3, (channels, min(block, rate - begin))).astype(np.float32)
+            heard = av.AudioFrame.from_ndarray(np.ascontiguousarray(noise), "fltp", layout)
+            heard.sample_rate, heard.pts, heard.time_base = rate, begin, Fraction(1, rate)
+            film.mux(sound.encode(heard))
+        film.mux(sound.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codec", "layout", "rate", "ending", "becomes"),
+    [
+        ("ac3", "5.1", 48_000, ".webm", "libopus"),
+        ("libopus", "5.1", 48_000, ".avi", "libmp3lame stereo"),
+        ("alac", "5.1", 48_000, ".flv", "stereo"),
+        ("flac", "stereo", 192_000, ".ts", "aac 48000 Hz"),
+    ],
+)
+def test_sound_that_the_encoder_does_not_take_as_it_is_is_brought_near(
+    tmp_path: Path, codec: str, layout: str, rate: int, ending: str, becomes: str
+) -> None:
+    film = film_with_sound(tmp_path / "film.mkv", codec, layout, rate)
+    out = tmp_path / f"out{ending}"
+    notes = carry(film, out)
+    assert any(f"{becomes}" in note and "is transcoded to" in note for note in notes), notes
+    with av.open(str(out)) as painted:
+        heard_s = sum(f.samples / f.sample_rate for f in painted.decode(audio=0))
+    assert heard_s == pytest.approx(1, abs=0.1)
+
+
+def test_packets_of_one_time_are_all_kept(tmp_path: Path) -> None:
+    """Blocks shorter than the milliseconds that Matroska counts in, as TrueHD's."""
+    film = film_with_sound(tmp_path / "film.mkv", "pcm_s16le", "mono", 48_000, block=40)
+    given = packets_of(film, "audio")
+    assert len({at for at, _ in given}) < len(given)
+    for ending in (".mkv", ".mov"):
+        out = tmp_path / f"out{ending}"
+        carry(film, out)
+        found = packets_of(out, "audio")
+        assert b"".join(data for _, data in found) == b"".join(data for _, data in given)
+
+
+def test_sound_that_changes_on_the_way_is_transcoded_through(tmp_path: Path) -> None:
+    mono = film_with_sound(tmp_path / "mono.mkv", "ac3", "mono", 48_000)
+    stereo = film_with_sound(tmp_path / "stereo.mkv", "ac3", "stereo", 48_000)
+    changing = tmp_path / "changing.mkv"
+    with av.open(str(mono)) as one, av.open(str(stereo)) as two, av.open(
+        str(changing), "w"
+    ) as film:  # fmt: skip
+        streams = [film.add_stream_from_template(stream) for stream in one.streams]
+        for packet in one.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream.index]
+                film.mux_one(packet)
+        for packet in two.demux():
+            if packet.size and packet.stream.type == "audio":
+                packet.pts = packet.dts = packet.pts + round(1 / packet.time_base)
+                packet.stream = streams[packet.stream.index]
+                film.mux_one(packet)
+    out = tmp_path / "out.webm"
+    carry(changing, out)
+    with av.open(str(out)) as painted:
+        heard_s = sum(frame.samples / frame.sample_rate for frame in painted.decode(audio=0))
+    assert heard_s == pytest.approx(2, abs=0.1)
+
+
 @pytest.mark.parametrize("ending", [".mkv", ".mp4"])
 def test_titles_that_are_not_utf_8_go_through_untouched(
     tmp_path: Path, film: Path, ending: str

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 import subprocess
 import sys
@@ -102,6 +103,9 @@ def test_numbered_pictures_have_the_film_s_colours(
     for name in names:
         shown = np.asarray(Image.open(tmp_path / name).convert("RGB"), int)
         assert np.abs(shown - scene_rgb(128, 96)).mean() < 8  # JPEG's coding
+        if ending in (".png", ".tif", ".bmp"):
+            exact = rgb_from_frame(frame_from_rgb(scene_rgb(128, 96), color)).astype(int)
+            assert np.abs(shown - exact).max() <= 1
 
 
 def test_rgb_encoders_keep_colours(tmp_path: Path) -> None:
@@ -127,13 +131,84 @@ def test_containers_without_times_get_frames_in_order(tmp_path: Path, ending: st
 
 
 def test_a_stopped_sequence_has_names_of_its_own(tmp_path: Path) -> None:
-    sink = FileSink(tmp_path / "f_%02d.png", info())
-    for frame in frames():
-        sink.write(frame)
-    sink.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
-    assert sink.complete_path == tmp_path / "f_%02d.stopped.png"
-    names = [f"f_{i:02d}.stopped.png" for i in range(1, 7)]
+    for again in ("", "1"):
+        sink = FileSink(tmp_path / "f_%02d.png", info())
+        for frame in frames():
+            sink.write(frame)
+        sink.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+        assert sink.complete_path == tmp_path / f"f_%02d.stopped{again}.png"
+    names = [f"f_{i:02d}.stopped{again}.png" for i in range(1, 7) for again in ("", "1")]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_a_sequence_has_no_pictures_of_other_runs(tmp_path: Path) -> None:
+    pattern = tmp_path / "f_%02d.png"
+    killed = FileSink(pattern, info())
+    for frame in frames():
+        killed.write(frame)
+    del killed  # its folder stays
+    with FileSink(pattern, info()) as sink:
+        sink.write(frames()[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["f_01.png"]
+    for i in range(2, 9):
+        (tmp_path / f"f_{i:02d}.png").write_bytes(b"of a longer film")
+    (tmp_path / "f_9.png").write_bytes(b"no name of this pattern")
+    with FileSink(pattern, info(), overwrite=True) as sink:
+        for frame in frames()[:3]:
+            sink.write(frame)
+    names = ["f_01.png", "f_02.png", "f_03.png", "f_9.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+@pytest.mark.parametrize("name", ["shot[1]_%02d.png", "50% of_%02d.png"])
+def test_odd_names_of_sequences_are_not_replaced_unasked(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "100%d"
+    folder.mkdir()
+    for _ in range(2):
+        with FileSink(folder / name, info(), overwrite=True) as sink:
+            sink.write(frames()[0])
+    assert [path.name for path in folder.iterdir()] == [name.replace("%02d", "01")]
+    with FileSource(folder / name) as source:
+        assert len(list(source)) == 1
+    with pytest.raises(MediaError, match="exists already"):
+        FileSink(folder / name, info())
+
+
+def test_a_per_cent_sign_alone_makes_no_sequence(tmp_path: Path) -> None:
+    path = tmp_path / "50% off.mkv"
+    write(FileSink(path, info()))
+    assert len(times_of(path)) == len(TIMES_MS)
+
+
+def test_a_finished_film_that_cannot_take_its_name_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"open in a player")
+    usual = os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        if target == path:
+            raise PermissionError(13, "Permission denied")
+        usual(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(MediaError, match=r"the painted film is .*film.painted.mp4"):
+        write(FileSink(path, info(), overwrite=True))
+    assert len(times_of(tmp_path / "film.painted.mp4")) == len(TIMES_MS)
+    assert path.read_bytes() == b"open in a player"
+
+
+def test_gif_leaves_out_what_it_has_no_time_for(tmp_path: Path) -> None:
+    path = tmp_path / "film.gif"
+    with FileSink(path, info()) as sink:
+        for i, pts in enumerate((0, 3, 8, 12, 40, 42, 43, 90)):
+            i420 = np.full((72, 64), grey(i), np.uint8)
+            sink.write(Frame(i420, pts, TIME_BASE, duration=1))
+        notes = sink.notes
+    with av.open(str(path)) as film:
+        assert len(list(film.decode(video=0))) == 4
+    assert notes == ["frames left out, that .gif has no times for: 4"]
 
 
 def test_ctrl_c_between_encoder_and_file_loses_no_frame(

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 from conftest import SHARED_DATA, grey, make_film, scene_rgb, sound_of, times_of
-from PIL import Image
+from PIL import ExifTags, Image
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, Size
@@ -161,6 +161,28 @@ def test_numbered_pictures_at_a_rate_up_to_a_gap(tmp_path: Path) -> None:
     with FileSource(tmp_path / "f_%03d.png", rate=Fraction(24)) as source:
         assert [frame.pts * frame.time_base * 24 for frame in source] == [0, 1, 2]
         assert "f_004.png is missing; the pictures after it are left out" in source.notes
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
+def test_photos_with_exif_are_read_and_upright(tmp_path: Path, ending: str) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "Canon"
+    half = np.zeros((48, 64, 3), np.uint8)
+    half[:, :32] = 200  # light on the left; above, when it is turned
+    for orientation, size in ((1, (64, 48)), (6, (48, 64)), (3, (64, 48))):
+        exif[ExifTags.Base.Orientation] = orientation
+        path = tmp_path / f"photo.{ending}"
+        Image.fromarray(half).save(path, exif=exif)
+        with FileSource(path) as source:
+            (frame,) = source
+        assert (frame.width, frame.height) == size
+        luma = frame.luma[0, 0].astype(int)
+        if orientation == 6:
+            assert luma[:20].mean() > luma[-20:].mean() + 100
+        elif orientation == 3:
+            assert luma[:, :20].mean() < luma[:, -20:].mean() - 100
+        else:
+            assert luma[:, :20].mean() > luma[:, -20:].mean() + 100
 
 
 def test_a_rate_is_for_numbered_pictures(film: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from realtime_style.errors import MediaError
+from realtime_style.runtime.place import is_numbered
 
 FILM_SUFFIXES = frozenset(
     (
@@ -64,6 +66,8 @@ def pair_up(
                 + ("" if ".png" in suffixes else ", or a pattern for pictures, as frame_%04d.png")
             )
         found += [(str(path), path.relative_to(folder)) for path in files]
+    if out == "-" and (len(sources) > 1 or Path(sources[0]).is_dir()):
+        raise MediaError(f"{len(found)} inputs do not fit into standard output; give a folder")
     single = len(sources) == 1 and not Path(sources[0]).is_dir()
     is_folder = Path(out).is_dir() or out.endswith(("/", "\\"))
     is_pattern = "{name}" in out
@@ -99,5 +103,8 @@ def pair_up(
 
 def _renamed(place: Path, suffixes: frozenset[str], new_suffix: str | None) -> Path:
     if new_suffix and place.suffix.lower() not in suffixes:
-        return place.with_suffix(new_suffix)
+        stem = place.stem
+        if is_numbered(place):  # pictures that become one film
+            stem = re.sub(r"[-_. ]*%0?\d*d", "", stem) or "film"
+        return place.with_name(stem + new_suffix)
     return place

@@ -42,6 +42,12 @@ _UPRIGHT = {  # signs of the display matrix (a, b, c, d): filters that turn the 
     (0, -1, -1, 0): (("transpose", "clock_flip"),),
 }
 
+_TURNED = {  # degrees, counterclockwise, by which the picture is to be turned
+    90: (("transpose", "cclock"),),
+    180: (("hflip", ""), ("vflip", "")),
+    270: (("transpose", "clock"),),
+}
+
 
 class Converter:
     """Makes frames of decoded pictures; what is changed besides the size is said in `notes`.
@@ -177,7 +183,10 @@ class Converter:
         return graph
 
     def _filters_upright(self, first: av.VideoFrame) -> tuple[tuple[str, str], ...]:
-        side_data: Any = first.side_data  # its types promise less than it gives
+        try:
+            side_data: Any = first.side_data  # its types promise less than it gives
+        except ValueError:  # PyAV does not know all that FFmpeg gives, as EXIF beside a matrix
+            return _TURNED.get(first.rotation % 360, ())
         data = side_data.get(SideDataType.DISPLAYMATRIX)
         if data is None:
             return ()

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 MAX_PICTURE_PX = 150_000_000
 _WITHOUT_ALPHA = (".jpg", ".jpeg", ".bmp")
+_WITHOUT_EXIF = (".bmp", ".gif")
+_PARTS_OF_EXIF = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+_SAID_IN_TIFF = {
+    ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model,
+    ExifTags.Base.Software, ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.Copyright,
+}  # fmt: skip
 _SETTINGS: dict[str, dict[str, object]] = {  # the texture of paint needs more than the defaults
     ".jpg": {"quality": 92, "subsampling": 0},
     ".jpeg": {"quality": 92, "subsampling": 0},
@@ -58,7 +64,7 @@ def read_picture(path: Path | str) -> Picture:
     notes = []
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # of large pictures, and of damage
             with Image.open(path) as opened:
                 if opened.width * opened.height > MAX_PICTURE_PX:
                     raise MediaError(
@@ -69,8 +75,9 @@ def read_picture(path: Path | str) -> Picture:
                     notes.append("only the first of its pictures is painted")
                 mode, icc = opened.mode, opened.info.get("icc_profile")
                 dpi = opened.info.get("dpi")
+                is_wide = any(";16" in str(tile[3]) for tile in opened.tile)
+                exif = _exif_of(opened)
                 upright = ImageOps.exif_transpose(opened)
-                exif = upright.getexif()
     except MediaError:
         raise
     except Image.DecompressionBombError as error:
@@ -78,17 +85,19 @@ def read_picture(path: Path | str) -> Picture:
             f"{path} has too many pixels; at most {MAX_PICTURE_PX // 1_000_000} million can be "
             "painted"
         ) from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, TypeError, ValueError) as error:  # Pillow's, of damage
         raise MediaError(f"{path} cannot be read as a picture: {error}") from error
-    exif.pop(ExifTags.Base.Orientation, None)
-    if mode in ("I;16", "I;16B", "I;16L", "I", "F"):
+    is_grey_wide = mode in ("I;16", "I;16B", "I;16L", "I", "F")
+    if is_wide or is_grey_wide:
         notes.append("16-bit values are brought to 8 bits")
+    if is_grey_wide:
         wide = np.asarray(upright, np.float64)
         most = 65535 if mode.startswith("I") else max(1.0, float(wide.max()))
         upright = Image.fromarray((wide * (255 / most)).clip(0, 255).astype(np.uint8))
     if mode in ("CMYK", "YCCK", "LAB"):
         notes.append(f"{mode} is converted to RGB")
-        icc = None  # it describes inks, not the new colours
+    if icc and icc[16:20] != b"RGB ":  # it describes inks or greys, not the new colours
+        icc = None
     has_alpha = "A" in upright.getbands() or "transparency" in upright.info
     pixels = np.asarray(upright.convert("RGBA" if has_alpha else "RGB"))
     if min(pixels.shape[:2]) < MIN_SIDE_PX:
@@ -99,11 +108,36 @@ def read_picture(path: Path | str) -> Picture:
     return Picture(
         rgb=np.ascontiguousarray(pixels[..., :3]),
         alpha=pixels[..., 3] if has_alpha else None,
-        exif=exif.tobytes() if len(exif) else None,
+        exif=exif,
         icc=icc,
         dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
         notes=notes,
     )
+
+
+def _exif_of(opened: Image.Image) -> bytes | None:
+    """What the file says of the picture, but for how it is turned and how it is stored."""
+    whole, exif = opened.getexif(), Image.Exif()  # a copy: by the former it is turned upright
+    if opened.format != "TIFF":
+        exif.load(whole.tobytes())
+    else:  # where it is among what describes the file itself
+        for tag in _SAID_IN_TIFF & set(whole):
+            exif[tag] = whole[tag]
+        for part in _PARTS_OF_EXIF:
+            if said := whole.get_ifd(part):
+                exif.get_ifd(part).update(said)
+    exif.pop(ExifTags.Base.Orientation, None)
+    return exif.tobytes() if len(exif) else None
+
+
+def _without_parts(data: bytes) -> tuple[bytes, bool]:
+    """EXIF without what lies in tables of its own, of the camera and the place; whether it had."""
+    exif = Image.Exif()
+    exif.load(data)
+    there = [part for part in _PARTS_OF_EXIF if part in exif]
+    for part in there:
+        del exif[part]
+    return exif.tobytes(), bool(there)
 
 
 def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False) -> list[str]:
@@ -132,8 +166,13 @@ def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False
         else:
             image.putalpha(Image.fromarray(picture.alpha))
     settings = dict(_SETTINGS.get(suffix, {}))
-    if picture.exif:
-        settings["exif"] = picture.exif
+    exif, has_parts = picture.exif, False
+    if exif and suffix in (".tif", ".tiff"):
+        exif, has_parts = _without_parts(exif)  # libtiff writes none
+    if has_parts or (exif and suffix in _WITHOUT_EXIF):
+        notes.append(f"what the file says of camera and place (EXIF) is left out of {suffix}")
+    if exif:
+        settings["exif"] = exif
     if picture.icc:
         settings["icc_profile"] = picture.icc
     if picture.dpi:
@@ -142,7 +181,7 @@ def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False
     try:
         image.save(partial, **settings)  # type: ignore[arg-type]
         os.replace(partial, path)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         partial.unlink(missing_ok=True)
         raise MediaError(f"{path} cannot be written: {error}") from error
     except BaseException:

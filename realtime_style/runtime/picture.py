@@ -13,7 +13,7 @@ from realtime_style.frame import FULL, ColorSpace, Frame, FramePool
 from realtime_style.runtime.converter import SWSCALE_MATRIX, copy_planes, picture_of
 
 # Chroma interpolated, and nothing rounded down: SWS_FULL_CHR_H_INT, SWS_ACCURATE_RND
-_EXACT = Interpolation.BILINEAR | 0x2000 | 0x40000
+EXACT = Interpolation.BILINEAR | 0x2000 | 0x40000
 
 
 def frame_from_rgb(
@@ -55,7 +55,7 @@ def rgb_from_frame(
         src_colorspace=SWSCALE_MATRIX.get(frame.color.matrix, Colorspace.ITU601),
         src_color_range=ColorRange.JPEG if frame.color.range == FULL else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
-        interpolation=Interpolation.BILINEAR if size else _EXACT,
+        interpolation=Interpolation.BILINEAR if size else EXACT,
     )
     rgb: NDArray[np.uint8] = np.asarray(picture.to_ndarray(), np.uint8)
     return rgb

@@ -93,6 +93,7 @@ class Channel(Generic[T]):
             self._changed.notify_all()
 
 
+_JOIN_S = 1.5  # after Ctrl-C; a source that gives nothing is left behind, waiting
 _WAKE_S = 0.2  # Python on Windows delivers Ctrl-C only between waits
 
 
@@ -137,7 +138,8 @@ class Pipeline(Generic[F]):
         """Runs to the end of the source.
 
         Raises:
-            Whatever a stage raised first, once all threads have stopped; KeyboardInterrupt too.
+            Whatever a stage raised first, once all threads have stopped; KeyboardInterrupt too,
+            then without waiting for a source that gives nothing.
         """
         stats = RunStats()
         live = self.source.info.is_live
@@ -198,6 +200,7 @@ class Pipeline(Generic[F]):
             threading.Thread(target=read_all, name="read", daemon=True),
             threading.Thread(target=stylize_all, name="stylize", daemon=True),
         ]
+        longest_s: float | None = None
         start = time.perf_counter()
         for worker in workers:
             worker.start()
@@ -213,17 +216,19 @@ class Pipeline(Generic[F]):
                 frame.release()
                 if self.on_frame:
                     self.on_frame(stats)
-        except BaseException:
+        except BaseException as error:
             painted.cut()
             if self.cancel:
                 self.cancel()
+            if isinstance(error, KeyboardInterrupt):
+                longest_s = _JOIN_S
             raise
         finally:
             self._stopping.set()
             read.cut()
             painted.cut()
             for worker in workers:
-                worker.join()
+                worker.join(longest_s)
         if errors:
             raise errors[0]
         stats.wall_s = time.perf_counter() - start

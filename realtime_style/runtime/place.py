@@ -55,6 +55,40 @@ def free_file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+_NUMBER = re.compile(r"%0?\d*d")
+
+
+def is_numbered(path: Path | str) -> bool:
+    """Whether a name is a pattern for numbered pictures, as frame_%04d.png."""
+    return _NUMBER.search(Path(path).name) is not None
+
+
+def numbered(pattern: Path) -> dict[int, Path]:
+    """The files on disk that have a pattern's names, by their numbers."""
+    place = _NUMBER.search(pattern.name)
+    assert place
+    before, after = pattern.name[: place.start()], pattern.name[place.end() :]
+    found = {}
+    for path in pattern.parent.iterdir() if pattern.parent.is_dir() else ():
+        digits = path.name[len(before) : len(path.name) - len(after)]
+        if digits.isdecimal() and path.name == name_of(pattern, int(digits)):
+            found[int(digits)] = path
+    return found
+
+
+def as_ffmpeg_reads(pattern: Path) -> str:
+    """A pattern in which all other per cent signs are none of FFmpeg's business."""
+    place = _NUMBER.search(pattern.name)
+    assert place
+    before, after = str(pattern)[: place.start() - len(pattern.name)], pattern.name[place.end() :]
+    return f"{before.replace('%', '%%')}{place[0]}{after.replace('%', '%%')}"
+
+
+def name_of(pattern: Path, number: int) -> str:
+    """The name that a pattern gives to a number."""
+    return _NUMBER.sub(lambda place: place[0] % number, pattern.name, count=1)
+
+
 def make_folder(path: Path) -> None:
     """Makes a folder and those above it; raises MediaError where it cannot be made."""
     try:
@@ -66,7 +100,7 @@ def make_folder(path: Path) -> None:
 def refuse_itself(source: Path | str, out: Path | str) -> None:
     """Raises MediaError where a file would be painted over itself, through links too."""
     same = Path(out).exists() and Path(source).exists() and Path(out).samefile(source)
-    if "%" in Path(out).name and "%" in Path(source).name:  # numbered pictures
+    if is_numbered(out) and is_numbered(source):
         same = _every_number(source) == _every_number(out)
     if same:
         raise MediaError(f"{source} would be painted over itself; give OUT another name")
@@ -74,4 +108,4 @@ def refuse_itself(source: Path | str, out: Path | str) -> None:
 
 def _every_number(pattern: Path | str) -> tuple[Path, str]:
     path = Path(pattern)
-    return path.parent.resolve(), re.sub(r"%0?\d*d", "%d", path.name)
+    return path.parent.resolve(), _NUMBER.sub("%d", path.name)

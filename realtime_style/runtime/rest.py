@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import product
 from typing import Any, Protocol
 
 import av
@@ -38,6 +39,7 @@ _SUBTITLE_ENCODERS = {
 }  # fmt: skip
 _OPUS_HZ = 48_000
 _BITS_PER_CHANNEL = 96_000
+_USUAL_HZ = 48_000
 _TEXT_SUBTITLES = ("subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text")
 _PROBE_PACKETS = 400
 _ATTACHED_PICTURE = Disposition.attached_pic
@@ -74,7 +76,7 @@ class RestOfFilm:
         self._ending = ending
         self._carriers: dict[int, Carrier] = {}
         self._covers: list[tuple[Any, Any]] = []  # a stream and its one packet
-        self._last_dts: dict[int, Fraction] = {}
+        self._last_dts: dict[int, tuple[Fraction, int]] = {}  # as given, and in ticks as muxed
         self._format: str = container.format.name
         self._describe(painted, source.main_stream)
         first = _first_packets(source)
@@ -129,12 +131,19 @@ class RestOfFilm:
         if packet.dts is None:
             self._lost_packets += 1
             return
-        dts = packet.dts * packet.time_base
-        last = self._last_dts.get(packet.stream.index)
-        if last is not None and (dts < last or (dts == last and packet.stream.type == "audio")):
+        stream, dts = packet.stream, packet.dts * packet.time_base
+        last_dts, last_ticks = self._last_dts.get(stream.index, (dts, None))
+        if dts < last_dts:
             self._lost_packets += 1  # damage; containers refuse to go back in time
             return
-        self._last_dts[packet.stream.index] = dts
+        tick = stream.time_base or packet.time_base
+        ticks = round(dts / tick)
+        is_strict = stream.type == "audio" and "matroska" not in self._format
+        if is_strict and last_ticks is not None and ticks <= last_ticks:
+            # packets of less than the milliseconds that Matroska counts in, or damage
+            ticks = last_ticks + 1
+            _place(packet, ticks, tick)
+        self._last_dts[stream.index] = (dts, ticks)
         self._container.mux_one(packet)
 
     def _plan(self, stream: Any, first: Sequence[Any]) -> Carrier | None:
@@ -166,11 +175,18 @@ class RestOfFilm:
             return _Copy(copy)
         if stream.type == "audio" and _codec(stream):
             encoder = _AUDIO_ENCODERS.get(self._format, self._container.default_audio_codec)
-            if encoder and encoder != "none":
-                transcode = _AudioTranscode(stream, self._container, encoder)
+            plan = _sound_that_opens(encoder, stream) if encoder and encoder != "none" else None
+            if encoder and plan:
+                layout, rate = plan
+                transcode = _AudioTranscode(stream, self._container, encoder, layout, rate)
                 self._describe(transcode.stream, stream)
+                context = stream.codec_context
+                changed = [layout] if layout != context.layout.name else []
+                if rate != context.sample_rate and encoder != "libopus":  # which has one alone
+                    changed.append(f"{rate} Hz")
                 self._notes.append(
-                    f"{what} is transcoded to {encoder}: {self._ending} films cannot hold it"
+                    f"{what} is transcoded to {' '.join([encoder, *changed])}: {self._ending} "
+                    "films cannot hold it"
                 )
                 return transcode
         if stream.type == "subtitle" and _codec(stream) in _TEXT_SUBTITLES:
@@ -240,35 +256,68 @@ class _Copy:
             yield packet
 
 
+def _sound_that_opens(encoder: str, stream: Any) -> tuple[str, int] | None:
+    """Layout and rate, the stream's own or near, that an encoder takes; None if there are none."""
+    context = stream.codec_context
+    own = context.layout.name
+    layouts = dict.fromkeys([own, *(["5.1"] if own.startswith("5.1") else []), "stereo", "mono"])
+    rates = dict.fromkeys([_OPUS_HZ if encoder == "libopus" else context.sample_rate, _USUAL_HZ])
+    for layout, rate in product(layouts, rates):
+        trial: Any = av.CodecContext.create(encoder, "w")
+        _set_up(trial, layout, rate)
+        try:
+            trial.open()
+        except (av.FFmpegError, ValueError):
+            continue
+        return layout, rate
+    return None
+
+
+def _set_up(context: Any, layout: str, rate: int) -> None:
+    context.sample_rate, context.layout = rate, layout
+    context.format = context.codec.audio_formats[0]
+    context.bit_rate = _BITS_PER_CHANNEL * len(context.layout.channels)
+
+
 class _AudioTranscode:
-    def __init__(self, old: Any, container: OutputContainer, encoder: str) -> None:
-        context = old.codec_context
-        rate = _OPUS_HZ if encoder == "libopus" else context.sample_rate
-        stream: Any = container.add_stream(encoder, rate=rate)
-        stream.codec_context.layout = context.layout.name
-        stream.bit_rate = _BITS_PER_CHANNEL * len(context.layout.channels)
-        stream.codec_context.open()
-        self.stream = stream
+    def __init__(
+        self, old: Any, container: OutputContainer, encoder: str, layout: str, rate: int
+    ) -> None:
+        self.stream: Any = container.add_stream(encoder, rate=rate)
+        _set_up(self.stream.codec_context, layout, rate)
+        self.stream.codec_context.open()
         self._decoder = old
-        self._resampler = av.AudioResampler(
-            format=stream.codec_context.format.name,
-            layout=stream.codec_context.layout.name,
-            rate=rate,
-            frame_size=stream.codec_context.frame_size or None,
-        )
+        self._resampler: av.AudioResampler | None = None
+        self._given: tuple[object, ...] = ()  # the kind of sound that the resampler takes
 
     def carry(self, packet: Any) -> Iterator[Any]:
         try:
             decoded = self._decoder.codec_context.decode(packet)
-        except av.InvalidDataError:
+        except (av.FFmpegError, ValueError):  # damage
             return
         for frame in decoded:
+            given = (frame.format.name, frame.layout.name, frame.sample_rate)
+            if given != self._given:
+                yield from self._resampled(None)
+                self._resampler, self._given = self._new_resampler(), given
+            yield from self._resampled(frame)
+        if packet is None:
+            yield from self._resampled(None)
+            yield from self._encoded(None)
+
+    def _new_resampler(self) -> av.AudioResampler:
+        context = self.stream.codec_context
+        return av.AudioResampler(
+            format=context.format.name,
+            layout=context.layout.name,
+            rate=context.sample_rate,
+            frame_size=context.frame_size or None,
+        )
+
+    def _resampled(self, frame: Any) -> Iterator[Any]:
+        if self._resampler:
             for resampled in self._resampler.resample(frame):
                 yield from self._encoded(resampled)
-        if packet is None:
-            for resampled in self._resampler.resample(None):
-                yield from self._encoded(resampled)
-            yield from self._encoded(None)
 
     def _encoded(self, frame: Any) -> Iterator[Any]:
         for packet in self.stream.codec_context.encode(frame):
@@ -346,6 +395,14 @@ def _give_time(packet: Any) -> None:
     """Packets without a time of decoding are decoded when they are shown."""
     if packet.dts is None:
         packet.dts = packet.pts
+
+
+def _place(packet: Any, dts: int, time_base: Fraction) -> None:
+    """Gives a packet a later time of decoding, in units of its own."""
+    scale = packet.time_base / time_base
+    packet.pts = max(dts, round((packet.dts if packet.pts is None else packet.pts) * scale))
+    packet.duration = round((packet.duration or 0) * scale)
+    packet.dts, packet.time_base = dts, time_base
 
 
 def _codec(stream: Any) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import re
 import shutil
 import signal
 import sys
@@ -35,7 +34,15 @@ from realtime_style.frame import (
     StreamInfo,
 )
 from realtime_style.runtime.converter import SWSCALE_MATRIX, picture_of
-from realtime_style.runtime.place import refuse_place
+from realtime_style.runtime.picture import EXACT
+from realtime_style.runtime.place import (
+    as_ffmpeg_reads,
+    free_name,
+    is_numbered,
+    name_of,
+    numbered,
+    refuse_place,
+)
 from realtime_style.runtime.rest import RestOfFilm
 from realtime_style.runtime.source import RAW_BYTES, FileSource, device_of_films
 
@@ -136,6 +143,10 @@ def _undisturbed() -> Iterator[None]:
         ours[came[0][0]](*came[0])
 
 
+class _NotReplacedError(MediaError):
+    """The new film is complete, but under another name."""
+
+
 def _encoder(path: Path, encoding: Encoding, is_sequence: bool) -> str:
     """FFmpeg's name of what is asked for, or is usual for the file."""
     name = encoding.codec or _default_codec(path, is_sequence)
@@ -144,7 +155,7 @@ def _encoder(path: Path, encoding: Encoding, is_sequence: bool) -> str:
 
 def encoder_on_gpu(path: Path, encoding: Encoding) -> str:
     """FFmpeg's name of the encoder on an NVIDIA GPU; raises MediaError where that has none."""
-    name = _encoder(path, encoding, "%" in path.name)
+    name = _encoder(path, encoding, is_numbered(path))
     name = _ON_GPU.get(name, name)
     if name not in _ON_GPU.values():
         raise MediaError(
@@ -189,12 +200,13 @@ class FileSink:
         """
         self.path = Path(path)
         self._is_pipe = str(path) == "-"
-        self._is_sequence = "%" in self.path.name
+        self._is_sequence = is_numbered(self.path)
         self._refuse_place(overwrite)
         self._partial = self.path.with_name(f".{self.path.stem}.partial{self.path.suffix}")
         if self._is_sequence:  # a folder of them, emptied into place at the end
             folder = self.path.with_name(f".{self.path.stem}.partial".replace("%", ""))
-            folder.mkdir(exist_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+            folder.mkdir()
             self._partial = folder / self.path.name
         options = {}
         self._is_mp4 = self.path.suffix.lower() in (".mp4", ".mov", ".m4v")
@@ -211,7 +223,7 @@ class FileSink:
                 )
             else:
                 self._container = av.open(
-                    str(self._partial),
+                    as_ffmpeg_reads(self._partial) if self._is_sequence else str(self._partial),
                     "w",
                     format="image2" if self._is_sequence else None,
                     options=options,
@@ -223,6 +235,9 @@ class FileSink:
                 f"{path} cannot be written: {reason}; its ending must name a film format, "
                 "as .mp4, .mkv, .mov or .webm"
             ) from error
+        self._is_gif = self.path.suffix.lower() == ".gif"
+        self._last_hundredth: int | None = None  # of a GIF, whose times have no finer steps
+        self._left_out = 0
         self._info = info
         self._on_gpu = on_gpu
         self._size = size or (info.width, info.height)
@@ -257,7 +272,7 @@ class FileSink:
     def _refuse_place(self, overwrite: bool) -> None:
         if self._is_pipe:
             return
-        there = self._pictures_there() if self._is_sequence else []
+        there = sorted(numbered(self.path).values()) if self._is_sequence else []
         refuse_place(there[0] if there else self.path, "out.mp4", overwrite=overwrite)
         if self.path.suffix.lower() in _PICTURES and not self._is_sequence:
             raise MediaError(
@@ -268,7 +283,10 @@ class FileSink:
     @property
     def notes(self) -> list[str]:
         """What of the rest of the film is not a plain copy, in words."""
-        return self._rest.notes if self._rest else []
+        notes = self._rest.notes if self._rest else []
+        if self._left_out:
+            notes = [*notes, f"frames left out, that .gif has no times for: {self._left_out}"]
+        return notes
 
     @property
     def encoder(self) -> str:
@@ -388,6 +406,8 @@ class FileSink:
                 if self.path.suffix.lower() == ".webp" and not self._is_sequence:
                     _set_last_duration(self._partial, self._last_duration_ms)
                 self._put_in_place(self.complete_path)
+        except _NotReplacedError:
+            raise
         except (av.FFmpegError, OSError) as failure:
             self._discard()
             raise MediaError(f"{self.path} could not be completed: {failure.strerror}") from failure
@@ -407,7 +427,10 @@ class FileSink:
     def _name_if_stopped(self) -> Path:
         """A name of its own for what was painted until the stop: nothing is replaced by it."""
         names = (f"{self.path.stem}.stopped{i or ''}{self.path.suffix}" for i in count())
-        return next(path for name in names if not (path := self.path.with_name(name)).exists())
+        paths = map(self.path.with_name, names)
+        if self._is_sequence:
+            return next(path for path in paths if not numbered(path))
+        return next(path for path in paths if not path.exists())
 
     def write(self, frame: Frame | GpuFrame) -> None:
         """See `FrameSink.write`."""
@@ -423,6 +446,8 @@ class FileSink:
                 self._rest.mux_waiting()
             if self._palette:
                 picture = self._with_palette(picture)
+            if self._is_gif and self._is_too_near(frame):
+                return
             # A reader of a pipe that reads no more must not keep Ctrl-C waiting
             with contextlib.nullcontext() if self._is_pipe else _undisturbed():
                 self._mux(self._stream.encode(picture))
@@ -430,6 +455,15 @@ class FileSink:
         except (av.FFmpegError, OSError) as error:
             name = "standard output" if self._is_pipe else self.path
             raise MediaError(f"{name} cannot be written: {error.strerror}") from error
+
+    def _is_too_near(self, frame: Frame | GpuFrame) -> bool:
+        """Whether a frame falls into the same hundredth of a second as the one before."""
+        hundredth = round(frame.pts * frame.time_base * 100)
+        if hundredth == self._last_hundredth:
+            self._left_out += 1
+            return True
+        self._last_hundredth = hundredth
+        return False
 
     def _as_encoded(self, frame: Frame) -> av.VideoFrame:
         """The frame in the size and the pixel format that the encoder takes."""
@@ -453,6 +487,7 @@ class FileSink:
             dst_colorspace=None if is_rgb else to_matrix,
             src_color_range=reach,
             dst_color_range=ColorRange.JPEG if self._color.range == FULL else ColorRange.MPEG,
+            interpolation=EXACT if is_rgb else None,
         )
         picture.colorspace, picture.color_range = self._color.matrix, self._color.range
         return picture
@@ -465,19 +500,24 @@ class FileSink:
 
     def _put_in_place(self, target: Path) -> None:
         if not self._is_sequence:
-            os.replace(self._partial, target)
+            try:
+                os.replace(self._partial, target)
+            except OSError as error:  # another program has it open, on Windows say
+                kept = free_name(target.with_stem(f"{target.stem}.painted"))
+                try:
+                    os.replace(self._partial, kept)
+                except OSError:
+                    kept = self._partial
+                raise _NotReplacedError(
+                    f"{target} cannot be written: {error.strerror}; the painted film is {kept}"
+                ) from error
             return
-        for path in sorted(self._partial.parent.iterdir()):
-            name = path.name
-            if target != self.path:
-                name = f"{path.stem}.stopped{path.suffix}"
-            os.replace(path, target.with_name(name))
+        former, new = numbered(target), numbered(self._partial)
+        for number, path in sorted(new.items()):
+            os.replace(path, target.with_name(name_of(target, number)))
+        for number in former.keys() - new.keys():  # of a longer film that is replaced
+            former[number].unlink()
         self._partial.parent.rmdir()
-
-    def _pictures_there(self) -> list[Path]:
-        """Pictures of a sequence's names that are on disk already."""
-        names = re.sub(r"%0?\d*d", "*", self.path.name)
-        return sorted(self.path.parent.glob(names))
 
     def _mux(self, packets: Sequence[av.Packet[Any]], *, is_end: bool = False) -> None:
         self._muxed_frames += len(packets)
@@ -546,6 +586,8 @@ def _pix_fmt(codec: av.Codec, bit_depth: int | None) -> str:
     if bit_depth not in (None, 8, 10):
         raise MediaError(f"films have 8 or 10 bits, not {bit_depth}")
     wanted = {8: _8_BIT, 10: _10_BIT, None: _8_BIT + _10_BIT}[bit_depth]
+    if codec.name == "tiff":  # its YUV is of one matrix and range, by the numbers in the file
+        wanted = tuple(pix_fmt for pix_fmt in wanted if pix_fmt == "rgb24")
     if codec.name == "mjpeg":
         wanted = tuple(pix_fmt for pix_fmt in wanted if pix_fmt.startswith("yuvj"))
     for pix_fmt in wanted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import re
+import os
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -21,6 +21,7 @@ from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, Size, StreamInfo
 from realtime_style.runtime.animation import film_of_animation, is_animated_webp
 from realtime_style.runtime.converter import Converter
+from realtime_style.runtime.place import as_ffmpeg_reads, is_numbered, name_of, numbered
 
 _FRAME_A_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
 _CUT_S = 0.5  # a film this much shorter than it says was cut off; less is rounding
@@ -100,7 +101,9 @@ class FileSource:
             device = HWAccel(_known(hwaccel), allow_software_fallback=False)
         if on_gpu is not None:
             device = device_of_films(on_gpu)
-        self._container = _open(str(path), rate, device)
+        self._is_waiting = False  # for a packet
+        pipe = _Pipe() if str(path) == "-" else None
+        self._container = _open(str(path), rate, device, pipe)
         try:
             video = _main_video(self._container)
             if video is None:
@@ -133,6 +136,8 @@ class FileSource:
                 decoded = _with_lengths(decoded, (video.start_time or 0) + video.duration)
             self._pictures = self._in_words(self._timed(decoded))
             first = next(self._pictures, None)
+            if pipe and pipe.is_stopped:
+                raise KeyboardInterrupt
             if first is None:
                 raise MediaError(f"{path} has no frame there that can be decoded{self._advice}")
             self._first = first
@@ -204,7 +209,7 @@ class FileSource:
         if not self.is_file and self._container.format.name != "image2":
             raise MediaError(f"{self.path} can be read only once; give a file")
         times = {float((self._first.pts or 0) * self._time_base)}
-        with _open(str(self.path), None, None) as film, contextlib.suppress(av.FFmpegError):
+        with _open(str(self.path), None, None, None) as film, contextlib.suppress(av.FFmpegError):
             for packet in film.demux(film.streams[self._video.index]):
                 if packet.pts is not None and packet.size and not packet.is_discard:
                     times.add(float(packet.pts * self._time_base))
@@ -252,7 +257,8 @@ class FileSource:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        self._container.close()
+        if not self._is_waiting:  # else another thread is in there, which closing would break
+            self._container.close()
 
     def __iter__(self) -> Iterator[Frame]:
         """See `FrameSource`; what cannot be read is left out, and said in `notes`."""
@@ -307,7 +313,9 @@ class FileSource:
         packets_in = frames_out = 0
         while True:
             try:
+                self._is_waiting = True
                 packet = next(packets)
+                self._is_waiting = False
             except StopIteration:
                 break
             except av.FFmpegError as error:  # what came before is still a film
@@ -420,9 +428,26 @@ def _known(hwaccel: str) -> str:
     return hwaccel
 
 
-def _open(path: str, rate: Fraction | None, device: HWAccel | None) -> av.container.InputContainer:
+class _Pipe:
+    """Standard input, as PyAV reads it. FFmpeg hears of no Ctrl-C: the film ends there then."""
+
+    def __init__(self) -> None:
+        self.is_stopped = False
+
+    def read(self, size: int) -> bytes:
+        """At most so many bytes; none at the end."""
+        try:
+            return b"" if self.is_stopped else os.read(sys.stdin.fileno(), size)
+        except KeyboardInterrupt:
+            self.is_stopped = True
+            return b""
+
+
+def _open(
+    path: str, rate: Fraction | None, device: HWAccel | None, pipe: _Pipe | None
+) -> av.container.InputContainer:
     is_address = path == "-" or "://" in path
-    is_pattern = "%" in path and not is_address and not Path(path).exists()
+    is_pattern = is_numbered(path) and not is_address and not Path(path).exists()
     if rate is not None and not is_pattern:
         raise MediaError(f"{path} has its own times; --fps is for numbered pictures")
     if not is_address and not is_pattern:
@@ -432,12 +457,16 @@ def _open(path: str, rate: Fraction | None, device: HWAccel | None) -> av.contai
             raise MediaError(f"{path} is empty; give a film")
     options = {"framerate": str(rate)} if rate else {}
     try:
-        if path == "-":
-            return av.open(sys.stdin.buffer, "r", hwaccel=device, metadata_errors=RAW_BYTES)
+        if pipe:
+            return av.open(pipe, "r", hwaccel=device, metadata_errors=RAW_BYTES)
         if Path(path).is_file() and is_animated_webp(Path(path)):
             return av.open(film_of_animation(Path(path)), "r")
+        if is_pattern:
+            path = as_ffmpeg_reads(Path(path))
         return av.open(path, "r", options=options, hwaccel=device, metadata_errors=RAW_BYTES)
     except av.InvalidDataError as error:
+        if pipe and pipe.is_stopped:
+            raise KeyboardInterrupt from error
         raise MediaError(
             f"{path} cannot be read as a film: it is of no kind that FFmpeg knows, or its index is "
             "missing, as in an MP4 that was cut off"
@@ -462,17 +491,12 @@ def _option(device: HWAccel) -> str:
 
 def _missing_pictures(pattern: Path) -> str | None:
     """What to say of numbered pictures after a gap, which are not read; None if there are none."""
-    parts = re.fullmatch(r"(.*)(%0?\d*d)(.*)", pattern.name)
-    if parts is None:  # one picture, which some kinds of are read as a sequence of one
+    if not is_numbered(pattern):  # one picture, which some kinds of are read as a sequence of one
         return None
-    before, number, after = parts.groups()
-    named = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
-    there = sorted(
-        int(match[1]) for path in pattern.parent.iterdir() if (match := named.fullmatch(path.name))
-    )
-    for one, following in pairwise(there):
+    there = numbered(pattern)
+    for one, following in pairwise(sorted(there)):
         if following != one + 1:
-            missing = f"{before}{number % (one + 1)}{after}"
+            missing = name_of(pattern, one + 1)
             return f"{missing} is missing; the pictures after it are left out"
     return None
 

@@ -19,7 +19,7 @@ from realtime_style.runtime.gpu_film import GpuSource, GpuStylizer, open_gpu_sty
 from realtime_style.runtime.image import Picture, write_picture
 from realtime_style.runtime.picture import rgb_from_frame
 from realtime_style.runtime.pipeline import Pipeline, RunStats
-from realtime_style.runtime.place import make_folder, refuse_itself
+from realtime_style.runtime.place import is_numbered, make_folder, refuse_itself, refuse_place
 from realtime_style.runtime.sink import Encoding, FileSink, encoder_on_gpu
 from realtime_style.runtime.source import FileSource
 from realtime_style.runtime.stability import DEFAULT_STABILITY, Steady
@@ -71,6 +71,8 @@ class VideoJob:
             StyleError: anything that cannot be read, written, found or run, said in one line.
         """
         out = Path(out)
+        if not all(map(math.isfinite, (start_s, duration_s or 0))):
+            raise MediaError("a film has no infinite part; give --start and --duration in seconds")
         if not 0 <= stability <= 1:
             raise MediaError(f"stability goes from 0 to 1, not {stability:g}")
         refuse_itself(film, out)
@@ -195,7 +197,7 @@ def paint_samples(
     Raises:
         StyleError: what went wrong, in one line; then nothing is written.
     """
-    if folder.suffix.lower() in (".png", ".mp4", ".mkv", ".mov", ".webm") or "%" in folder.name:
+    if folder.suffix.lower() in (".png", ".mp4", ".mkv", ".mov", ".webm") or is_numbered(folder):
         raise MediaError(f"samples go into a folder, not into {folder}; name one, as looks/")
     end_s = math.inf if duration_s is None else start_s + duration_s
     with FileSource(
@@ -203,6 +205,9 @@ def paint_samples(
     ) as source:
         times = [at for at in source.times_s() if start_s <= at < end_s] or [start_s]
     chosen = sorted({times[int(len(times) * (i + 0.5) / count)] for i in range(count)})
+    paths = [folder / f"{Path(film).stem}-{i + 1:02d}.png" for i in range(len(chosen))]
+    for path in paths if folder.is_dir() else ():
+        refuse_place(path, "looks/", overwrite=overwrite)
     pictures, stylizer = [], None
     for at in chosen:
         with FileSource(film, size=size, start_s=at, rate=rate, hwaccel=hwaccel) as source:
@@ -213,12 +218,9 @@ def paint_samples(
             )
         pictures.append(Picture(rgb_from_frame(stylizer(frame))))
     make_folder(folder)
-    written = []
-    for i, picture in enumerate(pictures):
-        path = folder / f"{Path(film).stem}-{i + 1:02d}.png"
+    for path, picture in zip(paths, pictures, strict=True):
         write_picture(path, picture, overwrite=overwrite)
-        written.append(path)
-    return written
+    return paths
 
 
 def stylize_video(
