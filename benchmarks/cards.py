@@ -17,6 +17,7 @@ from record import rows_of, run
 
 from export.to_onnx import export_trained
 from realtime_style import bundled_styles
+from realtime_style.runtime.stability import DEFAULT_STABILITY
 
 STYLES = Path(__file__).resolve().parents[1] / "realtime_style" / "styles"
 
@@ -40,7 +41,7 @@ def figures_of(style: str) -> dict[str, Any]:
                 )
             }
     for row in rows_of("stability"):
-        if row["name"].startswith(f"{style}, stability"):
+        if row["name"] == f"{style}, stability {DEFAULT_STABILITY:g}":
             figures |= {
                 "warping_error": round(row["short"], 4),
                 "warping_error_of_film": round(row["of_film_short"], 4),

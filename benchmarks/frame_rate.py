@@ -43,6 +43,7 @@ from realtime_style.runtime.video import VideoJob
 
 SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080)}
 LOOP_S = 4
+SETTLED = 100  # frames after which memory should grow no more
 BASELINE = "ONNX Runtime"
 """The peer that a published network usually comes with."""
 
@@ -67,6 +68,13 @@ CASES = (
     Case("standard, 720p, f32", options=("--precision", "f32"), part=0.2),
     Case("fast, 720p, f32", options=("--tier", "fast", "--precision", "f32"), part=0.34),
 )
+
+
+def watched(text: str) -> int:
+    """The type of `--memory-frames`: none, or enough to tell growth from what a job begins with."""
+    if not text.isdecimal() or 0 < int(text) <= SETTLED:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither 0 nor a number above {SETTLED}")
+    return int(text)
 
 
 def write_clip(path: Path, film: Path | None, frames: int, size: str) -> None:
@@ -140,7 +148,7 @@ def stage_encode(clip: Path, tier: str) -> int:
 
 
 def stage_memory(clip: Path, tier: str) -> int:
-    """Runs the job and prints resident memory at frame 100 and at the last."""
+    """Runs the job and prints resident memory at frame SETTLED and at the last."""
     resident: dict[str, float] = {}
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -153,7 +161,7 @@ def stage_memory(clip: Path, tier: str) -> int:
 
 def _resident(frames: int) -> dict[str, float]:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    key = "first_mb" if frames <= 100 else "last_mb"
+    key = "first_mb" if frames <= SETTLED else "last_mb"
     return {key: pages * resource.getpagesize() / 1e6}
 
 
@@ -266,7 +274,7 @@ def main() -> None:
     parser.add_argument("--peer", type=Path, help="a published network (BGR float 0..255, ONNX)")
     parser.add_argument("--peer-frames", type=counted, default=30, help="of a peer's job")
     parser.add_argument(
-        "--memory-frames", type=int, default=10_000, help="over which memory is watched; 0: not"
+        "--memory-frames", type=watched, default=10_000, help="memory is watched over; 0: not"
     )
     add_usual(parser)
     parser.add_argument("--stage", choices=[*STAGES, *PEERS], help=argparse.SUPPRESS)
@@ -334,7 +342,7 @@ def main() -> None:
             command = [sys.executable, __file__, "--stage", "memory", "--clip", str(clips["360p"])]
             told = measure([*command, "--tier", "fast"])[2]
             result["resident_mb"] = {
-                "at frame 100": round(told["first_mb"], 1),
+                f"at frame {SETTLED}": round(told["first_mb"], 1),
                 f"at frame {options.memory_frames}": round(told["last_mb"], 1),
             }
     result["installed_mb"] = round(installed_mb(), 1)

@@ -12,6 +12,7 @@ import argparse
 import re
 import statistics
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,13 @@ def filled(text: str) -> str:
     return text
 
 
+def difference(text: str, new: str) -> str:
+    """In words, where a README first says other than the results."""
+    lines = zip_longest(text.split("\n"), new.split("\n"), fillvalue="")
+    said, wanted = next((said, wanted) for said, wanted in lines if said != wanted)
+    return f"the README says '{said}' where the results say '{wanted}'"
+
+
 def _title(name: str) -> str:
     card = open_style(name).card
     return f"{card['painter']}, *{card['title']}*"
@@ -136,11 +144,7 @@ def main() -> None:
     if not parser.parse_args().check:
         README.write_text(new)
     elif new != text:
-        lines = set(text.splitlines())
-        wrong = next(line for line in new.splitlines() if line not in lines)
-        raise SystemExit(
-            f"error: the README's tables are not those of benchmarks/results, which say: {wrong}"
-        )
+        raise SystemExit(f"error: {difference(text, new)}; run python benchmarks/readme.py")
 
 
 if __name__ == "__main__":

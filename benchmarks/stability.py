@@ -2,8 +2,8 @@
 
     python benchmarks/stability.py DATA starry-night=starry.jpg candy.onnx=candy.jpg ...
     python benchmarks/stability.py DATA starry-night=starry.jpg --stability 0 0.25 0.5 0.75 1
-    python benchmarks/stability.py DATA --film side-by-side.mp4 candy.onnx starry-night
-    python benchmarks/stability.py DATA --cost starry-night
+    python benchmarks/stability.py DATA candy.onnx=candy.jpg starry-night=starry.jpg --film out.mp4
+    python benchmarks/stability.py DATA starry-night=starry.jpg --cost
 
 Each argument names a network, as for quality.py, and the painting that it learned; `@0` after a
 network's name paints its frames alone, `@0.5` with that much stability (ours; default as `video`).

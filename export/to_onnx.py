@@ -33,6 +33,7 @@ from realtime_style.training.dataset import UNREADABLE
 from realtime_style.training.encoder import StyleEncoder
 from realtime_style.training.generator import SIZE_MULTIPLE, FoldedGenerator, Generator
 from realtime_style.training.train import PLANES_COLOR
+from realtime_style.whole_file import whole_file
 
 OPSET = 20
 MAX_BYTES = 1_500_000
@@ -194,11 +195,10 @@ def export_encoder(netE: StyleEncoder, bank: Bank, out: Path) -> None:
 
 def _write(out: Path, data: bytes) -> None:
     """A file that appears only when complete."""
-    partial = out.with_name(f".{out.name}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(out)
+        with whole_file(out) as partial:
+            partial.write_bytes(data)
     except OSError as error:
         raise StyleError(f"{out} cannot be written: {error.strerror}") from error
 

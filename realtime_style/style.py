@@ -21,6 +21,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from realtime_style.errors import StyleFileError
 from realtime_style.frame import FULL, LIMITED, ColorSpace
+from realtime_style.whole_file import whole_file
 
 FORMAT = 1
 """The file format's version, raised when older readers could no longer paint with the file."""
@@ -152,12 +153,10 @@ class Style:
 
     def save(self, out: Path) -> None:
         """Writes a style file; it appears only when complete. Raises StyleFileError."""
-        partial = out.with_name(f".{out.name}.partial")
         try:
-            partial.write_bytes(self.model.SerializeToString())
-            partial.replace(out)
+            with whole_file(out) as partial:
+                partial.write_bytes(self.model.SerializeToString())
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise StyleFileError(f"{out} cannot be written: {error.strerror}") from error
 
     @property

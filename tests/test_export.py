@@ -1,5 +1,6 @@
 import copy
 import json
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from realtime_style.engines import ENGINES, available_engines, open_engine
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame
 from realtime_style.style import Style, open_style
-from realtime_style.training.checkpoint import save_generator
+from realtime_style.training.checkpoint import save_checkpoint, save_generator
 from realtime_style.training.color import planes_from_rgb
 from realtime_style.training.generator import Generator, GeneratorConfig
 from realtime_style.training.train import PLANES_COLOR
@@ -203,6 +204,37 @@ def test_command_line_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     assert "garbage.pt is not a checkpoint" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "style.onnx").exists()
+
+
+@pytest.mark.parametrize("kind", ["style", "exported", "checkpoint", "generator"])
+def test_a_full_disk_leaves_the_former_file_and_nothing_of_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    out = tmp_path / "out"
+    out.write_bytes(b"the former")
+    style, generator = open_style("mondrian"), random_generator(SMALL)
+    writes: dict[str, Callable[[], None]] = {
+        "style": lambda: style.save(out),
+        "exported": lambda: to_onnx._write(out, b"a style"),
+        "checkpoint": lambda: save_checkpoint(out, {"step": 1}),
+        "generator": lambda: save_generator(out, generator, {}),
+    }
+    writes[kind]()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    former = out.read_bytes()
+    assert former != b"the former"
+
+    def full(path: Path, data: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(torch, "save", lambda _, path: full(path, b"half"))
+    with pytest.raises((StyleError, OSError), match="No space left on device"):
+        writes[kind]()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert out.read_bytes() == former
 
 
 def test_photos_are_found_between_other_files(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
+import shlex
 import sys
 from pathlib import Path
 
+import frame_rate
 import latency
 import pixels
 import pytest
@@ -55,6 +58,31 @@ def test_the_readme_says_what_was_measured() -> None:
     wrong = text.replace("| candy | 1.000 |", "| candy | 2.000 |")
     assert wrong != text
     assert readme.filled(wrong) == text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("| candy | 1.000 |", "| candy | 2.000 |"),
+            r"says '\| candy \| 2.000 .* the results say ",
+        ),
+        (
+            ("| candy | 1.000 |", "| more |\n| candy | 1.000 |"),
+            r"says '\| more \|' where the results",
+        ),
+    ],
+)
+def test_a_readme_that_says_other_than_the_results_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: tuple[str, str], message: str
+) -> None:
+    text = readme.README.read_text()
+    assert change[0] in text
+    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
+    readme.README.write_text(text.replace(*change))
+    monkeypatch.setattr(sys, "argv", ["readme.py", "--check"])
+    with pytest.raises(SystemExit, match=f"^error: the README {message}"):
+        readme.main()
 
 
 def test_a_readme_without_a_place_for_a_table_is_refused() -> None:
@@ -110,6 +138,48 @@ def test_arguments_that_are_none_are_refused_in_words() -> None:
     for text in ("0", "-1", "many"):
         with pytest.raises(argparse.ArgumentTypeError, match="from 1 up"):
             record.counted(text)
+    assert [frame_rate.watched(text) for text in ("0", "101")] == [0, 101]
+    for text in ("-1", "1", "100", "many"):
+        with pytest.raises(argparse.ArgumentTypeError, match="neither 0 nor a number above 100"):
+            frame_rate.watched(text)
     assert str(record.sized("720p")) == "720p"
     with pytest.raises(argparse.ArgumentTypeError, match="out of range"):
         record.sized("7p")
+
+
+def test_a_card_has_the_figures_of_the_program_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="the extra [train] is not installed")
+    import cards
+
+    rows = [
+        {"name": f"{name}, stability 0.5{more}", "short": short, "of_film_short": 0.04}
+        for name, more, short in (
+            ("udnie", "", 0.05), ("udnie", ", int8", 0.06), ("udnie, fast", "", 0.07),
+        )
+    ]  # fmt: skip
+    monkeypatch.setattr(cards, "rows_of", lambda name: rows if name == "stability" else [])
+    assert cards.figures_of("udnie") == {"warping_error": 0.05, "warping_error_of_film": 0.04}
+
+
+def test_documented_calls_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="the extra [train] is not installed")
+    import stability
+
+    for name in ("starry.jpg", "candy.jpg", "candy.onnx"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    taken: list[str] = []
+
+    def marks(*_: object) -> None:
+        taken.append("marks")
+        raise SystemExit
+
+    monkeypatch.setattr(stability, "read_clip", marks)
+    for name in ("side_by_side", "costs"):
+        monkeypatch.setattr(stability, name, lambda _, name=name: taken.append(name))
+    calls = [line for line in stability.__doc__.splitlines() if line.startswith("    python ")]
+    for call in calls:
+        monkeypatch.setattr(sys, "argv", shlex.split(call.removesuffix(" ..."))[1:])
+        with contextlib.suppress(SystemExit):
+            stability.main()
+    assert taken == ["marks", "marks", "side_by_side", "costs"]

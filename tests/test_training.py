@@ -1,12 +1,14 @@
 import dataclasses
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -14,13 +16,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import run_cli
-from PIL import Image
+from PIL import Image, features
 from safetensors.torch import save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 from torch.nn import functional
 
-from realtime_style import open_stylizer
+from realtime_style import cli, open_stylizer
 from realtime_style.demo import draw_scene
 from realtime_style.errors import TrainingError
 from realtime_style.training import train as train_module
@@ -31,6 +33,7 @@ from realtime_style.training.discriminator import Discriminator
 from realtime_style.training.generator import Generator, GeneratorConfig
 from realtime_style.training.losses import discriminator_loss
 from realtime_style.training.optimizer import Muon
+from realtime_style.training.parallel import processes
 from realtime_style.training.train import TrainStep, train
 
 SMALL = GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2))
@@ -53,7 +56,7 @@ def config(tmp_path: Path) -> TrainConfig:
         base=tmp_path / "base.safetensors",
         steps=4,
         batch=2,
-        crop_px=64,
+        crop_px=128,
         margin_px=8,
         painting_px=96,
         painting_scales=(1, 2),
@@ -128,8 +131,8 @@ def test_a_run_leaves_all_it_promises(config: TrainConfig, tmp_path: Path) -> No
         "tensorboard",
     ]
     with Image.open(run_dir / "sample_000004.png") as sheet:
-        painting_px = round(96 * 256 / 72)  # 160x120, shrunk to 96x72, as high as two photos
-        assert sheet.size == (3 * 128 + painting_px, 256)
+        painting_px = round(96 * 512 / 72)  # 160x120, shrunk to 96x72, as high as two photos
+        assert sheet.size == (3 * 256 + painting_px, 512)
     assert scalars(run_dir, "loss/style") == [1, 2, 3, 4]
 
     state = load_checkpoint(run_dir / "checkpoint.pt")
@@ -451,6 +454,31 @@ def test_a_folder_of_paintings_is_one_hand(config: TrainConfig, tmp_path: Path) 
     train(config, tmp_path / "run")
 
 
+def by_two_processes(folder: Path, config: TrainConfig | None, script: str) -> None:
+    """Runs a script as torchrun does, which knows the folder as `here`."""
+    (folder / "config").write_bytes(pickle.dumps(config))
+    (folder / "script.py").write_text(
+        "import os, pickle, signal, time\n"
+        "from pathlib import Path\n"
+        "import torch\n"
+        "from realtime_style.training import train as train_module\n"
+        "from realtime_style.training.parallel import BatchNorm, leads, part_of, processes\n"
+        "from realtime_style.training.train import train\n"
+        "torch.set_num_threads(1)\n"
+        "here = Path(__file__).parent\n"
+        "config = pickle.loads((here / 'config').read_bytes())\n" + script
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*command, folder / "script.py"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 def test_two_processes_equal_one(config: TrainConfig, tmp_path: Path) -> None:
     config = dataclasses.replace(
         config,
@@ -463,42 +491,7 @@ def test_two_processes_equal_one(config: TrainConfig, tmp_path: Path) -> None:
     )
     reports: list[TrainStep] = []
     one = train(config, tmp_path / "one", on_step=reports.append)
-    script = tmp_path / "two.py"
-    settings = {
-        "painting": str(config.painting),
-        "content": str(config.content),
-        "features": [str(config.features[0])],
-        "base": str(config.base),
-    }
-    rest = {k: v for k, v in dataclasses.asdict(config).items() if k not in settings}
-    script.write_text(
-        "import dataclasses, json, sys\n"
-        "from pathlib import Path\n"
-        "import torch\n"
-        "from realtime_style.training.config import TrainConfig\n"
-        "from realtime_style.training.train import train\n"
-        "torch.set_num_threads(1)\n"
-        f"paths = {settings!r}\n"
-        f"rest = {rest!r}\n"
-        "config = TrainConfig(Path(paths['painting']), Path(paths['content']),\n"
-        "    (Path(paths['features'][0]),), Path(paths['base']), **rest)\n"
-        f"train(config, Path({str(tmp_path / 'two')!r}))\n"
-    )
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            "--nproc-per-node=2",
-            script,
-        ],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    by_two_processes(tmp_path, config, "train(config, here / 'two')")
     two, _ = load_generator(tmp_path / "two/checkpoint.pt")
     history = load_checkpoint(tmp_path / "two/checkpoint.pt")["history"]
     for ours, theirs in zip(reports, history, strict=True):
@@ -508,6 +501,83 @@ def test_two_processes_equal_one(config: TrainConfig, tmp_path: Path) -> None:
     planes = torch.rand(1, 1, 64, 64), torch.rand(1, 2, 32, 32)
     for alone, together in zip(one.eval()(*planes), two.eval()(*planes), strict=True):
         torch.testing.assert_close(alone, together, rtol=0, atol=5e-3)
+
+
+def test_what_one_process_is_asked_ends_all_in_order(config: TrainConfig, tmp_path: Path) -> None:
+    config = dataclasses.replace(config, steps=8, checkpoint_every=100)
+    by_two_processes(
+        tmp_path,
+        config,
+        "true_save = train_module.save_checkpoint\n"
+        "def slow_save(path, state):\n"
+        "    time.sleep(1)  # for the other one to leave first, if it would\n"
+        "    assert not (here / 'left').exists()\n"
+        "    true_save(path, state)\n"
+        "train_module.save_checkpoint = slow_save\n"
+        "def on_step(step):\n"
+        "    if step.step == 3 and not leads():\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "try:\n"
+        "    train(config, here / 'run', on_step=on_step)\n"
+        "except KeyboardInterrupt:\n"
+        "    (here / ('led' if leads() else 'left')).touch()\n",
+    )
+    assert (tmp_path / "led").exists()
+    assert (tmp_path / "left").exists()
+    assert load_checkpoint(tmp_path / "run/checkpoint.pt")["step"] == 3
+
+
+def test_normalisation_of_two_processes_is_that_of_one(tmp_path: Path) -> None:
+    rng = torch.Generator().manual_seed(0)
+    whole = 100 + 0.003 * torch.randn(4, 8, 5, 6, generator=rng)  # squares are all rounding
+    weights = torch.randn(4, 8, 5, 6, generator=rng)
+    torch.save((whole, weights), tmp_path / "given")
+    by_two_processes(
+        tmp_path,
+        None,
+        "whole, weights = torch.load(here / 'given')\n"
+        "with processes(torch.device('cpu')):\n"
+        "    items = part_of(4)\n"
+        "    norm, x = BatchNorm(8), whole[items.start : items.stop].requires_grad_()\n"
+        "    normal = norm(x)\n"
+        "    (normal * weights[items.start : items.stop]).sum().backward()\n"
+        "    found = normal.detach(), x.grad, norm.running_mean, norm.running_var\n"
+        "    torch.save(found, here / f'found{items.start}')\n",
+    )
+    one, x = torch.nn.BatchNorm2d(8), whole.clone().requires_grad_()
+    normal = one(x)
+    (normal * weights).sum().backward()
+    first, second = (torch.load(tmp_path / f"found{start}") for start in (0, 2))
+    assert x.grad is not None
+    for i, expected in enumerate((normal.detach(), x.grad)):
+        ours = torch.cat((first[i], second[i]))
+        torch.testing.assert_close(ours, expected, rtol=0, atol=0.02 * float(expected.std()))
+    for found in (first, second):
+        torch.testing.assert_close(found[2], one.running_mean)
+        torch.testing.assert_close(found[3], one.running_var)
+
+
+def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "zeros", lambda _, device: SimpleNamespace(device=device))
+    assert train_module._device("auto") == train_module._device("cuda") == "cuda:1"
+
+    def missing(_: int, device: str) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(torch, "zeros", missing)
+    with pytest.raises(TrainingError, match="no device 'cuda:1'; start no more processes than"):
+        train_module._device("auto")
+    with pytest.raises(TrainingError, match="no device 'gpu'; use cpu, or auto"):
+        train_module._device("gpu")
+    calls: list[object] = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "set_device", calls.append)
+    monkeypatch.setattr(torch.distributed, "init_process_group", calls.append)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
+    with processes(torch.device("cuda:1")):
+        assert calls == [torch.device("cuda:1"), "nccl"]
 
 
 def test_learning_rate_rises_stays_and_falls() -> None:
@@ -570,7 +640,8 @@ def test_bad_preset_and_missing_paths() -> None:
         ({"content": Path("nowhere")}, "nowhere is not a folder"),
         ({"painting": Path(__file__)}, "cannot be read as a picture"),
         ({"painting": Path("nothing.png")}, "nothing.png cannot be read as a picture"),
-        ({"crop_px": 100}, "multiple of 32 from 64 up, not 100"),
+        ({"crop_px": 150}, "multiple of 32 from 128 up, not 150"),
+        ({"crop_px": 96}, "multiple of 32 from 128 up, not 96"),
         ({"features": (Path("no.safetensors"),)}, "there is no file no.safetensors"),
         ({"base": Path("no.safetensors")}, "there is no file no.safetensors"),
         ({"base": Path(__file__)}, "not a checkpoint"),
@@ -642,6 +713,59 @@ def test_begun_anew_nothing_of_the_run_before_is_left_among_the_logs(
     assert len(list((tmp_path / "run/tensorboard").iterdir())) == 1
 
 
+def test_begun_anew_and_stopped_at_once_there_is_nothing_to_go_on_with(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    train(config, tmp_path / "run")
+    (tmp_path / "run/notes.txt").write_text("the user's own")
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(dataclasses.replace(config, seed=1), tmp_path / "run", on_start=stop)
+    left = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert left == ["notes.txt", "tensorboard"]
+
+
+def test_begun_anew_and_refused_nothing_of_the_run_before_is_lost(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    train(config, run_dir)
+    files = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
+    (tmp_path / "tiny").mkdir()
+    Image.new("RGB", (40, 30)).save(tmp_path / "tiny/photo.png")
+    for change, message in (
+        ({"content": tmp_path / "tiny"}, "none of the pictures"),
+        ({"base": run_dir / "generator.safetensors"}, "goes as its run is begun anew"),
+        ({"base": run_dir / "../run/checkpoint.pt"}, "goes as its run is begun anew"),
+    ):
+        with pytest.raises(TrainingError, match=message):
+            train(dataclasses.replace(config, **change), run_dir)
+    assert {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()} == files
+
+
+def test_train_command_does_not_take_the_run_before_for_its_own(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "mine.training").mkdir()
+    (tmp_path / "mine.training/checkpoint.pt").touch()
+    monkeypatch.setattr(train_module, "train", stopped_while_loading)
+    for option, said in (("--overwrite", "nothing to save"), ("--resume", "go on with --resume")):
+        with pytest.raises(KeyboardInterrupt):
+            cli.train(
+                config.painting, config.content, tmp_path / "mine.onnx",
+                overwrite=option == "--overwrite", resume=option == "--resume",
+            )  # fmt: skip
+        assert said in capsys.readouterr().err
+
+
+def stopped_while_loading(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_resume_without_a_checkpoint(config: TrainConfig, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"checkpoint\.pt"):
         train(config, tmp_path / "run", resume=True)
@@ -703,6 +827,34 @@ def test_no_readable_photo(tmp_path: Path) -> None:
         PhotoFolder(tmp_path, 32, seed=0).batch(1, range(2))
 
 
+@pytest.mark.parametrize("kind", ["png", "jpg", "avif"])
+def test_damage_that_is_found_only_as_pixels_are_read_leaves_a_photo_out(
+    tmp_path: Path, kind: str
+) -> None:
+    if not features.check("avif") and kind == "avif":
+        pytest.skip("Pillow has no AVIF here")
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 240, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "N"  # lies on its side, and says what it is of
+    noise.save(tmp_path / f"broken.{kind}", exif=exif)
+    data = (tmp_path / f"broken.{kind}").read_bytes()
+    change = {
+        "png": (b"IDAT", b"\x12DAT"),
+        "jpg": (b"\x01\x0e\0\2", b"\x02\xbc\0\2"),  # XMP that is text, not bytes
+        "avif": (b"iloc", b"\x12loc"),
+    }[kind]
+    begin, part, end = data.rpartition(change[0])
+    assert part
+    (tmp_path / f"broken.{kind}").write_bytes(begin + change[1] + end)
+    Image.new("RGB", (80, 80), (90, 60, 30)).save(tmp_path / "whole.png")
+    photos = PhotoFolder(tmp_path, 32, seed=0)
+    assert photos.batch(1, range(8)).shape == (8, 3, 32, 32)
+    assert [path.name for path in photos.skipped] == [f"broken.{kind}"]
+    assert photos.samples(2, 64).shape == (1, 3, 64, 64)
+    with pytest.raises(TrainingError, match=rf"broken\.{kind} cannot be read as a picture"):
+        load_paintings(tmp_path / f"broken.{kind}", 96, 640)
+
+
 def test_samples_leave_broken_photos_out(tmp_path: Path) -> None:
     for i in range(2):
         Image.new("RGB", (40, 30), (90, 60, 30)).save(tmp_path / f"{i}.png")
@@ -717,7 +869,9 @@ def test_train_command_is_stopped_and_goes_on(
     out = tmp_path / "mine.onnx"
     arguments = ["train", config.painting, "--content", config.content, "--out", out]
     arguments += ["--features", config.features[0], "--base", tmp_path / "base.safetensors"]
-    arguments += ["--steps", "500", "--batch", "1", "--crop", "64", "--painting-size", "176"]
+    arguments += ["--steps", "120", "--batch", "1", "--crop", "128", "--painting-size", "176"]
+    (tmp_path / "often.toml").write_text("margin_px = 8\ncheckpoint_every = 20")
+    arguments += ["--config", tmp_path / "often.toml"]
     process = subprocess.Popen(
         [sys.executable, "-m", "realtime_style.cli", *map(str, arguments)],
         stderr=subprocess.PIPE,
@@ -732,7 +886,8 @@ def test_train_command_is_stopped_and_goes_on(
     assert process.returncode == 130, said
     assert "go on with --resume" in said
     assert "Traceback" not in said
-    assert 200 <= load_checkpoint(checkpoint)["step"] < 500
+    stopped_at = load_checkpoint(checkpoint)["step"]
+    assert 20 <= stopped_at < 120
     assert not out.exists()
 
     refused = run_cli(*arguments)
@@ -740,10 +895,16 @@ def test_train_command_is_stopped_and_goes_on(
     assert "--resume goes on with it" in refused.stderr
     finished = run_cli(*arguments, "--resume")
     assert finished.returncode == 0, finished.stderr
-    assert "goes on after step 2" in finished.stderr
+    assert f"goes on after step {stopped_at}" in finished.stderr
     again = run_cli(*arguments, "--resume")
     assert again.returncode == 1
     assert "its training has ended; to train on from there" in again.stderr
     assert f"{out}: ready" in finished.stderr
     picture = np.full((48, 64, 3), 90, np.uint8)
     assert open_stylizer(str(out), engine="onnxruntime").paint_rgb(picture).shape == picture.shape
+
+
+def test_train_command_refuses_crops_that_are_too_small() -> None:
+    refused = run_cli("train", "painting.jpg", "--content", "photos", "--crop", "96")
+    assert refused.returncode == 2
+    assert "128" in refused.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from PIL import ExifTags, Image, ImageOps
 from realtime_style.errors import MediaError
 from realtime_style.frame import MIN_SIDE_PX
 from realtime_style.runtime.place import refuse_itself, refuse_place
+from realtime_style.whole_file import whole_file
 
 if TYPE_CHECKING:
     from realtime_style.runtime.stylizer import Stylizer
@@ -85,7 +85,7 @@ def read_picture(path: Path | str) -> Picture:
             f"{path} has too many pixels; at most {MAX_PICTURE_PX // 1_000_000} million can be "
             "painted"
         ) from error
-    except (OSError, SyntaxError, TypeError, ValueError) as error:  # Pillow's, of damage
+    except (OSError, RuntimeError, SyntaxError, TypeError, ValueError) as error:  # of damage
         raise MediaError(f"{path} cannot be read as a picture: {error}") from error
     is_grey_wide = mode in ("I;16", "I;16B", "I;16L", "I", "F")
     if is_wide or is_grey_wide:
@@ -152,7 +152,8 @@ def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False
     path = Path(path)
     refuse_place(path, "out.png", overwrite=overwrite)
     suffix = path.suffix.lower()
-    if suffix not in Image.registered_extensions():
+    kinds = Image.registered_extensions()
+    if suffix not in kinds:
         raise MediaError(
             f"'{path.suffix}' names no picture format; end {path.name} in .jpg, .png or .webp"
         )
@@ -177,16 +178,11 @@ def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False
         settings["icc_profile"] = picture.icc
     if picture.dpi:
         settings["dpi"] = picture.dpi
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
-        image.save(partial, **settings)  # type: ignore[arg-type]
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            image.save(partial, kinds[suffix], **settings)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
         raise MediaError(f"{path} cannot be written: {error}") from error
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
     return notes
 
 

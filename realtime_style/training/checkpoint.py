@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from safetensors.torch import save
 
 from realtime_style.errors import TrainingError
 from realtime_style.training.generator import Generator, GeneratorConfig
+from realtime_style.whole_file import whole_file
 
 CHECKPOINT_NAME = "checkpoint.pt"
 
@@ -24,12 +24,10 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     Raises:
         TrainingError: it cannot be written, as where the disk is full.
     """
-    partial = path.with_suffix(".partial")
     try:
-        torch.save(state, partial)
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            torch.save(state, partial)
     except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
         raise TrainingError(
             f"{path} cannot be written: {error}; make room, and go on from the checkpoint before "
             "with --resume"
@@ -60,9 +58,8 @@ def save_generator(path: Path, netG: Generator, metadata: dict[str, Any]) -> Non
     }
     header = {"generator_config": json.dumps(dataclasses.asdict(netG.config))}
     header.update({key: json.dumps(value) for key, value in metadata.items()})
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(save(tensors, header))
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_bytes(save(tensors, header))
 
 
 def load_generator(path: Path) -> tuple[Generator, dict[str, Any]]:

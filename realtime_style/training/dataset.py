@@ -13,7 +13,12 @@ from torch import Tensor
 
 from realtime_style.errors import TrainingError
 
-UNREADABLE = (OSError, ValueError, Image.DecompressionBombError)
+UNREADABLE = (
+    OSError, ValueError, Image.DecompressionBombError,
+    SyntaxError,  # PNG, once its pixels are read
+    TypeError,  # EXIF, as a photo is set upright
+    RuntimeError,  # AVIF
+)  # fmt: skip
 """What Pillow raises for a file that is no picture, a broken or an absurd one."""
 
 _SUFFIXES = frozenset(Image.registered_extensions())

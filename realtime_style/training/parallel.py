@@ -20,6 +20,8 @@ def processes(device: torch.device) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # else NCCL takes the first GPU for every process
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield
@@ -36,6 +38,11 @@ def leads() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def own_gpu() -> int:
+    """The number of this process's GPU: each of a machine's processes has one of its own."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
 def process_count() -> int:
     """How many processes train."""
     return dist.get_world_size() if dist.is_initialized() else 1
@@ -50,6 +57,21 @@ def part_of(batch: int) -> range:
         )
     each = batch // process_count()
     return range(_rank() * each, (_rank() + 1) * each)
+
+
+def in_any_process(said: bool, device: torch.device) -> bool:
+    """Whether it is so in one of the processes; all of them ask at once, and go on alike."""
+    if process_count() == 1:
+        return said
+    most = torch.tensor(int(said), device=device)
+    dist.all_reduce(most, dist.ReduceOp.MAX)
+    return bool(most.item())
+
+
+def wait_for_all() -> None:
+    """Until every process has come here."""
+    if process_count() > 1:
+        dist.barrier()
 
 
 def mean_over_processes(value: Tensor) -> Tensor:
@@ -102,9 +124,10 @@ class BatchNorm(nn.BatchNorm2d):
         if not self.training or process_count() == 1:
             return super().forward(x)
         wide = x.float()
-        moments = torch.stack((wide.mean((0, 2, 3)), wide.square().mean((0, 2, 3))))
-        mean, square = mean_over_processes(moments)
-        variance = square - mean.square()
+        mean = mean_over_processes(wide.mean((0, 2, 3)))
+        # Mean of squares less square of the mean would be all rounding where the mean is large
+        centred = wide - mean[:, None, None]
+        variance = mean_over_processes(centred.square().mean((0, 2, 3)))
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -115,6 +138,5 @@ class BatchNorm(nn.BatchNorm2d):
             self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
             self.num_batches_tracked += 1
         scale = self.weight * (variance + self.eps).rsqrt()
-        shift = self.bias - mean * scale
-        normalised: Tensor = wide * scale[:, None, None] + shift[:, None, None]
+        normalised: Tensor = centred * scale[:, None, None] + self.bias[:, None, None]
         return normalised.to(x.dtype)

@@ -70,22 +70,29 @@ from realtime_style.training.motion import (
 from realtime_style.training.optimizer import Muon
 from realtime_style.training.parallel import (
     BatchNorm,
+    in_any_process,
     leads,
     mean_over_processes,
+    own_gpu,
     part_of,
     process_count,
     processes,
     share_gradients,
+    wait_for_all,
 )
 from realtime_style.training.perceptual import Features, load_networks
 from realtime_style.training.report import write_report
 
 _NAMED = 5  # files in a note
 _MIN_PAINTING_PX = 32  # five poolings lead to one pixel
+_MIN_CROP_PX = 128  # of smaller ones the tone loss sees no more than it can fit to anything
 _MOST_ROLLBACKS = 5
 _LARGEST_GRADIENT = 10.0  # norm; larger ones are shortened
 _WARM_UP, _COOL_DOWN = 0.1, 0.4  # parts of the steps
 _STYLE_RISES = 0.4  # part of the steps
+
+_LEFT = (CHECKPOINT_NAME, "generator.safetensors", "report.md", "curves.png", "sheet.png")
+"""Files that a run leaves, besides its logs and samples."""
 
 _MALLOC = {  # the numbers of malloc.h
     "M_TRIM_THRESHOLD": (-1, 2**31 - 1),
@@ -165,12 +172,12 @@ def train(
     """Trains a generator to paint any photo in the manner of a painting, or of several.
 
     It starts as `start`, else as the config's base. `run_dir` receives checkpoints, sample sheets
-    (PNG), TensorBoard logs and, at the end, `generator.safetensors` and a report. Ctrl-C and
-    SIGTERM end the step at work and save a checkpoint before it leaves; a second one leaves at
-    once, with the checkpoint before. A loss that is no number leads back to the last good
-    checkpoint, at half the learning rate; too little memory to half the batch; `on_note` is told.
-    `on_start` is called when all is loaded. Under torchrun every process takes its part of each
-    batch.
+    (PNG), TensorBoard logs and, at the end, `generator.safetensors` and a report; what a run before
+    left there goes, unless this one resumes it. `on_start` is called when all is loaded, and that
+    is gone. Ctrl-C and SIGTERM end the step at work and save a checkpoint before it leaves; a
+    second one leaves at once, with the checkpoint before. A loss that is no number leads back to
+    the last good checkpoint, at half the learning rate; too little memory to half the batch;
+    `on_note` is told. Under torchrun every process takes its part of each batch.
 
     Raises:
         TrainingError: unusable data or settings, a disk that is full, or a loss that is no number
@@ -183,6 +190,8 @@ def train(
     with processes(device):
         if start is None or resume:
             start = _first_generator(run_dir / CHECKPOINT_NAME if resume else config.base)
+            if not resume:
+                _refuse_base_within(run_dir, config.base)
         try:
             with _disk_errors_said_once():
                 return _train(
@@ -246,13 +255,14 @@ def _train(
         netG_run = torch.compile(netG_run)
 
     run_dir.mkdir(parents=True, exist_ok=True)
+    batches = _Batches(config, photos, clips, state)
+    batches.wait()  # what cannot be trained on has been refused by then
     if leads() and not resume:
         _clear(run_dir)
     state.netG.train()
     good = copy.deepcopy(state.as_dict(config))
     log = _Log(run_dir / "tensorboard", state.step, paintings[0]) if leads() else None
     began, seconds_before = time.perf_counter(), state.seconds
-    batches = _Batches(config, photos, clips, state)
 
     def go_back(**changes: float) -> None:
         """To the last good state, with changes to it."""
@@ -310,9 +320,10 @@ def _train(
                     if leads():
                         save_checkpoint(checkpoint_path, good)
                 on_step(report)
-                if stop_asked():
+                if in_any_process(stop_asked(), device):
                     if leads():
                         save_checkpoint(checkpoint_path, state.as_dict(config))
+                    wait_for_all()  # where one has left, torchrun ends the others
                     raise KeyboardInterrupt
         finally:
             batches.close()
@@ -575,6 +586,10 @@ class _Batches:
             return _Batch(photo, None)
         return _Batch(photo, moved_views(photo, config.crop_px, config.seed, step, self._items))
 
+    def wait(self) -> None:
+        """Until the next step's is read; raises TrainingError where no photo can be."""
+        self._next.result()
+
     def take(self, step: int) -> _Batch:
         """The next step's."""
         batch = self._next.result()
@@ -613,10 +628,10 @@ class _Log:
 
 
 def _clear(run_dir: Path) -> None:
-    """Takes away the logs and samples of a run before, among which the new ones would be lost."""
+    """Takes away what a run before has left, which would be taken for the new one's."""
     shutil.rmtree(run_dir / "tensorboard", ignore_errors=True)
-    for sample in run_dir.glob("sample_*.png"):
-        sample.unlink()
+    for left in (*(run_dir / name for name in _LEFT), *run_dir.glob("sample_*.png")):
+        left.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -724,9 +739,9 @@ _RANGES = {  # what a setting may be; beyond, it is a slip
 def _refuse_unusable(config: TrainConfig) -> None:
     if config.margin_px < 0 or config.margin_px % 4:
         raise TrainingError(f"the margin must be a multiple of 4, not {config.margin_px}")
-    if config.crop_px < 64 or config.crop_px % 32:
+    if config.crop_px < _MIN_CROP_PX or config.crop_px % 32:
         raise TrainingError(
-            f"the crop size must be a multiple of 32 from 64 up, not {config.crop_px}"
+            f"the crop size must be a multiple of 32 from {_MIN_CROP_PX} up, not {config.crop_px}"
         )
     for what, value in (("step", config.steps), ("photo a step", config.batch)):
         if value < 1:
@@ -745,6 +760,14 @@ def _refuse_unusable(config: TrainConfig) -> None:
             raise TrainingError(f"there is no {name} '{value_given}'; choose {', '.join(choices)}")
 
 
+def _refuse_base_within(run_dir: Path, base: Path | None) -> None:
+    """A run begun anew takes away what it would begin from, and stopped early leaves neither."""
+    if base and base.resolve() in {(run_dir / name).resolve() for name in _LEFT}:
+        raise TrainingError(
+            f"{base} goes as its run is begun anew; give another --out, or a copy of it as --base"
+        )
+
+
 def _refuse_other_settings(config: TrainConfig, former: dict[str, Any]) -> None:
     """A run goes on as it began: its schedule and its crops hang on the settings."""
     asked = config.as_dict()
@@ -759,7 +782,11 @@ def _refuse_other_settings(config: TrainConfig, former: dict[str, Any]) -> None:
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{own_gpu()}"
     try:
         return torch.zeros(1, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise TrainingError(f"there is no device '{name}'; use cpu, or auto") from error
+        more = own_gpu() and name.startswith("cuda")
+        how = "start no more processes than there are GPUs" if more else "use cpu, or auto"
+        raise TrainingError(f"there is no device '{name}'; {how}") from error
