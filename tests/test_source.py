@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import ExifTags, Image
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, Size
+from realtime_style.runtime import source
 from realtime_style.runtime.source import FileSource
 
 VFR_MS = (0, 40, 45, 130, 131, 500, 504, 1200, 1233, 1266)
@@ -183,6 +185,14 @@ def test_photos_with_exif_are_read_and_upright(tmp_path: Path, ending: str) -> N
             assert luma[:, :20].mean() < luma[:, -20:].mean() - 100
         else:
             assert luma[:, :20].mean() > luma[:, -20:].mean() + 100
+
+
+def test_an_address_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "_OPEN_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the connection, says nothing
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/film.mp4"
+        with pytest.raises(MediaError, match=r"film.mp4 does not answer within 0.5 s"):
+            FileSource(address)
 
 
 def test_a_rate_is_for_numbered_pictures(film: Path) -> None:

@@ -25,6 +25,7 @@ from realtime_style.runtime.place import as_ffmpeg_reads, is_numbered, name_of, 
 
 _FRAME_A_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
 _CUT_S = 0.5  # a film this much shorter than it says was cut off; less is rounding
+_OPEN_S = 20.0  # for an address to answer; FFmpeg hears of no Ctrl-C meanwhile
 _MOST_REORDERED = 16  # pictures; H.264 and H.265 allow no more
 RAW_BYTES = "surrogateescape"  # metadata in other codes than UTF-8 goes through untouched
 
@@ -461,17 +462,24 @@ def _open(
             return av.open(pipe, "r", hwaccel=device, metadata_errors=RAW_BYTES)
         if Path(path).is_file() and is_animated_webp(Path(path)):
             return av.open(film_of_animation(Path(path)), "r")
-        if is_pattern:
-            path = as_ffmpeg_reads(Path(path))
-        return av.open(path, "r", options=options, hwaccel=device, metadata_errors=RAW_BYTES)
-    except av.InvalidDataError as error:
+        return av.open(
+            as_ffmpeg_reads(Path(path)) if is_pattern else path,
+            "r",
+            options=options,
+            hwaccel=device,
+            metadata_errors=RAW_BYTES,
+            timeout=(_OPEN_S, None) if is_address else None,
+        )
+    except (av.FFmpegError, OSError) as error:
         if pipe and pipe.is_stopped:
             raise KeyboardInterrupt from error
-        raise MediaError(
-            f"{path} cannot be read as a film: it is of no kind that FFmpeg knows, or its index is "
-            "missing, as in an MP4 that was cut off"
-        ) from error
-    except (av.FFmpegError, OSError) as error:
+        if isinstance(error, av.InvalidDataError):
+            raise MediaError(
+                f"{path} cannot be read as a film: it is of no kind that FFmpeg knows, or its "
+                "index is missing, as in an MP4 that was cut off"
+            ) from error
+        if isinstance(error, av.ExitError):
+            raise MediaError(f"{path} does not answer within {_OPEN_S:g} s") from error
         if device:
             raise MediaError(
                 f"the device to decode {path} on is not in this machine, or has no driver; "
