@@ -29,7 +29,7 @@ from realtime_style.frame import Frame
 from realtime_style.style import Ranges, describe, parse_style
 from realtime_style.training.checkpoint import load_generator
 from realtime_style.training.color import planes_from_rgb
-from realtime_style.training.dataset import UNREADABLE
+from realtime_style.training.dataset import UNREADABLE, open_rgb
 from realtime_style.training.encoder import StyleEncoder
 from realtime_style.training.generator import SIZE_MULTIPLE, FoldedGenerator, Generator
 from realtime_style.training.train import PLANES_COLOR
@@ -213,8 +213,8 @@ def parity_frames(pictures: Path | None) -> list[Frame]:
         images = []
         step = max(1, len(paths) // PARITY_FRAMES)  # from all over the folder
         for path in sorted(paths, key=lambda path: order[path] % step):
-            with contextlib.suppress(*UNREADABLE), Image.open(path) as picture:
-                images.append(ImageOps.exif_transpose(picture).convert("RGB"))
+            with contextlib.suppress(*UNREADABLE):
+                images.append(open_rgb(path))
             if len(images) == PARITY_FRAMES:
                 break
     if not images:

@@ -23,6 +23,7 @@ from dataclasses import asdict, replace  # noqa: E402
 from fractions import Fraction  # noqa: E402
 from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
+from types import FrameType  # noqa: E402
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn  # noqa: E402
 
 import typer  # noqa: E402
@@ -191,14 +192,18 @@ def _end_stopped(*, told: bool) -> NoReturn:
 _interrupted = False
 
 
-def _interrupt(number: int, _frame: object) -> NoReturn:
+def _interrupt(number: int, frame: FrameType | None) -> None:
     global _interrupted
     _interrupted = True
+    while frame:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return  # a module that is being loaded may take the process along: `_heed` it later
+        frame = frame.f_back
     raise KeyboardInterrupt
 
 
 def _heed() -> None:
-    """Stops where Ctrl-C was pressed and a library has swallowed what `_interrupt` raised."""
+    """Stops where Ctrl-C was pressed while modules were loaded, or swallowed by a library."""
     if _interrupted:
         raise KeyboardInterrupt
 
@@ -871,13 +876,15 @@ def train(
     if out.suffix != ".onnx":
         raise StyleError(f"--out is {out}; a style's file name ends in .onnx")
     run_dir = out.with_suffix(".training")
-    if out.exists() and resume and not overwrite:
+    checkpoint = run_dir / CHECKPOINT_NAME
+    has_ended = not checkpoint.exists() or (run_dir / "generator.safetensors").exists()
+    if out.exists() and resume and not overwrite and has_ended:
         raise StyleError(
             f"{out} is ready, its training has ended; to train on from there, give another --out "
             f"and --base {run_dir / 'generator.safetensors'}"
         )
-    refuse_place(out, "my-style.onnx", overwrite=overwrite)
-    checkpoint = run_dir / CHECKPOINT_NAME
+    # a run that goes on may replace what it was begun to replace
+    refuse_place(out, "my-style.onnx", overwrite=overwrite or (resume and not has_ended))
     if checkpoint.exists() and not (resume or overwrite) and leads():
         raise StyleError(
             f"{checkpoint} is there from a run before; --resume goes on with it, "
@@ -920,7 +927,7 @@ def train(
             if begun and checkpoint.exists():
                 _say.print(f"saved as {checkpoint}; go on with --resume", markup=False)
             else:
-                _say.print("stopped before the first step; there is nothing to save")
+                _say.print("stopped; nothing was saved")
             raise _Told({}) from None
     if not leads():
         return
@@ -1082,6 +1089,8 @@ def _sources_and_out(paths: list[str]) -> tuple[list[str], str]:
         raise typer.BadParameter(
             "give at least one IN, and OUT as the last", param_hint="IN... OUT"
         )
+    if not all(paths):
+        raise typer.BadParameter("one of them is empty", param_hint="IN... OUT")
     return paths[:-1], paths[-1]
 
 
@@ -1093,8 +1102,8 @@ def _paint_all(
 
     reports, failed = [], []
     for pair in pairs:
-        _heed()
         try:
+            _heed()
             if pair.makes_folder:
                 make_folder(pair.out.parent)
             reports.append(paint(pair))
@@ -1103,11 +1112,16 @@ def _paint_all(
                 raise
             failed.append({"in": pair.source, "error": str(error)})
             _say.print(f"error: {error}", markup=False, style="red")
-        except _Told as stop:
+        except KeyboardInterrupt as stop:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # what could be kept is kept
+            if not isinstance(stop, _Told):
+                painted = f"; painted: {len(reports)} of {len(pairs)}" if len(pairs) > 1 else ""
+                _say.print(f"stopped{painted}", markup=False)
+                stop = _Told({"stopped": str(pair.out), "kept": None})
             if as_json:
                 many = {"painted": reports, "failed": failed, "stopped": stop.report}
                 typer.echo(json.dumps(stop.report if len(pairs) == 1 else many))
-            raise
+            raise stop from None
     if len(pairs) > 1 and not quiet:
         _say.print(f"{len(reports)} of {len(pairs)} painted", markup=False)
     if as_json:
@@ -1126,6 +1140,7 @@ def _paint(job: VideoJob, quiet: bool) -> dict[str, Any]:
     began = time.perf_counter()
     try:
         with job:
+            _heed()
             if not quiet:
                 _introduce(job)
             said = len(job.notes)

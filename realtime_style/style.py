@@ -323,6 +323,10 @@ def open_style(name: str | Path, tier: str = STANDARD) -> Style:
     """
     bundled = bundled_styles(tier)
     path = bundled.get(str(name), Path(name))
+    if not path.name:
+        raise StyleFileError(
+            f"'{name}' names no style: give a file, or one of {', '.join(bundled)}"
+        )
     if not path.is_file() and path.suffix == ".onnx":
         raise StyleFileError(
             f"there is no file {path}; give a style file, or one of {', '.join(bundled)}"

@@ -67,6 +67,23 @@ def test_what_the_file_says_of_the_picture_is_kept_or_said_to_be_lost(
     assert lost == any("EXIF" in note for note in notes)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "CMYK"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_turned_tiffs_are_read_as_they_are(tmp_path: Path, mode: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    stored = Image.fromarray(scene_rgb(64, 48)).convert(mode)
+    stored.save(tmp_path / "in.tif", exif=exif)
+    turns = {
+        3: Image.Transpose.ROTATE_180,
+        6: Image.Transpose.ROTATE_270,
+        8: Image.Transpose.ROTATE_90,
+    }
+    upright = stored.transpose(turns[orientation]) if orientation in turns else stored
+    expected = np.asarray(upright.convert("RGB"))
+    assert np.array_equal(read_picture(tmp_path / "in.tif").rgb, expected)
+
+
 def test_a_profile_of_greys_does_not_go_into_a_picture_of_colours(
     tmp_path: Path, identity_style: Path
 ) -> None:

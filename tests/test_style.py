@@ -334,6 +334,12 @@ def test_open_style_reads_a_file(style_bytes: bytes, tmp_path: Path) -> None:
         open_style(str(path))
 
 
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_names_that_are_none_are_refused(name: str) -> None:
+    with pytest.raises(StyleFileError, match="names no style: give a file"):
+        open_style(name)
+
+
 def test_unknown_styles_are_answered_with_the_bundled_ones() -> None:
     assert bundled_styles()
     with pytest.raises(StyleFileError, match="no style 'mona-lisa'") as caught:

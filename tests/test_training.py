@@ -746,6 +746,23 @@ def test_begun_anew_and_refused_nothing_of_the_run_before_is_lost(
     assert {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()} == files
 
 
+def test_train_command_goes_on_with_a_run_that_was_to_replace_a_style(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    out, run_dir = tmp_path / "s.onnx", tmp_path / "s.training"
+    out.write_bytes(b"the style of before")
+    run_dir.mkdir()
+    (run_dir / "checkpoint.pt").write_bytes(b"rubbish")
+    features = [option for path in config.features or () for option in ("--features", path)]
+    command = "train", config.painting, "--content", config.content, "--out", out, "--resume"
+    run = run_cli(*command, *features)
+    assert run.returncode == 1
+    assert "checkpoint.pt" in run.stderr.splitlines()[-1]  # is read
+    (run_dir / "generator.safetensors").write_bytes(b"of a run that has ended")
+    assert "is ready, its training has ended" in run_cli(*command).stderr
+    assert out.read_bytes() == b"the style of before"
+
+
 def test_train_command_does_not_take_the_run_before_for_its_own(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -753,7 +770,7 @@ def test_train_command_does_not_take_the_run_before_for_its_own(
     (tmp_path / "mine.training").mkdir()
     (tmp_path / "mine.training/checkpoint.pt").touch()
     monkeypatch.setattr(train_module, "train", stopped_while_loading)
-    for option, said in (("--overwrite", "nothing to save"), ("--resume", "go on with --resume")):
+    for option, said in (("--overwrite", "nothing was saved"), ("--resume", "go on with --resume")):
         with pytest.raises(KeyboardInterrupt):
             cli.train(
                 config.painting, config.content, tmp_path / "mine.onnx",

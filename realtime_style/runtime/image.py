@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import MIN_SIDE_PX
@@ -65,7 +65,8 @@ def read_picture(path: Path | str) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large pictures, and of damage
-            with Image.open(path) as opened:
+            # as an open file: by its name Pillow maps it, and misreads turned TIFFs so
+            with Path(path).open("rb") as file, Image.open(file) as opened:
                 if opened.width * opened.height > MAX_PICTURE_PX:
                     raise MediaError(
                         f"{path} has {opened.width}x{opened.height} pixels; at most "
@@ -84,6 +85,10 @@ def read_picture(path: Path | str) -> Picture:
         raise MediaError(
             f"{path} has too many pixels; at most {MAX_PICTURE_PX // 1_000_000} million can be "
             "painted"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise MediaError(
+            f"{path} cannot be read as a picture: it is of no kind that is known, or damaged"
         ) from error
     except (OSError, RuntimeError, SyntaxError, TypeError, ValueError) as error:  # of damage
         raise MediaError(f"{path} cannot be read as a picture: {error}") from error

@@ -62,6 +62,7 @@ _CODEC_OF = {  # the ending of OUT: its codec, where that is not h264
     ".tif": "tiff", ".tiff": "tiff", ".bmp": "bmp",
 }  # fmt: skip
 _RGB = 0  # the matrix of H.273 that is none
+_GIF_STEPS = 2  # hundredths of a second; what is shown for one, all players show for ten
 _STOP_S = 0.4  # for the encoder's last frames after Ctrl-C
 _MOST_TICKS = 1_000_000  # a second
 _ENDS = tuple(
@@ -143,6 +144,23 @@ def _undisturbed() -> Iterator[None]:
         ours[came[0][0]](*came[0])
 
 
+class _Pipe:
+    """Standard output, as PyAV writes it. FFmpeg hears of no Ctrl-C: what comes then is dropped."""
+
+    def __init__(self) -> None:
+        self.is_stopped = False
+
+    def write(self, data: bytes) -> int:
+        """Writes all of it, however long its reader takes; nothing any more after Ctrl-C."""
+        rest = memoryview(data)
+        try:
+            while rest and not self.is_stopped:
+                rest = rest[os.write(sys.stdout.fileno(), rest) :]
+        except KeyboardInterrupt:
+            self.is_stopped = True
+        return len(data)
+
+
 class _NotReplacedError(MediaError):
     """The new film is complete, but under another name."""
 
@@ -200,6 +218,7 @@ class FileSink:
         """
         self.path = Path(path)
         self._is_pipe = str(path) == "-"
+        self._pipe = _Pipe()
         self._is_sequence = is_numbered(self.path)
         self._refuse_place(overwrite)
         self._partial = self.path.with_name(f".{self.path.stem}.partial{self.path.suffix}")
@@ -219,7 +238,7 @@ class FileSink:
         try:
             if self._is_pipe:
                 self._container = av.open(
-                    sys.stdout.buffer, "w", format="matroska", metadata_errors=RAW_BYTES
+                    self._pipe, "w", format="matroska", metadata_errors=RAW_BYTES
                 )
             else:
                 self._container = av.open(
@@ -238,6 +257,7 @@ class FileSink:
         self._is_gif = self.path.suffix.lower() == ".gif"
         self._last_hundredth: int | None = None  # of a GIF, whose times have no finer steps
         self._left_out = 0
+        self._taken_away = 0  # pictures of a longer sequence that was there
         self._info = info
         self._on_gpu = on_gpu
         self._size = size or (info.width, info.height)
@@ -285,7 +305,9 @@ class FileSink:
         """What of the rest of the film is not a plain copy, in words."""
         notes = self._rest.notes if self._rest else []
         if self._left_out:
-            notes = [*notes, f"frames left out, that .gif has no times for: {self._left_out}"]
+            notes = [*notes, f"frames left out, that .gif cannot show so briefly: {self._left_out}"]
+        if self._taken_away:
+            notes = [*notes, f"pictures of the former film, taken away: {self._taken_away}"]
         return notes
 
     @property
@@ -452,14 +474,16 @@ class FileSink:
             with contextlib.nullcontext() if self._is_pipe else _undisturbed():
                 self._mux(self._stream.encode(picture))
                 self.frames += 1
+            if self._pipe.is_stopped:
+                raise KeyboardInterrupt
         except (av.FFmpegError, OSError) as error:
             name = "standard output" if self._is_pipe else self.path
             raise MediaError(f"{name} cannot be written: {error.strerror}") from error
 
     def _is_too_near(self, frame: Frame | GpuFrame) -> bool:
-        """Whether a frame falls into the same hundredth of a second as the one before."""
+        """Whether a frame comes before the one before can have been shown."""
         hundredth = round(frame.pts * frame.time_base * 100)
-        if hundredth == self._last_hundredth:
+        if self._last_hundredth is not None and hundredth - self._last_hundredth < _GIF_STEPS:
             self._left_out += 1
             return True
         self._last_hundredth = hundredth
@@ -517,6 +541,7 @@ class FileSink:
             os.replace(path, target.with_name(name_of(target, number)))
         for number in former.keys() - new.keys():  # of a longer film that is replaced
             former[number].unlink()
+            self._taken_away += 1
         self._partial.parent.rmdir()
 
     def _mux(self, packets: Sequence[av.Packet[Any]], *, is_end: bool = False) -> None:

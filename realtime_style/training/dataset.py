@@ -199,7 +199,8 @@ def painting_crops(
 
 def open_rgb(path: Path) -> Image.Image:
     """A picture, upright, in RGB; raises one of UNREADABLE."""
-    with Image.open(path) as picture:
+    # as an open file: by its name Pillow maps it, and misreads turned TIFFs so
+    with path.open("rb") as file, Image.open(file) as picture:
         return ImageOps.exif_transpose(picture).convert("RGB")
 
 
