@@ -42,9 +42,6 @@ from realtime_style.errors import StyleError, StyleFileError  # noqa: E402
 from realtime_style.runtime.stability import DEFAULT_STABILITY  # noqa: E402
 from realtime_style.training.config import PRESETS, TrainConfig, make_config  # noqa: E402
 
-if callable(_usual_end):
-    signal.signal(signal.SIGINT, _usual_end)
-
 if TYPE_CHECKING:
     from realtime_style.engines.engine import Engine as AnyEngine
     from realtime_style.frame import Size
@@ -1299,6 +1296,9 @@ def _introduce(job: VideoJob) -> None:
         markup=False,
     )
 
+
+if callable(_usual_end):  # all is loaded; `main` takes over
+    signal.signal(signal.SIGINT, _usual_end)
 
 if __name__ == "__main__":
     main()
