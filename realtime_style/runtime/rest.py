@@ -37,9 +37,8 @@ _QUICKTIME_LANGUAGES = {  # ISO 639-2/T: /B, the only ones that QuickTime's tabl
 _SUBTITLE_ENCODERS = {
     "mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska": "ass",
 }  # fmt: skip
-_OPUS_HZ = 48_000
+_USUAL_HZ = 48_000  # what all encoders take, and libopus alone
 _BITS_PER_CHANNEL = 96_000
-_USUAL_HZ = 48_000
 _TEXT_SUBTITLES = ("subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text")
 _PROBE_PACKETS = 400
 _ATTACHED_PICTURE = Disposition.attached_pic
@@ -182,7 +181,7 @@ class RestOfFilm:
                 self._describe(transcode.stream, stream)
                 context = stream.codec_context
                 changed = [layout] if layout != context.layout.name else []
-                if rate != context.sample_rate and encoder != "libopus":  # which has one alone
+                if rate != context.sample_rate and encoder != "libopus":
                     changed.append(f"{rate} Hz")
                 self._notes.append(
                     f"{what} is transcoded to {' '.join([encoder, *changed])}: {self._ending} "
@@ -261,7 +260,7 @@ def _sound_that_opens(encoder: str, stream: Any) -> tuple[str, int] | None:
     context = stream.codec_context
     own = context.layout.name
     layouts = dict.fromkeys([own, *(["5.1"] if own.startswith("5.1") else []), "stereo", "mono"])
-    rates = dict.fromkeys([_OPUS_HZ if encoder == "libopus" else context.sample_rate, _USUAL_HZ])
+    rates = [_USUAL_HZ] if encoder == "libopus" else [context.sample_rate, _USUAL_HZ]
     for layout, rate in product(layouts, rates):
         trial: Any = av.CodecContext.create(encoder, "w")
         _set_up(trial, layout, rate)
