@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from realtime_style.frame import FULL, ColorSpace, Frame, FramePool
 from realtime_style.runtime.converter import SWSCALE_MATRIX, copy_planes, picture_of
 
-# Chroma interpolated, and nothing rounded down: SWS_FULL_CHR_H_INT, SWS_ACCURATE_RND
-EXACT = Interpolation.BILINEAR | 0x2000 | 0x40000
+# Nothing rounded down (SWS_ACCURATE_RND), chroma repeated; and chroma interpolated as well
+# (SWS_FULL_CHR_H_INT)
+UNSHIFTED = Interpolation.BILINEAR | 0x40000
+EXACT = UNSHIFTED | 0x2000
 
 
 def frame_from_rgb(

@@ -34,7 +34,7 @@ from realtime_style.frame import (
     StreamInfo,
 )
 from realtime_style.runtime.converter import SWSCALE_MATRIX, picture_of
-from realtime_style.runtime.picture import EXACT
+from realtime_style.runtime.picture import EXACT, UNSHIFTED
 from realtime_style.runtime.place import (
     as_ffmpeg_reads,
     free_name,
@@ -503,6 +503,8 @@ class FileSink:
         )
         reach = ColorRange.JPEG if frame.color.range == FULL else ColorRange.MPEG
         is_rgb = av.VideoFormat(pix_fmt).is_rgb
+        # a palette takes twice as long of the many colours between those of repeated chroma
+        to_rgb = UNSHIFTED if self._palette else EXACT
         picture = self._reformatter.reformat(
             picture,
             *self._size,
@@ -511,7 +513,7 @@ class FileSink:
             dst_colorspace=None if is_rgb else to_matrix,
             src_color_range=reach,
             dst_color_range=ColorRange.JPEG if self._color.range == FULL else ColorRange.MPEG,
-            interpolation=EXACT if is_rgb else None,
+            interpolation=to_rgb if is_rgb else None,
         )
         picture.colorspace, picture.color_range = self._color.matrix, self._color.range
         return picture
