@@ -41,7 +41,7 @@ from record import RESULTS, keep, machine, run
 from torch import Tensor, nn
 from torch.nn import functional
 
-from realtime_style.frame import ColorSpace
+from realtime_style.color import ColorSpace
 from realtime_style.training.checkpoint import load_generator
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
 from realtime_style.training.config import BUNDLED_BASE, TrainConfig

@@ -32,14 +32,14 @@ from packaging.requirements import Requirement
 from peers import PEERS, open_peer
 from record import add_usual, counted, keep, machine, run, said
 
-from realtime_style.demo import RATE, draw_scene, write_tune
-from realtime_style.engines.cores import usable_cores
 from realtime_style.frame import Frame
-from realtime_style.look import Look
-from realtime_style.runtime.sink import FileSink
-from realtime_style.runtime.source import FileSource
-from realtime_style.runtime.stylizer import open_stylizer
-from realtime_style.runtime.video import VideoJob
+from realtime_style.jobs.film import VideoJob
+from realtime_style.media.film_sink import FileSink
+from realtime_style.media.film_source import FileSource
+from realtime_style.painting.stylizer import open_stylizer
+from realtime_style.style.look import Look
+from realtime_style.system.cores import usable_cores
+from realtime_style.tools.demo import RATE, draw_scene, write_tune
 
 SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080)}
 LOOP_S = 4

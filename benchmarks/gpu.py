@@ -41,20 +41,24 @@ import torch
 from numpy.typing import NDArray
 from record import USUAL_SHAPE, add_usual, keep, machine, run, said, sized
 
-from realtime_style.demo import draw_scene
-from realtime_style.engines import ENGINES, Engine, GpuEngine, engine_trouble, open_engine
-from realtime_style.engines.typed import typed_model
+from realtime_style.color import ColorSpace
+from realtime_style.engines.engine import Engine, GpuEngine
+from realtime_style.engines.graphs.precision import typed_model
+from realtime_style.engines.opening import open_engine
+from realtime_style.engines.registry import ENGINES, engine_trouble
 from realtime_style.errors import EngineError, StyleError
-from realtime_style.frame import ColorSpace, Size
-from realtime_style.look import Look
-from realtime_style.runtime.picture import frame_from_rgb
-from realtime_style.runtime.pipeline import Pipeline
-from realtime_style.runtime.sink import FileSink
-from realtime_style.runtime.source import FileSource
-from realtime_style.runtime.stability import Steady
-from realtime_style.runtime.stylizer import Stylizer
-from realtime_style.runtime.video import VideoJob
-from realtime_style.style import STANDARD, TIERS, Style, bundled_styles, open_style
+from realtime_style.frame import Size
+from realtime_style.jobs.film import VideoJob
+from realtime_style.jobs.pipeline import Pipeline
+from realtime_style.media.film_sink import FileSink
+from realtime_style.media.film_source import FileSource
+from realtime_style.media.scaling import frame_from_rgb
+from realtime_style.painting.steady import Steady
+from realtime_style.painting.stylizer import Stylizer
+from realtime_style.style.bundled import STANDARD, TIERS, bundled_styles, open_style
+from realtime_style.style.look import Look
+from realtime_style.style.style import Style
+from realtime_style.tools.demo import draw_scene
 from realtime_style.training.checkpoint import load_generator
 
 STYLE = "starry-night"

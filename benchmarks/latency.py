@@ -58,15 +58,16 @@ from record import (  # noqa: E402
     sized,
 )
 
-from realtime_style.demo import draw_scene  # noqa: E402
-from realtime_style.frame import ColorSpace, Frame, Size, StreamInfo  # noqa: E402
+from realtime_style.color import ColorSpace  # noqa: E402
+from realtime_style.frame import Frame, Size, StreamInfo  # noqa: E402
+from realtime_style.live.clock import MICROSECOND, now_us  # noqa: E402
 from realtime_style.live.feed import Feed  # noqa: E402
-from realtime_style.live.live import LiveJob  # noqa: E402
 from realtime_style.live.painter import LivePainter, Shot  # noqa: E402
-from realtime_style.live.source import MICROSECOND, now_us  # noqa: E402
-from realtime_style.look import Look  # noqa: E402
-from realtime_style.runtime.picture import frame_from_rgb  # noqa: E402
-from realtime_style.style import bundled_styles  # noqa: E402
+from realtime_style.live.session import LiveJob  # noqa: E402
+from realtime_style.media.scaling import frame_from_rgb  # noqa: E402
+from realtime_style.style.bundled import bundled_styles  # noqa: E402
+from realtime_style.style.look import Look  # noqa: E402
+from realtime_style.tools.demo import draw_scene  # noqa: E402
 
 
 class MarkedCamera:

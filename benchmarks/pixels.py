@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 from record import add_usual, counted, keep, machine, run, said
 
-from realtime_style.demo import draw_scene
-from realtime_style.frame import ColorSpace, Frame
-from realtime_style.look import Look
-from realtime_style.runtime.picture import frame_from_rgb
-from realtime_style.runtime.stylizer import open_stylizer
-from realtime_style.style import TIERS
+from realtime_style.color import ColorSpace
+from realtime_style.frame import Frame
+from realtime_style.media.scaling import frame_from_rgb
+from realtime_style.painting.stylizer import open_stylizer
+from realtime_style.style.bundled import TIERS
+from realtime_style.style.look import Look
+from realtime_style.tools.demo import draw_scene
 
 SIZES = {
     "360p": (640, 360), "480p": (848, 480), "720p": (1280, 720), "1080p": (1920, 1080),

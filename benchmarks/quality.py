@@ -36,9 +36,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from realtime_style.errors import StyleError
-from realtime_style.look import Look
-from realtime_style.runtime.stylizer import open_stylizer
-from realtime_style.style import FAST, STANDARD
+from realtime_style.painting.stylizer import open_stylizer
+from realtime_style.style.bundled import FAST, STANDARD
+from realtime_style.style.look import Look
 from realtime_style.training.perceptual import Vgg
 
 SIDE_PX = 720

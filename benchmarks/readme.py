@@ -18,7 +18,7 @@ from typing import Any
 
 from record import rows_of, run
 
-from realtime_style.style import bundled_styles, open_style
+from realtime_style.style.bundled import bundled_styles, open_style
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 ALONE, PUBLISHED = "starry-night, alone", "published "

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from realtime_style import __version__
-from realtime_style.doctor import describe_cpu, version_of
 from realtime_style.errors import StyleError
 from realtime_style.frame import Size
+from realtime_style.tools.doctor import describe_cpu, version_of
 
 USUAL_SHAPE = (16, 9)
 """Of a size that says its lines alone, as 720p."""

@@ -22,8 +22,8 @@ from record import run
 from skimage import data
 
 import realtime_style as rs
-from realtime_style.runtime.noise import paint_from_noise
-from realtime_style.runtime.picture import rgb_from_frame
+from realtime_style.media.scaling import rgb_from_frame
+from realtime_style.painting.from_noise import paint_from_noise
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 TILE_PX, GAP_PX = 400, 8

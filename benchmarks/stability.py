@@ -51,10 +51,10 @@ from record import add_pairs, add_usual, keep, machine, rows_of, run
 
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame, FramePool
-from realtime_style.runtime.picture import frame_from_rgb, rgb_from_frame
-from realtime_style.runtime.stability import DEFAULT_STABILITY, Steady
-from realtime_style.runtime.stylizer import open_stylizer
-from realtime_style.style import FAST
+from realtime_style.media.scaling import frame_from_rgb, rgb_from_frame
+from realtime_style.painting.steady import DEFAULT_STABILITY, Steady
+from realtime_style.painting.stylizer import open_stylizer
+from realtime_style.style.bundled import FAST
 from realtime_style.training.motion import flow_back
 
 mpl.use("Agg")

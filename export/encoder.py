@@ -14,7 +14,7 @@ from typing import Any
 
 from export.progress import printed
 from export.to_onnx import export_encoder
-from realtime_style.bank import Bank
+from realtime_style.style.bank import Bank
 from realtime_style.training.any_style import train_any_style
 from realtime_style.training.config import make_config
 

@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from realtime_style.engines import ENGINES, available_engines, open_engine
+from realtime_style.engines.opening import open_engine
+from realtime_style.engines.registry import ENGINES, available_engines
 from realtime_style.errors import EngineError, StyleError
 from realtime_style.frame import Frame
-from realtime_style.style import Style
+from realtime_style.style.style import Style
 
 MAX_DIFFERENCE = 1
 MAX_DIFFERENT_PART = 1e-3

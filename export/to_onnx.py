@@ -22,18 +22,18 @@ from torch import Tensor, nn
 
 import realtime_style
 from export.parity import Parity, check_parity
-from realtime_style.bank import Bank
-from realtime_style.demo import draw_scene
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame
-from realtime_style.style import Ranges, describe, parse_style
+from realtime_style.style.bank import Bank
+from realtime_style.style.reading import parse_style
+from realtime_style.style.style import Ranges, describe
+from realtime_style.system.whole_file import whole_file
+from realtime_style.tools.demo import draw_scene
 from realtime_style.training.checkpoint import load_generator
-from realtime_style.training.color import planes_from_rgb
+from realtime_style.training.color import PLANES_COLOR, planes_from_rgb
 from realtime_style.training.dataset import UNREADABLE, open_rgb
 from realtime_style.training.encoder import StyleEncoder
 from realtime_style.training.generator import SIZE_MULTIPLE, FoldedGenerator, Generator
-from realtime_style.training.train import PLANES_COLOR
-from realtime_style.whole_file import whole_file
 
 OPSET = 20
 MAX_BYTES = 1_500_000

@@ -39,18 +39,18 @@ from rich.progress import (  # noqa: E402
 
 from realtime_style import __version__  # noqa: E402
 from realtime_style.errors import StyleError, StyleFileError  # noqa: E402
-from realtime_style.runtime.stability import DEFAULT_STABILITY  # noqa: E402
+from realtime_style.painting.steady import DEFAULT_STABILITY  # noqa: E402
 from realtime_style.training.config import PRESETS, TrainConfig, make_config  # noqa: E402
 
 if TYPE_CHECKING:
     from realtime_style.engines.engine import Engine as AnyEngine
     from realtime_style.frame import Size
-    from realtime_style.live.live import LiveJob
+    from realtime_style.jobs.batch import Pair
+    from realtime_style.jobs.film import VideoJob
+    from realtime_style.jobs.pipeline import RunStats
     from realtime_style.live.painter import Shot
-    from realtime_style.look import Look
-    from realtime_style.runtime.batch import Pair
-    from realtime_style.runtime.pipeline import RunStats
-    from realtime_style.runtime.video import VideoJob
+    from realtime_style.live.session import LiveJob
+    from realtime_style.style.look import Look
 
 app = typer.Typer(
     name="realtime-style",
@@ -106,14 +106,14 @@ Tier = Annotated[
 
 
 def _one_engine(name: str) -> str:
-    from realtime_style.engines import ENGINES
+    from realtime_style.engines.registry import ENGINES
 
     _refuse_other("--engine", name, ("auto", *ENGINES))
     return name
 
 
 def _one_precision(name: str) -> str:
-    from realtime_style.engines import PRECISIONS
+    from realtime_style.engines.registry import PRECISIONS
 
     _refuse_other("--precision", name, PRECISIONS)
     return name
@@ -275,10 +275,11 @@ def video(
     as_json: Json = False,
 ) -> None:
     """Paints films: every frame at its time, sound and all else as it was."""
-    from realtime_style.engines import refuse_on_gpu
-    from realtime_style.runtime.batch import FILM_SUFFIXES, pair_up
-    from realtime_style.runtime.sink import Encoding
-    from realtime_style.runtime.video import VideoJob, paint_samples
+    from realtime_style.engines.registry import refuse_on_gpu
+    from realtime_style.jobs.batch import FILM_SUFFIXES, pair_up
+    from realtime_style.jobs.film import VideoJob
+    from realtime_style.jobs.samples import paint_samples
+    from realtime_style.media.encoding import Encoding
 
     look = _look(style, style_image, blend, strength, keep_colors, variation, tier)
     sources, out = _sources_and_out(paths)
@@ -405,8 +406,9 @@ def webcam(
         from realtime_style.live.window import load_opencv
 
         load_opencv()  # before anything imports PyAV
-    from realtime_style.live.live import live_job
-    from realtime_style.live.source import LiveRequest, list_cameras
+    from realtime_style.live.devices import list_cameras
+    from realtime_style.live.request import LiveRequest
+    from realtime_style.live.session import live_job
 
     if list_:
         cameras = list_cameras()
@@ -464,13 +466,14 @@ def image(
     as_json: Json = False,
 ) -> None:
     """Paints pictures: JPEG, PNG, WebP, TIFF, BMP; of any size up to 150 megapixels."""
-    from realtime_style.runtime.batch import PICTURE_SUFFIXES, pair_up
-    from realtime_style.runtime.image import Picture, paint_picture, write_picture
-    from realtime_style.runtime.stylizer import open_stylizer
+    from realtime_style.jobs.batch import pair_up
+    from realtime_style.jobs.picture import paint_picture
+    from realtime_style.media.still import PICTURE_SUFFIXES, Picture, write_picture
+    from realtime_style.painting.stylizer import open_stylizer
 
     if from_noise is not None:
-        from realtime_style.runtime.noise import paint_from_noise
-        from realtime_style.runtime.place import refuse_place
+        from realtime_style.painting.from_noise import paint_from_noise
+        from realtime_style.system.paths import refuse_place
 
         if len(paths) != 1:
             raise typer.BadParameter(
@@ -513,7 +516,7 @@ def image(
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Says what this machine can do, having tried it, and what to install for more."""
-    from realtime_style.doctor import examine, table
+    from realtime_style.tools.doctor import examine, table
 
     report = examine()
     if as_json:
@@ -549,10 +552,10 @@ def build_engine(
 
     All styles of a tier share TensorRT's; TensorRT-RTX builds one for each style.
     """
-    from export.to_tensorrt import PROFILES
-    from realtime_style.engines import prebuild
-    from realtime_style.frame import ColorSpace
-    from realtime_style.runtime.style_image import open_any_style
+    from realtime_style.color import ColorSpace
+    from realtime_style.engines.opening import prebuild
+    from realtime_style.engines.tensorrt.builder import PROFILES
+    from realtime_style.painting.style_picture import open_any_style
 
     look = _look(style, None, None, 1.0, False, None, tier)
     model = look.mixed(open_any_style).model_for(ColorSpace())
@@ -576,7 +579,7 @@ def build_engine(
 @engine_app.command("list")
 def list_engines(as_json: Json = False) -> None:
     """Lists the engines that are kept."""
-    from realtime_style.engines.plan_cache import PlanCache
+    from realtime_style.engines.tensorrt.plan_cache import PlanCache
 
     cache = PlanCache()
     plans = cache.plans()
@@ -601,7 +604,7 @@ def list_engines(as_json: Json = False) -> None:
 @engine_app.command("clean")
 def clean_engines(quiet: Quiet = False) -> None:
     """Takes all kept engines away; they are built again when they are needed."""
-    from realtime_style.engines.plan_cache import PlanCache
+    from realtime_style.engines.tensorrt.plan_cache import PlanCache
 
     cache = PlanCache()
     freed = cache.clean()
@@ -629,9 +632,9 @@ def demo(
     """Paints a film that the program makes itself: nothing at hand is needed."""
     from tempfile import TemporaryDirectory
 
-    from realtime_style.demo import write_demo_film
-    from realtime_style.runtime.batch import Pair
-    from realtime_style.runtime.video import VideoJob
+    from realtime_style.jobs.batch import Pair
+    from realtime_style.jobs.film import VideoJob
+    from realtime_style.tools.demo import write_demo_film
 
     look = _look(style, style_image, blend, strength, keep_colors, variation, tier)
     with TemporaryDirectory(prefix="realtime-style-") as folder:
@@ -666,10 +669,10 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Says what this machine keeps up with, live and with films; tries it for a minute."""
-    from realtime_style.bench import SIZES
-    from realtime_style.bench import bench as measure
-    from realtime_style.engines import engine_trouble
-    from realtime_style.style import STANDARD, TIERS, bundled_styles
+    from realtime_style.engines.registry import engine_trouble
+    from realtime_style.style.bundled import STANDARD, TIERS, bundled_styles
+    from realtime_style.tools.bench import SIZES
+    from realtime_style.tools.bench import bench as measure
 
     for name in size or ():
         if name not in SIZES:
@@ -704,7 +707,7 @@ def styles(as_json: Json = False) -> None:
     """Lists the styles that come with the program."""
     from rich.table import Table
 
-    from realtime_style.style import bundled_styles, open_style
+    from realtime_style.style.bundled import bundled_styles, open_style
 
     opened = [open_style(name) for name in bundled_styles()]
     if as_json:
@@ -735,8 +738,8 @@ def style_from(
     as_json: Json = False,
 ) -> None:
     """Keeps a picture's style, or a mixture of styles, as a style file."""
-    from realtime_style.runtime.place import refuse_place
-    from realtime_style.runtime.style_image import open_any_style
+    from realtime_style.painting.style_picture import open_any_style
+    from realtime_style.system.paths import refuse_place
 
     refuse_place(out, "my-style.onnx", overwrite=overwrite)
     if out.suffix != ".onnx":
@@ -834,7 +837,7 @@ def train(
 
     Checkpoints, sheets, a report and TensorBoard logs go to the folder NAME.training beside OUT.
     """
-    from realtime_style.runtime.place import refuse_place
+    from realtime_style.system.paths import refuse_place
 
     with _training_extra():
         from export.to_onnx import export_trained
@@ -951,7 +954,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     r"""Makes a style file of a trained generator, checked against it. Needs the extra \[train]."""
-    from realtime_style.runtime.place import refuse_place
+    from realtime_style.system.paths import refuse_place
 
     with _training_extra():
         from export.to_onnx import export_trained
@@ -981,8 +984,8 @@ def _look(
     variation: int | None,
     tier: str,
 ) -> Look:
-    from realtime_style.look import DEFAULT_STYLE, Look
-    from realtime_style.style import STANDARD, TIERS, open_style, tier_of
+    from realtime_style.style.bundled import STANDARD, TIERS, open_style, tier_of
+    from realtime_style.style.look import DEFAULT_STYLE, Look
 
     shares: dict[str | Path, float] = {}
     for text in blend or ():
@@ -996,7 +999,7 @@ def _look(
             ) from None
     _refuse_other("--tier", tier, TIERS)
     if style_image is not None:
-        from realtime_style.runtime.style_image import refuse_no_picture
+        from realtime_style.painting.style_picture import refuse_no_picture
 
         if style != DEFAULT_STYLE:
             raise typer.BadParameter("give --style or --style-image, not both")
@@ -1095,7 +1098,7 @@ def _paint_all(
     pairs: list[Pair], paint: Callable[[Pair], dict[str, Any]], quiet: bool, as_json: bool
 ) -> None:
     """Paints one after the other; one that fails does not stop the rest, but the exit tells."""
-    from realtime_style.runtime.place import make_folder
+    from realtime_style.system.paths import make_folder
 
     reports, failed = [], []
     for pair in pairs:
@@ -1130,7 +1133,7 @@ def _paint_all(
 
 def _paint(job: VideoJob, quiet: bool) -> dict[str, Any]:
     """Runs an opened job to its end, and says how it went."""
-    from realtime_style.runtime.video import peak_memory_mb
+    from realtime_style.system.memory import peak_memory_mb
 
     global _started
     out, info, engine = job.sink.path, job.source.info, job.stylizer.engine

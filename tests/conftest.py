@@ -15,9 +15,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from realtime_style.demo import draw_scene
-from realtime_style.frame import ColorSpace
-from realtime_style.style import describe
+from realtime_style.color import ColorSpace
+from realtime_style.style.style import describe
+from realtime_style.tools.demo import draw_scene
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 MILLISECOND = Fraction(1, 1000)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_style.engines.cuda import Gpu, Rows
+from realtime_style.engines.tensorrt.cuda import Gpu, Rows
 from realtime_style.errors import EngineError
 
 Work = Callable[[], None]

@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch", reason="the extra [train] is not installed"
 
 from test_training import make_photos, random_vgg19  # noqa: E402
 
-from realtime_style.bank import Bank  # noqa: E402
 from realtime_style.errors import TrainingError  # noqa: E402
+from realtime_style.style.bank import Bank  # noqa: E402
 from realtime_style.training import any_style  # noqa: E402
 from realtime_style.training.any_style import StyleVariants, look_at, train_any_style  # noqa: E402
 from realtime_style.training.config import TrainConfig  # noqa: E402

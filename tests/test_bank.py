@@ -8,20 +8,24 @@ import pytest
 from conftest import scene_rgb
 from numpy.typing import NDArray
 
-from realtime_style.bank import Bank
-from realtime_style.engines import available_engines, run_once
+from realtime_style.engines.network import run_once
+from realtime_style.engines.registry import available_engines
+from realtime_style.style.bank import Bank
 
 torch = pytest.importorskip("torch", reason="the extra [train] is not installed")
 
 from export.to_onnx import export_encoder  # noqa: E402
-from realtime_style.training.color import planes_from_rgb, rgb_from_planes  # noqa: E402
+from realtime_style.training.color import (  # noqa: E402
+    PLANES_COLOR,
+    planes_from_rgb,
+    rgb_from_planes,
+)
 from realtime_style.training.encoder import (  # noqa: E402
     AnyStyleGenerator,
     StyleEncoder,
     palette_of,
 )
 from realtime_style.training.generator import Generator  # noqa: E402
-from realtime_style.training.train import PLANES_COLOR  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 rng = np.random.default_rng(0)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from realtime_style.errors import MediaError
-from realtime_style.runtime.batch import FILM_SUFFIXES, pair_up
+from realtime_style.jobs.batch import FILM_SUFFIXES, pair_up
 
 
 @pytest.fixture

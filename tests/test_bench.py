@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import run_cli
 
-from realtime_style.bench import SIZES, Report, SizeReport, bench
-from realtime_style.look import Look
+from realtime_style.style.look import Look
+from realtime_style.tools.bench import SIZES, Report, SizeReport, bench
 
 
 def report(*sizes: tuple[str, int, float]) -> Report:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from realtime_style import bundled_styles, open_stylizer
 from realtime_style.frame import Frame
-from realtime_style.runtime.canvas import Canvas
+from realtime_style.painting.grain import Canvas
 
 MOST = 9  # codes that the grain may change a pixel by: six standard deviations
 

@@ -23,11 +23,12 @@ from conftest import (
 )
 from PIL import Image
 
-from realtime_style import __version__, bundled_styles, doctor
-from realtime_style.engines.cuda import gpu_trouble
-from realtime_style.engines.plan_cache import PlanCache, PlanKey
+from realtime_style import __version__, bundled_styles
+from realtime_style.engines.tensorrt.cuda import gpu_trouble
+from realtime_style.engines.tensorrt.plan_cache import PlanCache, PlanKey
 from realtime_style.errors import MediaError
-from realtime_style.runtime.video import paint_samples
+from realtime_style.jobs.samples import paint_samples
+from realtime_style.tools import doctor
 
 
 def one_line(text: str) -> str:

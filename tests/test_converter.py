@@ -11,12 +11,13 @@ import pytest
 from conftest import add_picture, grey, make_film, scene_rgb, times_of
 from numpy.typing import NDArray
 
-from realtime_style.frame import BT709, BT2020_NCL, FULL, LIMITED, SMPTE170M, ColorSpace, Size
-from realtime_style.runtime.canvas import Canvas
-from realtime_style.runtime.picture import rgb_from_frame
-from realtime_style.runtime.sink import Encoding
-from realtime_style.runtime.source import FileSource
-from realtime_style.runtime.video import stylize_video
+from realtime_style.color import BT709, BT2020_NCL, FULL, LIMITED, SMPTE170M, ColorSpace
+from realtime_style.frame import Size
+from realtime_style.jobs.film import stylize_video
+from realtime_style.media.encoding import Encoding
+from realtime_style.media.film_source import FileSource
+from realtime_style.media.scaling import rgb_from_frame
+from realtime_style.painting.grain import Canvas
 
 WHITE_NITS = 203.0  # ITU-R BT.2408: reference white in high dynamic range
 

@@ -15,7 +15,7 @@ from conftest import make_film, run_cli, times_of
 from PIL import Image
 
 from realtime_style.errors import MediaError
-from realtime_style.runtime.video import VideoJob
+from realtime_style.jobs.film import VideoJob
 
 FILMS_A_SEED = 10
 KINDS = {  # ending: codec of the picture, codec of the sound

@@ -17,22 +17,18 @@ import pytest
 from conftest import affine_style
 from fake_gpu import FakeCuda
 
-from realtime_style import engines
-from realtime_style.engines import (
-    ENGINES,
-    Engine,
-    available_engines,
-    cuda,
-    engine_trouble,
-    open_engine,
-    open_gpu_engine,
-)
-from realtime_style.engines.cuda import gpu_trouble
-from realtime_style.engines.several import SeveralEngines
-from realtime_style.engines.typed import typed_model
+from realtime_style.color import ColorSpace
+from realtime_style.engines import opening, registry
+from realtime_style.engines.engine import Engine
+from realtime_style.engines.graphs.precision import typed_model
+from realtime_style.engines.multi_device import SeveralEngines
+from realtime_style.engines.opening import open_engine, open_gpu_engine
+from realtime_style.engines.registry import ENGINES, available_engines, engine_trouble
+from realtime_style.engines.tensorrt import cuda
+from realtime_style.engines.tensorrt.cuda import gpu_trouble
 from realtime_style.errors import EngineError
-from realtime_style.frame import ColorSpace
-from realtime_style.style import open_style, parse_style
+from realtime_style.style.bundled import open_style
+from realtime_style.style.reading import parse_style
 
 rng = np.random.default_rng(0)
 
@@ -238,7 +234,7 @@ def test_bfloat16_is_used_or_refused_by_name() -> None:
 def test_what_is_not_there_is_an_error_with_the_way_to_get_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engines, "find_spec", lambda module: None)
+    monkeypatch.setattr(registry, "find_spec", lambda module: None)
     with pytest.raises(EngineError, match=r"pip install onnxruntime"):
         open_engine(negative(), "onnxruntime")
     with pytest.raises(EngineError, match="pip install openvino"):
@@ -256,7 +252,7 @@ def test_the_runtime_never_imports_torch_nor_opencv(tmp_path: Path) -> None:
     code = """
 import sys
 import realtime_style.cli
-from realtime_style.style import bundled_styles
+from realtime_style.bundled.style import bundled_styles
 for name in realtime_style.__all__:
     getattr(realtime_style, name)
 style = next(iter(bundled_styles()), None)
@@ -317,9 +313,10 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
             raise EngineError(troubles[f"open {name}"])
         return Painted(name)
 
-    monkeypatch.setattr(engines, "engine_trouble", lambda name: troubles[name])
-    monkeypatch.setattr(engines, "gpu_trouble", lambda: troubles.get("gpu", ""))
-    monkeypatch.setattr(engines, "_opened", opened)
+    for module in (opening, registry):
+        monkeypatch.setattr(module, "engine_trouble", lambda name: troubles[name])
+    monkeypatch.setattr(opening, "gpu_trouble", lambda: troubles.get("gpu", ""))
+    monkeypatch.setattr(opening, "_opened", opened)
     return troubles
 
 
@@ -379,11 +376,14 @@ def test_a_tensorrt_that_cannot_be_loaded_is_passed_over(
     def load(module: str) -> object:
         raise ImportError("libnvinfer.so.10: cannot open shared object file")
 
-    monkeypatch.setattr(engines, "import_module", load)
-    monkeypatch.setattr(engines, "CudaPython", lambda number: None)
-    monkeypatch.setattr(engines, "gpu_trouble", lambda: "")
+    monkeypatch.setattr(opening, "import_module", load)
+    monkeypatch.setattr(opening, "CudaPython", lambda number: None)
+    monkeypatch.setattr(opening, "gpu_trouble", lambda: "")
     there = ("tensorrt", "openvino")
-    monkeypatch.setattr(engines, "engine_trouble", lambda name: "" if name in there else "not here")
+    for module in (opening, registry):
+        monkeypatch.setattr(
+            module, "engine_trouble", lambda name: "" if name in there else "not here"
+        )
     engine = open_engine(negative(), "auto", "f32")
     assert engine.name == "openvino"
     assert "libnvinfer.so.10" in engine.notes[0]
@@ -394,7 +394,8 @@ def test_a_tensorrt_that_cannot_be_loaded_is_passed_over(
 def test_the_other_tensorrt_is_taken_where_the_better_one_does_not_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engines, "engine_trouble", lambda name: "")
+    for module in (opening, registry):
+        monkeypatch.setattr(module, "engine_trouble", lambda name: "")
     opened: list[str] = []
 
     def open_one(model: bytes, name: str, *how: object, **more: object) -> Engine:
@@ -403,7 +404,7 @@ def test_the_other_tensorrt_is_taken_where_the_better_one_does_not_start(
             raise EngineError("it does not start")
         return Painted(name)
 
-    monkeypatch.setattr(engines, "_tensorrt", open_one)
+    monkeypatch.setattr(opening, "_tensorrt", open_one)
     cuda = FakeCuda()
     assert open_gpu_engine(b"", cuda).name == "tensorrt-rtx"
     assert opened == ["tensorrt", "tensorrt-rtx"]

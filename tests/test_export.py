@@ -21,15 +21,16 @@ from export.to_onnx import (
     export_trained,
     parity_frames,
 )
-from realtime_style.demo import draw_scene
-from realtime_style.engines import ENGINES, available_engines, open_engine
+from realtime_style.engines.opening import open_engine
+from realtime_style.engines.registry import ENGINES, available_engines
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame
-from realtime_style.style import Style, open_style
+from realtime_style.style.bundled import open_style
+from realtime_style.style.style import Style
+from realtime_style.tools.demo import draw_scene
 from realtime_style.training.checkpoint import save_checkpoint, save_generator
-from realtime_style.training.color import planes_from_rgb
+from realtime_style.training.color import PLANES_COLOR, planes_from_rgb
 from realtime_style.training.generator import Generator, GeneratorConfig
-from realtime_style.training.train import PLANES_COLOR
 
 SMALL = GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2))
 

@@ -5,7 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, ColorSpace, Frame, FramePool, Size
+from realtime_style.color import BT709, FULL, LIMITED, SMPTE170M, ColorSpace
+from realtime_style.frame import Frame, FramePool, Size
 
 
 def test_planes_are_views_of_the_buffer() -> None:

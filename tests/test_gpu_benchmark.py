@@ -15,10 +15,11 @@ torch = pytest.importorskip("torch", reason="the extra [train] is not installed"
 import gpu  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
-from realtime_style.engines import open_engine  # noqa: E402
-from realtime_style.engines.typed import typed_model  # noqa: E402
+from realtime_style.engines.graphs.precision import typed_model  # noqa: E402
+from realtime_style.engines.opening import open_engine  # noqa: E402
 from realtime_style.errors import EngineError  # noqa: E402
-from realtime_style.style import Style, bundled_styles, open_style  # noqa: E402
+from realtime_style.style.bundled import bundled_styles, open_style  # noqa: E402
+from realtime_style.style.style import Style  # noqa: E402
 from realtime_style.training.checkpoint import load_generator  # noqa: E402
 
 

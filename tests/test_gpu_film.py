@@ -13,17 +13,20 @@ import pytest
 from conftest import lumas_of, make_film, run_cli, sound_of, times_of
 from fake_gpu import FakeCuda, FakeTensorRt
 
-from realtime_style.demo import write_demo_film
-from realtime_style.engines import engine_trouble, tensorrt_engine
-from realtime_style.engines.cuda import gpu_trouble
-from realtime_style.engines.plan_cache import PlanCache
-from realtime_style.engines.tensorrt_engine import TensorRtEngine
+from realtime_style.engines.registry import engine_trouble
+from realtime_style.engines.tensorrt import engine as tensorrt_engine
+from realtime_style.engines.tensorrt.cuda import gpu_trouble
+from realtime_style.engines.tensorrt.engine import TensorRtEngine
+from realtime_style.engines.tensorrt.plan_cache import PlanCache
 from realtime_style.errors import MediaError
-from realtime_style.look import Look
-from realtime_style.runtime import gpu_film, sink, source, video
-from realtime_style.runtime.sink import Encoding
-from realtime_style.runtime.source import FileSource
-from realtime_style.runtime.video import VideoJob
+from realtime_style.jobs import film as film_job
+from realtime_style.jobs.film import VideoJob
+from realtime_style.media import encoding, film_sink, film_source
+from realtime_style.media.encoding import Encoding
+from realtime_style.media.film_source import FileSource
+from realtime_style.painting import gpu as gpu_painting
+from realtime_style.style.look import Look
+from realtime_style.tools.demo import write_demo_film
 
 
 @pytest.fixture
@@ -37,10 +40,10 @@ def cuda(trt: FakeTensorRt, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     cuda = trt.cuda
     monkeypatch.setattr(tensorrt_engine, "build_engine", trt.build)
     monkeypatch.setattr(tensorrt_engine, "refit_engine", trt.refit)
-    monkeypatch.setattr(video, "CudaPython", lambda number: cuda)
-    for module in (source, sink):
+    monkeypatch.setattr(film_job, "CudaPython", lambda number: cuda)
+    for module in (film_source, film_sink):
         monkeypatch.setattr(module, "device_of_films", lambda number: None)
-    monkeypatch.setattr(sink, "_ON_GPU", {"libx264": "libx264"})
+    monkeypatch.setattr(encoding, "_ON_GPU", {"libx264": "libx264"})
     decoded = FileSource.pictures
 
     def on_gpu(film: FileSource) -> Iterator[av.VideoFrame]:
@@ -57,7 +60,7 @@ def cuda(trt: FakeTensorRt, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
             model, precision, trt, cuda, PlanCache(tmp_path / "kept"), on_gpu=True
         )
 
-    monkeypatch.setattr(gpu_film, "open_gpu_engine", engine)
+    monkeypatch.setattr(gpu_painting, "open_gpu_engine", engine)
     return cuda
 
 
@@ -78,7 +81,7 @@ def test_a_film_is_painted_without_leaving_the_gpu(cuda: FakeCuda, tmp_path: Pat
     del job
     gc.collect()
     assert cuda.left == cuda.memory
-    assert gpu_film._held == {}
+    assert gpu_painting._held == {}
 
 
 def test_colours_can_be_kept(cuda: FakeCuda, trt: FakeTensorRt, tmp_path: Path) -> None:
@@ -151,7 +154,7 @@ def test_what_the_gpu_does_not_decode_is_refused(
 
 
 def test_devices_share_the_context_that_is_there() -> None:
-    device = source.device_of_films(1)
+    device = film_source.device_of_films(1)
     assert device.is_hw_owned
     assert device.device_id == 1
     assert device.options == {"primary_ctx": "0", "current_ctx": "1"}
@@ -159,7 +162,7 @@ def test_devices_share_the_context_that_is_there() -> None:
 
 def test_memory_is_lent_again_and_given_back(cuda: FakeCuda) -> None:
     cuda.use()
-    memory = gpu_film._Memory(cuda)
+    memory = gpu_painting._Memory(cuda)
     first = memory.take(64, 48)
     assert first.picture.chroma == first.picture.luma + first.picture.luma_pitch * 48
     at = first.picture.luma
@@ -206,7 +209,7 @@ def test_a_real_gpu_paints_as_the_cpu_does(tmp_path: Path) -> None:
 
 def test_a_plane_is_read_where_it_is() -> None:
     picture = av.VideoFrame(64, 48, "nv12")
-    plane = gpu_film._Plane(picture.planes[0])
+    plane = gpu_painting._Plane(picture.planes[0])
     rows = np.frombuffer(memoryview(picture.planes[0]), np.uint8)
     assert plane.address == rows.ctypes.data
     assert plane.pitch == picture.planes[0].line_size

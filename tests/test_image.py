@@ -11,7 +11,8 @@ from PIL import ExifTags, Image, ImageCms
 
 from realtime_style import open_stylizer
 from realtime_style.errors import MediaError
-from realtime_style.runtime.image import paint_picture, read_picture
+from realtime_style.jobs.picture import paint_picture
+from realtime_style.media.still import read_picture
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".bmp"])

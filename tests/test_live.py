@@ -21,19 +21,22 @@ from av.video.reformatter import VideoReformatter
 from conftest import affine_style, make_film, run_cli, scene_rgb
 from PIL import Image
 
+from realtime_style.color import ColorSpace
 from realtime_style.errors import MediaError, StyleError
-from realtime_style.frame import ColorSpace, Frame, FramePool, Size, StreamInfo
+from realtime_style.frame import Frame, FramePool, Size, StreamInfo
+from realtime_style.live.clock import MICROSECOND, now_us
 from realtime_style.live.feed import Feed
-from realtime_style.live.live import LiveJob, live_job
+from realtime_style.live.inputs import FilmPlayer
 from realtime_style.live.outputs import EncodedSink, Output, recording, stream, virtual_camera
 from realtime_style.live.painter import LivePainter
-from realtime_style.live.source import MICROSECOND, FilmPlayer, LiveRequest, now_us
+from realtime_style.live.request import LiveRequest
+from realtime_style.live.session import LiveJob, live_job
 from realtime_style.live.stats import LiveStats
 from realtime_style.live.view import Mode, View, fit
 from realtime_style.live.window import Pointer
-from realtime_style.look import Look
-from realtime_style.runtime.picture import frame_from_rgb, rgb_from_frame, scaled_frame
-from realtime_style.runtime.stylizer import Stylizer, open_stylizer
+from realtime_style.media.scaling import frame_from_rgb, rgb_from_frame, scaled_frame
+from realtime_style.painting.stylizer import Stylizer, open_stylizer
+from realtime_style.style.look import Look
 
 SIZE = (64, 48)
 INFO = StreamInfo(*SIZE, Fraction(100), MICROSECOND, ColorSpace(), is_live=True)
@@ -793,12 +796,12 @@ def refusing(error: Exception) -> Callable[..., Any]:
 def test_cameras_that_refuse(
     error: Exception, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime_style.live.source.av.open", refusing(error))
-    monkeypatch.setattr("realtime_style.live.source._camera_format", lambda: ("v4l2", "{}"))
+    monkeypatch.setattr("realtime_style.live.inputs.av.open", refusing(error))
+    monkeypatch.setattr("realtime_style.live.devices._camera_format", lambda: ("v4l2", "{}"))
     camera = tmp_path / "video0"
     camera.touch()
     request = LiveRequest("video=x", Size(45, 123), 50)
-    monkeypatch.setattr("realtime_style.live.source.Path.exists", lambda self: True)
+    monkeypatch.setattr("realtime_style.live.inputs.Path.exists", lambda self: True)
     with pytest.raises(MediaError, match=says):
         request.open()
 

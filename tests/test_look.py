@@ -11,10 +11,11 @@ from conftest import make_film, run_cli, scene_rgb
 from PIL import Image
 
 from realtime_style import Look, bundled_styles, open_stylizer
+from realtime_style.color import FULL, ColorSpace
 from realtime_style.errors import StyleFileError
-from realtime_style.frame import FULL, ColorSpace, Frame
-from realtime_style.runtime.picture import frame_from_rgb
-from realtime_style.style import PLAINS, TIERS, open_style
+from realtime_style.frame import Frame
+from realtime_style.media.scaling import frame_from_rgb
+from realtime_style.style.bundled import PLAINS, TIERS, open_style
 
 FRAME = frame_from_rgb(scene_rgb(256, 192, 1.0), ColorSpace())
 

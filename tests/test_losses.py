@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, ColorSpace
+from realtime_style.color import BT709, FULL, LIMITED, SMPTE170M, ColorSpace
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
 from realtime_style.training.losses import (
     ADVERSARIAL_KINDS,

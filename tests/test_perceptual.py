@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from realtime_style.demo import draw_scene
 from realtime_style.errors import TrainingError
+from realtime_style.tools.demo import draw_scene
 from realtime_style.training.perceptual import Features, Vgg, fetch_vgg19, load_networks
 
 PERCEPTUAL = Path(__file__).parents[1] / "../shared/data/perceptual"

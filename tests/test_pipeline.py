@@ -9,9 +9,11 @@ from typing import Self
 import numpy as np
 import pytest
 
+from realtime_style.channel import Channel
+from realtime_style.color import ColorSpace
 from realtime_style.errors import StyleError
-from realtime_style.frame import ColorSpace, Frame, FramePool, StreamInfo
-from realtime_style.runtime.pipeline import QUEUE_FRAMES, Channel, Pipeline, RunStats
+from realtime_style.frame import Frame, FramePool, StreamInfo
+from realtime_style.jobs.pipeline import QUEUE_FRAMES, Pipeline, RunStats
 
 
 class Numbers:

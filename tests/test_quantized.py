@@ -13,13 +13,15 @@ from conftest import affine_style
 from numpy.typing import NDArray
 from PIL import Image
 
-from realtime_style.engines import open_engine
-from realtime_style.engines.quantized import has_ranges, int8_model
+from realtime_style.color import FULL, SMPTE170M, ColorSpace
+from realtime_style.engines.graphs.int8 import has_ranges, int8_model
+from realtime_style.engines.opening import open_engine
 from realtime_style.errors import EngineError, StyleFileError
-from realtime_style.frame import FULL, SMPTE170M, ColorSpace
-from realtime_style.look import Look
-from realtime_style.runtime.picture import frame_from_rgb
-from realtime_style.style import TIERS, Style, bundled_styles, open_style, parse_style
+from realtime_style.media.scaling import frame_from_rgb
+from realtime_style.style.bundled import TIERS, bundled_styles, open_style
+from realtime_style.style.look import Look
+from realtime_style.style.reading import parse_style
+from realtime_style.style.style import Style
 
 LEAST_DB = 34.0
 ENGINES = ("openvino", "onnxruntime")

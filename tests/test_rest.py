@@ -15,8 +15,8 @@ from av.subtitles.subtitle import SubtitleSet
 from conftest import add_picture, grey
 from PIL import Image
 
-from realtime_style.runtime.sink import FileSink
-from realtime_style.runtime.source import FileSource
+from realtime_style.media.film_sink import FileSink
+from realtime_style.media.film_source import FileSource
 
 CLICK_S = 0.5
 FILM_S = 2

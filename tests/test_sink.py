@@ -14,11 +14,13 @@ import pytest
 from conftest import grey, lumas_of, make_film, scene_rgb, sound_of, times_of
 from PIL import Image
 
+from realtime_style.color import BT709, FULL, LIMITED, SMPTE170M, ColorSpace
 from realtime_style.errors import MediaError
-from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, ColorSpace, Frame, StreamInfo
-from realtime_style.runtime.picture import frame_from_rgb, rgb_from_frame
-from realtime_style.runtime.sink import Encoding, FileSink
-from realtime_style.runtime.source import FileSource
+from realtime_style.frame import Frame, StreamInfo
+from realtime_style.media.encoding import Encoding
+from realtime_style.media.film_sink import FileSink
+from realtime_style.media.film_source import FileSource
+from realtime_style.media.scaling import frame_from_rgb, rgb_from_frame
 
 TIME_BASE = Fraction(1, 1000)
 SPACES = [ColorSpace(matrix, reach) for matrix in (SMPTE170M, BT709) for reach in (LIMITED, FULL)]

@@ -10,10 +10,11 @@ import pytest
 from conftest import SHARED_DATA, grey, make_film, scene_rgb, sound_of, times_of
 from PIL import ExifTags, Image
 
+from realtime_style.color import BT709, FULL, LIMITED, SMPTE170M
 from realtime_style.errors import MediaError
-from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, Size
-from realtime_style.runtime import source
-from realtime_style.runtime.source import FileSource
+from realtime_style.frame import Size
+from realtime_style.media import film_source
+from realtime_style.media.film_source import FileSource
 
 VFR_MS = (0, 40, 45, 130, 131, 500, 504, 1200, 1233, 1266)
 
@@ -188,7 +189,7 @@ def test_photos_with_exif_are_read_and_upright(tmp_path: Path, ending: str) -> N
 
 
 def test_an_address_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "_OPEN_S", 0.5)
+    monkeypatch.setattr(film_source, "_OPEN_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the connection, says nothing
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/film.mp4"
         with pytest.raises(MediaError, match=r"film.mp4 does not answer within 0.5 s"):

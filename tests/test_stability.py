@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from realtime_style.frame import ColorSpace, Frame, FramePool, StreamInfo
-from realtime_style.runtime import pipeline
-from realtime_style.runtime.stability import Steady
-from realtime_style.runtime.stylizer import open_stylizer
-from realtime_style.style import open_style
+from realtime_style.color import ColorSpace
+from realtime_style.frame import Frame, FramePool, StreamInfo
+from realtime_style.jobs import pipeline
+from realtime_style.painting.steady import Steady
+from realtime_style.painting.stylizer import open_stylizer
+from realtime_style.style.bundled import open_style
 
 WIDTH, HEIGHT = 320, 192
 SQUARE_PX = 48

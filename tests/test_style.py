@@ -15,22 +15,16 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from export.to_onnx import PlanesGenerator, export_style
 from realtime_style.cli import _look
-from realtime_style.demo import draw_scene
-from realtime_style.engines import open_engine
+from realtime_style.color import BT709, FULL, LIMITED, SMPTE170M, ColorSpace
+from realtime_style.engines.opening import open_engine
 from realtime_style.errors import StyleFileError
-from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, ColorSpace, Frame
-from realtime_style.style import (
-    FAST,
-    STANDARD,
-    Style,
-    bundled_styles,
-    open_style,
-    parse_style,
-    tier_of,
-)
-from realtime_style.training.color import planes_from_rgb
+from realtime_style.frame import Frame
+from realtime_style.style.bundled import FAST, STANDARD, bundled_styles, open_style, tier_of
+from realtime_style.style.reading import parse_style
+from realtime_style.style.style import Style
+from realtime_style.tools.demo import draw_scene
+from realtime_style.training.color import PLANES_COLOR, planes_from_rgb
 from realtime_style.training.generator import SIZE_MULTIPLE, Generator, GeneratorConfig
-from realtime_style.training.train import PLANES_COLOR
 
 COLORS = [ColorSpace(matrix, range_) for matrix in (SMPTE170M, BT709) for range_ in (LIMITED, FULL)]
 CARD = {"title": "Small", "year": 2024}

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from realtime_style import Look, open_style, open_stylizer
-from realtime_style.bank import Bank, look_size
-from realtime_style.engines.cores import multiplies_integers
 from realtime_style.errors import MediaError, StyleFileError
-from realtime_style.runtime import style_image
-from realtime_style.runtime.style_image import open_any_style, style_from_picture
+from realtime_style.painting import style_picture
+from realtime_style.painting.style_picture import open_any_style, style_from_picture
+from realtime_style.style.bank import Bank, look_size
+from realtime_style.system.cores import multiplies_integers
 
 PHOTO = scene_rgb(256, 192, 1.0)
 
@@ -153,11 +153,11 @@ def test_bad_pictures_are_refused_in_one_line(blue: Path, tmp_path: Path) -> Non
 def test_an_encoder_of_other_styles_is_refused(
     blue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = onnx.load(style_image.ENCODER)
+    model = onnx.load(style_picture.ENCODER)
     assert model.metadata_props[0].value == Bank().digest
     model.metadata_props[0].value = "another"
     onnx.save(model, tmp_path / "encoder.onnx")
-    monkeypatch.setattr(style_image, "ENCODER", tmp_path / "encoder.onnx")
+    monkeypatch.setattr(style_picture, "ENCODER", tmp_path / "encoder.onnx")
     with pytest.raises(StyleFileError, match="belongs to other bundled styles"):
         style_from_picture(blue)
     with pytest.raises(MediaError, match="there is no picture"):
@@ -218,7 +218,7 @@ def test_a_style_and_a_picture_are_one_too_many(blue: Path, tmp_path: Path) -> N
 def test_nobody_is_told_that_a_picture_was_looked_at(blue: Path) -> None:
     """OpenVINO tells its maker of its use, unless it is kept from it before it is imported."""
     script = (
-        "import sys; from realtime_style.runtime.style_image import style_from_picture; "
+        "import sys; from realtime_style.painting.style_picture import style_from_picture; "
         "style_from_picture(sys.argv[1], engine='openvino'); "
         "assert 'openvino' in sys.modules; assert sys.modules['openvino_telemetry'] is None"
     )

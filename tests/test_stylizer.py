@@ -8,11 +8,12 @@ import pytest
 from conftest import scene_rgb
 
 from realtime_style import bundled_styles, open_stylizer
-from realtime_style.engines import available_engines
+from realtime_style.color import BT709, FULL, LIMITED, SMPTE170M, ColorSpace
+from realtime_style.engines.registry import available_engines
 from realtime_style.errors import StyleFileError
-from realtime_style.frame import BT709, FULL, LIMITED, SMPTE170M, ColorSpace, Frame
-from realtime_style.runtime.picture import frame_from_rgb
-from realtime_style.runtime.stylizer import Stylizer
+from realtime_style.frame import Frame
+from realtime_style.media.scaling import frame_from_rgb
+from realtime_style.painting.stylizer import Stylizer
 
 rng = np.random.default_rng(0)
 SPACES = [ColorSpace(m, r) for m in (BT709, SMPTE170M) for r in (LIMITED, FULL)]
@@ -107,7 +108,7 @@ def test_an_identity_leaves_every_colour_space_as_it_is(
 @pytest.mark.parametrize("color", SPACES[1:], ids=str)
 @pytest.mark.parametrize("style", list(bundled_styles()))
 def test_a_film_is_painted_alike_in_any_colour_space(style: str, color: ColorSpace) -> None:
-    from realtime_style.runtime.picture import rgb_from_frame
+    from realtime_style.media.scaling import rgb_from_frame
 
     rgb = scene_rgb(192, 128)
     ours = rgb_from_frame(open_stylizer(style)(frame_from_rgb(rgb, ColorSpace())))

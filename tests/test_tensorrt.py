@@ -15,16 +15,16 @@ import onnx
 import pytest
 from fake_gpu import FakeCuda, FakeTensorRt, FakeTensorRtRtx
 
-from export import to_tensorrt
-from export.to_tensorrt import PROFILES, Profile, build_engine, layer_types
-from realtime_style.engines import plan_cache, tensorrt_engine
-from realtime_style.engines.plan_cache import PlanCache, PlanKey
-from realtime_style.engines.several import SeveralEngines
-from realtime_style.engines.tensorrt_engine import TensorRtEngine
-from realtime_style.engines.typed import nv12_model, typed_model
+from realtime_style.color import ColorSpace
+from realtime_style.engines.graphs.precision import nv12_model, typed_model
+from realtime_style.engines.multi_device import SeveralEngines
+from realtime_style.engines.tensorrt import builder, plan_cache
+from realtime_style.engines.tensorrt import engine as tensorrt_engine
+from realtime_style.engines.tensorrt.builder import PROFILES, Profile, build_engine, layer_types
+from realtime_style.engines.tensorrt.engine import TensorRtEngine
+from realtime_style.engines.tensorrt.plan_cache import PlanCache, PlanKey
 from realtime_style.errors import EngineError
-from realtime_style.frame import ColorSpace
-from realtime_style.style import TIERS, bundled_styles, open_style
+from realtime_style.style.bundled import TIERS, bundled_styles, open_style
 
 rng = np.random.default_rng(0)
 KEY = PlanKey("0" * 64, "1080p", "f16", "tensorrt 10.13", "Fake GPU 0.0")
@@ -472,7 +472,7 @@ def test_half_precision_paints_as_single_does(name: str, tier: str) -> None:
     data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
     from PIL import Image
 
-    from realtime_style.runtime.picture import frame_from_rgb
+    from realtime_style.media.scaling import frame_from_rgb
 
     style = open_style(name, tier)
     whole = style.model_for(style.color)
@@ -580,7 +580,7 @@ def test_a_long_build_is_stopped_by_ctrl_c_and_waited_for() -> None:
         ended.set()
 
     with pytest.raises(KeyboardInterrupt):
-        to_tensorrt._interruptible(build, asked.set)
+        builder._interruptible(build, asked.set)
     assert ended.is_set()
 
 
@@ -589,12 +589,12 @@ def test_an_error_while_building_is_the_callers() -> None:
         raise EngineError("the GPU is gone")
 
     with pytest.raises(EngineError, match="gone"):
-        to_tensorrt._interruptible(fails, lambda: None)
+        builder._interruptible(fails, lambda: None)
 
 
 def test_steps_of_nested_phases_are_parts_of_the_whole_and_stop_when_asked(rtx) -> None:
     parts: list[float] = []
-    progress = to_tensorrt._progress(rtx, parts.append)
+    progress = builder._progress(rtx, parts.append)
     progress.phase_start("all", None, 2)
     progress.phase_start("some", "all", 4)
     assert progress.step_complete("some", 0)

@@ -11,9 +11,12 @@ import pytest
 from conftest import make_film, times_of, without_length
 from PIL import Image
 
-from realtime_style.frame import ColorSpace, Frame, StreamInfo
-from realtime_style.runtime.sink import Encoding, FileSink
-from realtime_style.runtime.video import paint_samples, stylize_video
+from realtime_style.color import ColorSpace
+from realtime_style.frame import Frame, StreamInfo
+from realtime_style.jobs.film import stylize_video
+from realtime_style.jobs.samples import paint_samples
+from realtime_style.media.encoding import Encoding
+from realtime_style.media.film_sink import FileSink
 
 TICK = {".mp4": Fraction(1, 90_000), ".mkv": Fraction(1, 1000), ".mov": Fraction(1, 90_000)}
 

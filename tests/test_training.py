@@ -23,8 +23,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from realtime_style import cli, open_stylizer
-from realtime_style.demo import draw_scene
 from realtime_style.errors import TrainingError
+from realtime_style.tools.demo import draw_scene
 from realtime_style.training import train as train_module
 from realtime_style.training.checkpoint import load_checkpoint, load_generator, save_generator
 from realtime_style.training.config import BUNDLED_BASE, TrainConfig, make_config

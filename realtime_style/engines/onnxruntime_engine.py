@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from realtime_style.engines.cores import cpu_name_and_flags
 from realtime_style.engines.engine import Engine, Plane, done
-from realtime_style.engines.plan_cache import PlanCache
-from realtime_style.engines.quantized import int8_model
-from realtime_style.engines.typed import digest, typed_model
+from realtime_style.engines.graphs.int8 import int8_model
+from realtime_style.engines.graphs.precision import digest, typed_model
+from realtime_style.engines.onnxruntime_providers import _load_cuda
+from realtime_style.engines.tensorrt.plan_cache import PlanCache
 from realtime_style.errors import EngineError
+from realtime_style.system.cores import cpu_name_and_flags
 
 
 def run_once(model: bytes, array: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -54,19 +53,6 @@ def _options(provider: str, model: bytes) -> dict[str, Any]:
         "trt_timing_cache_enable": True,
         "trt_timing_cache_path": str(folder),
     }
-
-
-@cache
-def _load_cuda() -> None:
-    """CUDA and cuDNN, where pip has put them; what is not there is printed, which is no result."""
-    if hasattr(onnxruntime, "preload_dlls"):
-        with contextlib.redirect_stdout(sys.stderr):
-            onnxruntime.preload_dlls()
-
-
-def available_providers() -> list[str]:
-    """What this build of ONNX Runtime can compute on, by its own names."""
-    return list(onnxruntime.get_available_providers())
 
 
 class OnnxRuntimeEngine(Engine):

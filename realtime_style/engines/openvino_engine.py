@@ -11,10 +11,10 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from realtime_style.engines.cores import multiplies_integers, usable_cores
 from realtime_style.engines.engine import Engine, Plane, done
-from realtime_style.engines.quantized import has_ranges, int8_model
+from realtime_style.engines.graphs.int8 import has_ranges, int8_model
 from realtime_style.errors import EngineError
+from realtime_style.system.cores import multiplies_integers, usable_cores
 
 _PRECISIONS = {
     "f32": openvino.Type.f32,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 
+from realtime_style.channel import Channel
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, StreamInfo
-from realtime_style.live.source import OpenSource
-from realtime_style.runtime.pipeline import Channel
+from realtime_style.live.inputs import OpenSource
 
 _RETRY_S = 1.0
 _SILENT_S = 2.0  # without a frame, until it is said

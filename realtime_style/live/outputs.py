@@ -14,13 +14,13 @@ from typing import Any, Self
 import av
 from av.video.reformatter import VideoReformatter
 
+from realtime_style.channel import Channel
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, FramePool
-from realtime_style.runtime.converter import picture_of
-from realtime_style.runtime.picture import scaled_frame
-from realtime_style.runtime.pipeline import Channel
-from realtime_style.runtime.place import refuse_place
-from realtime_style.runtime.sink import FrameSink
+from realtime_style.media.converter import picture_of
+from realtime_style.media.scaling import scaled_frame
+from realtime_style.stages import FrameSink
+from realtime_style.system.paths import refuse_place
 
 _TICKS = 90_000  # a second; MPEG's own clock
 _KEY_EVERY_S = 1.0  # a crash loses no more than that

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from av.video.reformatter import VideoReformatter
 
-from realtime_style.frame import ColorSpace, Frame, FramePool, Size
+from realtime_style.color import ColorSpace
+from realtime_style.frame import Frame, FramePool, Size
 from realtime_style.live.ladder import SizeLadder
-from realtime_style.look import Look
-from realtime_style.runtime.picture import scaled_frame
-from realtime_style.runtime.stability import DEFAULT_STABILITY, Steady
-from realtime_style.runtime.stylizer import Stylizer, open_stylizer
-from realtime_style.style import STANDARD, bundled_styles
+from realtime_style.media.scaling import scaled_frame
+from realtime_style.painting.steady import DEFAULT_STABILITY, Steady
+from realtime_style.painting.stylizer import Stylizer, open_stylizer
+from realtime_style.style.bundled import STANDARD, bundled_styles
+from realtime_style.style.look import Look
 
 _SETTLE_S = 1.0  # between the loading of two looks that nobody waits for
 _SPARE = 4  # looks that are kept besides one for every style

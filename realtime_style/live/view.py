@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from realtime_style.frame import Frame
-from realtime_style.runtime.picture import rgb_from_frame
+from realtime_style.media.scaling import rgb_from_frame
 
 Bgr = NDArray[np.uint8]
 """(H, W, 3), blue first, as windows want it."""

@@ -12,11 +12,12 @@ from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
-from realtime_style.bank import Bank, look_size
 from realtime_style.errors import TrainingError
-from realtime_style.style import PLAINS, STANDARD
+from realtime_style.style.bank import Bank, look_size
+from realtime_style.style.bundled import PLAINS, STANDARD
+from realtime_style.system.interrupts import interrupts_held_back
 from realtime_style.training.checkpoint import load_checkpoint, load_generator, save_checkpoint
-from realtime_style.training.color import planes_from_rgb, rgb_from_planes
+from realtime_style.training.color import PLANES_COLOR, planes_from_rgb, rgb_from_planes
 from realtime_style.training.config import BUNDLED_BASE, TrainConfig
 from realtime_style.training.dataset import UNREADABLE, PhotoFolder, open_rgb, pictures_below
 from realtime_style.training.encoder import (
@@ -29,13 +30,7 @@ from realtime_style.training.encoder import (
 )
 from realtime_style.training.losses import GramLoss, gram_targets
 from realtime_style.training.motion import motion_loss, moved_views
-from realtime_style.training.train import (
-    PLANES_COLOR,
-    Objective,
-    TrainStep,
-    interrupts_held_back,
-    trapezoid,
-)
+from realtime_style.training.train import Objective, TrainStep, trapezoid
 
 _VARIANTS = 400  # crops and colourings of style pictures, whose Gram matrices are kept
 _PHOTO_SHARE = 0.25  # of them that are of photos: textures and palettes that no painting has

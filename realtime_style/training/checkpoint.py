@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from realtime_style.errors import TrainingError
+from realtime_style.system.whole_file import whole_file
 from realtime_style.training.generator import Generator, GeneratorConfig
-from realtime_style.whole_file import whole_file
 
 CHECKPOINT_NAME = "checkpoint.pt"
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from realtime_style.frame import ColorSpace
+from realtime_style.color import ColorSpace
 
 
 def planes_from_rgb(rgb: Tensor, color: ColorSpace) -> tuple[Tensor, Tensor]:
@@ -37,3 +37,7 @@ def rgb_from_planes(luma: Tensor, chroma: Tensor, color: ColorSpace) -> Tensor:
     full = functional.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
     yuv = torch.cat((luma, full), 1) - offset[:, None, None]
     return torch.einsum("ij,njhw->nihw", inverse, yuv)
+
+
+PLANES_COLOR = ColorSpace()
+"""The one colour space generators know: BT.709, limited range."""

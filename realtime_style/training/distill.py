@@ -9,19 +9,15 @@ import torch
 from torch import Tensor
 
 from realtime_style.errors import TrainingError
+from realtime_style.system.interrupts import interrupts_held_back
 from realtime_style.training.checkpoint import load_checkpoint, save_checkpoint
-from realtime_style.training.color import planes_from_rgb, rgb_from_planes
+from realtime_style.training.color import PLANES_COLOR, planes_from_rgb, rgb_from_planes
 from realtime_style.training.config import BUNDLED_BASE
 from realtime_style.training.dataset import PhotoFolder
 from realtime_style.training.generator import Generator, GeneratorConfig
 from realtime_style.training.optimizer import Muon
 from realtime_style.training.parallel import BatchNorm
-from realtime_style.training.train import (
-    PLANES_COLOR,
-    TrainStep,
-    interrupts_held_back,
-    trapezoid,
-)
+from realtime_style.training.train import TrainStep, trapezoid
 
 FAST = GeneratorConfig(trunk_channels=32, edge_channels=16, dilations=(1, 4, 8, 2))
 """The shape of the fast tier: half of the standard one's time."""

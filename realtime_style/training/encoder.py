@@ -8,10 +8,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from realtime_style.bank import MATRICES, Bank
-from realtime_style.training.color import planes_from_rgb, rgb_from_planes
+from realtime_style.style.bank import MATRICES, Bank
+from realtime_style.training.color import PLANES_COLOR, planes_from_rgb, rgb_from_planes
 from realtime_style.training.generator import STEM_MARGIN, FoldedGenerator, Generator, pad_edges
-from realtime_style.training.train import PLANES_COLOR
 
 _HIDDEN = 512
 _PALETTE = 12  # numbers

@@ -17,13 +17,12 @@ import torch
 from torch import Tensor
 
 from realtime_style.training.checkpoint import load_generator, save_generator
-from realtime_style.training.color import planes_from_rgb
+from realtime_style.training.color import PLANES_COLOR, planes_from_rgb
 from realtime_style.training.config import BUNDLED_BASE
 from realtime_style.training.dataset import PhotoFolder
 from realtime_style.training.generator import Generator
 from realtime_style.training.optimizer import Muon
 from realtime_style.training.parallel import BatchNorm
-from realtime_style.training.train import PLANES_COLOR
 
 _CROP_PX, _BATCH = 256, 2
 _LEARNING_RATE = 1e-3  # small: the nearer to the base, the better the way to the styles

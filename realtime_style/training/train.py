@@ -8,7 +8,6 @@ import ctypes
 import dataclasses
 import math
 import shutil
-import signal
 import sys
 import threading
 import time
@@ -17,7 +16,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -27,7 +25,7 @@ from torch.nn import functional
 from torch.utils.tensorboard import SummaryWriter
 
 from realtime_style.errors import TrainingError
-from realtime_style.frame import ColorSpace
+from realtime_style.system.interrupts import interrupts_held_back
 from realtime_style.training.checkpoint import (
     CHECKPOINT_NAME,
     load_checkpoint,
@@ -35,7 +33,7 @@ from realtime_style.training.checkpoint import (
     save_checkpoint,
     save_generator,
 )
-from realtime_style.training.color import planes_from_rgb, rgb_from_planes
+from realtime_style.training.color import PLANES_COLOR, planes_from_rgb, rgb_from_planes
 from realtime_style.training.config import TrainConfig
 from realtime_style.training.dataset import (
     SMALLEST_PHOTO_PX,
@@ -99,9 +97,6 @@ _MALLOC = {  # the numbers of malloc.h
     "M_TOP_PAD": (-2, 2**28),
     "M_MMAP_MAX": (-4, 0),
 }
-
-PLANES_COLOR = ColorSpace()
-"""The one colour space generators know: BT.709, limited range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -670,28 +665,6 @@ def sample_sheet(netG: Generator, photos: Tensor, painting: Tensor) -> Image.Ima
     rows = torch.cat((torch.cat(tuple(photos), 2), torch.cat(tuple(painted), 2)), 1)
     sheet = (torch.cat((rows, shown), 2) * 255).round().byte()
     return Image.fromarray(sheet.permute(1, 2, 0).numpy())
-
-
-@contextmanager
-def interrupts_held_back() -> Iterator[Callable[[], bool]]:
-    """Makes Ctrl-C wait until it is asked for: half an optimiser step cannot be resumed from."""
-    asked = False
-
-    def hold(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    if threading.current_thread() is not threading.main_thread():  # signals do not come here
-        yield lambda: False
-        return
-    former = {number: signal.signal(number, hold) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
 
 
 def _keep_freed_memory() -> None:

@@ -1,0 +1,1 @@
+"""What is done to a network before an engine takes it."""

@@ -1,0 +1,401 @@
+"""TensorRT and TensorRT-RTX on an NVIDIA GPU, in half precision."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime_style.engines.engine import GpuEngine, GpuPicture, Plane
+from realtime_style.engines.graphs.precision import (
+    digest,
+    nv12_model,
+    structure_digest,
+    typed_model,
+)
+from realtime_style.engines.tensorrt.builder import (
+    PROFILES,
+    Profile,
+    build_engine,
+    listening_log,
+    refit_engine,
+    refittable,
+    started,
+)
+from realtime_style.engines.tensorrt.cuda import Cuda
+from realtime_style.engines.tensorrt.plan_cache import PlanCache, PlanKey
+from realtime_style.errors import EngineError
+
+_ALIGNMENT = 256  # bytes, of the addresses that TensorRT takes
+_NAMES = (("luma", "chroma"), ("painted_luma", "painted_chroma"))
+
+
+class TensorRtEngine(GpuEngine):
+    """Several pictures are on their way at once, each in a slot of its own.
+
+    What a slot does, copy in, compute and copy out, is recorded once for a size as a CUDA graph:
+    a picture costs one launch. TensorRT's engine is built for sizes, not for a style: a style's
+    weights are put into it as it is loaded, in milliseconds. One for pictures on the GPU has
+    chroma as they have it.
+    """
+
+    depth = 3
+
+    def __init__(
+        self,
+        model: bytes,
+        precision: str,
+        trt: ModuleType,
+        cuda: Cuda,
+        cache: PlanCache,
+        *,
+        level: int | None = None,
+        workspace_mb: int | None = None,
+        on_gpu: bool = False,
+    ) -> None:
+        """Builds nothing yet.
+
+        Args:
+            precision: "f32"; all else is half precision.
+            trt: the module `tensorrt` or `tensorrt_rtx`.
+            on_gpu: whether `begin_on_gpu` will be called, instead of `begin`.
+
+        Raises:
+            EngineError: TensorRT does not start on this GPU.
+        """
+        self.precision = "f32" if precision == "f32" else "f16"
+        self.name = trt.__name__.replace("_", "-")
+        self.notes: list[str] = []
+        self._trt, self._cuda, self._cache = trt, cuda, cache
+        gpu = cuda.gpu
+        self.device = f"{gpu.name} (GPU {gpu.number})"
+        self._on_gpu = on_gpu
+        self._model = typed_model(model, self.precision)
+        if on_gpu:
+            self._model = nv12_model(self._model)
+        self._key = PlanKey(
+            model=(structure_digest if refittable(trt) else digest)(self._model),
+            profile="",
+            precision=self.precision,
+            builder=f"{self.name} {trt.__version__}",
+            device=f"{gpu.name} {gpu.capability}",
+            level=level,
+            workspace_mb=workspace_mb,
+        )
+        self._log = listening_log(trt)
+        cuda.use()
+        self._runtime = started(trt.Runtime, self._log)
+        self._profile: Profile | None = None
+        self._engine: Any = None
+        self._kernels: Any = None  # TensorRT-RTX's
+        self._slots: list[_Slot] = []
+        self._next = 0
+        self._cancelled = False
+
+    def prepare(self, width: int, height: int) -> None:
+        """See `Engine.prepare`."""
+        if self._profile is None or not self._profile.holds(width, height):
+            self._load(self._profile_for(width, height))
+        self._cuda.use()
+        new = [slot.fit(width, height) for slot in self._slots]
+        if any(new) and self._kernels:
+            self._keep_kernels()
+
+    def begin(
+        self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
+    ) -> Callable[[], None]:
+        """See `Engine.begin`."""
+        height, width = luma.shape[2:]
+        if chroma.shape[2:] != (height // 2, width // 2) or luma.shape != out_luma.shape:
+            raise EngineError(
+                f"TensorRT failed: luma of {width}x{height} and chroma of "
+                f"{chroma.shape[3]}x{chroma.shape[2]} do not belong together"
+            )
+        slot = self._slot_for(width, height)
+        slot.start(luma, chroma)
+        return lambda: slot.finish(out_luma, out_chroma)
+
+    def begin_on_gpu(self, picture: GpuPicture, painted: GpuPicture) -> Callable[[], None]:
+        """See `GpuEngine.begin_on_gpu`."""
+        if (picture.width, picture.height) != (painted.width, painted.height):
+            raise EngineError("TensorRT failed: the painting has another size than the picture")
+        slot = self._slot_for(picture.width, picture.height)
+        slot.start_on_gpu(picture, painted)
+        return slot.finish_on_gpu
+
+    def _slot_for(self, width: int, height: int) -> _Slot:
+        if self._cancelled:
+            raise EngineError("TensorRT failed: cancelled")
+        self.prepare(width, height)
+        slot = self._slots[self._next]
+        self._next = (self._next + 1) % self.depth
+        return slot
+
+    def cancel(self) -> None:
+        """See `Engine.cancel`; a picture that is on its way takes some milliseconds at most."""
+        self._cancelled = True
+
+    def compute_again(self, count: int) -> None:
+        """Computes the picture of the last size so many times, without copies: for measuring."""
+        self._cuda.use()
+        self._slots[0].compute(count)
+
+    def layers(self) -> list[dict[str, Any]]:
+        """What the engine's own inspector says of its layers, once it is loaded."""
+        if self._engine is None:
+            return []
+        inspector = self._engine.create_engine_inspector()
+        said = inspector.get_engine_information(self._trt.LayerInformationFormat.JSON)
+        return list(json.loads(said).get("Layers", []))
+
+    def _profile_for(self, width: int, height: int) -> Profile:
+        """The smallest one that holds the size; where none does, one of its own."""
+        for profile in PROFILES.values():
+            if profile.holds(width, height):
+                return profile
+        self.notes.append(
+            f"{width}x{height} is outside the sizes of all profiles; an engine is built for it"
+        )
+        return Profile((width, height), (width, height), (width, height))
+
+    def _load(self, profile: Profile) -> None:
+        key = replace(self._key, profile=str(profile))
+        for slot in self._slots:
+            slot.refuse_change()
+        self._cuda.use()
+        plan = self._cache.read(key)
+        self._say_trouble()
+        engine = self._runtime.deserialize_cuda_engine(plan) if plan else None
+        if engine is not None and refittable(self._trt):
+            fits = refit_engine(engine, self._model, self._trt, self._log)
+            engine = engine if fits else None
+        if plan and engine is None:
+            self.notes.append(
+                f"the engine that was kept cannot be used ({self._log.last()}) and is built anew"
+            )
+        if engine is None:
+            engine = self._runtime.deserialize_cuda_engine(self._build(key, profile))
+        if engine is None:
+            raise EngineError(f"TensorRT cannot load its own engine: {self._log.last()}")
+        for slot in self._slots:
+            slot.close()
+        self._profile, self._engine = profile, engine
+        contexts = self._contexts(engine)
+        self._slots = [
+            _Slot(self._cuda, context, self._log, on_gpu=self._on_gpu) for context in contexts
+        ]
+        self._next = 0
+
+    def _contexts(self, engine: Any) -> list[Any]:
+        """One for each slot, whose memory is ours to take and to give back."""
+        ours = getattr(self._trt.ExecutionContextAllocationStrategy, "USER_MANAGED")  # noqa: B009
+        how = ours
+        if not refittable(self._trt):  # TensorRT-RTX compiles kernels as it runs
+            how = engine.create_runtime_config()
+            how.set_execution_context_allocation_strategy(ours)
+            # At once, not by and by: a graph is made of the kernels that are there
+            eager = self._trt.DynamicShapesKernelSpecializationStrategy.EAGER
+            how.dynamic_shapes_kernel_specialization_strategy = eager
+            self._kernels = how.create_runtime_cache()
+            known = self._cache.read_learned(self._key.builder, self._key.device)
+            if known:
+                self._kernels.deserialize(known)
+            how.set_runtime_cache(self._kernels)
+        contexts = [engine.create_execution_context(how) for _ in range(self.depth)]
+        if None in contexts:
+            raise EngineError(f"TensorRT has no room for a context: {self._log.last()}")
+        return contexts
+
+    def _keep_kernels(self) -> None:
+        """Writes down what was compiled for a new size, for the next process."""
+        learned = bytes(self._kernels.serialize())
+        if learned != self._cache.read_learned(self._key.builder, self._key.device):
+            self._cache.write_learned(self._key.builder, self._key.device, learned)
+            self._say_trouble()
+
+    def _build(self, key: PlanKey, profile: Profile) -> bytes:
+        plan, learned = build_engine(
+            self._model,
+            profile,
+            self._trt,
+            level=key.level,
+            workspace_mb=key.workspace_mb,
+            use_gpu=self._cuda.use,
+            timing_cache=self._cache.read_learned(key.builder, key.device),
+            on_progress=self.on_build or (lambda part: None),
+        )
+        self._cache.write(key, plan)
+        self._cache.write_learned(key.builder, key.device, learned)
+        self._say_trouble()
+        return plan
+
+    def _say_trouble(self) -> None:
+        if self._cache.trouble and self._cache.trouble not in self.notes:
+            self.notes.append(self._cache.trouble)
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What a slot owns on the GPU and beside it; freed by `free`, once."""
+
+    cuda: Cuda
+    pointers: list[int]
+    arrays: list[NDArray[np.uint8]]
+    graph: Any = None
+
+    def free(self) -> None:
+        self.cuda.use()
+        if self.graph is not None:
+            self.cuda.end_graph(self.graph)
+        for pointer in self.pointers:
+            self.cuda.give_back(pointer)
+        for array in self.arrays:
+            self.cuda.give_back_host(array)
+        self.graph, self.pointers, self.arrays = None, [], []
+
+
+class _Slot:
+    """One picture's place: buffers on both sides, a stream, and the recorded work of a size."""
+
+    def __init__(self, cuda: Cuda, context: Any, log: Any, *, on_gpu: bool) -> None:
+        self._cuda, self._context, self._log, self._on_gpu = cuda, context, log, on_gpu
+        self._stream = cuda.stream()
+        self._memory = _Memory(cuda, [], [])
+        self._size = (0, 0)
+        self._pending = False
+        self._block = 0  # bytes of a picture: luma, then chroma from an aligned address on
+        self._chroma_at = 0
+        self._close = weakref.finalize(self, _close, cuda, self._stream, self._memory)
+
+    def fit(self, width: int, height: int) -> bool:
+        """Makes ready for a size; for the one at hand nothing is done. Whether it was a new one."""
+        if self._size == (width, height):
+            return False
+        self.refuse_change()
+        cuda, memory = self._cuda, self._memory
+        self._size = (0, 0)  # until all of it is there
+        memory.free()
+        self._chroma_at = -(-width * height // _ALIGNMENT) * _ALIGNMENT
+        self._block = self._chroma_at + width * height // 2
+        half = (height // 2, width // 2)
+        shapes = ((1, 1, height, width), (1, *half, 2) if self._on_gpu else (1, 2, *half))
+        blocks = []
+        for names in _NAMES:
+            pointer = cuda.take(self._block)
+            memory.pointers.append(pointer)
+            blocks.append(pointer)
+            if not self._on_gpu:
+                memory.arrays.append(cuda.take_host(self._block))
+            for name, at in zip(names, (pointer, pointer + self._chroma_at), strict=True):
+                self._context.set_tensor_address(name, at)
+        for name, shape in zip(_NAMES[0], shapes, strict=True):
+            if not self._context.set_input_shape(name, shape):
+                raise EngineError(f"TensorRT refuses the size {width}x{height}: {self._log.last()}")
+        scratch = int(self._context.update_device_memory_size_for_shapes())
+        if scratch:
+            pointer = cuda.take(scratch)
+            memory.pointers.append(pointer)
+            self._context.set_device_memory(pointer, scratch)
+        self._enqueue()  # once before it is recorded: kernels are loaded at the first call
+        cuda.wait(self._stream)
+        self._size = (width, height)
+        self._blocks = blocks
+        capturable = getattr(self._context, "is_stream_capturable", lambda stream: True)
+        if capturable(self._stream):
+            work = self._enqueue if self._on_gpu else self._work
+            memory.graph = cuda.capture(self._stream, work)
+        return True
+
+    def refuse_change(self) -> None:
+        """Raises EngineError while a picture is on its way: nobody would wait for it any more."""
+        if self._pending:
+            raise EngineError("TensorRT failed: the size changed while a picture was on its way")
+
+    def start(self, luma: NDArray[np.uint8], chroma: NDArray[np.uint8]) -> None:
+        """Puts a picture on its way."""
+        self._occupy()
+        given = self._memory.arrays[0]
+        given[: luma.size] = luma.reshape(-1)
+        given[self._chroma_at :] = chroma.reshape(-1)
+        self._run(self._work)
+
+    def start_on_gpu(self, picture: GpuPicture, painted: GpuPicture) -> None:
+        """Puts a picture on its way from one place on the GPU to another."""
+        self._occupy()
+        given, made = self._blocks
+        self._copy(picture, given, into=True)
+        self._run(self._enqueue)
+        self._copy(painted, made, into=False)
+
+    def finish(self, luma: NDArray[np.uint8], chroma: NDArray[np.uint8]) -> None:
+        """Waits for it, and takes it over."""
+        self._cuda.use()
+        self._cuda.wait(self._stream)
+        self._pending = False
+        painted = self._memory.arrays[1]
+        luma.reshape(-1)[:] = painted[: luma.size]
+        chroma.reshape(-1)[:] = painted[self._chroma_at :]
+
+    def finish_on_gpu(self) -> None:
+        """Waits for it."""
+        self._cuda.use()
+        self._cuda.wait(self._stream)
+        self._pending = False
+
+    def compute(self, count: int) -> None:
+        """Computes what was given last, so many times, and waits for it."""
+        for _ in range(count):
+            self._enqueue()
+        self._cuda.wait(self._stream)
+
+    def close(self) -> None:
+        """Gives everything back."""
+        self._close()
+
+    def _occupy(self) -> None:
+        if self._pending:
+            raise EngineError("TensorRT failed: more pictures are on their way than there is room")
+        self._pending = True
+
+    def _run(self, work: Callable[[], None]) -> None:
+        """What was recorded of `work`, or itself where nothing could be."""
+        if self._memory.graph is not None:
+            self._cuda.launch(self._memory.graph, self._stream)
+        else:
+            work()
+
+    def _copy(self, picture: GpuPicture, block: int, *, into: bool) -> None:
+        """Between a picture, whose rows have room between them, and a block, whose have none."""
+        width, height = picture.width, picture.height
+        for there, pitch, here, rows in (
+            (picture.luma, picture.luma_pitch, block, height),
+            (picture.chroma, picture.chroma_pitch, block + self._chroma_at, height // 2),
+        ):
+            own, other = (here, width), (there, pitch)
+            ways = (own, other) if into else (other, own)
+            self._cuda.copy_rows(*ways, (rows, width), self._stream)
+
+    def _work(self) -> None:
+        given, painted = self._memory.arrays
+        self._cuda.copy_in(self._blocks[0], given, self._stream)
+        self._enqueue()
+        self._cuda.copy_out(painted, self._blocks[1], self._stream)
+
+    def _enqueue(self) -> None:
+        if not self._context.execute_async_v3(self._stream):
+            raise EngineError(f"TensorRT failed: {self._log.last()}")
+
+
+def _close(cuda: Cuda, stream: int, memory: _Memory) -> None:
+    wait, end = partial(cuda.wait, stream), partial(cuda.end_stream, stream)
+    for step in (cuda.use, wait, memory.free, end):
+        with contextlib.suppress(EngineError):  # of a GPU that is lost, which was said when it was
+            step()

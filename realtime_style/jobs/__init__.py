@@ -1,0 +1,1 @@
+"""Jobs: films, pictures and batches, from request to result."""

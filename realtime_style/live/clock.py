@@ -1,0 +1,14 @@
+"""The clock of live frames, in microseconds."""
+
+from __future__ import annotations
+
+import time
+from fractions import Fraction
+
+MICROSECOND = Fraction(1, 1_000_000)
+"""The time base of live frames: their pts is `now_us()` at the moment they were had."""
+
+
+def now_us() -> int:
+    """Microseconds of a clock that only goes on."""
+    return time.monotonic_ns() // 1000

@@ -1,0 +1,1 @@
+"""Films, pictures and animations, read and written."""

@@ -1,0 +1,109 @@
+"""Animated WebP, which FFmpeg does not read, as a film that it reads."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+
+import av
+import numpy as np
+from av.filter import Graph
+from PIL import Image
+
+from realtime_style.errors import MediaError
+
+_MILLISECOND = Fraction(1, 1000)
+_NO_DURATION_MS = 100  # browsers show frames without a duration for so long
+_HEADER = slice(0, 21)  # RIFF, size, WEBP, VP8X, size, flags
+_ANIMATED = 0x02
+
+
+def is_animated_webp(path: Path) -> bool:
+    """Whether a file says that it is a WebP picture that moves."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER.stop)
+    return header[:4] == b"RIFF" and header[8:16] == b"WEBPVP8X" and bool(header[20] & _ANIMATED)
+
+
+def film_of_animation(path: Path) -> IO[bytes]:
+    """The same pictures at the same times, without loss, as a Matroska film in a temporary file.
+
+    Raises:
+        MediaError: the animation is damaged before its second picture.
+    """
+    film = TemporaryFile()  # noqa: SIM115  (the caller reads it; it goes when closed)
+    try:
+        with Image.open(path) as animation, av.open(film, "w", format="matroska") as container:
+            animation.load()
+            rate = Fraction(1000, int(animation.info.get("duration", 0)) or _NO_DURATION_MS)
+            stream = container.add_stream("ffv1", rate=rate)
+            stream.width, stream.height = animation.size
+            stream.pix_fmt = "bgra" if animation.mode == "RGBA" else "bgr0"
+            stream.time_base = stream.codec_context.time_base = _MILLISECOND
+            pts = 0
+            for i in range(getattr(animation, "n_frames", 1)):
+                try:
+                    animation.seek(i)
+                    pixels = np.asarray(animation.convert("RGBA"))
+                except (OSError, EOFError):
+                    if i == 0:
+                        raise
+                    break  # damage; what came before is a film
+                duration = int(animation.info.get("duration", 0)) or _NO_DURATION_MS
+                picture = av.VideoFrame.from_ndarray(pixels, "rgba").reformat(format=stream.pix_fmt)
+                picture.pts, picture.time_base, picture.duration = pts, _MILLISECOND, duration
+                for packet in stream.encode(picture):
+                    packet.duration = duration
+                    container.mux(packet)
+                pts += duration
+            container.mux(stream.encode(None))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        film.close()
+        raise MediaError(f"{path} cannot be read as an animation: {error}") from error
+    film.seek(0)
+    return film
+
+
+_GIF_STEPS = 2  # hundredths of a second; what is shown for one, all players show for ten
+
+
+def _set_last_duration(path: Path, duration_ms: int) -> None:
+    """Writes how long the last picture of an animated WebP is shown; its encoder guesses.
+
+    The file is RIFF: chunks of a name, a size and a content, padded to even sizes. The duration
+    of an ANMF chunk is 24 bits, after place and size of the picture (WebP container specification).
+    """
+    if not duration_ms:
+        return
+    with path.open("r+b") as file:
+        file.seek(12)
+        last = None
+        while len(header := file.read(8)) == 8:
+            if header[:4] == b"ANMF":
+                last = file.tell()
+            size = int.from_bytes(header[4:], "little")
+            file.seek(size + size % 2, os.SEEK_CUR)
+        if last is not None:
+            file.seek(last + 12)
+            file.write(min(duration_ms, 2**24 - 1).to_bytes(3, "little"))
+
+
+def _palette_graph(width: int, height: int, time_base: Fraction) -> Graph:
+    """A filter that gives every picture (rgb24) 256 colours of its own."""
+    graph = Graph()
+    times = f"time_base={time_base.numerator}/{time_base.denominator}"
+    source = graph.add("buffer", f"video_size={width}x{height}:pix_fmt=rgb24:{times}")
+    split = graph.add("split")
+    palette = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
+    use = graph.add("paletteuse", "new=1:dither=sierra2_4a")
+    sink = graph.add("buffersink")
+    source.link_to(split)
+    split.link_to(palette, 0, 0)
+    split.link_to(use, 1, 0)
+    palette.link_to(use, 0, 1)
+    use.link_to(sink)
+    graph.configure()
+    return graph

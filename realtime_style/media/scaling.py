@@ -1,0 +1,82 @@
+"""Frames scaled, and RGB pictures in memory to frames and back, by swscale."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from realtime_style.color import FULL, ColorSpace
+from realtime_style.frame import Frame, FramePool
+from realtime_style.media.converter import SWSCALE_MATRIX, copy_planes, picture_of
+
+# Nothing rounded down (SWS_ACCURATE_RND), chroma repeated; and chroma interpolated as well
+# (SWS_FULL_CHR_H_INT)
+UNSHIFTED = Interpolation.BILINEAR | 0x40000
+EXACT = UNSHIFTED | 0x2000
+
+
+def frame_from_rgb(
+    rgb: NDArray[np.uint8], color: ColorSpace, pts: int = 0, time_base: Fraction = Fraction(1)
+) -> Frame:
+    """A frame of an RGB picture, (H, W, 3) uint8; an odd side is repeated to an even one."""
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ValueError(f"expected (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
+    height, width = rgb.shape[:2]
+    if height % 2 or width % 2:
+        rgb = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24").reformat(
+        format="yuv420p",
+        dst_colorspace=SWSCALE_MATRIX.get(color.matrix, Colorspace.ITU601),
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=ColorRange.JPEG if color.range == FULL else ColorRange.MPEG,
+    )
+    return Frame(np.ascontiguousarray(picture.to_ndarray()), pts, time_base, color)
+
+
+def rgb_from_frame(
+    frame: Frame,
+    size: tuple[int, int] | None = None,
+    reformatter: VideoReformatter | None = None,
+    pix_fmt: str = "rgb24",
+) -> NDArray[np.uint8]:
+    """The frame as an RGB picture, (H, W, 3) uint8.
+
+    Args:
+        size: width and height of the picture; None keeps the frame's, and converts exactly (a
+            size is for looking on: swscale's fast way is a code too dark and repeats chroma).
+        reformatter: one that is used again and again; None takes a new one.
+        pix_fmt: "rgb24", or "bgr24" for those who want blue first.
+    """
+    picture = (reformatter or VideoReformatter()).reformat(
+        picture_of(frame),
+        *(size or (frame.width, frame.height)),
+        pix_fmt,
+        src_colorspace=SWSCALE_MATRIX.get(frame.color.matrix, Colorspace.ITU601),
+        src_color_range=ColorRange.JPEG if frame.color.range == FULL else ColorRange.MPEG,
+        dst_color_range=ColorRange.JPEG,
+        interpolation=Interpolation.BILINEAR if size else EXACT,
+    )
+    rgb: NDArray[np.uint8] = np.asarray(picture.to_ndarray(), np.uint8)
+    return rgb
+
+
+def scaled_frame(
+    frame: Frame, size: tuple[int, int], reformatter: VideoReformatter, pool: FramePool
+) -> Frame:
+    """The same frame at another size (width and height, even), in a buffer of the pool."""
+    width, height = size
+    shrinks = width < frame.width
+    picture = reformatter.reformat(
+        picture_of(frame),
+        width,
+        height,
+        "yuv420p",
+        interpolation=Interpolation.AREA if shrinks else Interpolation.BICUBIC,
+    )
+    scaled = frame.blank(pool, height, width)
+    copy_planes(picture, scaled)
+    return scaled

@@ -1,0 +1,80 @@
+"""A picture out of nothing, for a stylizer to paint."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from realtime_style.errors import MediaError
+from realtime_style.frame import MIN_SIDE_PX, Size
+from realtime_style.media.still import MAX_PICTURE_PX
+from realtime_style.painting.stylizer import Stylizer
+
+_FIRST_PX = 64  # the shorter side of the smallest sketch: how large the largest forms are
+_SLOPE = 1.8  # of the amplitude over frequency: between clouds (2) and crumbs (1)
+_FINEST = 1 / 6  # of the shorter side's frequencies; above, less is left
+_FINE_SHARE = 0.3
+_WARP = 0.35  # of the shorter side, by which fields are bent: forms, not clouds
+_CHROMA = 0.7
+
+
+def paint_from_noise(stylizer: Stylizer, seed: int, size: Size) -> NDArray[np.uint8]:
+    """A painting of nothing: (H, W, 3) RGB, the same for the same seed, size and style.
+
+    A small sketch of random, bent fields is painted, enlarged to twice its size, painted again, and
+    so on: large forms grow out of brush strokes, and have brush strokes of their own.
+
+    Raises:
+        MediaError: a size that cannot be painted.
+        EngineError: the network failed.
+    """
+    width, height = size.width or round(size.height * 4 / 3), size.height
+    if min(width, height) < MIN_SIDE_PX or width * height > MAX_PICTURE_PX:
+        raise MediaError(
+            f"{width}x{height} cannot be painted; a picture has at least "
+            f"{MIN_SIDE_PX}x{MIN_SIDE_PX} and at most {MAX_PICTURE_PX // 1_000_000} million pixels"
+        )
+    scale = 1
+    while min(width, height) // (2 * scale) >= _FIRST_PX:
+        scale *= 2
+    rgb = sketch(seed, -(-width // scale), -(-height // scale))
+    while True:
+        rgb = stylizer.paint_rgb(rgb)
+        if scale == 1:
+            return rgb
+        scale //= 2
+        larger = (-(-width // scale), -(-height // scale))
+        rgb = np.asarray(Image.fromarray(rgb).resize(larger, Image.Resampling.BICUBIC))
+
+
+def sketch(seed: int, width: int, height: int) -> NDArray[np.uint8]:
+    """Random fields of light and colour with forms in them, (H, W, 3) RGB."""
+    random = np.random.default_rng(seed)
+    wide = (height + height % 2, width + width % 2)
+    light, down, right, blue, red = (_field(random, *wide) for _ in range(5))
+    y, x = np.mgrid[: wide[0], : wide[1]]
+    far = _WARP * min(wide)
+    bent = (
+        (y + far * (down - 0.5)).astype(int) % wide[0],
+        (x + far * (right - 0.5)).astype(int) % wide[1],
+    )
+    luma = light[bent]
+    luma = luma * luma * (3 - 2 * luma)
+    blue, red = (_CHROMA * (field[bent] - 0.5) for field in (blue, red))
+    rgb = np.stack((luma + 1.57 * red, luma - 0.19 * blue - 0.47 * red, luma + 1.86 * blue), -1)
+    return (rgb[:height, :width] * 255).clip(0, 255).astype(np.uint8)
+
+
+def _field(random: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
+    """A random field whose values are spread evenly over 0..1, large forms first, no borders."""
+    down = np.fft.fftfreq(height)[:, None] * height
+    across = np.fft.rfftfreq(width)[None] * width
+    frequency = np.hypot(down, across)
+    frequency[0, 0] = np.inf
+    amplitude = frequency**-_SLOPE
+    amplitude[frequency > min(height, width) * _FINEST] *= _FINE_SHARE
+    phases = np.exp(2j * np.pi * random.random(amplitude.shape))
+    spectrum = amplitude * random.rayleigh(size=amplitude.shape) * phases
+    field = np.fft.irfft2(spectrum, (height, width))
+    return field.ravel().argsort().argsort().reshape(height, width) / field.size

@@ -1,1 +1,0 @@
-"""Frames from a source through a stylizer to a sink."""

@@ -1,0 +1,1 @@
+"""Style files: what they hold, how they are read and blended."""

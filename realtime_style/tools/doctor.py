@@ -1,0 +1,206 @@
+"""What this machine can do: every engine, encoder and decoder tried, not only looked for."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from fractions import Fraction
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import av
+import numpy as np
+
+from realtime_style import __version__
+from realtime_style.color import ColorSpace
+from realtime_style.engines.opening import open_engine
+from realtime_style.engines.registry import ENGINES, engine_trouble
+from realtime_style.engines.tensorrt.cuda import gpu_trouble, gpus
+from realtime_style.engines.tensorrt.plan_cache import PlanCache
+from realtime_style.errors import StyleError
+from realtime_style.frame import Frame, StreamInfo
+from realtime_style.live.devices import list_cameras
+from realtime_style.live.outputs import VirtualCameraSink
+from realtime_style.media.encoding import Encoding
+from realtime_style.media.film_sink import FileSink
+from realtime_style.painting.stylizer import Stylizer
+from realtime_style.style.bundled import open_style
+from realtime_style.system.cores import cpu_name_and_flags, usable_cores
+
+_PACKAGES = (
+    "openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx", "cuda-python", "av",
+    "onnx", "numpy", "torch",
+)  # fmt: skip
+_ENCODERS = (
+    "libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1",
+    "h264_nvenc", "hevc_nvenc", "av1_nvenc", "h264_qsv", "hevc_qsv", "h264_amf",
+    "h264_videotoolbox", "hevc_videotoolbox",
+)  # fmt: skip
+_DECODERS = ("h264", "hevc", "av1", "libdav1d", "vp9", "mpeg4", "prores", "ffv1", "gif")
+_TRIED_AT = (128, 192)
+_TRIAL_S = 20.0
+
+
+def examine() -> dict[str, Any]:
+    """The report, of plain values; every engine has painted a picture, every encoder encoded one.
+
+    Keys: "version", "python", "system", "cpu" (name, cores, flags, flags_known), "packages" (None
+    where not installed), "engines" (one entry per engine and precision: works, device or reason),
+    "gpus" (NVIDIA's), "gpu_trouble" (why none can be used), "engine_cache" (folder, how many,
+    trouble), "encoders" and "decoders" (name to whether they work), "live" (cameras, and what is
+    the matter with windows and the virtual camera, empty where they work).
+    """
+    return {
+        "version": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cpu": describe_cpu(),
+        "packages": {name: version_of(name) for name in _PACKAGES},
+        "engines": [
+            _try_engine(name, precision) for name in ENGINES for precision in _precisions(name)
+        ],
+        "gpus": [asdict(gpu) for gpu in gpus()],
+        "gpu_trouble": gpu_trouble(),
+        "engine_cache": _describe_cache(),
+        "encoders": {name: _encodes(name) for name in _ENCODERS},
+        "decoders": {name: name in av.codecs_available for name in _DECODERS},
+        "live": {
+            "cameras": [name for name, _ in list_cameras()],
+            "window": _window_trouble(),
+            "virtual_camera": _virtual_camera_trouble(),
+        },
+    }
+
+
+def _precisions(engine: str) -> tuple[str, ...]:
+    if ENGINES[engine].on_gpu:
+        return ("f16", "f32")
+    return ("int8", "bf16", "f32") if engine == "openvino" else ("int8", "f32")
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report for people to read."""
+    cpu = report["cpu"]
+    flags = " ".join(cpu["flags"]) or "no AVX2"
+    if not cpu["flags_known"]:
+        flags = "its instructions are not known"
+    lines = [
+        f"realtime-style {report['version']}, Python {report['python']}, {report['system']}",
+        f"CPU        {cpu['name']}, {cpu['cores']} cores, {flags}",
+    ]
+    for name, found in report["packages"].items():
+        lines.append(f"package    {name} {found or 'is not installed'}")
+    for gpu in report["gpus"]:
+        lines.append(
+            f"GPU {gpu['number']}      {gpu['name']}, compute capability {gpu['capability']}, "
+            f"{gpu['memory_mb']} MB"
+        )
+    if report["gpu_trouble"]:
+        lines.append(f"GPU        {report['gpu_trouble']}")
+    for engine in report["engines"]:
+        if report["gpu_trouble"] and ENGINES[engine["name"]].on_gpu:
+            continue  # said already
+        verdict = f"works on {engine['device']}" if engine["works"] else engine["reason"]
+        lines.append(f"engine     {engine['name']} {engine['precision']}: {verdict}")
+    kept = report["engine_cache"]
+    lines.append(
+        f"kept       {kept['engines']} built engines, {kept['mb']} MB, in {kept['folder']}"
+        if not kept["trouble"]
+        else f"kept       {kept['trouble']}"
+    )
+    for kind in ("encoders", "decoders"):
+        works = [name for name, found in report[kind].items() if found]
+        lines.append(f"{kind}   {', '.join(works)}")
+    missing = [name for name, found in report["encoders"].items() if not found]
+    if missing:
+        lines.append(f"not here   {', '.join(missing)} (hardware encoders need their device)")
+    live = report["live"]
+    lines.append(f"cameras    {', '.join(live['cameras']) or 'none is connected'}")
+    lines.append(f"window     {live['window'] or 'works'}")
+    lines.append(f"virtual    {live['virtual_camera'] or 'camera works'}")
+    return "\n".join(lines)
+
+
+def describe_cpu() -> dict[str, Any]:
+    """Its name, the cores that may be used, and which instructions for networks it has."""
+    name, flags = cpu_name_and_flags()
+    known = flags is not None
+    return {
+        "name": name, "cores": usable_cores(), "flags": list(flags or ()), "flags_known": known,
+    }  # fmt: skip
+
+
+def _describe_cache() -> dict[str, Any]:
+    cache = PlanCache()
+    plans = cache.plans()
+    total = sum(plan.size for plan in plans)
+    return {
+        "folder": str(cache.folder), "engines": len(plans), "mb": round(total / 1e6, 1),
+        "trouble": cache.trouble,
+    }  # fmt: skip
+
+
+def version_of(package: str) -> str | None:
+    """The version of an installed package; None where it is not."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _try_engine(name: str, precision: str) -> dict[str, Any]:
+    report: dict[str, Any] = {"name": name, "precision": precision, "works": False}
+    if trouble := engine_trouble(name):
+        return report | {"reason": trouble}
+    try:
+        style = open_style("starry-night")
+        color = ColorSpace()
+        engine = open_engine(style.model_for(color), name, precision)
+        picture = np.random.default_rng(0).integers(0, 256, (*_TRIED_AT, 3), dtype=np.uint8)
+        painted = Stylizer(style, engine, color).paint_rgb(picture)
+    except StyleError as error:
+        return report | {"reason": str(error)}
+    if painted.std() < 1:
+        return report | {"reason": f"it paints nothing on {engine.device}"}
+    return report | {"works": True, "device": engine.device}
+
+
+def _window_trouble() -> str:
+    """Why no window can be opened, or nothing; tried in a process that may come to harm."""
+    trial = "from realtime_style.live.window import Window; Window('trial', 64, 48).close()"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", trial], capture_output=True, text=True, timeout=_TRIAL_S
+        )
+    except subprocess.TimeoutExpired:
+        return "does not open"
+    if done.returncode == 0:
+        return ""
+    last = (done.stderr.strip().splitlines() or ["the display ended the program"])[-1]
+    return last.partition("MediaError: ")[2] or last
+
+
+def _virtual_camera_trouble() -> str:
+    try:
+        with VirtualCameraSink((640, 360), 30):
+            return ""
+    except StyleError as error:
+        return str(error)
+
+
+def _encodes(name: str) -> bool:
+    color, size = ColorSpace(), 256
+    info = StreamInfo(size, size, Fraction(25), Fraction(1, 25), color)
+    frame = Frame(np.full((size * 3 // 2, size), 128, np.uint8), 0, info.time_base, color)
+    try:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "tried.mkv"
+            with FileSink(path, info, encoding=Encoding(name)) as sink:
+                sink.write(frame)
+            return path.stat().st_size > 0
+    except StyleError:
+        return False
