@@ -1,8 +1,19 @@
-"""The errors a user can meet. Each message says what was found, what was expected, what to do."""
+"""The errors a user can meet. Each message says what was found and what was expected."""
+
+from __future__ import annotations
 
 
 class StyleError(Exception):
-    """Anything this package refuses or fails at; the CLI prints it as one line."""
+    """Anything this package refuses or fails at; the message is one line.
+
+    Attributes:
+        setting: the argument that caused it, as the library spells it ("duration_s"); None where
+            no argument did. The command line turns it into its option.
+    """
+
+    def __init__(self, message: str, *, setting: str | None = None) -> None:
+        super().__init__(message)
+        self.setting = setting
 
 
 class MediaError(StyleError):

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeAlias, TypeVar
 
 from realtime_style.frame import StreamInfo
 
+F = TypeVar("F")
 Read_co = TypeVar("Read_co", covariant=True)
+Written_contra = TypeVar("Written_contra", contravariant=True)
+
+Pending: TypeAlias = Callable[[], F]
+"""A frame being painted: calling it waits for the painted frame, and returns it."""
 
 
 class Frames(Protocol[Read_co]):
@@ -19,7 +24,7 @@ class Frames(Protocol[Read_co]):
         """What is known before the first frame."""
 
     def __iter__(self) -> Iterator[Read_co]:
-        """Frames in the order they are shown; once. Raises MediaError where reading fails."""
+        """Frames in presentation order, once. Raises MediaError where reading fails."""
 
 
 class FrameSource(Frames[Read_co], Protocol[Read_co]):
@@ -35,7 +40,38 @@ class FrameSource(Frames[Read_co], Protocol[Read_co]):
     ) -> None: ...
 
 
-Written_contra = TypeVar("Written_contra", contravariant=True)
+class Painter(Protocol[F]):
+    """Paints the frames of one stream, in order. One thread at a time."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many frames may be begun before the first is waited for."""
+
+    def prepare(
+        self, size: tuple[int, int], on_build: Callable[[float], None] | None = None
+    ) -> None:
+        """Gets ready for frames of a size, so that the first takes no longer than the others.
+
+        Args:
+            size: width and height, in pixels.
+            on_build: called with the part that is done, 0..1, while an engine is built.
+
+        Raises:
+            EngineError: the engine cannot be built.
+        """
+
+    def begin(self, frame: F) -> Pending[F]:
+        """Begins to paint a frame; the caller may reuse the given frame on return.
+
+        Pending frames are waited for in the order in which they were begun. Raises EngineError
+        where the network fails, as waiting does.
+        """
+
+    def reset(self) -> None:
+        """Forgets all frames: the next one is painted as the first, for example after a seek."""
+
+    def cancel(self) -> None:
+        """Ends a call in another thread with EngineError; no calls may follow."""
 
 
 class FrameSink(Protocol[Written_contra]):
@@ -51,17 +87,4 @@ class FrameSink(Protocol[Written_contra]):
     ) -> None: ...
 
     def write(self, frame: Written_contra) -> None:
-        """Takes one frame; its buffer is free again on return. Raises MediaError on failure."""
-
-
-Painted = TypeVar("Painted")
-
-
-class Painter(Protocol[Painted]):
-    """Paints frames, several of which may be on their way."""
-
-    def begin(self, frame: Painted) -> Callable[[], Painted]:
-        """Begins to paint a frame; what it returns waits for the painted one, in their order.
-
-        The given frame is not needed any more when it returns.
-        """
+        """Takes one frame; the caller may reuse its buffer on return. Raises MediaError."""

@@ -252,7 +252,7 @@ def test_the_runtime_never_imports_torch_nor_opencv(tmp_path: Path) -> None:
     code = """
 import sys
 import realtime_style.cli
-from realtime_style.bundled.style import bundled_styles
+from realtime_style.style.bundled import bundled_styles
 for name in realtime_style.__all__:
     getattr(realtime_style, name)
 style = next(iter(bundled_styles()), None)

@@ -12,10 +12,10 @@ from realtime_style.engines.registry import (
     PRECISIONS,
     _builders,
     _keep_quiet,
-    _refuse_precision,
     _usable,
     engine_trouble,
     refuse_on_gpu,
+    refuse_precision,
 )
 from realtime_style.engines.tensorrt.cuda import Cuda, CudaPython, gpu_trouble
 from realtime_style.errors import EngineError
@@ -51,7 +51,7 @@ def open_engine(
         trouble = engine_trouble(each)
         if not trouble:
             try:
-                _refuse_precision(each, precision)
+                refuse_precision(each, precision)
                 engine = _opened(model, each, precision, devices, overlap)
             except EngineError as error:
                 if not kind.on_gpu:

@@ -64,14 +64,14 @@ def refuse_on_gpu(name: str, precision: str) -> None:
     builders = _builders()
     if name not in ("auto", *builders):
         raise EngineError(f"this takes TensorRT, not {name}; choose auto, {', '.join(builders)}")
-    _refuse_precision(builders[0] if name == "auto" else name, precision)
+    refuse_precision(builders[0] if name == "auto" else name, precision)
 
 
 def _builders() -> list[str]:
     return [name for name, kind in ENGINES.items() if kind.module.startswith("tensorrt")]
 
 
-def _refuse_precision(name: str, precision: str) -> None:
+def refuse_precision(name: str, precision: str) -> None:
     """Raises EngineError for a precision that the engine has on no machine."""
     if ENGINES[name].on_gpu and precision in ("bf16", "int8"):
         raise EngineError(f"{name} paints in f16 or f32, not in {precision}; use --precision f16")
@@ -83,7 +83,7 @@ def _usable(name: str, precision: str) -> str:
     """The name of an engine that can be used; raises EngineError where it cannot."""
     if name not in ENGINES:
         raise EngineError(f"there is no engine '{name}'; choose auto, {', '.join(ENGINES)}")
-    _refuse_precision(name, precision)
+    refuse_precision(name, precision)
     if trouble := engine_trouble(name):
         raise EngineError(trouble)
     return name
