@@ -27,7 +27,14 @@ from realtime_style.frame import Frame, FramePool, Size, StreamInfo
 from realtime_style.live.clock import MICROSECOND, now_us
 from realtime_style.live.feed import Feed
 from realtime_style.live.inputs import FilmPlayer
-from realtime_style.live.outputs import EncodedSink, Output, recording, stream, virtual_camera
+from realtime_style.live.outputs import (
+    EncodedSink,
+    Output,
+    OutputKind,
+    recording,
+    stream,
+    virtual_camera,
+)
 from realtime_style.live.painter import LivePainter
 from realtime_style.live.request import LiveRequest
 from realtime_style.live.session import LiveJob, live_job
@@ -540,7 +547,7 @@ def test_a_full_disk_ends_the_recording_not_the_job(styles: list[str]) -> None:
         def write(self, frame: Frame) -> None:
             raise MediaError("out.mp4 cannot be written: no space left on device")
 
-    output = Output("recording", lambda first: Sink())
+    output = Output(OutputKind.RECORDING, "out.mp4", lambda first: Sink())
     window = FakeWindow((40, "q", []), size=(640, 480))
     live = job(lambda: iter_frames(40), styles, window, outputs=[output])
     said: list[str] = []
@@ -552,11 +559,11 @@ def test_a_full_disk_ends_the_recording_not_the_job(styles: list[str]) -> None:
 
 
 def test_without_a_window_a_failed_recording_is_an_error(styles: list[str], tmp_path: Path) -> None:
-    output = Output("recording", lambda first: EncodedSink(
+    output = Output(OutputKind.RECORDING, "a.mp4", lambda first: EncodedSink(
         str(tmp_path / "none" / "a.mp4"), first, SIZE, Fraction(30), sent=False))  # fmt: skip
     live = job(steady(), styles, outputs=[output])
     live.run()  # ends: there is nobody left to paint for
-    assert [failed.name for failed in live.failed] == ["recording"]
+    assert [failed.name for failed in live.failed] == ["recording a.mp4"]
     assert "cannot be written" in str(live.report()["failed"])
 
 
@@ -577,7 +584,7 @@ def test_a_stream_is_opened_again(styles: list[str], monkeypatch: pytest.MonkeyP
             if len(written) < 3 and len(written[-1]) == 5:
                 raise MediaError("the server is gone")
 
-    output = Output("stream", lambda first: Server(), retries=True)
+    output = Output(OutputKind.STREAM, "udp://x:1", lambda first: Server(), retries=True)
     live = job(steady(), styles, outputs=[output])
     live.on_shot = lambda shot: live.stop() if live.stats.frames == 80 else None
     said: list[str] = []
@@ -598,11 +605,11 @@ def test_an_output_that_fails_in_its_own_way_is_heard(styles: list[str]) -> None
         def write(self, frame: Frame) -> None:
             raise RuntimeError("the driver fell over")
 
-    output = Output("camera", lambda first: Odd())
+    output = Output(OutputKind.VIRTUAL_CAMERA, "/dev/video9", lambda first: Odd())
     live = job(steady(50), styles, outputs=[output])
     live.run()
     assert live.failed == [output]
-    assert output.trouble == "camera failed: the driver fell over"
+    assert output.trouble == "virtual camera /dev/video9 failed: the driver fell over"
 
 
 def test_a_slow_output_holds_up_nobody(styles: list[str]) -> None:
@@ -616,7 +623,7 @@ def test_a_slow_output_holds_up_nobody(styles: list[str]) -> None:
         def write(self, frame: Frame) -> None:
             time.sleep(0.2)
 
-    output = Output("stream", lambda first: Slow())
+    output = Output(OutputKind.STREAM, "udp://x:1", lambda first: Slow())
     live = job(steady(60, 0.01), styles, outputs=[output])
     begin = time.monotonic()
     stats = live.run()
@@ -769,7 +776,9 @@ def test_a_stream_that_this_ffmpeg_cannot_send_fails_once(styles: list[str]) -> 
         cause = av.ProtocolNotFoundError(0, "Protocol not found")
         raise MediaError("srt://x cannot be reached: Protocol not found") from cause
 
-    live = job(steady(), styles, outputs=[Output("stream srt://x", unknown, retries=True)])
+    live = job(
+        steady(), styles, outputs=[Output(OutputKind.STREAM, "srt://x", unknown, retries=True)]
+    )
     live.run()
     assert live.report()["failed"] == {
         "stream srt://x": "srt://x cannot be reached: Protocol not found"

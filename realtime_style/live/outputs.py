@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -188,6 +189,14 @@ class VirtualCameraSink:
             frame.release()
 
 
+class OutputKind(Enum):
+    """What an output is; the values are for people to read."""
+
+    RECORDING = "recording"
+    STREAM = "stream"
+    VIRTUAL_CAMERA = "virtual camera"
+
+
 class Output:
     """A sink on a thread of its own, so that a slow or broken one holds up nobody else.
 
@@ -195,15 +204,18 @@ class Output:
     and takes no more frames. What is the matter is `trouble`, for people to read.
     """
 
-    def __init__(self, name: str, open_sink: OpenSink, *, retries: bool = False) -> None:
-        self.name = name
+    def __init__(
+        self, kind: OutputKind, target: str, open_sink: OpenSink, *, retries: bool = False
+    ) -> None:
+        self.kind = kind
+        self.name = f"{kind.value} {target}"
         self.trouble = ""
         self.failed = False
         self.frames = 0
         self._open_sink, self._retries = open_sink, retries
         self._waiting: Channel[Frame] = Channel(_WAITING, newest_only=True)
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         self._thread.start()
 
     @property
@@ -269,7 +281,9 @@ def recording(
     """Records to a file, of the size of the camera's frames; raises as `refuse_recording`."""
     refuse_recording(path, overwrite=overwrite)
     return Output(
-        f"recording {path}", lambda first: EncodedSink(str(path), first, size, rate, sent=False)
+        OutputKind.RECORDING,
+        str(path),
+        lambda first: EncodedSink(str(path), first, size, rate, sent=False),
     )
 
 
@@ -289,7 +303,8 @@ def stream(address: str, size: tuple[int, int], rate: Fraction) -> Output:
     """Sends the frames off, and goes on trying where nobody answers; raises as `refuse_stream`."""
     refuse_stream(address)
     return Output(
-        f"stream {address}",
+        OutputKind.STREAM,
+        address,
         lambda first: EncodedSink(address, first, size, rate, sent=True),
         retries=True,
     )
@@ -298,4 +313,4 @@ def stream(address: str, size: tuple[int, int], rate: Fraction) -> Output:
 def virtual_camera(size: tuple[int, int], rate: float) -> Output:
     """A camera for other programs; raises MediaError where there is none."""
     sink = VirtualCameraSink(size, rate)
-    return Output(f"virtual camera {sink.device}", lambda _: sink)
+    return Output(OutputKind.VIRTUAL_CAMERA, sink.device, lambda _: sink)

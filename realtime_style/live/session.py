@@ -23,6 +23,7 @@ from realtime_style.live.clock import now_us
 from realtime_style.live.feed import Feed
 from realtime_style.live.outputs import (
     Output,
+    OutputKind,
     recording,
     refuse_recording,
     refuse_stream,
@@ -323,7 +324,7 @@ class LiveJob:
         lines += [
             output.name
             for output in self._all_outputs()
-            if output.name.startswith("recording") and not output.failed
+            if output.kind is OutputKind.RECORDING and not output.failed
         ]
         if self._shows_stats:
             lines += self._stats_lines()
