@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -67,6 +68,14 @@ def affine_style(
     model.ir_version = 10
     describe(model, name, {"title": "Affine"}, 2, color or ColorSpace(), "0.1.0")
     return model.SerializeToString()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_is_heeded() -> Iterator[None]:
+    """Tests of Ctrl-C also pass in a script's background job or under nohup, which ignore it."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from _thread import interrupt_main
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 
 import numpy as np
 import onnx
@@ -569,27 +569,6 @@ def test_a_build_ends_with_ctrl_c(rtx) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         build_engine(typed_model(model(), "f16"), PROFILES["4k"], rtx, on_progress=stop)
-
-
-def test_a_long_build_is_stopped_by_ctrl_c_and_waited_for() -> None:
-    asked, ended = Event(), Event()
-
-    def build() -> None:
-        interrupt_main()
-        assert asked.wait(60)
-        ended.set()
-
-    with pytest.raises(KeyboardInterrupt):
-        builder._interruptible(build, asked.set)
-    assert ended.is_set()
-
-
-def test_an_error_while_building_is_the_callers() -> None:
-    def fails() -> None:
-        raise EngineError("the GPU is gone")
-
-    with pytest.raises(EngineError, match="gone"):
-        builder._interruptible(fails, lambda: None)
 
 
 def test_steps_of_nested_phases_are_parts_of_the_whole_and_stop_when_asked(rtx) -> None:

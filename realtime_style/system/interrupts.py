@@ -1,42 +1,128 @@
-"""Ctrl-C and the other signals that end a process."""
+"""Ctrl-C and the other signals that end a process: the one policy.
+
+A library must not decide this for its caller, so nothing is installed on import. A program calls
+`install` once; from then on Ctrl-C, SIGTERM and SIGHUP all raise KeyboardInterrupt on the main
+thread, and whoever is running completes what can be kept. Five cases need more than that:
+
+- Code that must not be cut in two (a packet between encoder and file): `deferred`.
+- A loop that stops only between two steps (training): `held_back`.
+- C code that swallows exceptions raised in its callbacks: `Latch`; and modules being loaded, which
+  may take the process down with them: `check`.
+- C code that runs for minutes on the main thread and hears no signal: `interruptible`.
+- Threads that wait for a device and cannot be ended: `end_process`.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn, TypeVar
 
-_ENDS = tuple(
+SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
+"""What ends a process politely: Ctrl-C, a request to end, a terminal that was closed."""
+
+_HANG_UP = getattr(signal, "SIGHUP", None)
+_POLL_S = 0.05
+
+T = TypeVar("T")
+
+_came = False
 
 
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Signals wait until the end: a packet between encoder and file would be lost to Ctrl-C."""
+def install() -> None:
+    """Makes every signal of `SIGNALS` raise KeyboardInterrupt on the main thread.
+
+    SIGINT is heeded even where a script ignores it for its background jobs. SIGHUP stays ignored
+    where it is (nohup). Does nothing on other threads, where Python allows no handlers.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in _heeded():
+            signal.signal(number, _interrupt)
+
+
+def came() -> bool:
+    """Whether a signal has come since `install`, also if a library swallowed it."""
+    return _came
+
+
+def check() -> None:
+    """Raises KeyboardInterrupt if a signal came that could not raise it, or was swallowed.
+
+    Called between two frames, pictures or steps, and after modules have been loaded.
+    """
+    if _came:
+        raise KeyboardInterrupt
+
+
+def ignore() -> None:
+    """Ignores further signals, while what was completed is reported."""
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def end_process(status: int) -> NoReturn:
+    """Ends the process at once: threads that wait for a source or a device would hold it up."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+@contextmanager
+def default_action() -> Iterator[None]:
+    """Within it, Ctrl-C ends the process as it ends a program in C, without a traceback.
+
+    For loading modules: KeyboardInterrupt would leave them half loaded.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[tuple[int, FrameType | None]] = []
-    handlers = {number: signal.getsignal(number) for number in _ENDS}
+    former = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Signals wait until the block has ended, then reach the handlers that they were meant for.
+
+    On other threads it does nothing: Python runs handlers on the main thread only.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[tuple[int, FrameType | None]] = []
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     ours = {number: handler for number, handler in handlers.items() if callable(handler)}
     try:
         for number in ours:
-            signal.signal(number, lambda *call: came.append(call))
+            signal.signal(number, lambda *call: waiting.append(call))
         yield
     finally:
         for number, handler in reversed(ours.items()):  # the last may interrupt at once
             signal.signal(number, handler)
-    if came:
-        ours[came[0][0]](*came[0])
+    if waiting:
+        ours[waiting[0][0]](*waiting[0])
 
 
 @contextmanager
-def interrupts_held_back() -> Iterator[Callable[[], bool]]:
-    """Makes Ctrl-C wait until it is asked for: half an optimiser step cannot be resumed from."""
+def held_back() -> Iterator[Callable[[], bool]]:
+    """Signals only set a flag, which the loop asks for: half a step cannot be resumed from.
+
+    A second signal raises KeyboardInterrupt at once. On other threads the flag is never set.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
     asked = False
 
     def hold(number: int, frame: FrameType | None) -> None:
@@ -45,12 +131,95 @@ def interrupts_held_back() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked = True
 
-    if threading.current_thread() is not threading.main_thread():  # signals do not come here
-        yield lambda: False
-        return
-    former = {number: signal.signal(number, hold) for number in (signal.SIGINT, signal.SIGTERM)}
+    former = {number: signal.signal(number, hold) for number in _heeded()}
     try:
         yield lambda: asked
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+class Latch:
+    """Keeps a KeyboardInterrupt that would be lost, and raises it later.
+
+    For Python functions that C code calls, such as a pipe that FFmpeg reads: FFmpeg takes an
+    exception raised there for an I/O error, or drops it.
+
+    Attributes:
+        is_set: whether there was one.
+    """
+
+    def __init__(self) -> None:
+        self.is_set = False
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Ends the block, without an exception, if Ctrl-C comes within it."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.is_set = True
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt if there was one."""
+        if self.is_set:
+            raise KeyboardInterrupt
+
+
+def interruptible(work: Callable[[], T], stop: Callable[[], None]) -> T:
+    """Does work in C on a thread of its own, so that Ctrl-C is noticed here meanwhile.
+
+    Args:
+        work: what to do; its result is returned, its exception raised.
+        stop: called after Ctrl-C, to end the work early. It is waited for.
+
+    Raises:
+        KeyboardInterrupt: passed on, once the work has ended.
+    """
+    results: list[T] = []
+    errors: list[BaseException] = []
+    ended = threading.Event()  # an interrupted `join` takes the thread for ended
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # the caller's, whatever it is
+            errors.append(error)
+        finally:
+            ended.set()
+
+    thread = threading.Thread(target=run, name="interruptible", daemon=True)
+    try:
+        thread.start()
+        while not ended.wait(_POLL_S):
+            pass
+    except KeyboardInterrupt:
+        stop()
+        ended.wait()
+        raise
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    global _came
+    _came = True
+    while frame:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return  # a module written in C++ may end the process over it: `check` raises later
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
+def _heeded() -> list[int]:
+    """The signals to handle: all but SIGHUP under nohup."""
+    return [
+        number
+        for number in SIGNALS
+        if number != _HANG_UP or signal.getsignal(number) is not signal.SIG_IGN
+    ]
+
+
+_undisturbed = deferred
+interrupts_held_back = held_back

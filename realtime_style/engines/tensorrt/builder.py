@@ -14,8 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from realtime_style.errors import EngineError
-
-_STEP_S = 0.1  # between looks at whether Ctrl-C was pressed
+from realtime_style.system.interrupts import interruptible
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ def build_engine(
         use_gpu()
         return builder.build_serialized_network(network, config)
 
-    plan = _interruptible(build, progress.stopping.set)
+    plan = interruptible(build, progress.stopping.set)
     if plan is None:
         raise EngineError(f"TensorRT cannot build an engine: {log.last()}")
     learned = config.get_timing_cache() if refittable(trt) else None
@@ -226,31 +225,3 @@ def _progress(trt: ModuleType, on_progress: Callable[[float], None]) -> Any:
                 on_progress(part)
 
     return Progress()
-
-
-def _interruptible(build: Callable[[], Any], stop: Callable[[], None]) -> Any:
-    """The result of a build, on a thread; Ctrl-C is heard here meanwhile, and calls `stop`."""
-    results: list[Any] = []
-    errors: list[BaseException] = []
-    ended = threading.Event()  # a `join` that is interrupted takes the thread for ended
-
-    def run() -> None:
-        try:
-            results.append(build())
-        except BaseException as error:  # the caller's, whatever it is
-            errors.append(error)
-        finally:
-            ended.set()
-
-    thread = threading.Thread(target=run, name="build", daemon=True)
-    try:
-        thread.start()
-        while not ended.wait(_STEP_S):
-            pass
-    except KeyboardInterrupt:
-        stop()
-        ended.wait()
-        raise
-    if errors:
-        raise errors[0]
-    return results[0]

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from _thread import interrupt_main
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from realtime_style.system import interrupts
+from realtime_style.system.interrupts import Latch, deferred, held_back, interruptible
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Puts back the handlers, and forgets the signals, that a test has left."""
+    former = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
+    yield
+    for number, handler in former.items():
+        signal.signal(number, handler)
+    interrupts._came = False
+
+
+@pytest.mark.parametrize("module", ["realtime_style", "realtime_style.cli"])
+def test_importing_installs_no_handler(module: str) -> None:
+    code = (
+        "import importlib, signal, sys\n"
+        "before = [signal.getsignal(number) for number in signal.valid_signals()]\n"
+        f"module = importlib.import_module('{module}')\n"
+        "[getattr(module, name) for name in getattr(module, '__all__', ())]\n"
+        "assert [signal.getsignal(number) for number in signal.valid_signals()] == before\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_every_signal_is_a_keyboard_interrupt_and_remembered(number: signal.Signals) -> None:
+    interrupts.check()
+    interrupts.install()
+    assert not interrupts.came()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(number)
+    assert interrupts.came()
+    with pytest.raises(KeyboardInterrupt):  # also if a library swallowed the first
+        interrupts.check()
+
+
+def test_ctrl_c_is_heeded_where_it_was_ignored_but_a_closed_terminal_is_not() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    interrupts.install()
+    signal.raise_signal(signal.SIGHUP)  # nohup
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_module_being_loaded_is_not_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "interrupting.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    interrupts.install()
+    import interrupting  # type: ignore[import-not-found] # noqa: F401
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.check()
+
+
+def test_nothing_is_installed_from_another_thread() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    threads = [Thread(target=do) for do in (interrupts.install, interrupts.ignore)]
+    for thread in threads:
+        thread.start()
+        thread.join()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ignored_signals_do_nothing() -> None:
+    interrupts.install()
+    interrupts.ignore()
+    for number in interrupts.SIGNALS:
+        signal.raise_signal(number)
+    assert not interrupts.came()
+
+
+def test_a_deferred_signal_comes_at_the_end_of_the_block() -> None:
+    steps = []
+
+    def cut() -> None:
+        with deferred():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("whole")
+        steps.append("after")
+
+    with pytest.raises(KeyboardInterrupt):
+        cut()
+    assert steps == ["whole"]
+    with pytest.raises(KeyboardInterrupt):  # the handler is back
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_deferred_ignored_and_default_signals_stay_as_they_are() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with deferred():
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_a_signal_held_back_is_asked_for_and_a_second_one_is_heeded(
+    number: signal.Signals,
+) -> None:
+    before = signal.getsignal(number)
+    with held_back() as asked:
+        assert not asked()
+        signal.raise_signal(number)
+        assert asked()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is before
+
+
+def test_on_other_threads_there_is_nothing_to_hold_back() -> None:
+    found = []
+
+    def run() -> None:
+        with held_back() as asked, deferred(), interrupts.default_action():
+            found.append(asked())
+
+    thread = Thread(target=run)
+    thread.start()
+    thread.join()
+    assert found == [False]
+
+
+def test_a_latch_keeps_ctrl_c_for_later() -> None:
+    latch = Latch()
+    latch.check()
+    with latch.hold():
+        raise KeyboardInterrupt
+    assert latch.is_set
+    with pytest.raises(KeyboardInterrupt):
+        latch.check()
+
+
+def test_long_work_is_stopped_by_ctrl_c_and_waited_for() -> None:
+    asked, ended = Event(), Event()
+
+    def work() -> None:
+        interrupt_main()
+        assert asked.wait(60)
+        ended.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        interruptible(work, asked.set)
+    assert ended.is_set()
+
+
+def test_an_error_of_long_work_is_the_callers() -> None:
+    def fails() -> None:
+        raise OSError("the GPU is gone")
+
+    with pytest.raises(OSError, match="gone"):
+        interruptible(fails, lambda: None)
+    assert interruptible(lambda: 7, lambda: None) == 7
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+
+def test_the_default_action_ends_the_process_without_a_word() -> None:
+    done = run_python(
+        "import signal\n"
+        "from realtime_style.system import interrupts\n"
+        "with interrupts.default_action():\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_the_process_ends_without_its_threads() -> None:
+    started = time.monotonic()
+    done = run_python(
+        "import threading, time\n"
+        "from realtime_style.system import interrupts\n"
+        "threading.Thread(target=time.sleep, args=(50,)).start()\n"
+        "print('written', end='')\n"
+        "interrupts.end_process(130)\n"
+    )
+    assert (done.returncode, done.stdout) == (130, "written"), done.stderr
+    assert time.monotonic() - started < 40
+
+
+def test_the_suite_heeds_ctrl_c_where_a_script_ignores_it() -> None:
+    """Background jobs of a script, and nohup, start with SIGINT ignored."""
+    test = f"{__file__}::test_long_work_is_stopped_by_ctrl_c_and_waited_for"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert done.returncode == 0, done.stdout
