@@ -42,7 +42,7 @@ def cuda(trt: FakeTensorRt, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setattr(tensorrt_engine, "refit_engine", trt.refit)
     monkeypatch.setattr(film_job, "CudaPython", lambda number: cuda)
     for module in (film_source, film_sink):
-        monkeypatch.setattr(module, "device_of_films", lambda number: None)
+        monkeypatch.setattr(module, "nvidia_device", lambda number: None)
     monkeypatch.setattr(encoding, "_ON_GPU", {"libx264": "libx264"})
     decoded = FileSource.pictures
 
@@ -154,7 +154,7 @@ def test_what_the_gpu_does_not_decode_is_refused(
 
 
 def test_devices_share_the_context_that_is_there() -> None:
-    device = film_source.device_of_films(1)
+    device = film_source.nvidia_device(1)
     assert device.is_hw_owned
     assert device.device_id == 1
     assert device.options == {"primary_ctx": "0", "current_ctx": "1"}

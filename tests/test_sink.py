@@ -291,7 +291,7 @@ def test_the_index_comes_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["copy.mp4", "copy.mkv"])
 def test_sound_is_copied_to_the_byte_and_tick(tmp_path: Path, film: Path, name: str) -> None:
     with FileSource(film) as source:
-        sink = FileSink(tmp_path / name, source.info, rest_of=source)
+        sink = FileSink(tmp_path / name, source.info, passthrough_of=source)
         with sink:
             for frame in source:
                 sink.write(frame)

@@ -14,7 +14,7 @@ from realtime_style.engines.tensorrt.cuda import CudaPython
 from realtime_style.errors import MediaError
 from realtime_style.frame import MIN_SIDE_PX, Frame, GpuFrame, Size
 from realtime_style.jobs.pipeline import Pipeline, RunStats
-from realtime_style.media.encoding import Encoding, encoder_on_gpu
+from realtime_style.media.encoding import Encoding, gpu_encoder_name
 from realtime_style.media.film_sink import FileSink
 from realtime_style.media.film_source import FileSource
 from realtime_style.painting.gpu import GpuSource, GpuStylizer, open_gpu_stylizer
@@ -75,7 +75,7 @@ class VideoJob:
             raise MediaError(f"stability goes from 0 to 1, not {stability:g}")
         refuse_itself(film, out)
         if on_gpu:
-            encoder_on_gpu(out, encoding)
+            gpu_encoder_name(out, encoding)
         cuda = CudaPython(devices[0]) if on_gpu else None
         with ExitStack() as stack:
             self.source = stack.enter_context(
@@ -86,7 +86,7 @@ class VideoJob:
                     duration_s=duration_s,
                     rate=rate,
                     hwaccel=hwaccel,
-                    on_gpu=devices[0] if on_gpu else None,
+                    gpu_device=devices[0] if on_gpu else None,
                 )
             )
             info = self.source.info
@@ -102,9 +102,9 @@ class VideoJob:
                     info,
                     size=output_size.of(*own) if output_size else own,
                     encoding=encoding,
-                    rest_of=self.source,
+                    passthrough_of=self.source,
                     overwrite=overwrite,
-                    on_gpu=devices[0] if on_gpu else None,
+                    gpu_device=devices[0] if on_gpu else None,
                 )
             )
             self._of_sizes = [

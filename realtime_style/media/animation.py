@@ -67,10 +67,10 @@ def film_of_animation(path: Path) -> IO[bytes]:
     return film
 
 
-_GIF_STEPS = 2  # hundredths of a second; what is shown for one, all players show for ten
+GIF_STEPS = 2  # hundredths of a second; what is shown for one, all players show for ten
 
 
-def _set_last_duration(path: Path, duration_ms: int) -> None:
+def set_last_duration(path: Path, duration_ms: int) -> None:
     """Writes how long the last picture of an animated WebP is shown; its encoder guesses.
 
     The file is RIFF: chunks of a name, a size and a content, padded to even sizes. The duration
@@ -91,7 +91,7 @@ def _set_last_duration(path: Path, duration_ms: int) -> None:
             file.write(min(duration_ms, 2**24 - 1).to_bytes(3, "little"))
 
 
-def _palette_graph(width: int, height: int, time_base: Fraction) -> Graph:
+def palette_graph(width: int, height: int, time_base: Fraction) -> Graph:
     """A filter that gives every picture (rgb24) 256 colours of its own."""
     graph = Graph()
     times = f"time_base={time_base.numerator}/{time_base.denominator}"

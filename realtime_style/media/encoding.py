@@ -42,7 +42,7 @@ _RGB = 0  # the matrix of H.273 that is none
 _8_BIT = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "rgb24", "bgr24", "pal8", "bgra")
 
 
-_HARDWARE = ("_nvenc", "_qsv", "_amf", "_vaapi", "_videotoolbox", "_mf", "_v4l2m2m", "_vulkan")
+HARDWARE = ("_nvenc", "_qsv", "_amf", "_vaapi", "_videotoolbox", "_mf", "_v4l2m2m", "_vulkan")
 
 
 _10_BIT = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
@@ -86,15 +86,15 @@ class Encoding:
     bit_depth: int | None = None
 
 
-def _encoder(path: Path, encoding: Encoding, is_sequence: bool) -> str:
+def encoder_name(path: Path, encoding: Encoding, is_sequence: bool) -> str:
     """FFmpeg's name of what is asked for, or is usual for the file."""
     name = encoding.codec or _default_codec(path, is_sequence)
     return CODECS.get(name.lower(), name)
 
 
-def encoder_on_gpu(path: Path, encoding: Encoding) -> str:
+def gpu_encoder_name(path: Path, encoding: Encoding) -> str:
     """FFmpeg's name of the encoder on an NVIDIA GPU; raises MediaError where that has none."""
-    name = _encoder(path, encoding, is_numbered(path))
+    name = encoder_name(path, encoding, is_numbered(path))
     name = _ON_GPU.get(name, name)
     if name not in _ON_GPU.values():
         raise MediaError(
@@ -110,7 +110,7 @@ def _default_codec(path: Path, is_sequence: bool) -> str:
     return _CODEC_OF.get(path.suffix.lower(), "h264")
 
 
-def _color_as_encoded(color: ColorSpace, encoder: str, pix_fmt: str) -> ColorSpace:
+def encoded_color(color: ColorSpace, encoder: str, pix_fmt: str) -> ColorSpace:
     """What the encoded values mean: some kinds know one colour space alone; RGB has no matrix."""
     if encoder.startswith("libwebp"):
         return dataclasses.replace(color, matrix=SMPTE170M, range=LIMITED)
@@ -121,7 +121,7 @@ def _color_as_encoded(color: ColorSpace, encoder: str, pix_fmt: str) -> ColorSpa
     return color
 
 
-def _pix_fmt(codec: av.Codec, bit_depth: int | None) -> str:
+def pixel_format(codec: av.Codec, bit_depth: int | None) -> str:
     """The encoder's own pixel format that is nearest to a frame's."""
     takes = [form.name for form in codec.video_formats or []]
     if bit_depth not in (None, 8, 10):
@@ -145,7 +145,7 @@ def _pix_fmt(codec: av.Codec, bit_depth: int | None) -> str:
     )
 
 
-def _options(stream: av.VideoStream, encoding: Encoding) -> dict[str, str]:
+def encoder_options(stream: av.VideoStream, encoding: Encoding) -> dict[str, str]:
     """Settings as FFmpeg's options, refused where the encoder does not have them."""
     encoder = stream.codec_context.name
     known = {option.name for option in stream.codec_context.supported_options.private}

@@ -21,20 +21,20 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from realtime_style.color import FULL
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, GpuFrame, StreamInfo
-from realtime_style.media.animation import _GIF_STEPS, _palette_graph, _set_last_duration
+from realtime_style.media.animation import GIF_STEPS, palette_graph, set_last_duration
 from realtime_style.media.converter import SWSCALE_MATRIX, picture_of
 from realtime_style.media.encoding import (
-    _HARDWARE,
     CODECS,
+    HARDWARE,
     Encoding,
-    _color_as_encoded,
-    _encoder,
-    _options,
-    _pix_fmt,
-    encoder_on_gpu,
+    encoded_color,
+    encoder_name,
+    encoder_options,
+    gpu_encoder_name,
+    pixel_format,
 )
-from realtime_style.media.film_source import RAW_BYTES, FileSource, device_of_films
-from realtime_style.media.passthrough import RestOfFilm
+from realtime_style.media.film_source import RAW_BYTES, FileSource, nvidia_device
+from realtime_style.media.passthrough import Passthrough
 from realtime_style.media.scaling import EXACT, UNSHIFTED
 from realtime_style.system.cores import usable_cores
 from realtime_style.system.interrupts import _undisturbed
@@ -91,18 +91,18 @@ class FileSink:
         *,
         size: tuple[int, int] | None = None,
         encoding: Encoding = Encoding(),
-        rest_of: FileSource | None = None,
+        passthrough_of: FileSource | None = None,
         overwrite: bool = False,
-        on_gpu: int | None = None,
+        gpu_device: int | None = None,
     ) -> None:
         """Opens the film for writing.
 
         Args:
             info: the frames that will come.
             size: width and height of the film, even; None takes the frames'.
-            rest_of: the film whose sound, subtitles, chapters and all else to carry over.
+            passthrough_of: the film whose sound, subtitles, chapters and all else to carry over.
             overwrite: whether an existing film may be replaced, once the new one is complete.
-            on_gpu: the number of the NVIDIA GPU that encodes, where the frames are already.
+            gpu_device: the number of the NVIDIA GPU that encodes, where the frames are already.
 
         Raises:
             MediaError: the place, the container or the encoder will not do.
@@ -150,7 +150,7 @@ class FileSink:
         self._left_out = 0
         self._taken_away = 0  # pictures of a longer sequence that was there
         self._info = info
-        self._on_gpu = on_gpu
+        self._gpu_device = gpu_device
         self._size = size or (info.width, info.height)
         self._reformatter = VideoReformatter()
         self._durations: dict[int, int] = {}  # of frames in the encoder, by their pts
@@ -164,10 +164,12 @@ class FileSink:
             self._stream = self._add_video(encoding)
             self._palette: Graph | None = None
             if self._stream.codec_context.pix_fmt == "pal8":
-                self._palette = _palette_graph(*self._size, info.time_base)
-            self._rest = (
-                RestOfFilm(rest_of, self._container, self._stream, self.path.suffix or ".mkv")
-                if rest_of
+                self._palette = palette_graph(*self._size, info.time_base)
+            self._passthrough = (
+                Passthrough(
+                    passthrough_of, self._container, self._stream, self.path.suffix or ".mkv"
+                )
+                if passthrough_of
                 else None
             )
             try:
@@ -194,7 +196,7 @@ class FileSink:
     @property
     def notes(self) -> list[str]:
         """What of the rest of the film is not a plain copy, in words."""
-        notes = self._rest.notes if self._rest else []
+        notes = self._passthrough.notes if self._passthrough else []
         if self._left_out:
             notes = [*notes, f"frames left out, that .gif cannot show so briefly: {self._left_out}"]
         if self._taken_away:
@@ -208,7 +210,7 @@ class FileSink:
 
     def _add_video(self, encoding: Encoding) -> av.VideoStream:
         info = self._info
-        name = _encoder(self.path, encoding, self._is_sequence)
+        name = encoder_name(self.path, encoding, self._is_sequence)
         try:
             known = av.Codec(name, "w").type == "video"
         except ValueError:
@@ -218,9 +220,9 @@ class FileSink:
                 f"there is no video encoder '{encoding.codec}'; try one of {', '.join(CODECS)}"
             )
         device = None
-        if self._on_gpu is not None:
-            name = encoder_on_gpu(self.path, encoding)
-            device = device_of_films(self._on_gpu)
+        if self._gpu_device is not None:
+            name = gpu_encoder_name(self.path, encoding)
+            device = nvidia_device(self._gpu_device)
         try:
             stream = self._container.add_stream(name, rate=info.rate, hwaccel=device)
         except av.ExternalError as error:
@@ -233,8 +235,8 @@ class FileSink:
         assert isinstance(stream, av.VideoStream)
         context = stream.codec_context
         stream.width, stream.height = self._size
-        stream.pix_fmt = "nv12" if device else _pix_fmt(context.codec, encoding.bit_depth)
-        self._color = _color_as_encoded(info.color, name, stream.pix_fmt)
+        stream.pix_fmt = "nv12" if device else pixel_format(context.codec, encoding.bit_depth)
+        self._color = encoded_color(info.color, name, stream.pix_fmt)
         stream.time_base = info.time_base
         context.time_base = info.time_base
         context.colorspace = self._color.matrix
@@ -243,7 +245,7 @@ class FileSink:
         context.color_trc = info.color.transfer
         if info.sample_aspect_ratio:
             context.sample_aspect_ratio = self._pixel_shape(info)
-        context.options = _options(stream, encoding)
+        context.options = encoder_options(stream, encoding)
         context.thread_type = "AUTO"
         if name == "libx264":  # else it takes half as many more, each with pictures of its own
             context.thread_count = usable_cores()
@@ -258,7 +260,7 @@ class FileSink:
                 f"the encoder {name} cannot be opened for pictures of {self._size[0]}x"
                 f"{self._size[1]}{f' with {settings}' if settings else ''} ({reason})"
             )
-            if name.endswith(_HARDWARE):
+            if name.endswith(HARDWARE):
                 raise MediaError(
                     f"{asked}: it needs its own device, an NVIDIA GPU for nvenc say, with its "
                     "driver, and a size that this takes; without one try --codec h264"
@@ -311,13 +313,13 @@ class FileSink:
                 last = self._stream.encode(None)
                 self._mux(last[:-1])
                 self._mux(last[-1:], is_end=True)
-            if self._rest:
-                self._rest.finish()
+            if self._passthrough:
+                self._passthrough.finish()
             self._container.close()
             if not self._is_pipe:
                 self.complete_path = self._name_if_stopped() if stopped else self.path
                 if self.path.suffix.lower() == ".webp" and not self._is_sequence:
-                    _set_last_duration(self._partial, self._last_duration_ms)
+                    set_last_duration(self._partial, self._last_duration_ms)
                 self._put_in_place(self.complete_path)
         except _NotReplacedError:
             raise
@@ -355,8 +357,8 @@ class FileSink:
             self._end_pts = frame.pts + frame.duration
             self._last_duration_ms = round(frame.duration * frame.time_base * 1000)
         try:
-            if self._rest:
-                self._rest.mux_waiting()
+            if self._passthrough:
+                self._passthrough.mux_waiting()
             if self._palette:
                 picture = self._with_palette(picture)
             if self._is_gif and self._is_too_near(frame):
@@ -374,7 +376,7 @@ class FileSink:
     def _is_too_near(self, frame: Frame | GpuFrame) -> bool:
         """Whether a frame comes before the one before can have been shown."""
         hundredth = round(frame.pts * frame.time_base * 100)
-        if self._last_hundredth is not None and hundredth - self._last_hundredth < _GIF_STEPS:
+        if self._last_hundredth is not None and hundredth - self._last_hundredth < GIF_STEPS:
             self._left_out += 1
             return True
         self._last_hundredth = hundredth

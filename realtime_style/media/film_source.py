@@ -53,7 +53,7 @@ class FileSource:
         duration_s: float | None = None,
         rate: Fraction | None = None,
         hwaccel: str | None = None,
-        on_gpu: int | None = None,
+        gpu_device: int | None = None,
     ) -> None:
         """Opens the film and decodes its first picture.
 
@@ -63,7 +63,7 @@ class FileSource:
             duration_s: how much to read; None reads to the end.
             rate: of numbered pictures, a second; None takes 25.
             hwaccel: the device that decodes, a name of `hwaccels()`; None decodes on the CPU.
-            on_gpu: the number of the NVIDIA GPU that decodes and keeps `pictures`.
+            gpu_device: the number of the NVIDIA GPU that decodes and keeps `pictures`.
 
         Raises:
             MediaError: the file is missing, is not a film, or has no picture that can be decoded;
@@ -75,8 +75,8 @@ class FileSource:
         device = None
         if hwaccel is not None:
             device = HWAccel(_known(hwaccel), allow_software_fallback=False)
-        if on_gpu is not None:
-            device = device_of_films(on_gpu)
+        if gpu_device is not None:
+            device = nvidia_device(gpu_device)
         self._is_waiting = False  # for a packet
         pipe = _Pipe() if str(path) == "-" else None
         self._container = _open(str(path), rate, device, pipe)
@@ -378,7 +378,7 @@ def _with_lengths(pictures: Iterator[av.VideoFrame], end_pts: int) -> Iterator[a
         yield last
 
 
-def device_of_films(number: int) -> HWAccel:
+def nvidia_device(number: int) -> HWAccel:
     """An NVIDIA GPU that decodes or encodes and keeps frames; the calling thread's GPU.
 
     It shares the CUDA context that is the thread's then. FFmpeg would open the same one by itself

@@ -51,7 +51,7 @@ class Carrier(Protocol):
         """The packets to mux for one that was read; None at the end of the film."""
 
 
-class RestOfFilm:
+class Passthrough:
     """Every stream of a film but the painted one, on its way into a container.
 
     Each is copied as it is if the container takes it; else transcoded; else left out. What is not

@@ -39,7 +39,7 @@ class GpuSource:
     """
 
     def __init__(self, film: FileSource, cuda: Cuda, multiple: int) -> None:
-        """Args: film, opened with `on_gpu`; multiple, of which its sides must be.
+        """Args: film, opened with `gpu_device`; multiple, of which its sides must be.
 
         Raises:
             MediaError: the film is not what can be painted so.
@@ -128,7 +128,7 @@ class GpuStylizer:
         picture = block.picture
         kind, number = self._cuda.dlpack_device
         if kind == _CUDA and self._context is None:
-            # the thread's own, as of the decoder and the encoder (`device_of_films`)
+            # the thread's own, as of the decoder and the encoder (`nvidia_device`)
             self._context = CudaContext(device_id=number, primary_ctx=False, current_ctx=True)
         width, height = picture.width, picture.height
         luma, chroma = (

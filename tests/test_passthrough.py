@@ -107,7 +107,7 @@ def write_click(film: Any, sound: Any) -> None:
 def carry(path: Path, out: Path, **part: float) -> list[str]:
     """Copies a film through source and sink, without painting; what the sink notes."""
     with FileSource(path, **part) as source:  # type: ignore[arg-type]
-        sink = FileSink(out, source.info, rest_of=source)
+        sink = FileSink(out, source.info, passthrough_of=source)
         with sink:
             for frame in source:
                 sink.write(frame)
@@ -266,7 +266,7 @@ def test_packets_that_damage_has_left_without_a_time_are_counted(
 ) -> None:
     out = tmp_path / "out.mkv"
     with FileSource(rich_film) as source:
-        with FileSink(out, source.info, rest_of=source) as sink:
+        with FileSink(out, source.info, passthrough_of=source) as sink:
             robbed = 0
             for frame in source:
                 for packet in source.packets:
