@@ -473,7 +473,7 @@ def image(
 
     if from_noise is not None:
         from realtime_style.painting.from_noise import paint_from_noise
-        from realtime_style.system.paths import refuse_place
+        from realtime_style.system.paths import refuse_unwritable
 
         if len(paths) != 1:
             raise typer.BadParameter(
@@ -482,7 +482,7 @@ def image(
         canvas_size = _size(size or "768p", "--size")
         assert canvas_size
         new = Path(paths[0])
-        refuse_place(new, "out.png", overwrite=overwrite)
+        refuse_unwritable(new, "out.png", overwrite=overwrite)
         look = _look(style, style_image, blend, strength, keep_colors, variation, tier)
         stylizer = open_stylizer(look, engine=engine, precision=precision)
         with _building(stylizer.engine, quiet):
@@ -739,9 +739,9 @@ def style_from(
 ) -> None:
     """Keeps a picture's style, or a mixture of styles, as a style file."""
     from realtime_style.painting.style_picture import open_any_style
-    from realtime_style.system.paths import refuse_place
+    from realtime_style.system.paths import refuse_unwritable
 
-    refuse_place(out, "my-style.onnx", overwrite=overwrite)
+    refuse_unwritable(out, "my-style.onnx", overwrite=overwrite)
     if out.suffix != ".onnx":
         raise StyleError(f"{out} cannot be a style; its name must end in .onnx")
     look = _look(source, None, blend, strength, False, variation, tier)
@@ -837,7 +837,7 @@ def train(
 
     Checkpoints, sheets, a report and TensorBoard logs go to the folder NAME.training beside OUT.
     """
-    from realtime_style.system.paths import refuse_place
+    from realtime_style.system.paths import refuse_unwritable
 
     with _training_extra():
         from export.to_onnx import export_trained
@@ -884,7 +884,7 @@ def train(
             f"and --base {run_dir / 'generator.safetensors'}"
         )
     # a run that goes on may replace what it was begun to replace
-    refuse_place(out, "my-style.onnx", overwrite=overwrite or (resume and not has_ended))
+    refuse_unwritable(out, "my-style.onnx", overwrite=overwrite or (resume and not has_ended))
     if checkpoint.exists() and not (resume or overwrite) and leads():
         raise StyleError(
             f"{checkpoint} is there from a run before; --resume goes on with it, "
@@ -954,11 +954,11 @@ def export(
     as_json: Json = False,
 ) -> None:
     r"""Makes a style file of a trained generator, checked against it. Needs the extra \[train]."""
-    from realtime_style.system.paths import refuse_place
+    from realtime_style.system.paths import refuse_unwritable
 
     with _training_extra():
         from export.to_onnx import export_trained
-    refuse_place(out, "my-style.onnx", overwrite=overwrite)
+    refuse_unwritable(out, "my-style.onnx", overwrite=overwrite)
     results = export_trained(checkpoint, out, name=name, card=card, pictures=frames)
     if as_json:
         typer.echo(json.dumps({"out": str(out), "parity": [r.as_dict() for r in results]}))

@@ -425,7 +425,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(
     for extra in ([], ["--sample", "1"]):
         done = run_cli("video", film, "taken/more/", *extra, "-s", identity_style, cwd=tmp_path)
         assert done.returncode == 1
-        assert "cannot be made" in done.stderr
+        assert "cannot be created" in done.stderr
         assert "Traceback" not in done.stderr
 
 

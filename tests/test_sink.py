@@ -392,8 +392,9 @@ def test_the_impossible_is_refused_at_once(
 def test_an_existing_film_is_not_touched_unasked(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(b"precious")
-    with pytest.raises(MediaError, match="--overwrite"):
+    with pytest.raises(MediaError, match="exists already") as refused:
         FileSink(path, info())
+    assert refused.value.setting == "overwrite"
     assert path.read_bytes() == b"precious"
 
 

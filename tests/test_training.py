@@ -312,7 +312,7 @@ def test_a_full_disk_leaves_the_former_checkpoint(
     with pytest.raises(TrainingError, match="No space left on device"):
         train(config, tmp_path / "run")
     assert load_checkpoint(tmp_path / "run/checkpoint.pt")["step"] == 2
-    assert not list((tmp_path / "run").glob("*.partial"))
+    assert not list((tmp_path / "run").glob(".*.partial*"))
 
 
 MODES: dict[str, dict[str, object]] = {

@@ -22,7 +22,7 @@ from realtime_style.painting.steady import DEFAULT_STABILITY, Steady
 from realtime_style.painting.stylizer import Stylizer, open_stylizer
 from realtime_style.style.look import DEFAULT_STYLE, Look
 from realtime_style.style.style import Style
-from realtime_style.system.paths import refuse_itself
+from realtime_style.system.paths import refuse_overwriting_source
 
 
 class VideoJob:
@@ -73,7 +73,7 @@ class VideoJob:
             raise MediaError("a film has no infinite part; give --start and --duration in seconds")
         if not 0 <= stability <= 1:
             raise MediaError(f"stability goes from 0 to 1, not {stability:g}")
-        refuse_itself(film, out)
+        refuse_overwriting_source(film, out)
         if on_gpu:
             gpu_encoder_name(out, encoding)
         cuda = CudaPython(devices[0]) if on_gpu else None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realtime_style.media.still import Picture, read_picture, write_picture
-from realtime_style.system.paths import refuse_itself
+from realtime_style.system.paths import refuse_overwriting_source
 
 if TYPE_CHECKING:
     from realtime_style.painting.stylizer import Stylizer
@@ -20,7 +20,7 @@ def paint_picture(
     Raises:
         MediaError: it cannot be read or written; then there is no new file.
     """
-    refuse_itself(source, out)
+    refuse_overwriting_source(source, out)
     picture = read_picture(source)
     painted = Picture(
         stylizer.paint_rgb(picture.rgb), picture.alpha, picture.exif, picture.icc, picture.dpi

@@ -15,7 +15,7 @@ from realtime_style.media.still import Picture, write_picture
 from realtime_style.painting.stylizer import open_stylizer
 from realtime_style.style.look import DEFAULT_STYLE, Look
 from realtime_style.style.style import Style
-from realtime_style.system.paths import is_numbered, make_folder, refuse_place
+from realtime_style.system.paths import is_numbered, make_folder, refuse_unwritable
 
 
 def paint_samples(
@@ -51,7 +51,7 @@ def paint_samples(
     chosen = sorted({times[int(len(times) * (i + 0.5) / count)] for i in range(count)})
     paths = [folder / f"{Path(film).stem}-{i + 1:02d}.png" for i in range(len(chosen))]
     for path in paths if folder.is_dir() else ():
-        refuse_place(path, "looks/", overwrite=overwrite)
+        refuse_unwritable(path, "looks/", overwrite=overwrite)
     pictures, stylizer = [], None
     for at in chosen:
         with FileSource(film, size=size, start_s=at, rate=rate, hwaccel=hwaccel) as source:

@@ -21,7 +21,7 @@ from realtime_style.frame import Frame, FramePool
 from realtime_style.media.converter import picture_of
 from realtime_style.media.scaling import scaled_frame
 from realtime_style.stages import FrameSink
-from realtime_style.system.paths import refuse_place
+from realtime_style.system.paths import refuse_unwritable
 
 _TICKS = 90_000  # a second; MPEG's own clock
 _KEY_EVERY_S = 1.0  # a crash loses no more than that
@@ -272,7 +272,7 @@ def refuse_recording(path: Path, *, overwrite: bool = False) -> None:
     """Raises MediaError where a recording cannot be written, or its name is no film's."""
     if path.suffix.lower() not in _RECORDINGS:
         raise MediaError(f"{path} is no name for a recording; it ends in {', '.join(_RECORDINGS)}")
-    refuse_place(path, "out.mp4", overwrite=overwrite)
+    refuse_unwritable(path, "out.mp4", overwrite=overwrite)
 
 
 def recording(

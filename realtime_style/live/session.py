@@ -40,7 +40,7 @@ from realtime_style.painting.steady import DEFAULT_STABILITY
 from realtime_style.painting.style_picture import is_picture
 from realtime_style.style.bundled import TIERS, bundled_styles
 from realtime_style.style.look import MAX_STRENGTH, Look
-from realtime_style.system.paths import free_file, free_name, refuse_itself
+from realtime_style.system.paths import free_file, free_name, refuse_overwriting_source
 
 _POLL_MS = 5
 _NO_FRAME_S = 0.02  # how long to wait for a frame before looking at the window again
@@ -586,7 +586,7 @@ def live_job(
             "without a window nothing is to be seen; give --record, --stream or --virtual-camera"
         )
     if record:
-        refuse_itself(request.source, record)
+        refuse_overwriting_source(request.source, record)
         refuse_recording(record, overwrite=overwrite)
     for address in streams:
         refuse_stream(address)

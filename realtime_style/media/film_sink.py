@@ -39,12 +39,12 @@ from realtime_style.media.scaling import EXACT, UNSHIFTED
 from realtime_style.system.cores import usable_cores
 from realtime_style.system.interrupts import _undisturbed
 from realtime_style.system.paths import (
-    as_ffmpeg_reads,
+    escaped_pattern,
     free_name,
     is_numbered,
     name_of,
     numbered,
-    refuse_place,
+    refuse_unwritable,
 )
 
 _STOP_S = 0.4  # for the encoder's last frames after Ctrl-C
@@ -111,7 +111,7 @@ class FileSink:
         self._is_pipe = str(path) == "-"
         self._pipe = _Pipe()
         self._is_sequence = is_numbered(self.path)
-        self._refuse_place(overwrite)
+        self._refuse_unwritable(overwrite)
         self._partial = self.path.with_name(f".{self.path.stem}.partial{self.path.suffix}")
         if self._is_sequence:  # a folder of them, emptied into place at the end
             folder = self.path.with_name(f".{self.path.stem}.partial".replace("%", ""))
@@ -133,7 +133,7 @@ class FileSink:
                 )
             else:
                 self._container = av.open(
-                    as_ffmpeg_reads(self._partial) if self._is_sequence else str(self._partial),
+                    escaped_pattern(self._partial) if self._is_sequence else str(self._partial),
                     "w",
                     format="image2" if self._is_sequence else None,
                     options=options,
@@ -182,11 +182,11 @@ class FileSink:
             self._discard()
             raise
 
-    def _refuse_place(self, overwrite: bool) -> None:
+    def _refuse_unwritable(self, overwrite: bool) -> None:
         if self._is_pipe:
             return
         there = sorted(numbered(self.path).values()) if self._is_sequence else []
-        refuse_place(there[0] if there else self.path, "out.mp4", overwrite=overwrite)
+        refuse_unwritable(there[0] if there else self.path, "out.mp4", overwrite=overwrite)
         if self.path.suffix.lower() in _PICTURES and not self._is_sequence:
             raise MediaError(
                 f"{self.path} is one picture; give a pattern, as frame_%04d{self.path.suffix}, or "

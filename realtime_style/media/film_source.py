@@ -21,7 +21,7 @@ from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, Size, StreamInfo
 from realtime_style.media.animation import film_of_animation, is_animated_webp
 from realtime_style.media.converter import Converter
-from realtime_style.system.paths import as_ffmpeg_reads, is_numbered, name_of, numbered
+from realtime_style.system.paths import escaped_pattern, is_numbered, name_of, numbered
 
 _FRAME_A_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
 _CUT_S = 0.5  # a film this much shorter than it says was cut off; less is rounding
@@ -438,7 +438,7 @@ def _open(
         if Path(path).is_file() and is_animated_webp(Path(path)):
             return av.open(film_of_animation(Path(path)), "r")
         return av.open(
-            as_ffmpeg_reads(Path(path)) if is_pattern else path,
+            escaped_pattern(Path(path)) if is_pattern else path,
             "r",
             options=options,
             hwaccel=device,

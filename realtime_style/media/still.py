@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import MIN_SIDE_PX
-from realtime_style.system.paths import refuse_place
+from realtime_style.system.paths import refuse_unwritable
 from realtime_style.system.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False
         MediaError: the place or the format will not do.
     """
     path = Path(path)
-    refuse_place(path, "out.png", overwrite=overwrite)
+    refuse_unwritable(path, "out.png", overwrite=overwrite)
     suffix = path.suffix.lower()
     kinds = Image.registered_extensions()
     if suffix not in kinds:

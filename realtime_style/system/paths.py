@@ -1,4 +1,4 @@
-"""Where results go: the refusals that every kind of output shares."""
+"""Names of files to read and write: what is refused, free names, numbered pictures."""
 
 from __future__ import annotations
 
@@ -12,39 +12,64 @@ from typing import BinaryIO
 
 from realtime_style.errors import MediaError
 
+_NUMBER = re.compile(r"%0?\d*d")
 
-def refuse_place(path: Path, example: str, *, overwrite: bool) -> None:
-    """Raises MediaError where a file cannot or must not be written.
+
+def refuse_unwritable(path: Path, example: str, *, overwrite: bool) -> None:
+    """Raises MediaError if a file cannot or must not be written.
 
     Args:
         example: a good name, for the message.
-        overwrite: whether a file that is there may be replaced.
+        overwrite: whether an existing file may be replaced.
     """
     if path.is_dir():
-        raise MediaError(f"{path} is a folder; OUT is the name of a file, as {example}")
-    if path.exists() and not overwrite:
         raise MediaError(
-            f"{path} exists already; give another name, or replace it with --overwrite"
+            f"{path} is a folder; give the name of a file, such as {example}", setting="out"
         )
+    if path.exists() and not overwrite:
+        raise MediaError(f"{path} exists already", setting="overwrite")
     if not path.parent.is_dir():
-        raise MediaError(f"there is no folder {path.parent} to write into; make it first")
+        raise MediaError(
+            f"there is no folder {path.parent} to write to; create it first", setting="out"
+        )
     if not os.access(path.parent, os.W_OK):
-        raise MediaError(f"{path.parent} may not be written into; give OUT in another folder")
+        raise MediaError(f"the folder {path.parent} is not writable; choose another", setting="out")
+
+
+def refuse_overwriting_source(source: Path | str, out: Path | str) -> None:
+    """Raises MediaError if a file would be painted over itself, through links as well."""
+    same = Path(out).exists() and Path(source).exists() and Path(out).samefile(source)
+    if is_numbered(out) and is_numbered(source):
+        same = _any_number(source) == _any_number(out)
+    if same:
+        raise MediaError(
+            f"{source} would be painted over itself; give the output another name", setting="out"
+        )
+
+
+def make_folder(path: Path) -> None:
+    """Creates a folder and its parents; raises MediaError if that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MediaError(
+            f"the folder {path} cannot be created: {error.strerror}", setting="out"
+        ) from error
 
 
 def free_name(path: Path) -> Path:
-    """The path, or where it is taken the first of name-2, name-3, ... that is not."""
+    """The path; if it is taken, the first of name-2, name-3, ... that is not."""
     names = (path if i == 1 else path.with_stem(f"{path.stem}-{i}") for i in count(1))
     return next(name for name in names if not name.exists())
 
 
 @contextmanager
 def free_file(path: Path) -> Iterator[BinaryIO]:
-    """A new file of the path's name, or of the first free one after it; gone again on an error."""
+    """A new file with the path's name, or the first free one after it; removed on an error."""
     while True:
         try:
             file = free_name(path).open("xb")
-        except FileExistsError:  # somebody else took it just now
+        except FileExistsError:  # another process has just taken it
             continue
         break
     try:
@@ -55,16 +80,13 @@ def free_file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-_NUMBER = re.compile(r"%0?\d*d")
-
-
 def is_numbered(path: Path | str) -> bool:
-    """Whether a name is a pattern for numbered pictures, as frame_%04d.png."""
+    """Whether a name is a pattern for numbered pictures, such as frame_%04d.png."""
     return _NUMBER.search(Path(path).name) is not None
 
 
 def numbered(pattern: Path) -> dict[int, Path]:
-    """The files on disk that have a pattern's names, by their numbers."""
+    """The files on disk whose names fit a pattern, by their numbers."""
     place = _NUMBER.search(pattern.name)
     assert place
     before, after = pattern.name[: place.start()], pattern.name[place.end() :]
@@ -76,36 +98,19 @@ def numbered(pattern: Path) -> dict[int, Path]:
     return found
 
 
-def as_ffmpeg_reads(pattern: Path) -> str:
-    """A pattern in which all other per cent signs are none of FFmpeg's business."""
+def name_of(pattern: Path, number: int) -> str:
+    """The file name that a pattern gives to a number."""
+    return _NUMBER.sub(lambda place: place[0] % number, pattern.name, count=1)
+
+
+def escaped_pattern(pattern: Path) -> str:
+    """A pattern for FFmpeg: all per cent signs but the number's are doubled."""
     place = _NUMBER.search(pattern.name)
     assert place
     before, after = str(pattern)[: place.start() - len(pattern.name)], pattern.name[place.end() :]
     return f"{before.replace('%', '%%')}{place[0]}{after.replace('%', '%%')}"
 
 
-def name_of(pattern: Path, number: int) -> str:
-    """The name that a pattern gives to a number."""
-    return _NUMBER.sub(lambda place: place[0] % number, pattern.name, count=1)
-
-
-def make_folder(path: Path) -> None:
-    """Makes a folder and those above it; raises MediaError where it cannot be made."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MediaError(f"the folder {path} cannot be made: {error.strerror}") from error
-
-
-def refuse_itself(source: Path | str, out: Path | str) -> None:
-    """Raises MediaError where a file would be painted over itself, through links too."""
-    same = Path(out).exists() and Path(source).exists() and Path(out).samefile(source)
-    if is_numbered(out) and is_numbered(source):
-        same = _every_number(source) == _every_number(out)
-    if same:
-        raise MediaError(f"{source} would be painted over itself; give OUT another name")
-
-
-def _every_number(pattern: Path | str) -> tuple[Path, str]:
+def _any_number(pattern: Path | str) -> tuple[Path, str]:
     path = Path(pattern)
     return path.parent.resolve(), _NUMBER.sub("%d", path.name)

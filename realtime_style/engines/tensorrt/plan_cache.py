@@ -6,13 +6,14 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from platformdirs import user_cache_path
+
+from realtime_style.system.whole_file import whole_file
 
 FOLDER_VARIABLE = "REALTIME_STYLE_CACHE"
 """Of the environment: the folder to keep engines in, instead of the user's cache folder."""
@@ -168,18 +169,11 @@ class PlanCache:
         return self.folder / f"{name}.learned"
 
     def _store(self, path: Path, data: bytes) -> bool:
-        partial = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            number, name = tempfile.mkstemp(".partial", f".{path.stem}-", self.folder)
-            partial = Path(name)
-            with os.fdopen(number, "wb") as file:
-                file.write(data)
-            partial.replace(path)
+            with whole_file(path, unique=True) as partial:
+                partial.write_bytes(data)
         except OSError as error:
-            if partial:
-                with contextlib.suppress(OSError):
-                    partial.unlink()
             self.trouble = (
                 f"{self.folder} cannot be written ({error.strerror}), so engines are built anew "
                 f"each time; set {FOLDER_VARIABLE} to a folder that can"
