@@ -25,8 +25,8 @@ from export.parity import Parity, check_parity
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame
 from realtime_style.style.bank import Bank
+from realtime_style.style.file_format import Ranges, describe
 from realtime_style.style.reading import parse_style
-from realtime_style.style.style import Ranges, describe
 from realtime_style.system.whole_file import whole_file
 from realtime_style.tools.demo import draw_scene
 from realtime_style.training.checkpoint import load_generator

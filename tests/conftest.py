@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from realtime_style.color import ColorSpace
-from realtime_style.style.style import describe
+from realtime_style.style.file_format import describe
 from realtime_style.tools.demo import draw_scene
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

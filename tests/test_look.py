@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
+import os
+import pickle
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -15,7 +20,8 @@ from realtime_style.color import FULL, ColorSpace
 from realtime_style.errors import StyleFileError
 from realtime_style.frame import Frame
 from realtime_style.media.scaling import frame_from_rgb
-from realtime_style.style.bundled import PLAINS, TIERS, open_style
+from realtime_style.style.bundled import IDENTITIES, TIERS, open_style
+from realtime_style.style.reading import parse_style
 
 FRAME = frame_from_rgb(scene_rgb(256, 192, 1.0), ColorSpace())
 
@@ -149,7 +155,7 @@ def test_no_bundled_style_is_changed_by_mixing() -> None:
         (lambda: Look(strength=1.6), "strength goes from 0 to 1.5, not 1.6"),
         (lambda: Look(strength=math.nan), "strength goes from 0 to 1.5, not nan"),
         (lambda: Look(blend={"mondrian": -0.1}), "share of mondrian goes from 0 to 1, not -0.1"),
-        (lambda: Look(blend={"mondrian": 0.7, "great-wave": 0.5}), "have 1.2 of the whole"),
+        (lambda: Look(blend={"mondrian": 0.7, "great-wave": 0.5}), "add up to 1.2; they may have at"),
         (lambda: Look(variation=-1), "variations are numbered from 0 up"),
         (lambda: Look(blend={"mona-lisa": 0.5}).mixed(), "there is no style 'mona-lisa'"),
     ],
@@ -163,7 +169,7 @@ def test_what_cannot_be_is_refused(look: object, words: str) -> None:
 def test_styles_that_do_not_go_together_are_named_with_the_reason(identity_style: Path) -> None:
     with pytest.raises(StyleFileError, match=r"identity .* starry-night: .* another shape"):
         Look(blend={identity_style: 0.5}).mixed()
-    with pytest.raises(StyleFileError, match="identity cannot be mixed with plain"):
+    with pytest.raises(StyleFileError, match="identity cannot be mixed with identity"):
         Look(identity_style, strength=0.5).mixed()
     night = open_style("starry-night")
     random = np.random.default_rng(0)
@@ -186,8 +192,8 @@ def test_styles_of_other_colour_spaces_are_not_mixed(tmp_path: Path) -> None:
 
 def test_the_plain_style_is_none_to_choose() -> None:
     for tier in TIERS:
-        assert PLAINS[tier].stem not in bundled_styles(tier)
-        assert open_style(PLAINS[tier]).card
+        assert IDENTITIES[tier].stem not in bundled_styles(tier)
+        assert open_style(IDENTITIES[tier]).card
 
 
 def test_video_takes_a_look(tmp_path: Path) -> None:
@@ -282,3 +288,115 @@ def test_a_mixture_is_kept_as_a_style_file(tmp_path: Path) -> None:
     again = run_cli(*arguments)
     assert again.returncode == 1
     assert "--overwrite" in again.stderr
+
+
+def opened_looks() -> list[Look]:
+    style = open_style("great-wave")
+    return [Look(style), Look(style, {"mondrian": 0.25}, 0.5, 7, True), Look(style.renamed("mine"))]
+
+
+def test_looks_are_values() -> None:
+    looks = [Look(), Look("mondrian"), Look(blend={"mondrian": 0.2}), *opened_looks()]
+    again = [Look(), Look("mondrian"), Look(blend=[("mondrian", 0.2)]), *opened_looks()]
+    assert looks == again
+    assert [hash(look) for look in looks] == [hash(look) for look in again]
+    assert len(set(looks)) == len(looks)
+    assert Look(Path("some") / "style.onnx") == Look("some/style.onnx")
+    assert Look(blend={"mondrian": 0.2}).blend == (("mondrian", 0.2),)
+
+
+def test_the_hash_of_a_style_is_that_of_its_content() -> None:
+    style = open_style("great-wave")
+    weights = {"head.bias": style.weights()["head.bias"] + 1}
+    others = [
+        style.renamed("other"),
+        style.with_weights(weights, style.name, style.card, style.ranges),
+        style.with_weights({}, style.name, style.card | {"year": 1}, style.ranges),
+    ]
+    assert len({hash(each) for each in (style, *others)}) == 4
+    assert style.digest == parse_style(style.model.SerializeToString()).digest
+
+
+def _digest_of(look: Look) -> tuple[int, str]:
+    return os.getpid(), look.mixed().digest
+
+
+def test_a_look_travels_to_another_process_with_its_opened_style() -> None:
+    looks = opened_looks()
+    for look in looks:
+        assert pickle.loads(pickle.dumps(look)) == look
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as workers:
+        found = list(workers.map(_digest_of, looks))
+    assert os.getpid() not in [process for process, _ in found]
+    assert [digest for _, digest in found] == [look.mixed().digest for look in looks]
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        Look(),
+        Look("great-wave", {"mondrian": 0.25, "some/mine.onnx": 0.1}, 0.5, 7, True, "fast"),
+        Look(Path("some/style.onnx"), variation=0),
+    ],
+    ids=str,
+)
+def test_a_look_is_stored_as_json(look: Look) -> None:
+    assert Look.from_json(look.as_json()) == look
+    assert Look.from_dict(json.loads(json.dumps(look.as_dict()))) == look
+
+
+def test_a_stored_look_may_leave_values_out() -> None:
+    assert Look.from_json('{"style": "mondrian"}') == Look("mondrian")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "not a look in JSON"),
+        ("[" * 100_000, "not a look in JSON"),
+        ("[1]", "is an object"),
+        ('{"colour": 1}', "a look has no colour"),
+        ('{"style": 3}', "a name or a file, not 3"),
+        ('{"strength": "much"}', "not a look"),
+        ('{"strength": NaN}', "strength goes from 0 to 1.5, not nan"),
+        ('{"strength": 2}', "strength goes from 0 to 1.5, not 2"),
+        ('{"blend": 1}', "not a look"),
+        ('{"blend": [["mondrian"]]}', "not a look"),
+        ('{"blend": [["mondrian", 2]]}', "share of mondrian goes from 0 to 1"),
+        ('{"variation": "x"}', "not a look"),
+        ('{"tier": null}', "no tier 'None'"),
+    ],
+)
+def test_text_that_is_not_a_look_is_refused(text: str, words: str) -> None:
+    with pytest.raises(StyleFileError, match=words):
+        Look.from_json(text)
+
+
+def test_an_opened_style_is_not_stored_as_json() -> None:
+    with pytest.raises(StyleFileError, match="'great-wave' cannot be stored in JSON; save it"):
+        opened_looks()[0].as_json()
+
+
+def test_a_style_has_one_share_in_a_blend() -> None:
+    with pytest.raises(StyleFileError, match="mondrian has two shares"):
+        Look(blend=[("mondrian", 0.2), ("mondrian", 0.3)])
+
+
+@pytest.mark.parametrize(
+    ("values", "setting"),
+    [
+        ({"strength": 2}, "strength"),
+        ({"blend": {"mondrian": 2}}, "blend"),
+        ({"blend": {"mondrian": 0.7, "great-wave": 0.7}}, "blend"),
+        ({"variation": -1}, "variation"),
+        ({"tier": "quick"}, "tier"),
+        ({"style": "mona-lisa"}, "style"),
+        ({"style": "nothere.onnx"}, "style"),
+        ({"style": ""}, "style"),
+    ],
+)
+def test_an_error_names_its_setting(values: dict[str, Any], setting: str) -> None:
+    with pytest.raises(StyleFileError) as caught:
+        Look(**values).mixed()
+    assert caught.value.setting == setting
+    assert "--" not in str(caught.value)

@@ -397,20 +397,20 @@ class LiveJob:
         """The next of the styles takes the place of the blended one; after the last, none does."""
         painter = self.painter
         look, names = painter.look, painter.named
-        share = sum(look.blend.values()) or _FIRST_SHARE
-        at = next((names.index(name) for name in look.blend if name in names), -1) + 1
+        share = sum(each for _, each in look.blend) or _FIRST_SHARE
+        at = next((names.index(name) for name, _ in look.blend if name in names), -1) + 1
         if at < len(names) and names[at] == look.style:
             at += 1
-        self._change(replace(look, blend={names[at]: share} if at < len(names) else {}))
+        self._change(replace(look, blend=((names[at], share),) if at < len(names) else ()))
 
     def _blend_more(self, step: float) -> None:
         look = self.painter.look
         if not look.blend:
             self._next_blend()
             return
-        whole = sum(look.blend.values())
+        whole = sum(each for _, each in look.blend)
         share = min(1.0, max(0.0, round(whole + step, 1)))
-        shares = {name: share * each / whole for name, each in look.blend.items()} if share else {}
+        shares = tuple((name, share * each / whole) for name, each in look.blend) if share else ()
         self._change(replace(look, blend=shares))
 
     def _next_picture(self) -> None:

@@ -1,1 +1,1 @@
-"""Style files: what they hold, how they are read and blended."""
+"""Style files: what they hold, how they are checked when read, and how they are blended."""

@@ -1,4 +1,4 @@
-"""The bundled styles as a bank, of which a code makes any other style."""
+"""The bundled styles as a bank: a short code selects any style between and around them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_style.style.bundled import PLAINS, STANDARD, bundled_styles, open_style
-from realtime_style.style.style import Style, ranges_of_all
+from realtime_style.style.bundled import IDENTITIES, STANDARD, bundled_styles, open_style
+from realtime_style.style.file_format import union_of_ranges
+from realtime_style.style.style import Style
 
 _PHASES = {"up": (16, 0), "head": (1, 2)}
-"""Layers that enlarge: channels of four phases each, and others after them."""
+"""Layers that enlarge: how many channels have four phases each, and how many follow without."""
 
-_COLORS = 12  # of a code: a matrix of three planes and an offset
-_PLANES = (0, 0, 0, 0, 1, 2)  # of what the head gives: four phases of luma, then chroma
-_LOOK_PX = 512  # the square root of how many pixels of a style picture are looked at
+_COLORS = 12  # values of a code's colour map: a 3x3 matrix of planes and an offset
+_PLANES = (0, 0, 0, 0, 1, 2)  # plane of each head output: four phases of luma, then chroma
+_LOOK_PX = 512  # square root of the pixel count at which a style picture is analysed
 _LEAST_LOOK_PX = 32
 
 FloatArray = NDArray[np.float64]
@@ -30,13 +31,13 @@ class Layer:
     """One convolution of every style in the bank.
 
     Attributes:
-        name: without `.weight`.
-        weights: (styles, out, in, kh, kw).
-        offsets: (styles, out).
-        channel: (out,), which gain and which offset of the code is each output's: the phases of an
-            enlarged channel share theirs, that no grid comes in.
-        shares, gains, shifts: where in a code the layer's part lies.
-        unit: what an offset of 1 in a code adds.
+        name: name of its tensors, without `.weight` or `.bias`.
+        weights: kernels, (styles, out, in, height, width).
+        offsets: biases, (styles, out).
+        channel: (out,), the index of each output's gain and offset in a code. The four phases of
+            an enlarged channel share theirs, so that no grid appears.
+        shares, gains, shifts: where in a code the layer's values are.
+        unit: what an offset of 1 in a code adds to a bias.
     """
 
     name: str
@@ -50,16 +51,21 @@ class Layer:
 
 
 def look_size(width: int, height: int) -> tuple[int, int]:
-    """The size at which a style picture is looked at for its code: sides are multiples of 4."""
+    """Width and height at which a style picture is analysed for its code, multiples of 4.
+
+    The aspect ratio is kept, except that no side is below 32 pixels.
+    """
     scale = _LOOK_PX / (width * height) ** 0.5
-    narrow, high = (max(_LEAST_LOOK_PX, round(side * scale / 4) * 4) for side in (width, height))
-    return narrow, high
+    new_width, new_height = (
+        max(_LEAST_LOOK_PX, round(side * scale / 4) * 4) for side in (width, height)
+    )
+    return new_width, new_height
 
 
 def _matrices() -> FloatArray:
-    """What each entry of a matrix of three planes adds to one of the head's six.
+    """How each entry of a 3x3 matrix of planes acts on the six outputs of the head.
 
-    Chroma takes the mean of its four phases of luma; each of them takes chroma as it is there.
+    Chroma takes the mean of its block's four phases of luma; each phase takes the block's chroma.
     """
     found = np.zeros((3, 3, 6, 6))
     for i, plane in enumerate(_PLANES):
@@ -72,22 +78,32 @@ def _matrices() -> FloatArray:
 
 
 MATRICES = _matrices()
-"""(9, 6, 6): what each entry of a colour's matrix, row by row, is on the six planes of the head."""
+"""(9, 6, 6): how each entry of a colour map's matrix, in row order, acts on the head's outputs."""
 
 
 class Bank:
-    """A style's network, every convolution of which is mixed of the bundled styles'.
+    """A network in which every convolution is a mixture of the bundled styles' convolutions.
 
-    A code says, for each convolution, how much it takes of each style's kernels (as conditionally
-    parameterised convolutions do, Yang et al., NeurIPS 2019, but once for a style instead of once
-    a picture), and, for each of its channels, a gain and an offset (as conditional instance
-    normalisation does, Dumoulin et al., ICLR 2017), and how what is painted is then recoloured, by
-    an affine map of luma and chroma. What it makes is a style like any other.
+    A code holds, for each convolution, one weight per style (conditionally parameterised
+    convolutions, Yang et al., NeurIPS 2019, eq. 1, but once per style instead of once per picture)
+    and, for each channel, a gain and an offset (conditional instance normalisation, Dumoulin et
+    al., ICLR 2017, eq. 5). Its last values are an affine map of luma and chroma, which recolours
+    the painting. The result is an ordinary style.
+
+    Attributes:
+        styles: the styles in the bank.
+        layers: their convolutions, by name.
+        colors: where in a code the colour map is.
+        code_size: number of values in a code.
     """
 
     def __init__(self, styles: Sequence[Style] | None = None) -> None:
-        """Args: styles of one shape; None takes the bundled ones, and the one that is none."""
-        styles = styles or [*map(open_style, bundled_styles()), open_style(PLAINS[STANDARD])]
+        """Builds a bank.
+
+        Args:
+            styles: styles with one network shape; None takes the bundled styles and the identity.
+        """
+        styles = styles or [*map(open_style, bundled_styles()), open_style(IDENTITIES[STANDARD])]
         self.styles = list(styles)
         weights = [style.weights() for style in styles]
         self.layers: list[Layer] = []
@@ -102,7 +118,7 @@ class Bank:
             count = int(channel[-1]) + 1
             ends = np.cumsum([at, len(styles), count, count]).tolist()
             shares, gains, shifts = (slice(a, b) for a, b in pairwise(ends))
-            unit = float(offsets.std(0).mean())  # as far as styles lie from each other
+            unit = float(offsets.std(0).mean())  # the typical difference between two styles
             self.layers.append(Layer(name, kernels, offsets, channel, shares, gains, shifts, unit))
             at = ends[-1]
         self.colors = slice(at, at + _COLORS)
@@ -110,7 +126,7 @@ class Bank:
 
     @property
     def digest(self) -> str:
-        """Names the bank's weights: codes are of no use with others."""
+        """Identifies the bank's weights, in hexadecimal: a code is valid only for one bank."""
         found = hashlib.sha256()
         for layer in self.layers:
             for part in (layer.weights, layer.offsets):
@@ -118,7 +134,7 @@ class Bank:
         return found.hexdigest()[:16]
 
     def code_of(self, number: int) -> FloatArray:
-        """The code of a style in the bank, (code_size,)."""
+        """The code, (code_size,), of the style with this index in `styles`."""
         code = np.zeros(self.code_size)
         for layer in self.layers:
             code[layer.shares.start + number] = 1
@@ -126,7 +142,7 @@ class Bank:
         return code
 
     def weights(self, code: FloatArray) -> dict[str, FloatArray]:
-        """The weights that a code, (code_size,), asks for."""
+        """The weights, by name, that a code of shape (code_size,) describes."""
         found = {}
         for layer in self.layers:
             share, gain, shift = code[layer.shares], code[layer.gains], code[layer.shifts]
@@ -142,6 +158,6 @@ class Bank:
         return found
 
     def style(self, code: FloatArray, name: str, card: dict[str, Any]) -> Style:
-        """The style that a code asks for."""
-        ranges = ranges_of_all(self.styles)
+        """The style that a code of shape (code_size,) describes."""
+        ranges = union_of_ranges(style.ranges for style in self.styles)
         return self.styles[-1].with_weights(self.weights(code), name, card, ranges)

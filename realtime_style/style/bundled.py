@@ -1,4 +1,4 @@
-"""The styles and networks that come with the package."""
+"""The styles and networks that are included in the package, and how a style is opened."""
 
 from __future__ import annotations
 
@@ -7,79 +7,79 @@ from importlib import resources
 from pathlib import Path
 
 from realtime_style.errors import StyleFileError
-from realtime_style.style.reading import _MAX_FILE_BYTES, _read_style
+from realtime_style.style.reading import read_style
 from realtime_style.style.style import Style
 
-_PACKAGE = Path(str(resources.files("realtime_style")))
-
-
 STANDARD, FAST = TIERS = ("standard", "fast")
-"""In which sizes of network the bundled styles come; the fast one takes half the time."""
+"""Network sizes in which the bundled styles come; the fast one takes about half the time."""
 
-
+_PACKAGE = Path(str(resources.files("realtime_style")))
 _FOLDERS = {STANDARD: "", FAST: FAST}
 
+IDENTITIES = {
+    tier: _PACKAGE / "models" / folder / "identity.onnx" for tier, folder in _FOLDERS.items()
+}
+"""The identity style of each tier: trained from the same base, it reproduces its input."""
 
-PLAINS = {tier: _PACKAGE / "models" / folder / "plain.onnx" for tier, folder in _FOLDERS.items()}
-"""A style of each tier that is none: of the same base as the others, it draws the film as it is."""
-
-
-ENCODER = PLAINS[STANDARD].with_name("encoder.onnx")
-"""What reads a code for the bank of bundled styles from a picture."""
+ENCODER = IDENTITIES[STANDARD].with_name("encoder.onnx")
+"""The network that computes, from a picture, a code for the bank of bundled styles."""
 
 
 def bundled_styles(tier: str = STANDARD) -> dict[str, Path]:
-    """The styles of a tier that come with the package, by name."""
+    """The files of the bundled styles of a tier, by name, in alphabetical order."""
     folder = _PACKAGE / "styles" / _FOLDERS[tier]
     return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
 
 
 def open_style(name: str | Path, tier: str = STANDARD) -> Style:
-    """A bundled style by its name, in one of TIERS, or a style file by its path.
+    """Opens a bundled style by its name, or a style file by its path.
+
+    The file is checked without being run, and read again only if it has changed.
+
+    Args:
+        name: name of a bundled style, or path of a style file.
+        tier: one of TIERS. "fast" also requires a file's network to be of the fast tier;
+            "standard" accepts any network.
 
     Raises:
-        StyleFileError: no such style, or a file that is not one (it is never run to find out), or
-            one whose network is not of the tier that is asked for.
+        StyleFileError: there is no such style, the file is not a usable style, or its network is
+            not of the tier.
     """
     bundled = bundled_styles(tier)
     path = bundled.get(str(name), Path(name))
-    if not path.name:
-        raise StyleFileError(
-            f"'{name}' names no style: give a file, or one of {', '.join(bundled)}"
-        )
-    if not path.is_file() and path.suffix == ".onnx":
-        raise StyleFileError(
-            f"there is no file {path}; give a style file, or one of {', '.join(bundled)}"
-        )
     if not path.is_file():
-        beside = path.with_name(f"{path.name}.onnx")
-        near = (
-            [str(beside)] if beside.is_file() else difflib.get_close_matches(str(name), bundled, 1)
-        )
-        meant = f" (did you mean {near[0]}?)" if near else ""
+        raise _not_found(name, list(bundled))
+    style = read_style(path)
+    if tier != STANDARD and style.shapes() != open_style(IDENTITIES[tier]).shapes():
         raise StyleFileError(
-            f"there is no style '{name}'{meant}: give a file, or one of {', '.join(bundled)}"
-        )
-    about = path.stat()
-    if not about.st_size:
-        raise StyleFileError(f"{path} is empty; give a style file")
-    if about.st_size > _MAX_FILE_BYTES:
-        raise StyleFileError(
-            f"{path} has {about.st_size / 1e6:.0f} MB; a style has at most "
-            f"{_MAX_FILE_BYTES / 1e6:.0f}"
-        )
-    style = _read_style(path, about.st_mtime_ns, about.st_size)
-    if tier != STANDARD and style.shapes() != open_style(PLAINS[tier]).shapes():
-        raise StyleFileError(
-            f"{path} is not of the {tier} tier; give --tier {tier} the name of a style "
-            f"({', '.join(bundled)}), or a file that style-from --tier {tier} has made"
+            f"{path} is not of the {tier} tier; give the name of a bundled style "
+            f"({', '.join(bundled)}), or a file that was made for the {tier} tier",
+            setting="tier",
         )
     return style
 
 
 def tier_of(style: Style) -> str:
-    """Which of TIERS a style's network is of; STANDARD for networks of their own too."""
+    """The tier that a style's network belongs to; STANDARD for networks of any other shape."""
     shapes = style.shapes()
     return next(
-        (tier for tier, plain in PLAINS.items() if open_style(plain).shapes() == shapes), STANDARD
+        (tier for tier, path in IDENTITIES.items() if open_style(path).shapes() == shapes), STANDARD
     )
+
+
+def _not_found(name: str | Path, bundled: list[str]) -> StyleFileError:
+    """The error for a style that does not exist, with the nearest name as a hint."""
+    path = Path(name)
+    choices = ", ".join(bundled)
+    if not path.name:
+        message = f"'{name}' names no style: give a file, or one of {choices}"
+    elif path.suffix == ".onnx":
+        message = f"there is no file {path}; give a style file, or one of {choices}"
+    else:
+        beside = path.with_name(f"{path.name}.onnx")
+        near = (
+            [str(beside)] if beside.is_file() else difflib.get_close_matches(str(name), bundled, 1)
+        )
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        message = f"there is no style '{name}'{hint}: give a file, or one of {choices}"
+    return StyleFileError(message, setting="style")

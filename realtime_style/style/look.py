@@ -1,9 +1,11 @@
-"""How a film is to be painted: styles mixed, dosed and varied into one."""
+"""Which style to paint in, how strongly, blended with which others: a value that can be stored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,110 +13,203 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime_style.errors import StyleFileError
-from realtime_style.style.bundled import PLAINS, STANDARD, TIERS, open_style
-from realtime_style.style.style import Style, ranges_of_all
+from realtime_style.style.bundled import IDENTITIES, STANDARD, TIERS, open_style
+from realtime_style.style.file_format import union_of_ranges
+from realtime_style.style.style import Style
 
 DEFAULT_STYLE = "starry-night"
 MAX_STRENGTH = 1.5
 
-_BEYOND = 0.4  # of each strength beyond 1: weights that go all the way out paint noise
-_KINSHIP = 0.2  # cosine of the kernels of two styles: 0.4 and more of one base, 0 of two
-_VARIETY = 0.4  # standard deviation of the logarithm of what a channel counts
+_BEYOND = 0.4  # weight of strength above 1: extrapolated by the full amount, weights paint noise
+_KINSHIP = 0.2  # least cosine between two styles' kernels: over 0.4 from one base, 0 from two
+_VARIETY = 0.4  # standard deviation of the logarithm of a channel's gain in a variation
 
 _Weights = dict[str, NDArray[np.float64]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Look:
-    """What is asked of a painting; a style, a few others in it, how much of it, which version.
+    """Which style to paint in: one style or a blend, its strength, and a variation of it.
 
-    Generators that were trained from one base lie in one valley: the straight way between any two
-    leads through generators that paint as well (deep network interpolation, Wang et al., CVPR 2019,
-    arXiv 1811.10515). What is mixed of their weights is a style like any other, at no cost a frame.
+    Generators trained from one base can be interpolated: the weights between two of them paint as
+    well as either (deep network interpolation, Wang et al., CVPR 2019, arXiv 1811.10515, sec. 3).
+    So a look becomes one style before painting, and costs no time per frame.
+
+    Looks are compared by value, hashable and picklable, also with an opened style in them.
 
     Attributes:
-        style: a bundled style's name, a style file, or an opened style.
-        blend: other styles, and the share of each, 0..1; `style` has the rest.
-        strength: 0..1.5; 0 leaves the film as it is, 1 is the style, more exaggerates it.
-        variation: another version of the style for each number from 0 up; None is the style.
-        keep_colors: whether the film's chroma is kept, under the painting's luma.
-        tier: one of TIERS, of bundled styles: "fast" takes half the time of "standard".
+        style: name of a bundled style, path of a style file (kept as a string), or opened style.
+        blend: other styles (names or files) and their shares, 0..1; `style` has the remainder.
+            Any mapping or pairs are accepted; kept as pairs, in the given order.
+        strength: 0..1.5; 0 reproduces the film, 1 is the style, more exaggerates it.
+        variation: number of a variation of the style, from 0; None is the style itself.
+        keep_colors: paint only luma, and keep the film's chroma.
+        tier: one of TIERS: the network size of styles chosen by name.
     """
 
-    style: str | Path | Style = DEFAULT_STYLE
-    blend: Mapping[str | Path, float] = field(default_factory=dict, hash=False)
-    strength: float = 1.0
-    variation: int | None = None
-    keep_colors: bool = False
-    tier: str = STANDARD
+    style: str | Style
+    blend: tuple[tuple[str, float], ...]
+    strength: float
+    variation: int | None
+    keep_colors: bool
+    tier: str
 
-    def __post_init__(self) -> None:
-        """Refuses what is out of range, with StyleFileError."""
+    def __init__(
+        self,
+        style: str | Path | Style = DEFAULT_STYLE,
+        blend: Mapping[str | Path, float]
+        | Mapping[str, float]
+        | Iterable[tuple[str | Path, float]] = (),
+        strength: float = 1.0,
+        variation: int | None = None,
+        keep_colors: bool = False,
+        tier: str = STANDARD,
+    ) -> None:
+        """Checks all values. Raises StyleFileError, which names the setting, if one is invalid."""
+        pairs = blend.items() if isinstance(blend, Mapping) else blend
+        for name, value in (
+            ("style", style if isinstance(style, Style) else os.fspath(style)),
+            ("blend", tuple((os.fspath(other), share) for other, share in pairs)),
+            ("strength", strength),
+            ("variation", variation),
+            ("keep_colors", keep_colors),
+            ("tier", tier),
+        ):
+            object.__setattr__(self, name, value)
+        self._check()
+
+    def _check(self) -> None:
         if self.tier not in TIERS:
-            raise StyleFileError(f"there is no tier '{self.tier}'; choose {', '.join(TIERS)}")
-        if not 0 <= self.strength <= MAX_STRENGTH:
-            raise StyleFileError(f"strength goes from 0 to {MAX_STRENGTH:g}, not {self.strength:g}")
-        for name, share in self.blend.items():
-            if not 0 <= share <= 1:
-                raise StyleFileError(f"the share of {name} goes from 0 to 1, not {share:g}")
-        if (whole := sum(self.blend.values())) > 1 + 1e-9:
             raise StyleFileError(
-                f"the blended styles have {whole:g} of the whole together; 1 is all there is, and "
-                "the style has what they leave"
+                f"there is no tier '{self.tier}'; choose {', '.join(TIERS)}", setting="tier"
+            )
+        if not 0 <= self.strength <= MAX_STRENGTH:
+            raise StyleFileError(
+                f"strength goes from 0 to {MAX_STRENGTH:g}, not {self.strength:g}",
+                setting="strength",
+            )
+        for name, share in self.blend:
+            if not 0 <= share <= 1:
+                raise StyleFileError(
+                    f"the share of {name} goes from 0 to 1, not {share:g}", setting="blend"
+                )
+        names = [name for name, _ in self.blend]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise StyleFileError(f"{twice} has two shares in the blend", setting="blend")
+        if self._blended > 1 + 1e-9:
+            raise StyleFileError(
+                f"the shares of the blended styles add up to {self._blended:g}; they may have at "
+                "most 1 together, and the style itself has the remainder",
+                setting="blend",
             )
         if self.variation is not None and self.variation < 0:
-            raise StyleFileError(f"variations are numbered from 0 up, not {self.variation}")
+            raise StyleFileError(
+                f"variations are numbered from 0 up, not {self.variation}", setting="variation"
+            )
+
+    @property
+    def _blended(self) -> float:
+        """The share of all blended styles together."""
+        return sum(share for _, share in self.blend)
 
     def __str__(self) -> str:
-        """For people to read: what differs from the plain style is said."""
+        """A short description for people: the style, and whatever differs from the defaults."""
         own = self.style.name if isinstance(self.style, Style) else Path(self.style).stem
-        shares = {own: 1 - sum(self.blend.values())}
-        shares |= {Path(name).stem: share for name, share in self.blend.items() if share}
-        said = [own]
+        shares = {own: 1 - self._blended}
+        shares |= {Path(name).stem: share for name, share in self.blend if share}
+        parts = [own]
         if len(shares) > 1:
-            said = [" + ".join(f"{name} {share:.0%}" for name, share in shares.items())]
+            parts = [" + ".join(f"{name} {share:.0%}" for name, share in shares.items())]
         if self.strength != 1:
-            said.append(f"strength {self.strength:.1f}")
+            parts.append(f"strength {self.strength:.1f}")
         if self.variation is not None:
-            said.append(f"variation {self.variation}")
+            parts.append(f"variation {self.variation}")
         if self.keep_colors:
-            said.append("the film's colours")
+            parts.append("the film's colours")
         if self.tier != STANDARD:
-            said.append(f"{self.tier} tier")
-        return ", ".join(said)
+            parts.append(f"{self.tier} tier")
+        return ", ".join(parts)
 
-    def mixed(self, opener: Callable[[str | Path, str], Style] = open_style) -> Style:
-        """The one style that paints like this, but for `keep_colors`; its card tells what it is of.
-
-        Args:
-            opener: opens styles by their names and files, and the tier.
+    def as_dict(self) -> dict[str, Any]:
+        """The look as plain values that JSON can hold; `from_dict` reads them.
 
         Raises:
-            StyleFileError: a style that cannot be read, or that does not go with the others.
+            StyleFileError: `style` is an opened style, which has neither a name nor a file.
+        """
+        if isinstance(self.style, Style):
+            raise StyleFileError(
+                f"the opened style '{self.style.name}' cannot be stored in JSON; save it to a "
+                "file, and give that file as the style",
+                setting="style",
+            )
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return values | {"blend": [list(pair) for pair in self.blend]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Look:
+        """The look that `as_dict` stored; missing values take their defaults.
+
+        Raises:
+            StyleFileError: a value is unknown, of a wrong type, or out of range.
+        """
+        if unknown := set(values) - {each.name for each in fields(cls)}:
+            raise StyleFileError(f"a look has no {', '.join(sorted(unknown))}")
+        if not isinstance(values.get("style", ""), str):
+            raise StyleFileError(f"a stored style is a name or a file, not {values['style']!r}")
+        try:
+            return cls(**values)
+        except (TypeError, ValueError) as error:
+            raise StyleFileError(f"this is not a look: {dict(values)} ({error})") from error
+
+    def as_json(self) -> str:
+        """The look as one line of JSON. Raises StyleFileError as `as_dict` does."""
+        return json.dumps(self.as_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> Look:
+        """The look that `as_json` stored. Raises StyleFileError if the text is not a look."""
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise StyleFileError(f"this is not a look in JSON: {error}") from error
+        if not isinstance(values, dict):
+            raise StyleFileError("a look in JSON is an object")
+        return cls.from_dict(values)
+
+    def mixed(self, opener: Callable[[str | Path, str], Style] = open_style) -> Style:
+        """The one style that paints like this look, except for `keep_colors`.
+
+        Its card names the styles, shares, strength and variation that it was made from.
+
+        Args:
+            opener: opens a style, given its name or file and the tier.
+
+        Raises:
+            StyleFileError: a style cannot be read, or cannot be blended with the others.
         """
         first = self.style if isinstance(self.style, Style) else opener(self.style, self.tier)
         if not self.blend and self.strength == 1 and self.variation is None:
             return first
-        others = [(opener(name, self.tier), share) for name, share in self.blend.items()]
-        weights = _sum([(first, 1 - sum(self.blend.values())), *others])
-        mixed = [first, *(style for style, _ in others)]
+        others = [(opener(name, self.tier), share) for name, share in self.blend]
+        weights = _sum([(first, 1 - self._blended), *others])
+        styles = [first, *(style for style, _ in others)]
+        ranges = [style.ranges for style in styles]
         if self.variation is not None:
             weights = _varied(weights, self.variation)
         if self.strength != 1:
-            plain = _plain_like(first)
-            _refuse_stranger(plain, first)
+            identity = _identity_like(first)
+            _refuse_stranger(identity, first)
             amount = min(self.strength, 1) + _BEYOND * max(self.strength - 1, 0)
-            mixed.append(plain)
-            start = plain.weights()
+            ranges.append(identity.ranges)
+            start = identity.weights()
             weights = {name: start[name] + amount * (weights[name] - start[name]) for name in start}
-        name = "+".join(style.name for style, _ in [(first, 1), *others])
-        card = self._card([first, *(style for style, _ in others)])
-        return first.with_weights(weights, name, card, ranges_of_all(mixed))
+        name = "+".join(style.name for style in styles)
+        return first.with_weights(weights, name, self._card(styles), union_of_ranges(ranges))
 
     def _card(self, styles: list[Style]) -> dict[str, Any]:
         made: dict[str, Any] = {"of": {style.name: style.card for style in styles}}
         if self.blend:
-            made["shares"] = [1 - sum(self.blend.values()), *self.blend.values()]
+            made["shares"] = [1 - self._blended, *(share for _, share in self.blend)]
         if self.strength != 1:
             made["strength"] = self.strength
         if self.variation is not None:
@@ -124,6 +219,7 @@ class Look:
 
 
 def _sum(parts: list[tuple[Style, float]]) -> _Weights:
+    """The weighted sum of the styles' weights. Raises StyleFileError if they do not match."""
     first, share = parts[0]
     total = {name: share * weight for name, weight in first.weights().items()}
     for other, share in parts[1:]:
@@ -133,20 +229,22 @@ def _sum(parts: list[tuple[Style, float]]) -> _Weights:
     return total
 
 
-def _plain_like(style: Style) -> Style:
-    """The plain style of the shape of another; the standard one where none has it."""
-    plains = [open_style(path) for path in PLAINS.values()]
-    return next((plain for plain in plains if plain.shapes() == style.shapes()), plains[0])
+def _identity_like(style: Style) -> Style:
+    """The identity style with the same network as a style; the standard one if none has it."""
+    identities = [open_style(path) for path in IDENTITIES.values()]
+    return next((each for each in identities if each.shapes() == style.shapes()), identities[0])
 
 
 def _refuse_stranger(style: Style, other: Style) -> None:
-    """Raises StyleFileError where two styles cannot be mixed."""
+    """Raises StyleFileError if two styles cannot be blended."""
 
     def refuse(why: str) -> None:
-        raise StyleFileError(f"{other.name} cannot be mixed with {style.name}: {why}")
+        raise StyleFileError(
+            f"{other.name} cannot be mixed with {style.name}: {why}", setting="style"
+        )
 
     if style.shapes() != other.shapes() or style.wiring() != other.wiring():
-        refuse("its network has another shape (is one of the two of the fast tier? See --tier)")
+        refuse("its network has another shape (is only one of the two of the fast tier?)")
     if style.color != other.color:
         refuse(f"it paints in another colour space, {other.color}")
     a, b = (
@@ -158,16 +256,21 @@ def _refuse_stranger(style: Style, other: Style) -> None:
 
 
 def _varied(weights: _Weights, seed: int) -> _Weights:
-    """Within each block of the trunk, some channels count more and others less.
+    """Weights whose trunk channels have random gains.
 
-    Their ReLU lets a scale through: the first convolution's outputs are scaled, its offsets too.
+    The ReLU between the two convolutions of a block commutes with positive factors, so it is
+    enough to scale the outputs of the first convolution: its kernels and its biases.
+
+    Args:
+        weights: weights of a style, by name.
+        seed: number of the variation; the same number gives the same gains.
     """
     random = np.random.default_rng(seed)
     varied = dict(weights)
     for name in sorted(weights):
         if name.endswith(".first.weight"):
-            offset = name.removesuffix("weight") + "bias"
+            bias = name.removesuffix("weight") + "bias"
             scale = np.exp(_VARIETY * random.standard_normal(len(weights[name])))
             varied[name] = weights[name] * scale[:, None, None, None]
-            varied[offset] = weights[offset] * scale
+            varied[bias] = weights[bias] * scale
     return varied

@@ -1,4 +1,7 @@
-"""Reads style files: every check of an untrusted file is here."""
+"""Reads style files, which are untrusted input: every check of them is in this module.
+
+A file is parsed and checked without being run. Only then may an engine load it.
+"""
 
 from __future__ import annotations
 
@@ -14,34 +17,27 @@ from onnx import ModelProto, TensorProto
 
 from realtime_style.color import FULL, LIMITED, ColorSpace
 from realtime_style.errors import StyleFileError
-from realtime_style.style.style import (
-    _FLOAT_TYPES,
-    _FLOATS,
-    _FOLDED,
-    _METADATA_KEY,
-    _PLANES,
-    _RANGELESS,
+from realtime_style.style.file_format import (
+    FLOAT_TYPES,
+    FOLDED_TENSORS,
     FORMAT,
-    Style,
-    _array,
-    _checksum,
-    _read_ranges,
+    INPUT_PLANES,
+    OUTPUT_PLANES,
+    RANGELESS_WEIGHTS,
+    array_of,
+    checksum,
+    metadata_text,
+    read_ranges,
 )
+from realtime_style.style.style import Style
 
 _MAX_FILE_BYTES = 32 << 20
-
-
 _MAX_CHANNELS = 2048
-
-
 _MAX_NODES = 1000
-
-
-_MAX_GROWTH = 64  # values of an inner tensor for each value of luma
-
-
-_MAX_ATTRIBUTE = 256  # no stride, padding, dilation or block of a painter's network comes near
-
+_MAX_GROWTH = 64  # values of an inner tensor per value of luma
+_MAX_ATTRIBUTE = 256  # far above any stride, padding, dilation or block size in use
+_CHECK_PX = 128  # side of the picture whose sizes are followed through the network
+_MAX_SIZE_MULTIPLE = 64
 
 _OPERATORS = frozenset(
     [
@@ -65,42 +61,76 @@ _OPERATORS = frozenset(
 )
 
 
-@lru_cache(maxsize=16)  # a live look is mixed again at every key, of styles that it knows
-def _read_style(path: Path, mtime_ns: int, size_bytes: int) -> Style:
-    """The style in a file as it is at a time; StyleFileErrors name the file."""
+_BROKEN = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,  # JSON that is nested too deeply
+    TypeError,
+    ValueError,
+)
+
+
+def read_style(path: Path) -> Style:
+    """Reads and checks a style file; an unchanged file is read only once.
+
+    Raises:
+        StyleFileError: the file is empty, too large, or not a usable style; the message names it.
+    """
+    about = path.stat()
+    if not about.st_size:
+        raise StyleFileError(f"{path} is empty; give a style file", setting="style")
+    if about.st_size > _MAX_FILE_BYTES:
+        raise StyleFileError(
+            f"{path} has {about.st_size / 1e6:.0f} MB; a style has at most "
+            f"{_MAX_FILE_BYTES / 1e6:.0f}",
+            setting="style",
+        )
+    return _read(path, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache(maxsize=16)  # the live view blends again at every key press, from the same files
+def _read(path: Path, mtime_ns: int, size_bytes: int) -> Style:
     try:
         return parse_style(path.read_bytes())
     except StyleFileError as error:
-        raise StyleFileError(f"{path} is not a usable style: {error}") from error
+        raise StyleFileError(f"{path} is not a usable style: {error}", setting="style") from error
 
 
 def parse_style(data: bytes) -> Style:
-    """A style from the bytes of its file.
+    """Checks the bytes of a style file and returns the style.
 
     Raises:
-        StyleFileError: the bytes are not a style, or one that this version must not run.
+        StyleFileError: the bytes are not a style, or a style that this version must not run.
     """
     try:
         model = onnx.load_model_from_string(data)
     except (DecodeError, ValueError) as error:
         raise StyleFileError("it is not an ONNX file") from error
     try:
-        _refuse_unsafe(model)
+        _check_nodes(model)
+        _check_tensors(model)
         onnx.checker.check_model(model)
         _check_planes(model)
+        _check_folded_tensors(model)
         _check_sizes(model)
         _check_values(model)
-        about = next((p.value for p in model.metadata_props if p.key == _METADATA_KEY), None)
+        description = metadata_text(model)
     except onnx.checker.ValidationError as error:
         raise StyleFileError(f"ONNX finds it invalid: {_first_line(error)}") from error
     except onnx.shape_inference.InferenceError as error:
         raise StyleFileError(f"its sizes do not fit together: {_first_line(error)}") from error
-    except (KeyError, TypeError, ValueError) as error:  # tensors of too few values, text not UTF-8
+    except (KeyError, TypeError, ValueError) as error:  # too few values, text that is not UTF-8
         raise StyleFileError(f"it is damaged: {error}") from error
-    if about is None:
+    if description is None:
         raise StyleFileError("it is an ONNX model, but not one of `realtime-style export`")
+    return _described(model, description)
+
+
+def _described(model: ModelProto, description: str) -> Style:
+    """The style of a checked model, with its metadata checked as well."""
     try:
-        metadata = json.loads(about)
+        metadata = json.loads(description)
         if metadata["format"] != FORMAT:
             raise StyleFileError(
                 f"it has format {metadata['format']}, this version reads {FORMAT}; "
@@ -113,55 +143,30 @@ def parse_style(data: bytes) -> Style:
             color=ColorSpace(int(metadata["color"]["matrix"]), int(metadata["color"]["range"])),
             version=str(metadata["version"]),
             model=model,
-            ranges=_read_ranges(metadata),
+            ranges=read_ranges(metadata),
         )
-        style.color.yuv_from_rgb()
+        style.color.yuv_from_rgb()  # raises for unknown matrices
         if style.color.range not in (LIMITED, FULL):
             raise ValueError(f"range {style.color.range}")
         _check_ranges(style)
-    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
-        raise StyleFileError(f"what it says of itself is broken: {error!r}") from error
-    except RecursionError as error:
-        raise StyleFileError(f"what it says of itself is broken: {error!r}") from error
-    if not 1 <= style.size_multiple <= 64:
-        raise StyleFileError(f"size multiple {style.size_multiple} is not within 1..64")
-    if metadata.get("sha256", "") not in ("", _checksum(model, metadata)):  # older ones have none
-        raise StyleFileError("it is damaged: its checksum is wrong; fetch or make it again")
+    except _BROKEN as error:
+        raise StyleFileError(f"its description is broken: {error!r}") from error
+    if not 1 <= style.size_multiple <= _MAX_SIZE_MULTIPLE:
+        raise StyleFileError(
+            f"size multiple {style.size_multiple} is not within 1..{_MAX_SIZE_MULTIPLE}"
+        )
+    if metadata.get("sha256", "") not in ("", checksum(model, metadata)):  # old files have none
+        raise StyleFileError("it is damaged: its checksum is wrong; download or make it again")
     return style
 
 
-def _check_values(model: ModelProto) -> None:
-    for tensor in model.graph.initializer:
-        if tensor.data_type in _FLOAT_TYPES and not np.isfinite(_array(tensor)).all():
-            raise StyleFileError(f"its tensor '{tensor.name}' has values that are no numbers")
-
-
-def _check_ranges(style: Style) -> None:
-    convolutions = {node.input[1] for node in style.model.graph.node if node.op_type == "Conv"}
-    names = {name.removesuffix(".wide") for name in convolutions} - _RANGELESS
-    if style.ranges is not None and not names <= {f"{name}.weight" for name in style.ranges}:
-        raise ValueError("it has ranges of other convolutions")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
-
-
-def _refuse_unsafe(model: ModelProto) -> None:
+def _check_nodes(model: ModelProto) -> None:
+    """Refuses operators, subgraphs and attributes that a generator does not need."""
     graph = model.graph
     if model.functions or graph.sparse_initializer:
         raise StyleFileError("it has functions or sparse tensors, which no style needs")
     if len(graph.node) > _MAX_NODES:
         raise StyleFileError(f"it has {len(graph.node)} nodes; a style has at most {_MAX_NODES}")
-    for tensor in graph.initializer:
-        if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-            raise StyleFileError(f"its tensor '{tensor.name}' points to another file")
-        if any(not 0 <= dim <= _MAX_CHANNELS for dim in tensor.dims):
-            raise StyleFileError(f"its tensor '{tensor.name}' has the size {list(tensor.dims)}")
-        if tensor.data_type == TensorProto.INT64:  # paddings, and where slices begin and end
-            for value in _array(tensor).reshape(-1):
-                if abs(int(value)) > _MAX_ATTRIBUTE and value != np.iinfo(np.int64).max:
-                    raise StyleFileError(f"its tensor '{tensor.name}' has the value {value}")
     for node in graph.node:
         if node.domain or node.op_type not in _OPERATORS:
             name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
@@ -175,39 +180,86 @@ def _refuse_unsafe(model: ModelProto) -> None:
                 )
 
 
+def _check_tensors(model: ModelProto) -> None:
+    """Refuses tensors that point to other files or would take too much memory."""
+    for tensor in model.graph.initializer:
+        if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+            raise StyleFileError(f"its tensor '{tensor.name}' points to another file")
+        if any(not 0 <= dim <= _MAX_CHANNELS for dim in tensor.dims):
+            raise StyleFileError(f"its tensor '{tensor.name}' has the size {list(tensor.dims)}")
+        if tensor.data_type == TensorProto.INT64:  # paddings, and where slices begin and end
+            for value in array_of(tensor).reshape(-1):
+                if abs(int(value)) > _MAX_ATTRIBUTE and value != np.iinfo(np.int64).max:
+                    raise StyleFileError(f"its tensor '{tensor.name}' has the value {value}")
+
+
 def _check_planes(model: ModelProto) -> None:
+    """Checks names, types and channels of the model's inputs and outputs."""
     graph = model.graph
-    for side, values in (("inputs", graph.input), ("outputs", graph.output)):
+    for side, expected, values in (
+        ("inputs", INPUT_PLANES, graph.input),
+        ("outputs", OUTPUT_PLANES, graph.output),
+    ):
         found = {}
         for value in values:
             tensor = value.type.tensor_type
             dims = [dim.dim_value or None for dim in tensor.shape.dim]
             if tensor.elem_type == TensorProto.UINT8 and len(dims) == 4 and dims[0] == 1:
                 found[value.name] = dims[1]
-        if found != _PLANES[side] or len(values) != len(found):
+        if found != expected or len(values) != len(found):
             raise StyleFileError(
                 f"its {side} are {[value.name for value in values]}; expected uint8 planes "
-                + " and ".join(f"{name} (1, {c}, H, W)" for name, c in _PLANES[side].items())
+                + " and ".join(f"{name} (1, {c}, H, W)" for name, c in expected.items())
             )
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    for name, rank, axis in _FOLDED:
-        array = _array(weights[name]) if name in weights else np.empty(())
-        if array.ndim != rank or array.shape[axis] != 6 or array.dtype.name not in _FLOATS:
-            raise StyleFileError(f"its tensor '{name}' is missing or odd: {list(array.shape)}")
+
+
+def _check_folded_tensors(model: ModelProto) -> None:
+    """Checks the tensors that `Style.model_for` rewrites."""
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    for name, rank, axis in FOLDED_TENSORS:
+        array = array_of(weights[name]) if name in weights else np.empty(())
+        if (
+            array.ndim != rank
+            or array.shape[axis] != 6
+            or array.dtype not in (np.float16, np.float32)
+        ):
+            raise StyleFileError(
+                f"its tensor '{name}' is missing or malformed: {list(array.shape)}"
+            )
 
 
 def _check_sizes(model: ModelProto) -> None:
-    """Follows a small picture's sizes through the network, without running it."""
+    """Follows the sizes of a small picture through the network, without running it."""
     sized = ModelProto()
     sized.CopyFrom(model)
     graph = sized.graph
-    side = 128
     for value in (*graph.input, *graph.output):
         channels = value.type.tensor_type.shape.dim[1].dim_value
         for dim in list(value.type.tensor_type.shape.dim)[2:]:
-            dim.dim_value = side // channels
+            dim.dim_value = _CHECK_PX // channels
     inferred = onnx.shape_inference.infer_shapes(sized, strict_mode=True, data_prop=True).graph
     for value in inferred.value_info:
         sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-        if math.prod(sizes) > _MAX_GROWTH * side * side:
-            raise StyleFileError(f"its tensor '{value.name}' grows to {sizes} from {side}x{side}")
+        if math.prod(sizes) > _MAX_GROWTH * _CHECK_PX**2:
+            raise StyleFileError(
+                f"its tensor '{value.name}' grows to {sizes} from {_CHECK_PX}x{_CHECK_PX}"
+            )
+
+
+def _check_values(model: ModelProto) -> None:
+    """Refuses weights that are NaN or infinite."""
+    for tensor in model.graph.initializer:
+        if tensor.data_type in FLOAT_TYPES and not np.isfinite(array_of(tensor)).all():
+            raise StyleFileError(f"its tensor '{tensor.name}' has NaN or infinite values")
+
+
+def _check_ranges(style: Style) -> None:
+    """Checks that the ranges, if any, cover the network's convolutions. Raises ValueError."""
+    convolutions = {node.input[1] for node in style.model.graph.node if node.op_type == "Conv"}
+    names = {name.removesuffix(".wide") for name in convolutions} - RANGELESS_WEIGHTS
+    if style.ranges is not None and not names <= {f"{name}.weight" for name in style.ranges}:
+        raise ValueError("its ranges belong to other convolutions")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from realtime_style.errors import TrainingError
 from realtime_style.style.bank import Bank, look_size
-from realtime_style.style.bundled import PLAINS, STANDARD
+from realtime_style.style.bundled import IDENTITIES, STANDARD
 from realtime_style.system.interrupts import interrupts_held_back
 from realtime_style.training.checkpoint import load_checkpoint, load_generator, save_checkpoint
 from realtime_style.training.color import PLANES_COLOR, planes_from_rgb, rgb_from_planes
@@ -334,7 +334,9 @@ class _Guide:
         self._count = len(bank.styles)
         self._styles: dict[int, Targets] = {}
         for number, style in enumerate(bank.styles):
-            if style.name != PLAINS[STANDARD].stem:  # a photo is often near, and never a painting
+            if (
+                style.name != IDENTITIES[STANDARD].stem
+            ):  # a photo is often near, and never a painting
                 painted = _painted_as_it_is(bank, netG, objective, photos, number)
                 self._styles[number] = self._targets(painted)
 

@@ -1,6 +1,6 @@
 """The style that is none: a generator of the common base that draws its input as it is.
 
-    python -m realtime_style.training.plain PHOTOS plain.safetensors
+    python -m realtime_style.training.plain PHOTOS identity.safetensors
 
 Strength leads from it to a style.
 """

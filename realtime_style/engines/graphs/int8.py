@@ -10,7 +10,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from realtime_style.engines.graphs.precision import typed_model
 from realtime_style.errors import EngineError
-from realtime_style.style.style import Ranges, ranges_of
+from realtime_style.style.file_format import Ranges, ranges_in
 
 _LEVELS = 255
 _MOST = 127  # of a kernel's codes: symmetric, as int8 kernels are multiplied
@@ -21,7 +21,7 @@ _PLANES = ("luma", "chroma")
 def has_ranges(model: bytes) -> bool:
     """Whether `int8_model` takes an ONNX model."""
     try:
-        return ranges_of(onnx.load_model_from_string(model)) is not None
+        return ranges_in(onnx.load_model_from_string(model)) is not None
     except (DecodeError, ValueError):  # no model: the engine says so
         return False
 
@@ -38,7 +38,7 @@ def int8_model(model: bytes) -> bytes:
         EngineError: the style has no ranges, or is of a network that this is not written for.
     """
     proto = onnx.load_model_from_string(typed_model(model, "f32"))
-    ranges = ranges_of(proto)
+    ranges = ranges_in(proto)
     if ranges is None:
         raise EngineError(
             "this style does not say what int8 needs to know; export it again with --frames "
