@@ -1,9 +1,10 @@
-"""Puts the tables of the README together from benchmarks/results.
+"""Fills the tables of the README and of the documentation from benchmarks/results.
 
     python benchmarks/readme.py [--check]
 
-A table stands between `<!-- figures: NAME -->` and `<!-- end -->`; what stands there is replaced.
-`--check` changes nothing, and ends with status 1 where a table says other than the results.
+A table stands between `<!-- figures: NAME -->` and `<!-- end -->` in one of PAGES; everything
+between the two is replaced. With `--check` nothing is written, and the exit status is 1 if a table
+differs from the results.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from record import rows_of, run
 
 from realtime_style.style.bundled import bundled_styles, open_style
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
 ALONE, PUBLISHED = "starry-night, alone", "published "
-_CALM = ("short", "long", "sharpness")
-PICTURES = {  # that no bundled style and no encoder has learned: the style trained for it, a title
+_MEDIANS = ("short", "long", "sharpness")
+_README_ROWS = ("standard, 720p", "fast, 720p", "fast, 1080p", "ONNX Runtime")
+# Pictures that neither a bundled style nor the encoder has learned: the style trained for each
+# (a row of quality.json) and its title.
+PICTURES = {
     "vangogh_wheat_field_cypresses": ("wheat", "Vincent van Gogh, *Wheat Field with Cypresses*"),
     "gauguin_tahiti": ("gauguin", "Paul Gauguin, *Tahiti*"),
     "leger_contrast_of_forms": ("leger", "Fernand Léger, *Contrast of Forms*"),
@@ -31,7 +35,7 @@ PICTURES = {  # that no bundled style and no encoder has learned: the style trai
 
 
 def quality() -> str:
-    """Totals of the networks, published and ours."""
+    """Totals of the published networks and of ours, the best of ours first."""
     rows = {row["name"]: row for row in rows_of("quality")}
     lines = ["| painting | published | trained for marks | ours | fast tier |"]
     lines.append("|---|---|---|---|---|")
@@ -48,7 +52,7 @@ def quality() -> str:
 
 
 def pictures() -> str:
-    """Totals of pictures, painted like at once, and by styles that were trained for them."""
+    """Totals of pictures as styles: read at once, trained, and only their colours."""
     rows = {row["name"]: row for row in rows_of("quality")}
     lines = ["| picture | at once | trained | only its colours |", "|---|---|---|---|"]
     for picture, (trained, title) in PICTURES.items():
@@ -58,14 +62,14 @@ def pictures() -> str:
 
 
 def calm() -> str:
-    """Warping errors and noise."""
+    """Warping error, noise gain and sharpness of the films, the published networks and ours."""
     rows = {row["name"]: row for row in rows_of("stability")}
     ours = {name: rows[f"{name}, stability 0.5"] for name in bundled_styles()}
     fast = [rows[f"{name}, fast, stability 0.5"] for name in bundled_styles()]
 
-    def middle(of: list[dict[str, Any]]) -> dict[str, Any]:
-        found = {key: statistics.median(row[key] for row in of) for key in _CALM}
-        return found | {"noise_gain": [0, statistics.median(row["noise_gain"][1] for row in of)]}
+    def medians(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        found = {key: statistics.median(row[key] for row in rows) for key in _MEDIANS}
+        return found | {"noise_gain": [0, statistics.median(row["noise_gain"][1] for row in rows)]}
 
     calmest, liveliest = (
         pick(ours, key=lambda name: float(ours[name]["short"])) for pick in (min, max)
@@ -75,12 +79,12 @@ def calm() -> str:
     shown = {
         "published network, candy": rows["published candy"],
         "published network, Udnie": rows["published udnie"],
-        "ours, median of all styles": middle(list(ours.values())),
-        "the same in the fast tier": middle(fast),
+        "ours, median of all styles": medians(list(ours.values())),
+        "the same in the fast tier": medians(fast),
         f"ours, the calmest: {titles[calmest]}": ours[calmest],
         f"ours, the liveliest: {titles[liveliest]}": ours[liveliest],
         "The Starry Night": film,
-        "the same, every frame painted alone (`--stability 0`)": rows[ALONE],
+        "the same with `--stability 0`": rows[ALONE],
     }
     lines = ["| | 1 frame | 10 frames | noise gain | sharpness |", "|---|---|---|---|---|"]
     lines.append(
@@ -95,39 +99,76 @@ def calm() -> str:
 
 
 def speed() -> str:
-    """Frames a second of whole jobs."""
-    lines = ["| | frames a second | times the published network |", "|---|---|---|"]
-    for row in rows_of("frame_rate"):
+    """Frames per second of whole jobs, ours and the published network's."""
+    return _speed_table(rows_of("frame_rate"))
+
+
+def speed_in_short() -> str:
+    """The rows of `speed` that the README shows."""
+    return _speed_table([row for row in rows_of("frame_rate") if row["name"] in _README_ROWS])
+
+
+def _speed_table(rows: list[dict[str, Any]]) -> str:
+    lines = ["| | frames per second | times the published network |", "|---|---|---|"]
+    for row in rows:
         is_ours = "engine" in row
         name = f"{row['name']}, {row['precision']}" if is_ours else f"published, {row['name']}"
-        name = re.sub(r"(, \w+)\1$", r"\1", name)  # the precision is said once
+        name = re.sub(r"(, \w+)\1$", r"\1", name)  # some names end with the precision already
         times = row["times_the_published_network"]
         lines.append(f"| {name} | {row['fps']:.1f} | {times:.1f} |")
     return "\n".join(lines)
 
 
+def latency() -> str:
+    """Delay of a live picture, without changes of the look; the longest runs only."""
+    rows = [row for row in rows_of("latency") if not row["change"]]
+    longest = max(row["seconds"] for row in rows)
+    lines = ["| camera | painted at | half within | 99 % within |", "|---|---|---|---|"]
+    for row in (row for row in rows if row["seconds"] == longest):
+        notes = [f"{row['camera']}, {row['rate']:g} fps", row["engine"].split()[-1]]
+        notes += ["another program on one core"] if row["busy"] else []
+        notes += ["`--size 720p`"] if row["fixed"] else []
+        lines.append(
+            f"| {', '.join(notes)} | {row['painted']} | {row['p50_ms']:.0f} ms | "
+            f"{row['p99_ms']:.0f} ms |"
+        )
+    return "\n".join(lines)
+
+
 TABLES: dict[str, Callable[[], str]] = {
-    "pictures": pictures, "quality": quality, "calm": calm, "speed": speed,
+    "calm": calm, "latency": latency, "pictures": pictures, "quality": quality, "speed": speed,
+    "speed in short": speed_in_short,
 }  # fmt: skip
+PAGES = {
+    "README.md": "speed in short",
+    "docs/guides/live.md": "latency",
+    "docs/guides/styles.md": "pictures",
+    "docs/quality.md": "quality",
+    "docs/speed.md": "speed",
+    "docs/stability.md": "calm",
+}
+"""The pages with a table, and which one it is."""
 
 
-def filled(text: str) -> str:
-    """The README with all tables anew."""
-    for name, table in TABLES.items():
-        begin, end = f"<!-- figures: {name} -->\n", "\n<!-- end -->"
-        pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-        found = pattern.search(text)
-        if not found:
-            raise SystemExit(f"error: the README has no place for '{name}'")
-        text = text[: found.start()] + begin + table() + end + text[found.end() :]
-    return text
+def filled(text: str, page: str) -> str:
+    """Returns a page's text with its table made from the results.
+
+    Raises SystemExit if the page has no place for its table.
+    """
+    name = PAGES[page]
+    begin, end = f"<!-- figures: {name} -->\n", "<!-- end -->"
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    found = pattern.search(text)
+    if not found:
+        raise SystemExit(f"error: {page} has no place for the table '{name}'")
+    return text[: found.start()] + f"{begin}{TABLES[name]()}\n{end}" + text[found.end() :]
 
 
-def difference(text: str, new: str) -> str:
-    """In words, where a README first says other than the results."""
+def difference(page: str, text: str, new: str) -> str:
+    """Describes the first line of a page that differs from the results."""
     lines = zip_longest(text.split("\n"), new.split("\n"), fillvalue="")
-    said, wanted = next((said, wanted) for said, wanted in lines if said != wanted)
-    return f"the README says '{said}' where the results say '{wanted}'"
+    shown, wanted = next((shown, wanted) for shown, wanted in lines if shown != wanted)
+    return f"{page} says '{shown}' where the results say '{wanted}'"
 
 
 def _title(name: str) -> str:
@@ -136,15 +177,19 @@ def _title(name: str) -> str:
 
 
 def main() -> None:
-    """Writes the README anew, or compares."""
+    """Writes the tables, or compares them."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--check", action="store_true", help="compare only")
-    text = README.read_text()
-    new = filled(text)
-    if not parser.parse_args().check:
-        README.write_text(new)
-    elif new != text:
-        raise SystemExit(f"error: {difference(text, new)}; run python benchmarks/readme.py")
+    is_check = parser.parse_args().check
+    for page in PAGES:
+        text = (ROOT / page).read_text()
+        new = filled(text, page)
+        if not is_check:
+            (ROOT / page).write_text(new)
+        elif new != text:
+            raise SystemExit(
+                f"error: {difference(page, text, new)}; run python benchmarks/readme.py"
+            )
 
 
 if __name__ == "__main__":

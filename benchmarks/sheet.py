@@ -1,18 +1,23 @@
-"""Pictures for people to look at: sheet, gallery, looks and nothing (.jpg), gallery.webp, in docs.
+"""Draws the pictures of the README and the documentation, into docs/images.
 
-    python benchmarks/sheet.py [--clip FILM] [--pictures PICTURE=TRAINED.onnx ...]
+    python benchmarks/sheet.py [--clip FILM] [--street PHOTO] [--pictures PICTURE=TRAINED.onnx ...]
 
-The sheet has six photos in four styles, the gallery one photo in every bundled style, the looks one
-photo in rising strength, in blends, in variations and in its own colours; the photos are in the
-public domain and come with scikit-image (of the extra [dev]). Nothing is what is painted without
-one. With `--clip`, a film that may be shown is painted in several styles, side by side, as a small
-animation. `--pictures` paints pictures.jpg instead: photos painted like each picture at once, by
-the style that was trained for it, and with nothing of it but its colours.
+Without options it draws four pictures: the sheet (six photos in four styles), the gallery (one
+photo in every bundled style), the looks (one photo at rising strengths, in blends, in variations
+and with its own colours) and nothing (paintings generated from noise). Their photos are in the
+public domain and come with scikit-image (extra [dev]).
+
+`--clip` adds gallery.webp: a film beside its paintings in several styles. `--street` draws only
+street.webp: a camera moves over a photo, and a divider moves between the film and its painting.
+`--pictures` draws only pictures.jpg: photos painted with each picture's own style, once read from
+the picture at once, once trained for it, and once with only the picture's colours.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -25,23 +30,25 @@ import realtime_style as rs
 from realtime_style.media.scaling import rgb_from_frame
 from realtime_style.painting.from_noise import paint_from_noise
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+IMAGES = Path(__file__).resolve().parents[1] / "docs/images"
 TILE_PX, GAP_PX = 400, 8
 SHEET_PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "camera", "coins")
 SHEET_STYLES = ("composition-vii", "great-wave", "starry-night", "the-scream")
 GALLERY_PHOTO, GALLERY_COLUMNS, LABEL_PX = "chelsea", 5, 28
 CLIP_STYLES = ("starry-night", "great-wave", "water-lilies", "mondrian", "woman-with-a-hat")
 CLIP_WIDTH, CLIP_HEIGHT, CLIP_RATE, CLIP_SECONDS, CLIP_COLUMNS = 256, 144, 10, 2.4, 3
+STREET_STYLE, STREET_WIDTH, STREET_HEIGHT = "starry-night", 640, 360
+STREET_FRAMES, STREET_FRAME_MS, STREET_QUALITY = 48, 83, 47
 
 
 def read_photo(name: str) -> Image.Image:
-    """The middle of a photo, as a square."""
+    """Returns the middle of a scikit-image photo, as a square."""
     photo = Image.fromarray(getattr(data, name)()).convert("RGB")
     return ImageOps.fit(photo, (TILE_PX, TILE_PX), Image.Resampling.LANCZOS)
 
 
 def sheet() -> Image.Image:
-    """A row a photo, a column a style, the photo first."""
+    """One row per photo: the photo, then its paintings in four styles."""
     stylizers = [rs.open_stylizer(style, precision="f32") for style in SHEET_STYLES]
     step = TILE_PX + GAP_PX
     size = (step * (len(SHEET_STYLES) + 1) - GAP_PX, step * len(SHEET_PHOTOS) - GAP_PX)
@@ -56,7 +63,7 @@ def sheet() -> Image.Image:
 
 
 def gallery() -> Image.Image:
-    """One photo as it is, then in every bundled style, each with its name below."""
+    """One photo, then its painting in every bundled style, each with its name below."""
     photo = read_photo(GALLERY_PHOTO)
     tiles = [("the photo", photo)]
     tiles += [(style, _painted(rs.Look(style), photo)) for style in rs.bundled_styles()]
@@ -64,7 +71,7 @@ def gallery() -> Image.Image:
 
 
 def looks() -> Image.Image:
-    """Rows of one photo: strengths, shares of a blend, variations, colours that are kept."""
+    """Rows of one photo: strengths, blends, variations, and styles in the photo's own colours."""
     photo = read_photo("astronaut")
     rows = (
         {f"strength {s:g}": rs.Look("great-wave", strength=s) for s in (0, 0.35, 0.7, 1, 1.5)},
@@ -90,7 +97,7 @@ def looks() -> Image.Image:
 
 
 def nothing() -> Image.Image:
-    """Paintings of nothing."""
+    """Four paintings generated from noise."""
     styles = ("great-wave", "composition-vii", "woman-with-a-hat", "starry-night")
     pictures = [
         paint_from_noise(rs.open_stylizer(style, precision="f32"), seed, rs.Size(600, 800))
@@ -100,9 +107,9 @@ def nothing() -> Image.Image:
 
 
 def pictures(pairs: list[str]) -> Image.Image:
-    """A row a picture: two photos painted like it in each of the three ways.
+    """One row per picture: two photos painted in its style in each of the three ways.
 
-    The pictures themselves are not shown: not all may be given on.
+    The style pictures are left out: not all of them may be redistributed.
     """
     tiles = []
     for pair in pairs:
@@ -123,7 +130,7 @@ def _painted(look: rs.Look, photo: Image.Image) -> Image.Image:
 
 
 def _labelled(tiles: list[tuple[str, Image.Image]], columns: int) -> Image.Image:
-    """Tiles in rows, each with its name below."""
+    """Puts tiles into rows, each with its name below."""
     rows = -(-len(tiles) // columns)
     across, down = TILE_PX + GAP_PX, TILE_PX + LABEL_PX + GAP_PX
     whole = Image.new("RGB", (across * columns - GAP_PX, down * rows - GAP_PX), "white")
@@ -137,7 +144,7 @@ def _labelled(tiles: list[tuple[str, Image.Image]], columns: int) -> Image.Image
 
 
 def animation(clip: Path) -> list[Image.Image]:
-    """The film beside its paintings, frame by frame."""
+    """Frames of a film, each beside its paintings."""
     with rs.FileSource(clip, size=rs.Size(2 * CLIP_HEIGHT, 2 * CLIP_WIDTH)) as source:
         color, rate = source.info.color, float(source.info.rate)
         stylizers = [rs.Steady(rs.open_stylizer(style, color=color)) for style in CLIP_STYLES]
@@ -149,6 +156,44 @@ def animation(clip: Path) -> list[Image.Image]:
             if len(shown) == CLIP_RATE * CLIP_SECONDS:
                 break
     return shown
+
+
+def street(photo: Path) -> list[Image.Image]:
+    """Frames of a camera's move over a photo, painted up to a divider that moves across.
+
+    The move is a loop: the last frame leads to the first.
+    """
+    picture = Image.open(photo).convert("RGB")
+    shown: list[Image.Image] = []
+    with tempfile.TemporaryDirectory() as folder:
+        filmed, painted = Path(folder, "filmed"), Path(folder, "painted")
+        filmed.mkdir()
+        painted.mkdir()
+        for number in range(STREET_FRAMES):
+            _looked_at(picture, number / STREET_FRAMES).save(filmed / f"{number:03d}.png")
+        rs.stylize_video(str(filmed / "%03d.png"), str(painted / "%03d.png"), STREET_STYLE)
+        pairs = zip(sorted(filmed.iterdir()), sorted(painted.iterdir()), strict=True)
+        for number, (before, after) in enumerate(pairs):
+            swing = math.cos(math.tau * number / STREET_FRAMES)
+            divider = round(STREET_WIDTH * (0.5 - 0.4 * swing))
+            both = Image.open(before).convert("RGB")
+            both.paste(Image.open(after).crop((0, 0, divider, STREET_HEIGHT)), (0, 0))
+            ImageDraw.Draw(both).line((divider, 0, divider, STREET_HEIGHT), "white", 2)
+            shown.append(both)
+    return shown
+
+
+def _looked_at(picture: Image.Image, turn: float) -> Image.Image:
+    """What a camera sees of a picture at a part of its move, `turn` in 0..1."""
+    zoom = 0.84 - 0.1 * math.cos(math.tau * turn)  # the part of the picture's width that is seen
+    width = picture.width * zoom
+    height = width * STREET_HEIGHT / STREET_WIDTH
+    left = (picture.width - width) * (0.5 + 0.5 * math.sin(math.tau * turn))
+    top = (picture.height - height) * 0.5
+    return picture.resize(
+        (STREET_WIDTH, STREET_HEIGHT), Image.Resampling.LANCZOS,
+        (left, top, left + width, top + height),
+    )  # fmt: skip
 
 
 def _small(frame: rs.Frame) -> Image.Image:
@@ -166,25 +211,35 @@ def _tiled(tiles: list[Image.Image]) -> Image.Image:
 
 
 def main() -> None:
-    """Paints and writes them."""
+    """Paints the pictures and writes them."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--clip", type=Path, help="a film that may be shown")
-    parser.add_argument("--pictures", nargs="+", default=[], metavar="PICTURE=TRAINED.onnx")
+    parser.add_argument("--clip", type=Path, help="draw gallery.webp from this film")
+    parser.add_argument("--street", type=Path, metavar="PHOTO", help="draw only street.webp")
+    parser.add_argument("--pictures", nargs="+", default=[], metavar="PICTURE=TRAINED.onnx",
+                        help="draw only pictures.jpg")  # fmt: skip
     arguments = parser.parse_args()
     clip = arguments.clip
     if arguments.pictures:
-        pictures(arguments.pictures).save(DOCS / "pictures.jpg", quality=80)
+        pictures(arguments.pictures).save(IMAGES / "pictures.jpg", quality=80)
         return
-    sheet().save(DOCS / "sheet.jpg", quality=88)
-    gallery().save(DOCS / "gallery.jpg", quality=88)
-    looks().save(DOCS / "looks.jpg", quality=88)
-    nothing().save(DOCS / "nothing.jpg", quality=88)
+    if arguments.street:
+        save_animation("street.webp", street(arguments.street), STREET_FRAME_MS, STREET_QUALITY)
+        return
+    sheet().save(IMAGES / "sheet.jpg", quality=88)
+    gallery().save(IMAGES / "gallery.jpg", quality=88)
+    looks().save(IMAGES / "looks.jpg", quality=88)
+    nothing().save(IMAGES / "nothing.jpg", quality=88)
     if clip:
-        first, *others = animation(clip)
-        first.save(
-            DOCS / "gallery.webp", save_all=True, append_images=others,
-            duration=round(1000 / CLIP_RATE), loop=0, quality=50, method=6,
-        )  # fmt: skip
+        save_animation("gallery.webp", animation(clip), round(1000 / CLIP_RATE), 50)
+
+
+def save_animation(name: str, frames: list[Image.Image], frame_ms: int, quality: int) -> None:
+    """Writes an animated WebP that repeats without end."""
+    first, *others = frames
+    first.save(
+        IMAGES / name, save_all=True, append_images=others,
+        duration=frame_ms, loop=0, quality=quality, method=6,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

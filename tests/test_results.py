@@ -1,4 +1,4 @@
-"""What benchmarks make of their runs, and what the README says of it."""
+"""What benchmarks make of their runs, and the tables of the README and the documentation."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import importlib
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -19,8 +20,9 @@ import record
 
 import realtime_style
 
-SCRIPTS = {path.stem for path in readme.README.parent.glob("benchmarks/*.py")}
-SHARED = {"peers", "record"}  # what scripts have in common
+SCRIPTS = {path.stem for path in readme.ROOT.glob("benchmarks/*.py")}
+SHARED = {"peers", "record"}  # modules that scripts import; no scripts themselves
+QUALITY = "docs/quality.md"
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS - SHARED))
@@ -52,12 +54,28 @@ def test_a_machine_is_described_by_what_is_installed(monkeypatch: pytest.MonkeyP
     assert found["realtime-style"] == realtime_style.__version__
 
 
-def test_the_readme_says_what_was_measured() -> None:
-    text = readme.README.read_text()
-    assert readme.filled(text) == text, "run python benchmarks/readme.py"
+@pytest.mark.parametrize("page", readme.PAGES)
+def test_every_page_says_what_was_measured(page: str) -> None:
+    text = (readme.ROOT / page).read_text()
+    assert readme.filled(text, page) == text, "run python benchmarks/readme.py"
+
+
+def test_every_marked_table_of_the_documentation_is_filled() -> None:
+    pages = [readme.ROOT / "README.md", *readme.ROOT.glob("docs/**/*.md")]
+    marked = {
+        (page.relative_to(readme.ROOT).as_posix(), name)
+        for page in pages
+        for name in re.findall(r"<!-- figures: (.+?) -->", page.read_text())
+    }
+    assert marked == set(readme.PAGES.items())
+    assert {name for _, name in marked} == set(readme.TABLES)
+
+
+def test_a_wrong_figure_is_replaced() -> None:
+    text = (readme.ROOT / QUALITY).read_text()
     wrong = text.replace("| candy | 1.000 |", "| candy | 2.000 |")
     assert wrong != text
-    assert readme.filled(wrong) == text
+    assert readme.filled(wrong, QUALITY) == text
 
 
 @pytest.mark.parametrize(
@@ -73,21 +91,28 @@ def test_the_readme_says_what_was_measured() -> None:
         ),
     ],
 )
-def test_a_readme_that_says_other_than_the_results_is_refused_in_words(
+def test_a_page_that_differs_from_the_results_is_refused_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: tuple[str, str], message: str
 ) -> None:
-    text = readme.README.read_text()
+    for page in readme.PAGES:
+        (tmp_path / page).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / page).write_text((readme.ROOT / page).read_text())
+    text = (readme.ROOT / QUALITY).read_text()
     assert change[0] in text
-    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
-    readme.README.write_text(text.replace(*change))
+    monkeypatch.setattr(readme, "ROOT", tmp_path)
     monkeypatch.setattr(sys, "argv", ["readme.py", "--check"])
-    with pytest.raises(SystemExit, match=f"^error: the README {message}"):
+    readme.main()
+    (tmp_path / QUALITY).write_text(text.replace(*change))
+    with pytest.raises(SystemExit, match=f"^error: {QUALITY} {message}"):
         readme.main()
+    monkeypatch.setattr(sys, "argv", ["readme.py"])
+    readme.main()
+    assert (tmp_path / QUALITY).read_text() == text
 
 
-def test_a_readme_without_a_place_for_a_table_is_refused() -> None:
-    with pytest.raises(SystemExit, match="no place for 'pictures'"):
-        readme.filled("# realtime-style")
+def test_a_page_without_a_place_for_its_table_is_refused() -> None:
+    with pytest.raises(SystemExit, match="docs/quality.md has no place for the table 'quality'"):
+        readme.filled("# realtime-style", QUALITY)
 
 
 def test_of_several_runs_the_median_counts_and_the_longest_wait() -> None:
