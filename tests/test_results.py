@@ -111,7 +111,7 @@ def test_a_page_that_differs_from_the_results_is_refused_in_words(
 
 
 def test_a_page_without_a_place_for_its_table_is_refused() -> None:
-    with pytest.raises(SystemExit, match="docs/quality.md has no place for the table 'quality'"):
+    with pytest.raises(SystemExit, match="has no place for the table 'quality'"):
         readme.filled("# realtime-style", QUALITY)
 
 
