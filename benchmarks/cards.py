@@ -1,9 +1,9 @@
-"""Puts the figures of benchmarks/results into the cards of the bundled styles, and exports anew.
+"""Puts the figures of benchmarks/results into the cards of the bundled styles and re-exports them.
 
     python benchmarks/cards.py PHOTOS [STYLE ...]
 
-A card says by hand what was painted, by whom and when, on what data the style was trained and by
-which command; what quality.py and stability.py measured comes from their results.
+The facts in a card (painting, painter, year, training data, training command) are written by hand;
+the figures of quality.py and stability.py come from their results.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STYLES = Path(__file__).resolve().parents[1] / "realtime_style" / "styles"
 
 
 def figures_of(style: str) -> dict[str, Any]:
-    """What the results say of a style at its default stability; what was not measured is left out.
+    """A style's figures in the results, at the default stability; missing ones are left out.
 
     Quality is a share of the published candy network's total, lower is better; grid is the energy
     of periods 2, 4 and 8 over their neighbourhood, weave the share of peaks at any period in the
@@ -50,9 +50,9 @@ def figures_of(style: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Writes cards and style files."""
+    """Writes the cards and the style files."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("photos", type=Path, help="to check parity and to measure ranges on")
+    parser.add_argument("photos", type=Path, help="photos for checking parity and measuring ranges")
     parser.add_argument("styles", nargs="*", metavar="STYLE")
     arguments = parser.parse_args()
     for style in arguments.styles or bundled_styles():

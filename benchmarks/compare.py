@@ -1,13 +1,13 @@
-"""Compares two results of the same benchmark, and flags what has become worse.
+"""Compares two results of the same benchmark and lists what has become worse.
 
     git show HEAD~1:benchmarks/results/frame_rate.json > old.json
     python benchmarks/compare.py old.json benchmarks/results/frame_rate.json
 
-Figures with the same name and of the same row are compared; whether more is better follows from the
-name. What has become worse by more than chance, or than --noise where no runs are kept beside it,
-is a regression; it, and a figure that is gone, make the exit status 1. Figures of different
-machines, versions or precisions are compared as well, and what differs is said: times then say
-little.
+Figures with the same name in the same row are compared; the name tells whether more is better. A
+figure that has become worse by more than the spread of its runs, or than --noise where no runs are
+stored beside it, is a regression. A regression or a missing figure makes the exit status 1. Figures
+of different machines, versions or precisions are compared too, and the difference is printed: times
+then mean little.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LESS_IS_BETTER = (
 )  # fmt: skip
 _NOT_COMPARED = (
     "quartiles_ms",
-    "start_ms",  # where a line through times meets zero: noise about nothing
+    "start_ms",  # where a line through times meets zero: only noise
     "of_film_short",
     "of_film_long",
     "photo_grid",
@@ -41,12 +41,12 @@ _NAMES = (
     "name", "engine", "tier", "size", "painting", "camera", "rate", "precision", "fixed", "busy",
     "window", "change",
 )  # fmt: skip
-_SPREADS = 2.0  # times the spread of a figure's runs that is no chance
+_SPREADS = 2.0  # a change of more than this many spreads of the runs is not chance
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One figure, before and now; `part` is how much worse it is, as a part of what it was."""
+    """One figure, before and now; `part` is how much worse it is, as a part of the old value."""
 
     figure: str
     before: float
@@ -61,7 +61,7 @@ class Change:
 
 
 def changes(before: Any, now: Any, noise: float) -> Iterator[Change]:
-    """All figures of both results that have a better and a worse side."""
+    """All figures of both results whose names tell whether more is better."""
     old, new = dict(_figures(before)), dict(_figures(now))
     runs = {**dict(_spreads(before)), **dict(_spreads(now))}
     for figure, value in new.items():
@@ -87,7 +87,7 @@ def _better_side(name: str) -> int | None:
 
 
 def _figures(found: Any, path: str = "") -> Iterator[tuple[str, float]]:
-    """Numbers by their paths; rows of a list by what they are called, not by their place."""
+    """Numbers by their paths; rows of a list by their names, not by their positions."""
     if isinstance(found, dict):
         for key, value in found.items():
             if key not in ("machine", "about", "ceilings", "over_time", "by_clip"):
@@ -103,7 +103,7 @@ def _figures(found: Any, path: str = "") -> Iterator[tuple[str, float]]:
 
 
 def _spreads(found: Any, path: str = "") -> Iterator[tuple[str, float]]:
-    """How far the runs of a figure lie apart, as a part of it: of `fps_of_runs`, say, for `fps`."""
+    """Relative spread of each figure's runs: for `fps`, that of `fps_of_runs`."""
     if isinstance(found, dict):
         for key, value in found.items():
             here = f"{path}/{key}" if path else key
@@ -129,12 +129,12 @@ def _read(file: Path) -> Any:
     except ValueError:
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("machine"), dict):
-        raise SystemExit(f"error: {file} is no result of a benchmark; give one of the .json files")
+        raise SystemExit(f"error: {file} is not a benchmark result; give one of the .json files")
     return found
 
 
 def _circumstances(found: Any) -> dict[str, str]:
-    """What figures hold for: the machine, and what was asked for, in words."""
+    """The conditions of the figures: machine and settings, as text."""
     about = dict(found["machine"])
     for key, value in found.items():
         if key in ("precision", "stability", "network", "side_px", "photos", "clips"):
@@ -149,16 +149,20 @@ def _noise(text: str) -> float:
     except ValueError:
         noise = -1.0
     if not 0 <= noise < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is no part, from 0 to 1")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 to 1")
     return noise
 
 
 def main() -> None:
-    """Prints all changes, the worst first; exit status 1 if one is worse or gone."""
+    """Prints all changes, the worst first; exit status 1 if one is worse or missing."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("old", type=Path, metavar="OLD", help="a result (.json) of before")
-    parser.add_argument("new", type=Path, metavar="NEW", help="one of the same benchmark, of now")
-    parser.add_argument("--noise", type=_noise, default=0.05, help="part that is chance; 0.05")
+    parser.add_argument("old", type=Path, metavar="OLD", help="the old result (.json)")
+    parser.add_argument(
+        "new", type=Path, metavar="NEW", help="the new result of the same benchmark"
+    )
+    parser.add_argument(
+        "--noise", type=_noise, default=0.05, help="relative change to ignore; default: 0.05"
+    )
     arguments = parser.parse_args()
     before, now = map(_read, (arguments.old, arguments.new))
     then, today = _circumstances(before), _circumstances(now)

@@ -1,12 +1,12 @@
-"""The whole job's frame rate: tiers, sizes and precisions, and a published network run by others.
+"""Frame rate of whole jobs: tiers, sizes and precisions, and a published network run by others.
 
-    python benchmarks/frame_rate.py                          # a film that the program draws
+    python benchmarks/frame_rate.py                          # a film that the script draws
     python benchmarks/frame_rate.py --film clip.mp4 --peer candy.onnx
 
-Every figure is a process of its own, timed from its start to its end; what is compared is run in
-turn, several times, and the median counts. Writes benchmarks/results/frame_rate.json, .md and .png.
-`--quick` is for trying the script. Needs the extra [train] for the plot and for the peers of
-PyTorch, and [onnxruntime]; OpenCV reads and writes for a published network, as for its users.
+Every figure comes from a separate process, timed from its start to its end. Everything compared is
+run in turn, several times, and the median counts. Writes benchmarks/results/frame_rate.json, .md
+and .png. `--quick` only tries the script. Needs the extras [train] (for the plot and PyTorch as a
+peer) and [onnxruntime]; a published network reads and writes with OpenCV, as its users do.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import av
 import numpy as np
 from packaging.requirements import Requirement
 from peers import PEERS, open_peer
-from record import add_usual, counted, keep, machine, run, said
+from record import add_usual, counted, in_one_line, keep, machine, run
 
 from realtime_style.frame import Frame
 from realtime_style.jobs.film import VideoJob
@@ -43,14 +43,14 @@ from realtime_style.tools.demo import RATE, draw_scene, write_tune
 
 SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080)}
 LOOP_S = 4
-SETTLED = 100  # frames after which memory should grow no more
+SETTLED = 100  # frames after which memory should not grow
 BASELINE = "ONNX Runtime"
-"""The peer that a published network usually comes with."""
+"""The peer with which a published network is usually run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A job that is measured: a size, options of `realtime-style video`, a part of the frames."""
+    """A job to measure: a size, options of `realtime-style video`, and a part of the frames."""
 
     name: str
     size: str = "720p"
@@ -71,14 +71,14 @@ CASES = (
 
 
 def watched(text: str) -> int:
-    """The type of `--memory-frames`: none, or enough to tell growth from what a job begins with."""
+    """The type of `--memory-frames`: 0, or enough to tell growth from start-up."""
     if not text.isdecimal() or 0 < int(text) <= SETTLED:
-        raise argparse.ArgumentTypeError(f"'{text}' is neither 0 nor a number above {SETTLED}")
+        raise argparse.ArgumentTypeError(f"'{text}' must be 0 or a number above {SETTLED}")
     return int(text)
 
 
 def write_clip(path: Path, film: Path | None, frames: int, size: str) -> None:
-    """A clip with sound, looping the first seconds of the film, or of the drawn one."""
+    """Writes a clip with sound that loops the first seconds of the film, or of a drawn one."""
     width, height = SIZES[size]
     if film is None:
         pictures = [
@@ -105,7 +105,7 @@ def write_clip(path: Path, film: Path | None, frames: int, size: str) -> None:
 
 
 def stage_decode(clip: Path, tier: str) -> int:
-    """Decodes, as the job does."""
+    """Decodes as the job does."""
     frames = 0
     with FileSource(clip) as source:
         for frame in source:
@@ -115,7 +115,7 @@ def stage_decode(clip: Path, tier: str) -> int:
 
 
 def stage_paint(clip: Path, tier: str, precision: str = "auto", part: float = 1.0) -> int:
-    """Paints one real frame again and again."""
+    """Paints one real frame repeatedly."""
     with FileSource(clip) as source:
         frame = next(iter(source))
         frames = max(2, round((source.info.frames or 0) * part))
@@ -129,12 +129,12 @@ def stage_paint(clip: Path, tier: str, precision: str = "auto", part: float = 1.
 
 
 def stage_paint_f32(clip: Path, tier: str) -> int:
-    """The same without integers, a quarter of the frames."""
+    """The same in float32, with a quarter of the frames."""
     return stage_paint(clip, tier, "f32", 0.25)
 
 
 def stage_encode(clip: Path, tier: str) -> int:
-    """Encodes real painted frames, a few in turn, as the job does."""
+    """Encodes a few real painted frames in turn, as the job does."""
     with FileSource(clip) as source, tempfile.TemporaryDirectory() as folder:
         stylizer = open_stylizer(Look(tier=tier), color=source.info.color)
         painted = [stylizer(frame) for frame, _ in zip(source, range(24), strict=False)]
@@ -148,7 +148,7 @@ def stage_encode(clip: Path, tier: str) -> int:
 
 
 def stage_memory(clip: Path, tier: str) -> int:
-    """Runs the job and prints resident memory at frame SETTLED and at the last."""
+    """Runs the job and prints resident memory at frame SETTLED and at the last frame."""
     resident: dict[str, float] = {}
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -166,7 +166,7 @@ def _resident(frames: int) -> dict[str, float]:
 
 
 def stage_peer(clip: Path, kind: str, network: str) -> int:
-    """A published network the usual way: OpenCV in, float BGR, a peer, OpenCV out."""
+    """A published network run the usual way: OpenCV in, float BGR, a peer, OpenCV out."""
     import cv2
 
     capture = cv2.VideoCapture(str(clip))
@@ -184,7 +184,7 @@ def stage_peer(clip: Path, kind: str, network: str) -> int:
             frames += 1
             begin = begin or time.perf_counter()
         writer.release()
-    # from the first picture on: what a peer takes to compile is not held against it
+    # from the first picture on: a peer's compilation does not count
     print(json.dumps({"fps": (frames - 1) / (time.perf_counter() - begin)}))
     return frames
 
@@ -199,7 +199,7 @@ STAGES = {
 
 
 def measure(arguments: list[str]) -> tuple[float, float, dict[str, Any]]:
-    """Wall seconds, CPU seconds and the last JSON line of a process."""
+    """Runs a process; returns its wall seconds, CPU seconds and last JSON line."""
     before, start = os.times(), time.perf_counter()
     done = subprocess.run(arguments, capture_output=True, text=True)
     wall_s, after = time.perf_counter() - start, os.times()
@@ -215,7 +215,7 @@ def measure(arguments: list[str]) -> tuple[float, float, dict[str, Any]]:
 
 
 def job_row(case: Case, clips: dict[str, Path], folder: Path, frames: int) -> dict[str, Any]:
-    """One run of a case: what the process took, and what it says of itself."""
+    """One run of a case: the process's times and its own report."""
     count = max(2, round(frames * case.part))
     command = [sys.executable, "-m", "realtime_style.cli", "video", str(clips[case.size])]
     command += [str(folder / "out.mp4"), "--json", "-q", "-y", "--duration", f"{count / RATE:.4f}"]
@@ -225,7 +225,7 @@ def job_row(case: Case, clips: dict[str, Path], folder: Path, frames: int) -> di
 
 
 def medians(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """A row of several runs."""
+    """Makes a row from several runs."""
     row: dict[str, Any] = {"name": name, **runs[0]}
     for figure, digits in (("fps", 2), ("cpu_ms", 1), ("peak_memory_mb", 0)):
         if figure in row:
@@ -235,7 +235,7 @@ def medians(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def stages(clip: Path, tier: str, runs: int) -> dict[str, float]:
-    """CPU milliseconds a frame of each stage alone."""
+    """CPU milliseconds per frame of each stage by itself."""
     found: dict[str, float] = {}
     for name in ("decode", "paint", "encode", "paint-f32"):
         times_ms = []
@@ -248,7 +248,7 @@ def stages(clip: Path, tier: str, runs: int) -> dict[str, float]:
 
 
 def installed_mb() -> float:
-    """What the program and all that it needs take on disk, without extras."""
+    """Disk space of the program and its dependencies, without extras, in MB."""
     names, files = ["realtime-style"], 0
     for name in names:  # grows
         for text in distribution(name).requires or ():
@@ -268,13 +268,22 @@ def installed_mb() -> float:
 def main() -> None:
     """Measures everything and writes the results."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--film", type=Path, help="a film to loop; default: a drawn one")
-    parser.add_argument("--frames", type=counted, default=900, help="of a job; fewer of slow ones")
-    parser.add_argument("--runs", type=counted, default=3, help="of all that is compared, in turn")
-    parser.add_argument("--peer", type=Path, help="a published network (BGR float 0..255, ONNX)")
-    parser.add_argument("--peer-frames", type=counted, default=30, help="of a peer's job")
     parser.add_argument(
-        "--memory-frames", type=watched, default=10_000, help="memory is watched over; 0: not"
+        "--film", type=Path, help="the film to loop; default: one that the script draws"
+    )
+    parser.add_argument(
+        "--frames", type=counted, default=900, help="frames per job; slow jobs take fewer"
+    )
+    parser.add_argument(
+        "--runs", type=counted, default=3, help="runs of everything compared, in turn"
+    )
+    parser.add_argument("--peer", type=Path, help="a published network (BGR float 0..255, ONNX)")
+    parser.add_argument("--peer-frames", type=counted, default=30, help="frames per job of a peer")
+    parser.add_argument(
+        "--memory-frames",
+        type=watched,
+        default=10_000,
+        help="frames over which memory is watched; 0: skip",
     )
     add_usual(parser)
     parser.add_argument("--stage", choices=[*STAGES, *PEERS], help=argparse.SUPPRESS)
@@ -356,13 +365,13 @@ def table(result: dict[str, Any]) -> str:
     lines = [
         "# Frame rate of the whole job",
         "",
-        f"`{result['command']}`; {said(result['machine'])}",
+        f"`{result['command']}`; {in_one_line(result['machine'])}",
         "",
-        "Decoded, painted and encoded with libx264 (veryfast where nothing else is said), sound",
-        "copied, from the process's start to its end. Peers: a published network between OpenCV's",
-        "reader and writer at 720p, from its first picture on.",
+        "Decoded, painted and encoded with libx264 (veryfast unless stated otherwise), sound",
+        "copied, from the start of the process to its end. Peers: a published network between",
+        "OpenCV's reader and writer at 720p, from its first picture on.",
         "",
-        "| what | precision | fps | of runs | CPU, ms a frame | peak, MB | x the published |",
+        "| what | precision | fps | runs | CPU, ms per frame | peak, MB | times the published |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
@@ -372,7 +381,7 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"| {' | '.join(map(str, cells))} |")
     lines += [
         "",
-        "CPU milliseconds a frame of each stage alone; wall time over their even share:",
+        "CPU milliseconds per frame of each stage by itself; wall time divided by an even share:",
         "",
     ]
     for row in result["stages"]:
@@ -387,7 +396,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def plot(result: dict[str, Any], file: Path) -> None:
-    """Bars of all rows, with the runs as dots."""
+    """Draws bars of all rows, with the runs as dots."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -400,7 +409,7 @@ def plot(result: dict[str, Any], file: Path) -> None:
     for place, row in enumerate(rows):
         axes.plot(row["fps_of_runs"], [place] * len(row["fps_of_runs"]), "k.", markersize=3)
         axes.annotate(f"  {row['fps']:.1f}", (max(row["fps_of_runs"]), place), va="center")
-    axes.set_xlabel("frames a second, whole job (grey: a published network, by other programs)")
+    axes.set_xlabel("frames per second, whole job (grey: a published network, by other programs)")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, dpi=120)
 

@@ -1,22 +1,22 @@
-"""How fast a style paints on an NVIDIA GPU, and how much of what the GPU can do that is.
+"""Speed of a style on an NVIDIA GPU, and how much of the GPU's capability it uses.
 
     python benchmarks/gpu.py [--engines torch torch-compiled onnxruntime-cuda tensorrt tensorrt-rtx]
         [--sizes 1280x720 1920x1088 3840x2160] [--seconds 3] [--film clip.mp4] [--tier fast]
         [--quick]
 
-Of each engine and size: the network alone, again and again on the device (`kernel`); frames with
-their copies from and to the host's memory, as many on their way as the engine takes (`copies`); one
-frame at a time, from the host's memory and back (`latency`). Engines take turns, five times, and
-medians count. With --film, whole films too: decoded and painted, and also encoded with libx264
-(veryfast). PyTorch runs the same network in half precision, channels last.
+For each engine and size: the network by itself, repeatedly on the device (`kernel`); frames with
+their copies from and to host memory, with as many in flight as the engine takes (`copies`); one
+frame at a time, from host memory and back (`latency`). Engines take turns, five times, and medians
+count. With --film, whole films too: decoded and painted, and also encoded with libx264 (veryfast).
+PyTorch runs the same network in half precision, channels last.
 
-The roofline: operations are counted from the ONNX model's convolutions, bytes are what must cross
-the GPU's memory if every layer but a convolution is fused into one; the ceilings are a large matrix
+The roofline: operations are counted from the ONNX model's convolutions; bytes are what must cross
+the GPU's memory if every layer except convolutions is fused; the ceilings are a large matrix
 product in half precision and a large copy, measured in the same run. `share` is the time that the
-roofline allows over the time taken. Parity is to float32 on the CPU.
+roofline allows divided by the time taken. Parity is against float32 on the CPU.
 
-Engines that are not here are left out, with the reason. Writes benchmarks/results/gpu.json, .md and
-.png; of the fast tier gpu-fast.
+Engines that are not installed are skipped, with the reason. Writes benchmarks/results/gpu.json, .md
+and .png; for the fast tier gpu-fast.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from record import USUAL_SHAPE, add_usual, keep, machine, run, said, sized
+from record import USUAL_SHAPE, add_usual, in_one_line, keep, machine, run, sized
 
 from realtime_style.color import ColorSpace
 from realtime_style.engines.engine import Engine, GpuEngine
@@ -76,10 +76,10 @@ class Subject(Protocol):
     depth: int
 
     def begin(self, *planes: NDArray[np.uint8]) -> Callable[[], None]:
-        """As `Engine.begin`."""
+        """See `Engine.begin`."""
 
     def kernel_s(self, width: int, height: int, runs: int) -> float:
-        """Seconds a picture, of the network alone."""
+        """Seconds per picture, of the network by itself."""
 
 
 class HalfPlanes(torch.nn.Module):
@@ -90,7 +90,7 @@ class HalfPlanes(torch.nn.Module):
         self.folded = folded.half()
 
     def forward(self, luma: torch.Tensor, chroma: torch.Tensor) -> list[torch.Tensor]:
-        """As the style file computes."""
+        """Computes what the style file computes."""
         painted = self.folded(luma.half(), chroma.half())
         return [plane.round().clamp(0, 255).byte() for plane in painted]
 
@@ -106,11 +106,11 @@ class TorchSubject:
         planes = HalfPlanes(generator.folded()).eval().cuda()
         planes = planes.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network: Any = planes
-        if compiled:  # anew for each size, as its user would
+        if compiled:  # once per size, as its user would
             self.network = torch.compile(planes, mode="max-autotune", dynamic=False)
 
     def begin(self, *planes: NDArray[np.uint8]) -> Callable[[], None]:
-        """Done at once."""
+        """Paints before it returns."""
         given = [
             torch.from_numpy(plane).pin_memory().cuda(non_blocking=True) for plane in planes[:2]
         ]
@@ -121,7 +121,7 @@ class TorchSubject:
         return lambda: None
 
     def kernel_s(self, width: int, height: int, runs: int) -> float:
-        """By CUDA's own clock."""
+        """Measured with CUDA events."""
         given = [torch.from_numpy(plane).cuda() for plane in picture(width, height)]
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         with torch.inference_mode():
@@ -143,11 +143,11 @@ class EngineSubject:
         self.depth = engine.depth
 
     def begin(self, *planes: NDArray[np.uint8]) -> Callable[[], None]:
-        """As it is."""
+        """Passes the call on to the engine."""
         return self.engine.begin(*planes)
 
     def kernel_s(self, width: int, height: int, runs: int) -> float:
-        """Where the engine can compute without copies; else no number."""
+        """Only if the engine can compute without copies; otherwise NaN."""
         self.engine.prepare(width, height)
         compute = getattr(self.engine, "compute_again", None)
         if compute is None:
@@ -166,7 +166,7 @@ def picture(width: int, height: int) -> Planes:
 
 @dataclass
 class Measured:
-    """What was measured of one subject at one size, run by run."""
+    """The measurements of one subject at one size, run by run."""
 
     subject: Subject
     width: int
@@ -184,7 +184,7 @@ class Measured:
             self.subject.begin(*self.given, *out)()
 
     def run(self, seconds: float) -> None:
-        """One run of everything, of about so many seconds."""
+        """One run of everything, for about this many seconds."""
         self.kernels_s.append(self.subject.kernel_s(self.width, self.height, 50))
         end = time.perf_counter() + seconds / 2
         for i in count():
@@ -196,7 +196,7 @@ class Measured:
         self.rates.append(throughput(self.subject, self.given, self.outs, seconds / 2))
 
     def figures(self) -> dict[str, float]:
-        """Medians of the runs, and how far the subject is from the reference."""
+        """Medians of the runs, and the subject's parity with the reference."""
         kernel_s = statistics.median(self.kernels_s)
         error = np.concatenate(
             [
@@ -216,7 +216,7 @@ class Measured:
 
 
 def throughput(subject: Subject, given: Planes, outs: list[Any], seconds: float) -> float:
-    """Frames a second, as many on their way as the subject takes."""
+    """Frames per second, with as many in flight as the subject takes."""
     waits: list[Callable[[], None]] = []
     frames = 0
     begin = time.perf_counter()
@@ -231,7 +231,7 @@ def throughput(subject: Subject, given: Planes, outs: list[Any], seconds: float)
 
 
 class Discard:
-    """A sink that keeps nothing."""
+    """A sink that discards every frame."""
 
     def __enter__(self) -> Discard:
         return self
@@ -239,11 +239,11 @@ class Discard:
     def __exit__(self, *error: object) -> None: ...
 
     def write(self, frame: Any) -> None:
-        """Nothing."""
+        """Discards the frame."""
 
 
 def whole_film(style: Style, engine: Engine, film: Path, stability: float) -> dict[str, float]:
-    """Frames a second of a film that is decoded and painted, and that is encoded as well."""
+    """Frames per second of a film: decoded and painted, and also encoded."""
     rates = {}
     for name in ("discarded", "encoded"):
         with tempfile.TemporaryDirectory() as folder, FileSource(film) as source:
@@ -261,7 +261,7 @@ def whole_film(style: Style, engine: Engine, film: Path, stability: float) -> di
 
 
 def film_on_gpu(film: Path, engine: str, tier: str) -> float:
-    """Frames a second of a film that is decoded, painted and encoded without leaving the GPU."""
+    """Frames per second of a film whose frames stay in GPU memory."""
     with tempfile.TemporaryDirectory() as folder:
         look = Look(STYLE, tier=tier)
         with VideoJob(film, Path(folder) / "out.mp4", look, engine=engine, on_gpu=True) as job:
@@ -272,7 +272,7 @@ def film_on_gpu(film: Path, engine: str, tier: str) -> float:
 
 
 def operations(model: onnx.ModelProto, width: int, height: int) -> tuple[float, float]:
-    """Operations, and bytes that convolutions in half precision read and write, of one picture."""
+    """Operations of one picture, and bytes that its half-precision convolutions read and write."""
     sized = onnx.ModelProto()
     sized.CopyFrom(model)
     for value in (*sized.graph.input, *sized.graph.output):
@@ -299,7 +299,7 @@ def operations(model: onnx.ModelProto, width: int, height: int) -> tuple[float, 
 
 
 def ceilings() -> dict[str, float]:
-    """Operations a second of a large product in half precision, bytes a second of a large copy."""
+    """Operations per second of a large half-precision product, bytes per second of a large copy."""
     a = torch.randn(8192, 8192, device="cuda", dtype=torch.float16)
     b = torch.empty(1 << 30, device="cuda", dtype=torch.uint8)
     c = torch.empty_like(b)
@@ -322,10 +322,10 @@ def ceilings() -> dict[str, float]:
 
 
 def subject_of(name: str, style: Style, tier: str) -> Subject:
-    """What is measured under a name; raises EngineError where it is not here."""
+    """Opens what a name stands for; raises EngineError if it is not available."""
     if name in TORCH:
         if tier != STANDARD:
-            raise EngineError(f"the {tier} tier comes without its weights for PyTorch")
+            raise EngineError(f"the {tier} tier has no weights for PyTorch")
         if not torch.cuda.is_available():
             raise EngineError("PyTorch finds no GPU")
         return TorchSubject(name == "torch-compiled")
@@ -336,12 +336,12 @@ def subject_of(name: str, style: Style, tier: str) -> Subject:
 
 @contextmanager
 def leaving_out(what: str, left_out: dict[str, str]) -> Iterator[None]:
-    """What fails within is left out, and why is noted and said; other figures are kept."""
+    """Skips whatever fails in this block, noting and printing the reason."""
     try:
         yield
     except (StyleError, RuntimeError) as error:  # the latter of PyTorch
         left_out[what] = str(error).strip().splitlines()[0]
-        print(f"{what}: left out: {error}", flush=True)
+        print(f"{what}: skipped: {error}", flush=True)
 
 
 def main() -> None:
@@ -350,15 +350,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--engines", nargs="+", default=[*TORCH, *on_gpu], choices=[*TORCH, *on_gpu],
-        help="some of them alone",
+        help="the engines to measure",
     )  # fmt: skip
     parser.add_argument(
         "--sizes", nargs="+", type=sized, default=list(map(Size.parse, SIZES)),
-        help="of pictures, as 1280x720",
+        help="picture sizes, such as 1280x720",
     )  # fmt: skip
-    parser.add_argument("--seconds", type=float, default=3, help="of each engine at each size")
-    parser.add_argument("--film", type=Path, help="to paint as a whole, too")
-    parser.add_argument("--stability", type=float, default=0.0, help="of whole films")
+    parser.add_argument("--seconds", type=float, default=3, help="seconds per engine and size")
+    parser.add_argument("--film", type=Path, help="also paint this film as a whole")
+    parser.add_argument("--stability", type=float, default=0.0, help="stability of whole films")
     parser.add_argument("--tier", choices=TIERS, default=STANDARD)
     add_usual(parser)
     arguments = parser.parse_args()
@@ -426,7 +426,7 @@ def main() -> None:
 
 
 def gpu() -> str:
-    """Name and driver, as nvidia-smi says them."""
+    """Name and driver, from nvidia-smi."""
     asked = ["nvidia-smi", "--query-gpu=name,driver_version,power.limit", "--format=csv,noheader"]
     try:
         return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
@@ -435,7 +435,7 @@ def gpu() -> str:
 
 
 def plot(rows: list[dict[str, Any]], file: Path) -> None:
-    """Frames a second with copies of each engine at each size, from least to most of the runs."""
+    """Draws frames per second with copies per engine and size, least to most of the runs."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -448,7 +448,7 @@ def plot(rows: list[dict[str, Any]], file: Path) -> None:
     for place, row in enumerate(shown):
         axes.plot([row["copies_fps_least"], row["copies_fps_most"]], [place, place], "k-")
         axes.annotate(f"  {row['copies_fps']:.0f}", (row["copies_fps_most"], place), va="center")
-    axes.set_xlabel("frames a second, with copies")
+    axes.set_xlabel("frames per second, with copies")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, dpi=120)
 
@@ -463,7 +463,7 @@ def table(about: dict[str, Any], rows: list[dict[str, Any]], left_out: dict[str,
         "film_on_gpu_fps": "encoded on the GPU, fps",
     }  # fmt: skip
     lines = [
-        f"`python benchmarks/gpu.py`, style {STYLE}, half precision; " + said(about),
+        f"`python benchmarks/gpu.py`, style {STYLE}, half precision; " + in_one_line(about),
         "",
         "| " + " | ".join(heads.values()) + " |",
         "|---" * len(heads) + "|",
@@ -475,7 +475,7 @@ def table(about: dict[str, Any], rows: list[dict[str, Any]], left_out: dict[str,
             cells.append(f"{value:.3g}" if isinstance(value, float) else str(value))
         lines.append("| " + " | ".join(cells) + " |")
     if left_out:
-        lines += ["", *(f"Left out: {name}: {reason}" for name, reason in left_out.items())]
+        lines += ["", *(f"Skipped: {name}: {reason}" for name, reason in left_out.items())]
     return "\n".join(lines) + "\n"
 
 

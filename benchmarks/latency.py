@@ -1,18 +1,18 @@
-"""How late a live picture is: from the moment a frame is there to the moment it is shown.
+"""Delay of a live picture: from a frame's arrival to its painting on screen.
 
     python benchmarks/latency.py [--seconds 25] [--runs 3] [--rate 30] [--sizes 640x360 1280x720]
         [--busy] [--change style --every 5] [--quick]
 
-A source gives frames at a camera's rate, with the frame's number written into the picture as black
-and white squares, and its inverse below. The window (a real one with --window, else one that takes
-the picture and drops it) gets what is painted; the number is read there, out of the paint, and the
-time since that frame was there is its latency. `--busy` keeps another process computing beside it;
-`--change` asks for another look so often, and tells how long it took to be shown: another style,
-strength, blend, the camera's colours and back, or a picture of `--style-images` to be painted like.
+A source delivers frames at a camera's rate, with the frame's number drawn into the picture as black
+and white squares, and its inverse below. The window (a real one with --window, otherwise one that
+drops the picture) receives the painting; the number is read from the paint, and the time since that
+frame arrived is its latency. `--busy` runs another process that computes all the time. `--change`
+repeatedly asks for another look and measures how long it takes to appear: another style, strength
+or blend, the camera's colours and back, or a picture of `--style-images`.
 
-Rows are run in turn, and medians count, but for the longest wait for a change, which is that of all
-runs. They are added to benchmarks/results/latency.json, .md and .png; a row measured anew takes its
-old place.
+Rows are run in turn. Medians count, except for the longest wait for a change, which is taken over
+all runs. Rows are added to benchmarks/results/latency.json, .md and .png; a row measured again
+replaces the old one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from typing import Any, Self
 BITS = 16
 STYLE = "starry-night"
 ASKED = ("camera", "rate", "seconds", "precision", "fixed", "busy", "window", "change")
-"""What makes a row another one."""
+"""The keys that identify a row."""
 
 if "--window" in sys.argv:
     from realtime_style.errors import StyleError
@@ -50,11 +50,11 @@ from record import (  # noqa: E402
     USUAL_SHAPE,
     add_usual,
     counted,
+    in_one_line,
     keep,
     machine,
     rows_of,
     run,
-    said,
     sized,
 )
 
@@ -71,7 +71,7 @@ from realtime_style.tools.demo import draw_scene  # noqa: E402
 
 
 class MarkedCamera:
-    """A moving picture at an exact rate; the number of each frame is written along its top."""
+    """A moving picture at an exact rate, with each frame's number drawn along its top."""
 
     def __init__(self, width: int, height: int, rate: float) -> None:
         self.info = StreamInfo(
@@ -106,14 +106,14 @@ class MarkedCamera:
 
 
 def squares(width: int) -> Iterator[slice]:
-    """Columns of the squares: one white, one black to compare with, then the bits."""
+    """Columns of the squares: one white and one black as references, then the bits."""
     side = width // (BITS + 2)
     for i in range(BITS + 2):
         yield slice(i * side, (i + 1) * side)
 
 
 def write_number(i420: NDArray[np.uint8], width: int, height: int, number: int) -> None:
-    """Writes a number into luma, its inverse below, and makes the strip grey."""
+    """Draws a number into luma, its inverse below, and makes the strip grey."""
     side = width // (BITS + 2)
     bits = [1, 0, *((number >> i) & 1 for i in range(BITS))]
     for columns, bit in zip(squares(width), bits, strict=True):
@@ -124,7 +124,7 @@ def write_number(i420: NDArray[np.uint8], width: int, height: int, number: int) 
 
 
 def read_number(bgr: NDArray[np.uint8]) -> int | None:
-    """Reads the number out of what is painted; None where it and its inverse do not agree.
+    """Reads the number from the painting; None if it and its inverse do not agree.
 
     A bit is read by which of its two squares is lighter, and counts where they are further apart
     than a quarter of what the first, which is known, are.
@@ -142,7 +142,7 @@ def read_number(bgr: NDArray[np.uint8]) -> int | None:
 
 
 class Reader:
-    """Takes the window's place, or a window's picture, and reads the number in it."""
+    """Replaces or wraps the window and reads the number in each picture."""
 
     def __init__(self, camera: MarkedCamera, window: Any, size: tuple[int, int]) -> None:
         self._camera, self._window, self.size = camera, window, size
@@ -151,7 +151,7 @@ class Reader:
         self.unread = 0
 
     def show(self, bgr: NDArray[np.uint8]) -> None:
-        """Shows it, takes the time, reads the number."""
+        """Shows a picture, records the time and reads the number."""
         if self._window:
             self._window.show(bgr)
         shown_us = now_us()
@@ -163,14 +163,14 @@ class Reader:
         self.times_s.append(shown_us / 1e6)
 
     def poll(self, wait_ms: int) -> tuple[list[str], list[Any]] | None:
-        """The window's own events; without one none."""
+        """The events of the real window, if there is one."""
         if self._window:
             return self._window.poll(wait_ms)  # type: ignore[no-any-return]
         time.sleep(wait_ms / 1000)
         return [], []
 
     def full_screen(self, on: bool) -> None:
-        """Nobody asks for it here."""
+        """Does nothing: not needed here."""
 
     def close(self) -> None:
         """Closes the window."""
@@ -190,7 +190,7 @@ def measure(
     every_s: float,
     pictures: Path | None,
 ) -> dict[str, Any]:
-    """One run's figures."""
+    """The figures of one run."""
     width, height = size.of(*USUAL_SHAPE)
     camera = MarkedCamera(width, height, rate)
     window = Window("latency", width, height) if real else None
@@ -248,7 +248,7 @@ def measure(
 
 
 def changes(kind: str, styles: list[str]) -> Iterator[Look]:
-    """Looks to ask for, one after the other, none of them asked for before in its round."""
+    """Looks to ask for in turn, each once per round."""
     for number in itertools.count(1):
         if kind in ("style", "picture"):
             yield Look(styles[number % len(styles)])
@@ -264,25 +264,27 @@ def changes(kind: str, styles: list[str]) -> Iterator[Look]:
 def main() -> None:
     """Measures, prints, and writes benchmarks/results/latency.json and .md."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=25, help="of a run")
-    parser.add_argument("--runs", type=counted, default=3, help="of all that is compared, in turn")
+    parser.add_argument("--seconds", type=float, default=25, help="seconds per run")
     parser.add_argument(
-        "--rate", type=float, nargs="+", default=[30], help="frames a second of the camera"
+        "--runs", type=counted, default=3, help="runs of everything compared, in turn"
     )
     parser.add_argument(
-        "--sizes", type=sized, nargs="+", default=[Size(360, 640)], help="of the camera"
+        "--rate", type=float, nargs="+", default=[30], help="the camera's frames per second"
+    )
+    parser.add_argument(
+        "--sizes", type=sized, nargs="+", default=[Size(360, 640)], help="sizes of the camera"
     )
     parser.add_argument("--precision", default="auto", help="auto, f32, bf16 or int8")
     parser.add_argument("--fixed", action="store_true", help="paint at the camera's size")
-    parser.add_argument("--busy", action="store_true", help="with a loop on another core")
+    parser.add_argument("--busy", action="store_true", help="keep another core busy")
     parser.add_argument("--window", action="store_true", help="show it in a real window")
     kinds = ("style", "strength", "blend", "colors", "picture")
-    parser.add_argument("--change", choices=kinds, help="what changes meanwhile")
+    parser.add_argument("--change", choices=kinds, help="what to change while it runs")
     parser.add_argument(
-        "--every", type=float, default=5, metavar="SECONDS", help="how often it does"
+        "--every", type=float, default=5, metavar="SECONDS", help="seconds between changes"
     )
     parser.add_argument(
-        "--style-images", type=Path, metavar="FOLDER", help="of pictures, for --change picture"
+        "--style-images", type=Path, metavar="FOLDER", help="pictures for --change picture"
     )
     add_usual(parser)
     arguments = parser.parse_args()
@@ -322,7 +324,7 @@ def main() -> None:
 
 
 def merged(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """One row of several runs: the median one by p50, and the figures of all beside it."""
+    """Makes one row of several runs: the one with the median p50, and all runs' figures."""
     row = dict(sorted(runs, key=lambda run: float(run["p50_ms"]))[len(runs) // 2])
     for name in ("p50_ms", "p99_ms"):
         row[name] = round(statistics.median(run[name] for run in runs), 1)
@@ -339,9 +341,10 @@ def _key(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Rows as Markdown, under the machine they are of."""
+    """The rows as Markdown, below a line about the machine."""
     heads = {
-        "camera": "camera", "rate": "asked fps", "how": "how", "seconds": "s", "engine": "engine",
+        "camera": "camera", "rate": "requested fps", "how": "how", "seconds": "s",
+        "engine": "engine",
         "painted": "painted at", "changes_of_size": "sizes changed", "fps": "fps",
         "p50_ms": "p50", "p95_ms": "p95", "p99_ms": "p99",
         "p50_first_tenth_ms": "p50, first tenth", "p50_last_tenth_ms": "p50, last tenth",
@@ -349,9 +352,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         "change_median_ms": "shown after", "change_most_ms": "most",
     }  # fmt: skip
     lines = [
-        "# Live: from a frame that is there to its painting that is shown, ms",
+        "# Live: from a frame's arrival to its painting on screen, ms",
         "",
-        f"`python benchmarks/latency.py`, style {STYLE}; " + said(machine()),
+        f"`python benchmarks/latency.py`, style {STYLE}; " + in_one_line(machine()),
         "",
         "| " + " | ".join(heads.values()) + " |",
         "|---" * len(heads) + "|",
@@ -368,7 +371,7 @@ def _how(row: dict[str, Any]) -> list[str]:
 
 
 def plot(rows: list[dict[str, Any]], file: Path) -> None:
-    """Of each row the median, and the 99 of 100 behind it; runs as dots."""
+    """Draws each row's median and 99th percentile; runs as dots."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -390,7 +393,7 @@ def plot(rows: list[dict[str, Any]], file: Path) -> None:
             dots = row.get(f"{name}_of_runs", [])
             axes.plot(dots, [place] * len(dots), "k.", markersize=3)
     axes.set_yticks(places, names, fontsize=8)
-    axes.set_xlabel("from a frame that is there to its painting that is shown, ms")
+    axes.set_xlabel("from a frame's arrival to its painting on screen, ms")
     axes.legend()
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, dpi=100)

@@ -1,4 +1,4 @@
-"""A published network, run by other programs the way that their users run it."""
+"""A published network, run by other programs the way their users run it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Peer = Callable[[Floats], Floats]
 
 
 def fixed_model(network: str, width: int, height: int) -> onnx.ModelProto:
-    """The network for one size; those published say one that is not meant."""
+    """Sets the network's input size; published files state an arbitrary one."""
     model = onnx.load(network)
     weights = {tensor.name for tensor in model.graph.initializer}
     pictures = [value for value in model.graph.input if value.name not in weights]
@@ -32,7 +32,7 @@ def fixed_model(network: str, width: int, height: int) -> onnx.ModelProto:
 
 
 def _let_grow(node: onnx.NodeProto) -> None:
-    """Says by the padding what a transposed convolution says by one size of its output."""
+    """Replaces a transposed convolution's fixed output size with equivalent padding."""
     about = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     if "output_shape" not in about:
         return
@@ -95,7 +95,7 @@ PEERS: dict[str, Callable[[onnx.ModelProto], Peer]] = {
 
 
 def open_peer(kind: str, network: str, width: int, height: int) -> Peer:
-    """A published network, ready for pictures of one size, by one of PEERS."""
+    """Opens a published network for pictures of one size, in one of PEERS."""
     return PEERS[kind](fixed_model(network, width, height))
 
 
@@ -105,7 +105,7 @@ def _input(model: onnx.ModelProto) -> str:
 
 
 def _torch_peer(model: onnx.ModelProto, compiled: bool) -> Peer:
-    """The network's operators, one after the other, as PyTorch's own."""
+    """Runs the network's operators in order, as PyTorch functions."""
     import torch
 
     weights = {
@@ -167,4 +167,4 @@ def _torch_operator(node: onnx.NodeProto) -> Callable[..., Any]:
             for axis, start, end in zip(about["axes"], about["starts"], about["ends"], strict=True):
                 parts[axis] = slice(start, end)
             return lambda x: x[tuple(parts.values())]
-    raise ValueError(f"no operator of PyTorch's for {node.op_type}")
+    raise ValueError(f"PyTorch has no operator for {node.op_type}")

@@ -1,8 +1,8 @@
-"""What a frame costs by its size: the time to paint one, from 360p to 4K, and a line through them.
+"""Cost of a frame by its size: the time to paint one, from 360p to 4K, and a line through them.
 
     python benchmarks/pixels.py [--tiers standard fast] [--precision auto] [--quick]
 
-Frames are painted one after the other, as large as they are, and nothing else is done; sizes take
+Frames are painted one after the other at their own size, without decoding or encoding. Sizes take
 turns, and the median of all turns counts. Writes benchmarks/results/pixels.json, .md and .png.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from record import add_usual, counted, keep, machine, run, said
+from record import add_usual, counted, in_one_line, keep, machine, run
 
 from realtime_style.color import ColorSpace
 from realtime_style.frame import Frame
@@ -45,9 +45,11 @@ def scenes(width: int, height: int) -> list[Frame]:
 def main() -> None:
     """Measures and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--tiers", nargs="+", choices=TIERS, default=list(TIERS), help="one alone")
+    parser.add_argument(
+        "--tiers", nargs="+", choices=TIERS, default=list(TIERS), help="the tiers to measure"
+    )
     parser.add_argument("--precision", default="auto", help="auto, f32, bf16 or int8")
-    parser.add_argument("--turns", type=counted, default=5, help="of all that is compared")
+    parser.add_argument("--turns", type=counted, default=5, help="turns of everything compared")
     add_usual(parser)
     options = parser.parse_args()
     if options.quick:
@@ -89,7 +91,7 @@ def main() -> None:
 
 
 def line(tier: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The line through a tier's times, each weighed by what it is: errors are relative."""
+    """Fits a line through a tier's times, weighted so that relative errors count."""
     mine = [row for row in rows if row["tier"] == tier]
     pixels, ms = (np.array([row[key] for row in mine], float) for key in ("pixels", "ms"))
     slope, start = np.polyfit(pixels, ms, 1, w=1 / ms)
@@ -105,7 +107,7 @@ def line(tier: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
 def table(result: dict[str, Any]) -> str:
     """The result as Markdown."""
     lines = ["# The time to paint a frame, by its size", ""]
-    lines += [f"`{result['command']}`; {said(result['machine'])}", ""]
+    lines += [f"`{result['command']}`; {in_one_line(result['machine'])}", ""]
     lines += ["| tier | size | precision | ms | quartiles | frames |", "|---|---|---|---|---|---|"]
     for row in result["rows"]:
         low, high = row["quartiles_ms"]
@@ -116,14 +118,15 @@ def table(result: dict[str, Any]) -> str:
     lines.append("")
     for fit in result["lines"]:
         lines.append(
-            f"- {fit['name']}: {fit['ms_per_megapixel']} ms a megapixel and {fit['start_ms']} ms; "
+            f"- {fit['name']}: {fit['ms_per_megapixel']} ms per megapixel and "
+            f"{fit['start_ms']} ms; "
             f"no size is further from that line than {fit['largest_residual_percent']} %"
         )
     return "\n".join([*lines, "", "![Time by pixels](pixels.png)", ""])
 
 
 def plot(result: dict[str, Any], file: Path) -> None:
-    """Times and their lines over pixels."""
+    """Draws times and their lines over pixels."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -140,7 +143,7 @@ def plot(result: dict[str, Any], file: Path) -> None:
     for size, (width, height) in SIZES.items():
         axes.annotate(size, (width * height / 1e6, 0), rotation=90, fontsize=8, va="bottom")
     axes.set_xlabel("megapixels")
-    axes.set_ylabel("ms a frame, painted alone")
+    axes.set_ylabel("ms per frame, painting only")
     axes.set_ylim(0)
     axes.legend()
     axes.spines[["top", "right"]].set_visible(False)

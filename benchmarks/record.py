@@ -1,8 +1,8 @@
-"""What the results of all benchmarks have in common: where they lie, and the machine they are of.
+"""What all benchmarks share: where results are kept, and the description of the machine.
 
-A result is JSON (`machine` and `rows`, and what a benchmark adds), a Markdown table and mostly a
-plot, in benchmarks/results or the folder of `--out`. With `--quick` it is printed alone: too
-short for figures.
+A result is JSON (`machine`, `rows`, and whatever a benchmark adds), a Markdown table and usually a
+plot, in benchmarks/results or the folder of `--out`. With `--quick` it is only printed: such runs
+are too short for figures.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from realtime_style.frame import Size
 from realtime_style.tools.doctor import describe_cpu, version_of
 
 USUAL_SHAPE = (16, 9)
-"""Of a size that says its lines alone, as 720p."""
+"""Aspect ratio of a size given by its lines only, such as 720p."""
 
 RESULTS = Path(__file__).resolve().parent / "results"
 _PACKAGES = (
@@ -30,7 +30,7 @@ _PACKAGES = (
 
 
 def machine() -> dict[str, str]:
-    """What the figures hold for."""
+    """The machine and the versions of the packages that matter."""
     cpu = describe_cpu()
     return {
         "cpu": cpu["name"],
@@ -42,32 +42,32 @@ def machine() -> dict[str, str]:
     }
 
 
-def said(about: dict[str, Any]) -> str:
-    """A machine in one line."""
+def in_one_line(about: dict[str, Any]) -> str:
+    """Formats a machine in one line."""
     return "; ".join(f"{key} {value}" for key, value in about.items())
 
 
 def add_usual(parser: argparse.ArgumentParser) -> None:
-    """The options of scripts that measure."""
+    """Adds the options of scripts that measure."""
     parser.add_argument(
         "--quick", action="store_true",
-        help="try the script: as little as will do, too short to compare, nothing kept",
+        help="only try the script: too short to compare, nothing is written",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, default=RESULTS, metavar="FOLDER",
-        help="for the results; default: benchmarks/results, where they replace ours",
+        help="folder for the results; default: benchmarks/results, where they replace ours",
     )  # fmt: skip
 
 
 def counted(text: str) -> int:
-    """The type of arguments that count: 1, 2, ..."""
+    """The type of counts: an integer of at least 1."""
     if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 up")
+        raise argparse.ArgumentTypeError(f"'{text}' is not an integer of at least 1")
     return int(text)
 
 
 def sized(text: str) -> Size:
-    """The type of arguments that are sizes."""
+    """The type of sizes."""
     try:
         return Size.parse(text)
     except ValueError as error:
@@ -75,7 +75,7 @@ def sized(text: str) -> Size:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Calls a script's main; what its user can mend ends it with one line and status 1."""
+    """Calls a script's main; errors that its user can fix become one line and exit status 1."""
     try:
         main()
     except (OSError, StyleError) as error:
@@ -86,13 +86,13 @@ def run(main: Callable[[], None]) -> None:
 
 
 def add_pairs(parser: argparse.ArgumentParser, what: str) -> None:
-    """The arguments of scripts that mark pictures: DATA, and what is marked."""
+    """Adds the arguments of scripts that mark pictures: DATA, and what to mark."""
     parser.add_argument(
         "data", type=Path, metavar="DATA", help="the folder of perceptual/, photos/ and videos/"
     )
     parser.add_argument(
         "pairs", type=_pair, nargs="+", metavar=f"{what}=PAINTING",
-        help="what to mark, a style's name (fast:NAME of the fast tier) or an .onnx file, and the "
+        help="what to mark: a style's name (fast:NAME for the fast tier) or an .onnx file, and the "
         "picture file of its painting",
     )  # fmt: skip
 
@@ -109,7 +109,7 @@ def _pair(text: str) -> tuple[str, Path]:
 
 
 def rows_of(name: str, folder: Path | None = None) -> list[dict[str, Any]]:
-    """The rows of a result that is kept; none where there is no such result."""
+    """The rows of a stored result; empty if there is no such result."""
     file = (folder or RESULTS) / f"{name}.json"
     rows: list[dict[str, Any]] = json.loads(file.read_text())["rows"] if file.exists() else []
     return rows
@@ -122,7 +122,7 @@ def keep(
     plot: Callable[[Path], None] | None = None,
     folder: Path | None = None,
 ) -> None:
-    """Writes a result as NAME.json and NAME.md, and by `plot` as NAME.png."""
+    """Writes a result as NAME.json and NAME.md, and with `plot` as NAME.png."""
     folder = folder or RESULTS
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""How calm painted films are: flicker, against the film's own, with sharpness and style beside it.
+"""Temporal consistency of painted films: flicker, beside the film's own, with sharpness and style.
 
     python benchmarks/stability.py DATA starry-night=starry.jpg candy.onnx=candy.jpg ...
     python benchmarks/stability.py DATA starry-night=starry.jpg --stability 0 0.25 0.5 0.75 1
@@ -6,18 +6,18 @@
     python benchmarks/stability.py DATA starry-night=starry.jpg --cost
 
 Each argument names a network, as for quality.py, and the painting that it learned; `@0` after a
-network's name paints its frames alone, `@0.5` with that much stability (ours; default as `video`).
-Ten real clips of DATA/videos, forty frames of each, the middle square at 720x720, the one size of
-published networks.
+network's name paints each frame by itself, `@0.5` with that stability (ours only; the default is
+that of `video`). Ten real clips of DATA/videos are used, forty frames of each, the middle square at
+720x720, the only size of published networks.
 
-Warping error: the square root of the mean squared difference (RGB in 0..1) of a frame and the one
-before it, or ten before, brought onto it by optical flow (DIS) of the film, where flow is sure
-(forward-backward check and motion boundaries, as in Lai et al., ECCV 2018, and ReCoNet). The film's
-own, by the same measure, stands beside it. Noise gain: a still photo with sensor noise anew in
-every frame; standard deviation over time of what is painted over that of the input, each the mean
-over pixels. Sharpness: mean magnitude of luma's gradient, in codes a pixel. Style: the term of
-quality.py on VGG-19, of every tenth frame. `--cost` instead tells how much processor time, of
-all cores together, holding still takes of a frame of a clip, beside what painting it takes.
+Warping error: the square root of the mean squared difference (RGB in 0..1) between a frame and the
+one before it, or ten before, warped onto it by the film's optical flow (DIS), where flow is
+reliable (forward-backward check and motion boundaries, as in Lai et al., ECCV 2018, and ReCoNet).
+The film's own error, by the same measure, stands beside it. Noise gain: a still photo with new
+sensor noise in every frame; standard deviation over time of the painting divided by that of the
+input, each averaged over pixels. Sharpness: mean magnitude of luma's gradient, in codes per pixel.
+Style: the term of quality.py on VGG-19, for every tenth frame. `--cost` instead measures the
+processor time, of all cores together, that flicker reduction takes per frame, beside painting.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ FilmPainter = Callable[[list[Rgb]], list[Rgb]]
 
 @dataclass
 class Row:
-    """One network's marks; lists have one figure a clip."""
+    """One network's marks; lists have one figure per clip."""
 
     name: str
     painting: str
@@ -102,7 +102,7 @@ class Row:
 
 
 def read_clip(path: Path, first: int, count: int) -> list[Rgb]:
-    """Frames of a film, the middle square of each at 720x720."""
+    """Reads frames of a film, the middle square of each at 720x720."""
     frames = []
     with av.open(str(path)) as container:
         for number, frame in enumerate(container.decode(video=0)):
@@ -119,7 +119,7 @@ def read_clip(path: Path, first: int, count: int) -> list[Rgb]:
 
 
 def film_painter(network: str, precision: str = "f32") -> tuple[str, FilmPainter]:
-    """A name and what paints a film's frames in order."""
+    """A row's name, and a function that paints a film's frames in order."""
     base, _, at = network.partition("@")
     try:
         stylizer = open_stylizer(look_of(base), precision=precision)
@@ -139,7 +139,7 @@ def film_painter(network: str, precision: str = "f32") -> tuple[str, FilmPainter
 
 @dataclass
 class Motion:
-    """Of a clip: for each frame where it was in an earlier one, and where that is sure."""
+    """Flow of a clip: where each pixel was in an earlier frame, and where that is reliable."""
 
     maps: dict[int, tuple[NDArray[np.float32], NDArray[np.bool_]]]
 
@@ -148,7 +148,7 @@ class Motion:
         """Args: distance, in frames, between the two."""
         maps = {}
         y, x = np.mgrid[:SIDE_PX, :SIDE_PX].astype(np.float32)
-        # Far flow starts from every fifth frame: it changes little from one to the next
+        # Long-distance flow starts at every fifth frame: it changes little between neighbours
         for i in range(distance, len(frames), 1 if distance == 1 else 5):
             flow, sure = flow_back(frames[i - distance], frames[i])
             maps[i] = (np.stack((x + flow[..., 0], y + flow[..., 1]), -1), sure)
@@ -167,7 +167,7 @@ class Motion:
 
 
 def noise_gains(paint: FilmPainter, photo: Rgb) -> list[float]:
-    """Of each level of noise: how much the painting of a still photo trembles more than it."""
+    """Noise gain at each level: variation of the painting divided by that of a still photo."""
     gains = []
     for sigma in SIGMAS:
         rng = np.random.default_rng(0)
@@ -184,7 +184,7 @@ def noise_gains(paint: FilmPainter, photo: Rgb) -> list[float]:
 
 
 def sharpness(rgb: Rgb) -> float:
-    """Mean magnitude of luma's gradient, in codes a pixel."""
+    """Mean magnitude of luma's gradient, in codes per pixel."""
     luma = rgb @ np.array([0.2126, 0.7152, 0.0722])
     gy, gx = np.gradient(luma)
     return float(np.hypot(gy, gx).mean())
@@ -194,17 +194,23 @@ def main() -> None:
     """Measures, prints and writes a table, its figures and a plot."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_pairs(parser, "NETWORK")
-    parser.add_argument("--precision", default="f32", help="of our networks")
+    parser.add_argument("--precision", default="f32", help="precision of our networks")
     parser.add_argument(
         "--stability", type=float, nargs="+", metavar="0..1", help="levels; default: the program's"
     )
     parser.add_argument(
-        "--clips", nargs="+", choices=CLIPS, default=list(CLIPS), help="some of them alone"
+        "--clips", nargs="+", choices=CLIPS, default=list(CLIPS), help="only these clips"
     )
-    parser.add_argument("--frames", type=int, default=FRAMES, help="of each clip")
-    parser.add_argument("--film", type=Path, help="only paint a film, side by side, of each clip")
-    parser.add_argument("--cost", action="store_true", help="only tell what it takes of the CPU")
-    parser.add_argument("--name", default="stability", help="of the files in benchmarks/results")
+    parser.add_argument("--frames", type=int, default=FRAMES, help="frames per clip")
+    parser.add_argument(
+        "--film", type=Path, help="only write each clip side by side with its paintings"
+    )
+    parser.add_argument(
+        "--cost", action="store_true", help="only measure the CPU time of flicker reduction"
+    )
+    parser.add_argument(
+        "--name", default="stability", help="name of the files in benchmarks/results"
+    )
     add_usual(parser)
     arguments = parser.parse_args()
     if arguments.quick:
@@ -246,7 +252,7 @@ def measure(
     yardstick: Yardstick,
     photo: Rgb,
 ) -> Row:
-    """All marks of one network."""
+    """Measures all marks of one network."""
     name, paint = film_painter(network, precision)
     row = Row(name, painting.stem, len(next(iter(clips.values()))))
     with torch.no_grad():
@@ -288,7 +294,7 @@ HEAD = (f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|")
 
 
 def line(row: Row) -> str:
-    """A row of the Markdown table."""
+    """Formats a row of the Markdown table."""
     cells = [
         row.name,
         row.painting,
@@ -301,7 +307,7 @@ def line(row: Row) -> str:
 
 
 def write(row: Row, name: str, folder: Path | None = None) -> None:
-    """Puts a row into the results, in the place of an older one of its name, and plots all."""
+    """Adds a row to the results, replacing one of the same name, and plots all."""
     rows = [Row(**each) for each in rows_of(name, folder)]
     key = (row.name, row.painting)
     known = [(each.name, each.painting) for each in rows]
@@ -317,7 +323,7 @@ def write(row: Row, name: str, folder: Path | None = None) -> None:
 
 
 def plot(rows: list[Row], file: Path) -> None:
-    """Flicker over time, a field a clip, a curve a network; published ones are dashed."""
+    """Draws flicker over time: one plot per clip, one curve per network, published ones dashed."""
     clips = list(rows[0].over_time)
     down = -(-len(clips) // 2)
     figure, axes = plt.subplots(down, 2, figsize=(15, 2.6 * down), layout="constrained")
@@ -342,7 +348,7 @@ def plot(rows: list[Row], file: Path) -> None:
 
 
 class Copier:
-    """In a stylizer's place: copies frames."""
+    """Stands in for a stylizer: copies frames."""
 
     def __init__(self) -> None:
         self._pool = FramePool()
@@ -354,13 +360,13 @@ class Copier:
         return copy
 
     def begin(self, frame: Frame) -> Callable[[], Frame]:
-        """As `Painter.begin`."""
+        """See `Painter.begin`."""
         copy = self(frame)
         return lambda: copy
 
 
 def costs(arguments: argparse.Namespace) -> None:
-    """Writes what holding still takes of the CPU, of a still clip and of a moving one, at 720p."""
+    """Measures the CPU time of flicker reduction on a still and a moving clip, at 720p."""
     size, frames, rows = (1280, 720), 24, {}
     for clip in ("intel_car-detection.mp4", "udacity_solidWhiteRight.mp4"):
         pictures = read_clip(arguments.data / "videos" / clip, CLIPS[clip], frames)
@@ -394,8 +400,11 @@ def costs(arguments: argparse.Namespace) -> None:
     network = arguments.pairs[0][0]
     result = {"machine": machine(), "stability": DEFAULT_STABILITY, "network": network}
     result["rows"] = [{"name": clip, **row} for clip, row in rows.items()]
-    table = [f"What holding still takes of the processor, beside painting ({network}):", ""]
-    table += ["| clip | holding, ms a frame | painting, ms | share |", "|---|---|---|---|"]
+    table = [f"Processor time of flicker reduction, beside painting ({network}):", ""]
+    table += [
+        "| clip | flicker reduction, ms per frame | painting, ms | share |",
+        "|---|---|---|---|",
+    ]
     table += [
         f"| {clip} | {row['holding_cpu_ms']} | {row['painting_cpu_ms']} | {row['share']} |"
         for clip, row in rows.items()
@@ -404,7 +413,7 @@ def costs(arguments: argparse.Namespace) -> None:
 
 
 def side_by_side(arguments: argparse.Namespace) -> None:
-    """A film of a clip, and of what each network makes of it, beside each other."""
+    """Writes a film of a clip side by side with each network's painting of it."""
     painters = [film_painter(network)[1] for network, _ in arguments.pairs]
     with av.open(str(arguments.film), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(25), options={"crf": "18"})

@@ -1,11 +1,11 @@
-"""What strength does: how far a painting is from its photo, and how near to its style.
+"""Effect of strength: how far a painting is from its photo, and how close to its style.
 
     python benchmarks/strength.py DATA starry-night=starry.jpg ...
 
 Each argument names a style and the painting that it learned. Six photos of quality.py, at 384x384,
 are painted with every strength from 0 to 1.5. Distance is the root of the mean squared difference
-of photo and painting, RGB in 0..1; at 0 it is also said in decibels. Style is the term of
-quality.py on VGG-19, of the size of the painting that suits the style best at strength 1.
+of photo and painting, RGB in 0..1; at 0 it is also given in decibels. Style is the term of
+quality.py on VGG-19, at the size of the painting that suits the style best at strength 1.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STRENGTHS = [round(0.1 * i, 1) for i in range(16)]
 def measure(
     style: str, painting: Path, photos: list[NDArray[np.uint8]], yardstick: Yardstick
 ) -> dict[str, list[float]]:
-    """Distances and style terms of one style, one of each a strength."""
+    """Distances and style terms of one style, one each per strength."""
     distances, terms = [], []
     with torch.no_grad():
         targets = [yardstick.grams(tensor(read_painting(painting, px))) for px in PAINTING_PX]
@@ -52,14 +52,14 @@ def measure(
 
 
 def plot(rows: dict[str, dict[str, list[float]]], file: Path) -> None:
-    """Both over strength, a curve a style."""
+    """Draws both over strength, one curve per style."""
     figure, axes = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
     colors = plt.get_cmap("tab20").colors  # type: ignore[attr-defined]
     for (style, row), color in zip(rows.items(), colors, strict=False):
         axes[0].plot(STRENGTHS, row["distance"], ".-", label=style, color=color)
         axes[1].plot(STRENGTHS, row["style"], ".-", color=color)
     axes[0].set_ylabel("distance from the photo, RGB in 0..1")
-    axes[1].set_ylabel("style term, VGG-19 (lower is nearer the painting)")
+    axes[1].set_ylabel("style term, VGG-19 (lower is closer to the painting)")
     axes[1].set_yscale("log")
     for each in axes:
         each.set_xlabel("strength")
@@ -78,9 +78,9 @@ def main() -> None:
     names = PHOTOS[::12] if arguments.quick else PHOTOS[::4]
     photos = [read_square(arguments.data / "photos" / name, SIDE_PX) for name in names]
     rows = {}
-    heads = ["style", "at 0, dB", *(f"{s:g}" for s in STRENGTHS), "grows always"]
+    heads = ["style", "at 0, dB", *(f"{s:g}" for s in STRENGTHS), "always grows"]
     lines = [
-        "Distance of painting and photo, at each strength:",
+        "Distance between painting and photo, at each strength:",
         "",
         "| " + " | ".join(heads) + " |",
         "|---" * len(heads) + "|",

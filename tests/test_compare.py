@@ -98,5 +98,5 @@ def test_the_script_says_what_is_worse_and_fails(tmp_path: Path) -> None:
     without = run(old, new)
     assert "gone             fps" in without.stdout
     assert without.returncode == 1  # else half a result would pass
-    assert "no result of a benchmark" in run(old, none).stderr
+    assert "not a benchmark result" in run(old, none).stderr
     assert "error: there is no file" in run(old, tmp_path / "missing.json").stderr

@@ -110,6 +110,6 @@ def test_an_engine_is_measured_and_compared(tmp_path: Path) -> None:
     assert figures["latency_99_ms"] >= figures["latency_ms"] > 0
     assert "kernel_ms" not in figures  # this engine cannot say
     rows = [{"engine": "openvino", "size": "96x64"} | figures]
-    assert "Left out: a: b" in gpu.table({"gpu": "none"}, rows, {"a": "b"})
+    assert "Skipped: a: b" in gpu.table({"gpu": "none"}, rows, {"a": "b"})
     gpu.plot(rows, tmp_path / "gpu.png")
     assert (tmp_path / "gpu.png").stat().st_size > 5000

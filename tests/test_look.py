@@ -155,7 +155,10 @@ def test_no_bundled_style_is_changed_by_mixing() -> None:
         (lambda: Look(strength=1.6), "strength goes from 0 to 1.5, not 1.6"),
         (lambda: Look(strength=math.nan), "strength goes from 0 to 1.5, not nan"),
         (lambda: Look(blend={"mondrian": -0.1}), "share of mondrian goes from 0 to 1, not -0.1"),
-        (lambda: Look(blend={"mondrian": 0.7, "great-wave": 0.5}), "add up to 1.2; they may have at"),
+        (
+            lambda: Look(blend={"mondrian": 0.7, "great-wave": 0.5}),
+            "add up to 1.2; they may have at",
+        ),
         (lambda: Look(variation=-1), "variations are numbered from 0 up"),
         (lambda: Look(blend={"mona-lisa": 0.5}).mixed(), "there is no style 'mona-lisa'"),
     ],
