@@ -43,7 +43,7 @@ def cuda(trt: FakeTensorRt, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setattr(film_job, "CudaPython", lambda number: cuda)
     for module in (film_source, film_sink):
         monkeypatch.setattr(module, "nvidia_device", lambda number: None)
-    monkeypatch.setattr(encoding, "_ON_GPU", {"libx264": "libx264"})
+    monkeypatch.setattr(encoding, "_GPU_ENCODERS", {"libx264": "libx264"})
     decoded = FileSource.pictures
 
     def on_gpu(film: FileSource) -> Iterator[av.VideoFrame]:

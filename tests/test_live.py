@@ -758,7 +758,7 @@ def test_nothing_to_see_is_refused(tmp_path: Path) -> None:
     [
         ("a.mp4", "a.mp4 is no address to stream to; it begins with rtmp://"),
         ("foo://x", "foo://x is no address to stream to"),
-        ("udp://127.0.0.1", "lacks a port, as in udp://127.0.0.1:5000"),
+        ("udp://127.0.0.1", "lacks a port; give one, as in udp://127.0.0.1:5000"),
     ],
 )
 def test_what_is_no_address_is_refused_and_left_alone(

@@ -158,7 +158,7 @@ def test_a_sequence_has_no_pictures_of_other_runs(tmp_path: Path) -> None:
     with FileSink(pattern, info(), overwrite=True) as sink:
         for frame in frames()[:3]:
             sink.write(frame)
-    assert sink.notes == ["pictures of the former film, taken away: 5"]
+    assert sink.notes == ["pictures of the former film that were removed: 5"]
     names = ["f_01.png", "f_02.png", "f_03.png", "f_9.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
@@ -211,7 +211,7 @@ def test_gif_leaves_out_what_it_has_no_time_for(tmp_path: Path) -> None:
         notes = sink.notes
     with av.open(str(path)) as film:
         assert len(list(film.decode(video=0))) == 3
-    assert notes == ["frames left out, that .gif cannot show so briefly: 5"]
+    assert notes == ["frames left out because .gif cannot show them so briefly: 5"]
 
 
 def test_ctrl_c_between_encoder_and_file_loses_no_frame(
@@ -219,16 +219,16 @@ def test_ctrl_c_between_encoder_and_file_loses_no_frame(
 ) -> None:
     former = signal.signal(signal.SIGINT, signal.default_int_handler)
     sink = FileSink(tmp_path / "film.mp4", info(), encoding=Encoding("h264"))
-    mux, calls = sink._mux, 0
+    mux, calls = sink._muxer.mux, 0
 
-    def interrupted_mux(packets: list[av.Packet], **end: bool) -> None:
+    def interrupted_mux(packets: list[av.Packet]) -> None:
         nonlocal calls
         calls += len(packets) > 0
         if calls == 3:  # the encoder has many frames in hand by then
             signal.raise_signal(signal.SIGINT)
-        mux(packets, **end)
+        mux(packets)
 
-    monkeypatch.setattr(sink, "_mux", interrupted_mux)
+    monkeypatch.setattr(sink._muxer, "mux", interrupted_mux)
     film = [np.random.default_rng(i).integers(0, 255, (72, 64), np.uint8) for i in range(100)]
 
     def write_all() -> None:
@@ -365,20 +365,20 @@ def test_frames_are_scaled_to_the_size_asked_for(tmp_path: Path) -> None:
         ("film.mp4", Encoding("nonsense"), "no video encoder 'nonsense'; try one of h264"),
         ("film.mp4", Encoding("aac"), "no video encoder 'aac'"),
         ("film.webm", Encoding("h264"), r"\.webm films cannot hold pictures of libx264"),
-        ("film.mkv", Encoding("ffv1", crf=20), "has no --crf"),
+        ("film.mkv", Encoding("ffv1", crf=20), "the encoder ffv1 has no crf"),
         ("film.mp4", Encoding(preset="warp"), "no preset 'warp'; it has ultrafast"),
         ("film.mp4", Encoding("av1", preset="veryfast"), "no preset 'veryfast'; it has 0"),
-        ("film.mp4", Encoding(crf=200), "--crf 200 is out of range; libx264 takes 0 to 51"),
-        ("film.mp4", Encoding("h265", crf=-1), "--crf -1 is out of range"),
+        ("film.mp4", Encoding(crf=200), "crf 200 is out of range; libx264 takes 0 to 51"),
+        ("film.mp4", Encoding("h265", crf=-1), "crf -1 is out of range"),
         ("film.avi", Encoding("h263"), "cannot be opened for pictures of 64x48"),
-        ("film.mkv", Encoding("h264_nvenc"), "it needs its own device, an NVIDIA GPU"),
-        ("film.webm", Encoding("h264"), "try --codec vp9 or av1, or another ending"),
+        ("film.mkv", Encoding("h264_nvenc"), "it needs its own device, such as an NVIDIA GPU"),
+        ("film.webm", Encoding("h264"), "try vp9 or av1, or another ending"),
         ("none/film.mp4", Encoding(), "there is no folder"),
         (".", Encoding(), "is a folder"),
         ("film.mp4", Encoding("av1", bit_depth=12), "8 or 10 bits, not 12"),
         ("film.webm", Encoding("vp9", bit_depth=10), "has no 10-bit pictures"),
         ("film.mov", Encoding("vp9"), r"\.mov films cannot hold pictures of libvpx-vp9"),
-        ("film.png", Encoding(), "is one picture; give a pattern, as frame_%04d"),
+        ("film.png", Encoding(), "is one picture; give a pattern, such as frame_%04d"),
     ],
 )
 def test_the_impossible_is_refused_at_once(

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 from realtime_style.color import BT709, FULL, LIMITED, SMPTE170M
 from realtime_style.errors import MediaError
 from realtime_style.frame import Size
-from realtime_style.media import film_source
+from realtime_style.media import demuxer
 from realtime_style.media.film_source import FileSource
 
 VFR_MS = (0, 40, 45, 130, 131, 500, 504, 1200, 1233, 1266)
@@ -120,18 +120,20 @@ def test_frames_come_at_the_size_asked_for(film: Path) -> None:
 
 def test_a_part_of_the_film_starts_at_zero(film: Path) -> None:
     source = FileSource(film, start_s=0.12, duration_s=0.16)
+    others = source.other_packets()
     frames = read(source)
     assert [at for at, _, _ in frames] == [Fraction(i, 25) for i in range(4)]
     assert [luma for _, luma, _ in frames] == pytest.approx([grey(i) for i in range(3, 7)], abs=3)
-    kept = [packet.pts * packet.time_base for packet in source.packets]
+    kept = [packet.pts * packet.time_base for packet in others.until(None)]
     assert 0 <= kept[0] < 0.025
     assert 0.13 < kept[-1] < 0.16
 
 
 def test_sound_packets_are_kept_whole(film: Path) -> None:
     source = FileSource(film)
+    others = source.other_packets()
     read(source)
-    assert [bytes(packet) for packet in source.packets] == [data for _, data in sound_of(film)]
+    assert [bytes(packet) for packet in others.until(None)] == [data for _, data in sound_of(film)]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a film at all" * 50, b"\x00\x00\x00\x18ftypmp42"])
@@ -189,7 +191,7 @@ def test_photos_with_exif_are_read_and_upright(tmp_path: Path, ending: str) -> N
 
 
 def test_an_address_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(film_source, "_OPEN_S", 0.5)
+    monkeypatch.setattr(demuxer, "_OPEN_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the connection, says nothing
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/film.mp4"
         with pytest.raises(MediaError, match=r"film.mp4 does not answer within 0.5 s"):
@@ -197,8 +199,10 @@ def test_an_address_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyP
 
 
 def test_a_rate_is_for_numbered_pictures(film: Path) -> None:
-    with pytest.raises(MediaError, match="has its own times; --fps is for numbered pictures"):
+    message = "has its own times; a rate is for numbered pictures"
+    with pytest.raises(MediaError, match=message) as refused:
         FileSource(film, rate=Fraction(24))
+    assert refused.value.setting == "rate"
 
 
 def test_frames_before_the_first_key_frame_are_said_to_be_lost(tmp_path: Path) -> None:

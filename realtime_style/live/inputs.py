@@ -227,7 +227,6 @@ class FilmPlayer:
             first_s: float | None = None
             at_s = 0.0
             for frame in self._film:
-                self._film.packets.clear()  # sound is not played
                 at_s = float(frame.pts * frame.time_base)
                 first_s = at_s if first_s is None else first_s
                 late_s = time.monotonic() - (due_s + at_s - first_s)

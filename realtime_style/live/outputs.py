@@ -1,8 +1,7 @@
-"""Where painted live frames go besides the window: a recording, a stream, a virtual camera."""
+"""Where painted live frames go, apart from the window: a recording, a stream, a virtual camera."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -17,18 +16,19 @@ from av.video.reformatter import VideoReformatter
 
 from realtime_style.channel import Channel
 from realtime_style.errors import MediaError
-from realtime_style.frame import Frame, FramePool
-from realtime_style.media.converter import picture_of
+from realtime_style.frame import Frame, FramePool, StreamInfo
+from realtime_style.media.encoder import Encoder
+from realtime_style.media.muxer import Muxer
 from realtime_style.media.scaling import scaled_frame
 from realtime_style.stages import FrameSink
 from realtime_style.system.paths import refuse_unwritable
 
-_TICKS = 90_000  # a second; MPEG's own clock
-_KEY_EVERY_S = 1.0  # a crash loses no more than that
-_WAITING = 8  # frames for an output that is slow for a moment; what comes after is dropped
+_TICKS = 90_000  # per second; MPEG's own clock
+_KEY_EVERY_S = 1.0  # a crash loses no more than this
+_WAITING = 8  # frames for an output that is slow for a moment; later ones are dropped
 _RETRY_S, _MOST_RETRY_S = 1.0, 10.0
 _RECORDINGS = (".mp4", ".mov", ".mkv")
-_STREAM_FORMATS = {  # by what an address begins with
+_STREAM_FORMATS = {  # by an address's scheme
     "rtmp": "flv",
     "rtmps": "flv",
     "rtsp": "rtsp",
@@ -37,12 +37,15 @@ _STREAM_FORMATS = {  # by what an address begins with
     "srt": "mpegts",
 }
 
+_RECORDED = {"preset": "superfast", "crf": "21", "bf": "0"}
+_SENT = {**_RECORDED, "tune": "zerolatency"}  # else the encoder holds a frame back
+
 OpenSink = Callable[[Frame], FrameSink[Frame]]
 """Opens a sink for frames like the first one."""
 
 
 class EncodedSink:
-    """Frames encoded as they come, each with its true time: H.264 in a file, or sent off.
+    """Frames encoded as they come, each with its true time: H.264 in a file, or sent to an address.
 
     Files are fragmented MP4 or Matroska, written in place: what is on disk plays at any moment.
     """
@@ -55,9 +58,9 @@ class EncodedSink:
         Args:
             target: a file, or an address.
             first: a frame like those to come; its time is zero.
-            size: width and height of the film, even.
-            rate: frames a second that come at most.
-            sent: whether somebody waits for each frame, so that none may be held back.
+            size: width and height of the film, in pixels, even.
+            rate: frames per second, at most.
+            sent: whether a receiver waits for each frame, so that none may be held back.
 
         Raises:
             MediaError: it cannot be written, or nobody answers there.
@@ -68,29 +71,33 @@ class EncodedSink:
         self._last_pts = -1
         self._reformatter = VideoReformatter()
         self._pool = FramePool()
+        info = StreamInfo(*size, rate, Fraction(1, _TICKS), first.color, is_live=True)
         form, options = _container_of(target, sent)
         try:
-            self._container = av.open(target, "w", format=form, options=options)
-            self._stream = self._container.add_stream("libx264", rate=rate)
-            context = self._stream.codec_context
-            context.width, context.height = size
-            context.pix_fmt = "yuv420p"
-            context.time_base = self._stream.time_base = Fraction(1, _TICKS)
-            context.gop_size = max(1, round(rate * _KEY_EVERY_S))
-            color = first.color
-            context.colorspace, context.color_range = color.matrix, color.range
-            context.color_primaries, context.color_trc = color.primaries, color.transfer
-            context.options = {"preset": "superfast", "crf": "21", "bf": "0"}
-            if sent:
-                context.options = {**context.options, "tune": "zerolatency"}
-            self._container.start_encoding()
+            self._muxer = Muxer(target, ending=Path(target).suffix, form=form, options=options)
         except (av.FFmpegError, OSError, ValueError) as error:
-            if hasattr(self, "_container"):
-                with contextlib.suppress(av.FFmpegError, OSError, ValueError):
-                    self._container.close()
-            reason = getattr(error, "strerror", None) or error
-            what = "cannot be reached" if sent else "cannot be written"
-            raise MediaError(f"{target} {what}: {reason}") from error
+            raise self._unusable(error, sent) from error
+        try:
+            self._encoder = Encoder(
+                self._muxer.add_video("libx264", rate),
+                info,
+                _SENT if sent else _RECORDED,
+                b_frames=False,
+                key_frame_every=max(1, round(rate * _KEY_EVERY_S)),
+                by_slices=True,
+            )
+            self._muxer.start()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._muxer.discard()
+            raise self._unusable(error, sent) from error
+        except BaseException:
+            self._muxer.discard()
+            raise
+
+    def _unusable(self, error: Exception, sent: bool) -> MediaError:
+        reason = getattr(error, "strerror", None) or error
+        what = "cannot be reached" if sent else "cannot be written"
+        return MediaError(f"{self.target} {what}: {reason}", setting="stream" if sent else "record")
 
     def __enter__(self) -> Self:
         return self
@@ -103,8 +110,9 @@ class EncodedSink:
     ) -> None:
         try:
             if kind is None or not issubclass(kind, MediaError):
-                self._container.mux(self._stream.encode(None))
-            self._container.close()
+                for packets in self._encoder.flush():
+                    self._muxer.mux(packets)
+            self._muxer.close()
         except (av.FFmpegError, OSError) as failure:
             if kind is None:
                 raise MediaError(
@@ -118,11 +126,9 @@ class EncodedSink:
         self._last_pts = pts
         if (frame.width, frame.height) != self._size:
             frame = scaled_frame(frame, self._size, self._reformatter, self._pool)
-        picture = picture_of(frame)
-        picture.colorspace, picture.color_range = frame.color.matrix, frame.color.range
-        picture.pts, picture.time_base = pts, Fraction(1, _TICKS)
+        timed = Frame(frame.i420, pts, Fraction(1, _TICKS), frame.color)
         try:
-            self._container.mux(self._stream.encode(picture))
+            self._muxer.mux(self._encoder.encode(timed))
         except (av.FFmpegError, OSError) as error:
             raise MediaError(f"{self.target} cannot be written: {error.strerror}") from error
         if frame.pool is self._pool:
@@ -143,12 +149,13 @@ class VirtualCameraSink:
     """A camera for other programs: v4l2loopback on Linux, OBS's on Windows and macOS."""
 
     def __init__(self, size: tuple[int, int], rate: float) -> None:
-        """Raises MediaError where there is none, saying how to get it."""
+        """Raises MediaError, with how to get one, if there is none."""
         try:
             import pyvirtualcam
         except ImportError as error:
             raise MediaError(
-                "the virtual camera needs pyvirtualcam; install it with: pip install pyvirtualcam"
+                "the virtual camera needs pyvirtualcam; install it with: pip install pyvirtualcam",
+                setting="virtual_camera",
             ) from error
         self._size = size
         self._reformatter, self._pool = VideoReformatter(), FramePool()
@@ -161,12 +168,13 @@ class VirtualCameraSink:
                 f"there is no virtual camera ({str(error).strip().splitlines()[0]}); on Linux: "
                 "sudo apt install v4l2loopback-dkms && sudo modprobe v4l2loopback "
                 "exclusive_caps=1; on Windows and macOS install OBS Studio and start its virtual "
-                "camera once"
+                "camera once",
+                setting="virtual_camera",
             ) from error
 
     @property
     def device(self) -> str:
-        """What other programs call it."""
+        """Its name in other programs."""
         return str(self._camera.device)
 
     def __enter__(self) -> Self:
@@ -198,10 +206,10 @@ class OutputKind(Enum):
 
 
 class Output:
-    """A sink on a thread of its own, so that a slow or broken one holds up nobody else.
+    """A sink on its own thread, so that a slow or broken one holds up nothing else.
 
-    `retries` opens it again after a failure, as often as needed. Without, it has `failed` then,
-    and takes no more frames. What is the matter is `trouble`, for people to read.
+    `retries` opens it again after a failure, as often as needed; without, it has `failed` and
+    takes no more frames. `trouble` is the present problem in words, empty if there is none.
     """
 
     def __init__(
@@ -220,16 +228,16 @@ class Output:
 
     @property
     def dropped(self) -> int:
-        """Frames that it was too slow for."""
+        """Frames dropped because it was too slow."""
         return self._waiting.dropped
 
     def put(self, frame: Frame) -> None:
-        """Takes a frame, which must stay as it is; never waits."""
+        """Takes a frame, which must not be changed afterwards; never waits."""
         if not self.failed:
             self._waiting.put(frame)
 
     def close(self, timeout_s: float) -> bool:
-        """Completes what was put in; False if that takes longer."""
+        """Writes the frames that wait, and closes; False if that takes longer."""
         self._stopping.set()
         self._waiting.end()
         self._thread.join(timeout_s)
@@ -247,7 +255,7 @@ class Output:
             except MediaError as error:
                 self.trouble = str(error)
                 is_hopeless = isinstance(error.__cause__, av.ProtocolNotFoundError)
-            except Exception as error:  # of a camera's driver, say: it must not end unheard
+            except Exception as error:  # for example of a driver: it must not end silently
                 self.trouble = f"{self.name} failed: {error}"
                 is_hopeless = True
             if is_hopeless or not self._retries:
@@ -269,16 +277,19 @@ class Output:
 
 
 def refuse_recording(path: Path, *, overwrite: bool = False) -> None:
-    """Raises MediaError where a recording cannot be written, or its name is no film's."""
+    """Raises MediaError if a recording cannot be written, or its name is not that of a film."""
     if path.suffix.lower() not in _RECORDINGS:
-        raise MediaError(f"{path} is no name for a recording; it ends in {', '.join(_RECORDINGS)}")
-    refuse_unwritable(path, "out.mp4", overwrite=overwrite)
+        raise MediaError(
+            f"{path} is no name for a recording; it ends in {', '.join(_RECORDINGS)}",
+            setting="record",
+        )
+    refuse_unwritable(path, "out.mp4", overwrite=overwrite, setting="record")
 
 
 def recording(
     path: Path, size: tuple[int, int], rate: Fraction, *, overwrite: bool = False
 ) -> Output:
-    """Records to a file, of the size of the camera's frames; raises as `refuse_recording`."""
+    """Records to a file, at the size of the camera's frames; raises as `refuse_recording`."""
     refuse_recording(path, overwrite=overwrite)
     return Output(
         OutputKind.RECORDING,
@@ -288,19 +299,23 @@ def recording(
 
 
 def refuse_stream(address: str) -> None:
-    """Raises MediaError where an address is none that can be streamed to."""
+    """Raises MediaError if an address cannot be streamed to."""
     scheme, _, place = address.partition("://")
     if scheme not in _STREAM_FORMATS or not place:
         raise MediaError(
             f"{address} is no address to stream to; it begins with "
-            f"{', '.join(f'{name}://' for name in _STREAM_FORMATS)}, as udp://192.168.1.5:5000"
+            f"{', '.join(f'{name}://' for name in _STREAM_FORMATS)}, "
+            "for example udp://192.168.1.5:5000",
+            setting="stream",
         )
     if scheme in ("udp", "tcp") and ":" not in place:
-        raise MediaError(f"{address} lacks a port, as in {address}:5000")
+        raise MediaError(
+            f"{address} lacks a port; give one, as in {address}:5000", setting="stream"
+        )
 
 
 def stream(address: str, size: tuple[int, int], rate: Fraction) -> Output:
-    """Sends the frames off, and goes on trying where nobody answers; raises as `refuse_stream`."""
+    """Streams the frames; retries while nobody answers; raises as `refuse_stream`."""
     refuse_stream(address)
     return Output(
         OutputKind.STREAM,
@@ -311,6 +326,6 @@ def stream(address: str, size: tuple[int, int], rate: Fraction) -> Output:
 
 
 def virtual_camera(size: tuple[int, int], rate: float) -> Output:
-    """A camera for other programs; raises MediaError where there is none."""
+    """A camera for other programs; raises MediaError if there is none."""
     sink = VirtualCameraSink(size, rate)
     return Output(OutputKind.VIRTUAL_CAMERA, sink.device, lambda _: sink)

@@ -1,4 +1,4 @@
-"""Animated WebP, which FFmpeg does not read, as a film that it reads."""
+"""Animated pictures: WebP, which FFmpeg writes but does not read, and GIF."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from PIL import Image
 from realtime_style.errors import MediaError
 
 _MILLISECOND = Fraction(1, 1000)
-_NO_DURATION_MS = 100  # browsers show frames without a duration for so long
+_NO_DURATION_MS = 100  # how long browsers show frames without a duration
 _HEADER = slice(0, 21)  # RIFF, size, WEBP, VP8X, size, flags
 _ANIMATED = 0x02
+_GIF_STEPS = 2  # hundredths of a second; frames shown for one are shown for ten by all players
 
 
 def is_animated_webp(path: Path) -> bool:
-    """Whether a file says that it is a WebP picture that moves."""
+    """Whether a file's header says that it is an animated WebP picture."""
     with path.open("rb") as file:
         header = file.read(_HEADER.stop)
     return header[:4] == b"RIFF" and header[8:16] == b"WEBPVP8X" and bool(header[20] & _ANIMATED)
 
 
 def film_of_animation(path: Path) -> IO[bytes]:
-    """The same pictures at the same times, without loss, as a Matroska film in a temporary file.
+    """The same pictures at the same times, lossless, as a Matroska film in a temporary file.
 
     Raises:
         MediaError: the animation is damaged before its second picture.
     """
-    film = TemporaryFile()  # noqa: SIM115  (the caller reads it; it goes when closed)
+    film = TemporaryFile()  # noqa: SIM115  (the caller reads it; it is deleted when closed)
     try:
         with Image.open(path) as animation, av.open(film, "w", format="matroska") as container:
             animation.load()
@@ -51,7 +52,7 @@ def film_of_animation(path: Path) -> IO[bytes]:
                 except (OSError, EOFError):
                     if i == 0:
                         raise
-                    break  # damage; what came before is a film
+                    break  # damage; what came before is still a film
                 duration = int(animation.info.get("duration", 0)) or _NO_DURATION_MS
                 picture = av.VideoFrame.from_ndarray(pixels, "rgba").reformat(format=stream.pix_fmt)
                 picture.pts, picture.time_base, picture.duration = pts, _MILLISECOND, duration
@@ -62,19 +63,35 @@ def film_of_animation(path: Path) -> IO[bytes]:
             container.mux(stream.encode(None))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         film.close()
-        raise MediaError(f"{path} cannot be read as an animation: {error}") from error
+        raise MediaError(
+            f"{path} cannot be read as an animation: {error}", setting="source"
+        ) from error
     film.seek(0)
     return film
 
 
-GIF_STEPS = 2  # hundredths of a second; what is shown for one, all players show for ten
+class GifTimes:
+    """Leaves out frames that GIF cannot show so briefly; `left_out` counts them."""
+
+    def __init__(self) -> None:
+        self.left_out = 0
+        self._last: int | None = None  # hundredths of a second
+
+    def takes(self, pts: int, time_base: Fraction) -> bool:
+        """Whether the frame before has been shown long enough by then."""
+        hundredth = round(pts * time_base * 100)
+        if self._last is not None and hundredth - self._last < _GIF_STEPS:
+            self.left_out += 1
+            return False
+        self._last = hundredth
+        return True
 
 
 def set_last_duration(path: Path, duration_ms: int) -> None:
-    """Writes how long the last picture of an animated WebP is shown; its encoder guesses.
+    """Writes how long the last picture of an animated WebP is shown, which its encoder guesses.
 
-    The file is RIFF: chunks of a name, a size and a content, padded to even sizes. The duration
-    of an ANMF chunk is 24 bits, after place and size of the picture (WebP container specification).
+    The file is RIFF: chunks of a name, a size and a content, padded to even sizes. An ANMF chunk
+    has its duration in 24 bits, after the picture's place and size (WebP container specification).
     """
     if not duration_ms:
         return
@@ -92,7 +109,7 @@ def set_last_duration(path: Path, duration_ms: int) -> None:
 
 
 def palette_graph(width: int, height: int, time_base: Fraction) -> Graph:
-    """A filter that gives every picture (rgb24) 256 colours of its own."""
+    """A filter that gives every picture (rgb24) its own 256 colours, dithered."""
     graph = Graph()
     times = f"time_base={time_base.numerator}/{time_base.denominator}"
     source = graph.add("buffer", f"video_size={width}x{height}:pix_fmt=rgb24:{times}")

@@ -1,20 +1,27 @@
-"""The rest of the film: sound, subtitles, attachments and data, carried past the painting."""
+"""Passthrough: sound, subtitles, attachments and data, carried past the painting."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from itertools import product
-from typing import Any, Protocol
+from typing import Any
 
 import av
 from av.container import OutputContainer
 from av.stream import Disposition
-from av.subtitles.codeccontext import SubtitleCodecContext
-from av.subtitles.stream import SubtitleStream
 
-from realtime_style.media.film_source import RAW_BYTES, FileSource
+from realtime_style.media.carriers import (
+    AudioTranscode,
+    Carrier,
+    Copy,
+    SubtitleTranscode,
+    give_time,
+    move_to,
+    usable_sound,
+)
+from realtime_style.media.demuxer import RAW_BYTES, Part
+from realtime_style.media.film_source import FileSource
 
 _OF_THE_FILE = {  # metadata that describes the former file, not the film
     "major_brand", "minor_version", "compatible_brands", "encoder",
@@ -24,7 +31,7 @@ _OF_THE_FILE = {  # metadata that describes the former file, not the film
 _AUDIO_ENCODERS = {  # else the container's default
     "webm": "libopus", "avi": "libmp3lame", "mpegts": "aac",
 }  # fmt: skip
-_IN_TRANSPORT_STREAMS = (  # their muxer takes anything, as private data that nobody can play
+_IN_TRANSPORT_STREAMS = (  # their muxer takes all codecs, but most as data that no player plays
     "aac", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "opus", "dvb_subtitle", "dvb_teletext",
     "hdmv_pgs_subtitle", "timed_id3", "klv",
 )  # fmt: skip
@@ -37,36 +44,28 @@ _QUICKTIME_LANGUAGES = {  # ISO 639-2/T: /B, the only ones that QuickTime's tabl
 _SUBTITLE_ENCODERS = {
     "mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska": "ass",
 }  # fmt: skip
-_USUAL_HZ = 48_000  # what all encoders take, and libopus alone
-_BITS_PER_CHANNEL = 96_000
 _TEXT_SUBTITLES = ("subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text")
 _PROBE_PACKETS = 400
 _ATTACHED_PICTURE = Disposition.attached_pic
 
 
-class Carrier(Protocol):
-    """Takes the packets of one stream to where they go."""
-
-    def carry(self, packet: Any) -> Iterator[Any]:
-        """The packets to mux for one that was read; None at the end of the film."""
-
-
 class Passthrough:
     """Every stream of a film but the painted one, on its way into a container.
 
-    Each is copied as it is if the container takes it; else transcoded; else left out. What is not
-    a plain copy is said in `notes`. Chapters and metadata are set at once.
+    Each stream is copied if the container takes it, else transcoded, else left out. `notes` says
+    which were not simply copied. Chapters and metadata are set at once.
     """
 
     def __init__(
         self, source: FileSource, container: OutputContainer, painted: Any, ending: str
     ) -> None:
-        """Plans every stream, trying each in a container of the same kind in memory.
+        """Plans every stream, trying each in a container of the same format in memory.
 
         Args:
+            source: the film; not read from yet.
             container: open for writing.
             painted: its stream for the painted pictures, already added.
-            ending: how messages call the container, as ".mp4".
+            ending: the container's name in messages, such as ".mp4".
         """
         self._notes: list[str] = []
         self._lost_packets = 0
@@ -78,24 +77,33 @@ class Passthrough:
         self._last_dts: dict[int, tuple[Fraction, int]] = {}  # as given, and in ticks as muxed
         self._format: str = container.format.name
         self._describe(painted, source.main_stream)
-        first = _first_packets(source)
-        for stream in source.other_streams:
+        self._packets = source.other_packets()
+        try:
+            self._plan_all()
+        except BaseException:
+            self._packets.close()
+            raise
+
+    def _plan_all(self) -> None:
+        source, streams = self._source, self._packets.streams
+        first = _first_packets(source, streams)
+        for stream in streams:
             carrier = self._plan(stream, first.get(stream.index, []))
             if carrier is not None:
                 self._carriers[stream.index] = carrier
-        container.metadata.update(_kept(source.container.metadata))
-        chapters = _moved(source.container.chapters(), source.start_s, source.end_s)
+        self._container.metadata.update(_kept(source.container.metadata))
+        chapters = _moved(source.container.chapters(), source.part)
         if chapters and self._format in _WITH_CHAPTERS:
-            container.set_chapters(chapters)
+            self._container.set_chapters(chapters)
         elif chapters:
-            self._notes.append(f"chapters are left out: {ending} films hold none")
-        languages = {stream.metadata.get("language", "und") for stream in source.other_streams}
+            self._notes.append(f"chapters are left out: {self._ending} films hold none")
+        languages = {stream.metadata.get("language", "und") for stream in streams}
         if languages - {"und"} and self._format in _WITHOUT_LANGUAGES:
-            self._notes.append(f"languages are left out: {ending} films hold none")
+            self._notes.append(f"languages are left out: {self._ending} films hold none")
 
     @property
     def notes(self) -> list[str]:
-        """What is not a plain copy, and what was lost to damage, in words."""
+        """What is not simply copied, and what was lost to damage."""
         if not self._lost_packets:
             return self._notes
         return [
@@ -103,59 +111,59 @@ class Passthrough:
             f"packets of sound or text without a usable time: {self._lost_packets}",
         ]
 
-    def mux_waiting(self) -> None:
-        """Muxes what the source has read of the other streams since the last call."""
+    def until(self, time_s: Fraction | None) -> Iterator[Any]:
+        """Packets to mux, up to those decoded at a time (in seconds); None: all that are left."""
         while self._covers:
             stream, packet = self._covers.pop()
             packet.stream = stream
             packet.pts = packet.dts = 0
-            self._container.mux_one(packet)
-        packets = self._source.packets
-        while packets:
-            packet = packets.popleft()
+            yield packet
+        for packet in self._packets.until(time_s):
             carrier = self._carriers.get(packet.stream.index)
             if carrier is not None:
-                for carried in carrier.carry(packet):
-                    self._mux(carried)
+                yield from self._in_order(carrier.carry(packet))
 
-    def finish(self) -> None:
-        """Muxes the last packets."""
-        self.mux_waiting()
+    def finish(self, end_s: Fraction) -> Iterator[Any]:
+        """The last packets to mux; all of them if the film was read to its end.
+
+        Args:
+            end_s: when the last frame has been shown, for films that were not.
+        """
+        yield from self.until(None if self._source.has_ended else end_s)
         for carrier in self._carriers.values():
-            for carried in carrier.carry(None):
-                self._mux(carried)
+            yield from self._in_order(carrier.carry(None))
 
-    def _mux(self, packet: Any) -> None:
-        _give_time(packet)
-        if packet.dts is None:
-            self._lost_packets += 1
-            return
-        stream, dts = packet.stream, packet.dts * packet.time_base
-        last_dts, last_ticks = self._last_dts.get(stream.index, (dts, None))
-        if dts < last_dts:
-            self._lost_packets += 1  # damage; containers refuse to go back in time
-            return
-        tick = stream.time_base or packet.time_base
-        ticks = round(dts / tick)
-        is_strict = stream.type == "audio" and "matroska" not in self._format
-        if is_strict and last_ticks is not None and ticks <= last_ticks:
-            # packets of less than the milliseconds that Matroska counts in, or damage
-            ticks = last_ticks + 1
-            _place(packet, ticks, tick)
-        self._last_dts[stream.index] = (dts, ticks)
-        self._container.mux_one(packet)
+    def close(self) -> None:
+        """Closes the file that packets are read from."""
+        self._packets.close()
+
+    def _in_order(self, packets: Iterator[Any]) -> Iterator[Any]:
+        """Packets that a container takes: none without a time, none that goes back in time."""
+        for packet in packets:
+            give_time(packet)
+            if packet.dts is None:
+                self._lost_packets += 1
+                continue
+            stream, dts = packet.stream, packet.dts * packet.time_base
+            last_dts, last_ticks = self._last_dts.get(stream.index, (dts, None))
+            if dts < last_dts:
+                self._lost_packets += 1
+                continue
+            tick = stream.time_base or packet.time_base
+            ticks = round(dts / tick)
+            is_strict = stream.type == "audio" and "matroska" not in self._format
+            if is_strict and last_ticks is not None and ticks <= last_ticks:
+                # packets shorter than Matroska's milliseconds, or damage
+                ticks = last_ticks + 1
+                move_to(packet, ticks, tick)
+            self._last_dts[stream.index] = (dts, ticks)
+            yield packet
 
     def _plan(self, stream: Any, first: Sequence[Any]) -> Carrier | None:
+        """How a stream gets into the container; None if it does not, or is no stream there."""
         what = _name(stream)
         if stream.type == "attachment":
-            if "matroska" in self._format:
-                self._container.add_attachment(
-                    stream.name or "attachment",
-                    stream.mimetype or "application/octet-stream",
-                    stream.data,
-                )
-            else:
-                self._notes.append(f"{what} is left out: {self._ending} films hold none")
+            self._attach(stream, what)
             return None
         if stream.type == "video" and _ATTACHED_PICTURE in stream.disposition:
             self._keep_cover(stream, first)
@@ -165,44 +173,64 @@ class Passthrough:
             and self._source.container.chapters()
             and stream.name == "bin_data"
         ):
-            return None  # a QuickTime chapter track; chapters are written anew
+            return None  # a QuickTime chapter track; chapters are written by the muxer
         if self._takes(stream, first):
             if stream.type == "video":
-                self._notes.append(f"{what} is copied as it is, not painted")
+                self._notes.append(f"{what} is copied, not painted")
             copy = self._container.add_stream_from_template(stream)
             self._describe(copy, stream)
-            return _Copy(copy)
+            return Copy(copy)
+        transcode: Carrier | None = None
         if stream.type == "audio" and _codec(stream):
-            encoder = _AUDIO_ENCODERS.get(self._format, self._container.default_audio_codec)
-            plan = _sound_that_opens(encoder, stream) if encoder and encoder != "none" else None
-            if encoder and plan:
-                layout, rate = plan
-                transcode = _AudioTranscode(stream, self._container, encoder, layout, rate)
-                self._describe(transcode.stream, stream)
-                context = stream.codec_context
-                changed = [layout] if layout != context.layout.name else []
-                if rate != context.sample_rate and encoder != "libopus":
-                    changed.append(f"{rate} Hz")
-                self._notes.append(
-                    f"{what} is transcoded to {' '.join([encoder, *changed])}: {self._ending} "
-                    "films cannot hold it"
-                )
-                return transcode
-        if stream.type == "subtitle" and _codec(stream) in _TEXT_SUBTITLES:
-            text_encoder = _SUBTITLE_ENCODERS.get(self._format)
-            if text_encoder:
-                subtitles = _SubtitleTranscode(stream, self._container, text_encoder)
-                self._describe(subtitles.stream, stream)
-                self._notes.append(
-                    f"{what} are converted to {text_encoder}: {self._ending} films cannot hold them"
-                )
-                return subtitles
-        other = "" if "matroska" in self._format else "; .mkv may"
-        self._notes.append(f"{what} left out: {self._ending} films cannot hold it{other}")
-        return None
+            transcode = self._transcoded_sound(stream, what)
+        elif stream.type == "subtitle" and _codec(stream) in _TEXT_SUBTITLES:
+            transcode = self._converted_text(stream, what)
+        if transcode is None:
+            other = "" if "matroska" in self._format else "; .mkv may"
+            self._notes.append(f"{what} left out: {self._ending} films cannot hold it{other}")
+        return transcode
+
+    def _attach(self, stream: Any, what: str) -> None:
+        if "matroska" not in self._format:
+            self._notes.append(f"{what} is left out: {self._ending} films hold none")
+            return
+        self._container.add_attachment(
+            stream.name or "attachment",
+            stream.mimetype or "application/octet-stream",
+            stream.data,
+        )
+
+    def _transcoded_sound(self, stream: Any, what: str) -> AudioTranscode | None:
+        encoder = _AUDIO_ENCODERS.get(self._format, self._container.default_audio_codec)
+        usable = usable_sound(encoder, stream) if encoder and encoder != "none" else None
+        if not usable:
+            return None
+        layout, rate = usable
+        transcode = AudioTranscode(stream, self._container, encoder, layout, rate)
+        self._describe(transcode.stream, stream)
+        context = stream.codec_context
+        changed = [layout] if layout != context.layout.name else []
+        if rate != context.sample_rate and encoder != "libopus":
+            changed.append(f"{rate} Hz")
+        self._notes.append(
+            f"{what} is transcoded to {' '.join([encoder, *changed])}: {self._ending} "
+            "films cannot hold it"
+        )
+        return transcode
+
+    def _converted_text(self, stream: Any, what: str) -> SubtitleTranscode | None:
+        encoder = _SUBTITLE_ENCODERS.get(self._format)
+        if not encoder:
+            return None
+        subtitles = SubtitleTranscode(stream, self._container, encoder)
+        self._describe(subtitles.stream, stream)
+        self._notes.append(
+            f"{what} are converted to {encoder}: {self._ending} films cannot hold them"
+        )
+        return subtitles
 
     def _keep_cover(self, stream: Any, first: Sequence[Any]) -> None:
-        """A picture that is no film: an attachment in Matroska, a stream of one packet in MP4."""
+        """Keeps a cover picture: an attachment in Matroska, a stream of one packet in MP4."""
         if first and "matroska" in self._format:
             kind = {"mjpeg": "jpeg"}.get(str(_codec(stream)), str(_codec(stream)))
             self._container.add_attachment(f"cover.{kind}", f"image/{kind}", bytes(first[0]))
@@ -214,7 +242,7 @@ class Passthrough:
             self._notes.append(f"the cover is left out: {self._ending} films hold none")
 
     def _takes(self, stream: Any, first: Sequence[Any]) -> bool:
-        """Whether a container of this kind really muxes the stream's first packets."""
+        """Whether a container of this format really muxes the stream's first packets."""
         codec = _codec(stream) or getattr(stream, "name", None)
         if self._format == "mpegts" and codec not in _IN_TRANSPORT_STREAMS:
             return False
@@ -229,7 +257,7 @@ class Passthrough:
                 trial.start_encoding()
                 for packet in first[:1]:
                     packet.stream = copy
-                    _give_time(packet)
+                    give_time(packet)
                     trial.mux_one(packet)
         except (av.FFmpegError, ValueError, OSError):
             return False
@@ -237,7 +265,7 @@ class Passthrough:
 
     def _describe(self, new: Any, old: Any) -> None:
         kept = _kept(old.metadata)
-        if "name" in kept:  # what MP4 calls a track's title
+        if "name" in kept:  # MP4's word for a track's title
             kept.setdefault("title", kept.pop("name"))
         if self._format == "mov" and "language" in kept:
             kept["language"] = _QUICKTIME_LANGUAGES.get(kept["language"], kept["language"])
@@ -245,116 +273,10 @@ class Passthrough:
         new.disposition = old.disposition
 
 
-class _Copy:
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def carry(self, packet: Any) -> Iterator[Any]:
-        if packet is not None:
-            packet.stream = self._stream
-            yield packet
-
-
-def _sound_that_opens(encoder: str, stream: Any) -> tuple[str, int] | None:
-    """Layout and rate, the stream's own or near, that an encoder takes; None if there are none."""
-    context = stream.codec_context
-    own = context.layout.name
-    layouts = dict.fromkeys([own, *(["5.1"] if own.startswith("5.1") else []), "stereo", "mono"])
-    rates = [_USUAL_HZ] if encoder == "libopus" else [context.sample_rate, _USUAL_HZ]
-    for layout, rate in product(layouts, rates):
-        trial: Any = av.CodecContext.create(encoder, "w")
-        _set_up(trial, layout, rate)
-        try:
-            trial.open()
-        except (av.FFmpegError, ValueError):
-            continue
-        return layout, rate
-    return None
-
-
-def _set_up(context: Any, layout: str, rate: int) -> None:
-    context.sample_rate, context.layout = rate, layout
-    context.format = context.codec.audio_formats[0]
-    context.bit_rate = _BITS_PER_CHANNEL * len(context.layout.channels)
-
-
-class _AudioTranscode:
-    def __init__(
-        self, old: Any, container: OutputContainer, encoder: str, layout: str, rate: int
-    ) -> None:
-        self.stream: Any = container.add_stream(encoder, rate=rate)
-        _set_up(self.stream.codec_context, layout, rate)
-        self.stream.codec_context.open()
-        self._decoder = old
-        self._resampler: av.AudioResampler | None = None
-        self._given: tuple[object, ...] = ()  # the kind of sound that the resampler takes
-
-    def carry(self, packet: Any) -> Iterator[Any]:
-        try:
-            decoded = self._decoder.codec_context.decode(packet)
-        except (av.FFmpegError, ValueError):  # damage
-            return
-        for frame in decoded:
-            given = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if given != self._given:
-                yield from self._resampled(None)
-                self._resampler, self._given = self._new_resampler(), given
-            yield from self._resampled(frame)
-        if packet is None:
-            yield from self._resampled(None)
-            yield from self._encoded(None)
-
-    def _new_resampler(self) -> av.AudioResampler:
-        context = self.stream.codec_context
-        return av.AudioResampler(
-            format=context.format.name,
-            layout=context.layout.name,
-            rate=context.sample_rate,
-            frame_size=context.frame_size or None,
-        )
-
-    def _resampled(self, frame: Any) -> Iterator[Any]:
-        if self._resampler:
-            for resampled in self._resampler.resample(frame):
-                yield from self._encoded(resampled)
-
-    def _encoded(self, frame: Any) -> Iterator[Any]:
-        for packet in self.stream.codec_context.encode(frame):
-            packet.stream = self.stream
-            yield packet
-
-
-class _SubtitleTranscode:
-    def __init__(self, old: Any, container: OutputContainer, encoder: str) -> None:
-        stream = container.add_stream(encoder)
-        assert isinstance(stream, SubtitleStream)
-        assert isinstance(stream.codec_context, SubtitleCodecContext)
-        old.codec_context.open(strict=False)
-        stream.codec_context.subtitle_header = old.codec_context.subtitle_header
-        self.stream: Any = stream
-        self._decoder = old
-
-    def carry(self, packet: Any) -> Iterator[Any]:
-        if packet is None:
-            return
-        try:
-            decoded = self._decoder.codec_context.decode2(packet)
-            if decoded is None or not len(decoded):
-                return
-            encoded = self.stream.codec_context.encode_subtitle(decoded)
-        except (av.InvalidDataError, ValueError):
-            return
-        encoded.pts = encoded.dts = packet.pts
-        encoded.duration = packet.duration
-        encoded.time_base = packet.time_base
-        encoded.stream = self.stream
-        yield encoded
-
-
-def _first_packets(source: FileSource) -> dict[int, list[Any]]:
-    """A few packets of each stream, read through a file of its own; none where it cannot be."""
+def _first_packets(source: FileSource, streams: Sequence[Any]) -> dict[int, list[Any]]:
+    """A few packets of each stream, read from the file's start; none of a pipe or an address."""
     found: dict[int, list[Any]] = {}
-    wanted = {stream.index for stream in source.other_streams if stream.type != "attachment"}
+    wanted = {stream.index for stream in streams if stream.type != "attachment"}
     if not source.is_file or not wanted:
         return found
     with av.open(str(source.path), metadata_errors=RAW_BYTES) as probe:
@@ -365,7 +287,7 @@ def _first_packets(source: FileSource) -> dict[int, list[Any]]:
                 if i == _PROBE_PACKETS or wanted <= found.keys():
                     break
         except av.FFmpegError:
-            pass  # the film is damaged; the trial goes on with what there is
+            pass  # the film is damaged; the trial goes on with what has been read
     return found
 
 
@@ -377,42 +299,28 @@ def _kept(metadata: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _moved(chapters: Sequence[Any], start_s: float, end_s: float | None) -> list[Any]:
-    """Chapters between two moments, as if the first were time zero."""
+def _moved(chapters: Sequence[Any], part: Part) -> list[Any]:
+    """The chapters of a part, counted from its start."""
     moved = []
     for chapter in chapters:
-        start = round(Fraction(start_s) / chapter["time_base"])
+        start = round(Fraction(part.start_s) / chapter["time_base"])
         end = chapter["end"]
-        if end_s is not None:
-            end = min(end, round(Fraction(end_s) / chapter["time_base"]))
+        if part.end_s is not None:
+            end = min(end, round(Fraction(part.end_s) / chapter["time_base"]))
         if end > start and end > chapter["start"]:
             moved.append({**chapter, "start": max(0, chapter["start"] - start), "end": end - start})
     return moved
 
 
-def _give_time(packet: Any) -> None:
-    """Packets without a time of decoding are decoded when they are shown."""
-    if packet.dts is None:
-        packet.dts = packet.pts
-
-
-def _place(packet: Any, dts: int, time_base: Fraction) -> None:
-    """Gives a packet a later time of decoding, in units of its own."""
-    scale = packet.time_base / time_base
-    packet.pts = max(dts, round((packet.dts if packet.pts is None else packet.pts) * scale))
-    packet.duration = round((packet.duration or 0) * scale)
-    packet.dts, packet.time_base = dts, time_base
-
-
 def _codec(stream: Any) -> str | None:
-    """FFmpeg's name of the stream's codec; None where it has no decoder for it."""
+    """FFmpeg's name of the stream's codec; None if it has no decoder for it."""
     context = getattr(stream, "codec_context", None)
     return context.name if context else None
 
 
 def _name(stream: Any) -> str:
     words = {"audio": "sound", "subtitle": "subtitles", "video": "a second picture"}
-    codec = _codec(stream) or getattr(stream, "name", None) or "of an unknown kind"
+    codec = _codec(stream) or getattr(stream, "name", None) or "of an unknown format"
     language = stream.metadata.get("language")
     what = words.get(stream.type, stream.type)
     return f"{what} ({codec}{f', {language}' if language else ''})"

@@ -15,25 +15,25 @@ from realtime_style.errors import MediaError
 _NUMBER = re.compile(r"%0?\d*d")
 
 
-def refuse_unwritable(path: Path, example: str, *, overwrite: bool) -> None:
+def refuse_unwritable(path: Path, example: str, *, overwrite: bool, setting: str = "out") -> None:
     """Raises MediaError if a file cannot or must not be written.
 
     Args:
         example: a good name, for the message.
         overwrite: whether an existing file may be replaced.
+        setting: the argument that names the file, for the error.
     """
+    message = None
     if path.is_dir():
-        raise MediaError(
-            f"{path} is a folder; give the name of a file, such as {example}", setting="out"
-        )
-    if path.exists() and not overwrite:
+        message = f"{path} is a folder; give the name of a file, such as {example}"
+    elif path.exists() and not overwrite:
         raise MediaError(f"{path} exists already", setting="overwrite")
-    if not path.parent.is_dir():
-        raise MediaError(
-            f"there is no folder {path.parent} to write to; create it first", setting="out"
-        )
-    if not os.access(path.parent, os.W_OK):
-        raise MediaError(f"the folder {path.parent} is not writable; choose another", setting="out")
+    elif not path.parent.is_dir():
+        message = f"there is no folder {path.parent} to write to; create it first"
+    elif not os.access(path.parent, os.W_OK):
+        message = f"the folder {path.parent} is not writable; choose another"
+    if message:
+        raise MediaError(message, setting=setting)
 
 
 def refuse_overwriting_source(source: Path | str, out: Path | str) -> None:

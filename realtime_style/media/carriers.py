@@ -1,0 +1,158 @@
+"""How the packets of one stream get into another container: copied, or transcoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import product
+from typing import Any, Protocol
+
+import av
+from av.container import OutputContainer
+from av.subtitles.codeccontext import SubtitleCodecContext
+from av.subtitles.stream import SubtitleStream
+
+_USUAL_HZ = 48_000  # what all encoders take; libopus takes nothing else
+_BITS_PER_CHANNEL = 96_000
+
+
+class Carrier(Protocol):
+    """Takes the packets of one stream of a film to its stream in the new film."""
+
+    def carry(self, packet: Any) -> Iterator[Any]:
+        """The packets to mux for one that was read; None marks the end of the film."""
+
+
+class Copy:
+    """Passes packets on unchanged."""
+
+    def __init__(self, stream: Any) -> None:
+        """Args: stream, of the new film."""
+        self._stream = stream
+
+    def carry(self, packet: Any) -> Iterator[Any]:
+        """See `Carrier`."""
+        if packet is not None:
+            packet.stream = self._stream
+            yield packet
+
+
+class AudioTranscode:
+    """Decodes sound, resamples it and encodes it again; damaged packets are left out."""
+
+    def __init__(
+        self, old: Any, container: OutputContainer, encoder: str, layout: str, rate: int
+    ) -> None:
+        """Adds a stream to the new film; layout and rate (Hz) as from `usable_sound`."""
+        self.stream: Any = container.add_stream(encoder, rate=rate)
+        _set_up(self.stream.codec_context, layout, rate)
+        self.stream.codec_context.open()
+        self._decoder = old
+        self._resampler: av.AudioResampler | None = None
+        self._given: tuple[object, ...] = ()  # the format that the resampler takes
+
+    def carry(self, packet: Any) -> Iterator[Any]:
+        """See `Carrier`."""
+        try:
+            decoded = self._decoder.codec_context.decode(packet)
+        except (av.FFmpegError, ValueError):  # damage
+            return
+        for frame in decoded:
+            given = (frame.format.name, frame.layout.name, frame.sample_rate)
+            if given != self._given:
+                yield from self._resampled(None)
+                self._resampler, self._given = self._new_resampler(), given
+            yield from self._resampled(frame)
+        if packet is None:
+            yield from self._resampled(None)
+            yield from self._encoded(None)
+
+    def _new_resampler(self) -> av.AudioResampler:
+        context = self.stream.codec_context
+        return av.AudioResampler(
+            format=context.format.name,
+            layout=context.layout.name,
+            rate=context.sample_rate,
+            frame_size=context.frame_size or None,
+        )
+
+    def _resampled(self, frame: Any) -> Iterator[Any]:
+        if self._resampler:
+            for resampled in self._resampler.resample(frame):
+                yield from self._encoded(resampled)
+
+    def _encoded(self, frame: Any) -> Iterator[Any]:
+        for packet in self.stream.codec_context.encode(frame):
+            packet.stream = self.stream
+            yield packet
+
+
+class SubtitleTranscode:
+    """Converts text subtitles to another format; damaged ones are left out."""
+
+    def __init__(self, old: Any, container: OutputContainer, encoder: str) -> None:
+        """Adds a stream to the new film."""
+        stream = container.add_stream(encoder)
+        assert isinstance(stream, SubtitleStream)
+        assert isinstance(stream.codec_context, SubtitleCodecContext)
+        old.codec_context.open(strict=False)
+        stream.codec_context.subtitle_header = old.codec_context.subtitle_header
+        self.stream: Any = stream
+        self._decoder = old
+
+    def carry(self, packet: Any) -> Iterator[Any]:
+        """See `Carrier`."""
+        if packet is None:
+            return
+        try:
+            decoded = self._decoder.codec_context.decode2(packet)
+            if decoded is None or not len(decoded):
+                return
+            encoded = self.stream.codec_context.encode_subtitle(decoded)
+        except (av.InvalidDataError, ValueError):
+            return
+        encoded.pts = encoded.dts = packet.pts
+        encoded.duration = packet.duration
+        encoded.time_base = packet.time_base
+        encoded.stream = self.stream
+        yield encoded
+
+
+def usable_sound(encoder: str, stream: Any) -> tuple[str, int] | None:
+    """Channel layout and rate (Hz) for an encoder: the stream's own, or close to them.
+
+    None if the encoder takes nothing of the kind.
+    """
+    context = stream.codec_context
+    own = context.layout.name
+    layouts = dict.fromkeys([own, *(["5.1"] if own.startswith("5.1") else []), "stereo", "mono"])
+    rates = [_USUAL_HZ] if encoder == "libopus" else [context.sample_rate, _USUAL_HZ]
+    for layout, rate in product(layouts, rates):
+        trial: Any = av.CodecContext.create(encoder, "w")
+        _set_up(trial, layout, rate)
+        try:
+            trial.open()
+        except (av.FFmpegError, ValueError):
+            continue
+        return layout, rate
+    return None
+
+
+def _set_up(context: Any, layout: str, rate: int) -> None:
+    context.sample_rate, context.layout = rate, layout
+    context.format = context.codec.audio_formats[0]
+    context.bit_rate = _BITS_PER_CHANNEL * len(context.layout.channels)
+
+
+def give_time(packet: Any) -> None:
+    """Packets without a time of decoding are decoded when they are shown."""
+    if packet.dts is None:
+        packet.dts = packet.pts
+
+
+def move_to(packet: Any, dts: int, time_base: Fraction) -> None:
+    """Gives a packet a later time of decoding, in units of `time_base` seconds."""
+    scale = packet.time_base / time_base
+    packet.pts = max(dts, round((packet.dts if packet.pts is None else packet.pts) * scale))
+    packet.duration = round((packet.duration or 0) * scale)
+    packet.dts, packet.time_base = dts, time_base

@@ -1,0 +1,271 @@
+"""Films opened for reading, and the packets of the streams that are not painted."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol, TypeAlias
+
+import av
+from av.codec.hwaccel import HWAccel, hwdevices_available
+from av.container import InputContainer
+
+from realtime_style.errors import MediaError
+from realtime_style.media.animation import film_of_animation, is_animated_webp
+from realtime_style.media.pipes import StandardInput
+from realtime_style.system.paths import escaped_pattern, is_numbered
+
+Packet: TypeAlias = "av.Packet[Any]"
+RAW_BYTES = "surrogateescape"  # metadata that is not UTF-8 passes through unchanged
+_OPEN_S = 20.0  # for an address to answer; FFmpeg does not notice Ctrl-C meanwhile
+_AHEAD_S = 10  # packets further ahead than this have a damaged time: nobody waits for it
+_PAST_END_S = 2  # how far streams of a film may lie apart
+_MOST_WAITING_BYTES = 256 * 2**20
+
+
+def open_film(
+    path: str,
+    *,
+    rate: Fraction | None = None,
+    device: HWAccel | None = None,
+    pipe: StandardInput | None = None,
+) -> InputContainer:
+    """Opens a file, an address or a pattern for numbered pictures; see `FileSource`.
+
+    Args:
+        rate: of numbered pictures, per second; None takes 25.
+        device: what decodes; None decodes on the CPU.
+        pipe: where to read "-" from.
+
+    Raises:
+        MediaError: it is missing, empty, not a film, or does not answer.
+    """
+    is_address = path == "-" or "://" in path
+    is_pattern = is_numbered(path) and not is_address and not Path(path).exists()
+    if rate is not None and not is_pattern:
+        raise MediaError(
+            f"{path} has its own times; a rate is for numbered pictures", setting="rate"
+        )
+    if not is_address and not is_pattern:
+        if not Path(path).exists():
+            raise MediaError(f"there is no file {path}", setting="source")
+        if Path(path).is_file() and not Path(path).stat().st_size:
+            raise MediaError(f"{path} is empty", setting="source")
+    try:
+        if pipe:
+            return av.open(pipe, "r", hwaccel=device, metadata_errors=RAW_BYTES)
+        if Path(path).is_file() and is_animated_webp(Path(path)):
+            return av.open(film_of_animation(Path(path)), "r")
+        return av.open(
+            escaped_pattern(Path(path)) if is_pattern else path,
+            "r",
+            options={"framerate": str(rate)} if rate else {},
+            hwaccel=device,
+            metadata_errors=RAW_BYTES,
+            timeout=(_OPEN_S, None) if is_address else None,
+        )
+    except (av.FFmpegError, OSError, RuntimeError, NotImplementedError) as error:
+        if pipe and pipe.interrupt.is_set:
+            raise KeyboardInterrupt from error
+        raise _not_opened(path, error, device) from error
+
+
+def _not_opened(path: str, error: Exception, device: HWAccel | None) -> MediaError:
+    """Why a film cannot be opened."""
+    setting = "source"
+    if device:
+        setting = "residency" if device.is_hw_owned else "hwaccel"
+    if isinstance(error, av.InvalidDataError):
+        return MediaError(
+            f"{path} cannot be read as a film: FFmpeg does not know its format, or its index is "
+            "missing, as in an MP4 that was cut off",
+            setting="source",
+        )
+    if isinstance(error, av.ExitError):
+        return MediaError(f"{path} does not answer within {_OPEN_S:g} s", setting="source")
+    if not isinstance(error, av.FFmpegError | OSError):
+        return MediaError(f"the device cannot decode {path}: {error}", setting=setting)
+    if device:
+        return MediaError(
+            f"the device to decode {path} on is not in this machine, or has no driver",
+            setting=setting,
+        )
+    return MediaError(f"{path} cannot be read as a film: {error.strerror}", setting=setting)
+
+
+def nvidia_device(number: int) -> HWAccel:
+    """An NVIDIA GPU that decodes or encodes and keeps frames; the calling thread's GPU.
+
+    It uses the CUDA context that is current on this thread. FFmpeg could open the primary context
+    itself (`primary_ctx`), but refuses to if another library has opened it before, as ours have.
+    """
+    options: dict[str, object] = {"primary_ctx": "0", "current_ctx": "1"}
+    return HWAccel(
+        "cuda", str(number), allow_software_fallback=False, options=options, is_hw_owned=True
+    )
+
+
+def decoding_device(name: str) -> HWAccel:
+    """A device of `hwaccels()` that decodes; raises MediaError for any other name."""
+    if name not in hwaccels():
+        raise MediaError(
+            f"there is no decoding device '{name}'; this FFmpeg has {', '.join(hwaccels())}",
+            setting="hwaccel",
+        )
+    return HWAccel(name, allow_software_fallback=False)
+
+
+def hwaccels() -> list[str]:
+    """Devices that this FFmpeg can decode on, whether or not the machine has them."""
+    return list(hwdevices_available())
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a film, in seconds of the film; its start becomes time zero. None: to the end."""
+
+    start_s: float = 0.0
+    end_s: float | None = None
+
+    def takes(self, packet: Packet) -> bool:
+        """Whether a packet has content, and belongs to the part; if so, its times are moved."""
+        if packet.size == 0 or packet.time_base is None:
+            return False
+        if packet.pts is None or not (self.start_s or self.end_s is not None):
+            return True
+        seconds = packet.pts * packet.time_base
+        if self.start_s and seconds < self.start_s:
+            return False
+        if self.end_s is not None and seconds >= self.end_s:
+            return False
+        shift = round(Fraction(self.start_s) / packet.time_base)
+        packet.pts -= shift
+        packet.dts = None if packet.dts is None else packet.dts - shift
+        return True
+
+
+class PacketSource(Protocol):
+    """The packets of all streams of a film but the painted one."""
+
+    streams: tuple[Any, ...]
+
+    def until(self, time_s: Fraction | None) -> Iterator[Packet]:
+        """The next packets, up to those decoded at a time of the part; None: all there are."""
+
+    def close(self) -> None:
+        """No packets will be read any more."""
+
+
+class Demuxer:
+    """Packets read through a file of their own, only when they are asked for."""
+
+    def __init__(self, path: Path | str, painted: int, part: Part) -> None:
+        """Opens the film a second time; `painted` is the index of the stream to leave out."""
+        self._container = open_film(str(path))
+        self._painted, self._part = painted, part
+        self.streams: tuple[Any, ...] = tuple(
+            stream for stream in self._container.streams if stream.index != painted
+        )
+        self._read = self._demux() if self.streams else iter(())
+        self._next: tuple[Fraction | None, Packet | None] | None = None
+
+    def until(self, time_s: Fraction | None) -> Iterator[Packet]:
+        """See `PacketSource`."""
+        while True:
+            self._next = self._next or next(self._read, None)
+            if self._next is None:
+                return
+            decoded_s, packet = self._next
+            if _waits(decoded_s, time_s):
+                return
+            self._next = None
+            if packet is not None:
+                yield packet
+
+    def _demux(self) -> Iterator[tuple[Fraction | None, Packet | None]]:
+        """Times of decoding, counted from the start of the part, and packets of the streams.
+
+        Those of the painted stream come as None: they only show how far the file has been read.
+        """
+        part = self._part
+        start = Fraction(part.start_s)
+        last = None if part.end_s is None else Fraction(part.end_s) - start + _PAST_END_S
+        if part.start_s:
+            self._container.seek(round(part.start_s * 1e6))
+        packets = self._container.demux()
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError:  # what came before is still a film
+                return
+            if packet is None:
+                return
+            time = _decoding_time(packet)
+            moved = None if time is None else time - start
+            if last is not None and moved is not None and moved >= last:
+                return
+            if packet.stream.index == self._painted:
+                yield moved, None
+            elif part.takes(packet):
+                yield _decoding_time(packet), packet
+
+    def close(self) -> None:
+        """See `PacketSource`."""
+        self._container.close()
+
+
+class Tee:
+    """Packets of a film that can be read only once: those that its one demuxer has passed.
+
+    One thread puts, another takes. What waits is limited in bytes, not in packets: the thread that
+    reads must not wait for the one that writes, which waits for its frames.
+    """
+
+    def __init__(self, streams: tuple[Any, ...]) -> None:
+        self.streams = streams
+        self._arrived: SimpleQueue[Packet] = SimpleQueue()
+        self._waiting: deque[Packet] = deque()  # of the taking thread alone
+        self._put_bytes = self._taken_bytes = 0
+
+    def put(self, packet: Packet) -> None:
+        """Adds a packet of the part; raises MediaError if too much waits."""
+        self._put_bytes += packet.size
+        if self._put_bytes - self._taken_bytes > _MOST_WAITING_BYTES:
+            raise MediaError(
+                "sound and picture lie too far apart in this film for reading it from a pipe or "
+                "an address; save it as a file first",
+                setting="source",
+            )
+        self._arrived.put(packet)
+
+    def until(self, time_s: Fraction | None) -> Iterator[Packet]:
+        """See `PacketSource`."""
+        while True:
+            if not self._waiting:
+                try:
+                    self._waiting.append(self._arrived.get_nowait())
+                except Empty:
+                    return
+            if _waits(_decoding_time(self._waiting[0]), time_s):
+                return
+            packet = self._waiting.popleft()
+            self._taken_bytes += packet.size
+            yield packet
+
+    def close(self) -> None:
+        """See `PacketSource`; its packets are read by somebody else."""
+
+
+def _decoding_time(packet: Packet) -> Fraction | None:
+    """When a packet is decoded, in seconds; None if it does not say."""
+    ticks = packet.pts if packet.dts is None else packet.dts
+    return None if ticks is None or packet.time_base is None else ticks * packet.time_base
+
+
+def _waits(decoded_s: Fraction | None, time_s: Fraction | None) -> bool:
+    """Whether a packet is for later than `time_s`, and says so credibly."""
+    return decoded_s is not None and time_s is not None and time_s < decoded_s <= time_s + _AHEAD_S

@@ -1,0 +1,240 @@
+"""Encoder: frames to packets."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+
+import av
+from av.filter import Graph
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+from realtime_style.color import FULL
+from realtime_style.errors import MediaError
+from realtime_style.frame import Frame, GpuFrame, StreamInfo
+from realtime_style.media.animation import palette_graph
+from realtime_style.media.converter import SWSCALE_MATRIX, picture_of
+from realtime_style.media.demuxer import Packet
+from realtime_style.media.encoding import HARDWARE, encoded_color, pixel_format
+from realtime_style.media.scaling import EXACT, UNSHIFTED
+from realtime_style.system.cores import usable_cores
+
+_MOST_REORDERED = 16  # frames; H.264 and H.265 allow no more
+
+
+class Encoder:
+    """Turns frames into the packets of one stream.
+
+    Packets are returned in whole reorder groups (a B-frame is decoded after the P-frame that is
+    shown after it): wherever a film is cut between two calls, no frame before the cut is missing.
+
+    Attributes:
+        color: what the encoded values mean.
+        frames: how many frames were given.
+        frames_out: how many of them have been returned as packets.
+        end_pts: when the latest of those has been shown, in units of the time base.
+        last_duration: of the last frame given, in the same units; 0 if it did not say.
+    """
+
+    def __init__(
+        self,
+        stream: av.VideoStream,
+        info: StreamInfo,
+        options: Mapping[str, str],
+        *,
+        size: tuple[int, int] | None = None,
+        bit_depth: int | None = None,
+        on_gpu: bool = False,
+        b_frames: bool = True,
+        key_frame_every: int | None = None,
+        by_slices: bool = False,
+    ) -> None:
+        """Opens the encoder of a stream that was added to a container.
+
+        Args:
+            info: the frames that will come.
+            options: FFmpeg's, such as crf and preset.
+            size: width and height of the film, in pixels, even; None takes the frames'.
+            bit_depth: 8 or 10; None leaves it to the encoder.
+            on_gpu: whether frames come in a GPU's memory; the stream has a device then.
+            b_frames: whether frames may be reordered.
+            key_frame_every: the most frames between two key frames; None leaves it to the encoder.
+            by_slices: whether threads share each picture, so that none is held back for them.
+
+        Raises:
+            MediaError: the encoder does not take such frames, or cannot be opened.
+        """
+        self._stream, self._context = stream, stream.codec_context
+        self._size = size or (info.width, info.height)
+        self._reformatter = VideoReformatter()
+        self._groups = _ReorderGroups()
+        self._durations: dict[int, int] = {}  # of frames in the encoder, by their pts
+        self._last_pts: int | None = None  # of the frames returned
+        self._step = max(1, round(1 / (info.rate * info.time_base)))
+        self.frames = self.frames_out = 0
+        self.end_pts = self.last_duration = 0
+        context = self._context
+        pix_fmt = "nv12" if on_gpu else pixel_format(context.codec, bit_depth)
+        self.color = encoded_color(info.color, self.name, pix_fmt)
+        stream.width, stream.height = self._size
+        stream.pix_fmt = pix_fmt
+        stream.time_base = context.time_base = info.time_base
+        context.colorspace = self.color.matrix
+        context.color_range = self.color.range
+        context.color_primaries = info.color.primaries
+        context.color_trc = info.color.transfer
+        if info.sample_aspect_ratio:
+            context.sample_aspect_ratio = _pixel_shape(info, self._size)
+        context.options = dict(options)
+        context.thread_type = "SLICE" if by_slices else "AUTO"
+        if self.name == "libx264" and not by_slices:
+            # by default it has half as many threads more, each with pictures of its own
+            context.thread_count = usable_cores()
+        if not b_frames:
+            context.max_b_frames = 0
+        if key_frame_every:
+            context.gop_size = key_frame_every
+        self._open()
+        self._palette: Graph | None = None
+        if pix_fmt == "pal8":
+            self._palette = palette_graph(*self._size, info.time_base)
+
+    @property
+    def name(self) -> str:
+        """FFmpeg's name of the encoder."""
+        return self._context.name
+
+    def _open(self) -> None:
+        context, name = self._context, self.name
+        try:
+            context.open(strict=False)
+        except (av.FFmpegError, ValueError) as error:
+            settings = ", ".join(f"{key} {value}" for key, value in context.options.items())
+            reason = getattr(error, "strerror", None) or error
+            message = (
+                f"the encoder {name} cannot be opened for pictures of {self._size[0]}x"
+                f"{self._size[1]}{f' with {settings}' if settings else ''} ({reason})"
+            )
+            if name.endswith(HARDWARE):
+                message += (
+                    ": it needs its own device, such as an NVIDIA GPU for nvenc, with its driver, "
+                    "and a size that this supports; h264 needs none"
+                )
+            else:
+                message += "; try another codec or output size"
+            raise MediaError(message, setting="codec") from error
+
+    def encode(self, frame: Frame | GpuFrame) -> list[Packet]:
+        """Takes a frame; returns the packets that are ready, in decoding order.
+
+        The caller may reuse the frame on return. Raises av.FFmpegError.
+        """
+        picture = frame.picture if isinstance(frame, GpuFrame) else self._formatted(frame)
+        picture.pts, picture.time_base = frame.pts, frame.time_base
+        if self._palette:
+            self._palette.push(picture)
+            picture = self._palette.vpull()
+        self.last_duration = frame.duration
+        if frame.duration:
+            self._durations[frame.pts] = frame.duration
+        self._groups.sent(frame.pts)
+        self.frames += 1
+        ready: list[Packet] = []
+        for packet in self._stream.encode(picture):
+            ready += self._groups.arrived(packet)
+        return self._returned(ready)
+
+    def flush(self) -> Iterator[list[Packet]]:
+        """The packets of all frames that are still in the encoder, group by group."""
+        for packet in self._stream.encode_lazy(None):
+            yield self._returned(self._groups.arrived(packet))
+        yield self._returned(self._groups.rest())
+        self.frames_out = self.frames
+
+    def _returned(self, packets: list[Packet]) -> list[Packet]:
+        """Gives packets the durations of their frames."""
+        for packet in packets:
+            if packet.pts is not None and packet.dts is not None:
+                duration = self._durations.pop(packet.pts, None)
+                if self._last_pts is None or packet.pts >= self._last_pts:
+                    self._last_pts = packet.pts
+                    self.end_pts = packet.pts + (duration or self._step)
+                packet.duration = packet.duration if duration is None else duration
+        self.frames_out += len(packets)
+        return packets
+
+    def _formatted(self, frame: Frame) -> av.VideoFrame:
+        """The frame in the size and the pixel format that the encoder takes."""
+        picture = picture_of(frame)
+        pix_fmt = "rgb24" if self._palette else self._context.pix_fmt or "yuv420p"
+        same = (self.color.matrix, self.color.range) == (frame.color.matrix, frame.color.range)
+        if (frame.width, frame.height) == self._size and pix_fmt == "yuv420p" and same:
+            picture.colorspace, picture.color_range = frame.color.matrix, frame.color.range
+            return picture
+        matrix, to_matrix = (
+            SWSCALE_MATRIX.get(color.matrix, Colorspace.ITU601)
+            for color in (frame.color, self.color)
+        )
+        is_rgb = av.VideoFormat(pix_fmt).is_rgb
+        # a palette takes twice as long to find for the many colours of interpolated chroma
+        to_rgb = UNSHIFTED if self._palette else EXACT
+        picture = self._reformatter.reformat(
+            picture,
+            *self._size,
+            pix_fmt,
+            src_colorspace=matrix,
+            dst_colorspace=None if is_rgb else to_matrix,
+            src_color_range=ColorRange.JPEG if frame.color.range == FULL else ColorRange.MPEG,
+            dst_color_range=ColorRange.JPEG if self.color.range == FULL else ColorRange.MPEG,
+            interpolation=to_rgb if is_rgb else None,
+        )
+        picture.colorspace, picture.color_range = self.color.matrix, self.color.range
+        return picture
+
+
+class _ReorderGroups:
+    """Holds packets until every frame that is shown before the latest of them has arrived too."""
+
+    def __init__(self) -> None:
+        self._expected: deque[int] = deque()  # pts of frames whose packets have not arrived
+        self._held: list[Packet] = []
+        self._latest: int | None = None
+
+    def sent(self, pts: int) -> None:
+        """Notes a frame that goes into the encoder; times rise."""
+        self._expected.append(pts)
+
+    def arrived(self, packet: Packet) -> list[Packet]:
+        """Takes a packet from the encoder; returns a whole group, or nothing."""
+        self._held.append(packet)
+        if packet.pts is not None:
+            with contextlib.suppress(ValueError):
+                self._expected.remove(packet.pts)
+            self._latest = max(packet.pts, packet.pts if self._latest is None else self._latest)
+        if len(self._held) > _MOST_REORDERED:  # the encoder has dropped a frame
+            while self._is_open():
+                self._expected.popleft()
+        return [] if self._is_open() else self.rest()
+
+    def rest(self) -> list[Packet]:
+        """All packets that are held, whether or not they are a whole group."""
+        released, self._held = self._held, []
+        return released
+
+    def _is_open(self) -> bool:
+        """Whether a frame is missing that is shown before the latest one."""
+        return (
+            bool(self._expected) and self._latest is not None and self._expected[0] < self._latest
+        )
+
+
+def _pixel_shape(info: StreamInfo, size: tuple[int, int]) -> Fraction:
+    """The sample aspect ratio that shows a film of a size as wide as the source."""
+    assert info.sample_aspect_ratio
+    whole_width, whole_height = info.source_width & ~1, info.source_height & ~1
+    stretch = Fraction(whole_width * size[1], whole_height * size[0])
+    if abs(stretch - 1) * size[0] < 2:  # sides are even: that is rounding, not a wish
+        return info.sample_aspect_ratio
+    return info.sample_aspect_ratio * stretch

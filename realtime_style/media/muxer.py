@@ -1,0 +1,178 @@
+"""Muxer: packets to a file, a pipe or an address."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+
+import av
+from av.codec.hwaccel import HWAccel
+
+from realtime_style.errors import MediaError
+from realtime_style.media.demuxer import RAW_BYTES, Packet
+from realtime_style.media.encoding import CODECS
+from realtime_style.media.film_source import FileSource
+from realtime_style.media.passthrough import Passthrough
+from realtime_style.media.pipes import StandardOutput
+
+_WITHOUT_TIMES = ("avi", "asf")  # containers that know only the order of decoding
+
+
+class Muxer:
+    """Writes the packets of the painted pictures, and those that pass through, in their order."""
+
+    def __init__(
+        self,
+        target: str | StandardOutput,
+        *,
+        ending: str,
+        form: str | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        """Opens the container; files are created by `start`.
+
+        Args:
+            target: a path or an address as FFmpeg takes it, or a pipe.
+            ending: the container's name in messages, such as ".mp4".
+            form: FFmpeg's name of the format; None takes it from the path.
+            options: FFmpeg's options of the format.
+
+        Raises:
+            av.FFmpegError, OSError, ValueError: it cannot be written, or has no such format.
+        """
+        self._ending = ending
+        self._container = av.open(
+            target, "w", format=form, options=dict(options or {}), metadata_errors=RAW_BYTES
+        )
+        self._video: av.VideoStream | None = None
+        self._passthrough: Passthrough | None = None
+        self._first: tuple[int, int] | None = None  # pts and dts of the first packet
+
+    @property
+    def keeps_times(self) -> bool:
+        """Whether frames may be stored in another order than they are shown in."""
+        return self._container.format.name not in _WITHOUT_TIMES
+
+    @property
+    def notes(self) -> list[str]:
+        """What passes through, but is not simply copied."""
+        return self._passthrough.notes if self._passthrough else []
+
+    def add_video(
+        self, encoder: str, rate: Fraction, device: HWAccel | None = None
+    ) -> av.VideoStream:
+        """The stream of the painted pictures, for an `Encoder`.
+
+        Args:
+            encoder: FFmpeg's name.
+            rate: frames per second.
+            device: the GPU that encodes; None encodes as the encoder's name says.
+
+        Raises:
+            MediaError: there is no such encoder or device, or the container cannot hold it.
+        """
+        try:
+            known = av.Codec(encoder, "w").type == "video"
+        except ValueError:
+            known = False
+        if not known:
+            raise MediaError(
+                f"there is no video encoder '{encoder}'; try one of {', '.join(CODECS)}",
+                setting="codec",
+            )
+        try:
+            stream = self._container.add_stream(encoder, rate=rate, hwaccel=device)
+        except av.ExternalError as error:
+            raise MediaError(
+                f"{encoder} cannot be used: {error.strerror}; it needs its own device and driver",
+                setting="residency",
+            ) from error
+        except (av.FFmpegError, ValueError) as error:
+            raise self._does_not_fit(encoder) from error
+        assert isinstance(stream, av.VideoStream)
+        self._video = stream
+        return stream
+
+    def pass_through(self, source: FileSource) -> None:
+        """Adds all other streams of a film, its chapters and its metadata."""
+        self._passthrough = Passthrough(source, self._container, self._video, self._ending)
+
+    def start(self) -> None:
+        """Writes the header.
+
+        Raises:
+            MediaError: the container cannot hold the streams.
+            av.FFmpegError, OSError: it cannot be written.
+        """
+        try:
+            self._container.start_encoding()
+        except av.ArgumentError as error:
+            if self._video is None:
+                raise
+            raise self._does_not_fit(self._video.codec_context.name) from error
+
+    def mux(self, packets: Iterable[Packet]) -> None:
+        """Writes packets of the painted pictures, and before each the others up to its time.
+
+        Raises av.FFmpegError, OSError.
+        """
+        for packet in packets:
+            if packet.pts is not None and packet.dts is not None:
+                self._first = self._first or (packet.pts, packet.dts)
+                if self._passthrough:
+                    time_s = packet.dts * packet.time_base
+                    for other in self._passthrough.until(time_s):
+                        self._container.mux_one(other)
+            self._container.mux_one(packet)
+
+    def mux_last(self, packet: Packet, end_pts: int) -> None:
+        """Writes the last packet of the painted pictures; raises as `mux`.
+
+        Args:
+            end_pts: when the last frame has been shown, in units of the packet.
+        """
+        if self._is_mp4 and self._first and packet.dts is not None:
+            # MP4 ends when the last packet in decoding order does
+            pts, dts = self._first
+            packet.duration = end_pts - pts - (packet.dts - dts)
+        self.mux([packet])
+
+    def finish(self, end_s: Fraction) -> None:
+        """Writes the last packets of all other streams, and completes the file; raises as `mux`.
+
+        Args:
+            end_s: where they end too, unless the source was read to its end, in seconds.
+        """
+        if self._passthrough:
+            for other in self._passthrough.finish(end_s):
+                self._container.mux_one(other)
+        self.close()
+
+    def close(self) -> None:
+        """Completes the file as it is, and closes what packets are read from."""
+        if self._passthrough:
+            self._passthrough.close()
+        self._container.close()
+
+    def discard(self) -> None:
+        """Closes everything, whatever errors that brings; the file is of no use."""
+        with contextlib.suppress(av.FFmpegError, OSError, ValueError):
+            self.close()
+
+    @property
+    def _is_mp4(self) -> bool:
+        return self._container.format.name in ("mp4", "mov", "ipod")
+
+    def _does_not_fit(self, encoder: str) -> MediaError:
+        holds = self._container.supported_codecs
+        fitting = [
+            name
+            for name, ours in CODECS.items()
+            if name != "hevc" and av.Codec(ours, "w").canonical_name in holds and ours != encoder
+        ]
+        advice = f"try {' or '.join(fitting)}, or another ending" if fitting else "try another one"
+        return MediaError(
+            f"{self._ending} films cannot hold pictures of {encoder}; {advice}, such as .mkv",
+            setting="codec",
+        )
