@@ -1,4 +1,4 @@
-"""What every engine is, and what one on a GPU can do besides."""
+"""What every engine can do, and what an engine for frames in GPU memory can do as well."""
 
 from __future__ import annotations
 
@@ -13,60 +13,72 @@ Plane = NDArray[np.uint8]
 
 
 class Engine(ABC):
-    """A loaded network. One thread at a time may call it.
+    """A loaded network. Only one thread at a time may call it.
 
     Attributes:
-        name: what `--engine` calls it.
-        device: what it runs on, for people to read.
+        name: its name in `registry.ENGINES`.
+        device: the device it runs on, for people to read.
         precision: the arithmetic of its convolutions: f32, bf16, f16 or int8.
-        depth: how many pictures may be on their way at once.
-        notes: what its user should know, in words; it may grow.
-        on_build: called with the part that is done, 0..1, while something is built that takes long.
+        in_flight: how many pictures may be begun before the first is waited for.
+        notes: what its user should know, in sentences; an engine may add to them while it runs.
     """
 
     name: str
     device: str
     precision: str
-    depth: int = 1
-    notes: Sequence[str] = ()
-    on_build: Callable[[float], None] | None = None
+    in_flight: int = 1
 
-    def prepare(self, width: int, height: int) -> None:
-        """Makes ready for pictures of a size, so that the first one takes no longer than others.
+    def __init__(self, notes: Sequence[str] = ()) -> None:
+        self.notes = list(notes)
 
-        Raises EngineError where it cannot be done.
+    def prepare(
+        self, width: int, height: int, on_build: Callable[[float], None] | None = None
+    ) -> None:
+        """Gets ready for pictures of a size, so that the first takes no longer than the others.
+
+        Args:
+            on_build: called with the part that is done, 0..1, while an engine is built.
+
+        Raises:
+            EngineError: it cannot be built.
         """
-        return  # nothing takes long
+        return  # most engines have nothing to build
 
     @abstractmethod
     def begin(
         self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
     ) -> Callable[[], None]:
-        """Begins to paint one picture; what it returns waits until that is done.
+        """Begins to paint one picture; call the result to wait until it is done.
 
-        luma and out_luma are (1, 1, H, W), chroma and out_chroma (1, 2, H/2, W/2), all uint8 and
-        C-contiguous; H and W are multiples of the style's size multiple and may change from call
-        to call. The first two are read before it returns, the others are written by the time the
-        waiting is over. Pictures are waited for in the order in which they began, up to `depth`
-        of them at once; all of them, also where they are of no use any more. Raises EngineError,
-        as waiting does, where the network fails, does not keep the sizes, or is cancelled.
+        Args:
+            luma, out_luma: (1, 1, H, W) uint8, C-contiguous. H and W are multiples of the style's
+                size multiple and may change from call to call.
+            chroma, out_chroma: (1, 2, H/2, W/2) uint8, C-contiguous.
+
+        The inputs are read before this returns, the outputs are complete after waiting. Pictures
+        are waited for in the order in which they were begun, at most `in_flight` of them at once;
+        every one must be waited for, even if its result is no longer needed.
+
+        Raises:
+            EngineError: the network fails, changes the size, or is cancelled; waiting raises it
+                as well.
         """
 
     def infer(self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane) -> None:
-        """Paints one picture into the given arrays, as `begin` does, and waits for it."""
+        """Paints one picture into the given arrays and waits for it; see `begin`."""
         self.begin(luma, chroma, out_luma, out_chroma)()
 
     @abstractmethod
     def cancel(self) -> None:
-        """Ends a call in another thread, if there is one; no more calls may follow."""
+        """Ends a call in another thread with EngineError; no calls may follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class GpuPicture:
-    """A picture in a GPU's memory, as video hardware keeps it (NV12).
+    """A picture in GPU memory, as video hardware stores it (NV12, uint8).
 
-    Addresses of luma's first byte and of chroma's, which are both colours side by side in half as
-    many rows; a pitch is how many bytes a row begins after the one before.
+    `luma` and `chroma` are the addresses of the first bytes; chroma has Cb and Cr interleaved in
+    half as many rows. A pitch is the distance between the starts of two rows, in bytes.
     """
 
     width: int
@@ -78,11 +90,11 @@ class GpuPicture:
 
 
 class GpuEngine(Engine):
-    """An engine that also paints pictures that are on its GPU, and leaves them there."""
+    """An engine that can also paint pictures in the memory of its GPU and leave them there."""
 
     @abstractmethod
     def begin_on_gpu(self, picture: GpuPicture, painted: GpuPicture) -> Callable[[], None]:
-        """As `begin`; but `picture` must stay as it is until the waiting is over."""
+        """Like `begin`, but `picture` must not change until it has been waited for."""
 
 
 def done() -> None:

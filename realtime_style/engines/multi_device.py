@@ -1,4 +1,4 @@
-"""Several devices as one: pictures go to them in turn, and come back in order."""
+"""Several devices used as one: pictures go to them in turn and come back in order."""
 
 from __future__ import annotations
 
@@ -8,37 +8,34 @@ from concurrent.futures import ThreadPoolExecutor
 from realtime_style.engines.engine import Engine, Plane
 
 
-class SeveralEngines(Engine):
-    """An `Engine` of the same network on several devices.
+class MultiDeviceEngine(Engine):
+    """The same network on several devices.
 
-    Engines that paint a picture before they return from `begin` do so on a thread each, or the
-    devices would wait for one another.
+    An engine with one picture in flight paints it before `begin` returns; each such engine gets a
+    thread of its own, or the devices would wait for one another.
     """
 
     def __init__(self, engines: Sequence[Engine]) -> None:
-        """Args: engines, one a device, all of one kind."""
+        """Takes one engine a device, all of one kind."""
         self.engines = list(engines)
         first = self.engines[0]
         self.name, self.precision = first.name, first.precision
         self.device = " and ".join(engine.device for engine in self.engines)
-        self.depth = sum(engine.depth for engine in self.engines)
+        self.in_flight = sum(engine.in_flight for engine in self.engines)
         self._next = 0
-        self._threads = [ThreadPoolExecutor(1) if e.depth == 1 else None for e in self.engines]
+        self._threads = [ThreadPoolExecutor(1) if e.in_flight == 1 else None for e in self.engines]
 
     @property
-    def notes(self) -> Sequence[str]:
-        """Of all of them, each once."""
+    def notes(self) -> list[str]:  # type: ignore[override]
+        """The notes of all engines, each once."""
         return list(dict.fromkeys(note for engine in self.engines for note in engine.notes))
 
-    @notes.setter
-    def notes(self, notes: Sequence[str]) -> None:
-        self.engines[0].notes = list(notes)
-
-    def prepare(self, width: int, height: int) -> None:
-        """See `Engine.prepare`; after the first, the others find what it has built."""
+    def prepare(
+        self, width: int, height: int, on_build: Callable[[float], None] | None = None
+    ) -> None:
+        """See `Engine.prepare`; the first engine builds, the others find what it has cached."""
         first, *others = self.engines
-        first.on_build = self.on_build
-        first.prepare(width, height)
+        first.prepare(width, height, on_build)
         if others:
             with ThreadPoolExecutor(len(others)) as pool:
                 list(pool.map(lambda engine: engine.prepare(width, height), others))
@@ -51,8 +48,8 @@ class SeveralEngines(Engine):
         self._next = (self._next + 1) % len(self.engines)
         if thread is None:
             return engine.begin(luma, chroma, out_luma, out_chroma)
-        given = luma.copy(), chroma.copy()  # which may change while the thread reads
-        return thread.submit(engine.infer, *given, out_luma, out_chroma).result
+        inputs = luma.copy(), chroma.copy()  # the caller may change its own while the thread reads
+        return thread.submit(engine.infer, *inputs, out_luma, out_chroma).result
 
     def cancel(self) -> None:
         """See `Engine.cancel`."""

@@ -1,24 +1,45 @@
-"""Runs any ONNX network once, on the CPU."""
+"""Runs any ONNX network on the CPU in float32: encoders, masks, whatever is not a style."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from numpy.typing import NDArray
 
-from realtime_style.engines.registry import ENGINES, _keep_quiet, _usable, available_engines
+from realtime_style.engines.registry import (
+    ENGINES,
+    available_engines,
+    refuse_unusable,
+    silence_telemetry,
+)
+
+Arrays = Mapping[str, NDArray[Any]]
 
 
-def run_once(model: bytes, array: NDArray[np.uint8], name: str = "auto") -> NDArray[np.float32]:
-    """The first output of any ONNX model of one input, on the CPU, in float32.
+class Network:
+    """A loaded ONNX model with any inputs and outputs. Only one thread at a time may call it."""
 
-    Raises:
-        EngineError: no engine for the CPU is installed, or it fails.
-    """
-    on_cpu = [each for each in available_engines() if not ENGINES[each].on_gpu]
-    name = _usable(name if name in on_cpu else next(iter(on_cpu), "openvino"), "f32")
-    _keep_quiet(name)
-    if name == "openvino":
-        from realtime_style.engines.openvino_engine import run_once
-    else:
-        from realtime_style.engines.onnxruntime_engine import run_once
-    return run_once(model, array)
+    def __init__(self, model: bytes, engine: str = "auto") -> None:
+        """Loads the model.
+
+        Args:
+            engine: a CPU engine of `registry.ENGINES`; "auto" and GPU engines take the first CPU
+                engine that is installed.
+
+        Raises:
+            EngineError: no CPU engine is installed, or it cannot load the model.
+        """
+        on_cpu = [name for name in available_engines() if not ENGINES[name].is_gpu]
+        name = engine if engine in on_cpu else next(iter(on_cpu), "openvino")
+        refuse_unusable(name, "f32")
+        silence_telemetry(name)
+        if name == "openvino":
+            from realtime_style.engines.openvino_engine import load_network
+        else:
+            from realtime_style.engines.onnxruntime_engine import load_network
+        self._run: Callable[[Arrays], dict[str, NDArray[Any]]] = load_network(model)
+
+    def __call__(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """The outputs by name, for inputs by name; raises EngineError where the network fails."""
+        return self._run(inputs)

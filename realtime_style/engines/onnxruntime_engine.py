@@ -1,9 +1,9 @@
-"""ONNX Runtime: on the CPU in float32, on an NVIDIA GPU in half precision."""
+"""ONNX Runtime: on the CPU in float32 or int8, on an NVIDIA GPU in half precision."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,42 +13,32 @@ from numpy.typing import NDArray
 from realtime_style.engines.engine import Engine, Plane, done
 from realtime_style.engines.graphs.int8 import int8_model
 from realtime_style.engines.graphs.precision import digest, typed_model
-from realtime_style.engines.onnxruntime_providers import _load_cuda
+from realtime_style.engines.onnxruntime_providers import load_cuda
 from realtime_style.engines.tensorrt.plan_cache import PlanCache
 from realtime_style.errors import EngineError
 from realtime_style.system.cores import cpu_name_and_flags
 
-
-def run_once(model: bytes, array: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The first output of a model of one input; raises EngineError where it fails."""
-    try:
-        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-        return np.asarray(session.run(None, {session.get_inputs()[0].name: array})[0], np.float32)
-    except Exception as error:  # its exceptions share no base class
-        raise EngineError(f"ONNX Runtime failed: {error}") from error
-
-
 TENSORRT = "TensorrtExecutionProvider"
-_NO_FALLBACK = "fallback to CPU EP has been explicitly disabled"  # as ONNX Runtime says it
-_NOT_STARTED = {  # by provider, why it is not among those at work
-    "CUDAExecutionProvider": "CUDA or cuDNN are missing, or of another version; install them with: "
+_NO_FALLBACK = "fallback to CPU EP has been explicitly disabled"  # ONNX Runtime's message
+_NOT_STARTED = {  # by provider, why it did not start
+    "CUDAExecutionProvider": "CUDA or cuDNN is missing or has another version; install them with: "
     "pip install 'onnxruntime-gpu[cuda,cudnn]'",
-    TENSORRT: "TensorRT, CUDA or cuDNN are missing, or of another version; install them with: "
+    TENSORRT: "TensorRT, CUDA or cuDNN is missing or has another version; install them with: "
     "pip install 'realtime-style[gpu]' 'onnxruntime-gpu[cuda,cudnn]'",
 }
 
 
 def _options(provider: str, model: bytes) -> dict[str, Any]:
-    """TensorRT's engines are kept, in the folder of our own."""
+    """Options of a provider: TensorRT caches its engines in our own folder."""
     if provider != TENSORRT:
         return {}
     folder = PlanCache().folder / "onnxruntime"
-    with contextlib.suppress(OSError):  # it then keeps nothing
+    with contextlib.suppress(OSError):  # without the folder it caches nothing
         folder.mkdir(parents=True, exist_ok=True)
     return {
         "trt_engine_cache_enable": True,
         "trt_engine_cache_path": str(folder),
-        # by itself it tells models apart by the names in them, which all styles share
+        # ONNX Runtime tells models apart by the names in them, which all styles share
         "trt_engine_cache_prefix": digest(model)[:16],
         "trt_timing_cache_enable": True,
         "trt_timing_cache_path": str(folder),
@@ -56,7 +46,7 @@ def _options(provider: str, model: bytes) -> dict[str, Any]:
 
 
 class OnnxRuntimeEngine(Engine):
-    """An `Engine`. On a GPU the network runs there whole, or not at all."""
+    """A style in ONNX Runtime. On a GPU all of it runs on the GPU, or it does not start."""
 
     def __init__(
         self,
@@ -65,8 +55,19 @@ class OnnxRuntimeEngine(Engine):
         name: str = "onnxruntime",
         provider: str = "",
         number: int = 0,
+        *,
+        notes: Sequence[str] = (),
     ) -> None:
-        """Args: provider, of a GPU, and which GPU; "" is the CPU."""
+        """Loads the model.
+
+        Args:
+            provider: ONNX Runtime's name of the GPU provider; "" runs on the CPU.
+            number: which GPU.
+
+        Raises:
+            EngineError: the precision is not available, or the model cannot be loaded.
+        """
+        super().__init__(notes)
         self.name = name
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
@@ -76,13 +77,14 @@ class OnnxRuntimeEngine(Engine):
             self.precision = "f32" if precision == "f32" else "f16"
             model = typed_model(model, self.precision)
             providers = [(provider, {"device_id": number} | _options(provider, model))]
-            if provider == TENSORRT:  # what it does not take stays on the GPU
+            if provider == TENSORRT:  # for operators that TensorRT does not take
                 providers.append(("CUDAExecutionProvider", {"device_id": number}))
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-            _load_cuda()
+            load_cuda()
         elif precision == "bf16":
             raise EngineError(
-                "ONNX Runtime computes in int8 or f32 on a CPU; use --engine openvino for bf16"
+                "ONNX Runtime computes in int8 or f32 on a CPU; OpenVINO also has bf16",
+                setting="precision",
             )
         else:
             self.device = cpu_name_and_flags()[0]
@@ -94,7 +96,7 @@ class OnnxRuntimeEngine(Engine):
                 model, options, providers=providers, enable_fallback=0
             )
         except Exception as error:  # its exceptions share no base class
-            if provider and _NO_FALLBACK in str(error):  # to the CPU, for want of all others
+            if provider and _NO_FALLBACK in str(error):  # no GPU provider started
                 raise _not_started(provider) from error
             raise EngineError(f"ONNX Runtime cannot load this model: {error}") from error
         if provider and provider not in self._session.get_providers():
@@ -105,7 +107,7 @@ class OnnxRuntimeEngine(Engine):
     def begin(
         self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
     ) -> Callable[[], None]:
-        """See `Engine.begin`; it is done at once."""
+        """See `Engine.begin`; the picture is painted when this returns."""
         binding = self._binding
         for name, array in (("luma", luma), ("chroma", chroma)):
             binding.bind_input(name, "cpu", 0, np.uint8, array.shape, array.ctypes.data)
@@ -125,3 +127,22 @@ class OnnxRuntimeEngine(Engine):
 def _not_started(provider: str) -> EngineError:
     name = provider.removesuffix("ExecutionProvider")
     return EngineError(f"ONNX Runtime does not start with {name}: {_NOT_STARTED[provider]}")
+
+
+def load_network(
+    model: bytes,
+) -> Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]:
+    """Loads any model on the CPU; see `network.Network`. Raises EngineError, as calls do."""
+    try:
+        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions share no base class
+        raise EngineError(f"ONNX Runtime cannot load this model: {error}") from error
+    names = [output.name for output in session.get_outputs()]
+
+    def run(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        try:
+            return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+        except Exception as error:
+            raise EngineError(f"ONNX Runtime failed: {error}") from error
+
+    return run

@@ -1,4 +1,4 @@
-"""What this ONNX Runtime can run on."""
+"""The devices that the installed ONNX Runtime can run on."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import onnxruntime
 
 
 @cache
-def _load_cuda() -> None:
-    """CUDA and cuDNN, where pip has put them; what is not there is printed, which is no result."""
+def load_cuda() -> None:
+    """Loads CUDA and cuDNN from where pip installed them; what is missing goes to stderr."""
     if hasattr(onnxruntime, "preload_dlls"):
         with contextlib.redirect_stdout(sys.stderr):
             onnxruntime.preload_dlls()
 
 
 def available_providers() -> list[str]:
-    """What this build of ONNX Runtime can compute on, by its own names."""
+    """The providers of this build of ONNX Runtime, by its own names."""
     return list(onnxruntime.get_available_providers())

@@ -1,170 +1,168 @@
-"""Opens an engine by its name, or the best one there is."""
+"""Opens the engine that is asked for, or the best one here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.engine import Engine, GpuEngine
-from realtime_style.engines.multi_device import SeveralEngines
+from realtime_style.engines.multi_device import MultiDeviceEngine
 from realtime_style.engines.registry import (
     ENGINES,
-    PRECISIONS,
-    _builders,
-    _keep_quiet,
-    _usable,
+    GPU_FRAME_ENGINES,
     engine_trouble,
-    refuse_on_gpu,
+    refuse_gpu_frames,
     refuse_precision,
+    refuse_unusable,
+    silence_telemetry,
 )
 from realtime_style.engines.tensorrt.cuda import Cuda, CudaPython, gpu_trouble
 from realtime_style.errors import EngineError
 
 
 def open_engine(
-    model: bytes,
-    name: str = "auto",
-    precision: str = "auto",
-    devices: Sequence[int] = (0,),
-    *,
-    overlap: bool = False,
+    model: bytes, choice: EngineChoice = EngineChoice(), *, in_flight: int | None = 1
 ) -> Engine:
-    """Loads an ONNX model (of `Style.model_for`) into an engine.
+    """Loads an ONNX model (from `Style.model_for`) into an engine.
 
     Args:
-        name: "auto" (the best that there is) or one of ENGINES.
-        precision: "auto" (f16 on a GPU; int8 or bf16 where OpenVINO and the CPU have it, else
-            f32), "f32", "bf16", "f16" or "int8".
-        devices: numbers of the GPUs to share the pictures among.
-        overlap: whether several pictures will be begun before the first is waited for, as those of
-            a film may: cores then paint one each, rather than all of them one after the other.
+        choice: which engine; one that is named is that one or an error, "auto" falls back from
+            the best to the others.
+        in_flight: how many pictures will be begun before the first is waited for: 1 paints each
+            as soon as possible, None as many pictures a second as possible, each of them later.
 
     Raises:
         EngineError: the engine cannot be used, does not have the precision, or cannot load it.
     """
-    if precision not in PRECISIONS:
-        raise EngineError(f"there is no precision '{precision}'; choose {', '.join(PRECISIONS)}")
-    if name != "auto":
-        return _opened(model, _usable(name, precision), precision, devices, overlap)
+    if choice.name != "auto":
+        refuse_unusable(choice.name, choice.precision)
+        return _open(model, choice.name, choice, in_flight, [])
     passed_over: list[str] = []
-    for each, kind in ENGINES.items():
-        trouble = engine_trouble(each)
+    for name, kind in ENGINES.items():
+        trouble = engine_trouble(name)
         if not trouble:
+            # without a GPU there is nothing that a GPU engine could have used
+            notes = [] if gpu_trouble() else passed_over
             try:
-                refuse_precision(each, precision)
-                engine = _opened(model, each, precision, devices, overlap)
+                refuse_precision(name, choice.precision)
+                return _open(model, name, choice, in_flight, notes)
             except EngineError as error:
-                if not kind.on_gpu:
+                if not kind.is_gpu:
                     raise
                 trouble = str(error)
-            else:
-                if not gpu_trouble():  # else there is none that could have been used
-                    engine.notes = [*engine.notes, *passed_over]
-                return engine
-        passed_over.append(f"{each} is not used: {trouble}")
-    raise EngineError(engine_trouble("openvino"))
+        passed_over.append(f"{name} is not used: {trouble}")
+    raise EngineError(engine_trouble("openvino"), setting="engine")
 
 
-def _opened(
-    model: bytes, name: str, precision: str, devices: Sequence[int], overlap: bool
+def _open(
+    model: bytes, name: str, choice: EngineChoice, in_flight: int | None, notes: Sequence[str]
 ) -> Engine:
-    _keep_quiet(name)
+    silence_telemetry(name)
     kind = ENGINES[name]
-    open_on: Callable[[int], Engine]
+    if not kind.is_gpu and choice.devices != (0,):
+        notes = [*notes, f"{name} paints on the CPU; GPU numbers are ignored"]
+    devices = choice.devices if kind.is_gpu else (0,)
+    engines = [
+        _open_on(number, model, name, choice.precision, in_flight, notes if i == 0 else ())
+        for i, number in enumerate(devices)
+    ]
+    return MultiDeviceEngine(engines) if len(engines) > 1 else engines[0]
+
+
+def _open_on(
+    number: int,
+    model: bytes,
+    name: str,
+    precision: str,
+    in_flight: int | None,
+    notes: Sequence[str],
+) -> Engine:
+    kind = ENGINES[name]
     if kind.module.startswith("tensorrt"):
-
-        def open_on(number: int) -> Engine:
-            return _tensorrt(model, name, precision, CudaPython(number))
-
-    elif kind.module == "onnxruntime":
+        return open_tensorrt(model, name, precision, CudaPython(number), notes=notes)
+    if kind.module == "onnxruntime":
         from realtime_style.engines.onnxruntime_engine import OnnxRuntimeEngine
 
-        def open_on(number: int) -> Engine:
-            return OnnxRuntimeEngine(model, precision, name, kind.provider, number)
+        return OnnxRuntimeEngine(model, precision, name, kind.provider, number, notes=notes)
+    from realtime_style.engines.openvino_engine import OpenVinoEngine
 
-    else:
-        from realtime_style.engines.openvino_engine import OpenVinoEngine
-
-        def open_on(number: int) -> Engine:
-            return OpenVinoEngine(model, precision, overlap=overlap)
-
-    if not devices:
-        raise EngineError("there is no GPU to use; give at least one, as --devices 0")
-    engines = [open_on(number) for number in (devices if kind.on_gpu else (0,))]
-    if not kind.on_gpu and tuple(devices) != (0,):
-        unused = f"{name} paints on the CPU; --devices names GPUs, and is not used"
-        engines[0].notes = [*engines[0].notes, unused]
-    return SeveralEngines(engines) if len(engines) > 1 else engines[0]
+    return OpenVinoEngine(model, precision, in_flight=in_flight, notes=notes)
 
 
-def open_gpu_engine(
-    model: bytes, cuda: Cuda, name: str = "auto", precision: str = "auto"
-) -> GpuEngine:
-    """Loads an ONNX model (of `Style.model_for`) into an engine for pictures on a GPU.
+def open_gpu_engine(model: bytes, cuda: Cuda, choice: EngineChoice = EngineChoice()) -> GpuEngine:
+    """Loads an ONNX model (from `Style.model_for`) into an engine for frames in GPU memory.
 
     Args:
-        name: "auto", "tensorrt" or "tensorrt-rtx"; no other engine takes such pictures.
-        precision: "auto" (f16), "f16" or "f32".
+        choice: "auto", "tensorrt" or "tensorrt-rtx", in f16 or f32; other engines cannot do it.
+            Its devices are ignored: `cuda` is the device.
 
     Raises:
         EngineError: the engine cannot be used, or cannot load it.
     """
-    return _tensorrt_of(
-        name, precision, lambda each: _tensorrt(model, each, precision, cuda, on_gpu=True)
+    return _open_first(
+        choice,
+        lambda name: open_tensorrt(model, name, choice.precision, cuda, gpu_frames=True),
     )
-
-
-def _tensorrt_of(name: str, precision: str, open_one: Callable[[str], GpuEngine]) -> GpuEngine:
-    """The TensorRT that is named, or for "auto" the better one that can be used."""
-    refuse_on_gpu(name, precision)
-    troubles = []
-    for each in _builders() if name == "auto" else [name]:
-        try:
-            return open_one(_usable(each, precision))
-        except EngineError as error:
-            troubles.append(error)
-    raise troubles[0]
 
 
 def prebuild(
     model: bytes,
     profile: str,
-    name: str = "auto",
-    precision: str = "auto",
-    device: int = 0,
+    choice: EngineChoice = EngineChoice(),
     *,
     level: int | None = None,
     workspace_mb: int | None = None,
-    on_gpu: bool = False,
+    gpu_frames: bool = False,
     on_build: Callable[[float], None] | None = None,
 ) -> Engine:
-    """Builds the TensorRT engine for a profile of PROFILES, unless it is kept already.
+    """Builds the TensorRT engine for a profile of PROFILES, unless it is cached already.
 
     Args:
-        level, workspace_mb: as for `build_engine`; None takes what is kept, however it was built.
-        on_gpu: whether it is for pictures that are on the GPU, as `open_gpu_engine` takes them.
+        choice: as for `open_gpu_engine`; the engine is built on its first device.
+        level, workspace_mb: see `build_engine`; None accepts a cached engine however it was built.
+        gpu_frames: whether it is for frames in GPU memory, as `open_gpu_engine` needs it.
+        on_build: called with the part that is done, 0..1.
 
     Raises:
-        EngineError: there is no TensorRT or no GPU here, or it cannot build.
+        EngineError: there is no TensorRT or no GPU here, or the build fails.
     """
     from realtime_style.engines.tensorrt.builder import PROFILES
 
     if profile not in PROFILES:
-        raise EngineError(f"there is no profile '{profile}'; choose {', '.join(PROFILES)}")
-    engine = _tensorrt_of(
-        name,
-        precision,
-        lambda each: _tensorrt(
-            model, each, precision, CudaPython(device),
-            level=level, workspace_mb=workspace_mb, on_gpu=on_gpu,
+        raise EngineError(
+            f"there is no profile '{profile}'; choose {', '.join(PROFILES)}", setting="profile"
+        )
+    engine = _open_first(
+        choice,
+        lambda name: open_tensorrt(
+            model,
+            name,
+            choice.precision,
+            CudaPython(choice.devices[0]),
+            level=level,
+            workspace_mb=workspace_mb,
+            gpu_frames=gpu_frames,
         ),
-    )  # fmt: skip
-    engine.on_build = on_build
-    engine.prepare(*PROFILES[profile].best)
+    )
+    engine.prepare(*PROFILES[profile].best, on_build)
     return engine
 
 
-def _tensorrt(
+def _open_first(choice: EngineChoice, open_one: Callable[[str], GpuEngine]) -> GpuEngine:
+    """The TensorRT that is named; for "auto" the first that can be used."""
+    refuse_gpu_frames(choice.name, choice.precision)
+    troubles = []
+    for name in GPU_FRAME_ENGINES if choice.name == "auto" else [choice.name]:
+        try:
+            refuse_unusable(name, choice.precision)
+            return open_one(name)
+        except EngineError as error:
+            troubles.append(error)
+    raise troubles[0]
+
+
+def open_tensorrt(
     model: bytes,
     name: str,
     precision: str,
@@ -172,17 +170,23 @@ def _tensorrt(
     *,
     level: int | None = None,
     workspace_mb: int | None = None,
-    on_gpu: bool = False,
+    gpu_frames: bool = False,
+    notes: Sequence[str] = (),
 ) -> GpuEngine:
+    """Loads a model into "tensorrt" or "tensorrt-rtx" on one GPU; see `prebuild`.
+
+    Raises:
+        EngineError: the library cannot be loaded, or does not start on this GPU.
+    """
     from realtime_style.engines.tensorrt.engine import TensorRtEngine
     from realtime_style.engines.tensorrt.plan_cache import PlanCache
 
-    module = ENGINES[name].module
+    kind = ENGINES[name]
     try:
-        trt = import_module(module)
+        trt = import_module(kind.module)
     except (ImportError, OSError, AttributeError) as error:  # a part of it is missing
         raise EngineError(
-            f"{name} cannot be loaded ({error}); install it anew with: {ENGINES[name].command}"
+            f"{name} cannot be loaded ({error}); reinstall it with: {kind.command}"
         ) from error
     return TensorRtEngine(
         model,
@@ -192,5 +196,6 @@ def _tensorrt(
         PlanCache(),
         level=level,
         workspace_mb=workspace_mb,
-        on_gpu=on_gpu,
+        gpu_frames=gpu_frames,
+        notes=notes,
     )

@@ -1,13 +1,13 @@
-"""OpenVINO on the CPU: the fastest arithmetic that the CPU has: integers, bfloat16, float32."""
+"""OpenVINO on the CPU, in the fastest arithmetic that it has: int8, bfloat16 or float32."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
+from typing import Any
 
-import numpy as np
 import openvino
 from numpy.typing import NDArray
 
@@ -20,67 +20,69 @@ _PRECISIONS = {
     "f32": openvino.Type.f32,
     "bf16": openvino.Type.bf16,
 }
-
-
-_MOST_AT_ONCE = 4  # pictures: each has its own memory, 40 MB at 1080p
+_MAX_STREAMS = 4  # each has memory of its own, 40 MB at 1080p
 
 
 @cache
 def _core() -> openvino.Core:
-    """One for the whole process.
+    """One Core for the whole process.
 
-    The CPU plugin swaps the stack that signals are handled on, and swaps it back when its Core
-    goes. Of two Cores whose lives overlap, the second brings back the first one's, which is gone
+    The CPU plugin replaces the stack that signals are handled on and restores it when its Core is
+    destroyed. Of two Cores that overlap, the second restores the first one's stack, which is freed
     by then: the next Ctrl-C ends in a segmentation fault.
     """
     return openvino.Core()
 
 
 class OpenVinoEngine(Engine):
-    """An `Engine`. Compiling takes 0.1 s, so nothing is kept on disk for the next time."""
+    """A style in OpenVINO. Compiling takes 0.1 s, so nothing is cached on disk."""
 
     name = "openvino"
 
-    def __init__(self, model: bytes, precision: str = "auto", *, overlap: bool = False) -> None:
-        """Args: overlap, see `open_engine`.
+    def __init__(
+        self,
+        model: bytes,
+        precision: str = "auto",
+        *,
+        in_flight: int | None = 1,
+        notes: Sequence[str] = (),
+    ) -> None:
+        """Compiles the model.
 
-        Cores that share a picture wait for each other at every layer, and where an encoder or
-        another program has taken one, for that. Where each has a picture of its own, none waits:
-        more pictures a second, each of them later.
+        Args:
+            in_flight: see `open_engine`. Cores that share a picture wait for each other at every
+                layer, and for a core that an encoder has taken. Where each core has a picture of
+                its own, none waits: more pictures a second, each of them later.
+
+        Raises:
+            EngineError: this CPU does not have the precision, or the model cannot be compiled.
         """
+        super().__init__(notes)
         core = _core()
         has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if precision == "bf16" and not has_bf16:
-            raise EngineError(
-                "this CPU does not compute in bfloat16 (it has neither AMX nor AVX512_BF16); "
-                "use --precision f32"
-            )
-        if precision == "auto" and multiplies_integers() and has_ranges(model):
-            precision = "int8"
-        if precision == "auto":
-            precision = "bf16" if has_bf16 else "f32"
-        kind = precision
-        if precision == "int8":
+        self.precision = _precision_for(model, precision, has_bf16)
+        arithmetic = self.precision
+        if self.precision == "int8":
             model = int8_model(model)
-            kind = "bf16" if has_bf16 else "f32"  # of what is no convolution
-        self.precision = precision
+            arithmetic = "bf16" if has_bf16 else "f32"  # for everything but convolutions
         self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
         cores = usable_cores()
-        at_once = min(cores, _MOST_AT_ONCE) if overlap else 1
-        self.depth = at_once + 1 if overlap else 1  # one waits, that no core does
+        streams = min(cores, _MAX_STREAMS, in_flight or _MAX_STREAMS)
+        # one more than there are streams: no core waits for the next picture
+        self.in_flight = 1 if in_flight == 1 else streams + 1
         settings = {
-            "NUM_STREAMS": at_once,
-            "INFERENCE_PRECISION_HINT": _PRECISIONS[kind],
-            # all cores, not only the fast or the physical ones that are picked by default
+            "NUM_STREAMS": streams,
+            "INFERENCE_PRECISION_HINT": _PRECISIONS[arithmetic],
+            # all cores; by default OpenVINO picks the fast or the physical ones
             "INFERENCE_NUM_THREADS": cores,
         }
         try:
             compiled = core.compile_model(core.read_model(model), "CPU", settings)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot load this model: {_last_line(error)}") from error
-        self._requests = [compiled.create_infer_request() for _ in range(self.depth)]
-        # What each reads and writes: it must be there until the request has ended, even where
-        # nobody waits for it any more
+        self._requests = [compiled.create_infer_request() for _ in range(self.in_flight)]
+        # The arrays that each request reads and writes: they must live until the request has
+        # ended, even where nobody waits for it any more
         self._planes: list[dict[str, openvino.Tensor]] = [{} for _ in self._requests]
         self._next = 0
         weakref.finalize(self, _end, self._requests, self._planes)
@@ -88,11 +90,11 @@ class OpenVinoEngine(Engine):
     def begin(
         self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
     ) -> Callable[[], None]:
-        """See `Engine.begin`; where pictures do not overlap, it is done at once."""
+        """See `Engine.begin`; with one in flight, the picture is painted when this returns."""
         number = self._next
         request = self._requests[number]
-        self._next = (number + 1) % self.depth
-        if self.depth > 1:  # what is given may change while the request reads it
+        self._next = (number + 1) % self.in_flight
+        if self.in_flight > 1:  # the caller may change its own while the request reads
             luma, chroma = luma.copy(), chroma.copy()
         planes = {
             "luma": luma,
@@ -100,12 +102,14 @@ class OpenVinoEngine(Engine):
             "painted_luma": out_luma,
             "painted_chroma": out_chroma,
         }
-        tensors = {name: openvino.Tensor(it, shared_memory=True) for name, it in planes.items()}
+        tensors = {
+            name: openvino.Tensor(plane, shared_memory=True) for name, plane in planes.items()
+        }
         with _errors():
             for name, tensor in tensors.items():
                 request.set_tensor(name, tensor)
             self._planes[number] = tensors
-            if self.depth == 1:
+            if self.in_flight == 1:
                 request.infer()
                 return done
             request.start_async()
@@ -118,13 +122,13 @@ class OpenVinoEngine(Engine):
         return wait
 
     def cancel(self) -> None:
-        """See `Engine.cancel`; what it left half done makes the compiled graph refuse others."""
+        """See `Engine.cancel`; a compiled graph that was cancelled refuses further calls."""
         for request in self._requests:
             request.cancel()
 
 
 def _end(requests: list[openvino.InferRequest], planes: list[dict[str, openvino.Tensor]]) -> None:
-    """Lets what is on its way end, before the memory that it uses goes."""
+    """Ends the requests in flight before the memory that they use is freed."""
     for request in requests:
         with suppress(RuntimeError):
             request.cancel()
@@ -132,16 +136,36 @@ def _end(requests: list[openvino.InferRequest], planes: list[dict[str, openvino.
     planes.clear()
 
 
-def run_once(model: bytes, array: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The first output of a model of one input; raises EngineError where it fails."""
-    core = _core()
-    try:
-        compiled = core.compile_model(
-            core.read_model(model), "CPU", {"INFERENCE_PRECISION_HINT": _PRECISIONS["f32"]}
+def _precision_for(model: bytes, precision: str, has_bf16: bool) -> str:
+    if precision == "bf16" and not has_bf16:
+        raise EngineError(
+            "this CPU does not compute in bfloat16 (it has neither AMX nor AVX512_BF16); f32 works",
+            setting="precision",
         )
-        return np.asarray(compiled(array)[0], np.float32)
+    if precision != "auto":
+        return precision
+    if multiplies_integers() and has_ranges(model):
+        return "int8"
+    return "bf16" if has_bf16 else "f32"
+
+
+def load_network(
+    model: bytes,
+) -> Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]:
+    """Loads any model on the CPU; see `network.Network`. Raises EngineError, as calls do."""
+    core = _core()
+    settings = {"INFERENCE_PRECISION_HINT": _PRECISIONS["f32"]}
+    try:
+        compiled = core.compile_model(core.read_model(model), "CPU", settings)
     except RuntimeError as error:
-        raise EngineError(f"OpenVINO failed: {_last_line(error)}") from error
+        raise EngineError(f"OpenVINO cannot load this model: {_last_line(error)}") from error
+
+    def run(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        with _errors():
+            found = compiled(dict(inputs))
+        return {output.get_any_name(): found[output].copy() for output in compiled.outputs}
+
+    return run
 
 
 @contextmanager

@@ -12,21 +12,20 @@ from realtime_style.errors import EngineError
 
 @dataclass(frozen=True, slots=True)
 class EngineKind:
-    """An engine that could be there: its library, how to get that, and what it runs on.
+    """An engine: the module it needs, how to install that, and what it runs on.
 
-    `provider` is what ONNX Runtime calls the device.
+    `provider` is ONNX Runtime's name of the device, "" for engines of other libraries.
     """
 
     module: str
     command: str
-    on_gpu: bool = False
+    is_gpu: bool = False
     provider: str = ""
 
 
 _ORT_GPU = "pip uninstall onnxruntime && pip install 'realtime-style[gpu]'"
 
-
-ENGINES = {  # the better first
+ENGINES = {  # best first
     "tensorrt": EngineKind("tensorrt", "pip install 'realtime-style[gpu]'", True),
     "tensorrt-rtx": EngineKind("tensorrt_rtx", "pip install tensorrt-rtx cuda-python", True),
     "onnxruntime-cuda": EngineKind("onnxruntime", _ORT_GPU, True, "CUDAExecutionProvider"),
@@ -35,14 +34,16 @@ ENGINES = {  # the better first
     "onnxruntime": EngineKind("onnxruntime", "pip install onnxruntime"),
 }
 
-
 PRECISIONS = ("auto", "f32", "bf16", "f16", "int8")
+
+GPU_FRAME_ENGINES = ("tensorrt", "tensorrt-rtx")
+"""Engines that can paint frames in GPU memory."""
 
 
 def engine_trouble(name: str) -> str:
-    """Why an engine of ENGINES cannot be used here, and how to mend it; nothing if it can."""
+    """Why an engine of ENGINES cannot be used here and what to do about it; "" if it can."""
     kind = ENGINES[name]
-    if kind.on_gpu and (trouble := gpu_trouble()):
+    if kind.is_gpu and (trouble := gpu_trouble()):
         return trouble
     if not find_spec(kind.module):
         return f"the engine '{name}' is not installed; install it with: {kind.command}"
@@ -50,47 +51,47 @@ def engine_trouble(name: str) -> str:
         from realtime_style.engines.onnxruntime_providers import available_providers
 
         if kind.provider not in available_providers():
-            return f"this ONNX Runtime is for CPUs; for the GPU: {kind.command}"
+            return f"this ONNX Runtime runs on CPUs only; for the GPU: {kind.command}"
     return ""
 
 
 def available_engines() -> list[str]:
-    """Names of the engines that can be used here, the better first."""
+    """Names of the engines that can be used here, best first."""
     return [name for name in ENGINES if not engine_trouble(name)]
 
 
-def refuse_on_gpu(name: str, precision: str) -> None:
-    """Raises EngineError where an engine cannot paint pictures on a GPU, whatever there is."""
-    builders = _builders()
-    if name not in ("auto", *builders):
-        raise EngineError(f"this takes TensorRT, not {name}; choose auto, {', '.join(builders)}")
-    refuse_precision(builders[0] if name == "auto" else name, precision)
-
-
-def _builders() -> list[str]:
-    return [name for name, kind in ENGINES.items() if kind.module.startswith("tensorrt")]
+def refuse_gpu_frames(name: str, precision: str) -> None:
+    """Raises EngineError where an engine can never paint frames in GPU memory, on any machine."""
+    if name not in ("auto", *GPU_FRAME_ENGINES):
+        raise EngineError(
+            f"frames in GPU memory need TensorRT, not {name}; "
+            f"choose auto, {', '.join(GPU_FRAME_ENGINES)}",
+            setting="engine",
+        )
+    refuse_precision(GPU_FRAME_ENGINES[0] if name == "auto" else name, precision)
 
 
 def refuse_precision(name: str, precision: str) -> None:
-    """Raises EngineError for a precision that the engine has on no machine."""
-    if ENGINES[name].on_gpu and precision in ("bf16", "int8"):
-        raise EngineError(f"{name} paints in f16 or f32, not in {precision}; use --precision f16")
-    if not ENGINES[name].on_gpu and precision == "f16":
-        raise EngineError(f"{name} paints on a CPU in int8, bf16 or f32; f16 needs a GPU")
+    """Raises EngineError for a precision that the engine does not have on any machine."""
+    if ENGINES[name].is_gpu and precision in ("bf16", "int8"):
+        raise EngineError(f"{name} paints in f16 or f32, not in {precision}", setting="precision")
+    if not ENGINES[name].is_gpu and precision == "f16":
+        raise EngineError(
+            f"{name} paints on a CPU in int8, bf16 or f32; f16 needs a GPU", setting="precision"
+        )
 
 
-def _usable(name: str, precision: str) -> str:
-    """The name of an engine that can be used; raises EngineError where it cannot."""
-    if name not in ENGINES:
-        raise EngineError(f"there is no engine '{name}'; choose auto, {', '.join(ENGINES)}")
+def refuse_unusable(name: str, precision: str) -> None:
+    """Raises EngineError where an engine cannot be used here, or does not have the precision."""
     refuse_precision(name, precision)
     if trouble := engine_trouble(name):
-        raise EngineError(trouble)
-    return name
+        raise EngineError(trouble, setting="engine")
 
 
-def _keep_quiet(name: str) -> None:
+def silence_telemetry(name: str) -> None:
+    """Keeps OpenVINO from reporting every import to its maker, from a process of its own.
+
+    OpenVINO runs without its telemetry package, and then reports nothing.
+    """
     if name == "openvino":
-        # OpenVINO tells its maker of every import, from a process of its own; it can do without
-        # this package, and does not then
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

@@ -2,163 +2,262 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Sequence
+import os
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self
 
-from realtime_style.engines.tensorrt.cuda import CudaPython
-from realtime_style.errors import MediaError
+from realtime_style.engines.choice import EngineChoice
+from realtime_style.engines.engine import Engine
+from realtime_style.engines.registry import refuse_gpu_frames
+from realtime_style.engines.tensorrt.cuda import Cuda, CudaPython
+from realtime_style.errors import MediaError, StyleError
 from realtime_style.frame import MIN_SIDE_PX, Frame, GpuFrame, Size
 from realtime_style.jobs.pipeline import Pipeline, RunStats
 from realtime_style.media.encoding import Encoding, gpu_encoder_name
 from realtime_style.media.film_sink import FileSink
 from realtime_style.media.film_source import FileSource
-from realtime_style.painting.gpu import GpuSource, GpuStylizer, open_gpu_stylizer
-from realtime_style.painting.steady import DEFAULT_STABILITY, Steady
-from realtime_style.painting.stylizer import Stylizer, open_stylizer
-from realtime_style.style.look import DEFAULT_STYLE, Look
-from realtime_style.style.style import Style
+from realtime_style.painting.chain import PainterChain, build_gpu_painter, build_painter
+from realtime_style.painting.gpu import GpuSource, GpuStylizer
+from realtime_style.painting.plan import PaintPlan
+from realtime_style.style.look import Look
 from realtime_style.system.paths import refuse_overwriting_source
 
+RESIDENCIES = ("memory", "gpu")
 
-class VideoJob:
-    """One film on its way: opened and ready when made, painted by `run`.
 
-    A context manager: leaving it closes both films; the new one is in place only if all went well.
+@dataclass(frozen=True, slots=True)
+class FilmRequest:
+    """One film to paint: a value that can be stored, sent to another process, and compared.
+
+    Attributes:
+        source: a film file, "-" (standard input), an address that FFmpeg opens, or a pattern for
+            numbered pictures (frame_%04d.png).
+        out: the new film: a file, "-" (standard output, Matroska) or such a pattern.
+        plan: how its frames are painted.
+        size: the size at which frames are painted; None paints at the film's own.
+        output_size: the new film's size; None keeps the film's.
+        start_s, duration_s: the part of the film to paint, in seconds; None paints to the end.
+        rate: of numbered pictures, in frames per second; None takes 25.
+        encoding: how the new film is encoded.
+        hwaccel: the device that decodes, one of `film_source.hwaccels()`; None decodes on the CPU.
+        residency: where frames live: "memory", or "gpu" to decode, paint and encode in the memory
+            of the first GPU of `plan.engine`; stability and grain are not available there.
+        overwrite: whether an existing film may be replaced, once the new one is complete.
+
+    Raises:
+        StyleError: a value that is out of range or does not go with another.
+    """
+
+    source: str
+    out: str
+    plan: PaintPlan = field(default_factory=PaintPlan)
+    size: Size | None = None
+    output_size: Size | None = None
+    start_s: float = 0.0
+    duration_s: float | None = None
+    rate: Fraction | None = None
+    encoding: Encoding = field(default_factory=Encoding)
+    hwaccel: str | None = None
+    residency: str = "memory"
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("source", "out"):  # paths are welcome, but text can be stored
+            object.__setattr__(self, name, os.fspath(getattr(self, name)))
+        if not math.isfinite(self.start_s) or self.start_s < 0:
+            raise MediaError(
+                f"a part begins at 0 s or later, not at {self.start_s:g} s", setting="start_s"
+            )
+        if self.duration_s is not None and not 0 < self.duration_s < math.inf:
+            raise MediaError(
+                f"a part of {self.duration_s:g} s has no frames, or no end", setting="duration_s"
+            )
+        if self.rate is not None and self.rate <= 0:
+            raise MediaError(f"a frame rate is above 0, not {self.rate}", setting="rate")
+        if self.residency not in RESIDENCIES:
+            raise MediaError(
+                f"frames live in {' or '.join(RESIDENCIES)}, not in '{self.residency}'",
+                setting="residency",
+            )
+        if self.residency == "gpu":
+            self._refuse_in_gpu_memory()
+
+    def _refuse_in_gpu_memory(self) -> None:
+        unwanted = {
+            "size": self.size,
+            "output_size": self.output_size,
+            "bit_depth": self.encoding.bit_depth,
+            "hwaccel": self.hwaccel,
+        }
+        for setting, value in unwanted.items():
+            if value is not None:
+                raise MediaError("does not go with frames in GPU memory", setting=setting)
+        if len(self.plan.engine.devices) > 1:
+            raise MediaError("frames in GPU memory need exactly one GPU", setting="devices")
+        refuse_gpu_frames(self.plan.engine.name, self.plan.engine.precision)
+
+    def as_json(self) -> str:
+        """The request as one JSON object; `from_json` reads it.
+
+        Raises:
+            StyleFileError: the look holds an opened style, which has no name.
+        """
+        engine, encoding = self.plan.engine, self.encoding
+        values: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        values |= {
+            "plan": {
+                "look": self.plan.look.as_dict(),
+                "engine": asdict(engine),
+                "stability": self.plan.stability,
+                "grain": self.plan.grain,
+            },
+            "encoding": asdict(encoding),
+        }
+        for name in ("size", "output_size", "rate"):
+            values[name] = None if values[name] is None else str(values[name])
+        return json.dumps(values)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Reads the text of `as_json`.
+
+        Raises:
+            StyleError: it is not such a text, or a value in it is out of range.
+        """
+        try:
+            values = json.loads(text)
+            plan = values["plan"]
+            engine = plan["engine"] | {"devices": tuple(plan["engine"]["devices"])}
+            values["plan"] = PaintPlan(
+                Look.from_dict(plan["look"]),
+                EngineChoice(**engine),
+                plan["stability"],
+                plan["grain"],
+            )
+            values["encoding"] = Encoding(**values["encoding"])
+            for name, kind in (("size", Size.parse), ("output_size", Size.parse), ("rate", Fraction)):
+                values[name] = None if values[name] is None else kind(values[name])
+            return cls(**values)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StyleError(f"this is not the JSON of a film request: {error}") from error
+
+
+class FilmObserver(Protocol):
+    """What a front end wants to know while a film is painted; called on the thread of `run`."""
+
+    def on_build(self, part: float) -> None:
+        """An engine is being built; `part` of it, 0..1, is done."""
+
+    def on_frame(self, stats: RunStats) -> None:
+        """A frame has been written; the statistics so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilmReport:
+    """What became of a film.
+
+    `lost_s` is how much of the film could not be read, in seconds; `notes` says what changed
+    apart from the painting.
+    """
+
+    out: str
+    style: str
+    look: str
+    width: int
+    height: int
+    stats: RunStats
+    engine: str
+    device: str
+    precision: str
+    encoder: str
+    lost_s: float
+    notes: tuple[str, ...]
+
+
+class FilmJob:
+    """A film that is open and ready to be painted: made by `open_film`, painted by `run`.
+
+    A context manager: leaving it closes both films; the new film exists only if all went well.
+    After KeyboardInterrupt the frames so far are kept as a film of their own, where `sink` says.
+
+    Attributes:
+        request: what was asked for.
+        source, sink: the open films.
+        painter: what paints the frames.
     """
 
     def __init__(
         self,
-        film: Path | str,
-        out: Path | str,
-        style: str | Path | Style | Look = DEFAULT_STYLE,
-        *,
-        size: Size | None = None,
-        output_size: Size | None = None,
-        start_s: float = 0.0,
-        duration_s: float | None = None,
-        encoding: Encoding = Encoding(),
-        rate: Fraction | None = None,
-        hwaccel: str | None = None,
-        stability: float = DEFAULT_STABILITY,
-        engine: str = "auto",
-        precision: str = "auto",
-        devices: Sequence[int] = (0,),
-        on_gpu: bool = False,
-        overwrite: bool = False,
+        request: FilmRequest,
+        source: FileSource,
+        sink: FileSink,
+        painter: PainterChain | GpuStylizer,
+        pipeline: Pipeline[Frame] | Pipeline[GpuFrame],
+        closing: ExitStack,
     ) -> None:
-        """Opens film, style, engine and output.
+        self.request = request
+        self.source, self.sink, self.painter = source, sink, painter
+        self._pipeline = pipeline
+        self._closing = closing
 
-        Args:
-            size: at which size to paint; None paints at the film's own.
-            output_size: the new film's size; None keeps the film's.
-            start_s, duration_s: which part of the film, in seconds.
-            rate: of numbered pictures, a second; None takes 25.
-            hwaccel: the device that decodes; None decodes on the CPU.
-            stability: 0..1, how firmly paint stands still where the film does; 0 paints every
-                frame alone.
-            devices: numbers of the GPUs to share the frames among; CPUs have none.
-            on_gpu: whether frames are decoded, painted and encoded on the first of them, and never
-                leave it; every frame is painted alone then, whatever the stability.
-
-        Raises:
-            StyleError: anything that cannot be read, written, found or run, said in one line.
-        """
-        out = Path(out)
-        if not all(map(math.isfinite, (start_s, duration_s or 0))):
-            raise MediaError("a film has no infinite part; give --start and --duration in seconds")
-        if not 0 <= stability <= 1:
-            raise MediaError(f"stability goes from 0 to 1, not {stability:g}")
-        refuse_overwriting_source(film, out)
-        if on_gpu:
-            gpu_encoder_name(out, encoding)
-        cuda = CudaPython(devices[0]) if on_gpu else None
-        with ExitStack() as stack:
-            self.source = stack.enter_context(
-                FileSource(
-                    film,
-                    size=size,
-                    start_s=start_s,
-                    duration_s=duration_s,
-                    rate=rate,
-                    hwaccel=hwaccel,
-                    gpu_device=devices[0] if on_gpu else None,
-                )
-            )
-            info = self.source.info
-            if min(info.width, info.height) < MIN_SIDE_PX:
-                raise MediaError(
-                    f"{film} is {info.width}x{info.height}; the smallest picture that can be "
-                    f"painted is {MIN_SIDE_PX}x{MIN_SIDE_PX}"
-                )
-            own = (info.source_width & ~1, info.source_height & ~1)
-            self.sink = stack.enter_context(
-                FileSink(
-                    out,
-                    info,
-                    size=output_size.of(*own) if output_size else own,
-                    encoding=encoding,
-                    passthrough_of=self.source,
-                    overwrite=overwrite,
-                    gpu_device=devices[0] if on_gpu else None,
-                )
-            )
-            self._of_sizes = [
-                f"sides are even: {asked} becomes {asked.width & ~1}x{asked.height & ~1}"
-                for asked in (size, output_size)
-                if asked and asked.width and (asked.width % 2 or asked.height % 2)
-            ]
-            self.look = style if isinstance(style, Look) else Look(style)
-            self.stylizer: Stylizer | GpuStylizer
-            self._pipeline: Pipeline[Frame] | Pipeline[GpuFrame]
-            if cuda:
-                self.stylizer = open_gpu_stylizer(
-                    self.look, cuda, info.color, engine=engine, precision=precision
-                )
-                frames = GpuSource(self.source, cuda, self.stylizer.style.size_multiple)
-                self._pipeline = Pipeline(frames, self.stylizer, self.sink)
-            else:
-                self.stylizer = open_stylizer(
-                    self.look,
-                    engine=engine,
-                    precision=precision,
-                    devices=devices,
-                    color=info.color,
-                    overlap=True,
-                )
-                steady = Steady(self.stylizer, stability)
-                self._pipeline = Pipeline(self.source, steady, self.sink)
-            self._stack = stack.pop_all()
+    @property
+    def engine(self) -> Engine:
+        """What runs the network."""
+        return self.painter.engine
 
     @property
     def notes(self) -> list[str]:
-        """What changes besides the painting, in words; it may grow while painting."""
-        alone = ["every frame is painted alone: on the GPU nothing is held still"]
-        of_painting = alone if isinstance(self.stylizer, GpuStylizer) else []
-        of_painting += self.stylizer.engine.notes
-        return [*self._of_sizes, *self.source.notes, *self.sink.notes, *of_painting]
+        """What changes apart from the painting, in sentences; may grow while painting."""
+        notes = [
+            f"sides are even: {size} becomes {size.width & ~1}x{size.height & ~1}"
+            for size in (self.request.size, self.request.output_size)
+            if size and size.width and (size.width % 2 or size.height % 2)
+        ]
+        notes += [*self.source.notes, *self.sink.notes]
+        if self.request.residency == "gpu":
+            notes.append("in GPU memory every frame is painted by itself: nothing is held still")
+        return [*notes, *self.engine.notes]
 
-    def prepare(self) -> None:
-        """Makes the engine ready for the film's size, which may take long where it is built first.
+    def prepare(self, observer: FilmObserver | None = None) -> None:
+        """Gets the engine ready for the film's size, which takes long where it must be built.
 
-        `run` does it as well; raises EngineError where it cannot be done.
+        `run` does it too. Raises EngineError where the engine cannot be built.
         """
-        self.stylizer.prepare(self.source.info.width, self.source.info.height)
+        info = self.source.info
+        self.painter.prepare((info.width, info.height), observer.on_build if observer else None)
 
-    def run(self, on_frame: Callable[[RunStats], None] | None = None) -> RunStats:
-        """Paints the film; raises what the stages raise."""
-        self.prepare()
-        pipeline = self._pipeline
-        pipeline.on_frame, pipeline.cancel = on_frame, self.stylizer.cancel
-        pipeline.painted_at_once = self.stylizer.engine.depth
-        stats = pipeline.run()
+    def run(self, observer: FilmObserver | None = None) -> FilmReport:
+        """Paints the film, once.
+
+        Raises:
+            StyleError: reading, painting or writing failed.
+            KeyboardInterrupt: passed on.
+        """
+        self.prepare(observer)
+        stats = self._pipeline.run(observer.on_frame if observer else None)
         if stats.frames == 0:
             raise MediaError(f"{self.source.path} has no frame there that could be read")
-        return stats
+        info = self.source.info
+        return FilmReport(
+            out=self.request.out,
+            style=self.painter.style.name,
+            look=str(self.request.plan.look),
+            width=info.width,
+            height=info.height,
+            stats=stats,
+            engine=self.engine.name,
+            device=self.engine.device,
+            precision=self.engine.precision,
+            encoder=self.sink.encoder,
+            lost_s=self.source.lost_s,
+            notes=tuple(self.notes),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -169,50 +268,67 @@ class VideoJob:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        self._stack.__exit__(kind, error, tb)
+        self._closing.__exit__(kind, error, tb)
 
 
-def stylize_video(
-    film: Path | str,
-    out: Path | str,
-    style: str | Path | Style | Look = DEFAULT_STYLE,
-    *,
-    size: str | None = None,
-    output_size: str | None = None,
-    start_s: float = 0.0,
-    duration_s: float | None = None,
-    encoding: Encoding = Encoding(),
-    stability: float = DEFAULT_STABILITY,
-    engine: str = "auto",
-    precision: str = "auto",
-    devices: Sequence[int] = (0,),
-    overwrite: bool = False,
-    on_frame: Callable[[RunStats], None] | None = None,
-) -> RunStats:
-    """Paints a film: every frame at its time, the sound as it was.
-
-    Sizes are "720p" or "1280x720"; the rest as for `VideoJob`.
+def open_film(request: FilmRequest) -> FilmJob:
+    """Opens film, style, engine and output of a request.
 
     Raises:
-        StyleError: what went wrong, in one line; then there is no new film.
+        StyleError: something cannot be read, written, found or run.
     """
-    try:
-        paint_size, film_size = (Size.parse(text) if text else None for text in (size, output_size))
-    except ValueError as error:
-        raise MediaError(str(error)) from error
-    with VideoJob(
-        film,
-        out,
-        style,
-        size=paint_size,
-        output_size=film_size,
-        start_s=start_s,
-        duration_s=duration_s,
-        encoding=encoding,
-        stability=stability,
-        engine=engine,
-        precision=precision,
-        devices=devices,
-        overwrite=overwrite,
-    ) as job:
-        return job.run(on_frame)
+    refuse_overwriting_source(request.source, request.out)
+    cuda: Cuda | None = None
+    if request.residency == "gpu":
+        gpu_encoder_name(Path(request.out), request.encoding)
+        cuda = CudaPython(request.plan.engine.devices[0])
+    with ExitStack() as stack:
+        source = stack.enter_context(_open_source(request))
+        info = source.info
+        if min(info.width, info.height) < MIN_SIDE_PX:
+            raise MediaError(
+                f"{request.source} is {info.width}x{info.height}; the smallest picture that can "
+                f"be painted is {MIN_SIDE_PX}x{MIN_SIDE_PX}",
+                setting="source",
+            )
+        sink = stack.enter_context(_open_sink(request, source))
+        painter: PainterChain | GpuStylizer
+        pipeline: Pipeline[Frame] | Pipeline[GpuFrame]
+        if cuda:
+            painter = build_gpu_painter(request.plan, cuda, info.color)
+            frames = GpuSource(source, cuda, painter.style.size_multiple)
+            pipeline = Pipeline(frames, painter, sink)
+        else:
+            painter = build_painter(request.plan, info.color, in_flight=None)
+            pipeline = Pipeline(source, painter, sink)
+        return FilmJob(request, source, sink, painter, pipeline, stack.pop_all())
+
+
+def _gpu_device(request: FilmRequest) -> int | None:
+    return request.plan.engine.devices[0] if request.residency == "gpu" else None
+
+
+def _open_source(request: FilmRequest) -> FileSource:
+    return FileSource(
+        request.source,
+        size=request.size,
+        start_s=request.start_s,
+        duration_s=request.duration_s,
+        rate=request.rate,
+        hwaccel=request.hwaccel,
+        gpu_device=_gpu_device(request),
+    )
+
+
+def _open_sink(request: FilmRequest, source: FileSource) -> FileSink:
+    info = source.info
+    own_size = (info.source_width & ~1, info.source_height & ~1)
+    return FileSink(
+        request.out,
+        info,
+        size=request.output_size.of(*own_size) if request.output_size else own_size,
+        encoding=request.encoding,
+        passthrough_of=source,
+        overwrite=request.overwrite,
+        gpu_device=_gpu_device(request),
+    )

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from realtime_style.media.still import Picture, read_picture, write_picture
+from realtime_style.painting.chain import PainterChain
 from realtime_style.system.paths import refuse_overwriting_source
-
-if TYPE_CHECKING:
-    from realtime_style.painting.stylizer import Stylizer
 
 
 def paint_picture(
-    source: Path | str, out: Path | str, stylizer: Stylizer, *, overwrite: bool = False
+    source: Path | str, out: Path | str, painter: PainterChain, *, overwrite: bool = False
 ) -> list[str]:
-    """Paints a file into another; returns what was converted on the way, in words.
+    """Paints one picture file into another.
+
+    Args:
+        painter: built with stability 0: pictures have no order.
+
+    Returns:
+        What was converted on the way, in sentences.
 
     Raises:
         MediaError: it cannot be read or written; then there is no new file.
@@ -23,6 +26,6 @@ def paint_picture(
     refuse_overwriting_source(source, out)
     picture = read_picture(source)
     painted = Picture(
-        stylizer.paint_rgb(picture.rgb), picture.alpha, picture.exif, picture.icc, picture.dpi
+        painter.paint_rgb(picture.rgb), picture.alpha, picture.exif, picture.icc, picture.dpi
     )
     return picture.notes + write_picture(out, painted, overwrite=overwrite)

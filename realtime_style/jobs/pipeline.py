@@ -1,4 +1,4 @@
-"""Read, stylize and write at the same time: two worker threads, the sink on the caller's."""
+"""Reads, paints and writes at the same time: two worker threads, the sink on the caller's."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from realtime_style.channel import Channel
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame, GpuFrame
-from realtime_style.stages import Frames, FrameSink, Painter
+from realtime_style.stages import Frames, FrameSink, Painter, Pending
 
 QUEUE_FRAMES = 3
 
 F = TypeVar("F", bound=Frame | GpuFrame)
 
-
-_JOIN_S = 1.5  # after Ctrl-C; a source that gives nothing is left behind, waiting
+_JOIN_S = 1.5  # after Ctrl-C; a source that delivers nothing is left behind, waiting
 
 
 @dataclass(slots=True)
@@ -34,128 +33,129 @@ class RunStats:
     dropped: int = 0
     wall_s: float = 0.0
     read_s: float = 0.0
-    stylize_s: float = 0.0
+    paint_s: float = 0.0
     write_s: float = 0.0
 
 
-@dataclass
 class Pipeline(Generic[F]):
-    """Takes every frame of a source through a stylizer to a sink.
+    """Takes every frame of a source through a painter to a sink; runs once.
 
-    Files wait for the slowest stage, no frame is lost; live sources keep the newest frame.
-    `on_frame` is called on the calling thread after each frame, with the statistics so far.
-    Up to `painted_at_once` frames of a file are on their way in the stylizer; the order stays.
-    `cancel` ends a call of the stylizer before it is done: nobody waits for a large frame then.
+    Films wait for the slowest stage and lose no frame. Live sources keep the newest frame, and
+    are painted one frame at a time; films with as many in flight as the painter takes.
     """
 
-    source: Frames[F]
-    stylizer: Painter[F]
-    sink: FrameSink[F]
-    on_frame: Callable[[RunStats], None] | None = None
-    cancel: Callable[[], None] | None = None
-    painted_at_once: int = 1
-    _stopping: threading.Event = field(default_factory=threading.Event, init=False)
+    def __init__(self, source: Frames[F], painter: Painter[F], sink: FrameSink[F]) -> None:
+        """Starts nothing yet."""
+        self._source, self._painter, self._sink = source, painter, sink
+        is_live = source.info.is_live
+        queue_frames = 1 if is_live else QUEUE_FRAMES
+        self._in_flight = 1 if is_live else painter.in_flight
+        self._read: Channel[F] = Channel(queue_frames, newest_only=is_live)
+        self._painted: Channel[F] = Channel(queue_frames)
+        self._stopping = threading.Event()
+        self._errors: list[BaseException] = []
+        self._stats = RunStats()
 
     def stop(self) -> None:
         """Ends the run after the frames already read; for any thread."""
         self._stopping.set()
 
-    def run(self) -> RunStats:
+    def run(self, on_frame: Callable[[RunStats], None] | None = None) -> RunStats:
         """Runs to the end of the source.
 
+        Args:
+            on_frame: called on this thread after each frame, with the statistics so far.
+
         Raises:
-            Whatever a stage raised first, once all threads have stopped; KeyboardInterrupt too,
-            then without waiting for a source that gives nothing.
+            The first error of any stage, once all threads have stopped. After KeyboardInterrupt a
+            source that delivers nothing is not waited for.
         """
-        stats = RunStats()
-        live = self.source.info.is_live
-        depth, at_once = (1, 1) if live else (QUEUE_FRAMES, self.painted_at_once)
-        read: Channel[F] = Channel(depth, newest_only=live)
-        painted: Channel[F] = Channel(depth)
-        errors: list[BaseException] = []
-
-        @contextmanager
-        def stage(output: Channel[F]) -> Iterator[None]:
-            """Ends the stage's output when it is done; stops everything when it fails."""
-            try:
-                yield
-            except BaseException as error:  # a worker's error belongs to the caller, whatever it is
-                errors.append(error)
-                read.cut()
-                painted.cut()
-            else:
-                output.end()
-
-        def read_all() -> None:
-            with stage(read):
-                begin = time.perf_counter()
-                for frame in self.source:
-                    stats.read_s += time.perf_counter() - begin
-                    if self._stopping.is_set() or not read.put(frame):
-                        return
-                    begin = time.perf_counter()
-                stats.read_s += time.perf_counter() - begin
-
-        def stylize_all() -> None:
-            with stage(painted):
-                begun: deque[Callable[[], F]] = deque()
-
-                def put_first() -> bool:
-                    begin = time.perf_counter()
-                    result = begun.popleft()()
-                    stats.stylize_s += time.perf_counter() - begin
-                    return painted.put(result)
-
-                try:
-                    for frame in read:
-                        begin = time.perf_counter()
-                        begun.append(self.stylizer.begin(frame))
-                        stats.stylize_s += time.perf_counter() - begin
-                        frame.release()
-                        if len(begun) >= at_once and not put_first():
-                            return
-                    while begun:
-                        if not put_first():
-                            return
-                finally:
-                    for wait in begun:  # what they are painted into must outlast their painting
-                        with suppress(StyleError):
-                            wait()
-
         workers = [
-            threading.Thread(target=read_all, name="read", daemon=True),
-            threading.Thread(target=stylize_all, name="stylize", daemon=True),
+            threading.Thread(target=work, name=name, daemon=True)
+            for name, work in (("read", self._read_all), ("paint", self._paint_all))
         ]
-        longest_s: float | None = None
+        timeout_s: float | None = None
         start = time.perf_counter()
         for worker in workers:
             worker.start()
         try:
-            for frame in painted:
-                begin = time.perf_counter()
-                self.sink.write(frame)
-                now = time.perf_counter()
-                stats.write_s += now - begin
-                stats.wall_s = now - start
-                stats.frames += 1
-                stats.dropped = read.dropped
-                frame.release()
-                if self.on_frame:
-                    self.on_frame(stats)
+            self._write_all(start, on_frame)
         except BaseException as error:
-            painted.cut()
-            if self.cancel:
-                self.cancel()
+            self._painted.cut()
+            self._painter.cancel()  # nobody waits for a large frame that is not wanted any more
             if isinstance(error, KeyboardInterrupt):
-                longest_s = _JOIN_S
+                timeout_s = _JOIN_S
             raise
         finally:
             self._stopping.set()
-            read.cut()
-            painted.cut()
+            self._read.cut()
+            self._painted.cut()
             for worker in workers:
-                worker.join(longest_s)
-        if errors:
-            raise errors[0]
-        stats.wall_s = time.perf_counter() - start
-        return stats
+                worker.join(timeout_s)
+        if self._errors:
+            raise self._errors[0]
+        self._stats.wall_s = time.perf_counter() - start
+        return self._stats
+
+    @contextmanager
+    def _stage(self, output: Channel[F]) -> Iterator[None]:
+        """Ends the stage's output when it is done; stops everything when it fails."""
+        try:
+            yield
+        except BaseException as error:  # the caller raises it, whatever it is
+            self._errors.append(error)
+            self._read.cut()
+            self._painted.cut()
+        else:
+            output.end()
+
+    def _read_all(self) -> None:
+        stats = self._stats
+        with self._stage(self._read):
+            begin = time.perf_counter()
+            for frame in self._source:
+                stats.read_s += time.perf_counter() - begin
+                if self._stopping.is_set() or not self._read.put(frame):
+                    return
+                begin = time.perf_counter()
+            stats.read_s += time.perf_counter() - begin
+
+    def _paint_all(self) -> None:
+        pending: deque[Pending[F]] = deque()
+        with self._stage(self._painted):
+            try:
+                for frame in self._read:
+                    begin = time.perf_counter()
+                    pending.append(self._painter.begin(frame))
+                    self._stats.paint_s += time.perf_counter() - begin
+                    frame.release()
+                    if len(pending) >= self._in_flight and not self._finish_first(pending):
+                        return
+                while pending:
+                    if not self._finish_first(pending):
+                        return
+            finally:
+                for wait in pending:  # the painter still writes into their memory
+                    with suppress(StyleError):
+                        wait()
+
+    def _finish_first(self, pending: deque[Pending[F]]) -> bool:
+        """Waits for the oldest frame in flight and hands it on; False if nobody wants it."""
+        begin = time.perf_counter()
+        painted = pending.popleft()()
+        self._stats.paint_s += time.perf_counter() - begin
+        return self._painted.put(painted)
+
+    def _write_all(self, start: float, on_frame: Callable[[RunStats], None] | None) -> None:
+        stats = self._stats
+        for frame in self._painted:
+            begin = time.perf_counter()
+            self._sink.write(frame)
+            now = time.perf_counter()
+            stats.write_s += now - begin
+            stats.wall_s = now - start
+            stats.frames += 1
+            stats.dropped = self._read.dropped
+            frame.release()
+            if on_frame:
+                on_frame(stats)

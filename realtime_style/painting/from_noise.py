@@ -1,4 +1,4 @@
-"""A picture out of nothing, for a stylizer to paint."""
+"""Generates a picture from noise, painting by painting."""
 
 from __future__ import annotations
 
@@ -9,38 +9,39 @@ from PIL import Image
 from realtime_style.errors import MediaError
 from realtime_style.frame import MIN_SIDE_PX, Size
 from realtime_style.media.still import MAX_PICTURE_PX
-from realtime_style.painting.stylizer import Stylizer
+from realtime_style.painting.chain import PainterChain
 
-_FIRST_PX = 64  # the shorter side of the smallest sketch: how large the largest forms are
-_SLOPE = 1.8  # of the amplitude over frequency: between clouds (2) and crumbs (1)
-_FINEST = 1 / 6  # of the shorter side's frequencies; above, less is left
+_FIRST_PX = 64  # shorter side of the smallest sketch; it sets the size of the largest forms
+_SLOPE = 1.8  # of amplitude over frequency: between clouds (2) and crumbs (1)
+_FINEST = 1 / 6  # of the shorter side's frequencies; those above are weakened
 _FINE_SHARE = 0.3
-_WARP = 0.35  # of the shorter side, by which fields are bent: forms, not clouds
+_WARP = 0.35  # of the shorter side, by which fields are warped: forms, not clouds
 _CHROMA = 0.7
 
 
-def paint_from_noise(stylizer: Stylizer, seed: int, size: Size) -> NDArray[np.uint8]:
-    """A painting of nothing: (H, W, 3) RGB, the same for the same seed, size and style.
+def paint_from_noise(painter: PainterChain, seed: int, size: Size) -> NDArray[np.uint8]:
+    """Generates a painting, (H, W, 3) uint8 RGB; equal seeds, sizes and styles give equal ones.
 
-    A small sketch of random, bent fields is painted, enlarged to twice its size, painted again, and
-    so on: large forms grow out of brush strokes, and have brush strokes of their own.
+    A small sketch of random, warped fields is painted, enlarged to twice its size, painted again,
+    and so on: large forms grow out of brush strokes and have brush strokes of their own.
 
     Raises:
-        MediaError: a size that cannot be painted.
+        MediaError: the size is too small or too large.
         EngineError: the network failed.
     """
     width, height = size.width or round(size.height * 4 / 3), size.height
     if min(width, height) < MIN_SIDE_PX or width * height > MAX_PICTURE_PX:
         raise MediaError(
             f"{width}x{height} cannot be painted; a picture has at least "
-            f"{MIN_SIDE_PX}x{MIN_SIDE_PX} and at most {MAX_PICTURE_PX // 1_000_000} million pixels"
+            f"{MIN_SIDE_PX}x{MIN_SIDE_PX} and at most {MAX_PICTURE_PX // 1_000_000} million pixels",
+            setting="size",
         )
     scale = 1
     while min(width, height) // (2 * scale) >= _FIRST_PX:
         scale *= 2
     rgb = sketch(seed, -(-width // scale), -(-height // scale))
     while True:
-        rgb = stylizer.paint_rgb(rgb)
+        rgb = painter.paint_rgb(rgb)
         if scale == 1:
             return rgb
         scale //= 2
@@ -49,7 +50,7 @@ def paint_from_noise(stylizer: Stylizer, seed: int, size: Size) -> NDArray[np.ui
 
 
 def sketch(seed: int, width: int, height: int) -> NDArray[np.uint8]:
-    """Random fields of light and colour with forms in them, (H, W, 3) RGB."""
+    """Random fields of light and colour with forms in them, (H, W, 3) uint8 RGB."""
     random = np.random.default_rng(seed)
     wide = (height + height % 2, width + width % 2)
     light, down, right, blue, red = (_field(random, *wide) for _ in range(5))
@@ -67,7 +68,7 @@ def sketch(seed: int, width: int, height: int) -> NDArray[np.uint8]:
 
 
 def _field(random: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
-    """A random field whose values are spread evenly over 0..1, large forms first, no borders."""
+    """A random field, (H, W), its values spread evenly over 0..1; it tiles without borders."""
     down = np.fft.fftfreq(height)[:, None] * height
     across = np.fft.rfftfreq(width)[None] * width
     frequency = np.hypot(down, across)

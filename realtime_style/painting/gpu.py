@@ -1,8 +1,8 @@
-"""Films whose frames never leave the GPU: decoded, painted and encoded there.
+"""Films whose frames stay in GPU memory: decoded, painted and encoded there.
 
-PyAV hands over what NVIDIA's decoder has written, and takes what its encoder reads, by DLPack
-(https://dmlc.github.io/dlpack): addresses on the GPU, and who frees them. Times, sound and all else
-of the film go the same way as on the CPU.
+PyAV hands over the output of NVIDIA's decoder, and takes the input of its encoder, as DLPack
+tensors (https://dmlc.github.io/dlpack): addresses in GPU memory, and who frees them. Times, sound
+and everything else take the same way as on the CPU.
 """
 
 from __future__ import annotations
@@ -18,85 +18,105 @@ from av.video.frame import CudaContext
 
 from realtime_style.color import ColorSpace
 from realtime_style.engines.engine import GpuEngine, GpuPicture
-from realtime_style.engines.opening import open_gpu_engine
 from realtime_style.engines.tensorrt.cuda import Cuda
 from realtime_style.errors import EngineError, MediaError
 from realtime_style.frame import GpuFrame, StreamInfo
 from realtime_style.media.film_source import FileSource
-from realtime_style.painting.style_picture import open_any_style
-from realtime_style.style.look import Look
+from realtime_style.stages import Pending
 from realtime_style.style.style import Style
 
-_PITCH = 256  # bytes: rows begin at multiples of it, as the encoder reads best
-_CUDA = 2  # a kind of device in DLPack
-_ADVICE = "; leave --on-gpu out"
+_PITCH = 256  # bytes: rows begin at multiples of it, which the encoder reads best
+_CUDA = 2  # kDLCUDA
 
 
 class GpuSource:
-    """The frames of a film, decoded on a GPU and left there: `Frames` of a `FileSource`.
+    """`Frames` of a film that are decoded on a GPU and stay there.
 
-    Nothing is converted there: the film must be 8-bit 4:2:0, progressive and upright.
+    Nothing is converted: the film must be 8-bit 4:2:0, progressive and upright.
     """
 
     def __init__(self, film: FileSource, cuda: Cuda, multiple: int) -> None:
+<<<<<<< HEAD
         """Args: film, opened with `gpu_device`; multiple, of which its sides must be.
+=======
+        """Reads a film that was opened on a GPU.
+
+        Args:
+            film: opened with `gpu_device`.
+            multiple: both sides of the film must be multiples of it.
+>>>>>>> 0ff3e2b (Jobs are values: FilmRequest, PaintPlan; one place builds painters)
 
         Raises:
-            MediaError: the film is not what can be painted so.
+            MediaError: the film needs a conversion, or has other sides.
         """
         self.film = film
         self.info: StreamInfo = film.info
         self._cuda = cuda
         if film.changes:
-            raise MediaError(f"{film.path} cannot stay on the GPU: {film.changes[0]}{_ADVICE}")
+            raise self._cannot_stay(film.changes[0])
         if self.info.width % multiple or self.info.height % multiple:
-            raise MediaError(
-                f"{film.path} cannot stay on the GPU: {self.info.width}x{self.info.height} are no "
-                f"multiples of {multiple}{_ADVICE}"
+            raise self._cannot_stay(
+                f"{self.info.width}x{self.info.height} are not multiples of {multiple}"
             )
 
     def __iter__(self) -> Iterator[GpuFrame]:
         """See `Frames`."""
         self._cuda.use()
-        size = self.info.width, self.info.height
+        info = self.info
         for picture in self.film.pictures():
             planes = picture.planes
-            there = planes[0].__dlpack_device__() == self._cuda.dlpack_device
-            if len(planes) != 2 or not there:  # FFmpeg goes on without the GPU where it must
-                raise MediaError(
-                    f"{self.film.path} cannot stay on the GPU: the GPU does not decode it{_ADVICE}"
-                )
-            if (picture.width, picture.height) != size or picture.interlaced_frame:
-                raise MediaError(
-                    f"{self.film.path} cannot stay on the GPU: its pictures change{_ADVICE}"
-                )
+            is_here = planes[0].__dlpack_device__() == self._cuda.dlpack_device
+            if len(planes) != 2 or not is_here:  # FFmpeg falls back to the CPU where it must
+                raise self._cannot_stay("the GPU does not decode it")
+            if (picture.width, picture.height) != (info.width, info.height):
+                raise self._cannot_stay("the size of its pictures changes")
+            if picture.interlaced_frame:
+                raise self._cannot_stay("it is interlaced")
             self._cuda.wait(0)  # the decoder writes on the stream that all share
             assert picture.pts is not None
-            yield GpuFrame(
-                picture, picture.pts, self.info.time_base, self.info.color, picture.duration or 0
-            )
+            yield GpuFrame(picture, picture.pts, info.time_base, info.color, picture.duration or 0)
+
+    def _cannot_stay(self, reason: str) -> MediaError:
+        return MediaError(
+            f"{self.film.path} cannot stay in GPU memory: {reason}", setting="residency"
+        )
 
 
 class GpuStylizer:
-    """Paints frames on the GPU; one thread at a time. Every frame is painted alone."""
+    """A `Painter` of frames in GPU memory, each painted by itself. One thread at a time."""
 
     def __init__(
         self, style: Style, engine: GpuEngine, cuda: Cuda, *, keep_colors: bool = False
     ) -> None:
-        """Args: engine, opened for pictures on the GPU; keep_colors as for `Stylizer`."""
+        """Paints with a loaded engine.
+
+        Args:
+            engine: opened by `open_gpu_engine` with `style.model_for(color)`.
+            keep_colors: whether the film's chroma is kept, under the painted luma.
+        """
         self.style = style
         self.engine = engine
         self._cuda = cuda
         self._keep_colors = keep_colors
         self._memory = _Memory(cuda)
-        self._context: Any = None  # one for all frames: FFmpeg keeps what it knows of sizes there
+        self._context: Any = None  # one for all frames: FFmpeg stores what it knows of sizes there
 
-    def prepare(self, width: int, height: int) -> None:
-        """See `Stylizer.prepare`."""
-        self.engine.prepare(width, height)
+    @property
+    def in_flight(self) -> int:
+        """See `Painter`."""
+        return self.engine.in_flight
 
-    def begin(self, frame: GpuFrame) -> Callable[[], GpuFrame]:
-        """Begins to paint a frame, as `Stylizer.begin`; raises EngineError."""
+    def prepare(
+        self, size: tuple[int, int], on_build: Callable[[float], None] | None = None
+    ) -> None:
+        """See `Painter`."""
+        self.engine.prepare(*size, on_build)
+
+    def reset(self) -> None:
+        """See `Painter`; there is nothing to forget."""
+
+    def begin(self, frame: GpuFrame) -> Pending[GpuFrame]:
+        """See `Painter`."""
         self._cuda.use()
         picture = frame.picture
         planes = [_Plane(plane) for plane in picture.planes]
@@ -114,21 +134,25 @@ class GpuStylizer:
                 theirs = (given.chroma, given.chroma_pitch)
                 self._cuda.copy_rows(ours, theirs, (picture.height // 2, picture.width), 0)
                 self._cuda.wait(0)
-            planes.clear()  # the decoder's again
+            planes.clear()  # returns them to the decoder
             painted = self._as_frame(block)
             return GpuFrame(painted, frame.pts, frame.time_base, frame.color, frame.duration)
 
         return finish
 
     def cancel(self) -> None:
-        """See `Stylizer.cancel`."""
+        """See `Painter`."""
         self.engine.cancel()
 
     def _as_frame(self, block: _Block) -> av.VideoFrame:
         picture = block.picture
         kind, number = self._cuda.dlpack_device
         if kind == _CUDA and self._context is None:
+<<<<<<< HEAD
             # the thread's own, as of the decoder and the encoder (`nvidia_device`)
+=======
+            # the thread's own, like the decoder's and the encoder's (see `device_of_films`)
+>>>>>>> 0ff3e2b (Jobs are values: FilmRequest, PaintPlan; one place builds painters)
             self._context = CudaContext(device_id=number, primary_ctx=False, current_ctx=True)
         width, height = picture.width, picture.height
         luma, chroma = (
@@ -143,45 +167,31 @@ class GpuStylizer:
         )
 
 
-def open_gpu_stylizer(
-    look: Look, cuda: Cuda, color: ColorSpace, *, engine: str = "auto", precision: str = "auto"
-) -> GpuStylizer:
-    """Opens a style for frames of a colour space on a GPU; see `open_stylizer`.
-
-    Raises:
-        StyleFileError: no such style, or one that cannot be used.
-        EngineError: TensorRT is not there, or does not have the precision.
-    """
-    style = look.mixed(open_any_style)
-    opened = open_gpu_engine(style.model_for(color), cuda, engine, precision)
-    return GpuStylizer(style, opened, cuda, keep_colors=look.keep_colors)
-
-
 # Memory ----------------------------------------------------------------------------------------
 
 
 class _Block:
-    """Memory of one painted picture, lent until nobody holds it."""
+    """Memory of one painted picture, in use until the object is collected."""
 
     def __init__(self, picture: GpuPicture) -> None:
         self.picture = picture
 
 
 class _Memory:
-    """Blocks that are used again and again, one size at a time."""
+    """A pool of blocks of one size."""
 
     def __init__(self, cuda: Cuda) -> None:
         self._cuda = cuda
         self._size = 0
         self._free: list[int] = []
-        self._close = weakref.finalize(self, _give_back, cuda, self._free)
+        self._close = weakref.finalize(self, _free_all, cuda, self._free)
 
     def take(self, width: int, height: int) -> _Block:
-        """Room for a picture: chroma's rows follow luma's, as NVIDIA's encoder takes them."""
+        """A block for a picture: its chroma rows follow the luma rows, as the encoder needs it."""
         pitch = -(-width // _PITCH) * _PITCH
         size = pitch * height * 3 // 2
         if size != self._size:
-            _give_back(self._cuda, self._free)
+            _free_all(self._cuda, self._free)
             self._size = size
         try:
             pointer = self._free.pop()
@@ -189,18 +199,18 @@ class _Memory:
             pointer = self._cuda.take(size)
         chroma = pointer + pitch * height
         block = _Block(GpuPicture(width, height, pointer, pitch, chroma, pitch))
-        weakref.finalize(block, self._take_back, pointer, size)
+        weakref.finalize(block, self._return, pointer, size)
         return block
 
-    def _take_back(self, pointer: int, size: int) -> None:
+    def _return(self, pointer: int, size: int) -> None:
         if size == self._size:
             self._free.append(pointer)
         else:
-            _give_back(self._cuda, [pointer])
+            _free_all(self._cuda, [pointer])
 
 
-def _give_back(cuda: Cuda, pointers: list[int]) -> None:
-    with contextlib.suppress(EngineError):  # of a GPU that is lost, which was said when it was
+def _free_all(cuda: Cuda, pointers: list[int]) -> None:
+    with contextlib.suppress(EngineError):  # the GPU is lost, which has been reported
         cuda.use()
         while pointers:
             cuda.give_back(pointers.pop())
@@ -238,7 +248,7 @@ class _Managed(ctypes.Structure):
 
 _BYTES = _Type(1, 8, 1)  # unsigned, 8 bits, one lane
 _NAME = b"dltensor"
-_held: dict[int, tuple[Any, ...]] = {}  # by address: what others still read, and all it is of
+_held: dict[int, tuple[Any, ...]] = {}  # by address: tensors that others still read, and the memory they are in
 _delete = _Deleter(lambda address: _held.pop(address, None) and None)
 _api = ctypes.pythonapi
 _api.PyCapsule_New.restype = ctypes.py_object
@@ -250,7 +260,7 @@ _api.PyCapsule_GetPointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
 def _capsule(
     owner: _Block, address: int, shape: tuple[int, int], pitch: int, device: tuple[int, int]
 ) -> Any:
-    """A plane of bytes, for another library to take over; holds its owner until that is done."""
+    """A plane of bytes as a DLPack capsule; holds its owner until the other library frees it."""
     sides, strides = (ctypes.c_int64 * 2)(*shape), (ctypes.c_int64 * 2)(pitch, 1)
     tensor = _Tensor(address, _Device(*device), 2, _BYTES, sides, strides, 0)
     managed = _Managed(tensor, None, _delete)
@@ -260,7 +270,7 @@ def _capsule(
 
 
 class _Plane:
-    """A plane of another library's, which is held as long as this is."""
+    """A plane of another library, held as long as this object lives."""
 
     def __init__(self, plane: Any) -> None:
         self._capsule = plane.__dlpack__()

@@ -1,40 +1,77 @@
-"""A grain under flat places, for the network to paint strokes from."""
+"""A grain under flat areas, for the network to paint strokes from."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime_style.frame import Frame, FramePool
+from realtime_style.stages import Painter, Pending
 
 CELL_PX = 4
-_TILE_PX = 512  # the grain repeats itself after so many pixels
+_TILE_PX = 512  # the grain repeats after so many pixels
 _SOFTNESS_PX = 2.0
-_GRAIN = 1.5  # codes of luma, standard deviation
-_LEVELS = 4  # of its strength
-_FINE = 64  # steps a code in which it is kept
-_FLAT, _LIVELY = 0.15, 0.5  # codes from cell to cell, but for slopes: all the grain, and none
-_MOST = 2.0  # codes that count of a cell: one edge makes no place lively
+_GRAIN_CODES = 1.5  # of luma, standard deviation
+_LEVELS = 4  # steps of its strength
+_FINE = 64  # steps per code in which it is stored
+# codes from cell to cell, slopes left out: below the first all the grain, above the second none
+_FLAT, _LIVELY = 0.15, 0.5
+_MAX_BEND = 2.0  # codes that count of a cell: one edge does not make an area lively
 _AROUND_CELLS = 2
 
 
-class Canvas:
-    """Lays a faint, fixed grain under the flat places of frames.
+class Grain:
+    """A `Painter` that lays a faint, fixed grain under the flat areas of frames.
 
-    A network that answers alike to what is alike paints a white sky as one dead field, a hole among
-    the strokes. On a grain too faint to be seen it paints as it does elsewhere. The grain is that
-    of a canvas: it belongs to the place in the picture, and is the same in every frame.
+    A network that answers equal inputs equally paints a white sky as one dead area, a hole among
+    the strokes. On a grain too faint to be seen it paints strokes there, as it does elsewhere. The
+    grain belongs to the place in the picture, as that of a canvas does, and is the same in every
+    frame.
     """
 
-    def __init__(self, seed: int = 0, strength: float = 1.0) -> None:
-        """Args: seed, of the grain; strength, 0..1 of the usual."""
-        self._tile = (_tile(seed) * (strength * _GRAIN * _FINE)).round().astype(np.int16)
+    def __init__(self, painter: Painter[Frame], seed: int = 0, strength: float = 1.0) -> None:
+        """Wraps a painter.
+
+        Args:
+            seed: of the random grain.
+            strength: 0..1 of the usual one.
+        """
+        self._painter = painter
+        self._tile = (_tile(seed) * (strength * _GRAIN_CODES * _FINE)).round().astype(np.int16)
         self._pool = FramePool()
 
-    def __call__(self, frame: Frame) -> Frame:
-        """The frame on its canvas: a new one, or itself where nothing in it is flat."""
+    @property
+    def in_flight(self) -> int:
+        """See `Painter`."""
+        return self._painter.in_flight
+
+    def prepare(
+        self, size: tuple[int, int], on_build: Callable[[float], None] | None = None
+    ) -> None:
+        """See `Painter`."""
+        self._painter.prepare(size, on_build)
+
+    def begin(self, frame: Frame) -> Pending[Frame]:
+        """See `Painter`."""
+        grained = self.lay_under(frame)
+        wait = self._painter.begin(grained)
+        if grained is not frame:
+            grained.release()
+        return wait
+
+    def reset(self) -> None:
+        """See `Painter`."""
+        self._painter.reset()
+
+    def cancel(self) -> None:
+        """See `Painter`."""
+        self._painter.cancel()
+
+    def lay_under(self, frame: Frame) -> Frame:
+        """A new frame with grain; the given one itself where none of its areas is flat."""
         strength = _flatness(luma_cells(frame))
         rows = np.flatnonzero(strength.any(1))
         if not rows.size:
@@ -43,12 +80,12 @@ class Canvas:
         np.copyto(grained.i420, frame.i420)
         top, bottom = int(rows[0]), int(rows[-1]) + 1
         luma = grained.i420[top * CELL_PX : bottom * CELL_PX, : strength.shape[1] * CELL_PX]
-        strong = strength[top:bottom].repeat(CELL_PX, 0).repeat(CELL_PX, 1)
-        strong *= self._grain(top * CELL_PX, *luma.shape)
-        strong += _LEVELS * _FINE // 2
-        strong //= _LEVELS * _FINE
-        strong += luma
-        np.copyto(luma, strong.clip(0, 255, out=strong), casting="unsafe")
+        grain = strength[top:bottom].repeat(CELL_PX, 0).repeat(CELL_PX, 1)
+        grain *= self._grain(top * CELL_PX, *luma.shape)
+        grain += _LEVELS * _FINE // 2
+        grain //= _LEVELS * _FINE
+        grain += luma
+        np.copyto(luma, grain.clip(0, 255, out=grain), casting="unsafe")
         return grained
 
     def _grain(self, top: int, height: int, width: int) -> NDArray[np.int16]:
@@ -57,9 +94,9 @@ class Canvas:
         return grain
 
 
-@lru_cache(maxsize=2)  # looks that differ in strength alone have it in common
+@lru_cache(maxsize=2)  # looks that differ only in strength share it
 def _tile(seed: int) -> NDArray[np.float64]:
-    """Grain of a standard deviation of 1, which goes on at the other side."""
+    """Grain, (512, 512), with a standard deviation of 1; opposite sides fit together."""
     white = np.random.default_rng(seed).standard_normal((_TILE_PX, _TILE_PX))
     frequency = np.fft.fftfreq(_TILE_PX)
     bell = np.exp(-2 * (np.pi * _SOFTNESS_PX * frequency) ** 2)
@@ -68,9 +105,9 @@ def _tile(seed: int) -> NDArray[np.float64]:
 
 
 def luma_cells(frame: Frame) -> NDArray[np.int16]:
-    """Sums over cells of 4x4 luma pixels, (H // 4, W // 4): their means, in 16ths of codes.
+    """Sums over cells of 4x4 luma pixels, (H // 4, W // 4) int16: means in 16ths of codes.
 
-    Four pixels are added at once, as parts of one larger number.
+    Four pixels are added at once, as lanes of one 32-bit number.
     """
     rows, columns = frame.height // CELL_PX, frame.width // CELL_PX
     fours = frame.i420[: rows * CELL_PX, : columns * CELL_PX].view(np.uint32)
@@ -82,16 +119,16 @@ def luma_cells(frame: Frame) -> NDArray[np.int16]:
 
 
 def _flatness(cells: NDArray[np.int16]) -> NDArray[np.int16]:
-    """How flat each cell's surroundings are, from 0 to _LEVELS."""
+    """How flat the surroundings of each cell are, (rows, columns) int16, 0 to _LEVELS."""
     lively = np.zeros(cells.shape, np.int32)
     for axis in (0, 1):
         if cells.shape[axis] < 3:
             continue
-        # A plain slope is as flat as a level, and paints as dead: only what bends is lively. Noise
-        # bends by the square root of 3 times what it steps
+        # An even slope paints as dead as a level area: only what bends is lively. The second
+        # difference of noise is the square root of 3 times its first difference
         bend = np.abs(np.diff(cells, n=2, axis=axis)).astype(np.int32)
-        bend = (bend * 37) >> 5  # two steps, over the square root of 3
-        np.minimum(bend, round(32 * _MOST), out=bend)
+        bend = (bend * 37) >> 5  # times 2 / sqrt(3)
+        np.minimum(bend, round(32 * _MAX_BEND), out=bend)
         wide = [(0, 0), (0, 0)]
         wide[axis] = (1, 1)
         lively += np.pad(bend, wide, mode="edge")

@@ -1,4 +1,4 @@
-"""Holds the painting still where the film stands still."""
+"""Temporal consistency: holds the painting still where the film stands still."""
 
 from __future__ import annotations
 
@@ -12,130 +12,123 @@ from numpy.typing import NDArray
 
 from realtime_style.frame import Frame
 from realtime_style.painting.grain import CELL_PX, luma_cells
-from realtime_style.stages import Painter
+from realtime_style.painting.plan import DEFAULT_STABILITY
+from realtime_style.stages import Painter, Pending
 
-DEFAULT_STABILITY = 0.5
-
-_BLOCK_CELLS = 2  # what is held or not: blocks of 2x2 cells of 4x4 luma pixels and 2x2 chroma ones
+_BLOCK_CELLS = 2  # blocks are held or not: 2x2 cells of 4x4 luma pixels and 2x2 chroma ones
 _BLOCK_PX = CELL_PX * _BLOCK_CELLS
-_SLACK = 2.0  # codes that a cell may differ by with no noise at all: what encoders do
+_SLACK = 2.0  # codes that a cell may differ by without any noise: the work of encoders
 _FAINT = 4.0  # codes beyond that up to which a change is faint: an encoder's, a passing shade's
 _FAINT_SHARE = 0.06  # of the blocks around: where more differ, something moves, however faintly
 _NOISE_FACTOR = 5.0  # times the mean difference that noise makes: four standard deviations
-_MOST_NOISE = (3.0, 6.0, 6.0)  # codes of a cell's mean, luma and chroma: more is not noise
-_NOISE_CELLS = 8  # noise is listened for in squares of so many cells
-_SETTLED = 6  # frames after which what has moved counts as still
-_DRIFT_SHIFT = 4  # 16 frames, over whose mean noise cancels: what is left has changed slowly
-_DRIFT_BITS = 3  # below 16ths of codes, that rounding does not add up
-_DRIFT_SLACK, _DRIFT_NOISE_FACTOR = 0.75, 4.0  # likewise; what is held has noise of its own
-_LIGHT = 0.6  # codes by which half of the picture became lighter or darker, not as one light
-_LIT_SHARE = 0.6  # of the cells that must have changed as one, for it to be light
-_LIT_SLACK = 3.0  # codes, within which they have
-_RELIT_FRAMES = 24  # in which a painting has followed
-_LEAST_LIGHT = 0.5  # codes that it must change anything by
+_MAX_NOISE = (3.0, 6.0, 6.0)  # codes of a cell's mean, luma and chroma: more is not noise
+_NOISE_CELLS = 8  # noise is measured in squares of so many cells
+_SETTLED = 6  # frames after which something that moved counts as still
+_DRIFT_SHIFT = 4  # a mean over 16 frames, in which noise cancels: what is left changes slowly
+_DRIFT_BITS = 3  # below 16ths of codes, so that rounding does not add up
+_DRIFT_SLACK, _DRIFT_NOISE_FACTOR = 0.75, 4.0  # likewise; held blocks have noise of their own
+_LIGHT = 0.6  # codes by which half of the picture became lighter or darker, but not as one light
+_LIT_SHARE = 0.6  # of the cells that must have changed as one, for it to be a change of light
+_LIT_SLACK = 3.0  # codes within which they must have
+_RELIT_FRAMES = 24  # in which a painting has followed a change of light
+_LEAST_LIGHT = 0.5  # codes by which a change of light must change anything
 _UNEVEN = 4.0  # codes by which cells may differ more then: cameras and encoders are not exact
-_MOST_GAIN, _MOST_SHIFT_CODES = 0.25, 32.0  # more, from one frame to the next, is a cut
-_FLAT = 16.0  # codes^2: light is a shift rather than a gain where cells vary by less
-_CUT_SHARE = 0.8  # of blocks that have changed: there is nothing to hold
+_MAX_GAIN, _MAX_OFFSET_CODES = 0.25, 32.0  # a larger change between two frames is a cut
+_FLAT = 16.0  # codes^2: where cells vary by less, light is an offset rather than a gain
+_CUT_SHARE = 0.8  # of blocks that have changed: then there is nothing to hold
 _FIELD_BLOCKS, _FIELD_SHARE = 5, 0.35  # a block moves if so many do, up to so many blocks away
-_NEAR_BLOCKS = 2  # around what has changed, where paint follows at once
-_REACH_BLOCKS = 13  # around it, where the network's answer may have changed as well
-_FADE_BLOCKS = 2  # around what follows at once, where paint does so less and less: no edges
-_PAINT_SLACK = 4.0  # codes of a cell by which it must have, to be followed at once
+_NEAR_BLOCKS = 2  # around a change, where paint follows at once
+_REACH_BLOCKS = 13  # around a change, where the network's answer may have changed as well
+_FADE_BLOCKS = 2  # around paint that follows at once, where it follows less and less: no edges
+_PAINT_SLACK = 4.0  # codes of a cell by which paint must have changed, to be followed at once
 _FRACTION_BITS = 7
-_MOST_SHIFT = 6
+_MAX_SHIFT = 6
 
 
 class Steady:
-    """A stylizer for the frames of one film or camera, in order, whose paint does not flicker.
+    """A `Painter` for the frames of one film or camera, in order, whose paint does not flicker.
 
-    The network is deterministic: what it sees unchanged, it paints unchanged, but for what moves
-    near by. So the input is held: blocks of 8x8 pixels that have differed by no more than noise for
-    some frames stay as they were for the network. One that differs by more is replaced at once, and
-    lives on with the film until it has been still again for as long: in slow pans nothing is held
-    here and let go there. Small differences that last are taken over as well, and faint ones with
-    little else around them: an encoder's work, for the painting to follow slowly.
+    The network is deterministic: an unchanged input is painted unchanged, except near something
+    that moves. So the input is held: to the network, blocks of 8x8 pixels that have differed only
+    by noise for some frames stay as they were. A block that differs by more is replaced at once,
+    and follows the film until it has been still again for as long: in slow pans blocks are not
+    held here and released there. Small differences that last are taken over too, and so are faint
+    ones with little change around them: an encoder's work, which the painting follows slowly.
 
-    The painting follows at once where the input lives, and as far around as the network's answer to
-    that reaches; elsewhere slowly. Nothing moves the painting of what stands still, and nothing of
-    what has moved stays behind.
+    The painting follows at once where the input changes, and as far around as the network's answer
+    to that reaches; elsewhere slowly. Nothing moves the painting of things that stand still, and
+    nothing of what has moved stays behind.
 
-    Where a camera's exposure drifts, or a film is faded, every stroke would move in every frame. If
-    all has changed as one, by a gain and an offset of each plane, the network sees all of the
-    frame, and the painting is made as light as its answer, but follows its strokes slowly.
+    Where a camera's exposure drifts, or a film fades, every stroke would move in every frame. If
+    the whole picture has changed as one, by a gain and an offset in each plane, the network sees
+    the new frame, and the painting takes its light at once but follows its strokes slowly.
 
-    At cuts and in fast pans all is replaced: frames are then painted as they would be alone. What
-    comes out hangs on the frames and their order alone.
+    At cuts and in fast pans everything is replaced: those frames are painted as if each were the
+    first. Output depends only on the frames and their order.
     """
 
-    def __init__(self, stylizer: Painter[Frame], stability: float = DEFAULT_STABILITY) -> None:
-        """Holds nothing yet.
+    def __init__(self, painter: Painter[Frame], stability: float = DEFAULT_STABILITY) -> None:
+        """Wraps a painter that paints each frame by itself.
 
         Args:
-            stylizer: paints one frame, whatever was before it.
-            stability: 0..1, how much a block may differ and still be held, from nothing to twice
-                the usual, and how slowly paint follows there, down to a 64th a frame.
+            stability: 0..1. How much a block may differ and still be held, from nothing to twice
+                the usual, and how slowly paint follows there, down to 1/64 a frame.
+
+        Raises:
+            ValueError: a stability outside 0..1.
         """
         if not 0 <= stability <= 1:
             raise ValueError(f"stability goes from 0 to 1, not {stability:g}")
-        self.stylizer = stylizer
-        self._shift = math.ceil(_MOST_SHIFT * stability)
+        self._painter = painter
+        self._shift = math.ceil(_MAX_SHIFT * stability)
         self._patience = 2 * stability
         self._held: NDArray[np.uint8] | None = None  # I420, as the network sees it
-        self._known = np.zeros(0, np.int16)  # cells as they were when a block began to be still
-        self._still = np.zeros(0, np.uint8)  # frames for which each block has been
-        self._whole = False  # whether the last frame replaced all
-        self._paint = np.zeros(0, np.int16)  # I420, the codes times 2^7
-        self._fresh, self._step = np.empty((2, 0, 0), np.int16)  # room to settle in
-        self._noise: list[float | None] = [None] * 3  # mean difference of cells, codes, a plane
+        self._known = np.zeros(0, np.int16)  # cells as they were when their block became still
+        self._still = np.zeros(0, np.uint8)  # frames for which each block has been still
+        self._whole = False  # whether the last frame replaced everything
+        self._paint = np.zeros(0, np.int16)  # I420, codes times 2^7
+        self._fresh, self._step = np.empty((2, 0, 0), np.int16)  # scratch memory of `_settle`
+        self._noise: list[float | None] = [None] * 3  # mean difference of cells, codes, per plane
         self._drift = np.zeros(0, np.int16)
         self._relit = 0  # frames for which the painting still follows a change of light
 
+    @property
+    def in_flight(self) -> int:
+        """See `Painter`."""
+        return self._painter.in_flight
+
+    def prepare(
+        self, size: tuple[int, int], on_build: Callable[[float], None] | None = None
+    ) -> None:
+        """See `Painter`."""
+        self._painter.prepare(size, on_build)
+
     def reset(self) -> None:
-        """Forgets all frames: the next one is the first, after a seek say."""
+        """See `Painter`."""
         self._held = None
+        self._painter.reset()
 
-    def __call__(self, frame: Frame) -> Frame:
-        """Paints the next frame: a new one of its size and time; the given one is left alone.
+    def cancel(self) -> None:
+        """See `Painter`."""
+        self._painter.cancel()
 
-        Raises:
-            EngineError: the network failed.
-        """
-        return self.begin(frame)()
-
-    def begin(self, frame: Frame) -> Callable[[], Frame]:
-        """Begins to paint the next frame, as `Stylizer.begin`: waited for in their order."""
+    def begin(self, frame: Frame) -> Pending[Frame]:
+        """See `Painter`; the painted frame is a new one of the same size, time and colours."""
         if not self._shift:
-            return self.stylizer.begin(frame)
+            return self._painter.begin(frame)
         held = self._held
         if held is not None and held.shape != frame.i420.shape:
             held = self._held = None
         cells = _cells(frame)
-        found, light = None, None
-        if held is not None:
-            light = _light_between(self._known, cells, self._noise[0] or 0.0)
-            found = self._changed(cells, light)
-        if held is None or found is None:
-            # At a beginning and after a cut all is held at once, in a fast pan nothing
-            moves_on = held is not None and self._whole
-            self._held = frame.i420.copy()
-            self._known = cells
-            blocks = _blocks(np.zeros(cells.shape[1:], np.bool_)).shape
-            self._still = np.full(blocks, 0 if moves_on else _SETTLED, np.uint8)
-            self._whole = held is not None
-            self._relit = 0
-            self._drift = np.zeros_like(cells)
-            wait = self.stylizer.begin(frame)
-
-            def finish_anew() -> Frame:
-                painted = wait()
-                self._paint = painted.i420.astype(np.int16) << _FRACTION_BITS
-                return painted
-
-            return finish_anew
+        if held is None:
+            return self._begin_whole(frame, cells, fresh=True)
+        light = _light_between(self._known, cells, self._noise[0] or 0.0)
+        found = self._changed(cells, light)
+        if found is None:
+            return self._begin_whole(frame, cells, fresh=False)
         changed, drifted = found
         self._relit = max(0, self._relit - 1)
-        if light:  # then all is new to the network, and the painting follows slowly, relit
+        if light:  # the network sees the whole new frame; the painting is relit, follows slowly
             drifted[:] = True
             self._relit = _RELIT_FRAMES
         relit = self._relit > 0
@@ -147,8 +140,9 @@ class Steady:
         renewed = _enlarged(changed | drifted, _BLOCK_CELLS, cells.shape[1:])
         np.copyto(self._known, cells, where=renewed)
         np.copyto(self._drift, 0, where=renewed)
-        as_held = Frame(held, frame.pts, frame.time_base, frame.color, frame.duration)
-        wait = self.stylizer.begin(as_held)
+        wait = self._painter.begin(
+            Frame(held, frame.pts, frame.time_base, frame.color, frame.duration)
+        )
 
         def finish() -> Frame:
             painted = wait()
@@ -157,15 +151,40 @@ class Steady:
 
         return finish
 
+    def _begin_whole(
+        self, frame: Frame, cells: NDArray[np.int16], *, fresh: bool
+    ) -> Pending[Frame]:
+        """Replaces everything: at the beginning (`fresh`), after a cut and in a fast pan.
+
+        After a beginning or a cut the frame is held at once; in a fast pan, where the last frame
+        replaced everything as well, nothing is.
+        """
+        is_pan = not fresh and self._whole
+        self._held = frame.i420.copy()
+        self._known = cells
+        blocks = _blocks(np.zeros(cells.shape[1:], np.bool_)).shape
+        self._still = np.full(blocks, 0 if is_pan else _SETTLED, np.uint8)
+        self._whole = not fresh
+        self._relit = 0
+        self._drift = np.zeros_like(cells)
+        wait = self._painter.begin(frame)
+
+        def finish() -> Frame:
+            painted = wait()
+            self._paint = painted.i420.astype(np.int16) << _FRACTION_BITS
+            return painted
+
+        return finish
+
     def _changed(
         self, cells: NDArray[np.int16], light: _Light | None
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
-        """Which blocks, (rows, columns), have changed, and which have slowly.
+        """Which blocks, (rows, columns), have changed, and which have changed slowly.
 
-        None if there is nothing to hold. Args: light, which has changed all of them besides.
+        None if there is nothing to hold. `light` is a change of light since then, if there is one.
         """
         known = light.on(self._known) if light else self._known
-        difference = cells - known  # 16ths of codes, (3, cell rows, cell columns)
+        difference = cells - known  # 16ths of codes, (3, rows, columns) of cells
         if abs(float(np.median(difference[0, ::4, ::4]))) > 16 * _LIGHT:
             return None
         size = np.abs(difference)
@@ -173,43 +192,46 @@ class Steady:
         drift = np.abs(self._drift) >> _DRIFT_BITS
         changed, faint, drifted = np.zeros((3, *size.shape[1:]), np.bool_)
         for plane in range(3):
-            self._listen(plane, size[plane])
+            self._measure_noise(plane, size[plane])
             noise = self._noise[plane] or 0.0
             limit = _SLACK + _NOISE_FACTOR * noise + (_UNEVEN if light else 0.0)
             drift_limit = _DRIFT_SLACK + _DRIFT_NOISE_FACTOR * noise
             faint |= size[plane] > 16 * self._patience * limit
             changed |= size[plane] > 16 * self._patience * (limit + _FAINT)
-            # Never more patience than the usual: faint and slow things would be frozen
+            # Never more patience than usual: faint and slow changes would be frozen
             drifted |= drift[plane] > 16 * min(1.0, self._patience) * drift_limit
         blocks, differ = _blocks(changed), _blocks(faint)
         if differ.mean() > _CUT_SHARE:
             return None
-        # Where most of the neighbours move, what looks still is only flat
+        # Where most neighbours move, a block that looks still is only flat
         around = _around(differ, _FIELD_BLOCKS) / (2 * _FIELD_BLOCKS + 1) ** 2
         blocks |= differ & (around > _FAINT_SHARE)
         return _grown(blocks, 1) | (around > _FIELD_SHARE), _blocks(drifted) | differ
 
-    def _listen(self, plane: int, size: NDArray[np.int16]) -> None:
-        """Takes a plane's level of noise from the squares that differ least: noise is in all."""
+    def _measure_noise(self, plane: int, size: NDArray[np.int16]) -> None:
+        """Updates a plane's noise level from the squares that differ least: all have noise."""
         square = min(_NOISE_CELLS, *size.shape)
         rows, columns = (side // square for side in size.shape)
         whole = size[: rows * square, : columns * square]
         by_rows = np.add.reduce(whole.reshape(rows, square, -1), 1, dtype=np.int32)
         sums = by_rows.reshape(rows, columns, square).sum(2).ravel()
         least = np.partition(sums, sums.size // 4)[sums.size // 4]
-        heard = min(float(least) / (16 * square**2), _MOST_NOISE[plane])
+        measured = min(float(least) / (16 * square**2), _MAX_NOISE[plane])
         known = self._noise[plane]
         if known is None:
-            self._noise[plane] = heard
-        else:  # what moves adds to it: falls are believed, rises by and by
-            self._noise[plane] = known + (heard - known) / (4 if heard < known else 32)
+            self._noise[plane] = measured
+        else:  # motion adds to it: a fall is believed at once, a rise slowly
+            self._noise[plane] = known + (measured - known) / (4 if measured < known else 32)
 
     def _settle(self, painted: Frame, living: NDArray[np.bool_], *, relit: bool) -> None:
-        """Lets the painting follow, at once or slowly, and puts it into the frame.
+        """Lets the painting follow the network's, at once or slowly, and writes it into the frame.
 
-        Where it was relit just now, the network's answer differs everywhere, not for what lives.
+        Args:
+            painted: the network's answer; its planes are replaced.
+            living: blocks, (rows, columns), in which the film moves.
+            relit: whether the light has just changed, so that all of the answer differs.
         """
-        if self._fresh.shape != painted.i420.shape:  # memory that is new for each frame is slow
+        if self._fresh.shape != painted.i420.shape:  # allocating it for every frame is slow
             self._fresh, self._step = np.empty((2, *painted.i420.shape), np.int16)
         fresh, step = self._fresh, self._step
         np.left_shift(painted.i420, _FRACTION_BITS, out=fresh, dtype=np.int16)
@@ -234,13 +256,13 @@ Values = TypeVar("Values", np.uint8, np.int16)
 
 @dataclass(frozen=True, slots=True)
 class _Light:
-    """How the light has changed: codes are gain * former + offset, of luma, Cb and Cr."""
+    """A change of light: new codes are gain * old codes + offset, for luma, Cb and Cr."""
 
     gains: tuple[float, ...]
     offsets: tuple[float, ...]
 
     def on(self, cells: NDArray[np.int16]) -> NDArray[np.int16]:
-        """Cells, as of `_cells`, in the light of now."""
+        """Cells from `_cells`, (3, rows, columns) int16, in the new light."""
         gains, offsets = (
             np.array(each, np.float32)[:, None, None] for each in (self.gains, self.offsets)
         )
@@ -248,10 +270,10 @@ class _Light:
 
 
 def _relight(paint: NDArray[np.int16], fresh: NDArray[np.int16]) -> None:
-    """Makes a painting as light and as strong in contrast as a new one is, plane by plane.
+    """Gives a painting the mean and the contrast of a new one, plane by plane.
 
-    Both are I420, of one scale; the first is changed in place. What light does to a painting, its
-    style alone knows: mean and deviation of the new one tell.
+    Both are I420 in 128ths of codes; the first is changed in place. Only the network knows what a
+    change of light does to a painting: mean and deviation of its answer tell.
     """
     for old, new in zip(_three(paint), _three(fresh), strict=True):
         ours, theirs = (plane[::4, ::4].astype(np.float32) for plane in (old, new))
@@ -271,11 +293,11 @@ def _three(i420: NDArray[np.int16]) -> tuple[NDArray[np.int16], ...]:
 def _light_between(
     known: NDArray[np.int16], cells: NDArray[np.int16], noise: float
 ) -> _Light | None:
-    """How the light has changed; None where it has not, or not as one.
+    """How the light has changed; None if it has not, or not everywhere in the same way.
 
     Args:
-        known, cells: of a former frame and of now, as of `_cells`.
-        noise: mean difference of luma's cells that noise makes, in codes.
+        known, cells: cells of an earlier frame and of this one, from `_cells`.
+        noise: mean difference of luma cells that noise makes, in codes.
     """
     x, y = (part[:, ::4, ::4].reshape(3, -1).astype(np.float32) / 16 for part in (known, cells))
     gains, offsets, most = [], [], 0.0
@@ -283,7 +305,7 @@ def _light_between(
         share, gain, offset = _fitted(ours, theirs, noise)
         codes = np.percentile(ours, (5, 50, 95)).tolist()
         shift = max(abs(gain * code + offset - code) for code in codes)
-        if share < _LIT_SHARE or abs(gain - 1) > _MOST_GAIN or shift > _MOST_SHIFT_CODES:
+        if share < _LIT_SHARE or abs(gain - 1) > _MAX_GAIN or shift > _MAX_OFFSET_CODES:
             return None
         gains.append(gain)
         offsets.append(offset)
@@ -294,7 +316,7 @@ def _light_between(
 def _fitted(
     x: NDArray[np.float32], y: NDArray[np.float32], noise: float
 ) -> tuple[float, float, float]:
-    """The share of values that follow y = gain * x + offset, gain and offset."""
+    """Fits y = gain * x + offset; returns the share of values that follow it, gain and offset."""
     share, gain, offset = 0.0, 1.0, float(np.median(y - x))
     for _ in range(2):
         follow = np.abs(y - gain * x - offset) < _LIT_SLACK + 2 * noise
@@ -316,9 +338,9 @@ def _planes(i420: NDArray[Values]) -> tuple[NDArray[Values], NDArray[Values]]:
 
 
 def _cells(frame: Frame) -> NDArray[np.int16]:
-    """Sums over cells, (3, H // 4, W // 4), in 16ths of codes: luma, then both chromas.
+    """Sums over cells, (3, H // 4, W // 4) int16, in 16ths of codes: luma, then both chromas.
 
-    Two pixels are added at once, as parts of one larger number.
+    Two pixels are added at once, as lanes of one 16-bit number.
     """
     chroma = _planes(frame.i420)[1]
     rows, columns = frame.height // CELL_PX, frame.width // CELL_PX
@@ -331,7 +353,7 @@ def _cells(frame: Frame) -> NDArray[np.int16]:
 
 
 def _blocks(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Blocks in which any cell is true."""
+    """Blocks, (rows / 2, columns / 2) rounded up, in which any cell is true."""
     rows, columns = (side + side % _BLOCK_CELLS for side in cells.shape)
     even = np.zeros((rows, columns), np.bool_)
     even[: cells.shape[0], : cells.shape[1]] = cells
@@ -340,7 +362,7 @@ def _blocks(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _around(blocks: NDArray[np.bool_], by: int) -> NDArray[np.int32]:
-    """How many blocks are true up to so many blocks away, in rows and columns."""
+    """How many blocks within `by` rows and columns of each are true."""
     counts = blocks.astype(np.int32)
     for axis in (0, 1):
         wide = [(0, 0), (0, 0)]
@@ -352,11 +374,11 @@ def _around(blocks: NDArray[np.bool_], by: int) -> NDArray[np.int32]:
 
 
 def _grown(blocks: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
-    """True also up to so many blocks away, in rows and columns."""
+    """True also for blocks within `by` rows and columns of a true one."""
     grown = blocks.copy()
     for along in (grown, grown.T):
         reach = 0
-        while reach < by:  # what has grown so far is moved as far as leaves no gap
+        while reach < by:  # moves what has grown so far as far as leaves no gap
             step = min(reach + 1, by - reach)
             before = along.copy()
             along[step:] |= before[:-step]
@@ -366,7 +388,7 @@ def _grown(blocks: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
 
 
 def _enlarged(blocks: NDArray[np.bool_], scale: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Every block as scale x scale values of a picture of a shape; the last ones go to its end."""
+    """Each block as scale x scale values of a picture of that shape; the last reach its edges."""
     rows, columns = (
         np.minimum(np.arange(side) // scale, count - 1)
         for side, count in zip(shape, blocks.shape, strict=True)
@@ -377,7 +399,7 @@ def _enlarged(blocks: NDArray[np.bool_], scale: int, shape: tuple[int, ...]) -> 
 def _copy_blocks(
     source: NDArray[Values], target: NDArray[Values], blocks: NDArray[np.bool_]
 ) -> None:
-    """Copies some of the blocks of an I420 picture."""
+    """Copies the true blocks of an I420 picture."""
     if not blocks.any():
         return
     for scale, new, old in zip(
@@ -389,7 +411,7 @@ def _copy_blocks(
 def _fade_in(
     source: NDArray[np.int16], target: NDArray[np.int16], blocks: NDArray[np.bool_]
 ) -> None:
-    """Mixes an I420 picture in around blocks where it has been copied, less the further away."""
+    """Blends an I420 picture in around blocks that were copied, less with growing distance."""
     shares, grown = blocks.astype(np.float32), blocks
     for by in range(1, _FADE_BLOCKS + 1):
         grown = _grown(grown, 1)
@@ -399,7 +421,7 @@ def _fade_in(
         return
     wide = np.pad(shares, 1)
     over = np.maximum(wide[:-1], wide[1:])
-    corners = np.maximum(over[:, :-1], over[:, 1:])  # of blocks: the most of the four that meet
+    corners = np.maximum(over[:, :-1], over[:, 1:])  # of blocks: the largest share of the four that meet
     for scale, new, old in zip(
         (_BLOCK_PX, _BLOCK_PX // 2), _planes(source), _planes(target), strict=True
     ):
@@ -423,7 +445,7 @@ def _fade_in(
         ours[:, ys, :, xs] = kept + step.astype(np.int16)
         bottom, right = np.s_[..., rows * scale :, :], np.s_[..., : rows * scale, columns * scale :]
         for part, axis, ends in ((bottom, -1, corners[rows]), (right, -2, corners[:, columns])):
-            kept = old[part]  # the last blocks, where sides are no multiples
+            kept = old[part]  # the last blocks, where the sides are not multiples of the block
             if kept.size:
                 places = (np.arange(kept.shape[axis]) + 0.5) / scale
                 share = np.interp(places, np.arange(ends.size), ends)
@@ -432,7 +454,7 @@ def _fade_in(
 
 
 def _moved_paint(step: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """Blocks whose luma differs much, of (H, W) differences in 128ths of codes."""
+    """Blocks in which paint has changed much, from (H, W) luma differences in 128ths of codes."""
     size = np.abs(step[::2, ::2])
     each = _BLOCK_PX // 2
     rows, columns = (-(-side // each) for side in size.shape)

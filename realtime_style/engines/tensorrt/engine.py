@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import ModuleType
@@ -47,7 +47,7 @@ class TensorRtEngine(GpuEngine):
     chroma as they have it.
     """
 
-    depth = 3
+    in_flight = 3
 
     def __init__(
         self,
@@ -59,27 +59,28 @@ class TensorRtEngine(GpuEngine):
         *,
         level: int | None = None,
         workspace_mb: int | None = None,
-        on_gpu: bool = False,
+        gpu_frames: bool = False,
+        notes: Sequence[str] = (),
     ) -> None:
         """Builds nothing yet.
 
         Args:
             precision: "f32"; all else is half precision.
             trt: the module `tensorrt` or `tensorrt_rtx`.
-            on_gpu: whether `begin_on_gpu` will be called, instead of `begin`.
+            gpu_frames: whether `begin_on_gpu` will be called, instead of `begin`.
 
         Raises:
             EngineError: TensorRT does not start on this GPU.
         """
+        super().__init__(notes)
         self.precision = "f32" if precision == "f32" else "f16"
         self.name = trt.__name__.replace("_", "-")
-        self.notes: list[str] = []
         self._trt, self._cuda, self._cache = trt, cuda, cache
         gpu = cuda.gpu
         self.device = f"{gpu.name} (GPU {gpu.number})"
-        self._on_gpu = on_gpu
+        self._gpu_frames = gpu_frames
         self._model = typed_model(model, self.precision)
-        if on_gpu:
+        if gpu_frames:
             self._model = nv12_model(self._model)
         self._key = PlanKey(
             model=(structure_digest if refittable(trt) else digest)(self._model),
@@ -100,10 +101,12 @@ class TensorRtEngine(GpuEngine):
         self._next = 0
         self._cancelled = False
 
-    def prepare(self, width: int, height: int) -> None:
+    def prepare(
+        self, width: int, height: int, on_build: Callable[[float], None] | None = None
+    ) -> None:
         """See `Engine.prepare`."""
         if self._profile is None or not self._profile.holds(width, height):
-            self._load(self._profile_for(width, height))
+            self._load(self._profile_for(width, height), on_build)
         self._cuda.use()
         new = [slot.fit(width, height) for slot in self._slots]
         if any(new) and self._kernels:
@@ -136,7 +139,7 @@ class TensorRtEngine(GpuEngine):
             raise EngineError("TensorRT failed: cancelled")
         self.prepare(width, height)
         slot = self._slots[self._next]
-        self._next = (self._next + 1) % self.depth
+        self._next = (self._next + 1) % self.in_flight
         return slot
 
     def cancel(self) -> None:
@@ -166,7 +169,7 @@ class TensorRtEngine(GpuEngine):
         )
         return Profile((width, height), (width, height), (width, height))
 
-    def _load(self, profile: Profile) -> None:
+    def _load(self, profile: Profile, on_build: Callable[[float], None] | None = None) -> None:
         key = replace(self._key, profile=str(profile))
         for slot in self._slots:
             slot.refuse_change()
@@ -182,7 +185,7 @@ class TensorRtEngine(GpuEngine):
                 f"the engine that was kept cannot be used ({self._log.last()}) and is built anew"
             )
         if engine is None:
-            engine = self._runtime.deserialize_cuda_engine(self._build(key, profile))
+            engine = self._runtime.deserialize_cuda_engine(self._build(key, profile, on_build))
         if engine is None:
             raise EngineError(f"TensorRT cannot load its own engine: {self._log.last()}")
         for slot in self._slots:
@@ -190,7 +193,7 @@ class TensorRtEngine(GpuEngine):
         self._profile, self._engine = profile, engine
         contexts = self._contexts(engine)
         self._slots = [
-            _Slot(self._cuda, context, self._log, on_gpu=self._on_gpu) for context in contexts
+            _Slot(self._cuda, context, self._log, on_gpu=self._gpu_frames) for context in contexts
         ]
         self._next = 0
 
@@ -209,7 +212,7 @@ class TensorRtEngine(GpuEngine):
             if known:
                 self._kernels.deserialize(known)
             how.set_runtime_cache(self._kernels)
-        contexts = [engine.create_execution_context(how) for _ in range(self.depth)]
+        contexts = [engine.create_execution_context(how) for _ in range(self.in_flight)]
         if None in contexts:
             raise EngineError(f"TensorRT has no room for a context: {self._log.last()}")
         return contexts
@@ -221,7 +224,9 @@ class TensorRtEngine(GpuEngine):
             self._cache.write_learned(self._key.builder, self._key.device, learned)
             self._say_trouble()
 
-    def _build(self, key: PlanKey, profile: Profile) -> bytes:
+    def _build(
+        self, key: PlanKey, profile: Profile, on_build: Callable[[float], None] | None
+    ) -> bytes:
         plan, learned = build_engine(
             self._model,
             profile,
@@ -230,7 +235,7 @@ class TensorRtEngine(GpuEngine):
             workspace_mb=key.workspace_mb,
             use_gpu=self._cuda.use,
             timing_cache=self._cache.read_learned(key.builder, key.device),
-            on_progress=self.on_build or (lambda part: None),
+            on_progress=on_build or (lambda part: None),
         )
         self._cache.write(key, plan)
         self._cache.write_learned(key.builder, key.device, learned)

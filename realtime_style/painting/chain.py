@@ -1,0 +1,138 @@
+"""Builds painters: the only place that knows which stages a painting passes, and in which order.
+
+    frame -> Steady -> KeepColors -> Grain -> Stylizer -> painted frame
+
+`Steady` and the others wrap the painter after them; each is left out where the plan does not ask
+for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime_style.color import ColorSpace
+from realtime_style.engines.engine import Engine
+from realtime_style.engines.opening import open_engine, open_gpu_engine
+from realtime_style.engines.tensorrt.cuda import Cuda
+from realtime_style.frame import Frame
+from realtime_style.media.scaling import frame_from_rgb, rgb_from_frame
+from realtime_style.painting.gpu import GpuStylizer
+from realtime_style.painting.grain import Grain
+from realtime_style.painting.keep_colors import KeepColors
+from realtime_style.painting.plan import PaintPlan
+from realtime_style.painting.steady import Steady
+from realtime_style.painting.style_picture import open_any_style
+from realtime_style.painting.stylizer import Stylizer
+from realtime_style.stages import Painter, Pending
+from realtime_style.style.style import Style
+
+
+class PainterChain:
+    """A `Painter` of frames of one colour space, made of all stages of a plan.
+
+    Attributes:
+        style: the style that the look's blend, strength and variation made.
+        engine: what runs the network.
+        color: the colour space of the frames.
+    """
+
+    def __init__(self, first: Painter[Frame], stylizer: Stylizer) -> None:
+        self._first = first
+        self.style: Style = stylizer.style
+        self.engine: Engine = stylizer.engine
+        self.color = stylizer.color
+
+    @property
+    def in_flight(self) -> int:
+        """See `Painter`."""
+        return self._first.in_flight
+
+    def prepare(
+        self, size: tuple[int, int], on_build: Callable[[float], None] | None = None
+    ) -> None:
+        """See `Painter`."""
+        self._first.prepare(size, on_build)
+
+    def begin(self, frame: Frame) -> Pending[Frame]:
+        """See `Painter`; the painted frame is a new one of the same size, time and colours."""
+        return self._first.begin(frame)
+
+    def __call__(self, frame: Frame) -> Frame:
+        """Paints a frame and waits for it; raises EngineError where the network fails."""
+        return self._first.begin(frame)()
+
+    def paint_rgb(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Paints an RGB picture, (H, W, 3) uint8, into a new one of the same size."""
+        painted = self(frame_from_rgb(rgb, self.color))
+        return rgb_from_frame(painted)[: rgb.shape[0], : rgb.shape[1]]
+
+    def reset(self) -> None:
+        """See `Painter`."""
+        self._first.reset()
+
+    def cancel(self) -> None:
+        """See `Painter`."""
+        self._first.cancel()
+
+
+def load_stylizer(
+    plan: PaintPlan, color: ColorSpace | None = None, *, in_flight: int | None = 1
+) -> Stylizer:
+    """Loads the network of a plan: the part of a painter that takes time and memory.
+
+    Args:
+        color: the colour space of the frames to come; None takes the style's own.
+        in_flight: see `open_engine`.
+
+    Raises:
+        StyleError: the style or the engine cannot be used.
+    """
+    style = plan.look.mixed(open_any_style)
+    color = color or style.color
+    engine = open_engine(style.model_for(color), plan.engine, in_flight=in_flight)
+    return Stylizer(style, engine, color)
+
+
+def build_painter(
+    plan: PaintPlan,
+    color: ColorSpace | None = None,
+    *,
+    in_flight: int | None = 1,
+    stylizer: Stylizer | None = None,
+) -> PainterChain:
+    """Builds the painter of a plan.
+
+    Args:
+        color: the colour space of the frames to come; None takes the style's own, which suits RGB
+            pictures.
+        in_flight: see `open_engine`.
+        stylizer: a loaded one to build around, from `load_stylizer` of the same style and engine;
+            several painters may share it, one at a time.
+
+    Raises:
+        StyleError: the style or the engine cannot be used.
+    """
+    stylizer = stylizer or load_stylizer(plan, color, in_flight=in_flight)
+    painter: Painter[Frame] = stylizer
+    if plan.grain:
+        painter = Grain(painter, plan.look.variation or 0, min(1.0, plan.look.strength))
+    if plan.look.keep_colors:
+        painter = KeepColors(painter)
+    if plan.stability:
+        painter = Steady(painter, plan.stability)
+    return PainterChain(painter, stylizer)
+
+
+def build_gpu_painter(plan: PaintPlan, cuda: Cuda, color: ColorSpace) -> GpuStylizer:
+    """Builds the painter of frames in GPU memory; stability and grain are not available there.
+
+    Raises:
+        StyleFileError: there is no such style, or it cannot be used.
+        EngineError: TensorRT is not available, or does not have the precision.
+    """
+    style = plan.look.mixed(open_any_style)
+    engine = open_gpu_engine(style.model_for(color), cuda, plan.engine)
+    return GpuStylizer(style, engine, cuda, keep_colors=plan.look.keep_colors)
