@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.opening import open_engine
 from realtime_style.engines.registry import ENGINES, available_engines
 from realtime_style.errors import EngineError, StyleError
@@ -71,7 +72,7 @@ def check_parity(planes: nn.Module, style: Style, frames: Sequence[Frame]) -> li
     reference = [(luma.numpy(), chroma.numpy()) for luma, chroma in planes_of]
     results = []
     for engine_name in available_engines():
-        on_gpu = ENGINES[engine_name].on_gpu
+        on_gpu = ENGINES[engine_name].is_gpu
         exact, exact_name = reference, "PyTorch f32"
         if not on_gpu:  # GPUs have no exact float32: their convolutions compute in TF32
             exact, exact_name = _paint(style, engine_name, "f32", frames), f"{engine_name} f32"
@@ -104,7 +105,8 @@ _Planes = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 def _paint(
     style: Style, engine_name: str, precision: str, frames: Sequence[Frame]
 ) -> list[_Planes]:
-    engine = open_engine(style.model_for(style.color), engine_name, precision)
+    choice = EngineChoice(engine_name, precision)
+    engine = open_engine(style.model_for(style.color), choice)
     painted = []
     for frame in frames:
         out = np.empty_like(frame.luma), np.empty_like(frame.chroma)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from realtime_style.color import ColorSpace as ColorSpace
+    from realtime_style.engines.choice import EngineChoice as EngineChoice
     from realtime_style.errors import EngineError as EngineError
     from realtime_style.errors import MediaError as MediaError
     from realtime_style.errors import StyleError as StyleError
@@ -14,16 +15,20 @@ if TYPE_CHECKING:
     from realtime_style.frame import Frame as Frame
     from realtime_style.frame import Size as Size
     from realtime_style.frame import StreamInfo as StreamInfo
-    from realtime_style.jobs.film import VideoJob as VideoJob
-    from realtime_style.jobs.film import stylize_video as stylize_video
+    from realtime_style.jobs.film import FilmJob as FilmJob
+    from realtime_style.jobs.film import FilmObserver as FilmObserver
+    from realtime_style.jobs.film import FilmReport as FilmReport
+    from realtime_style.jobs.film import FilmRequest as FilmRequest
+    from realtime_style.jobs.film import open_film as open_film
+    from realtime_style.jobs.picture import paint_picture as paint_picture
     from realtime_style.jobs.pipeline import Pipeline as Pipeline
     from realtime_style.jobs.pipeline import RunStats as RunStats
     from realtime_style.media.encoding import Encoding as Encoding
     from realtime_style.media.film_sink import FileSink as FileSink
     from realtime_style.media.film_source import FileSource as FileSource
-    from realtime_style.painting.steady import Steady as Steady
-    from realtime_style.painting.stylizer import Stylizer as Stylizer
-    from realtime_style.painting.stylizer import open_stylizer as open_stylizer
+    from realtime_style.painting.chain import PainterChain as PainterChain
+    from realtime_style.painting.chain import build_painter as build_painter
+    from realtime_style.painting.plan import PaintPlan as PaintPlan
     from realtime_style.style.bundled import bundled_styles as bundled_styles
     from realtime_style.style.bundled import open_style as open_style
     from realtime_style.style.look import Look as Look
@@ -40,9 +45,17 @@ _PUBLIC = {
     "realtime_style.media.encoding": ("Encoding",),
     "realtime_style.media.film_sink": ("FileSink",),
     "realtime_style.media.film_source": ("FileSource",),
-    "realtime_style.painting.steady": ("Steady",),
-    "realtime_style.painting.stylizer": ("Stylizer", "open_stylizer"),
-    "realtime_style.jobs.film": ("VideoJob", "stylize_video"),
+    "realtime_style.engines.choice": ("EngineChoice",),
+    "realtime_style.painting.chain": ("PainterChain", "build_painter"),
+    "realtime_style.painting.plan": ("PaintPlan",),
+    "realtime_style.jobs.film": (
+        "FilmJob",
+        "FilmObserver",
+        "FilmReport",
+        "FilmRequest",
+        "open_film",
+    ),
+    "realtime_style.jobs.picture": ("paint_picture",),
     "realtime_style.style.bundled": ("bundled_styles", "open_style"),
     "realtime_style.style.style": ("Style",),
 }

@@ -39,14 +39,13 @@ from rich.progress import (  # noqa: E402
 
 from realtime_style import __version__  # noqa: E402
 from realtime_style.errors import StyleError, StyleFileError  # noqa: E402
-from realtime_style.painting.steady import DEFAULT_STABILITY  # noqa: E402
+from realtime_style.painting.plan import DEFAULT_STABILITY  # noqa: E402
 from realtime_style.training.config import PRESETS, TrainConfig, make_config  # noqa: E402
 
 if TYPE_CHECKING:
-    from realtime_style.engines.engine import Engine as AnyEngine
     from realtime_style.frame import Size
     from realtime_style.jobs.batch import Pair
-    from realtime_style.jobs.film import VideoJob
+    from realtime_style.jobs.film import FilmJob
     from realtime_style.jobs.pipeline import RunStats
     from realtime_style.live.painter import Shot
     from realtime_style.live.session import LiveJob
@@ -275,11 +274,13 @@ def video(
     as_json: Json = False,
 ) -> None:
     """Paints films: every frame at its time, sound and all else as it was."""
-    from realtime_style.engines.registry import refuse_on_gpu
+    from realtime_style.engines.choice import EngineChoice
+    from realtime_style.engines.registry import refuse_gpu_frames
     from realtime_style.jobs.batch import FILM_SUFFIXES, pair_up
-    from realtime_style.jobs.film import VideoJob
+    from realtime_style.jobs.film import FilmRequest, open_film
     from realtime_style.jobs.samples import paint_samples
     from realtime_style.media.encoding import Encoding
+    from realtime_style.painting.plan import PaintPlan
 
     look = _look(style, style_image, blend, strength, keep_colors, variation, tier)
     sources, out = _sources_and_out(paths)
@@ -297,36 +298,32 @@ def video(
                 raise typer.BadParameter("does not go with --on-gpu", param_hint=option)
         if len(numbers) > 1:
             raise typer.BadParameter("goes with one GPU", param_hint="--on-gpu")
-        refuse_on_gpu(engine, precision)
+        refuse_gpu_frames(engine, precision)
 
-    def paint(pair: Pair) -> dict[str, Any]:
-        job = VideoJob(
+    plan = PaintPlan(look, EngineChoice(engine, precision, numbers), stability)
+
+    def request_for(pair: Pair) -> FilmRequest:
+        return FilmRequest(
             pair.source,
-            pair.out,
-            look,
+            str(pair.out.parent if sample else pair.out),
+            plan,
             size=paint_size,
             output_size=film_size,
             start_s=start,
             duration_s=duration,
-            encoding=encoding,
             rate=_rate(fps),
+            encoding=encoding,
             hwaccel=hwaccel,
-            stability=stability,
-            engine=engine,
-            precision=precision,
-            devices=numbers,
-            on_gpu=on_gpu,
+            residency="gpu" if on_gpu else "memory",
             overwrite=overwrite,
         )
-        return _paint(job, quiet)
+
+    def paint(pair: Pair) -> dict[str, Any]:
+        return _paint(open_film(request_for(pair)), quiet)
 
     def paint_sample(pair: Pair) -> dict[str, Any]:
         assert sample
-        written = paint_samples(
-            pair.source, pair.out.parent, sample, look, size=paint_size, start_s=start,
-            duration_s=duration, rate=_rate(fps), hwaccel=hwaccel, engine=engine,
-            precision=precision, devices=numbers, overwrite=overwrite,
-        )  # fmt: skip
+        written = paint_samples(request_for(pair), sample)
         if not quiet:
             for path in written:
                 _say.print(f"{path}", markup=False)
@@ -406,9 +403,11 @@ def webcam(
         from realtime_style.live.window import load_opencv
 
         load_opencv()  # before anything imports PyAV
+    from realtime_style.engines.choice import EngineChoice
     from realtime_style.live.devices import list_cameras
     from realtime_style.live.request import LiveRequest
     from realtime_style.live.session import live_job
+    from realtime_style.painting.plan import PaintPlan
 
     if list_:
         cameras = list_cameras()
@@ -429,11 +428,14 @@ def webcam(
 
     job = live_job(
         LiveRequest(source, _size(camera_size, "--camera-size"), camera_fps, loop),
-        _look(style, style_image, blend, strength, keep_colors, variation, tier),
+        PaintPlan(
+            _look(style, style_image, blend, strength, keep_colors, variation, tier),
+            EngineChoice(engine, precision, _devices(devices)),
+            stability,
+        ),
         size=_size(size, "--size"), fps=fps, duration_s=math.inf if duration is None else duration,
         window=not no_window, record=record,
         style_images=style_images, streams=stream or (), to_virtual_camera=virtual_camera,
-        stability=stability, engine=engine, precision=precision, devices=_devices(devices),
         overwrite=overwrite, say=say,
     )  # fmt: skip
     wishes = [camera_size, f"{camera_fps:g} fps" if camera_fps else None]
@@ -466,10 +468,12 @@ def image(
     as_json: Json = False,
 ) -> None:
     """Paints pictures: JPEG, PNG, WebP, TIFF, BMP; of any size up to 150 megapixels."""
+    from realtime_style.engines.choice import EngineChoice
     from realtime_style.jobs.batch import pair_up
     from realtime_style.jobs.picture import paint_picture
     from realtime_style.media.still import PICTURE_SUFFIXES, Picture, write_picture
-    from realtime_style.painting.stylizer import open_stylizer
+    from realtime_style.painting.chain import build_painter
+    from realtime_style.painting.plan import PaintPlan
 
     if from_noise is not None:
         from realtime_style.painting.from_noise import paint_from_noise
@@ -484,9 +488,9 @@ def image(
         new = Path(paths[0])
         refuse_unwritable(new, "out.png", overwrite=overwrite)
         look = _look(style, style_image, blend, strength, keep_colors, variation, tier)
-        stylizer = open_stylizer(look, engine=engine, precision=precision)
-        with _building(stylizer.engine, quiet):
-            picture = Picture(paint_from_noise(stylizer, from_noise, canvas_size))
+        painter = build_painter(PaintPlan(look, EngineChoice(engine, precision), stability=0))
+        with _building(quiet) as on_build:
+            picture = Picture(paint_from_noise(painter, from_noise, canvas_size, on_build))
         notes = write_picture(new, picture, overwrite=overwrite)
         if not quiet:
             _say.print(f"{new}", markup=False)
@@ -499,11 +503,13 @@ def image(
     sources, out = _sources_and_out(paths)
     pairs = pair_up(sources, out, PICTURE_SUFFIXES, recursive=recursive, new_suffix=".png")
     look = _look(style, style_image, blend, strength, keep_colors, variation, tier)
-    stylizer = open_stylizer(look, engine=engine, precision=precision)
+    painter = build_painter(PaintPlan(look, EngineChoice(engine, precision), stability=0))
 
     def paint(pair: Pair) -> dict[str, Any]:
-        with _building(stylizer.engine, quiet):
-            notes = paint_picture(pair.source, pair.out, stylizer, overwrite=overwrite)
+        with _building(quiet) as on_build:
+            notes = paint_picture(
+                pair.source, pair.out, painter, overwrite=overwrite, on_build=on_build
+            )
         if not quiet:
             for note in notes:
                 _say.print(f"note: {Path(pair.source).name}: {note}", markup=False)
@@ -553,6 +559,7 @@ def build_engine(
     All styles of a tier share TensorRT's; TensorRT-RTX builds one for each style.
     """
     from realtime_style.color import ColorSpace
+    from realtime_style.engines.choice import EngineChoice
     from realtime_style.engines.opening import prebuild
     from realtime_style.engines.tensorrt.builder import PROFILES
     from realtime_style.painting.style_picture import open_any_style
@@ -563,8 +570,9 @@ def build_engine(
         with _progress(quiet) as progress:
             task = progress.add_task(f"building {name}", total=1.0, speed="", note="")
             built = prebuild(
-                model, name, engine, precision, device, level=level, workspace_mb=workspace,
-                on_gpu=on_gpu, on_build=partial(_complete, progress, task),
+                model, name, EngineChoice(engine, precision, (device,)), level=level,
+                workspace_mb=workspace, gpu_frames=on_gpu,
+                on_build=partial(_complete, progress, task),
             )  # fmt: skip
         report: dict[str, Any] = {"profile": name, "engine": built.name, "device": built.device}
         report |= {"precision": built.precision, "notes": list(built.notes)}
@@ -632,8 +640,10 @@ def demo(
     """Paints a film that the program makes itself: nothing at hand is needed."""
     from tempfile import TemporaryDirectory
 
+    from realtime_style.engines.choice import EngineChoice
     from realtime_style.jobs.batch import Pair
-    from realtime_style.jobs.film import VideoJob
+    from realtime_style.jobs.film import FilmRequest, open_film
+    from realtime_style.painting.plan import PaintPlan
     from realtime_style.tools.demo import write_demo_film
 
     look = _look(style, style_image, blend, strength, keep_colors, variation, tier)
@@ -642,7 +652,8 @@ def demo(
         if not quiet:
             _say.print(f"drawing a film of {duration:g} s")
         write_demo_film(film, duration)
-        job = VideoJob(film, out, look, engine=engine, precision=precision, overwrite=overwrite)
+        plan = PaintPlan(look, EngineChoice(engine, precision))
+        job = open_film(FilmRequest(str(film), str(out), plan, overwrite=overwrite))
         _paint_all(
             [Pair(str(film), out, makes_folder=False)],
             lambda pair: _paint(job, quiet),
@@ -669,7 +680,9 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Says what this machine keeps up with, live and with films; tries it for a minute."""
+    from realtime_style.engines.choice import EngineChoice
     from realtime_style.engines.registry import engine_trouble
+    from realtime_style.painting.plan import PaintPlan
     from realtime_style.style.bundled import STANDARD, TIERS, bundled_styles
     from realtime_style.tools.bench import SIZES
     from realtime_style.tools.bench import bench as measure
@@ -687,10 +700,7 @@ def bench(
         raise StyleError(trouble)
     look = _look(style, None, None, 1.0, False, None, tier or STANDARD)
     report = measure(
-        look,
-        engine=engine,
-        precision=precision,
-        devices=_devices(devices),
+        PaintPlan(look, EngineChoice(engine, precision, _devices(devices))),
         tiers=TIERS if tier is None and style in bundled_styles() else (look.tier,),
         sizes=size or (["360p", "720p"] if quick else list(SIZES)),
         seconds=0.6 if quick else 2.5,
@@ -1131,12 +1141,12 @@ def _paint_all(
         raise typer.Exit(1)
 
 
-def _paint(job: VideoJob, quiet: bool) -> dict[str, Any]:
+def _paint(job: FilmJob, quiet: bool) -> dict[str, Any]:
     """Runs an opened job to its end, and says how it went."""
     from realtime_style.system.memory import peak_memory_mb
 
     global _started
-    out, info, engine = job.sink.path, job.source.info, job.stylizer.engine
+    out, info, engine = job.sink.path, job.source.info, job.engine
     began = time.perf_counter()
     try:
         with job:
@@ -1144,8 +1154,8 @@ def _paint(job: VideoJob, quiet: bool) -> dict[str, Any]:
             if not quiet:
                 _introduce(job)
             said = len(job.notes)
-            with _building(engine, quiet):
-                job.prepare()
+            with _building(quiet) as on_build:
+                job.prepare(_Observer(on_build))
             stats = _run(job, quiet)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # what could be kept is kept
@@ -1170,8 +1180,8 @@ def _paint(job: VideoJob, quiet: bool) -> dict[str, Any]:
         )
     report = {
         "out": str(out),
-        "style": job.stylizer.style.name,
-        "look": str(job.look),
+        "style": job.painter.style.name,
+        "look": str(job.request.plan.look),
         "width": info.width,
         "height": info.height,
         "frames": stats.frames,
@@ -1180,7 +1190,7 @@ def _paint(job: VideoJob, quiet: bool) -> dict[str, Any]:
         "stages_s": {
             "start": round(began - _started, 3),
             "read": round(stats.read_s, 3),
-            "stylize": round(stats.stylize_s, 3),
+            "stylize": round(stats.paint_s, 3),
             "write": round(stats.write_s, 3),
             "finish": round(wall_s - (began - _started) - stats.wall_s, 3),
         },
@@ -1201,7 +1211,7 @@ def _complete(progress: Progress, task: TaskID, part: float) -> None:
 
 
 @contextmanager
-def _building(engine: AnyEngine, quiet: bool) -> Iterator[None]:
+def _building(quiet: bool) -> Iterator[Callable[[float], None]]:
     """Shows how far an engine is that must be built first; for most there is nothing to show."""
     with _progress(quiet) as progress:
         tasks: list[TaskID] = []
@@ -1213,14 +1223,21 @@ def _building(engine: AnyEngine, quiet: bool) -> Iterator[None]:
                 tasks.append(progress.add_task("building", total=100, speed="", note=""))
             _complete(progress, tasks[0], part)
 
-        engine.on_build = on_build
-        try:
-            yield
-        finally:
-            engine.on_build = None
+        yield on_build
 
 
-def _run(job: VideoJob, quiet: bool) -> RunStats:
+class _Observer:
+    """Passes on what a film job tells."""
+
+    def __init__(
+        self,
+        on_build: Callable[[float], None] = lambda part: None,
+        on_frame: Callable[[RunStats], None] = lambda stats: None,
+    ) -> None:
+        self.on_build, self.on_frame = on_build, on_frame
+
+
+def _run(job: FilmJob, quiet: bool) -> RunStats:
     """Runs a job with a progress bar, or with lines where there is no terminal."""
     info = job.source.info
     with _progress(quiet) as progress:
@@ -1234,7 +1251,7 @@ def _run(job: VideoJob, quiet: bool) -> RunStats:
             of = f" of {info.frames}" if info.frames else ""
             lines.say(lambda: f"{stats.frames} frames{of}, {fps:.1f} fps")
 
-        stats = job.run(on_frame)
+        stats = job.run(_Observer(on_frame=on_frame)).stats
         progress.update(task, total=stats.frames)
     return stats
 
@@ -1284,11 +1301,11 @@ def _run_live(job: LiveJob, asked: str, said: set[str], quiet: bool, as_json: bo
     sys.exit(status)
 
 
-def _introduce(job: VideoJob) -> None:
-    info, engine = job.source.info, job.stylizer.engine
+def _introduce(job: FilmJob) -> None:
+    info, engine = job.source.info, job.engine
     _say.print(
         f"{Path(job.source.path).name}: {info.source_width}x{info.source_height}, "
-        f"{float(info.rate):.5g} fps, {info.color}; style {job.look} at "
+        f"{float(info.rate):.5g} fps, {info.color}; style {job.request.plan.look} at "
         f"{info.width}x{info.height}",
         markup=False,
     )

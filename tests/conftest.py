@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from realtime_style.color import ColorSpace
-from realtime_style.style.file_format import describe
+from realtime_style.engines.choice import EngineChoice
+from realtime_style.jobs.film import FilmReport, FilmRequest, open_film
+from realtime_style.media.encoding import Encoding
+from realtime_style.painting.chain import PainterChain, build_painter
+from realtime_style.painting.plan import PaintPlan
+from realtime_style.style.look import Look
+from realtime_style.style.style import Style, describe
 from realtime_style.tools.demo import draw_scene
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -204,6 +210,36 @@ def sound_of(path: Path) -> list[tuple[Fraction, bytes]]:
     with av.open(str(path)) as film:
         packets = film.demux(audio=0)
         return [(p.pts * p.time_base, bytes(p)) for p in packets if p.size]  # type: ignore[operator]
+
+
+def painter_of(
+    style: str | Path | Style | Look,
+    *,
+    engine: str = "auto",
+    precision: str = "auto",
+    color: ColorSpace | None = None,
+    grain: bool = True,
+    stability: float = 0.0,
+) -> PainterChain:
+    """A painter of a style or look, of frames by themselves unless a stability is given."""
+    look = style if isinstance(style, Look) else Look(style)
+    plan = PaintPlan(look, EngineChoice(engine, precision), stability, grain)
+    return build_painter(plan, color)
+
+
+def paint_film(
+    source: Path | str,
+    out: Path | str,
+    style: str | Path | Look,
+    *,
+    encoding: Encoding = Encoding(),
+    precision: str = "auto",
+) -> FilmReport:
+    """Paints a whole film."""
+    look = style if isinstance(style, Look) else Look(style)
+    plan = PaintPlan(look, EngineChoice(precision=precision))
+    with open_film(FilmRequest(str(source), str(out), plan, encoding=encoding)) as job:
+        return job.run()
 
 
 def run_cli(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import run_cli
 
+from realtime_style.painting.plan import PaintPlan
 from realtime_style.style.look import Look
 from realtime_style.tools.bench import SIZES, Report, SizeReport, bench
 
@@ -30,7 +31,7 @@ def report(*sizes: tuple[str, int, float]) -> Report:
 def test_every_size_is_painted_live_and_as_a_film(identity_style: Path) -> None:
     said: list[tuple[str, str]] = []
     found = bench(
-        Look(identity_style),
+        PaintPlan(Look(identity_style)),
         tiers=["standard"],
         sizes=["360p", "480p"],
         seconds=0.05,

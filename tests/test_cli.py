@@ -27,7 +27,11 @@ from realtime_style import __version__, bundled_styles
 from realtime_style.engines.tensorrt.cuda import gpu_trouble
 from realtime_style.engines.tensorrt.plan_cache import PlanCache, PlanKey
 from realtime_style.errors import MediaError
+from realtime_style.jobs.film import FilmRequest
 from realtime_style.jobs.samples import paint_samples
+from realtime_style.painting.chain import PainterChain
+from realtime_style.painting.plan import PaintPlan
+from realtime_style.style.look import Look
 from realtime_style.tools import doctor
 
 
@@ -396,10 +400,11 @@ def test_samples_that_cannot_be_leave_no_folder(tmp_path: Path, film: Path) -> N
 def test_more_samples_than_frames_give_every_frame(
     tmp_path: Path, film: Path, identity_style: Path
 ) -> None:
-    written = paint_samples(film, tmp_path / "looks", 100, identity_style)
+    plan = PaintPlan(Look(identity_style))
+    written = paint_samples(FilmRequest(str(film), str(tmp_path / "looks"), plan), 100)
     assert len(written) == 10
     with pytest.raises(MediaError, match="samples go into a folder"):
-        paint_samples(film, tmp_path / "look.png", 1, identity_style)
+        paint_samples(FilmRequest(str(film), str(tmp_path / "look.png"), plan), 1)
 
 
 def test_numbered_pictures_are_not_painted_over_themselves(
@@ -524,7 +529,7 @@ def test_doctor_tries_everything() -> None:
 
 def test_an_engine_that_paints_nothing_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
     one_colour = np.full((8, 8, 3), 127, np.uint8)
-    monkeypatch.setattr(doctor.Stylizer, "paint_rgb", lambda stylizer, picture: one_colour)
+    monkeypatch.setattr(PainterChain, "paint_rgb", lambda *_: one_colour)
     found = doctor._try_engine("openvino", "f32")
     assert not found["works"]
     assert "it paints nothing on" in found["reason"]

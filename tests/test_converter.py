@@ -8,16 +8,15 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import add_picture, grey, make_film, scene_rgb, times_of
+from conftest import add_picture, grey, make_film, paint_film, scene_rgb, times_of
 from numpy.typing import NDArray
 
 from realtime_style.color import BT709, BT2020_NCL, FULL, LIMITED, SMPTE170M, ColorSpace
 from realtime_style.frame import Size
-from realtime_style.jobs.film import stylize_video
 from realtime_style.media.encoding import Encoding
 from realtime_style.media.film_source import FileSource
 from realtime_style.media.scaling import rgb_from_frame
-from realtime_style.painting.grain import Canvas
+from realtime_style.painting.grain import Grain
 
 WHITE_NITS = 203.0  # ITU-R BT.2408: reference white in high dynamic range
 
@@ -131,7 +130,7 @@ def test_a_colour_chart_painted_as_it_is_comes_back(
     reach: int,
 ) -> None:
     """From file to file; the generator knows BT.709 limited. Both conversions are our own."""
-    monkeypatch.setattr(Canvas, "__call__", lambda self, frame: frame)  # no grain
+    monkeypatch.setattr(Grain, "lay_under", lambda self, frame: frame)  # no grain
     chart = chart_rgb()
     to_yuv, offset = ColorSpace(matrix, reach).yuv_from_rgb()
     yuv = np.round((chart / 255 @ to_yuv.T + offset) * 255).astype(np.uint8)
@@ -144,7 +143,7 @@ def test_a_colour_chart_painted_as_it_is_comes_back(
     picture.colorspace, picture.color_range = matrix, reach
     out = tmp_path / "out.mkv"
     film = write_film(tmp_path / "film.mkv", [picture])
-    stylize_video(film, out, identity_style, encoding=Encoding("ffv1"), precision="f32")
+    paint_film(film, out, identity_style, encoding=Encoding("ffv1"), precision="f32")
     with av.open(str(out)) as painted:
         back = next(painted.decode(video=0))
     assert (back.colorspace, back.color_range) == (matrix, reach)

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_film, run_cli, times_of
+from conftest import make_film, paint_film, run_cli, times_of
 from PIL import Image
 
 from realtime_style.errors import MediaError
-from realtime_style.jobs.film import VideoJob
 
 FILMS_A_SEED = 10
 KINDS = {  # ending: codec of the picture, codec of the sound
@@ -82,8 +81,7 @@ def paint_damaged(folder: Path, whole: dict[str, bytes], style: Path, seed: int)
         film, out = folder / f"film{ending}", folder / "out.mkv"
         film.write_bytes(damaged(whole[ending], whole[other], rng))
         try:
-            with VideoJob(film, out, style, precision="f32") as job:
-                frames = job.run().frames
+            frames = paint_film(film, out, style, precision="f32").stats.frames
         except MediaError as error:
             tally.refusals.append(str(error))
         else:
@@ -112,8 +110,7 @@ def test_decoders_may_fail_with_any_error(
         harmed[places] ^= rng.integers(1, 256, 40).astype(np.uint8)
         film.write_bytes(harmed.tobytes())
         try:
-            with VideoJob(film, out, identity_style, precision="f32") as job:
-                job.run()
+            paint_film(film, out, identity_style, precision="f32")
             painted += 1
             out.unlink()
         except MediaError:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -19,9 +19,10 @@ from fake_gpu import FakeCuda
 
 from realtime_style.color import ColorSpace
 from realtime_style.engines import opening, registry
+from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.engine import Engine
 from realtime_style.engines.graphs.precision import typed_model
-from realtime_style.engines.multi_device import SeveralEngines
+from realtime_style.engines.multi_device import MultiDeviceEngine
 from realtime_style.engines.opening import open_engine, open_gpu_engine
 from realtime_style.engines.registry import ENGINES, available_engines, engine_trouble
 from realtime_style.engines.tensorrt import cuda
@@ -46,14 +47,14 @@ def negative() -> bytes:
 
 def refuse_missing(name: str) -> None:
     """Skips a test of an engine that cannot be used here; fails it where a GPU is required."""
-    if ENGINES[name].on_gpu and gpu_trouble() and os.environ.get("REQUIRE_GPU") == "1":
+    if ENGINES[name].is_gpu and gpu_trouble() and os.environ.get("REQUIRE_GPU") == "1":
         pytest.fail(f"REQUIRE_GPU=1, but {gpu_trouble()}")
     if trouble := engine_trouble(name):
         pytest.skip(trouble)
 
 
 EVERY = [
-    pytest.param(name, marks=[pytest.mark.gpu] if kind.on_gpu else [])
+    pytest.param(name, marks=[pytest.mark.gpu] if kind.is_gpu else [])
     for name, kind in ENGINES.items()
 ]
 
@@ -61,7 +62,7 @@ EVERY = [
 @pytest.fixture(params=EVERY)
 def engine(request: pytest.FixtureRequest) -> Engine:
     refuse_missing(request.param)
-    return open_engine(negative(), request.param, "f32")
+    return open_engine(negative(), EngineChoice(request.param, "f32"))
 
 
 def test_every_engine_paints_into_the_given_arrays(engine: Engine) -> None:
@@ -79,7 +80,7 @@ def test_every_engine_paints_into_the_given_arrays(engine: Engine) -> None:
 def test_tensorrts_own_report_says_half_precision(name: str) -> None:
     refuse_missing(name)
     style = open_style("starry-night")
-    engine = open_engine(style.model_for(style.color), name)
+    engine = open_engine(style.model_for(style.color), EngineChoice(name))
     engine.prepare(640, 360)
     layers = engine.layers()  # type: ignore[attr-defined]
     convolutions = [str(layer) for layer in layers if "conv" in str(layer).lower()]
@@ -119,11 +120,11 @@ def test_pictures_on_their_way_at_once_are_those_painted_alone(
 ) -> None:
     style = open_style("starry-night", "fast")
     model = style.model_for(style.color)
-    alone = open_engine(model, "openvino", "f32")
-    assert alone.depth == 1
+    alone = open_engine(model, EngineChoice("openvino", "f32"))
+    assert alone.in_flight == 1
     monkeypatch.setattr("realtime_style.engines.openvino_engine.usable_cores", lambda: 2)
-    engine = open_engine(model, "openvino", "f32", overlap=True)
-    assert engine.depth == 3
+    engine = open_engine(model, EngineChoice("openvino", "f32"), in_flight=None)
+    assert engine.in_flight == 3
     given = [planes(height, width) for height, width in ((64, 96), (32, 160), (64, 96), (96, 64))]
     luma_buffer, chroma_buffer = np.empty(96 * 96, np.uint8), np.empty(96 * 96, np.uint8)
     waiting: list[tuple[Callable[[], None], np.ndarray, np.ndarray]] = []
@@ -145,7 +146,7 @@ def test_pictures_on_their_way_at_once_are_those_painted_alone(
         waiting.append((engine.begin(*buffers, *out), *out))
         luma_buffer.fill(0)  # what was given may be used for something else at once
         chroma_buffer.fill(0)
-        if len(waiting) == engine.depth:
+        if len(waiting) == engine.in_flight:
             wait_for_first()
     while waiting:
         wait_for_first()
@@ -159,7 +160,9 @@ def test_pictures_on_their_way_at_once_are_those_painted_alone(
 
 def test_what_is_painted_into_outlasts_the_painting_though_nobody_waits() -> None:
     style = open_style("starry-night")
-    engine = open_engine(style.model_for(style.color), "openvino", "f32", overlap=True)
+    engine = open_engine(
+        style.model_for(style.color), EngineChoice("openvino", "f32"), in_flight=None
+    )
     luma, chroma = planes(2048, 2048)
     out = np.zeros_like(luma), np.zeros_like(chroma)
     kept = weakref.ref(out[0])
@@ -176,12 +179,14 @@ def test_what_is_painted_into_outlasts_the_painting_though_nobody_waits() -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "overlap"), [("openvino", False), ("openvino", True), ("onnxruntime", False)]
+    ("name", "in_flight"), [("openvino", 1), ("openvino", None), ("onnxruntime", 1)]
 )
-def test_every_engine_can_be_cancelled(name: str, overlap: bool) -> None:
+def test_every_engine_can_be_cancelled(name: str, in_flight: int | None) -> None:
     refuse_missing(name)
     style = open_style("starry-night")
-    engine = open_engine(style.model_for(style.color), name, "f32", overlap=overlap)
+    engine = open_engine(
+        style.model_for(style.color), EngineChoice(name, "f32"), in_flight=in_flight
+    )
     large = planes(4096, 4096)
     errors: list[EngineError] = []
 
@@ -213,22 +218,22 @@ def test_every_engine_refuses_sizes_that_do_not_fit(engine: Engine) -> None:
         engine.infer(luma, chroma, np.zeros_like(luma), np.zeros_like(chroma))
 
 
-@pytest.mark.parametrize("name", [n for n, kind in ENGINES.items() if not kind.on_gpu])
+@pytest.mark.parametrize("name", [n for n, kind in ENGINES.items() if not kind.is_gpu])
 def test_every_engine_refuses_a_broken_model(name: str) -> None:
     refuse_missing(name)
     with pytest.raises(EngineError, match="cannot load"):
-        open_engine(b"not a model", name)
+        open_engine(b"not a model", EngineChoice(name))
 
 
 def test_bfloat16_is_used_or_refused_by_name() -> None:
-    if open_engine(negative(), "openvino", "auto").precision == "bf16":
-        assert open_engine(negative(), "openvino", "bf16").precision == "bf16"
+    if open_engine(negative(), EngineChoice("openvino", "auto")).precision == "bf16":
+        assert open_engine(negative(), EngineChoice("openvino", "bf16")).precision == "bf16"
     else:
         with pytest.raises(EngineError, match="--precision f32"):
-            open_engine(negative(), "openvino", "bf16")
+            open_engine(negative(), EngineChoice("openvino", "bf16"))
     if "onnxruntime" in available_engines():
-        with pytest.raises(EngineError, match="--engine openvino"):
-            open_engine(negative(), "onnxruntime", "bf16")
+        with pytest.raises(EngineError, match="OpenVINO also has bf16"):
+            open_engine(negative(), EngineChoice("onnxruntime", "bf16"))
 
 
 def test_what_is_not_there_is_an_error_with_the_way_to_get_it(
@@ -236,16 +241,16 @@ def test_what_is_not_there_is_an_error_with_the_way_to_get_it(
 ) -> None:
     monkeypatch.setattr(registry, "find_spec", lambda module: None)
     with pytest.raises(EngineError, match=r"pip install onnxruntime"):
-        open_engine(negative(), "onnxruntime")
+        open_engine(negative(), EngineChoice("onnxruntime"))
     with pytest.raises(EngineError, match="pip install openvino"):
         open_engine(negative())
 
 
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(EngineError, match=r"choose auto, tensorrt, .*openvino, onnxruntime"):
-        open_engine(negative(), "abacus")
+        open_engine(negative(), EngineChoice("abacus"))
     with pytest.raises(EngineError, match="choose auto, f32, bf16, f16"):
-        open_engine(negative(), precision="f8")
+        open_engine(negative(), EngineChoice(precision="f8"))
 
 
 def test_the_runtime_never_imports_torch_nor_opencv(tmp_path: Path) -> None:
@@ -258,7 +263,8 @@ for name in realtime_style.__all__:
 style = next(iter(bundled_styles()), None)
 assert style, "no bundled style"
 import numpy
-realtime_style.open_stylizer(style).paint_rgb(numpy.zeros((32, 32, 3), numpy.uint8))
+plan = realtime_style.PaintPlan(realtime_style.Look(style))
+realtime_style.build_painter(plan).paint_rgb(numpy.zeros((32, 32, 3), numpy.uint8))
 heavy = {"torch", "cv2", "tensorboard", "safetensors", "onnxscript"} & set(sys.modules)
 assert not heavy, heavy
 """
@@ -270,10 +276,11 @@ assert not heavy, heavy
 def test_signals_are_handled_after_engines_came_and_went(identity_style: Path) -> None:
     code = (
         "import faulthandler, gc, signal, sys; faulthandler.enable()\n"
-        "from realtime_style import open_stylizer\n"
-        "first = open_stylizer(sys.argv[1], engine='openvino')\n"
+        "from realtime_style import EngineChoice, Look, PaintPlan, build_painter\n"
+        "plan = PaintPlan(Look(sys.argv[1]), EngineChoice('openvino'))\n"
+        "first = build_painter(plan)\n"
         "for _ in range(3):\n"
-        "    first = open_stylizer(sys.argv[1], engine='openvino'); gc.collect()\n"
+        "    first = build_painter(plan); gc.collect()\n"
         "del first; gc.collect()\n"
         "signal.signal(signal.SIGINT, lambda *_: print('handled'))\n"
         "signal.raise_signal(signal.SIGINT)\n"
@@ -284,7 +291,7 @@ def test_signals_are_handled_after_engines_came_and_went(identity_style: Path) -
     assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
-ON_GPU = [name for name, kind in ENGINES.items() if kind.on_gpu]
+ON_GPU = [name for name, kind in ENGINES.items() if kind.is_gpu]
 
 # The choice, where there may be a GPU ---------------------------------------------------------
 
@@ -294,7 +301,8 @@ class Painted(Engine):
 
     precision, device = "f16", "device"
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, notes: Sequence[str] = ()) -> None:
+        super().__init__(notes)
         self.name = name
 
     def begin(self, *planes: np.ndarray) -> Callable[[], None]:
@@ -308,43 +316,43 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What is the matter with each engine; empty where it works. Opening is only noted."""
     troubles: dict[str, str] = dict.fromkeys(ENGINES, "")
 
-    def opened(model: bytes, name: str, *how: object) -> Engine:
+    def opened(
+        model: bytes, name: str, choice: EngineChoice, in_flight: int | None, notes: Sequence[str]
+    ) -> Engine:
         if troubles.get(f"open {name}"):
             raise EngineError(troubles[f"open {name}"])
-        return Painted(name)
+        return Painted(name, notes)
 
     for module in (opening, registry):
         monkeypatch.setattr(module, "engine_trouble", lambda name: troubles[name])
     monkeypatch.setattr(opening, "gpu_trouble", lambda: troubles.get("gpu", ""))
-    monkeypatch.setattr(opening, "_opened", opened)
+    monkeypatch.setattr(opening, "_open", opened)
     return troubles
 
 
 def test_the_best_engine_is_chosen_and_why_not_a_better_one_is_said(
     machine: dict[str, str],
 ) -> None:
-    assert open_engine(b"", "auto").name == "tensorrt"
+    assert open_engine(b"", EngineChoice("auto")).name == "tensorrt"
     machine["tensorrt"] = "it is not installed"
-    engine = open_engine(b"", "auto")
+    engine = open_engine(b"", EngineChoice("auto"))
     assert engine.name == "tensorrt-rtx"
     assert engine.notes == ["tensorrt is not used: it is not installed"]
     machine["tensorrt-rtx"] = "likewise"
-    assert open_engine(b"", "auto").name == "onnxruntime-cuda"
+    assert open_engine(b"", EngineChoice("auto")).name == "onnxruntime-cuda"
     machine["open onnxruntime-cuda"] = "CUDA is missing"
     machine["onnxruntime-tensorrt"] = "TensorRT is missing"
-    engine = open_engine(b"", "auto")
+    engine = open_engine(b"", EngineChoice("auto"))
     assert engine.name == "openvino"
     assert engine.notes[2] == "onnxruntime-cuda is not used: CUDA is missing"
 
 
 def test_notes_of_the_choice_are_heard_of_several_gpus_too() -> None:
-    several = SeveralEngines([Painted("tensorrt-rtx"), Painted("tensorrt-rtx")])
-    several.engines[1].notes = ["one is built anew"]
-    several.notes = [*several.notes, "tensorrt is not used: it is not installed"]
-    assert sorted(several.notes) == [
-        "one is built anew",
-        "tensorrt is not used: it is not installed",
-    ]
+    passed_over = "tensorrt is not used: it is not installed"
+    first, second = Painted("tensorrt-rtx", [passed_over]), Painted("tensorrt-rtx")
+    several = MultiDeviceEngine([first, second])
+    second.notes.append("one is rebuilt")
+    assert several.notes == [passed_over, "one is rebuilt"]
 
 
 def test_of_several_devices_none_waits_for_another() -> None:
@@ -356,8 +364,8 @@ def test_of_several_devices_none_waits_for_another() -> None:
             planes[2][...] = 255 - planes[0]
             return lambda: None
 
-    engine = SeveralEngines([Slow("onnxruntime-cuda"), Slow("onnxruntime-cuda")])
-    assert engine.depth == 2
+    engine = MultiDeviceEngine([Slow("onnxruntime-cuda"), Slow("onnxruntime-cuda")])
+    assert engine.in_flight == 2
     given = [planes(16, 16) for _ in range(2)]
     outs = [tuple(map(np.zeros_like, pair)) for pair in given]
     kept = [pair[0].copy() for pair in given]
@@ -384,11 +392,11 @@ def test_a_tensorrt_that_cannot_be_loaded_is_passed_over(
         monkeypatch.setattr(
             module, "engine_trouble", lambda name: "" if name in there else "not here"
         )
-    engine = open_engine(negative(), "auto", "f32")
+    engine = open_engine(negative(), EngineChoice("auto", "f32"))
     assert engine.name == "openvino"
     assert "libnvinfer.so.10" in engine.notes[0]
-    with pytest.raises(EngineError, match="install it anew with: pip"):
-        open_engine(negative(), "tensorrt")
+    with pytest.raises(EngineError, match="reinstall it with: pip"):
+        open_engine(negative(), EngineChoice("tensorrt"))
 
 
 def test_the_other_tensorrt_is_taken_where_the_better_one_does_not_start(
@@ -404,14 +412,14 @@ def test_the_other_tensorrt_is_taken_where_the_better_one_does_not_start(
             raise EngineError("it does not start")
         return Painted(name)
 
-    monkeypatch.setattr(opening, "_tensorrt", open_one)
+    monkeypatch.setattr(opening, "open_tensorrt", open_one)
     cuda = FakeCuda()
     assert open_gpu_engine(b"", cuda).name == "tensorrt-rtx"
     assert opened == ["tensorrt", "tensorrt-rtx"]
     with pytest.raises(EngineError, match="does not start"):
-        open_gpu_engine(b"", cuda, "tensorrt")
-    with pytest.raises(EngineError, match="takes TensorRT, not openvino"):
-        open_gpu_engine(b"", cuda, "openvino")
+        open_gpu_engine(b"", cuda, EngineChoice("tensorrt"))
+    with pytest.raises(EngineError, match="need TensorRT, not openvino"):
+        open_gpu_engine(b"", cuda, EngineChoice("openvino"))
 
 
 # ONNX Runtime on a GPU, as far as there is none -----------------------------------------------
@@ -474,31 +482,31 @@ def test_onnx_runtimes_engines_are_kept_style_by_style(
 
 def test_a_machine_without_a_gpu_hears_nothing_of_gpus(machine: dict[str, str]) -> None:
     machine |= dict.fromkeys(["gpu", *ON_GPU], "no driver")
-    engine = open_engine(b"", "auto")
+    engine = open_engine(b"", EngineChoice("auto"))
     assert (engine.name, list(engine.notes)) == ("openvino", [])
 
 
 def test_an_engine_that_is_asked_for_is_never_another(machine: dict[str, str]) -> None:
     machine["tensorrt"] = "there is no NVIDIA driver"
     with pytest.raises(EngineError, match="no NVIDIA driver"):
-        open_engine(b"", "tensorrt")
+        open_engine(b"", EngineChoice("tensorrt"))
     machine["tensorrt"], machine["open tensorrt"] = "", "it does not start"
     with pytest.raises(EngineError, match="does not start"):
-        open_engine(b"", "tensorrt")
+        open_engine(b"", EngineChoice("tensorrt"))
 
 
 def test_an_error_of_the_cpus_engine_is_the_callers(machine: dict[str, str]) -> None:
     machine |= dict.fromkeys(ON_GPU, "no driver")
     machine["open openvino"] = "this CPU does not compute in bfloat16"
     with pytest.raises(EngineError, match="bfloat16"):
-        open_engine(b"", "auto", "bf16")
+        open_engine(b"", EngineChoice("auto", "bf16"))
 
 
 def test_half_precision_is_refused_by_name_on_a_cpu() -> None:
     for name in ("openvino", "onnxruntime"):
         refuse_missing(name)
         with pytest.raises(EngineError, match="on a CPU"):
-            open_engine(negative(), name, "f16")
+            open_engine(negative(), EngineChoice(name, "f16"))
 
 
 class Driver:

@@ -13,6 +13,7 @@ import pytest
 from conftest import lumas_of, make_film, run_cli, sound_of, times_of
 from fake_gpu import FakeCuda, FakeTensorRt
 
+from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.registry import engine_trouble
 from realtime_style.engines.tensorrt import engine as tensorrt_engine
 from realtime_style.engines.tensorrt.cuda import gpu_trouble
@@ -20,13 +21,23 @@ from realtime_style.engines.tensorrt.engine import TensorRtEngine
 from realtime_style.engines.tensorrt.plan_cache import PlanCache
 from realtime_style.errors import MediaError
 from realtime_style.jobs import film as film_job
-from realtime_style.jobs.film import VideoJob
+from realtime_style.jobs.film import FilmJob, FilmRequest, open_film
 from realtime_style.media import encoding, film_sink, film_source
 from realtime_style.media.encoding import Encoding
 from realtime_style.media.film_source import FileSource
+from realtime_style.painting import chain
 from realtime_style.painting import gpu as gpu_painting
+from realtime_style.painting.plan import PaintPlan
 from realtime_style.style.look import Look
 from realtime_style.tools.demo import write_demo_film
+
+
+def on_gpu(
+    film: Path, out: Path, look: Look | None = None, *, encoding: Encoding = Encoding()
+) -> FilmJob:
+    """A job whose frames stay in GPU memory."""
+    plan = PaintPlan(look or Look())
+    return open_film(FilmRequest(str(film), str(out), plan, encoding=encoding, residency="gpu"))
 
 
 @pytest.fixture
@@ -46,21 +57,21 @@ def cuda(trt: FakeTensorRt, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setattr(encoding, "_GPU_ENCODERS", {"libx264": "libx264"})
     decoded = FileSource.pictures
 
-    def on_gpu(film: FileSource) -> Iterator[av.VideoFrame]:
+    def moved_to_gpu(film: FileSource) -> Iterator[av.VideoFrame]:
         for picture in decoded(film):
             moved = picture.reformat(format="nv12")
             moved.pts, moved.time_base = picture.pts, picture.time_base
             moved.duration = picture.duration
             yield moved
 
-    monkeypatch.setattr(FileSource, "pictures", on_gpu)
+    monkeypatch.setattr(FileSource, "pictures", moved_to_gpu)
 
-    def engine(model: bytes, cuda: FakeCuda, name: str, precision: str) -> TensorRtEngine:
+    def engine(model: bytes, cuda: FakeCuda, choice: EngineChoice) -> TensorRtEngine:
         return TensorRtEngine(
-            model, precision, trt, cuda, PlanCache(tmp_path / "kept"), on_gpu=True
+            model, choice.precision, trt, cuda, PlanCache(tmp_path / "kept"), gpu_frames=True
         )
 
-    monkeypatch.setattr(gpu_painting, "open_gpu_engine", engine)
+    monkeypatch.setattr(chain, "open_gpu_engine", engine)
     return cuda
 
 
@@ -68,8 +79,8 @@ def test_a_film_is_painted_without_leaving_the_gpu(cuda: FakeCuda, tmp_path: Pat
     pts = (0, 1, 2, 5, 6, 10, 11, 12, 13, 14)  # at uneven times
     film = make_film(tmp_path / "film.mp4", size=(100, 64), pts=pts)
     out = tmp_path / "out.mp4"
-    with VideoJob(film, out, on_gpu=True, encoding=Encoding(crf=1)) as job:
-        stats = job.run()
+    with on_gpu(film, out, encoding=Encoding(crf=1)) as job:
+        stats = job.run().stats
         notes = job.notes
     assert stats.frames == 10
     assert cuda.launches == 10
@@ -77,7 +88,7 @@ def test_a_film_is_painted_without_leaving_the_gpu(cuda: FakeCuda, tmp_path: Pat
     assert times_of(out) == times_of(film)
     assert sound_of(out) == sound_of(film)
     assert lumas_of(out) == pytest.approx([255 - luma for luma in lumas_of(film)], abs=2)
-    assert any("painted alone" in note for note in notes)
+    assert any("painted by itself" in note for note in notes)
     del job
     gc.collect()
     assert cuda.left == cuda.memory
@@ -90,7 +101,7 @@ def test_colours_can_be_kept(cuda: FakeCuda, trt: FakeTensorRt, tmp_path: Path) 
     seen = {}
     for keeps in (False, True):
         look, out = Look(keep_colors=keeps), tmp_path / f"{keeps}.mp4"
-        with VideoJob(film, out, look, on_gpu=True, encoding=Encoding(crf=1)) as job:
+        with on_gpu(film, out, look, encoding=Encoding(crf=1)) as job:
             job.run()
         with av.open(str(out)) as painted:
             frame = next(painted.decode(video=0)).to_ndarray(format="yuv420p")
@@ -102,7 +113,7 @@ def test_colours_can_be_kept(cuda: FakeCuda, trt: FakeTensorRt, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("size", "pix_fmt", "codec", "why"),
     [
-        ((66, 48), "yuv420p", "libx264", "66x48 are no multiples of 4"),
+        ((66, 48), "yuv420p", "libx264", "66x48 are not multiples of 4"),
         ((64, 48), "yuv420p10le", "libx265", "converted from yuv420p10le"),
         ((64, 48), "yuv444p", "libx264", "converted from yuv444p"),
     ],
@@ -113,14 +124,14 @@ def test_what_cannot_stay_is_refused(
     film = make_film(tmp_path / "film.mkv", size=size, pix_fmt=pix_fmt, codec=codec)
     out = tmp_path / "out.mp4"
     with pytest.raises(MediaError, match=why) as error:
-        VideoJob(film, out, on_gpu=True)
-    assert "leave --on-gpu out" in str(error.value)
+        on_gpu(film, out)
+    assert error.value.setting == "residency"
     assert list(tmp_path.glob("*out*")) == []
 
 
 def test_other_codecs_are_refused(cuda: FakeCuda, film: Path, tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="does not encode with ffv1"):
-        VideoJob(film, tmp_path / "out.mkv", on_gpu=True, encoding=Encoding("ffv1"))
+        on_gpu(film, tmp_path / "out.mkv", encoding=Encoding("ffv1"))
 
 
 def test_frames_of_changing_sizes_end_the_job(
@@ -133,8 +144,8 @@ def test_frames_of_changing_sizes_end_the_job(
             yield picture if i < 5 else picture.reformat(width=32, height=32)
 
     monkeypatch.setattr(FileSource, "pictures", changing)
-    with pytest.raises(MediaError, match="its pictures change"):  # noqa: SIM117
-        with VideoJob(film, tmp_path / "out.mp4", on_gpu=True) as job:
+    with pytest.raises(MediaError, match="the size of its pictures changes"):  # noqa: SIM117
+        with on_gpu(film, tmp_path / "out.mp4") as job:
             job.run()
     assert list(tmp_path.glob("*out*")) == []
 
@@ -148,7 +159,7 @@ def test_what_the_gpu_does_not_decode_is_refused(
         "pictures",
         lambda film: (picture.reformat(format="yuv420p") for picture in whole(film)),
     )
-    job = VideoJob(film, tmp_path / "out.mp4", on_gpu=True)
+    job = on_gpu(film, tmp_path / "out.mp4")
     with pytest.raises(MediaError, match="the GPU does not decode it"), job:
         job.run()
 
@@ -196,10 +207,10 @@ def test_a_real_gpu_paints_as_the_cpu_does(tmp_path: Path) -> None:
         pytest.skip(trouble)
     film = tmp_path / "film.mp4"
     write_demo_film(film, 2)
-    for name, on_gpu in (("gpu", True), ("cpu", False)):
-        engine = "auto" if on_gpu else "onnxruntime"
-        job = VideoJob(film, tmp_path / f"{name}.mp4", on_gpu=on_gpu, engine=engine, stability=0)
-        with job:
+    for name, residency, engine in (("gpu", "gpu", "auto"), ("cpu", "memory", "onnxruntime")):
+        plan = PaintPlan(engine=EngineChoice(engine), stability=0, grain=False)
+        out = str(tmp_path / f"{name}.mp4")
+        with open_film(FilmRequest(str(film), out, plan, residency=residency)) as job:
             job.run()
     assert times_of(tmp_path / "gpu.mp4") == times_of(film)
     assert sound_of(tmp_path / "gpu.mp4") == sound_of(film)

@@ -6,10 +6,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import run_cli, scene_rgb
+from conftest import painter_of, run_cli, scene_rgb
 from PIL import ExifTags, Image, ImageCms
 
-from realtime_style import open_stylizer
 from realtime_style.errors import MediaError
 from realtime_style.jobs.picture import paint_picture
 from realtime_style.media.still import read_picture
@@ -20,7 +19,7 @@ def test_every_format_is_painted(tmp_path: Path, identity_style: Path, suffix: s
     rgb = scene_rgb(131, 97)
     source, out = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
     Image.fromarray(rgb).save(source)
-    assert paint_picture(source, out, open_stylizer(identity_style)) == []
+    assert paint_picture(source, out, painter_of(identity_style)) == []
     with Image.open(out) as painted:
         assert painted.size == (131, 97)
         assert np.abs(np.asarray(painted.convert("RGB"), int) - rgb).mean() < 6
@@ -36,7 +35,7 @@ def test_what_belongs_to_a_picture_stays_with_it(tmp_path: Path, identity_style:
     Image.fromarray(rgb).save(
         tmp_path / "in.jpg", exif=exif, icc_profile=icc, quality=95, dpi=(300, 300)
     )
-    paint_picture(tmp_path / "in.jpg", tmp_path / "out.jpg", open_stylizer(identity_style))
+    paint_picture(tmp_path / "in.jpg", tmp_path / "out.jpg", painter_of(identity_style))
     with Image.open(tmp_path / "out.jpg") as painted:
         assert painted.size == (96, 128)
         assert painted.info["icc_profile"] == icc
@@ -58,7 +57,7 @@ def test_what_the_file_says_of_the_picture_is_kept_or_said_to_be_lost(
         exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
     path, painted = tmp_path / f"in.{source}", tmp_path / f"out.{out}"
     Image.fromarray(scene_rgb(64, 48)).save(path, exif=exif)
-    notes = paint_picture(path, painted, open_stylizer(identity_style))
+    notes = paint_picture(path, painted, painter_of(identity_style))
     with Image.open(painted) as opened:
         found = opened.getexif()
         has_make, has_place = ExifTags.Base.Make in found, bool(found.get_ifd(ExifTags.IFD.GPSInfo))
@@ -91,7 +90,7 @@ def test_a_profile_of_greys_does_not_go_into_a_picture_of_colours(
     profile[16:20] = b"GRAY"
     grey = Image.new("L", (64, 48), 90)
     grey.save(tmp_path / "in.png", icc_profile=bytes(profile))
-    paint_picture(tmp_path / "in.png", tmp_path / "out.png", open_stylizer(identity_style))
+    paint_picture(tmp_path / "in.png", tmp_path / "out.png", painter_of(identity_style))
     with Image.open(tmp_path / "out.png") as painted:
         assert "icc_profile" not in painted.info
 
@@ -128,7 +127,7 @@ def test_transparency_is_kept_or_said_to_be_lost(tmp_path: Path, identity_style:
     alpha = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))
     rgba = np.dstack((scene_rgb(64, 48), alpha))
     Image.fromarray(rgba).save(tmp_path / "in.png")
-    stylizer = open_stylizer(identity_style)
+    stylizer = painter_of(identity_style)
     assert paint_picture(tmp_path / "in.png", tmp_path / "out.png", stylizer) == []
     with Image.open(tmp_path / "out.png") as painted:
         assert np.array_equal(np.asarray(painted)[..., 3], alpha)
@@ -153,7 +152,7 @@ def test_deep_and_printed_pictures_are_converted_and_it_is_said(tmp_path: Path) 
 
 
 def test_rubbish_and_unfit_places_are_refused(tmp_path: Path, identity_style: Path) -> None:
-    stylizer = open_stylizer(identity_style)
+    stylizer = painter_of(identity_style)
     Image.fromarray(scene_rgb(64, 48)).save(tmp_path / "in.png")
     Image.new("RGB", (8, 8)).save(tmp_path / "tiny.png")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "in.png").read_bytes()[:200])

@@ -22,6 +22,7 @@ from conftest import affine_style, make_film, run_cli, scene_rgb
 from PIL import Image
 
 from realtime_style.color import ColorSpace
+from realtime_style.engines.choice import EngineChoice
 from realtime_style.errors import MediaError, StyleError
 from realtime_style.frame import Frame, FramePool, Size, StreamInfo
 from realtime_style.live.clock import MICROSECOND, now_us
@@ -42,7 +43,9 @@ from realtime_style.live.stats import LiveStats
 from realtime_style.live.view import Mode, View, fit
 from realtime_style.live.window import Pointer
 from realtime_style.media.scaling import frame_from_rgb, rgb_from_frame, scaled_frame
-from realtime_style.painting.stylizer import Stylizer, open_stylizer
+from realtime_style.painting.chain import load_stylizer
+from realtime_style.painting.plan import PaintPlan
+from realtime_style.painting.stylizer import Stylizer
 from realtime_style.style.look import Look
 
 SIZE = (64, 48)
@@ -125,6 +128,10 @@ def styles(tmp_path: Path) -> list[str]:
     return [str(tmp_path / f"{name}.onnx") for name in kinds]
 
 
+def plan_of(style: str) -> PaintPlan:
+    return PaintPlan(Look(style), EngineChoice("openvino", "f32"))
+
+
 def job(
     acts: Callable[[], Iterator[Frame]],
     styles: list[str],
@@ -138,7 +145,7 @@ def job(
     feed = Feed(open_source or (lambda: Camera(acts)), has_end=has_end, retry_s=0.02)
     return LiveJob(
         feed,
-        LivePainter(styles, engine="openvino", precision="f32"),
+        LivePainter(styles, plan=plan_of(styles[0])),
         (lambda info: window) if window else None,
         lambda info: outputs or [],
         folder=folder,
@@ -264,10 +271,10 @@ def test_what_has_no_fast_tier_is_chosen_in_its_own(styles: list[str]) -> None:
 
 
 def test_looks_go_on_being_loaded_when_a_wish_is_taken_back(styles: list[str]) -> None:
-    def open_look(look: Look, **how: Any) -> Stylizer:
-        return open_stylizer(look.style, **how)
+    def load(plan: PaintPlan, color: ColorSpace) -> Stylizer:
+        return load_stylizer(replace(plan, look=Look(plan.look.style)), color)
 
-    painter = LivePainter(styles, engine="openvino", precision="f32", open_look=open_look)
+    painter = LivePainter(styles, plan=plan_of(styles[0]), load=load)
     usual = Look(styles[0])
 
     def seen(wish: Look) -> None:
@@ -287,12 +294,12 @@ def test_looks_go_on_being_loaded_when_a_wish_is_taken_back(styles: list[str]) -
 
 
 def test_the_thread_that_loads_looks_outlives_any_error(styles: list[str]) -> None:
-    def open_look(look: Look, **how: Any) -> Stylizer:
-        if look.style == styles[1]:
+    def load(plan: PaintPlan, color: ColorSpace) -> Stylizer:
+        if plan.look.style == styles[1]:
             raise RuntimeError("a driver fell over")
-        return open_stylizer(look.style, **how)
+        return load_stylizer(replace(plan, look=Look(plan.look.style)), color)
 
-    painter = LivePainter(styles, engine="openvino", precision="f32", open_look=open_look)
+    painter = LivePainter(styles, plan=plan_of(styles[0]), load=load)
     painter(frame())
     for wish in (1, 2):
         painter.choose(wish)

@@ -12,10 +12,10 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from conftest import make_film, run_cli, scene_rgb
+from conftest import make_film, painter_of, run_cli, scene_rgb
 from PIL import Image
 
-from realtime_style import Look, bundled_styles, open_stylizer
+from realtime_style import Look, bundled_styles
 from realtime_style.color import FULL, ColorSpace
 from realtime_style.errors import StyleFileError
 from realtime_style.frame import Frame
@@ -27,7 +27,7 @@ FRAME = frame_from_rgb(scene_rgb(256, 192, 1.0), ColorSpace())
 
 
 def painted(look: Look) -> Frame:
-    return open_stylizer(look, precision="f32", color=FRAME.color)(FRAME)
+    return painter_of(look, precision="f32", color=FRAME.color)(FRAME)
 
 
 def psnr_db(a: Frame, b: Frame) -> float:
@@ -41,7 +41,7 @@ ALL = [(style, tier) for tier in TIERS for style in bundled_styles(tier)]
 @pytest.mark.parametrize(("style", "tier"), ALL)
 def test_no_strength_is_the_film_and_full_strength_the_style(style: str, tier: str) -> None:
     assert psnr_db(painted(Look(style, strength=0, tier=tier)), FRAME) > 30
-    whole = open_stylizer(open_style(style, tier), precision="f32", color=FRAME.color)
+    whole = painter_of(open_style(style, tier), precision="f32", color=FRAME.color)
     assert np.array_equal(painted(Look(style, strength=1, tier=tier)).i420, whole(FRAME).i420)
 
 

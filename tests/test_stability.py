@@ -11,13 +11,13 @@ from typing import Self
 
 import numpy as np
 import pytest
+from conftest import painter_of
 from numpy.typing import NDArray
 
 from realtime_style.color import ColorSpace
 from realtime_style.frame import Frame, FramePool, StreamInfo
 from realtime_style.jobs import pipeline
 from realtime_style.painting.steady import Steady
-from realtime_style.painting.stylizer import open_stylizer
 from realtime_style.style.bundled import open_style
 
 WIDTH, HEIGHT = 320, 192
@@ -26,7 +26,7 @@ SQUARE_PX = 48
 
 @pytest.fixture(scope="module")
 def stylizer():
-    return open_stylizer("starry-night", precision="f32", color=open_style("starry-night").color)
+    return painter_of("starry-night", precision="f32", color=open_style("starry-night").color)
 
 
 def scene(seed: int = 0) -> NDArray[np.uint8]:
@@ -54,7 +54,7 @@ def frame(i420: NDArray[np.uint8], number: int = 0) -> Frame:
 
 
 def paint(steady: Steady, pictures: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-    return [steady(frame(picture, i)).i420.copy() for i, picture in enumerate(pictures)]
+    return [steady.begin(frame(picture, i))().i420.copy() for i, picture in enumerate(pictures)]
 
 
 class Pooled:

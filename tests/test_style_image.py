@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from conftest import make_film, run_cli, scene_rgb
+from conftest import make_film, painter_of, run_cli, scene_rgb
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from realtime_style import Look, open_style, open_stylizer
+from realtime_style import Look, open_style
 from realtime_style.errors import MediaError, StyleFileError
 from realtime_style.painting import style_picture
 from realtime_style.painting.style_picture import open_any_style, style_from_picture
@@ -51,7 +51,7 @@ def red(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def painted(look: Look, precision: str = "f32") -> NDArray[np.uint8]:
-    return open_stylizer(look, precision=precision).paint_rgb(PHOTO)
+    return painter_of(look, precision=precision).paint_rgb(PHOTO)
 
 
 def test_pictures_are_painted_like_in_their_colours(blue: Path, red: Path) -> None:

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import scene_rgb
+from conftest import painter_of, scene_rgb
 
-from realtime_style import bundled_styles, open_stylizer
+from realtime_style import bundled_styles
 from realtime_style.color import BT709, FULL, LIMITED, SMPTE170M, ColorSpace
 from realtime_style.engines.registry import available_engines
 from realtime_style.errors import StyleFileError
 from realtime_style.frame import Frame
 from realtime_style.media.scaling import frame_from_rgb
+from realtime_style.painting.chain import build_painter
+from realtime_style.painting.plan import PaintPlan
 from realtime_style.painting.stylizer import Stylizer
 
 rng = np.random.default_rng(0)
@@ -31,7 +33,7 @@ def test_a_painted_frame_has_size_time_and_colour_of_the_frame(
     negative_style: Path, height: int, width: int
 ) -> None:
     frame = noise(height, width)
-    painted = open_stylizer(negative_style, precision="f32")(frame)
+    painted = painter_of(negative_style, precision="f32")(frame)
     assert np.array_equal(painted.luma, 255 - frame.luma)
     assert np.array_equal(painted.chroma, frame.chroma)
     assert (painted.pts, painted.time_base, painted.color) == (7, Fraction(1, 25), frame.color)
@@ -40,14 +42,14 @@ def test_a_painted_frame_has_size_time_and_colour_of_the_frame(
 @pytest.mark.parametrize("style", list(bundled_styles()))
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (98, 130), (96, 128)])
 def test_bundled_styles_paint_any_even_size(style: str, height: int, width: int) -> None:
-    painted = open_stylizer(style)(noise(height, width))
+    painted = painter_of(style)(noise(height, width))
     assert (painted.height, painted.width) == (height, width)
     assert painted.luma.std() > 2
 
 
 @pytest.mark.parametrize("style", list(bundled_styles()))
 def test_padding_to_the_size_multiple_does_not_show(style: str) -> None:
-    stylizer = open_stylizer(style, precision="f32")
+    stylizer = painter_of(style, precision="f32")
     frame = frame_from_rgb(scene_rgb(320, 256), stylizer.color)
     wide = stylizer(frame).luma[0, 0].astype(int)
     cut = Frame(np.zeros((254 * 3 // 2, 318), np.uint8), 0, Fraction(1))
@@ -63,10 +65,9 @@ def test_padding_to_the_size_multiple_does_not_show(style: str) -> None:
 @pytest.mark.parametrize("style", list(bundled_styles()))
 @pytest.mark.parametrize("engine", available_engines())
 def test_tiles_have_no_seams(style: str, engine: str) -> None:
-    whole = open_stylizer(style, engine=engine, precision="f32")
-    tiled = Stylizer(
-        whole.style, whole.engine, whole.color, canvas=whole.canvas, max_whole_px=0, tile_px=128
-    )
+    whole = painter_of(style, engine=engine, precision="f32")
+    tiles = Stylizer(whole.style, whole.engine, whole.color, max_whole_px=0, tile_px=128)
+    tiled = build_painter(PaintPlan(stability=0), stylizer=tiles)
     frame = frame_from_rgb(scene_rgb(482, 358), whole.color)
     assert 50 < whole.style.reach_px < 200
     assert np.array_equal(tiled(frame).i420, whole(frame).i420)
@@ -77,7 +78,7 @@ def test_texture_is_not_tied_to_the_grid_of_the_network(style: str) -> None:
     torch = pytest.importorskip("torch")
     from realtime_style.training.losses import grid_loss
 
-    rgb = open_stylizer(style).paint_rgb(scene_rgb(424, 240))
+    rgb = painter_of(style).paint_rgb(scene_rgb(424, 240))
     painted = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].float() / 255
     wider = torch.nn.functional.interpolate(painted, (256, 452), mode="bicubic")
     # enlarged by 7 %, a grid of 4 pixels is one no more, while free texture stays what it was
@@ -90,7 +91,7 @@ def test_texture_has_no_weave(style: str) -> None:
     data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
     from realtime_style.training.losses import weave_loss
 
-    rgb = open_stylizer(style).paint_rgb(data.astronaut())
+    rgb = painter_of(style).paint_rgb(data.astronaut())
     painted = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].float() / 255
     assert weave_loss(painted) < 0.06  # a visible one has 0.1 to 0.2, photos up to 0.04
 
@@ -100,7 +101,7 @@ def test_an_identity_leaves_every_colour_space_as_it_is(
     identity_style: Path, color: ColorSpace
 ) -> None:
     frame = noise(48, 64, color)
-    painted = open_stylizer(identity_style, color=color, precision="f32")(frame)
+    painted = painter_of(identity_style, color=color, precision="f32")(frame)
     off = np.abs(painted.i420.astype(int) - frame.i420)
     assert off.max() <= 2
 
@@ -111,8 +112,8 @@ def test_a_film_is_painted_alike_in_any_colour_space(style: str, color: ColorSpa
     from realtime_style.media.scaling import rgb_from_frame
 
     rgb = scene_rgb(192, 128)
-    ours = rgb_from_frame(open_stylizer(style)(frame_from_rgb(rgb, ColorSpace())))
-    theirs = rgb_from_frame(open_stylizer(style, color=color)(frame_from_rgb(rgb, color)))
+    ours = rgb_from_frame(painter_of(style)(frame_from_rgb(rgb, ColorSpace())))
+    theirs = rgb_from_frame(painter_of(style, color=color)(frame_from_rgb(rgb, color)))
     assert np.abs(ours.astype(int) - theirs).mean() < 6
     assert np.abs(ours.mean((0, 1)) - theirs.mean((0, 1))).max() < 4
 
@@ -120,7 +121,7 @@ def test_a_film_is_painted_alike_in_any_colour_space(style: str, color: ColorSpa
 @pytest.mark.parametrize("shape", [(95, 127, 3), (64, 64, 3), (16, 16, 3)])
 def test_rgb_pictures_keep_their_size(identity_style: Path, shape: tuple[int, int, int]) -> None:
     rgb = np.full(shape, (200, 80, 40), np.uint8)
-    painted = open_stylizer(identity_style, canvas=False).paint_rgb(rgb)
+    painted = painter_of(identity_style, grain=False).paint_rgb(rgb)
     assert painted.shape == shape
     assert np.abs(painted.astype(int) - rgb).max() <= 3
 
@@ -128,7 +129,7 @@ def test_rgb_pictures_keep_their_size(identity_style: Path, shape: tuple[int, in
 @pytest.mark.parametrize("bad", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.float32)])
 def test_what_is_no_rgb_picture_is_refused(identity_style: Path, bad: np.ndarray) -> None:
     with pytest.raises(ValueError, match="uint8"):
-        open_stylizer(identity_style).paint_rgb(bad)
+        painter_of(identity_style).paint_rgb(bad)
 
 
 @pytest.mark.skipif(len(available_engines()) < 2, reason="only one engine is installed")
@@ -136,7 +137,7 @@ def test_what_is_no_rgb_picture_is_refused(identity_style: Path, bad: np.ndarray
 def test_engines_agree(style: str) -> None:
     frame = frame_from_rgb(scene_rgb(192, 128), ColorSpace())
     first, second = (
-        open_stylizer(style, engine=name, precision="f32")(frame).i420.astype(int)
+        painter_of(style, engine=name, precision="f32")(frame).i420.astype(int)
         for name in available_engines()
     )
     assert np.abs(first - second).max() <= 1
@@ -145,4 +146,4 @@ def test_engines_agree(style: str) -> None:
 
 def test_an_unknown_style_is_refused_with_the_known_ones() -> None:
     with pytest.raises(StyleFileError, match="starry-night"):
-        open_stylizer("no-such-style")
+        painter_of("no-such-style")

@@ -103,14 +103,14 @@ def test_three_pictures_are_on_their_way_and_come_back_in_order(
         waits.append(engine.begin(*pair, *out))
         pair[0].fill(0)  # the caller's again, once it has begun
         pair[1].fill(0)
-        if i >= engine.depth - 1:
+        if i >= engine.in_flight - 1:
             waits.pop(0)()
     for wait in waits:
         wait()
     for (luma, chroma), out in zip(given, outs, strict=True):
         assert np.array_equal(out[0], 255 - luma)
         assert np.array_equal(out[1], chroma)
-    assert len(trt.cuda.streams) == engine.depth
+    assert len(trt.cuda.streams) == engine.in_flight
     assert [context.runs for context in trt.contexts] == [2] * 3  # once tried, once recorded
 
 
@@ -119,7 +119,7 @@ def test_more_pictures_than_there_is_room_for_are_an_error(
 ) -> None:
     engine = engine_of(trt, tmp_path)
     pair = planes(64, 64)
-    for _ in range(engine.depth):
+    for _ in range(engine.in_flight):
         engine.begin(*pair, *map(np.zeros_like, pair))
     with pytest.raises(EngineError, match="more pictures"):
         engine.begin(*pair, *map(np.zeros_like, pair))
@@ -249,8 +249,7 @@ def test_several_gpus_take_turns_and_frames_keep_their_order(
         members.append(engine_of(fake, tmp_path))
     engine = SeveralEngines(members)
     parts: list[float] = []
-    engine.on_build = parts.append
-    engine.prepare(64, 64)
+    engine.prepare(64, 64, parts.append)
     assert parts == [0.5, 1.0]
     assert len(PlanCache(tmp_path).plans()) == 1  # the second GPU is of the same kind
     given = [planes(64, 64) for _ in range(20)]
@@ -259,7 +258,7 @@ def test_several_gpus_take_turns_and_frames_keep_their_order(
         out = tuple(map(np.zeros_like, pair))
         waits.append(engine.begin(*pair, *out))
         painted.append(out)
-        if len(waits) == engine.depth:
+        if len(waits) == engine.in_flight:
             waits.pop(0)()
     for wait in waits:
         wait()
@@ -276,13 +275,11 @@ def test_several_gpus_take_turns_and_frames_keep_their_order(
 def test_an_engine_is_built_once_and_found_again(trt: FakeTensorRt, tmp_path: Path) -> None:
     parts: list[float] = []
     engine = engine_of(trt, tmp_path)
-    engine.on_build = parts.append
-    engine.prepare(64, 64)
+    engine.prepare(64, 64, parts.append)
     assert parts == [0.5, 1.0]
     again: list[float] = []
     engine = engine_of(trt, tmp_path)
-    engine.on_build = again.append
-    engine.prepare(64, 64)
+    engine.prepare(64, 64, again.append)
     assert (trt.builds, again) == (1, [])
     (kept,) = PlanCache(tmp_path).plans()
     assert kept.key

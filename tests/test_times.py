@@ -8,15 +8,17 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import make_film, times_of, without_length
+from conftest import make_film, paint_film, times_of, without_length
 from PIL import Image
 
 from realtime_style.color import ColorSpace
 from realtime_style.frame import Frame, StreamInfo
-from realtime_style.jobs.film import stylize_video
+from realtime_style.jobs.film import FilmRequest
 from realtime_style.jobs.samples import paint_samples
 from realtime_style.media.encoding import Encoding
 from realtime_style.media.film_sink import FileSink
+from realtime_style.painting.plan import PaintPlan
+from realtime_style.style.look import Look
 
 TICK = {".mp4": Fraction(1, 90_000), ".mkv": Fraction(1, 1000), ".mov": Fraction(1, 90_000)}
 
@@ -43,7 +45,7 @@ def test_any_times_in_any_time_base_come_out_as_they_went_in(
     film = make_film(
         tmp_path / f"film{ending}", pts=pts, time_base=base, options={"bf": str(seed % 4)}
     )
-    stylize_video(film, tmp_path / f"out{ending}", identity_style)
+    paint_film(film, tmp_path / f"out{ending}", identity_style)
     assert times_of(tmp_path / f"out{ending}") == times_of(film)
     assert abs(first_sound_s(tmp_path / f"out{ending}") - first_sound_s(film)) <= TICK[ending]
 
@@ -54,7 +56,7 @@ def test_exact_rates(tmp_path: Path, identity_style: Path, rate: str, ending: st
     step = 1 / Fraction(rate)
     film = make_film(tmp_path / f"film{ending}", pts=range(30), time_base=step, rate=1 / step)
     out = tmp_path / f"out{ending}"
-    stylize_video(film, out, identity_style)
+    paint_film(film, out, identity_style)
     assert times_of(out) == [i * step for i in range(30)]
     with av.open(str(out)) as painted:
         assert painted.streams.video[0].average_rate == Fraction(rate)
@@ -81,7 +83,7 @@ def test_sound_before_or_after_the_picture_stays_there(
                 moved.mux_one(packet)
     for ending in (".mp4", ".mkv"):
         out = tmp_path / f"out{ending}"
-        stylize_video(film, out, identity_style)
+        paint_film(film, out, identity_style)
         assert abs(first_sound_s(out) - first_sound_s(film)) <= TICK[ending]
         lengths = [np.diff([float(t) for t in times_of(path)]) for path in (film, out)]
         assert np.abs(lengths[0] - lengths[1]).max() <= float(TICK[ending])
@@ -103,7 +105,7 @@ def test_the_last_frame_is_shown_as_long_as_it_was(
         for i, length in enumerate(lengths):
             i420 = rng.integers(0, 255, (72, 64), np.uint8)
             sink.write(Frame(i420, sum(lengths[:i]), base, duration=length))
-    stylize_video(film, out, identity_style, encoding=Encoding(codec))
+    paint_film(film, out, identity_style, encoding=Encoding(codec))
     for path in (film, out):
         with av.open(str(path)) as opened:
             assert opened.duration == pytest.approx(sum(lengths) * 1000, abs=1000)  # microseconds
@@ -128,10 +130,12 @@ def test_a_film_that_does_not_say_its_length(tmp_path: Path, identity_style: Pat
     film = without_length(make_film(tmp_path / "whole.mkv", pts=range(25)), tmp_path / "live.mkv")
     with av.open(str(film)) as opened:
         assert opened.duration is None
-    stats = stylize_video(film, tmp_path / "out.mp4", identity_style)
+    stats = paint_film(film, tmp_path / "out.mp4", identity_style).stats
     assert stats.frames == 25
     assert times_of(tmp_path / "out.mp4") == times_of(film)
-    samples = paint_samples(film, tmp_path / "samples", 4, identity_style)
+    samples = paint_samples(
+        FilmRequest(str(film), str(tmp_path / "samples"), PaintPlan(Look(identity_style))), 4
+    )
     lumas = [float(np.asarray(Image.open(path)).mean()) for path in samples]
     assert lumas == sorted(lumas)  # across the film, which grows lighter
     assert lumas[-1] - lumas[0] > 50

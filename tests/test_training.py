@@ -15,14 +15,14 @@ import av
 import numpy as np
 import pytest
 import torch
-from conftest import run_cli
+from conftest import painter_of, run_cli
 from PIL import Image, features
 from safetensors.torch import save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 from torch.nn import functional
 
-from realtime_style import cli, open_stylizer
+from realtime_style import cli
 from realtime_style.errors import TrainingError
 from realtime_style.tools.demo import draw_scene
 from realtime_style.training import train as train_module
@@ -918,7 +918,7 @@ def test_train_command_is_stopped_and_goes_on(
     assert "its training has ended; to train on from there" in again.stderr
     assert f"{out}: ready" in finished.stderr
     picture = np.full((48, 64, 3), 90, np.uint8)
-    assert open_stylizer(str(out), engine="onnxruntime").paint_rgb(picture).shape == picture.shape
+    assert painter_of(str(out), engine="onnxruntime").paint_rgb(picture).shape == picture.shape
 
 
 def test_train_command_refuses_crops_that_are_too_small() -> None:

@@ -141,7 +141,11 @@ class FilmRequest:
                 plan["grain"],
             )
             values["encoding"] = Encoding(**values["encoding"])
-            for name, kind in (("size", Size.parse), ("output_size", Size.parse), ("rate", Fraction)):
+            for name, kind in (
+                ("size", Size.parse),
+                ("output_size", Size.parse),
+                ("rate", Fraction),
+            ):
                 values[name] = None if values[name] is None else kind(values[name])
             return cls(**values)
         except (KeyError, TypeError, ValueError) as error:

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from av.video.reformatter import VideoReformatter
@@ -15,8 +14,9 @@ from realtime_style.color import ColorSpace
 from realtime_style.frame import Frame, FramePool, Size
 from realtime_style.live.ladder import SizeLadder
 from realtime_style.media.scaling import scaled_frame
-from realtime_style.painting.steady import DEFAULT_STABILITY, Steady
-from realtime_style.painting.stylizer import Stylizer, open_stylizer
+from realtime_style.painting.chain import PainterChain, build_painter, load_stylizer
+from realtime_style.painting.plan import PaintPlan
+from realtime_style.painting.stylizer import Stylizer
 from realtime_style.style.bundled import STANDARD, bundled_styles
 from realtime_style.style.look import Look
 
@@ -47,20 +47,16 @@ class LivePainter:
         self,
         styles: Sequence[str],
         *,
-        look: Look | None = None,
+        plan: PaintPlan | None = None,
         size: Size | None = None,
         interval_s: float = 1 / 30,
-        stability: float = DEFAULT_STABILITY,
-        engine: str = "auto",
-        precision: str = "auto",
-        devices: Sequence[int] = (0,),
-        open_look: Callable[..., Stylizer] = open_stylizer,
+        load: Callable[[PaintPlan, ColorSpace], Stylizer] = load_stylizer,
     ) -> None:
         """Loads nothing yet.
 
         Args:
             styles: names or files to choose from.
-            look: what to begin with; None takes the first style.
+            plan: the look to begin with, engine and stability; None takes the first style.
             size: at which to paint; None chooses what can be painted in `interval_s`.
         """
         self.styles = [Path(style).stem for style in styles]
@@ -68,10 +64,10 @@ class LivePainter:
         self.interval_s = interval_s
         self.named = list(styles)
         self._size = size
-        self._stability = stability
-        self._steady: tuple[Look, Stylizer, Steady] | None = None
-        self._open = partial(open_look, engine=engine, precision=precision, devices=devices)
-        self._wish = look or Look(styles[0])
+        self._plan = plan or PaintPlan(Look(styles[0]))
+        self._painter: tuple[Look, Stylizer, PainterChain] | None = None
+        self._load = load
+        self._wish = self._plan.look
         self._painting = self._wish  # the look at work, until the one that is wished is ready
         self._color: ColorSpace | None = None
         self._ready: dict[Look, Stylizer] = {}  # by looks with the painting's colours
@@ -125,7 +121,7 @@ class LivePainter:
         if color == self._color:
             return
         wish = self._wish
-        stylizer = self._open(_loaded_as(wish), color=color)
+        stylizer = self._load(self._plan_of(_loaded_as(wish)), color)
         with self._changed:
             self._color = color
             self._painting = wish
@@ -145,17 +141,17 @@ class LivePainter:
             if _loaded_as(self._wish) in self._ready:
                 self._painting = self._wish
             look, stylizer = self._painting, self._ready[_loaded_as(self._painting)]
-        if self._steady is None or self._steady[:2] != (look, stylizer):
-            stylizer.keep_colors = look.keep_colors
-            self._steady = look, stylizer, Steady(stylizer, self._stability)
-        steady = self._steady[2]
+        if self._painter is None or self._painter[:2] != (look, stylizer):
+            chain = build_painter(self._plan_of(look), stylizer=stylizer)
+            self._painter = look, stylizer, chain
+        painter = self._painter[2]
         begin = time.perf_counter()
         self._size_now = self._size_for(frame)
         if self._size_now == (frame.width, frame.height):
-            painted = steady(frame)
+            painted = painter(frame)
         else:
             small = scaled_frame(frame, self._size_now, self._reformatter, self._small_pool)
-            painted = steady(small)
+            painted = painter(small)
             small.release()
         now = time.perf_counter()
         if self._ladder:
@@ -169,6 +165,9 @@ class LivePainter:
             self._changed.notify_all()
         if self._thread.ident is not None:
             self._thread.join()
+
+    def _plan_of(self, look: Look) -> PaintPlan:
+        return replace(self._plan, look=look)
 
     def _size_for(self, frame: Frame) -> tuple[int, int]:
         if self._size:
@@ -194,9 +193,9 @@ class LivePainter:
                 continue
             assert color
             try:
-                stylizer = self._open(look, color=color)
+                stylizer = self._load(self._plan_of(look), color)
                 if self._size_now:  # what takes an engine long; not on the stream's time
-                    stylizer.prepare(*self._size_now)
+                    stylizer.prepare(self._size_now)
             except Exception as error:  # whatever it is: without this thread no other look comes
                 with self._changed:
                     self._failed[look] = f"{look}: {error}"

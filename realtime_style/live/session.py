@@ -36,7 +36,7 @@ from realtime_style.live.stats import LiveStats
 from realtime_style.live.view import Bgr, Mode, View
 from realtime_style.live.window import Pointer, Window
 from realtime_style.media.scaling import rgb_from_frame, scaled_frame
-from realtime_style.painting.steady import DEFAULT_STABILITY
+from realtime_style.painting.plan import PaintPlan
 from realtime_style.painting.style_picture import is_picture
 from realtime_style.style.bundled import TIERS, bundled_styles
 from realtime_style.style.look import MAX_STRENGTH, Look
@@ -46,7 +46,6 @@ _POLL_MS = 5
 _NO_FRAME_S = 0.02  # how long to wait for a frame before looking at the window again
 _JOIN_S = 1.5  # for a thread to end; one that does not is left behind
 _COMPLETE_S = 5.0  # for an output to be completed
-_USUAL_LOOK = Look()
 _STEP = 0.1  # of strength, and of a share
 _FIRST_SHARE = 0.5  # of a style that is blended in
 _SAY_S = 4.0  # how long a message stays
@@ -551,7 +550,7 @@ def rate_of(info: StreamInfo, asked: float | None) -> Fraction:
 
 def live_job(
     request: LiveRequest,
-    look: Look = _USUAL_LOOK,
+    plan: PaintPlan = PaintPlan(),
     *,
     style_images: Path | None = None,
     size: Size | None = None,
@@ -561,22 +560,17 @@ def live_job(
     record: Path | None = None,
     streams: Sequence[str] = (),
     to_virtual_camera: bool = False,
-    stability: float = DEFAULT_STABILITY,
-    engine: str = "auto",
-    precision: str = "auto",
-    devices: Sequence[int] = (0,),
     overwrite: bool = False,
     say: Callable[[str], None] = lambda message: None,
 ) -> LiveJob:
     """A job for a source and all that is asked of it.
 
     Args:
-        look: what to begin with; the bundled styles can be chosen as well.
+        plan: the look to begin with (all bundled styles can be chosen), engine and stability.
         style_images: a folder of pictures to be painted like, which can be chosen too.
         size: at which to paint; None: as large as can be kept up with.
         fps: frames a second to keep up with; None: the source's.
         duration_s: as of `LiveJob`.
-        stability: 0..1, how firmly paint stands still where the camera's picture does.
 
     Raises:
         MediaError: there would be nothing to see, or `record` cannot be written.
@@ -592,8 +586,8 @@ def live_job(
         refuse_stream(address)
     styles = list(bundled_styles())
     styles += _pictures_in(style_images) if style_images else []
-    if look.style not in styles:
-        styles.insert(0, str(look.style))
+    if plan.look.style not in styles:
+        styles.insert(0, str(plan.look.style))
 
     def open_outputs(info: StreamInfo) -> list[Output]:
         frame_size, rate = (info.width, info.height), rate_of(info, fps)
@@ -610,15 +604,7 @@ def live_job(
 
     return LiveJob(
         Feed(request.open, has_end=request.is_film and not request.loop),
-        LivePainter(
-            styles,
-            look=look,
-            size=size,
-            stability=stability,
-            engine=engine,
-            precision=precision,
-            devices=devices,
-        ),
+        LivePainter(styles, plan=plan, size=size),
         open_window if window else None,
         open_outputs,
         fps=fps,

@@ -64,10 +64,20 @@ class PainterChain:
         """Paints a frame and waits for it; raises EngineError where the network fails."""
         return self._first.begin(frame)()
 
-    def paint_rgb(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Paints an RGB picture, (H, W, 3) uint8, into a new one of the same size."""
-        painted = self(frame_from_rgb(rgb, self.color))
-        return rgb_from_frame(painted)[: rgb.shape[0], : rgb.shape[1]]
+    def paint_rgb(
+        self, rgb: NDArray[np.uint8], on_build: Callable[[float], None] | None = None
+    ) -> NDArray[np.uint8]:
+        """Paints an RGB picture, (H, W, 3) uint8, into a new one of the same size.
+
+        Args:
+            on_build: see `prepare`.
+
+        Raises:
+            EngineError: the network fails, or its engine cannot be built.
+        """
+        frame = frame_from_rgb(rgb, self.color)
+        self.prepare((frame.width, frame.height), on_build)
+        return rgb_from_frame(self(frame))[: rgb.shape[0], : rgb.shape[1]]
 
     def reset(self) -> None:
         """See `Painter`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -19,11 +21,19 @@ _WARP = 0.35  # of the shorter side, by which fields are warped: forms, not clou
 _CHROMA = 0.7
 
 
-def paint_from_noise(painter: PainterChain, seed: int, size: Size) -> NDArray[np.uint8]:
+def paint_from_noise(
+    painter: PainterChain,
+    seed: int,
+    size: Size,
+    on_build: Callable[[float], None] | None = None,
+) -> NDArray[np.uint8]:
     """Generates a painting, (H, W, 3) uint8 RGB; equal seeds, sizes and styles give equal ones.
 
     A small sketch of random, warped fields is painted, enlarged to twice its size, painted again,
     and so on: large forms grow out of brush strokes and have brush strokes of their own.
+
+    Args:
+        on_build: called with the part that is done, 0..1, while an engine is built.
 
     Raises:
         MediaError: the size is too small or too large.
@@ -41,7 +51,7 @@ def paint_from_noise(painter: PainterChain, seed: int, size: Size) -> NDArray[np
         scale *= 2
     rgb = sketch(seed, -(-width // scale), -(-height // scale))
     while True:
-        rgb = painter.paint_rgb(rgb)
+        rgb = painter.paint_rgb(rgb, on_build)
         if scale == 1:
             return rgb
         scale //= 2

@@ -16,7 +16,6 @@ from typing import Any
 import av
 from av.video.frame import CudaContext
 
-from realtime_style.color import ColorSpace
 from realtime_style.engines.engine import GpuEngine, GpuPicture
 from realtime_style.engines.tensorrt.cuda import Cuda
 from realtime_style.errors import EngineError, MediaError
@@ -36,15 +35,11 @@ class GpuSource:
     """
 
     def __init__(self, film: FileSource, cuda: Cuda, multiple: int) -> None:
-<<<<<<< HEAD
-        """Args: film, opened with `gpu_device`; multiple, of which its sides must be.
-=======
         """Reads a film that was opened on a GPU.
 
         Args:
             film: opened with `gpu_device`.
             multiple: both sides of the film must be multiples of it.
->>>>>>> 0ff3e2b (Jobs are values: FilmRequest, PaintPlan; one place builds painters)
 
         Raises:
             MediaError: the film needs a conversion, or has other sides.
@@ -148,11 +143,7 @@ class GpuStylizer:
         picture = block.picture
         kind, number = self._cuda.dlpack_device
         if kind == _CUDA and self._context is None:
-<<<<<<< HEAD
-            # the thread's own, as of the decoder and the encoder (`nvidia_device`)
-=======
             # the thread's own, like the decoder's and the encoder's (see `device_of_films`)
->>>>>>> 0ff3e2b (Jobs are values: FilmRequest, PaintPlan; one place builds painters)
             self._context = CudaContext(device_id=number, primary_ctx=False, current_ctx=True)
         width, height = picture.width, picture.height
         luma, chroma = (
@@ -248,7 +239,9 @@ class _Managed(ctypes.Structure):
 
 _BYTES = _Type(1, 8, 1)  # unsigned, 8 bits, one lane
 _NAME = b"dltensor"
-_held: dict[int, tuple[Any, ...]] = {}  # by address: tensors that others still read, and the memory they are in
+_held: dict[
+    int, tuple[Any, ...]
+] = {}  # by address: tensors that others still read, and the memory they are in
 _delete = _Deleter(lambda address: _held.pop(address, None) and None)
 _api = ctypes.pythonapi
 _api.PyCapsule_New.restype = ctypes.py_object

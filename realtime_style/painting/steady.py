@@ -421,7 +421,9 @@ def _fade_in(
         return
     wide = np.pad(shares, 1)
     over = np.maximum(wide[:-1], wide[1:])
-    corners = np.maximum(over[:, :-1], over[:, 1:])  # of blocks: the largest share of the four that meet
+    corners = np.maximum(
+        over[:, :-1], over[:, 1:]
+    )  # of blocks: the largest share of the four that meet
     for scale, new, old in zip(
         (_BLOCK_PX, _BLOCK_PX // 2), _planes(source), _planes(target), strict=True
     ):

@@ -124,4 +124,6 @@ def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
     network = Network(model.SerializeToString(), engine)
     code = network({model.graph.input[0].name: seen})[model.graph.output[0].name][0]
     name = Path(path).stem
-    return bank.style(code.astype(np.float64), name, {"title": name, "made": {"of_picture": Path(path).name}})
+    return bank.style(
+        code.astype(np.float64), name, {"title": name, "made": {"of_picture": Path(path).name}}
+    )

@@ -131,7 +131,9 @@ class Stylizer:
         for source, target in ((frame.luma, padded.luma), (frame.chroma, padded.chroma)):
             short = [(0, t - s) for s, t in zip(source.shape, target.shape, strict=True)]
             target[...] = np.pad(source, short, mode="edge")
-        wait = self.engine.begin(padded.luma, padded.chroma, padded_painted.luma, padded_painted.chroma)
+        wait = self.engine.begin(
+            padded.luma, padded.chroma, padded_painted.luma, padded_painted.chroma
+        )
         padded.release()
 
         def finish() -> None:

@@ -15,12 +15,11 @@ from typing import Any, TypeVar
 import av
 
 from realtime_style.engines.engine import Engine
-from realtime_style.jobs.film import VideoJob
+from realtime_style.jobs.film import FilmRequest, open_film
 from realtime_style.media.film_source import FileSource
-from realtime_style.painting.steady import Steady
-from realtime_style.painting.stylizer import open_stylizer
+from realtime_style.painting.chain import build_painter
+from realtime_style.painting.plan import PaintPlan
 from realtime_style.style.bundled import TIERS
-from realtime_style.style.look import Look
 from realtime_style.tools.demo import draw_scene
 
 SIZES = {"360p": (640, 360), "480p": (848, 480), "720p": (1280, 720), "1080p": (1920, 1080)}
@@ -124,11 +123,8 @@ def _advice(sizes: Sequence[SizeReport]) -> str:
 
 
 def bench(
-    look: Look | None = None,
+    plan: PaintPlan | None = None,
     *,
-    engine: str = "auto",
-    precision: str = "auto",
-    devices: Sequence[int] = (0,),
     tiers: Sequence[str] = TIERS,
     sizes: Sequence[str] = tuple(SIZES),
     seconds: float = 2.5,
@@ -137,7 +133,7 @@ def bench(
     """Paints a film that it draws itself, at every size, live and as a file.
 
     Args:
-        look: None takes the default style; its tier does not count.
+        plan: the look (its tier is ignored) and the engine; None takes the defaults.
         tiers: some of TIERS; a style file has one alone.
         sizes: names of SIZES.
         seconds: about how long to try each way at each size.
@@ -147,25 +143,23 @@ def bench(
         StyleError: the style or the engine cannot be used.
         ValueError: nothing is asked for.
     """
-    look = look or Look()
+    plan = plan or PaintPlan()
     scenes = [draw_scene(i / _RATE, *SIZES["360p"]) for i in range(_SCENES)]
     reports: list[SizeReport] = []
     used: Engine | None = None
     with TemporaryDirectory(prefix="realtime-style-") as folder:
         for tier, size in product(tiers, sizes):
             on_size(tier, size)
-            tried = replace(look, tier=tier)
+            tried = replace(plan, look=replace(plan.look, tier=tier))
             width, height = SIZES[size]
             film = Path(folder) / f"{tier}-{size}.mp4"
             out = film.with_stem(f"{film.stem}-painted")
             _write_film(film, scenes, width, height, _SCENES)
-            taken_s, used = _paint_live(film, seconds, tried, engine, precision, devices)
+            taken_s, used = _paint_live(film, seconds, tried)
             frames = round(min(max(seconds / median(taken_s), _LEAST_FRAMES), _MOST_FRAMES))
             _write_film(film, scenes, width, height, frames)
-            with VideoJob(
-                film, out, tried, engine=engine, precision=precision, devices=devices
-            ) as job:
-                stats = job.run()
+            with open_film(FilmRequest(str(film), str(out), tried)) as job:
+                stats = job.run().stats
             slow_s = quantiles(taken_s, n=20)[-1]
             kept = [rate for rate in RATES if slow_s <= _KEPT / rate]
             reports.append(
@@ -183,22 +177,19 @@ def bench(
             )
     if used is None:
         raise ValueError("no tier or no size is asked for")
-    return Report(f"{used.name} {used.precision}", used.device, str(look), reports, used.notes)
+    return Report(f"{used.name} {used.precision}", used.device, str(plan.look), reports, used.notes)
 
 
-def _paint_live(
-    film: Path, seconds: float, look: Look, engine: str, precision: str, devices: Sequence[int]
-) -> tuple[list[float], Engine]:
+def _paint_live(film: Path, seconds: float, plan: PaintPlan) -> tuple[list[float], Engine]:
     """How long each picture takes, one after the other, as a camera's do; and what paints them."""
     with FileSource(film) as source:
         frames, color = list(source), source.info.color
-    stylizer = open_stylizer(look, engine=engine, precision=precision, devices=devices, color=color)
-    steady = Steady(stylizer)
+    painter = build_painter(plan, color)
     taken_s: list[float] = []
     end = None
     for number, frame in enumerate(_there_and_back(frames)):
         begin = time.perf_counter()
-        steady(frame).release()
+        painter(frame).release()
         now = time.perf_counter()
         if number < _WARM_UP_FRAMES:
             continue
@@ -206,7 +197,7 @@ def _paint_live(
         taken_s.append(now - begin)
         if now > end and len(taken_s) >= _LEAST_FRAMES:
             break
-    return taken_s, stylizer.engine
+    return taken_s, painter.engine
 
 
 def _there_and_back(items: Sequence[T]) -> Iterator[T]:

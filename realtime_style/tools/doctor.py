@@ -17,7 +17,7 @@ import numpy as np
 
 from realtime_style import __version__
 from realtime_style.color import ColorSpace
-from realtime_style.engines.opening import open_engine
+from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.registry import ENGINES, engine_trouble
 from realtime_style.engines.tensorrt.cuda import gpu_trouble, gpus
 from realtime_style.engines.tensorrt.plan_cache import PlanCache
@@ -27,8 +27,8 @@ from realtime_style.live.devices import list_cameras
 from realtime_style.live.outputs import VirtualCameraSink
 from realtime_style.media.encoding import Encoding
 from realtime_style.media.film_sink import FileSink
-from realtime_style.painting.stylizer import Stylizer
-from realtime_style.style.bundled import open_style
+from realtime_style.painting.chain import build_painter
+from realtime_style.painting.plan import PaintPlan
 from realtime_style.system.cores import cpu_name_and_flags, usable_cores
 
 _PACKAGES = (
@@ -77,7 +77,7 @@ def examine() -> dict[str, Any]:
 
 
 def _precisions(engine: str) -> tuple[str, ...]:
-    if ENGINES[engine].on_gpu:
+    if ENGINES[engine].is_gpu:
         return ("f16", "f32")
     return ("int8", "bf16", "f32") if engine == "openvino" else ("int8", "f32")
 
@@ -102,7 +102,7 @@ def table(report: dict[str, Any]) -> str:
     if report["gpu_trouble"]:
         lines.append(f"GPU        {report['gpu_trouble']}")
     for engine in report["engines"]:
-        if report["gpu_trouble"] and ENGINES[engine["name"]].on_gpu:
+        if report["gpu_trouble"] and ENGINES[engine["name"]].is_gpu:
             continue  # said already
         verdict = f"works on {engine['device']}" if engine["works"] else engine["reason"]
         lines.append(f"engine     {engine['name']} {engine['precision']}: {verdict}")
@@ -157,16 +157,15 @@ def _try_engine(name: str, precision: str) -> dict[str, Any]:
     if trouble := engine_trouble(name):
         return report | {"reason": trouble}
     try:
-        style = open_style("starry-night")
-        color = ColorSpace()
-        engine = open_engine(style.model_for(color), name, precision)
+        plan = PaintPlan(engine=EngineChoice(name, precision), stability=0, grain=False)
+        painter = build_painter(plan, ColorSpace())
         picture = np.random.default_rng(0).integers(0, 256, (*_TRIED_AT, 3), dtype=np.uint8)
-        painted = Stylizer(style, engine, color).paint_rgb(picture)
+        painted = painter.paint_rgb(picture)
     except StyleError as error:
         return report | {"reason": str(error)}
     if painted.std() < 1:
-        return report | {"reason": f"it paints nothing on {engine.device}"}
-    return report | {"works": True, "device": engine.device}
+        return report | {"reason": f"it paints nothing on {painter.engine.device}"}
+    return report | {"works": True, "device": painter.engine.device}
 
 
 def _window_trouble() -> str:
