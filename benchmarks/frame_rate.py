@@ -29,14 +29,16 @@ from typing import Any
 import av
 import numpy as np
 from packaging.requirements import Requirement
+from painters import painter_of
 from peers import PEERS, open_peer
 from record import add_usual, counted, in_one_line, keep, machine, run
 
 from realtime_style.frame import Frame
-from realtime_style.jobs.film import VideoJob
+from realtime_style.jobs.film import FilmRequest, open_film
+from realtime_style.jobs.pipeline import RunStats
 from realtime_style.media.film_sink import FileSink
 from realtime_style.media.film_source import FileSource
-from realtime_style.painting.stylizer import open_stylizer
+from realtime_style.painting.plan import PaintPlan
 from realtime_style.style.look import Look
 from realtime_style.system.cores import usable_cores
 from realtime_style.tools.demo import RATE, draw_scene, write_tune
@@ -119,7 +121,7 @@ def stage_paint(clip: Path, tier: str, precision: str = "auto", part: float = 1.
     with FileSource(clip) as source:
         frame = next(iter(source))
         frames = max(2, round((source.info.frames or 0) * part))
-        stylizer = open_stylizer(Look(tier=tier), color=source.info.color, precision=precision)
+        stylizer = painter_of(Look(tier=tier), color=source.info.color, precision=precision)
         stylizer(frame).release()  # warm-up
         start = time.process_time()
         for _ in range(frames):
@@ -136,7 +138,7 @@ def stage_paint_f32(clip: Path, tier: str) -> int:
 def stage_encode(clip: Path, tier: str) -> int:
     """Encodes a few real painted frames in turn, as the job does."""
     with FileSource(clip) as source, tempfile.TemporaryDirectory() as folder:
-        stylizer = open_stylizer(Look(tier=tier), color=source.info.color)
+        stylizer = painter_of(Look(tier=tier), color=source.info.color)
         painted = [stylizer(frame) for frame, _ in zip(source, range(24), strict=False)]
         start = time.process_time()
         with FileSink(Path(folder) / "out.mp4", source.info) as sink:
@@ -152,11 +154,23 @@ def stage_memory(clip: Path, tier: str) -> int:
     resident: dict[str, float] = {}
     with (
         tempfile.TemporaryDirectory() as folder,
-        VideoJob(clip, Path(folder) / "out.mp4", Look(tier=tier)) as job,
+        open_film(FilmRequest(str(clip), f"{folder}/out.mp4", PaintPlan(Look(tier=tier)))) as job,
     ):
-        stats = job.run(lambda s: resident.update(_resident(s.frames)))
+        stats = job.run(_Resident(resident)).stats
     print(json.dumps(resident))
     return stats.frames
+
+
+class _Resident:
+    """Notes resident memory as frames are written."""
+
+    def __init__(self, resident: dict[str, float]) -> None:
+        self.resident = resident
+
+    def on_build(self, part: float) -> None: ...
+
+    def on_frame(self, stats: RunStats) -> None:
+        self.resident.update(_resident(stats.frames))
 
 
 def _resident(frames: int) -> dict[str, float]:

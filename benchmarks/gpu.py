@@ -42,18 +42,20 @@ from numpy.typing import NDArray
 from record import USUAL_SHAPE, add_usual, in_one_line, keep, machine, run, sized
 
 from realtime_style.color import ColorSpace
+from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.engine import Engine, GpuEngine
 from realtime_style.engines.graphs.precision import typed_model
 from realtime_style.engines.opening import open_engine
 from realtime_style.engines.registry import ENGINES, engine_trouble
 from realtime_style.errors import EngineError, StyleError
 from realtime_style.frame import Size
-from realtime_style.jobs.film import VideoJob
+from realtime_style.jobs.film import FilmRequest, open_film
 from realtime_style.jobs.pipeline import Pipeline
 from realtime_style.media.film_sink import FileSink
 from realtime_style.media.film_source import FileSource
 from realtime_style.media.scaling import frame_from_rgb
-from realtime_style.painting.steady import Steady
+from realtime_style.painting.chain import build_painter
+from realtime_style.painting.plan import PaintPlan
 from realtime_style.painting.stylizer import Stylizer
 from realtime_style.style.bundled import STANDARD, TIERS, bundled_styles, open_style
 from realtime_style.style.look import Look
@@ -73,7 +75,7 @@ Planes = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 class Subject(Protocol):
     """What is measured: an engine, or PyTorch."""
 
-    depth: int
+    in_flight: int
 
     def begin(self, *planes: NDArray[np.uint8]) -> Callable[[], None]:
         """See `Engine.begin`."""
@@ -98,7 +100,7 @@ class HalfPlanes(torch.nn.Module):
 class TorchSubject:
     """The same network in PyTorch, in half precision on the GPU."""
 
-    depth = 1
+    in_flight = 1
 
     def __init__(self, compiled: bool) -> None:
         path = bundled_styles()[STYLE].with_suffix(".safetensors")
@@ -140,7 +142,7 @@ class EngineSubject:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.depth = engine.depth
+        self.in_flight = engine.in_flight
 
     def begin(self, *planes: NDArray[np.uint8]) -> Callable[[], None]:
         """Passes the call on to the engine."""
@@ -179,7 +181,7 @@ class Measured:
     def __post_init__(self) -> None:
         """Warms up."""
         self.given = picture(self.width, self.height)
-        self.outs = [tuple(map(np.zeros_like, self.given)) for _ in range(self.subject.depth)]
+        self.outs = [tuple(map(np.zeros_like, self.given)) for _ in range(self.subject.in_flight)]
         for out in self.outs:
             self.subject.begin(*self.given, *out)()
 
@@ -221,9 +223,9 @@ def throughput(subject: Subject, given: Planes, outs: list[Any], seconds: float)
     frames = 0
     begin = time.perf_counter()
     while time.perf_counter() - begin < seconds:
-        waits.append(subject.begin(*given, *outs[frames % subject.depth]))
+        waits.append(subject.begin(*given, *outs[frames % subject.in_flight]))
         frames += 1
-        if len(waits) == subject.depth:
+        if len(waits) == subject.in_flight:
             waits.pop(0)()
     for wait in waits:
         wait()
@@ -248,14 +250,14 @@ def whole_film(style: Style, engine: Engine, film: Path, stability: float) -> di
     for name in ("discarded", "encoded"):
         with tempfile.TemporaryDirectory() as folder, FileSource(film) as source:
             stylizer = Stylizer(style, engine, source.info.color)
-            stylizer.prepare(source.info.width, source.info.height)
+            painter = build_painter(PaintPlan(stability=stability), stylizer=stylizer)
+            painter.prepare((source.info.width, source.info.height))
             sink: Any = Discard()
             if name == "encoded":
                 sink = FileSink(Path(folder) / "out.mp4", source.info)
-            painter = Steady(stylizer, stability)
             begin = time.perf_counter()
             with sink:
-                stats = Pipeline(source, painter, sink, painted_at_once=engine.depth).run()
+                stats = Pipeline(source, painter, sink).run()
             rates[f"film_{name}_fps"] = stats.frames / (time.perf_counter() - begin)
     return rates
 
@@ -263,11 +265,12 @@ def whole_film(style: Style, engine: Engine, film: Path, stability: float) -> di
 def film_on_gpu(film: Path, engine: str, tier: str) -> float:
     """Frames per second of a film whose frames stay in GPU memory."""
     with tempfile.TemporaryDirectory() as folder:
-        look = Look(STYLE, tier=tier)
-        with VideoJob(film, Path(folder) / "out.mp4", look, engine=engine, on_gpu=True) as job:
+        plan = PaintPlan(Look(STYLE, tier=tier), EngineChoice(engine))
+        request = FilmRequest(str(film), f"{folder}/out.mp4", plan, residency="gpu")
+        with open_film(request) as job:
             job.prepare()
             begin = time.perf_counter()
-            frames = job.run().frames
+            frames = job.run().stats.frames
         return frames / (time.perf_counter() - begin)
 
 
@@ -331,7 +334,7 @@ def subject_of(name: str, style: Style, tier: str) -> Subject:
         return TorchSubject(name == "torch-compiled")
     if trouble := engine_trouble(name):
         raise EngineError(trouble)
-    return EngineSubject(open_engine(style.model_for(style.color), name))
+    return EngineSubject(open_engine(style.model_for(style.color), EngineChoice(name)))
 
 
 @contextmanager
@@ -346,7 +349,7 @@ def leaving_out(what: str, left_out: dict[str, str]) -> Iterator[None]:
 
 def main() -> None:
     """Measures, prints, and writes benchmarks/results/gpu.json and .md."""
-    on_gpu = [name for name, kind in ENGINES.items() if kind.on_gpu]
+    on_gpu = [name for name, kind in ENGINES.items() if kind.is_gpu]
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--engines", nargs="+", default=[*TORCH, *on_gpu], choices=[*TORCH, *on_gpu],
@@ -367,8 +370,7 @@ def main() -> None:
     model = onnx.load_model_from_string(typed_model(style.model_for(style.color), "f16"))
     cpu = open_engine(
         style.model_for(style.color),
-        "openvino" if not engine_trouble("openvino") else "onnxruntime",
-        "f32",
+        EngineChoice("openvino" if not engine_trouble("openvino") else "onnxruntime", "f32"),
     )
     limits = ceilings() if torch.cuda.is_available() else {}
     subjects: dict[str, Subject] = {}
@@ -406,7 +408,7 @@ def main() -> None:
             with leaving_out(f"{name}, {arguments.film.name}", left_out):
                 with FileSource(arguments.film) as source:
                     color = source.info.color
-                engine = open_engine(style.model_for(color), name)
+                engine = open_engine(style.model_for(color), EngineChoice(name))
                 row |= whole_film(style, engine, arguments.film, arguments.stability)
             if isinstance(subject.engine, GpuEngine):
                 with leaving_out(f"{name} on the GPU, {arguments.film.name}", left_out):

@@ -59,12 +59,14 @@ from record import (  # noqa: E402
 )
 
 from realtime_style.color import ColorSpace  # noqa: E402
+from realtime_style.engines.choice import EngineChoice  # noqa: E402
 from realtime_style.frame import Frame, Size, StreamInfo  # noqa: E402
 from realtime_style.live.clock import MICROSECOND, now_us  # noqa: E402
 from realtime_style.live.feed import Feed  # noqa: E402
 from realtime_style.live.painter import LivePainter, Shot  # noqa: E402
 from realtime_style.live.session import LiveJob  # noqa: E402
 from realtime_style.media.scaling import frame_from_rgb  # noqa: E402
+from realtime_style.painting.plan import PaintPlan  # noqa: E402
 from realtime_style.style.bundled import bundled_styles  # noqa: E402
 from realtime_style.style.look import Look  # noqa: E402
 from realtime_style.tools.demo import draw_scene  # noqa: E402
@@ -200,7 +202,8 @@ def measure(
         assert pictures
         styles += sorted(map(str, pictures.iterdir()))
     looks = changes(change, styles) if change else iter(())
-    painter = LivePainter(styles, size=size if fixed else None, precision=precision)
+    plan = PaintPlan(Look(styles[0]), EngineChoice(precision=precision))
+    painter = LivePainter(styles, plan=plan, size=size if fixed else None)
     job = LiveJob(Feed(lambda: camera, has_end=True), painter, lambda info: reader)
     begin = time.monotonic()
     end = begin + seconds

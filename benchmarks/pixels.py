@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from painters import painter_of
 from record import add_usual, counted, in_one_line, keep, machine, run
 
 from realtime_style.color import ColorSpace
 from realtime_style.frame import Frame
 from realtime_style.media.scaling import frame_from_rgb
-from realtime_style.painting.stylizer import open_stylizer
 from realtime_style.style.bundled import TIERS
 from realtime_style.style.look import Look
 from realtime_style.tools.demo import draw_scene
@@ -56,7 +56,7 @@ def main() -> None:
         options.turns = 1
     pictures = {size: scenes(*sides) for size, sides in SIZES.items()}
     stylizers = {
-        tier: open_stylizer(Look(tier=tier), precision=options.precision, color=ColorSpace())
+        tier: painter_of(Look(tier=tier), precision=options.precision, color=ColorSpace())
         for tier in options.tiers
     }
     times: dict[tuple[str, str], list[float]] = {}

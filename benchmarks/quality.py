@@ -29,6 +29,7 @@ import onnxruntime
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from painters import painter_of
 from PIL import Image, ImageOps
 from record import add_pairs, add_usual, keep, machine, rows_of, run
 from safetensors.torch import load_file
@@ -36,7 +37,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from realtime_style.errors import StyleError
-from realtime_style.painting.stylizer import open_stylizer
 from realtime_style.style.bundled import FAST, STANDARD
 from realtime_style.style.look import Look
 from realtime_style.training.perceptual import Vgg
@@ -244,7 +244,7 @@ def open_painter(network: str, precision: str = "f32") -> tuple[Painter, bool]:
     if network.startswith(COLORS):
         return color_transfer(read_painting(Path(network.removeprefix(COLORS)), SIDE_PX)), True
     try:
-        stylizer = open_stylizer(look_of(network), precision=precision)
+        stylizer = painter_of(look_of(network), precision=precision)
     except StyleError:
         if not Path(network).is_file():
             raise

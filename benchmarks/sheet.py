@@ -21,6 +21,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from painters import painter_of
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from quality import COLORS, open_painter
 from record import run
@@ -29,6 +30,7 @@ from skimage import data
 import realtime_style as rs
 from realtime_style.media.scaling import rgb_from_frame
 from realtime_style.painting.from_noise import paint_from_noise
+from realtime_style.painting.plan import DEFAULT_STABILITY
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs/images"
 TILE_PX, GAP_PX = 400, 8
@@ -49,7 +51,7 @@ def read_photo(name: str) -> Image.Image:
 
 def sheet() -> Image.Image:
     """One row per photo: the photo, then its paintings in four styles."""
-    stylizers = [rs.open_stylizer(style, precision="f32") for style in SHEET_STYLES]
+    stylizers = [painter_of(style, precision="f32") for style in SHEET_STYLES]
     step = TILE_PX + GAP_PX
     size = (step * (len(SHEET_STYLES) + 1) - GAP_PX, step * len(SHEET_PHOTOS) - GAP_PX)
     whole = Image.new("RGB", size, "white")
@@ -100,7 +102,7 @@ def nothing() -> Image.Image:
     """Four paintings generated from noise."""
     styles = ("great-wave", "composition-vii", "woman-with-a-hat", "starry-night")
     pictures = [
-        paint_from_noise(rs.open_stylizer(style, precision="f32"), seed, rs.Size(600, 800))
+        paint_from_noise(painter_of(style, precision="f32"), seed, rs.Size(600, 800))
         for seed, style in enumerate(styles, 11)
     ]
     return Image.fromarray(np.vstack((np.hstack(pictures[:2]), np.hstack(pictures[2:]))))
@@ -126,7 +128,7 @@ def pictures(pairs: list[str]) -> Image.Image:
 
 
 def _painted(look: rs.Look, photo: Image.Image) -> Image.Image:
-    return Image.fromarray(rs.open_stylizer(look, precision="f32").paint_rgb(np.asarray(photo)))
+    return Image.fromarray(painter_of(look, precision="f32").paint_rgb(np.asarray(photo)))
 
 
 def _labelled(tiles: list[tuple[str, Image.Image]], columns: int) -> Image.Image:
@@ -147,7 +149,9 @@ def animation(clip: Path) -> list[Image.Image]:
     """Frames of a film, each beside its paintings."""
     with rs.FileSource(clip, size=rs.Size(2 * CLIP_HEIGHT, 2 * CLIP_WIDTH)) as source:
         color, rate = source.info.color, float(source.info.rate)
-        stylizers = [rs.Steady(rs.open_stylizer(style, color=color)) for style in CLIP_STYLES]
+        stylizers = [
+            painter_of(style, color=color, stability=DEFAULT_STABILITY) for style in CLIP_STYLES
+        ]
         shown: list[Image.Image] = []
         for number, frame in enumerate(source):
             painted = [frame, *(stylizer(frame) for stylizer in stylizers)]

@@ -34,6 +34,7 @@ import matplotlib as mpl
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from painters import painter_of
 from PIL import Image
 from quality import (
     PAINTING_PX,
@@ -52,8 +53,9 @@ from record import add_pairs, add_usual, keep, machine, rows_of, run
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame, FramePool
 from realtime_style.media.scaling import frame_from_rgb, rgb_from_frame
-from realtime_style.painting.steady import DEFAULT_STABILITY, Steady
-from realtime_style.painting.stylizer import open_stylizer
+from realtime_style.painting.plan import DEFAULT_STABILITY
+from realtime_style.painting.steady import Steady
+from realtime_style.stages import Painter
 from realtime_style.style.bundled import FAST
 from realtime_style.training.motion import flow_back
 
@@ -122,7 +124,7 @@ def film_painter(network: str, precision: str = "f32") -> tuple[str, FilmPainter
     """A row's name, and a function that paints a film's frames in order."""
     base, _, at = network.partition("@")
     try:
-        stylizer = open_stylizer(look_of(base), precision=precision)
+        stylizer = painter_of(look_of(base), precision=precision)
     except StyleError:
         paint, _ = open_painter(base)
         return f"{PUBLISHED}{Path(base).stem}", lambda frames: [paint(frame) for frame in frames]
@@ -130,7 +132,8 @@ def film_painter(network: str, precision: str = "f32") -> tuple[str, FilmPainter
 
     def paint_film(frames: list[Rgb]) -> list[Rgb]:
         steady = Steady(stylizer, stability)
-        return [rgb_from_frame(steady(frame_from_rgb(f, stylizer.color))) for f in frames]
+        given = (frame_from_rgb(rgb, stylizer.color) for rgb in frames)
+        return [rgb_from_frame(steady.begin(frame)()) for frame in given]
 
     how = "alone" if not stability else f"stability {stability:g}"
     how += "" if precision == "f32" else f", {precision}"
@@ -348,21 +351,29 @@ def plot(rows: list[Row], file: Path) -> None:
 
 
 class Copier:
-    """Stands in for a stylizer: copies frames."""
+    """A painter that copies frames."""
+
+    in_flight = 1
 
     def __init__(self) -> None:
         self._pool = FramePool()
 
-    def __call__(self, frame: Frame) -> Frame:
-        """A copy."""
-        copy = frame.blank(self._pool)
-        copy.i420[:] = frame.i420
-        return copy
+    def prepare(
+        self, size: tuple[int, int], on_build: Callable[[float], None] | None = None
+    ) -> None:
+        """Nothing takes long."""
 
     def begin(self, frame: Frame) -> Callable[[], Frame]:
-        """See `Painter.begin`."""
-        copy = self(frame)
+        """See `Painter`."""
+        copy = frame.blank(self._pool)
+        copy.i420[:] = frame.i420
         return lambda: copy
+
+    def reset(self) -> None:
+        """Nothing is remembered."""
+
+    def cancel(self) -> None:
+        """Nothing takes long."""
 
 
 def costs(arguments: argparse.Namespace) -> None:
@@ -370,19 +381,19 @@ def costs(arguments: argparse.Namespace) -> None:
     size, frames, rows = (1280, 720), 24, {}
     for clip in ("intel_car-detection.mp4", "udacity_solidWhiteRight.mp4"):
         pictures = read_clip(arguments.data / "videos" / clip, CLIPS[clip], frames)
-        stylizer = open_stylizer(arguments.pairs[0][0])
+        stylizer = painter_of(arguments.pairs[0][0])
         film = [
             frame_from_rgb(np.asarray(Image.fromarray(rgb).resize(size)), stylizer.color)
             for rgb in pictures
         ]
         copier = Copier()
 
-        def cpu_ms(paint: Callable[[Frame], Frame], film: list[Frame] = film) -> float:
+        def cpu_ms(painter: Painter[Frame], film: list[Frame] = film) -> float:
             for frame in film[:4]:
-                paint(frame).release()
+                painter.begin(frame)().release()
             begin = time.process_time()
             for frame in film[4:]:
-                paint(frame).release()
+                painter.begin(frame)().release()
             return 1000 * (time.process_time() - begin) / (len(film) - 4)
 
         taken = [cpu_ms(Steady(copier)) - cpu_ms(copier) for _ in range(5)]

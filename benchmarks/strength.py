@@ -17,10 +17,11 @@ import matplotlib as mpl
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from painters import painter_of
 from quality import PAINTING_PX, PHOTOS, Yardstick, read_painting, read_square, tensor
 from record import add_pairs, add_usual, keep, machine, run
 
-from realtime_style import Look, open_stylizer
+from realtime_style import Look
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -38,7 +39,7 @@ def measure(
         targets = [yardstick.grams(tensor(read_painting(painting, px))) for px in PAINTING_PX]
         seen = [yardstick.look(tensor(photo)) for photo in photos]
         for strength in STRENGTHS:
-            stylizer = open_stylizer(Look(style, strength=strength), precision="f32")
+            stylizer = painter_of(Look(style, strength=strength), precision="f32")
             painted = [stylizer.paint_rgb(photo) for photo in photos]
             errors = [(a.astype(float) - b) / 255 for a, b in zip(painted, photos, strict=True)]
             distances.append(float(np.sqrt(np.mean([np.square(error).mean() for error in errors]))))

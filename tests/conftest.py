@@ -22,8 +22,9 @@ from realtime_style.jobs.film import FilmReport, FilmRequest, open_film
 from realtime_style.media.encoding import Encoding
 from realtime_style.painting.chain import PainterChain, build_painter
 from realtime_style.painting.plan import PaintPlan
+from realtime_style.style.file_format import describe
 from realtime_style.style.look import Look
-from realtime_style.style.style import Style, describe
+from realtime_style.style.style import Style
 from realtime_style.tools.demo import draw_scene
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
