@@ -17,7 +17,7 @@ from fake_gpu import FakeCuda, FakeTensorRt, FakeTensorRtRtx
 
 from realtime_style.color import ColorSpace
 from realtime_style.engines.graphs.precision import nv12_model, typed_model
-from realtime_style.engines.multi_device import SeveralEngines
+from realtime_style.engines.multi_device import MultiDeviceEngine
 from realtime_style.engines.tensorrt import builder, plan_cache
 from realtime_style.engines.tensorrt import engine as tensorrt_engine
 from realtime_style.engines.tensorrt.builder import PROFILES, Profile, build_engine, layer_types
@@ -247,7 +247,7 @@ def test_several_gpus_take_turns_and_frames_keep_their_order(
         monkeypatch.setattr(tensorrt_engine, "build_engine", fake.build)
         monkeypatch.setattr(tensorrt_engine, "refit_engine", fake.refit)
         members.append(engine_of(fake, tmp_path))
-    engine = SeveralEngines(members)
+    engine = MultiDeviceEngine(members)
     parts: list[float] = []
     engine.prepare(64, 64, parts.append)
     assert parts == [0.5, 1.0]
