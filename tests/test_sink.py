@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from PIL import Image
 from realtime_style.color import BT709, FULL, LIMITED, SMPTE170M, ColorSpace
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, StreamInfo
+from realtime_style.media import film_sink
 from realtime_style.media.encoding import Encoding
 from realtime_style.media.film_sink import FileSink
 from realtime_style.media.film_source import FileSource
@@ -214,10 +217,10 @@ def test_gif_leaves_out_what_it_has_no_time_for(tmp_path: Path) -> None:
     assert notes == ["frames left out because .gif cannot show them so briefly: 5"]
 
 
+@pytest.mark.usefixtures("python_s_handler")
 def test_ctrl_c_between_encoder_and_file_loses_no_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
     sink = FileSink(tmp_path / "film.mp4", info(), encoding=Encoding("h264"))
     mux, calls = sink._muxer.mux, 0
 
@@ -236,15 +239,132 @@ def test_ctrl_c_between_encoder_and_file_loses_no_frame(
             for i, noise in enumerate(film):
                 sink.write(Frame(noise, 40 * i, TIME_BASE))
 
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            write_all()
-    finally:
-        signal.signal(signal.SIGINT, former)
+    with pytest.raises(KeyboardInterrupt):
+        write_all()
     assert sink.complete_path
     times = times_of(sink.complete_path)
     assert 3 < len(times) < 100
     assert times == [Fraction(i, 25) for i in range(len(times))]
+
+
+@pytest.fixture
+def python_s_handler() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, as it does where nobody has decided otherwise."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+def stop_after(sink: FileSink, groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves a sink by Ctrl-C, and by a second one after some groups of packets."""
+    mux, calls = sink._muxer.mux, 0
+
+    def stopped_mux(packets: list[av.Packet]) -> None:
+        nonlocal calls
+        calls += len(packets) > 0
+        if calls == groups:
+            signal.raise_signal(signal.SIGINT)
+        mux(packets)
+
+    monkeypatch.setattr(sink._muxer, "mux", stopped_mux)
+    sink.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+
+
+@pytest.fixture(scope="module")
+def busy_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds that need B-frames, with sound: a texture that moves, and some noise."""
+    path = tmp_path_factory.mktemp("busy") / "busy.mkv"
+    plain = make_film(path.with_stem("plain"), pts=range(50))
+    rng = np.random.default_rng(0)
+    texture = rng.integers(60, 190, (48, 200), np.uint8)
+    with FileSource(plain) as source, FileSink(
+        path, source.info, passthrough_of=source, encoding=Encoding("ffv1")
+    ) as sink:  # fmt: skip
+        for i, frame in enumerate(source):
+            frame.i420[:48] = texture[:, i : i + 64] + rng.integers(0, 9, (48, 64), np.uint8)
+            sink.write(frame)
+    return path
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+def test_ctrl_c_keeps_every_frame_that_was_written(
+    tmp_path: Path, busy_film: Path, ending: str
+) -> None:
+    with FileSource(busy_film) as source:
+        sink = FileSink(tmp_path / f"film{ending}", source.info, passthrough_of=source)
+        with pytest.raises(KeyboardInterrupt), sink:  # noqa: PT012
+            for i, frame in enumerate(source):
+                sink.write(frame)
+                if i == 24:
+                    raise KeyboardInterrupt
+    assert sink.complete_path
+    assert sink.frames == 25
+    start = times_of(sink.complete_path)[0]
+    assert [at - start for at in times_of(sink.complete_path)] == [
+        Fraction(i, 25) for i in range(25)
+    ]
+    end_of_sound, _ = sound_of(sink.complete_path)[-1]
+    assert 0.95 < end_of_sound - start < 1.0 + 0.03  # a packet has 21 ms
+
+
+@pytest.mark.usefixtures("python_s_handler")
+@pytest.mark.parametrize("groups", range(1, 9))
+def test_a_film_that_is_cut_anywhere_has_no_gaps_and_its_sound_ends_with_it(
+    tmp_path: Path, busy_film: Path, groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FileSource(busy_film) as source:
+        sink = FileSink(
+            tmp_path / "film.mkv",
+            source.info,
+            encoding=Encoding(preset="medium"),
+            passthrough_of=source,
+        )
+        for i, frame in enumerate(source):
+            sink.write(frame)
+            if i == 39:
+                break
+        stop_after(sink, groups, monkeypatch)
+    assert sink.complete_path
+    times = times_of(sink.complete_path)
+    start = times[0]
+    assert 0 < len(times) < 40
+    assert [at - start for at in times] == [Fraction(i, 25) for i in range(len(times))]
+    assert sink.frames == len(times)
+    end = times[-1] + Fraction(1, 25)
+    assert sound_of(sink.complete_path)[-1][0] <= end
+    with av.open(str(sink.complete_path)) as film:
+        assert film.duration is not None
+        assert film.duration / 1e6 < end + 0.05
+
+
+@pytest.mark.usefixtures("python_s_handler")
+def test_ctrl_c_while_a_film_is_completed_keeps_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = FileSink(tmp_path / "film.mp4", info())
+    for frame in frames():
+        sink.write(frame)
+    mux = sink._muxer.mux
+
+    def interrupted_mux(packets: list[av.Packet]) -> None:
+        monkeypatch.undo()
+        signal.raise_signal(signal.SIGINT)
+        mux(packets)
+
+    monkeypatch.setattr(sink._muxer, "mux", interrupted_mux)
+    with pytest.raises(KeyboardInterrupt):
+        sink.__exit__(None, None, None)
+    assert sink.complete_path == tmp_path / "film.stopped.mp4"
+    assert len(times_of(sink.complete_path)) == len(TIMES_MS)
+
+
+def test_media_name_settings_and_no_flags() -> None:
+    """How a setting is spelled on the command line is the command line's business."""
+    package = Path(film_sink.__file__).parents[1]
+    files = [*package.glob("media/*.py"), *package.glob("system/*.py"), package / "live/outputs.py"]
+    assert len(files) > 15
+    for file in files:
+        assert re.findall(r"[ \"`(]--[a-z]", file.read_text("utf-8")) == [], file
 
 
 def test_a_sequence_of_pictures_and_back(tmp_path: Path) -> None:

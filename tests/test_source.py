@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import socket
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -134,6 +136,58 @@ def test_sound_packets_are_kept_whole(film: Path) -> None:
     others = source.other_packets()
     read(source)
     assert [bytes(packet) for packet in others.until(None)] == [data for _, data in sound_of(film)]
+
+
+def packets_alive() -> int:
+    gc.collect()
+    return sum(isinstance(thing, av.Packet) for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("is_piped", [False, True])
+def test_packets_that_nobody_asked_for_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_piped: bool
+) -> None:
+    film = make_film(tmp_path / "film.mkv", pts=range(100))
+    before = packets_alive()
+    with film.open("rb") as piped:
+        monkeypatch.setattr(sys, "stdin", piped)
+        with FileSource("-" if is_piped else film) as source:
+            for i, frame in enumerate(source):
+                frame.release()
+                if i == 95:
+                    assert packets_alive() - before < 10
+    assert i == 99
+
+
+def test_sound_packets_of_a_pipe_are_those_of_a_file(
+    film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = make_film(film.with_suffix(".mkv"), pts=range(100))
+    with film.open("rb") as piped:
+        monkeypatch.setattr(sys, "stdin", piped)
+        with FileSource("-", duration_s=2) as source:
+            others = source.other_packets()
+            found: list[tuple[Fraction, bytes]] = []
+            for frame in source:
+                now = frame.pts * frame.time_base
+                some = [(p.pts * p.time_base, bytes(p)) for p in others.until(now)]
+                assert all(at <= now for at, _ in some)
+                found += some
+            found += [(p.pts * p.time_base, bytes(p)) for p in others.until(None)]
+    assert found == [(at, data) for at, data in sound_of(film) if at < 2]
+
+
+def test_sound_that_waits_too_long_in_memory_is_an_error(
+    film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demuxer, "_MOST_WAITING_BYTES", 500)
+    film = make_film(film.with_suffix(".mkv"), pts=range(100))
+    with film.open("rb") as piped:
+        monkeypatch.setattr(sys, "stdin", piped)
+        message = "sound and picture lie too far apart"
+        with FileSource("-") as source, pytest.raises(MediaError, match=message):  # noqa: PT012
+            source.other_packets()
+            list(source)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a film at all" * 50, b"\x00\x00\x00\x18ftypmp42"])
