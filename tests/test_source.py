@@ -170,7 +170,7 @@ def test_sound_packets_of_a_pipe_are_those_of_a_file(
             found: list[tuple[Fraction, bytes]] = []
             for frame in source:
                 now = frame.pts * frame.time_base
-                some = [(p.pts * p.time_base, bytes(p)) for p in others.until(now)]
+                some = [(p.pts * p.time_base, bytes(p)) for p in others.until(float(now))]
                 assert all(at <= now for at, _ in some)
                 found += some
             found += [(p.pts * p.time_base, bytes(p)) for p in others.until(None)]

@@ -153,7 +153,7 @@ class PacketSource(Protocol):
 
     streams: tuple[Any, ...]
 
-    def until(self, time_s: Fraction | None) -> Iterator[Packet]:
+    def until(self, time_s: float | None) -> Iterator[Packet]:
         """The next packets, up to those decoded at a time of the part; None: all there are."""
 
     def close(self) -> None:
@@ -171,9 +171,9 @@ class Demuxer:
             stream for stream in self._container.streams if stream.index != painted
         )
         self._read = self._demux() if self.streams else iter(())
-        self._next: tuple[Fraction | None, Packet | None] | None = None
+        self._next: tuple[float | None, Packet | None] | None = None
 
-    def until(self, time_s: Fraction | None) -> Iterator[Packet]:
+    def until(self, time_s: float | None) -> Iterator[Packet]:
         """See `PacketSource`."""
         while True:
             self._next = self._next or next(self._read, None)
@@ -186,14 +186,13 @@ class Demuxer:
             if packet is not None:
                 yield packet
 
-    def _demux(self) -> Iterator[tuple[Fraction | None, Packet | None]]:
+    def _demux(self) -> Iterator[tuple[float | None, Packet | None]]:
         """Times of decoding, counted from the start of the part, and packets of the streams.
 
         Those of the painted stream come as None: they only show how far the file has been read.
         """
         part = self._part
-        start = Fraction(part.start_s)
-        last = None if part.end_s is None else Fraction(part.end_s) - start + _PAST_END_S
+        last_s = None if part.end_s is None else part.end_s - part.start_s + _PAST_END_S
         if part.start_s:
             self._container.seek(round(part.start_s * 1e6))
         packets = self._container.demux()
@@ -204,14 +203,15 @@ class Demuxer:
                 return
             if packet is None:
                 return
-            time = _decoding_time(packet)
-            moved = None if time is None else time - start
-            if last is not None and moved is not None and moved >= last:
-                return
+            time_s = _decoding_s(packet)
+            if time_s is not None:
+                time_s -= part.start_s
+                if last_s is not None and time_s >= last_s:
+                    return
             if packet.stream.index == self._painted:
-                yield moved, None
+                yield time_s, None
             elif part.takes(packet):
-                yield _decoding_time(packet), packet
+                yield time_s, packet
 
     def close(self) -> None:
         """See `PacketSource`."""
@@ -242,7 +242,7 @@ class Tee:
             )
         self._arrived.put(packet)
 
-    def until(self, time_s: Fraction | None) -> Iterator[Packet]:
+    def until(self, time_s: float | None) -> Iterator[Packet]:
         """See `PacketSource`."""
         while True:
             if not self._waiting:
@@ -250,7 +250,7 @@ class Tee:
                     self._waiting.append(self._arrived.get_nowait())
                 except Empty:
                     return
-            if _waits(_decoding_time(self._waiting[0]), time_s):
+            if _waits(_decoding_s(self._waiting[0]), time_s):
                 return
             packet = self._waiting.popleft()
             self._taken_bytes += packet.size
@@ -260,12 +260,13 @@ class Tee:
         """See `PacketSource`; its packets are read by somebody else."""
 
 
-def _decoding_time(packet: Packet) -> Fraction | None:
+def _decoding_s(packet: Packet) -> float | None:
     """When a packet is decoded, in seconds; None if it does not say."""
     ticks = packet.pts if packet.dts is None else packet.dts
-    return None if ticks is None or packet.time_base is None else ticks * packet.time_base
+    base = packet.time_base
+    return None if ticks is None or base is None else ticks * base.numerator / base.denominator
 
 
-def _waits(decoded_s: Fraction | None, time_s: Fraction | None) -> bool:
+def _waits(decoded_s: float | None, time_s: float | None) -> bool:
     """Whether a packet is for later than `time_s`, and says so credibly."""
     return decoded_s is not None and time_s is not None and time_s < decoded_s <= time_s + _AHEAD_S

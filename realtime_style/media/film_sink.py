@@ -238,7 +238,7 @@ class FileSink:
                 self._muxer.mux_last(last, self._encoder.end_pts)
             else:
                 self._muxer.mux([last])
-        self._muxer.finish(self._encoder.end_pts * self._info.time_base)
+        self._muxer.finish(float(self._encoder.end_pts * self._info.time_base))
         if self._file is None:
             return is_stopped
         if self._suffix == ".webp" and not self._is_sequence:

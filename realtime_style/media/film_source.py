@@ -84,7 +84,8 @@ class FileSource:
         self._damage = _Damage()
         self._has_ended = False
         self._tee: Tee | None = None
-        self._early: list[Packet] | None = []  # of other streams, until iteration begins
+        # packets of other streams that cannot be read a second time, until iteration begins
+        self._early: list[Packet] | None = None if self.is_file else []
         pipe = StandardInput() if str(path) == "-" else None
         self._container = open_film(str(path), rate=rate, device=device, pipe=pipe)
         try:
@@ -339,11 +340,11 @@ class FileSource:
             self._damage.reach(packet)
             if packet.stream is self._video:
                 yield packet
-            elif not self.is_file and self._part.takes(packet):
-                if self._tee:
+            elif self._tee:
+                if self._part.takes(packet):
                     self._tee.put(packet)
-                elif self._early is not None:
-                    self._early.append(packet)
+            elif self._early is not None and self._part.takes(packet):
+                self._early.append(packet)
 
     def _count_missing(self) -> None:
         """Compares what was read with what the film says it has."""

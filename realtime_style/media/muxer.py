@@ -121,7 +121,7 @@ class Muxer:
             if packet.pts is not None and packet.dts is not None:
                 self._first = self._first or (packet.pts, packet.dts)
                 if self._passthrough:
-                    time_s = packet.dts * packet.time_base
+                    time_s = float(packet.dts * packet.time_base)
                     for other in self._passthrough.until(time_s):
                         self._container.mux_one(other)
             self._container.mux_one(packet)
@@ -138,7 +138,7 @@ class Muxer:
             packet.duration = end_pts - pts - (packet.dts - dts)
         self.mux([packet])
 
-    def finish(self, end_s: Fraction) -> None:
+    def finish(self, end_s: float) -> None:
         """Writes the last packets of all other streams, and completes the file; raises as `mux`.
 
         Args:

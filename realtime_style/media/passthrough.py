@@ -111,7 +111,7 @@ class Passthrough:
             f"packets of sound or text without a usable time: {self._lost_packets}",
         ]
 
-    def until(self, time_s: Fraction | None) -> Iterator[Any]:
+    def until(self, time_s: float | None) -> Iterator[Any]:
         """Packets to mux, up to those decoded at a time (in seconds); None: all that are left."""
         while self._covers:
             stream, packet = self._covers.pop()
@@ -123,7 +123,7 @@ class Passthrough:
             if carrier is not None:
                 yield from self._in_order(carrier.carry(packet))
 
-    def finish(self, end_s: Fraction) -> Iterator[Any]:
+    def finish(self, end_s: float) -> Iterator[Any]:
         """The last packets to mux; all of them if the film was read to its end.
 
         Args:
