@@ -9,14 +9,23 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+_WAKE_S = 0.2  # Python on Windows delivers Ctrl-C only between waits
+
 
 class Channel(Generic[T]):
-    """A bounded queue between two threads that either side can close.
+    """A bounded queue from one thread to another, which both sides can close.
 
-    `newest_only` drops the oldest item where a full channel would make its writer wait.
+    Attributes:
+        dropped: number of items that `newest_only` has dropped.
     """
 
     def __init__(self, size: int, *, newest_only: bool = False) -> None:
+        """Opens a channel.
+
+        Args:
+            size: how many items it holds.
+            newest_only: when it is full, drop the oldest item instead of making the writer wait.
+        """
         self.dropped = 0
         self._size = size
         self._newest_only = newest_only
@@ -26,7 +35,7 @@ class Channel(Generic[T]):
         self._cut = False
 
     def put(self, item: T) -> bool:
-        """Waits for room and puts the item; False if the channel was cut."""
+        """Waits for room and adds an item. Returns False if the channel was cut."""
         with self._changed:
             if self._newest_only and len(self._items) == self._size:
                 self._items.popleft()
@@ -40,7 +49,7 @@ class Channel(Generic[T]):
             return True
 
     def __iter__(self) -> Iterator[T]:
-        """Items as they come, until the writer has ended and none is left, or it was cut."""
+        """Yields items as they arrive, until the channel has ended and is empty, or was cut."""
         while True:
             with self._changed:
                 while not self._items and not self._ended and not self._cut:
@@ -52,7 +61,7 @@ class Channel(Generic[T]):
             yield item
 
     def take(self, timeout_s: float) -> T | None:
-        """The next item; None if none came in that time, or none will."""
+        """The next item; None if none arrives within `timeout_s` seconds or at all."""
         with self._changed:
             if not self._items and not self.is_over:
                 self._changed.wait(timeout_s)
@@ -64,21 +73,18 @@ class Channel(Generic[T]):
 
     @property
     def is_over(self) -> bool:
-        """Whether no item is there, and none will come."""
+        """Whether the channel is empty and no more items will arrive."""
         return self._cut or (self._ended and not self._items)
 
     def end(self) -> None:
-        """No more items will come; those within are still read."""
+        """Called by the writer after its last item; the items in the channel can still be read."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
     def cut(self) -> None:
-        """Stops both sides at once; items within are lost."""
+        """Stops both sides at once; the items in the channel are discarded."""
         with self._changed:
             self._cut = True
             self._items.clear()
             self._changed.notify_all()
-
-
-_WAKE_S = 0.2  # Python on Windows delivers Ctrl-C only between waits

@@ -1,37 +1,22 @@
-"""Colour spaces: how plane values mean colours."""
+"""Colour spaces: how the values of YUV planes stand for colours."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    pass  # which must not come before a window's OpenCV
-
-
+# Codes of ITU-T H.273, tables 2 to 4, as FFmpeg's AVColorSpace uses them
 BT709 = 1
-
-
+UNSPECIFIED = 2
 BT470BG = 5
-
-
 SMPTE170M = 6
-
-
 BT2020_NCL = 9
 
-
-UNSPECIFIED = 2
-
-
+# FFmpeg's AVColorRange
 LIMITED = 1
-
-
 FULL = 2
-
 
 _LUMA_WEIGHTS = {  # (Kr, Kb): ITU-T H.273, table 4
     BT709: (0.2126, 0.0722),
@@ -43,10 +28,12 @@ _LUMA_WEIGHTS = {  # (Kr, Kb): ITU-T H.273, table 4
 
 @dataclass(frozen=True, slots=True)
 class ColorSpace:
-    """How plane values mean colours. Codes are those of ITU-T H.273, as FFmpeg uses them.
+    """How the values of YUV planes stand for colours, in the codes of ITU-T H.273.
 
-    `range` is 1 (limited: luma 16..235, chroma 16..240) or 2 (full: 0..255), FFmpeg's AVColorRange.
-    `matrix` and `range` are always known codes; `primaries` and `transfer` may be 2 (unspecified).
+    Attributes:
+        matrix: BT709, BT470BG, SMPTE170M or BT2020_NCL: how YUV is computed from RGB.
+        range: LIMITED (luma 16..235, chroma 16..240) or FULL (0..255).
+        primaries, transfer: any code, such as UNSPECIFIED; kept, but not computed with.
     """
 
     matrix: int = BT709
@@ -55,9 +42,13 @@ class ColorSpace:
     transfer: int = UNSPECIFIED
 
     def yuv_from_rgb(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Matrix (3, 3) and offset (3,): yuv = matrix @ rgb + offset, all values in 0..1.
+        """Matrix (3, 3) and offset (3,), float64, such that yuv = matrix @ rgb + offset.
 
-        `rgb` is gamma-coded R'G'B'; `yuv` is plane values over 255. (H.273, section 8.3.)
+        `rgb` is gamma-encoded R'G'B' in 0..1; `yuv` is plane values divided by 255 (H.273,
+        section 8.3).
+
+        Raises:
+            KeyError: the matrix is none of the four.
         """
         kr, kb = _LUMA_WEIGHTS[self.matrix]
         luma = np.array([kr, 1 - kr - kb, kb])
@@ -70,5 +61,6 @@ class ColorSpace:
         return np.stack((luma, cb, cr)) * scale[:, None], offset
 
     def __str__(self) -> str:
+        """Matrix and range for people to read, such as "BT.709 limited"."""
         matrix = {BT709: "BT.709", BT2020_NCL: "BT.2020"}.get(self.matrix, "BT.601")
         return f"{matrix} {'full' if self.range == FULL else 'limited'}"

@@ -1,4 +1,4 @@
-"""What flows through the runtime: frames of 8-bit YUV 4:2:0, their colour space, their stream."""
+"""Frames of 8-bit YUV 4:2:0, which all stages exchange, and the description of a stream."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from realtime_style.color import ColorSpace
 
 if TYPE_CHECKING:
-    import av  # which must not come before a window's OpenCV
+    import av  # at runtime it must not be imported before a window's OpenCV
 
 
 MIN_SIDE_PX = 16
@@ -22,38 +22,48 @@ MAX_SIDE_PX = 8192
 
 
 class FramePool:
-    """I420 buffers used again and again, so that no frame asks the system for memory.
+    """Reuses I420 buffers, so that frames need no new memory from the system.
 
-    Any thread may take and give. Never holds more buffers than were in flight at once.
+    Thread-safe. It holds at most as many buffers as were in use at the same time.
     """
 
     def __init__(self) -> None:
         self._free: deque[NDArray[np.uint8]] = deque()
 
     def take(self, height: int, width: int) -> NDArray[np.uint8]:
-        """A buffer (height * 3 // 2, width), its content undefined; both sides even."""
+        """A uint8 buffer (height * 3 // 2, width) with undefined content.
+
+        Args:
+            height, width: size of the picture in pixels, both even.
+        """
         shape = (height * 3 // 2, width)
         while self._free:
             try:
                 buffer = self._free.pop()
-            except IndexError:  # another thread was faster
+            except IndexError:  # another thread took the last one
                 break
             if buffer.shape == shape:
                 return buffer
         return np.empty(shape, np.uint8)
 
     def give(self, buffer: NDArray[np.uint8]) -> None:
-        """Returns a buffer that nobody reads any more."""
+        """Makes a buffer available again; nobody may use it afterwards."""
         self._free.append(buffer)
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture: 8-bit YUV 4:2:0, even sides.
+    """One picture in 8-bit YUV 4:2:0; width and height are even.
 
-    `i420` is (H * 3 // 2, W) uint8, C-contiguous: H rows of luma, then both chroma planes.
-    It is shown at `pts * time_base` seconds, for `duration * time_base` (0: until the next). Who
-    is done with a frame may `release()` it.
+    It is shown at `pts * time_base` seconds, for `duration * time_base` seconds.
+
+    Attributes:
+        i420: (H * 3 // 2, W) uint8, C-contiguous: H rows of luma, then Cb and Cr.
+        pts: presentation time, in units of `time_base`.
+        time_base: seconds per unit.
+        color: colour space of the planes.
+        duration: in units of `time_base`; 0 means until the next frame.
+        pool: where `release` returns the buffer; None if it is not pooled.
     """
 
     i420: NDArray[np.uint8]
@@ -64,46 +74,48 @@ class Frame:
     pool: FramePool | None = field(default=None, repr=False, compare=False)
 
     def release(self) -> None:
-        """Gives the buffer back to its pool, if it has one; the frame must not be used again."""
+        """Returns the buffer to its pool, if any; the frame must not be used afterwards."""
         if self.pool:
             self.pool.give(self.i420)
 
     def blank(self, pool: FramePool, height: int | None = None, width: int | None = None) -> Frame:
-        """A frame of the same time and colours in a buffer of the pool, its content undefined.
+        """A frame with this one's time and colour space, and undefined content.
 
         Args:
-            height, width: its size, even; None takes this frame's.
+            pool: where its buffer is taken from.
+            height, width: its size in pixels, both even; None takes this frame's.
         """
         buffer = pool.take(height or self.height, width or self.width)
         return Frame(buffer, self.pts, self.time_base, self.color, self.duration, pool)
 
     @property
     def height(self) -> int:
-        """Luma rows."""
+        """Height of the picture in pixels."""
         return int(self.i420.shape[0]) * 2 // 3
 
     @property
     def width(self) -> int:
-        """Luma columns."""
+        """Width of the picture in pixels."""
         return int(self.i420.shape[1])
 
     @property
     def luma(self) -> NDArray[np.uint8]:
-        """The luma plane, (1, 1, H, W), a view."""
+        """A view of the luma plane, (1, 1, H, W) uint8."""
         return self.i420[: self.height][None, None]
 
     @property
     def chroma(self) -> NDArray[np.uint8]:
-        """Both chroma planes, (1, 2, H/2, W/2), a view."""
+        """A view of Cb and Cr, (1, 2, H/2, W/2) uint8."""
         half = (1, 2, self.height // 2, self.width // 2)
         return self.i420[self.height :].reshape(half)
 
 
 @dataclass(frozen=True, slots=True)
 class GpuFrame:
-    """One picture in a GPU's memory, 8-bit NV12; times and colours as of `Frame`.
+    """One picture in GPU memory, in 8-bit NV12; for the other attributes see `Frame`.
 
-    Its memory is free again once nobody holds the picture.
+    Attributes:
+        picture: its memory is freed when nothing refers to it any more.
     """
 
     picture: av.VideoFrame
@@ -113,16 +125,23 @@ class GpuFrame:
     duration: int = 0
 
     def release(self) -> None:
-        """Nothing is to be given back, as of `Frame.release`."""
+        """No-op, in place of `Frame.release`: GPU frames are not pooled."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """What a source knows of its pictures before the first one.
+    """What a source knows about its frames before the first one is read.
 
-    `width` and `height` are the frames', in pixels; `source_width` and `source_height` the film's
-    own. `frames` and `duration_s` are None where unknown; `rate` is the average, in frames per
-    second. `sample_aspect_ratio` is a source pixel's width over its height, None where unknown.
+    Attributes:
+        width, height: size of the frames in pixels, both even.
+        rate: average frames per second.
+        time_base: seconds per unit of the frames' `pts`.
+        color: colour space of the frames.
+        frames: number of frames; None if unknown.
+        duration_s: length in seconds; None if unknown.
+        source_width, source_height: size in the file or device, before any scaling.
+        sample_aspect_ratio: width of a source pixel divided by its height; None if unknown.
+        is_live: whether frames arrive in real time, from a camera or a stream.
     """
 
     width: int
@@ -140,14 +159,21 @@ class StreamInfo:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A picture size as asked for: so many lines (width follows), or both sides, in pixels."""
+    """A requested picture size: a height, or a height and a width, in pixels.
+
+    Without a width, the aspect ratio of the picture is kept.
+    """
 
     height: int
     width: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Reads "720p" or "1280x720"; raises ValueError for anything else."""
+        """Reads a size such as "720p" or "1280x720".
+
+        Raises:
+            ValueError: the text is not a size, or a side is not within 16 to 8192 pixels.
+        """
         lines = re.fullmatch(r"(\d{1,9})p", text)
         sides = re.fullmatch(r"(\d{1,9})x(\d{1,9})", text)
         if lines:
@@ -159,15 +185,15 @@ class Size:
         for side in (size.height, size.width or size.height):
             if not MIN_SIDE_PX <= side <= MAX_SIDE_PX:
                 raise ValueError(
-                    f"{side} is out of range; sides have {MIN_SIDE_PX} to {MAX_SIDE_PX}"
+                    f"{side} is out of range; sides have {MIN_SIDE_PX} to {MAX_SIDE_PX} pixels"
                 )
         return size
 
     def __str__(self) -> str:
-        """As it is asked for."""
+        """The text that `parse` reads."""
         return f"{self.width}x{self.height}" if self.width else f"{self.height}p"
 
     def of(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height, both even, for a picture of the given size."""
+        """Width and height in pixels, both even, for a picture of the given width and height."""
         ours = self.width or max(2, round(width * self.height / height / 2) * 2)
         return ours & ~1, self.height & ~1

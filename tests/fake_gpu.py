@@ -1,4 +1,4 @@
-"""A GPU that is none: CUDA and TensorRT as the engine sees them, which check how they are used."""
+"""Fakes of CUDA and TensorRT for tests without a GPU; they check how they are used."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Work = Callable[[], None]
 
 
 class FakeCuda:
-    """Device memory is the host's; what is put on a stream is done when it is waited for."""
+    """Device memory is host memory; work on a stream is done when the stream is waited for."""
 
-    dlpack_device = (1, 0)  # so FFmpeg takes it for a CPU's, which it is
+    dlpack_device = (1, 0)  # a CPU, so that FFmpeg accepts the memory
 
     def __init__(self, number: int = 0, memory: int = 1 << 30) -> None:
         self.gpu = Gpu(number, "Fake GPU", "0.0", memory >> 20)
@@ -39,7 +39,7 @@ class FakeCuda:
     def _check(self) -> None:
         assert getattr(self._used, "device", False), "`use` comes first in every thread"
         if self.lost:
-            raise EngineError("the GPU failed while it computed, or was lost; start again")
+            raise EngineError("the GPU failed while computing, or was lost; start again")
 
     def use(self) -> None:
         self._used.device = True
@@ -48,7 +48,7 @@ class FakeCuda:
         self._check()
         assert self._capturing is None
         if size > self.left:
-            raise EngineError("the GPU has no memory left; paint smaller, as with --size 720p")
+            raise EngineError("the GPU has no memory left; paint at a smaller size")
         self.left -= size
         room = np.random.default_rng(size).integers(0, 256, size + 256, np.uint8)
         ahead = -room.ctypes.data % 256
@@ -77,11 +77,11 @@ class FakeCuda:
         assert not self.streams.pop(stream)
 
     def at(self, pointer: int, size: int) -> NDArray[np.uint8]:
-        """So much device memory from an address on, all of it taken."""
+        """`size` bytes of device memory from an address on, which must be allocated."""
         for start, buffer in self.buffers.items():
             if start <= pointer and pointer + size <= start + buffer.size:
                 return buffer[pointer - start : pointer - start + size]
-        raise AssertionError(f"{size} bytes from {pointer} on are not taken")
+        raise AssertionError(f"{size} bytes at {pointer} are not allocated")
 
     def put(self, stream: int, work: Work) -> None:
         self._check()
@@ -120,7 +120,7 @@ class FakeCuda:
         )
 
     def capture(self, stream: int, work: Work) -> Any:
-        assert not self.streams[stream], "what is recorded begins on an idle stream"
+        assert not self.streams[stream], "a capture begins on an idle stream"
         self._capturing = []
         work()
         graph, self._capturing = self._capturing, None
@@ -146,7 +146,7 @@ class FakeCuda:
 
 @dataclass
 class FakeContext:
-    """Paints luma's negative, and chroma as it is or of one code."""
+    """Paints the negative of luma; chroma is unchanged, or all of one value."""
 
     trt: FakeTensorRt
     cuda: FakeCuda
@@ -157,7 +157,7 @@ class FakeContext:
     runs: int = 0
 
     def set_tensor_address(self, name: str, pointer: int) -> None:
-        assert pointer % 256 == 0, "TensorRT takes aligned addresses"
+        assert pointer % 256 == 0, "TensorRT needs aligned addresses"
         self.addresses[name] = pointer
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
@@ -195,7 +195,7 @@ class FakeContext:
 
 
 class FakeTensorRt:
-    """The module, as far as it is used; its engines are the sizes that they are for, as text."""
+    """The parts of the module that are used; its engines are their largest size as text."""
 
     __name__ = "tensorrt"
 
@@ -238,21 +238,21 @@ class FakeTensorRt:
         return FakeRuntimeConfig(self)
 
     def refit(self, engine: Any, model: bytes, trt: Any, log: Any) -> bool:
-        """In the place of `refit_engine`."""
+        """Replaces `refit_engine`."""
         self.refitted.append(model)
         return self.refits
 
     def build(self, model: bytes, profile: Any, trt: Any, **asked: Any) -> tuple[bytes, bytes]:
-        """In the place of `build_engine`."""
+        """Replaces `build_engine`."""
         self.builds += 1
         asked["use_gpu"]()
-        asked["on_progress"](0.5)
-        asked["on_progress"](1.0)
+        asked["on_build"](0.5)
+        asked["on_build"](1.0)
         return b"plan %dx%d %d" % (*profile.most, self.builds), b"learned"
 
 
 class FakeTensorRtRtx(FakeTensorRt):
-    """Of TensorRT-RTX: compiles a kernel for each size that it has none for."""
+    """TensorRT-RTX, which compiles a kernel for every new size."""
 
     __name__ = "tensorrt_rtx"
 
@@ -263,12 +263,12 @@ class FakeTensorRtRtx(FakeTensorRt):
         self.known: list[bytes] = []
 
     def build(self, model: bytes, profile: Any, trt: Any, **asked: Any) -> tuple[bytes, bytes]:
-        """In the place of `build_engine`."""
+        """Replaces `build_engine`."""
         return super().build(model, profile, trt, **asked)[0], b""
 
 
 class FakeRuntimeConfig:
-    """Its cache holds the sizes that contexts were given."""
+    """TensorRT-RTX's configuration; its cache holds the sizes that contexts were given."""
 
     def __init__(self, trt: FakeTensorRt) -> None:
         self._trt = trt

@@ -8,7 +8,7 @@ import pytest
 from conftest import scene_rgb
 from numpy.typing import NDArray
 
-from realtime_style.engines.network import run_once
+from realtime_style.engines.network import Network
 from realtime_style.engines.registry import available_engines
 from realtime_style.style.bank import Bank
 
@@ -37,12 +37,12 @@ def bank() -> Bank:
 
 
 def any_code(bank: Bank) -> NDArray[np.float64]:
-    """A mixture of all, with gains and offsets."""
+    """The code of a mixture of all styles, with random gains and offsets."""
     mean = np.mean([bank.code_of(i) for i in range(len(bank.styles))], 0)
     return mean + 0.1 * rng.standard_normal(bank.code_size)
 
 
-def test_a_style_of_the_bank_comes_out_as_it_is(bank: Bank) -> None:
+def test_the_code_of_a_style_gives_its_weights(bank: Bank) -> None:
     for number in (0, len(bank.styles) - 1):
         style = bank.styles[number]
         weights = bank.weights(bank.code_of(number))
@@ -60,8 +60,8 @@ def test_a_folded_code_paints_as_the_conditioned_network(bank: Bank) -> None:
     assert not folded.load_state_dict(weights, strict=False).unexpected_keys
     with torch.no_grad():
         conditioned = netG(luma, chroma, torch.from_numpy(code).float()[None])
-        plain = folded(255 * luma, 255 * chroma)
-    for ours, theirs in zip(conditioned, plain, strict=True):
+        unconditioned = folded(255 * luma, 255 * chroma)
+    for ours, theirs in zip(conditioned, unconditioned, strict=True):
         torch.testing.assert_close(ours, theirs / 255, rtol=0, atol=1e-4)
 
 
@@ -89,33 +89,42 @@ def test_phases_of_a_channel_share_their_gain(bank: Bank) -> None:
         assert ratio.std() > 0.1 or fours == 4
 
 
+@pytest.fixture(scope="module")
+def exported_encoder(bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """`random_encoder`, as an ONNX file."""
+    out = tmp_path_factory.mktemp("encoder") / "encoder.onnx"
+    export_encoder(random_encoder(bank), bank, out)
+    return out.read_bytes()
+
+
 @pytest.mark.parametrize("engine", available_engines())
 @pytest.mark.parametrize("size", [(192, 320), (256, 256), (64, 1024)])
-def test_the_exported_encoder_reads_as_the_trained_one(
-    tmp_path_factory: pytest.TempPathFactory, bank: Bank, engine: str, size: tuple[int, int]
+def test_the_exported_encoder_gives_the_same_codes_as_the_trained_one(
+    exported_encoder: bytes, bank: Bank, engine: str, size: tuple[int, int]
 ) -> None:
-    netE = random_encoder(bank)  # noqa: N806
-    out = tmp_path_factory.mktemp("encoder") / "encoder.onnx"
-    export_encoder(netE, bank, out)
     picture = rng.integers(0, 256, (1, 3, *size), dtype=np.uint8)
     with torch.no_grad():
-        expected = netE(torch.from_numpy(picture).float() / 255).numpy()
-    found = run_once(out.read_bytes(), picture, engine)
+        expected = random_encoder(bank)(torch.from_numpy(picture).float() / 255).numpy()
+    found = Network(exported_encoder, engine)({"picture": picture})["code"]
     np.testing.assert_allclose(found, expected, atol=1e-3)
-    assert onnx.load(out).metadata_props[0].value == bank.digest
+
+
+def test_the_exported_encoder_names_its_bank(exported_encoder: bytes, bank: Bank) -> None:
+    (entry,) = onnx.load_model_from_string(exported_encoder).metadata_props
+    assert (entry.key, entry.value) == ("bank", bank.digest)
 
 
 def random_encoder(bank: Bank) -> StyleEncoder:
     torch.manual_seed(0)
     netE = StyleEncoder(bank, Generator()).eval()  # noqa: N806
-    netE.deviation.fill_(50)  # about what layers vary by
+    netE.deviation.fill_(50)  # about the standard deviation of real layers
     netE.photo_mean.fill_(0.5)
     netE.photo_factor.mul_(0.2)
     torch.nn.init.normal_(netE.change[-1].weight, std=1e-3)
     return netE
 
 
-def test_the_encoder_does_not_ask_where_things_are(bank: Bank) -> None:
+def test_the_encoder_ignores_where_things_are_in_the_picture(bank: Bank) -> None:
     netE = random_encoder(bank)  # noqa: N806
     tile = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
@@ -136,7 +145,7 @@ def test_the_encoder_chooses_among_the_styles_and_changes_them(bank: Bank) -> No
     one[0, 3] = 0
     expected = torch.from_numpy(bank.code_of(3)).float() + change[0]
     code = netE.code(one, change[:1], torch.zeros(1, 3), torch.eye(3)[None])[0]
-    torch.testing.assert_close(code, expected)  # of a palette that is as it was
+    torch.testing.assert_close(code, expected)  # the identity as the palette's map
 
 
 def test_what_is_recoloured_has_the_palette(bank: Bank) -> None:

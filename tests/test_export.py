@@ -21,6 +21,7 @@ from export.to_onnx import (
     export_trained,
     parity_frames,
 )
+from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.opening import open_engine
 from realtime_style.engines.registry import ENGINES, available_engines
 from realtime_style.errors import StyleError
@@ -108,7 +109,7 @@ def test_engines_paint_as_pytorch_does_at_every_size(
     if engine_name not in available_engines():
         pytest.skip(f"{engine_name} is not installed")
     planes = PlanesGenerator(generator.folded())
-    engine = open_engine(style.model_for(style.color), engine_name, "f32")
+    engine = open_engine(style.model_for(style.color), EngineChoice(engine_name, "f32"))
     for width, height in ((96, 64), (16, 16), (68, 132)):
         frame = draw_frame(width, height, time_s=1)
         painted = np.empty_like(frame.luma), np.empty_like(frame.chroma)

@@ -34,14 +34,14 @@ def test_planes_are_views_of_the_buffer() -> None:
         (ColorSpace(SMPTE170M, FULL), (0, 0, 1), (29, 255.5, 107)),
     ],
 )
-def test_colours_have_the_standards_codes(
+def test_colours_have_the_codes_of_the_standards(
     color: ColorSpace, rgb: tuple[float, ...], codes: tuple[float, ...]
 ) -> None:
     matrix, offset = color.yuv_from_rgb()
     assert (matrix @ rgb + offset) * 255 == pytest.approx(codes, abs=0.51)
 
 
-def test_pool_gives_a_returned_buffer_again_and_only_of_the_right_size() -> None:
+def test_the_pool_reuses_buffers_of_the_right_size() -> None:
     pool = FramePool()
     first = pool.take(48, 64)
     frame = Frame(first, 0, Fraction(1), pool=pool)
@@ -61,6 +61,6 @@ def test_sizes_are_even_and_keep_the_shape(text: str, size: tuple[int, int]) -> 
 
 
 @pytest.mark.parametrize("text", ["", "720", "0p", "8p", "x", "1280x", "1e3x20", "-5p", "99999p"])
-def test_what_is_no_size_is_refused(text: str) -> None:
+def test_text_that_is_not_a_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a size|is out of range"):
         Size.parse(text)

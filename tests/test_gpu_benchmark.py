@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="the extra [train] is not installed"
 import gpu  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
+from realtime_style.engines.choice import EngineChoice  # noqa: E402
 from realtime_style.engines.graphs.precision import typed_model  # noqa: E402
 from realtime_style.engines.opening import open_engine  # noqa: E402
 from realtime_style.errors import EngineError  # noqa: E402
@@ -23,7 +24,7 @@ from realtime_style.style.style import Style  # noqa: E402
 from realtime_style.training.checkpoint import load_generator  # noqa: E402
 
 
-def test_operations_are_those_that_pytorch_counts() -> None:
+def test_operations_are_counted_like_pytorch_does() -> None:
     style = open_style("starry-night")
     model = onnx.load_model_from_string(typed_model(style.model_for(style.color), "f16"))
     folded = load_generator(bundled_styles()["starry-night"].with_suffix(".safetensors"))[
@@ -37,7 +38,7 @@ def test_operations_are_those_that_pytorch_counts() -> None:
     assert moved > 2 * sum(p.numel() for p in folded.parameters() if p.dim() == 4)
 
 
-def test_what_fails_on_the_way_is_left_out_and_the_rest_is_kept() -> None:
+def test_failures_are_left_out_and_the_rest_is_kept() -> None:
     left_out: dict[str, str] = {}
     with gpu.leaving_out("tensorrt, 96x64", left_out):
         raise EngineError("TensorRT does not start: no reason")
@@ -61,7 +62,7 @@ class FallsOver:
         raise EngineError("the GPU failed while it computed, or was lost")
 
 
-def test_the_whole_script_measures_what_there_is(
+def test_the_script_measures_the_engines_that_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     film = make_film(tmp_path / "film.mp4")
@@ -71,7 +72,9 @@ def test_the_whole_script_measures_what_there_is(
             raise EngineError("PyTorch finds no GPU")
         if name == "tensorrt":
             return FallsOver()
-        return gpu.EngineSubject(open_engine(style.model_for(style.color), "openvino"))
+        return gpu.EngineSubject(
+            open_engine(style.model_for(style.color), EngineChoice("openvino"))
+        )
 
     monkeypatch.setattr(gpu, "subject_of", subject_of)
     monkeypatch.setattr(gpu, "REPEATS", 2)
@@ -97,7 +100,7 @@ def test_the_whole_script_measures_what_there_is(
 
 def test_an_engine_is_measured_and_compared(tmp_path: Path) -> None:
     style = open_style("starry-night")
-    engine = open_engine(style.model_for(style.color), "openvino", "f32")
+    engine = open_engine(style.model_for(style.color), EngineChoice("openvino", "f32"))
     given = gpu.picture(96, 64)
     reference = tuple(map(np.zeros_like, given))
     engine.infer(*given, *reference)

@@ -118,7 +118,7 @@ def test_colours_can_be_kept(cuda: FakeCuda, trt: FakeTensorRt, tmp_path: Path) 
         ((64, 48), "yuv444p", "libx264", "converted from yuv444p"),
     ],
 )
-def test_what_cannot_stay_is_refused(
+def test_films_that_need_a_conversion_are_refused(
     cuda: FakeCuda, tmp_path: Path, size: tuple[int, int], pix_fmt: str, codec: str, why: str
 ) -> None:
     film = make_film(tmp_path / "film.mkv", size=size, pix_fmt=pix_fmt, codec=codec)
@@ -164,14 +164,14 @@ def test_what_the_gpu_does_not_decode_is_refused(
         job.run()
 
 
-def test_devices_share_the_context_that_is_there() -> None:
+def test_the_decoder_shares_the_primary_context() -> None:
     device = film_source.nvidia_device(1)
     assert device.is_hw_owned
     assert device.device_id == 1
     assert device.options == {"primary_ctx": "0", "current_ctx": "1"}
 
 
-def test_memory_is_lent_again_and_given_back(cuda: FakeCuda) -> None:
+def test_memory_is_reused_and_freed(cuda: FakeCuda) -> None:
     cuda.use()
     memory = gpu_painting._Memory(cuda)
     first = memory.take(64, 48)
@@ -189,7 +189,7 @@ def test_memory_is_lent_again_and_given_back(cuda: FakeCuda) -> None:
 
 
 @pytest.mark.skipif(not gpu_trouble(), reason="there is a GPU")
-def test_without_a_gpu_it_says_so(film: Path, tmp_path: Path) -> None:
+def test_without_a_gpu_the_error_is_one_line(film: Path, tmp_path: Path) -> None:
     run = run_cli("video", film, tmp_path / "out.mp4", "--on-gpu")
     assert run.returncode == 1
     assert run.stderr.count("\n") == 1
@@ -200,7 +200,7 @@ def test_without_a_gpu_it_says_so(film: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.gpu
-def test_a_real_gpu_paints_as_the_cpu_does(tmp_path: Path) -> None:
+def test_a_real_gpu_paints_like_the_cpu(tmp_path: Path) -> None:
     if trouble := engine_trouble("tensorrt") and engine_trouble("tensorrt-rtx"):
         if os.environ.get("REQUIRE_GPU") == "1":
             pytest.fail(f"REQUIRE_GPU=1, but {trouble}")
@@ -218,7 +218,7 @@ def test_a_real_gpu_paints_as_the_cpu_does(tmp_path: Path) -> None:
     assert ours == pytest.approx(theirs, abs=3)
 
 
-def test_a_plane_is_read_where_it_is() -> None:
+def test_a_plane_is_read_without_a_copy() -> None:
     picture = av.VideoFrame(64, 48, "nv12")
     plane = gpu_painting._Plane(picture.planes[0])
     rows = np.frombuffer(memoryview(picture.planes[0]), np.uint8)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from realtime_style.color import FULL, SMPTE170M, ColorSpace
+from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.graphs.int8 import has_ranges, int8_model
 from realtime_style.engines.opening import open_engine
 from realtime_style.errors import EngineError, StyleFileError
@@ -22,6 +23,7 @@ from realtime_style.style.bundled import TIERS, bundled_styles, open_style
 from realtime_style.style.look import Look
 from realtime_style.style.reading import parse_style
 from realtime_style.style.style import Style
+from realtime_style.system import cores
 
 LEAST_DB = 34.0
 ENGINES = ("openvino", "onnxruntime")
@@ -37,10 +39,10 @@ def photos() -> list[NDArray[np.uint8]]:
 def errors(
     style: Style, engine: str, color: ColorSpace | None = None
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """What int8 adds to float32's luma and chroma on each photo."""
+    """The difference of int8 from f32 in luma and chroma, for each photo."""
     color = color or style.color
     model = style.model_for(color)
-    exact, rounded = (open_engine(model, engine, precision) for precision in ("f32", "int8"))
+    exact, rounded = (open_engine(model, EngineChoice(engine, each)) for each in ("f32", "int8"))
     assert rounded.precision == "int8"
     found = []
     for rgb in photos():
@@ -55,38 +57,47 @@ def errors(
 
 
 def psnr_db(style: Style, engine: str, color: ColorSpace | None = None) -> float:
-    """How far int8 is from float32 on photos."""
+    """PSNR of int8 against f32, over all photos."""
     values = [plane.ravel() for planes in errors(style, engine, color) for plane in planes]
     return float(10 * np.log10(255**2 / np.square(np.concatenate(values)).mean()))
 
 
 def grid(style: Style) -> float:
-    """How far luma's mean errors at the places of 4x4 pixels differ, in codes."""
+    """Standard deviation of luma's mean error over the 16 positions in 4x4 pixels, in 0..255."""
     tiles = [luma.reshape(-1, 4, luma.shape[3] // 4, 4) for luma, _ in errors(style, "openvino")]
     return float(np.mean([tile.mean((0, 2)) for tile in tiles], 0).std())
 
 
+exact_integers = pytest.mark.skipif(
+    cores.multiplies_integers() is False, reason="this CPU has neither VNNI nor AMX"
+)
+
+
+@exact_integers
 @pytest.mark.parametrize(
     ("name", "tier"), [(name, tier) for tier in TIERS for name in bundled_styles(tier)]
 )
-def test_integers_paint_as_floats_do(name: str, tier: str) -> None:
+def test_int8_paints_nearly_the_same_as_f32(name: str, tier: str) -> None:
     assert psnr_db(open_style(name, tier), "openvino") > LEAST_DB
 
 
-def test_onnx_runtime_paints_with_integers_too() -> None:
+@exact_integers
+def test_onnx_runtime_paints_nearly_the_same_in_int8() -> None:
     pytest.importorskip("onnxruntime", reason="the extra [onnxruntime] is missing")
     assert psnr_db(open_style("starry-night"), "onnxruntime") > LEAST_DB
 
 
+@exact_integers
 @pytest.mark.parametrize(
     "look",
     [Look("great-wave"), Look("starry-night", strength=1.5), Look("great-wave", tier="fast")],
 )
 def test_rounding_adds_no_grid(look: Look) -> None:
-    # 0.13 to 0.3 where each weight is rounded alone, which is a peak in the spectrum
+    # 0.13 to 0.3 if each weight is rounded by itself, which shows as a peak in the spectrum
     assert grid(look.mixed()) < 0.08
 
 
+@exact_integers
 @pytest.mark.parametrize(
     "look",
     [
@@ -97,11 +108,12 @@ def test_rounding_adds_no_grid(look: Look) -> None:
     ],
     ids=str,
 )
-def test_mixtures_are_painted_with_integers(look: Look) -> None:
+def test_blends_are_painted_in_int8(look: Look) -> None:
     assert psnr_db(look.mixed(), "openvino") > LEAST_DB
 
 
-def test_other_colour_spaces_are_painted_with_integers() -> None:
+@exact_integers
+def test_other_colour_spaces_are_painted_in_int8() -> None:
     color = ColorSpace(SMPTE170M, FULL)
     assert psnr_db(open_style("starry-night"), "openvino", color) > LEAST_DB
 
@@ -123,19 +135,20 @@ def test_every_convolution_multiplies_integers() -> None:
     assert sum(name.endswith(".weight.codes") for name in kernels) == 12
 
 
+@exact_integers
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_style_without_ranges_is_refused_and_auto_passes_it_over(engine: str) -> None:
+def test_a_style_without_ranges_is_refused_in_int8_and_auto_uses_floats(engine: str) -> None:
     if engine == "onnxruntime":
         pytest.importorskip("onnxruntime", reason="the extra [onnxruntime] is missing")
     style = parse_style(affine_style())
     model = style.model_for(style.color)
     assert not has_ranges(model)
-    with pytest.raises(EngineError, match="export it again with --frames"):
-        open_engine(model, engine, "int8")
-    assert open_engine(model, engine).precision in ("f32", "bf16")
+    with pytest.raises(EngineError, match="export it again with photos"):
+        open_engine(model, EngineChoice(engine, "int8"))
+    assert open_engine(model, EngineChoice(engine)).precision in ("f32", "bf16")
 
 
-def test_auto_takes_integers_where_the_cpu_multiplies_them(
+def test_auto_chooses_int8_only_where_the_cpu_is_exact(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from realtime_style.engines import openvino_engine
@@ -144,7 +157,32 @@ def test_auto_takes_integers_where_the_cpu_multiplies_them(
     model = style.model_for(style.color)
     for has, precisions in ((True, {"int8"}), (False, {"bf16", "f32"})):
         monkeypatch.setattr(openvino_engine, "multiplies_integers", lambda has=has: has)
-        assert open_engine(model, "openvino").precision in precisions
+        assert open_engine(model, EngineChoice("openvino")).precision in precisions
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("flags", "paints"),
+    [(("avx2", "avx512f"), False), (("avx2", "avx_vnni"), True), (("amx_int8",), True)],
+    ids=["no VNNI", "VNNI", "AMX"],
+)
+def test_int8_is_refused_by_name_on_a_cpu_that_would_paint_wrong(
+    monkeypatch: pytest.MonkeyPatch, engine: str, flags: tuple[str, ...], paints: bool
+) -> None:
+    if engine == "onnxruntime":
+        pytest.importorskip("onnxruntime", reason="the extra [onnxruntime] is missing")
+    monkeypatch.setattr(cores, "cpu_name_and_flags", lambda: ("A CPU", flags))
+    style = open_style("starry-night", "fast")
+    model, choice = style.model_for(style.color), EngineChoice(engine, "int8")
+    if paints:
+        assert open_engine(model, choice).precision == "int8"
+        return
+    with pytest.raises(
+        EngineError, match=r"neither VNNI nor AMX.*; paint in bf16 or f32"
+    ) as caught:
+        open_engine(model, choice)
+    assert caught.value.setting == "precision"
+    assert "\n" not in str(caught.value)
 
 
 def broken(change: Callable[[dict[str, object]], object]) -> bytes:
@@ -170,11 +208,11 @@ def broken(change: Callable[[dict[str, object]], object]) -> bytes:
     ],
 )
 def test_broken_ranges_are_refused(change: Callable[[dict[str, object]], object]) -> None:
-    with pytest.raises(StyleFileError, match="what it says of itself is broken"):
+    with pytest.raises(StyleFileError, match="its description is broken"):
         parse_style(broken(change))
 
 
-def test_a_style_of_before_has_no_ranges_and_is_read(tmp_path: Path) -> None:
+def test_an_old_style_without_ranges_is_read(tmp_path: Path) -> None:
     style = parse_style(broken(lambda about: about.pop("ranges")))
     assert style.ranges is None
     assert Look(style, strength=0.5).mixed().ranges is None
@@ -182,7 +220,7 @@ def test_a_style_of_before_has_no_ranges_and_is_read(tmp_path: Path) -> None:
     assert open_style(tmp_path / "kept.onnx").ranges is None
 
 
-def test_ranges_are_kept_in_files(tmp_path: Path) -> None:
+def test_ranges_are_stored_in_files_and_joined_in_blends(tmp_path: Path) -> None:
     style = open_style("starry-night")
     assert style.ranges
     style.renamed("other").save(tmp_path / "other.onnx")

@@ -16,6 +16,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from export.to_onnx import PlanesGenerator, export_style
 from realtime_style.cli import _look
 from realtime_style.color import BT709, FULL, LIMITED, SMPTE170M, ColorSpace
+from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.opening import open_engine
 from realtime_style.errors import StyleFileError
 from realtime_style.frame import Frame
@@ -44,7 +45,7 @@ def random_generator() -> Generator:
 
 def draw_frame(color: ColorSpace, width: int = 96, height: int = 64) -> Frame:
     rgb = torch.tensor(draw_scene(0, width, height)).permute(2, 0, 1)[None] / 255
-    rgb = 0.2 + 0.6 * rgb  # leaves room at both ends
+    rgb = 0.2 + 0.6 * rgb  # not clipped in any colour space
     codes = [(plane * 255).round().byte().flatten() for plane in planes_from_rgb(rgb, color)]
     return Frame(torch.cat(codes).numpy().reshape(-1, width), 0, Fraction(1), color)
 
@@ -74,13 +75,13 @@ def change_metadata(model: ModelProto, **changes: Any) -> None:
     about.value = json.dumps(json.loads(about.value) | changes)
 
 
-def test_style_comes_back(style_bytes: bytes) -> None:
+def test_an_exported_style_is_read_back(style_bytes: bytes) -> None:
     style = parse_style(style_bytes)
     assert (style.name, style.card) == ("small", CARD)
     assert (style.size_multiple, style.color) == (SIZE_MULTIPLE, PLANES_COLOR)
 
 
-# Refusals: each makes a valid model into one that must not be run.
+# Each function turns a valid model into one that must be refused.
 
 
 def _external(model: ModelProto) -> None:
@@ -226,7 +227,7 @@ def _metadata(**changes: Any) -> Callable[[ModelProto], None]:
         (_sparse, "functions or sparse"),
         (_dim(1 << 40), r"down.weight' has the size \[1099511627776,"),
         (_dim(-1), r"down.weight' has the size \[-1,"),
-        (_dim(2000), "down.weight"),  # more than it has values
+        (_dim(2000), "down.weight"),  # more values than the tensor has
         (_pad(1, 1_000_000), "has the value 1000000"),
         (_pad(-70_000, 1), "has the value -70000"),
         (_pad_without_values, "it is damaged"),
@@ -314,7 +315,7 @@ def test_a_changed_weight_is_noticed_and_a_file_without_a_checksum_is_not_refuse
     entry.value = json.dumps(about)
     with pytest.raises(StyleFileError, match="its checksum is wrong"):
         parse_style(model.SerializeToString())
-    del about["sha256"]  # as earlier versions wrote them
+    del about["sha256"]  # as in files of earlier versions
     entry.value = json.dumps(about)
     assert parse_style(model.SerializeToString()).name == "another"
 
@@ -329,12 +330,12 @@ def test_open_style_reads_a_file(style_bytes: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "/"])
-def test_names_that_are_none_are_refused(name: str) -> None:
+def test_empty_names_are_refused(name: str) -> None:
     with pytest.raises(StyleFileError, match="names no style: give a file"):
         open_style(name)
 
 
-def test_unknown_styles_are_answered_with_the_bundled_ones() -> None:
+def test_for_an_unknown_style_the_bundled_ones_are_listed() -> None:
     assert bundled_styles()
     with pytest.raises(StyleFileError, match="no style 'mona-lisa'") as caught:
         open_style("mona-lisa")
@@ -347,7 +348,7 @@ def test_bundled_styles_open(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", bundled_styles(FAST))
-def test_fast_styles_are_smaller_ones_of_the_same_name(name: str) -> None:
+def test_fast_styles_have_the_same_names_and_smaller_networks(name: str) -> None:
     fast, standard = open_style(name, FAST), open_style(name)
     assert fast.name == name
     assert fast.card["title"] == standard.card["title"]
@@ -356,7 +357,7 @@ def test_fast_styles_are_smaller_ones_of_the_same_name(name: str) -> None:
     assert sizes[0] < 0.4 * sizes[1]
 
 
-def test_a_files_tier_is_that_of_its_network(style_bytes: bytes, tmp_path: Path) -> None:
+def test_the_tier_of_a_file_is_found_from_its_network(style_bytes: bytes, tmp_path: Path) -> None:
     path = tmp_path / "mine.onnx"
     path.write_bytes(style_bytes)
     with pytest.raises(StyleFileError, match=r"mine\.onnx is not of the fast tier; give"):
@@ -392,7 +393,7 @@ def test_large_files_are_not_read(tmp_path: Path) -> None:
 def convert(
     luma: NDArray[Any], chroma: NDArray[Any], source: ColorSpace, target: ColorSpace
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Planes of 0..255 by way of RGB, chroma repeated: what `Style.model_for` promises to equal."""
+    """Converts planes of 0..255 through RGB with repeated chroma, as `Style.model_for` should."""
     full = chroma.repeat(2, axis=2).repeat(2, axis=3)
     yuv = np.concatenate((luma, full), axis=1)[0].astype(np.float64) / 255
     from_rgb, offset = source.yuv_from_rgb()
@@ -409,7 +410,7 @@ def test_model_for_another_color_space_paints_the_same(
     pytest.importorskip("onnxruntime")
     style, frame = parse_style(style_bytes), draw_frame(color)
     painted = np.empty_like(frame.luma), np.empty_like(frame.chroma)
-    engine = open_engine(style.model_for(color), "onnxruntime", "f32")
+    engine = open_engine(style.model_for(color), EngineChoice("onnxruntime", "f32"))
     engine.infer(frame.luma, frame.chroma, *painted)
 
     own = convert(frame.luma, frame.chroma, color, style.color)
@@ -421,7 +422,7 @@ def test_model_for_another_color_space_paints_the_same(
         difference = np.abs(plane - expected.round().clip(0, 255))
         assert difference.max() <= 1
         assert difference.mean() < 0.05
-        assert expected.std() > 3  # something is painted
+        assert expected.std() > 3  # the picture is not empty
 
 
 def test_model_for_leaves_the_style_as_it_is(style_bytes: bytes) -> None:
@@ -430,10 +431,10 @@ def test_model_for_leaves_the_style_as_it_is(style_bytes: bytes) -> None:
     assert style.model_for(ColorSpace(SMPTE170M, FULL)) != before
     assert style.model.SerializeToString() == before
     tagged = dataclasses.replace(style.color, primaries=BT709, transfer=BT709)
-    assert style.model_for(tagged) == before  # the planes mean the same
+    assert style.model_for(tagged) == before  # primaries and transfer do not change the planes
 
 
-def test_weights_that_are_no_numbers_are_refused() -> None:
+def test_nan_weights_are_refused() -> None:
     model = onnx.load(bundled_styles()["starry-night"])
     (kernel,) = (tensor for tensor in model.graph.initializer if tensor.name == "head.weight")
     values = numpy_helper.to_array(kernel).copy()
@@ -443,7 +444,7 @@ def test_weights_that_are_no_numbers_are_refused() -> None:
         parse_style(model.SerializeToString())
 
 
-def test_a_style_that_is_not_there_is_guessed(tmp_path: Path) -> None:
+def test_for_a_missing_style_the_nearest_name_is_suggested(tmp_path: Path) -> None:
     with pytest.raises(StyleFileError, match=r"did you mean starry-night\?"):
         open_style("stary-night")
     with pytest.raises(StyleFileError, match="there is no file"):

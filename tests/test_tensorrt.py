@@ -1,4 +1,4 @@
-"""TensorRT without a GPU: the real parser and builder of TensorRT-RTX, a fake of all the rest."""
+"""TensorRT without a GPU: the real parser and builder of TensorRT-RTX, and fakes of the rest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ import pytest
 from fake_gpu import FakeCuda, FakeTensorRt, FakeTensorRtRtx
 
 from realtime_style.color import ColorSpace
-from realtime_style.engines.graphs.precision import nv12_model, typed_model
+from realtime_style.engines.graphs.precision import (
+    digest,
+    nv12_model,
+    structure_digest,
+    typed_model,
+)
 from realtime_style.engines.multi_device import MultiDeviceEngine
 from realtime_style.engines.tensorrt import builder, plan_cache
 from realtime_style.engines.tensorrt import engine as tensorrt_engine
@@ -61,7 +66,7 @@ def engine_of(trt: FakeTensorRt, folder: Path, **asked: object) -> TensorRtEngin
 # The engine ---------------------------------------------------------------------------------
 
 
-def test_it_paints_what_it_is_given_at_changing_sizes(trt: FakeTensorRt, tmp_path: Path) -> None:
+def test_sizes_may_change_from_picture_to_picture(trt: FakeTensorRt, tmp_path: Path) -> None:
     engine = engine_of(trt, tmp_path)
     for height, width in ((720, 1280), (64, 96), (720, 1280), (1088, 1920), (48, 64)):
         luma, chroma = planes(height, width)
@@ -69,12 +74,12 @@ def test_it_paints_what_it_is_given_at_changing_sizes(trt: FakeTensorRt, tmp_pat
         engine.infer(luma, chroma, *out)
         assert np.array_equal(out[0], 255 - luma)
         assert np.array_equal(out[1], chroma)
-    assert trt.builds == 2  # webcam, then 1080p, which holds the small ones too
+    assert trt.builds == 2  # webcam, then 1080p, which also holds the small sizes
     assert trt.cuda.launches == 5
     assert (engine.name, engine.precision) == ("tensorrt", "f16")
 
 
-def test_what_rtx_compiles_is_kept(
+def test_kernels_that_rtx_compiles_are_cached(
     cuda: FakeCuda, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rtx = FakeTensorRtRtx(cuda)
@@ -84,14 +89,14 @@ def test_what_rtx_compiles_is_kept(
         for height, width in ((64, 96), (64, 96), (48, 64)):
             pair = planes(height, width)
             engine.infer(*pair, *map(np.zeros_like, pair))
-    assert rtx.known == [b"kernels of [(1, 1, 48, 64)]"]  # by the second engine
+    assert rtx.known == [b"kernels of [(1, 1, 48, 64)]"]  # in the second engine
     (path,) = tmp_path.glob("*.learned")
     path.write_bytes(path.read_bytes()[:-1])
     engine_of(rtx, tmp_path).prepare(64, 96)
-    assert len(rtx.known) == 1  # damaged: not shown to TensorRT
+    assert len(rtx.known) == 1  # damaged, so TensorRT must not see it
 
 
-def test_three_pictures_are_on_their_way_and_come_back_in_order(
+def test_three_pictures_are_in_flight_and_come_back_in_order(
     trt: FakeTensorRt, tmp_path: Path
 ) -> None:
     engine = engine_of(trt, tmp_path)
@@ -101,7 +106,7 @@ def test_three_pictures_are_on_their_way_and_come_back_in_order(
     for i, (pair, out) in enumerate(zip(given, outs, strict=True)):
         pair = tuple(plane.copy() for plane in pair)
         waits.append(engine.begin(*pair, *out))
-        pair[0].fill(0)  # the caller's again, once it has begun
+        pair[0].fill(0)  # the caller may reuse the planes after begin
         pair[1].fill(0)
         if i >= engine.in_flight - 1:
             waits.pop(0)()
@@ -111,10 +116,10 @@ def test_three_pictures_are_on_their_way_and_come_back_in_order(
         assert np.array_equal(out[0], 255 - luma)
         assert np.array_equal(out[1], chroma)
     assert len(trt.cuda.streams) == engine.in_flight
-    assert [context.runs for context in trt.contexts] == [2] * 3  # once tried, once recorded
+    assert [context.runs for context in trt.contexts] == [2] * 3  # once to warm up, once to capture
 
 
-def test_more_pictures_than_there_is_room_for_are_an_error(
+def test_more_pictures_than_can_be_in_flight_are_an_error(
     trt: FakeTensorRt, tmp_path: Path
 ) -> None:
     engine = engine_of(trt, tmp_path)
@@ -125,7 +130,7 @@ def test_more_pictures_than_there_is_room_for_are_an_error(
         engine.begin(*pair, *map(np.zeros_like, pair))
 
 
-def test_nothing_is_left_on_the_gpu(trt: FakeTensorRt, tmp_path: Path) -> None:
+def test_all_gpu_memory_is_freed(trt: FakeTensorRt, tmp_path: Path) -> None:
     engine = engine_of(trt, tmp_path)
     for side in (64, 1280, 1920, 2048, 64):
         engine.prepare(side, side)
@@ -137,7 +142,7 @@ def test_nothing_is_left_on_the_gpu(trt: FakeTensorRt, tmp_path: Path) -> None:
     assert trt.cuda.buffers == {}
 
 
-def test_it_works_from_another_thread_than_it_was_made_in(
+def test_it_may_be_used_in_another_thread_than_the_one_it_was_created_in(
     trt: FakeTensorRt, tmp_path: Path
 ) -> None:
     engine = engine_of(trt, tmp_path)
@@ -150,11 +155,9 @@ def test_it_works_from_another_thread_than_it_was_made_in(
     assert np.array_equal(out[0], 255 - luma)
 
 
-def test_a_full_gpu_and_a_lost_one_are_errors_that_say_what_to_do(
-    trt: FakeTensorRt, tmp_path: Path
-) -> None:
+def test_a_full_and_a_lost_gpu_are_errors_with_advice(trt: FakeTensorRt, tmp_path: Path) -> None:
     trt.cuda.left = trt.cuda.memory = 1 << 20
-    with pytest.raises(EngineError, match=r"no memory left.*--size"):
+    with pytest.raises(EngineError, match="no memory left; paint at a smaller size"):
         engine_of(trt, tmp_path).prepare(1280, 720)
     trt.cuda.left = 1 << 30
     engine = engine_of(trt, tmp_path)
@@ -169,11 +172,11 @@ def test_a_full_gpu_and_a_lost_one_are_errors_that_say_what_to_do(
 def test_sizes_that_do_not_fit_are_refused(trt: FakeTensorRt, tmp_path: Path) -> None:
     luma, _ = planes(48, 64)
     _, chroma = planes(32, 32)
-    with pytest.raises(EngineError, match="do not belong together"):
+    with pytest.raises(EngineError, match="do not fit together"):
         engine_of(trt, tmp_path).infer(luma, chroma, np.zeros_like(luma), np.zeros_like(chroma))
 
 
-def test_a_size_outside_all_profiles_gets_an_engine_of_its_own_and_says_so(
+def test_a_size_outside_all_profiles_gets_its_own_engine_and_a_note(
     trt: FakeTensorRt, tmp_path: Path
 ) -> None:
     engine = engine_of(trt, tmp_path)
@@ -183,7 +186,7 @@ def test_a_size_outside_all_profiles_gets_an_engine_of_its_own_and_says_so(
     assert trt.builds == 2
 
 
-def test_after_a_size_that_there_is_no_room_for_the_former_one_paints(
+def test_after_a_size_that_does_not_fit_in_memory_the_previous_one_still_paints(
     trt: FakeTensorRt, tmp_path: Path
 ) -> None:
     trt.cuda.left = trt.cuda.memory = 1 << 20
@@ -197,8 +200,8 @@ def test_after_a_size_that_there_is_no_room_for_the_former_one_paints(
             engine.prepare(1280, 720)
 
 
-@pytest.mark.parametrize("wider", [96, 1400])  # in the same profile, and in another
-def test_a_size_cannot_change_while_a_picture_is_on_its_way(
+@pytest.mark.parametrize("wider", [96, 1400])  # in the same profile and in another
+def test_the_size_cannot_change_while_a_picture_is_in_flight(
     trt: FakeTensorRt, tmp_path: Path, wider: int
 ) -> None:
     engine = engine_of(trt, tmp_path)
@@ -211,7 +214,7 @@ def test_a_size_cannot_change_while_a_picture_is_on_its_way(
     assert np.array_equal(out[0], 255 - pair[0])
 
 
-def test_a_lost_gpu_is_said_once(
+def test_a_lost_gpu_is_not_reported_again_when_memory_is_freed(
     trt: FakeTensorRt, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     engine = engine_of(trt, tmp_path)
@@ -222,7 +225,7 @@ def test_a_lost_gpu_is_said_once(
     assert capsys.readouterr().err == ""
 
 
-def test_a_tensorrt_that_does_not_start_is_known_at_once(
+def test_if_tensorrt_does_not_start_the_constructor_raises(
     trt: FakeTensorRt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trt, "Runtime", lambda log: None)
@@ -230,7 +233,7 @@ def test_a_tensorrt_that_does_not_start_is_known_at_once(
         engine_of(trt, tmp_path)
 
 
-def test_cancelled_it_paints_no_more(trt: FakeTensorRt, tmp_path: Path) -> None:
+def test_after_cancel_calls_raise(trt: FakeTensorRt, tmp_path: Path) -> None:
     engine = engine_of(trt, tmp_path)
     engine.cancel()
     pair = planes(64, 64)
@@ -238,7 +241,7 @@ def test_cancelled_it_paints_no_more(trt: FakeTensorRt, tmp_path: Path) -> None:
         engine.infer(*pair, *map(np.zeros_like, pair))
 
 
-def test_several_gpus_take_turns_and_frames_keep_their_order(
+def test_several_gpus_take_turns_and_keep_the_order(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     members = []
@@ -269,10 +272,10 @@ def test_several_gpus_take_turns_and_frames_keep_their_order(
     assert engine.device == "Fake GPU (GPU 0) and Fake GPU (GPU 1)"
 
 
-# What is kept of engines --------------------------------------------------------------------
+# The cache of engines --------------------------------------------------------------------
 
 
-def test_an_engine_is_built_once_and_found_again(trt: FakeTensorRt, tmp_path: Path) -> None:
+def test_an_engine_is_built_once_and_found_in_the_cache(trt: FakeTensorRt, tmp_path: Path) -> None:
     parts: list[float] = []
     engine = engine_of(trt, tmp_path)
     engine.prepare(64, 64, parts.append)
@@ -288,7 +291,7 @@ def test_an_engine_is_built_once_and_found_again(trt: FakeTensorRt, tmp_path: Pa
 
 
 @pytest.mark.parametrize("change", ["version", "device", "precision", "structure"])
-def test_engines_of_anything_else_are_not_taken(
+def test_engines_for_anything_else_are_not_used(
     trt: FakeTensorRt, tmp_path: Path, change: str
 ) -> None:
     engine_of(trt, tmp_path).prepare(64, 64)
@@ -305,11 +308,11 @@ def test_engines_of_anything_else_are_not_taken(
         data = proto.SerializeToString()
     TensorRtEngine(data, precision, trt, trt.cuda, PlanCache(tmp_path)).prepare(64, 64)
     assert trt.builds == 2
-    # The older version's goes; others stay beside it
+    # An older version's is deleted, others stay
     assert len(PlanCache(tmp_path).plans()) == (1 if change == "version" else 2)
 
 
-def test_an_engine_that_was_built_with_care_serves_all_and_none_of_another_care(
+def test_an_engine_serves_requests_for_its_build_settings_and_for_any(
     trt: FakeTensorRt, tmp_path: Path
 ) -> None:
     builds = []
@@ -322,25 +325,25 @@ def test_an_engine_that_was_built_with_care_serves_all_and_none_of_another_care(
     assert (kept.key.level, kept.key.workspace_mb) == (5, 64)
 
 
-def test_of_too_many_engines_those_go_that_are_longest_out_of_use(
+def test_when_the_cache_is_full_the_least_recently_used_engines_are_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan_cache, "_MOST_PLANS", 2)
+    monkeypatch.setattr(plan_cache, "_MAX_PLANS", 2)
     cache = PlanCache(tmp_path)
     keys = [replace(KEY, model=str(i)) for i in range(4)]
     for i, key in enumerate(keys[:3]):
         cache.write(key, b"plan")
         (path,) = (plan.path for plan in cache.plans() if plan.key == key)
         os.utime(path, (i, i))
-    assert cache.read(keys[0]) == b"plan"  # so it is the newest now
+    assert cache.read(keys[0]) == b"plan"  # which makes it the most recently used
     cache.write(keys[3], b"plan")
     assert {plan.key for plan in cache.plans()} == {keys[0], keys[2], keys[3]}
 
 
-def test_programs_that_write_at_once_do_not_trip_over_each_other(
+def test_processes_may_write_and_delete_at_the_same_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan_cache, "_MOST_PLANS", 3)
+    monkeypatch.setattr(plan_cache, "_MAX_PLANS", 3)
 
     def write(first: int) -> None:
         cache = PlanCache(tmp_path)
@@ -353,7 +356,7 @@ def test_programs_that_write_at_once_do_not_trip_over_each_other(
 
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "empty", "other", "headless"])
-def test_damaged_engines_are_built_anew_and_it_is_said(
+def test_damaged_engines_are_rebuilt_with_a_note(
     trt: FakeTensorRt, tmp_path: Path, harm: str
 ) -> None:
     engine_of(trt, tmp_path).prepare(64, 64)
@@ -376,9 +379,7 @@ def test_damaged_engines_are_built_anew_and_it_is_said(
     assert PlanCache(tmp_path).plans()[0].key
 
 
-def test_styles_share_an_engine_and_have_their_own_weights(
-    trt: FakeTensorRt, tmp_path: Path
-) -> None:
+def test_styles_share_an_engine_that_is_refitted(trt: FakeTensorRt, tmp_path: Path) -> None:
     styles = [open_style(name) for name in list(bundled_styles())[:3]]
     for style in styles:
         data = style.model_for(ColorSpace())
@@ -387,9 +388,7 @@ def test_styles_share_an_engine_and_have_their_own_weights(
     assert trt.refitted == [typed_model(s.model_for(ColorSpace()), "f16") for s in styles[1:]]
 
 
-def test_an_engine_that_does_not_take_the_weights_is_built_anew(
-    trt: FakeTensorRt, tmp_path: Path
-) -> None:
+def test_an_engine_that_cannot_be_refitted_is_rebuilt(trt: FakeTensorRt, tmp_path: Path) -> None:
     engine_of(trt, tmp_path).prepare(64, 64)
     trt.refits = False
     engine = engine_of(trt, tmp_path)
@@ -398,7 +397,7 @@ def test_an_engine_that_does_not_take_the_weights_is_built_anew(
     assert "cannot be used" in engine.notes[0]
 
 
-def test_an_engine_that_tensorrt_refuses_is_built_anew(trt: FakeTensorRt, tmp_path: Path) -> None:
+def test_an_engine_that_tensorrt_refuses_is_rebuilt(trt: FakeTensorRt, tmp_path: Path) -> None:
     engine_of(trt, tmp_path).prepare(64, 64)
     trt.refuses = b"plan 1280x1280 1"
     engine = engine_of(trt, tmp_path)
@@ -407,16 +406,14 @@ def test_an_engine_that_tensorrt_refuses_is_built_anew(trt: FakeTensorRt, tmp_pa
     assert "cannot be used" in engine.notes[0]
 
 
-def test_a_folder_that_cannot_be_written_keeps_nothing_and_it_is_said(
-    trt: FakeTensorRt, tmp_path: Path
-) -> None:
+def test_a_folder_that_cannot_be_written_gives_a_note(trt: FakeTensorRt, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     engine = engine_of(trt, tmp_path / "file")
     engine.prepare(64, 64)
     assert "REALTIME_STYLE_CACHE" in engine.notes[0]
 
 
-def test_the_folder_is_the_users_or_the_one_that_is_named(
+def test_the_folder_is_the_users_or_that_of_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("REALTIME_STYLE_CACHE", str(tmp_path))
@@ -425,7 +422,7 @@ def test_the_folder_is_the_users_or_the_one_that_is_named(
     assert PlanCache().folder.name == "realtime-style"
 
 
-def test_programs_that_build_at_once_do_not_harm_each_other(tmp_path: Path) -> None:
+def test_processes_may_store_the_same_engine_at_the_same_time(tmp_path: Path) -> None:
     plan = os.urandom(1 << 20)
 
     def keep_and_read(number: int) -> bool:
@@ -438,7 +435,7 @@ def test_programs_that_build_at_once_do_not_harm_each_other(tmp_path: Path) -> N
     assert [path.suffix for path in tmp_path.iterdir()] == [".plan"]
 
 
-def test_cleaning_takes_all_of_it_and_nothing_else(tmp_path: Path) -> None:
+def test_cleaning_deletes_the_cache_and_nothing_else(tmp_path: Path) -> None:
     cache = PlanCache(tmp_path)
     cache.write(KEY, b"plan")
     cache.write_learned("tensorrt 10", "GPU", b"learned")
@@ -464,7 +461,7 @@ def test_a_timing_cache_with_a_wrong_byte_is_not_used(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize("name", list(bundled_styles()))
-def test_half_precision_paints_as_single_does(name: str, tier: str) -> None:
+def test_f16_paints_nearly_the_same_as_f32(name: str, tier: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [onnxruntime] is missing")
     data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
     from PIL import Image
@@ -476,7 +473,7 @@ def test_half_precision_paints_as_single_does(name: str, tier: str) -> None:
     half = typed_model(whole, "f16")
     errors = []
     for photo in (data.astronaut(), data.coffee()):
-        rgb = np.asarray(Image.fromarray(photo).resize((384, 320)))
+        rgb = np.asarray(Image.fromarray(photo).resize((192, 160)))
         frame = frame_from_rgb(rgb, style.color)
         given = {"luma": frame.luma, "chroma": frame.chroma}
         outputs = [
@@ -487,7 +484,7 @@ def test_half_precision_paints_as_single_does(name: str, tier: str) -> None:
     assert 10 * np.log10(255**2 / np.concatenate([e.ravel() for e in errors]).mean()) > 40
 
 
-def test_half_precision_is_half_throughout() -> None:
+def test_an_f16_model_has_no_f32_values() -> None:
     proto = onnx.load_model_from_string(typed_model(model(), "f16"))
     inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
     kinds = {value.type.tensor_type.elem_type for value in inferred.graph.value_info}
@@ -497,7 +494,7 @@ def test_half_precision_is_half_throughout() -> None:
 
 
 @pytest.mark.parametrize("precision", ["f16", "f32"])
-def test_chroma_side_by_side_is_painted_the_same(precision: str) -> None:
+def test_nv12_chroma_is_painted_the_same(precision: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [onnxruntime] is missing")
     plain = typed_model(model(), precision)
     luma, chroma = planes(64, 96)
@@ -518,19 +515,24 @@ def rtx():
 
 
 @pytest.mark.parametrize("tier", TIERS)
-@pytest.mark.parametrize("name", list(bundled_styles()))
-def test_tensorrt_builds_every_bundled_style(rtx, name: str, tier: str) -> None:
-    style = open_style(name, tier)
+def test_tensorrt_builds_every_bundled_style(rtx, tier: str) -> None:
+    halves = []
+    for name in bundled_styles(tier):
+        style = open_style(name, tier)
+        halves.append(typed_model(style.model_for(style.color), "f16"))
+        assert layer_types(halves[-1], rtx) == layer_types(halves[0], rtx)
+    # They differ only in their weights, so one build stands for all
+    assert len({structure_digest(half) for half in halves}) == 1
+    assert len({digest(half) for half in halves}) == len(halves) == 12
     parts: list[float] = []
-    half = typed_model(style.model_for(style.color), "f16")
-    plan, learned = build_engine(half, PROFILES["4k"], rtx, on_progress=parts.append)
+    plan, learned = build_engine(halves[0], PROFILES["4k"], rtx, on_build=parts.append)
     assert len(plan) > 100_000
     assert isinstance(learned, bytes)
     assert parts == sorted(parts)
     assert 0 < parts[-1] <= 1
 
 
-def test_what_tensorrt_reads_is_half_precision_with_bytes_at_the_edges(rtx) -> None:
+def test_tensorrt_reads_f16_layers_with_uint8_only_in_casts(rtx) -> None:
     layers = layer_types(typed_model(model(), "f16"), rtx)
     convolutions = [layer for layer in layers if layer[0] == "CONVOLUTION"]
     assert len(convolutions) == 12
@@ -542,7 +544,7 @@ def test_what_tensorrt_reads_is_half_precision_with_bytes_at_the_edges(rtx) -> N
     assert {"FLOAT"} <= {kind for layer in layer_types(model(), rtx) for kind in layer}
 
 
-def test_what_is_painted_on_the_gpu_builds_too(rtx) -> None:
+def test_the_nv12_model_builds_too(rtx) -> None:
     half = nv12_model(typed_model(model(), "f16"))
     plan, _ = build_engine(half, PROFILES["1080p"], rtx)
     assert len(plan) > 100_000
@@ -551,8 +553,8 @@ def test_what_is_painted_on_the_gpu_builds_too(rtx) -> None:
     assert not [layer for layer in layers if "UINT8" in layer and layer[0] != "CAST"]
 
 
-def test_what_is_no_model_is_refused_with_tensorrts_words(rtx) -> None:
-    with pytest.raises(EngineError, match="does not take this model"):
+def test_data_that_is_not_a_model_is_refused_with_tensorrts_reason(rtx) -> None:
+    with pytest.raises(EngineError, match="does not accept this model"):
         build_engine(b"no model", PROFILES["webcam"], rtx)
 
 
@@ -565,10 +567,10 @@ def test_a_build_ends_with_ctrl_c(rtx) -> None:
             interrupt_main()
 
     with pytest.raises(KeyboardInterrupt):
-        build_engine(typed_model(model(), "f16"), PROFILES["4k"], rtx, on_progress=stop)
+        build_engine(typed_model(model(), "f16"), PROFILES["4k"], rtx, on_build=stop)
 
 
-def test_steps_of_nested_phases_are_parts_of_the_whole_and_stop_when_asked(rtx) -> None:
+def test_progress_sums_up_nested_phases_and_can_stop_the_build(rtx) -> None:
     parts: list[float] = []
     progress = builder._progress(rtx, parts.append)
     progress.phase_start("all", None, 2)
@@ -583,7 +585,7 @@ def test_steps_of_nested_phases_are_parts_of_the_whole_and_stop_when_asked(rtx) 
     assert not progress.step_complete("all", 1)
 
 
-def test_profiles_hold_what_they_say() -> None:
+def test_profiles_hold_their_sizes_in_both_orientations() -> None:
     profile = Profile((32, 32), (640, 480), (1280, 720))
     assert profile.holds(1280, 720)
     assert profile.holds(32, 32)

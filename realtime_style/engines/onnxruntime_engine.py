@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from realtime_style.engines.engine import Engine, Plane, done
-from realtime_style.engines.graphs.int8 import int8_model
+from realtime_style.engines.graphs.int8 import int8_model, refuse_inexact_cpu
 from realtime_style.engines.graphs.precision import digest, typed_model
 from realtime_style.engines.onnxruntime_providers import load_cuda
 from realtime_style.engines.tensorrt.plan_cache import PlanCache
@@ -90,6 +90,7 @@ class OnnxRuntimeEngine(Engine):
             self.device = cpu_name_and_flags()[0]
             self.precision = "int8" if precision == "int8" else "f32"
             if self.precision == "int8":
+                refuse_inexact_cpu()
                 model = int8_model(model)
         try:
             self._session = onnxruntime.InferenceSession(

@@ -12,7 +12,7 @@ import openvino
 from numpy.typing import NDArray
 
 from realtime_style.engines.engine import Engine, Plane, done
-from realtime_style.engines.graphs.int8 import has_ranges, int8_model
+from realtime_style.engines.graphs.int8 import has_ranges, int8_model, refuse_inexact_cpu
 from realtime_style.errors import EngineError
 from realtime_style.system.cores import multiplies_integers, usable_cores
 
@@ -63,6 +63,7 @@ class OpenVinoEngine(Engine):
         self.precision = _precision_for(model, precision, has_bf16)
         arithmetic = self.precision
         if self.precision == "int8":
+            refuse_inexact_cpu()
             model = int8_model(model)
             arithmetic = "bf16" if has_bf16 else "f32"  # for everything but convolutions
         self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()

@@ -1,4 +1,4 @@
-"""What CPU there is to compute on."""
+"""The CPU: its usable cores, its name and its instructions for networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _INTEGERS = {"avx_vnni", "avx512_vnni", "amx_int8"}
 
 
 def usable_cores() -> int:
-    """Logical cores that this process may run on; all of them where the system does not say."""
+    """Number of logical cores this process may run on; all of them if the system does not tell."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -21,9 +21,10 @@ def usable_cores() -> int:
 
 @cache
 def cpu_name_and_flags() -> tuple[str, tuple[str, ...] | None]:
-    """Its name, and which instructions for networks it has, as Linux calls them.
+    """The CPU's name, and those of its instruction sets that speed up networks.
 
-    None where the system does not say, as all others.
+    The names are those of Linux's /proc/cpuinfo, such as "avx512_vnni". None instead of the
+    instruction sets where they are unknown, which is the case on every other system.
     """
     name = platform.processor() or platform.machine()
     try:
@@ -35,6 +36,10 @@ def cpu_name_and_flags() -> tuple[str, tuple[str, ...] | None]:
     return facts.get("model name", name), tuple(flag for flag in _FLAGS if flag in found)
 
 
-def multiplies_integers() -> bool:
-    """Whether the CPU has instructions that multiply and add 8-bit integers at once."""
-    return not _INTEGERS.isdisjoint(cpu_name_and_flags()[1] or ())
+def multiplies_integers() -> bool | None:
+    """Whether the CPU multiplies 8-bit integers exactly, by VNNI or AMX; None if unknown.
+
+    Without them, x86 CPUs add pairs of products in 16 bits, where the sums saturate.
+    """
+    flags = cpu_name_and_flags()[1]
+    return None if flags is None else not _INTEGERS.isdisjoint(flags)

@@ -1,4 +1,4 @@
-"""Memory of this process."""
+"""The memory that this process uses."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 
 
 def peak_memory_mb() -> float | None:
-    """The most memory this process has had resident, in MB; None where the system does not say."""
+    """Peak resident memory of this process, in MB (10**6 bytes); None where it is unknown."""
     try:
-        # not of `getrusage`: a process begins there with what the one that started it had
+        # not `getrusage`, where a new process starts with the peak of the process that forked it
         with open("/proc/self/status", encoding="ascii") as lines:
             kib = next(line.split()[1] for line in lines if line.startswith("VmHWM:"))
             return int(kib) * 1024 / 1e6

@@ -1,4 +1,4 @@
-"""A film made of nothing: a sailing boat on the sea before hills, with a tune."""
+"""The built-in test clip: a sailing boat on the sea in front of hills, with a tune."""
 
 from __future__ import annotations
 
@@ -12,15 +12,24 @@ from PIL import Image, ImageDraw
 
 WIDTH, HEIGHT, RATE = 848, 480, 24
 _SAMPLE_RATE = 48_000
-_HORIZON = 0.60  # y; all places are parts of the height
+_HORIZON = 0.60  # y; all positions are fractions of the height
 _SUN_X, _SUN_Y = 0.62, 0.22
-_TUNE_HZ = (220.0, 261.63, 329.63, 392.0, 440.0, 392.0, 329.63, 261.63)  # a minor seventh, rocking
+_TUNE_HZ = (
+    220.0,
+    261.63,
+    329.63,
+    392.0,
+    440.0,
+    392.0,
+    329.63,
+    261.63,
+)  # a minor seventh chord, up and down
 
 _Plane = NDArray[np.float32]
 
 
 def draw_scene(time_s: float, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.uint8]:
-    """The picture at a time: (height, width, 3) RGB."""
+    """The picture at `time_s` seconds: (height, width, 3) RGB uint8."""
     y = np.linspace(0, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(0, width / height, width, dtype=np.float32)[None]
     horizon = round(_HORIZON * height)
@@ -39,7 +48,7 @@ def _sky(x: _Plane, y: _Plane, time_s: float) -> _Plane:
     distance = np.hypot(x - _SUN_X, y - _SUN_Y)
     sky = _mix(sky, _rgb(1.0, 0.93, 0.6), 0.8 * np.exp(-((distance / 0.16) ** 2)))
     sky = _mix(sky, _rgb(1.0, 0.97, 0.75), 1 - _smooth(distance, 0.06, 0.066))
-    top = int(0.6 * len(y))  # no hill is higher
+    top = int(0.6 * len(y))  # no hill reaches higher
     land, y = sky[top:], y[top:]
     for depth, tone in (
         (0.3, _rgb(0.42, 0.48, 0.62)),
@@ -65,7 +74,7 @@ def _sea(x: _Plane, y: _Plane, time_s: float) -> _Plane:
 
 
 def write_demo_film(path: Path, duration_s: float) -> None:
-    """Writes the film: H.264 and AAC, 848x480 at 24 fps."""
+    """Writes a clip of `duration_s` seconds: H.264 and AAC, 848x480 at 24 frames per second."""
     with av.open(str(path), "w") as film:
         picture = film.add_stream("libx264", rate=RATE, options={"crf": "16", "preset": "veryfast"})
         picture.width, picture.height, picture.pix_fmt = WIDTH, HEIGHT, "yuv420p"
@@ -81,7 +90,7 @@ def write_demo_film(path: Path, duration_s: float) -> None:
 def write_tune(
     film: av.container.OutputContainer, sound: av.AudioStream, duration_s: float
 ) -> None:
-    """Writes the tune into a stereo stream of 48 kHz, and ends the stream."""
+    """Writes `duration_s` seconds of the tune into a stereo 48 kHz stream, and flushes it."""
     samples = _tune(duration_s)
     for begin in range(0, samples.shape[1], 1024):
         block = np.ascontiguousarray(samples[:, begin : begin + 1024])
@@ -93,7 +102,7 @@ def write_tune(
 
 
 def _tune(duration_s: float) -> NDArray[np.float32]:
-    """(2, samples) of plucked notes, each ringing over the next."""
+    """Stereo samples, (2, count) float32 in -1..1: plucked notes that ring over the next ones."""
     heard = np.zeros((2, round(duration_s * _SAMPLE_RATE)), np.float32)
     note_s, ring_s = 0.375, 4.0
     for i in range(int(duration_s / note_s) + 1):
@@ -139,7 +148,7 @@ def _draw_birds(canvas: Image.Image, time_s: float) -> None:
 
 
 def _noise(x: _Plane, y: _Plane) -> _Plane:
-    """Smooth random values in 0..1, the same for the same place (value noise)."""
+    """Value noise: smooth random values in 0..1, always the same for the same position."""
     x, y = np.broadcast_arrays(x, y)
     left, top = np.floor(x), np.floor(y)
     u, v = x - left, y - top
@@ -159,7 +168,7 @@ def _hash(x: NDArray[np.int32], y: NDArray[np.int32]) -> _Plane:
 
 
 def _smooth(x: _Plane, low: float, high: float) -> _Plane:
-    """0 below `low`, 1 above `high`, smooth between."""
+    """Smoothstep: 0 below `low`, 1 above `high`, cubic between."""
     t: _Plane = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 

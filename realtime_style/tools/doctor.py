@@ -1,4 +1,4 @@
-"""What this machine can do: every engine, encoder and decoder tried, not only looked for."""
+"""Tests every engine, encoder and decoder on this machine, by using it."""
 
 from __future__ import annotations
 
@@ -41,18 +41,25 @@ _ENCODERS = (
     "h264_videotoolbox", "hevc_videotoolbox",
 )  # fmt: skip
 _DECODERS = ("h264", "hevc", "av1", "libdav1d", "vp9", "mpeg4", "prores", "ffv1", "gif")
-_TRIED_AT = (128, 192)
-_TRIAL_S = 20.0
+_TRIAL_SIZE = (128, 192)  # height and width in pixels
+_TRIAL_S = 20.0  # seconds until a window counts as not working
 
 
 def examine() -> dict[str, Any]:
-    """The report, of plain values; every engine has painted a picture, every encoder encoded one.
+    """Tests this machine. It takes some seconds, and raises nothing.
 
-    Keys: "version", "python", "system", "cpu" (name, cores, flags, flags_known), "packages" (None
-    where not installed), "engines" (one entry per engine and precision: works, device or reason),
-    "gpus" (NVIDIA's), "gpu_trouble" (why none can be used), "engine_cache" (folder, how many,
-    trouble), "encoders" and "decoders" (name to whether they work), "live" (cameras, and what is
-    the matter with windows and the virtual camera, empty where they work).
+    Returns:
+        A report of values that JSON can hold:
+
+        - "version", "python", "system": text
+        - "cpu": see `describe_cpu`
+        - "packages": version by name; None where not installed
+        - "engines": for each engine and precision, whether it painted a picture ("works"), and
+          its "device", or the "reason" why not
+        - "gpus": the NVIDIA GPUs; "gpu_trouble": why none can be used, or ""
+        - "engine_cache": folder, number of engines, size in MB, and trouble
+        - "encoders", "decoders": whether they work, by name
+        - "live": camera names; what is wrong with windows and the virtual camera, or ""
     """
     return {
         "version": __version__,
@@ -77,13 +84,14 @@ def examine() -> dict[str, Any]:
 
 
 def _precisions(engine: str) -> tuple[str, ...]:
+    """The precisions that an engine has on some machine."""
     if ENGINES[engine].is_gpu:
         return ("f16", "f32")
     return ("int8", "bf16", "f32") if engine == "openvino" else ("int8", "f32")
 
 
 def table(report: dict[str, Any]) -> str:
-    """The report for people to read."""
+    """The report of `examine` as text for people to read."""
     cpu = report["cpu"]
     flags = " ".join(cpu["flags"]) or "no AVX2"
     if not cpu["flags_known"]:
@@ -103,30 +111,30 @@ def table(report: dict[str, Any]) -> str:
         lines.append(f"GPU        {report['gpu_trouble']}")
     for engine in report["engines"]:
         if report["gpu_trouble"] and ENGINES[engine["name"]].is_gpu:
-            continue  # said already
+            continue  # one line for the GPU is enough
         verdict = f"works on {engine['device']}" if engine["works"] else engine["reason"]
         lines.append(f"engine     {engine['name']} {engine['precision']}: {verdict}")
-    kept = report["engine_cache"]
+    cache = report["engine_cache"]
     lines.append(
-        f"kept       {kept['engines']} built engines, {kept['mb']} MB, in {kept['folder']}"
-        if not kept["trouble"]
-        else f"kept       {kept['trouble']}"
+        f"cache      {cache['engines']} built engines, {cache['mb']} MB, in {cache['folder']}"
+        if not cache["trouble"]
+        else f"cache      {cache['trouble']}"
     )
     for kind in ("encoders", "decoders"):
         works = [name for name, found in report[kind].items() if found]
         lines.append(f"{kind}   {', '.join(works)}")
     missing = [name for name, found in report["encoders"].items() if not found]
     if missing:
-        lines.append(f"not here   {', '.join(missing)} (hardware encoders need their device)")
+        lines.append(f"missing    {', '.join(missing)} (hardware encoders need their device)")
     live = report["live"]
-    lines.append(f"cameras    {', '.join(live['cameras']) or 'none is connected'}")
+    lines.append(f"cameras    {', '.join(live['cameras']) or 'none connected'}")
     lines.append(f"window     {live['window'] or 'works'}")
     lines.append(f"virtual    {live['virtual_camera'] or 'camera works'}")
     return "\n".join(lines)
 
 
 def describe_cpu() -> dict[str, Any]:
-    """Its name, the cores that may be used, and which instructions for networks it has."""
+    """The CPU: "name", usable "cores", "flags" (instruction sets for networks), "flags_known"."""
     name, flags = cpu_name_and_flags()
     known = flags is not None
     return {
@@ -145,7 +153,7 @@ def _describe_cache() -> dict[str, Any]:
 
 
 def version_of(package: str) -> str | None:
-    """The version of an installed package; None where it is not."""
+    """The version of a package; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -159,7 +167,7 @@ def _try_engine(name: str, precision: str) -> dict[str, Any]:
     try:
         plan = PaintPlan(engine=EngineChoice(name, precision), stability=0, grain=False)
         painter = build_painter(plan, ColorSpace())
-        picture = np.random.default_rng(0).integers(0, 256, (*_TRIED_AT, 3), dtype=np.uint8)
+        picture = np.random.default_rng(0).integers(0, 256, (*_TRIAL_SIZE, 3), dtype=np.uint8)
         painted = painter.paint_rgb(picture)
     except StyleError as error:
         return report | {"reason": str(error)}
@@ -169,7 +177,7 @@ def _try_engine(name: str, precision: str) -> dict[str, Any]:
 
 
 def _window_trouble() -> str:
-    """Why no window can be opened, or nothing; tried in a process that may come to harm."""
+    """Why no window can be opened, or ""; tested in a process of its own, which may crash."""
     trial = "from realtime_style.live.window import Window; Window('trial', 64, 48).close()"
     try:
         done = subprocess.run(
@@ -179,7 +187,7 @@ def _window_trouble() -> str:
         return "does not open"
     if done.returncode == 0:
         return ""
-    last = (done.stderr.strip().splitlines() or ["the display ended the program"])[-1]
+    last = (done.stderr.strip().splitlines() or ["the display killed the process"])[-1]
     return last.partition("MediaError: ")[2] or last
 
 
@@ -197,7 +205,7 @@ def _encodes(name: str) -> bool:
     frame = Frame(np.full((size * 3 // 2, size), 128, np.uint8), 0, info.time_base, color)
     try:
         with TemporaryDirectory() as folder:
-            path = Path(folder) / "tried.mkv"
+            path = Path(folder) / "trial.mkv"
             with FileSink(path, info, encoding=Encoding(name)) as sink:
                 sink.write(frame)
             return path.stat().st_size > 0

@@ -1,1 +1,1 @@
-"""What is done to a network before an engine takes it."""
+"""Changes that engines make to a style's network before they load it."""

@@ -1,4 +1,4 @@
-"""A style's network in 8-bit integers, which CPUs multiply several times as fast as floats."""
+"""Networks in 8-bit integers, which CPUs multiply several times faster than floats."""
 
 from __future__ import annotations
 
@@ -11,51 +11,73 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 from realtime_style.engines.graphs.precision import typed_model
 from realtime_style.errors import EngineError
 from realtime_style.style.file_format import Ranges, ranges_in
+from realtime_style.system.cores import multiplies_integers
 
 _LEVELS = 255
-_MOST = 127  # of a kernel's codes: symmetric, as int8 kernels are multiplied
-_MIDDLE = 128  # what a plane's code is taken as the distance from
+_MAX_CODE = 127  # kernels are symmetric, -127..127, so their zero point is 0
+_MIDDLE = 128  # zero point of the planes
 _PLANES = ("luma", "chroma")
 
 
 def has_ranges(model: bytes) -> bool:
-    """Whether `int8_model` takes an ONNX model."""
+    """Whether a serialised ONNX model carries the ranges that `int8_model` needs."""
     try:
         return ranges_in(onnx.load_model_from_string(model)) is not None
-    except (DecodeError, ValueError):  # no model: the engine says so
+    except (DecodeError, ValueError):  # not a model; the engine reports it
         return False
 
 
 def int8_model(model: bytes) -> bytes:
-    """The same ONNX model with every convolution on 8-bit integers (QDQ form).
+    """The same ONNX model with all convolutions in 8-bit integers, in QDQ form.
 
-    Kernels are rounded here, to 255 steps in each output channel; what flows between convolutions,
-    to 255 steps of the ranges that the style was exported with (Jacob et al., CVPR 2018, eq. 1).
-    Planes are 8-bit integers already, and are neither widened at the beginning nor at the end:
-    rounding to the codes of a plane is a quantisation of its own.
+    Real values r are stored as integers q with r = scale * (q - zero) (Jacob et al., CVPR 2018,
+    eq. 1). Kernels have one scale per output channel; inputs of convolutions have one scale each,
+    from the ranges that were measured when the style was exported. The planes are 8-bit integers
+    already and stay so: their rounding at the end is a quantisation with scale 1.
+
+    Args:
+        model: a serialised ONNX model of a style, from `Style.model_for`.
 
     Raises:
-        EngineError: the style has no ranges, or is of a network that this is not written for.
+        EngineError: the style has no ranges, or its network has an unknown structure.
     """
     proto = onnx.load_model_from_string(typed_model(model, "f32"))
     ranges = ranges_in(proto)
     if ranges is None:
         raise EngineError(
-            "this style does not say what int8 needs to know; export it again with --frames "
-            "PHOTOS, or paint with --precision bf16 or f32"
+            "this style has no measured ranges, which int8 needs; export it again with photos "
+            "(frames), or paint in bf16 or f32",
+            setting="precision",
         )
     try:
-        _Rounded(proto, ranges).rewrite()
+        _Quantizer(proto, ranges).rewrite()
         onnx.checker.check_model(proto, full_check=True)
     except (KeyError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise EngineError(
-            "this style's network is not one that can be painted in int8; paint with --precision "
-            "bf16 or f32"
+            "this style's network cannot be converted to int8; paint in bf16 or f32",
+            setting="precision",
         ) from error
     return bytes(proto.SerializeToString())
 
 
-class _Rounded:
+def refuse_inexact_cpu() -> None:
+    """Refuses int8 on CPUs that would paint visibly wrong in it.
+
+    Without VNNI or AMX, x86 CPUs add products of 8-bit integers in 16 bits, where the sums
+    saturate: 24.6 dB from f32 instead of 46.6.
+
+    Raises:
+        EngineError: this CPU has neither VNNI nor AMX.
+    """
+    if multiplies_integers() is False:
+        raise EngineError(
+            "this CPU has neither VNNI nor AMX, and int8 would paint visibly wrong on it; paint in "
+            "bf16 or f32",
+            setting="precision",
+        )
+
+
+class _Quantizer:
     """Rewrites a model in place, node by node."""
 
     def __init__(self, proto: ModelProto, ranges: Ranges) -> None:
@@ -72,15 +94,15 @@ class _Rounded:
             if node.op_type == "Conv" and node.input[1] != "stem.weight"
         }
         self._nodes: list[NodeProto] = []
-        self._now: dict[str, str] = {}  # what a tensor is called instead
+        self._renamed: dict[str, str] = {}  # tensors that are replaced, and by which
 
     def rewrite(self) -> None:
-        """Puts the new nodes into the graph, and the tensors that they need."""
+        """Replaces the nodes of the graph, and removes the tensors that are no longer used."""
         for node in self._graph.node:
-            node.input[:] = [self._now.get(name, name) for name in node.input]
+            node.input[:] = [self._renamed.get(name, name) for name in node.input]
             self._rewrite(node)
             for output in node.output:
-                if output in self._ranges and output not in self._now:
+                if output in self._ranges and output not in self._renamed:
                     self._round(output, *self._ranges[output])
         used = {name for node in self._nodes for name in node.input}
         kept = [tensor for tensor in self._graph.initializer if tensor.name in used]
@@ -91,7 +113,7 @@ class _Rounded:
     def _rewrite(self, node: NodeProto) -> None:
         given, made = node.input[0], node.output[0]
         if node.op_type == "Cast" and given in _PLANES:
-            self._now[made] = given  # bytes go on as bytes
+            self._renamed[made] = given  # the plane stays uint8
         elif node.op_type == "Sub" and node.input[1] == "center":
             self._add("planes.scale", np.float32(1))
             self._add("planes.zero", np.array(_MIDDLE, np.uint8))
@@ -100,19 +122,19 @@ class _Rounded:
             self._round_kernel(node)
             self._nodes.append(node)
         elif node.op_type == "DepthToSpace" and (relu := self._relu_after(made)):
-            # Where ReLU follows, codes begin at 0: rounded first, bytes are moved, and no ReLU is
-            # left to be done
+            # With 0 as the lowest code, quantising does the ReLU as well, and then bytes are moved
+            # instead of floats
             self._round(given, 0.0, self._ranges[relu][1])
             self._nodes.pop()
             node.input[0], node.output[0] = f"{given}.codes", f"{relu}.codes"
             self._nodes.append(node)
             grid = [f"{given}.scale", f"{given}.zero"]
             self._put("DequantizeLinear", [f"{relu}.codes", *grid], f"{relu}.rounded")
-            self._now |= {made: f"{relu}.rounded", relu: f"{relu}.rounded"}
-        elif node.op_type == "Relu" and made in self._now:
-            pass  # done already
-        elif node.op_type in ("Round", "Clip") and self._ends(node.input[0]):
-            self._now[made] = given
+            self._renamed |= {made: f"{relu}.rounded", relu: f"{relu}.rounded"}
+        elif node.op_type == "Relu" and made in self._renamed:
+            pass  # quantising has done it
+        elif node.op_type in ("Round", "Clip") and self._becomes_plane(node.input[0]):
+            self._renamed[made] = given
         elif node.op_type == "Cast" and made in {output.name for output in self._graph.output}:
             self._add("painted.scale", np.float32(1))
             self._add("painted.zero", np.array(0, np.uint8))
@@ -121,27 +143,28 @@ class _Rounded:
             self._nodes.append(node)
 
     def _round(self, name: str, low: float, high: float) -> None:
-        """From here on a tensor has 8 bits."""
-        low, high = min(low, 0.0), max(high, 0.0)  # 0 is exact: it is what ReLU makes most
+        """Quantises a tensor to uint8: from here on its users read the rounded values."""
+        low, high = min(low, 0.0), max(high, 0.0)  # 0 must be exact: ReLU makes many
         scale = max(high - low, 1e-6) / _LEVELS
         self._add(f"{name}.scale", np.float32(scale))
         self._add(f"{name}.zero", np.array(round(-low / scale), np.uint8))
         grid = [f"{name}.scale", f"{name}.zero"]
         self._put("QuantizeLinear", [name, *grid], f"{name}.codes")
         self._put("DequantizeLinear", [f"{name}.codes", *grid], f"{name}.rounded")
-        self._now[name] = f"{name}.rounded"
+        self._renamed[name] = f"{name}.rounded"
 
     def _round_kernel(self, node: NodeProto) -> None:
+        """Quantises a convolution's kernel to int8, with one scale per output channel."""
         name = node.input[1]
         kernel = self._weights[name]
-        scale = np.maximum(np.abs(kernel).max((1, 2, 3)), 1e-9) / _MOST
+        scale = np.maximum(np.abs(kernel).max((1, 2, 3)), 1e-9) / _MAX_CODE
         self._add(f"{name}.codes", _codes(kernel / scale[:, None, None, None]).astype(np.int8))
         self._add(f"{name}.scale", scale.astype(np.float32))
         self._add(f"{name}.zero", np.zeros(len(scale), np.int8))
         parts = [f"{name}.{part}" for part in ("codes", "scale", "zero")]
         self._put("DequantizeLinear", parts, f"{name}.rounded", axis=0)
         node.input[1] = f"{name}.rounded"
-        if name == "stem.weight":  # it sees the distance from the middle, not from the centre
+        if name == "stem.weight":  # its input is now relative to 128, not to the centre
             moved = kernel.sum((2, 3)) @ (_MIDDLE - self._weights["center"].reshape(-1))
             if len(node.input) > 2:
                 moved += self._weights[node.input[2]]
@@ -149,20 +172,21 @@ class _Rounded:
             node.input[:] = [*node.input[:2], "stem.moved"]
 
     def _unpadded(self, node: NodeProto) -> str:
+        """The input of a convolution before its padding."""
         name = node.input[0]
         while name in self._maker and self._maker[name].op_type == "Pad":
             name = self._maker[name].input[0]
         return name
 
     def _relu_after(self, name: str) -> str:
-        """The output of the ReLU that alone uses a tensor, if it is one to be rounded."""
+        """The output of the ReLU that is a tensor's only user and is to be quantised; else ""."""
         users = self._users.get(name, [])
         if len(users) == 1 and users[0].op_type == "Relu" and users[0].output[0] in self._ranges:
             return users[0].output[0]
         return ""
 
-    def _ends(self, name: str) -> bool:
-        """Whether a tensor does nothing but become the codes of a plane, 0 to 255."""
+    def _becomes_plane(self, name: str) -> bool:
+        """Whether a tensor is only rounded and clipped to 0..255 and becomes an output plane."""
         planes = {output.name for output in self._graph.output}
         for user in self._users.get(name, []):
             bounds = [self._weights[bound] for bound in user.input[1:]]
@@ -170,7 +194,7 @@ class _Rounded:
                 return False
             if user.op_type == "Cast" and user.output[0] in planes:
                 continue
-            if user.op_type not in ("Round", "Clip") or not self._ends(user.output[0]):
+            if user.op_type not in ("Round", "Clip") or not self._becomes_plane(user.output[0]):
                 return False
         return True
 
@@ -187,11 +211,14 @@ class _Rounded:
 
 
 def _codes(kernel: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Whole numbers near those of a kernel, -127 to 127; those of each window have its sum.
+    """Rounds a kernel to integers in -127..127 and keeps the sum of each 2-D window.
 
-    Neighbours in a window see much the same values: what rounding adds to them must cancel out.
-    Where their sum is off by n, the n that were rounded furthest that way go the other way (Guo et
-    al., ICLR 2022, "SQuant-K").
+    The inputs under one window are similar, so its rounding errors should cancel out. Where their
+    sum is off by n, the n values with the largest errors in that direction are rounded the other
+    way ("SQuant-K" of Guo et al., ICLR 2022).
+
+    Args:
+        kernel: (out, in, height, width), in units of its scale.
     """
     windows = kernel.reshape(*kernel.shape[:2], -1)
     codes = np.round(windows)
@@ -200,4 +227,4 @@ def _codes(kernel: NDArray[np.floating]) -> NDArray[np.floating]:
     towards = np.sign(off)
     rank = np.argsort(np.argsort(-towards * left, 2), 2)
     codes += np.where(rank < np.abs(off), towards, 0)
-    return np.clip(codes, -_MOST, _MOST).reshape(kernel.shape)
+    return np.clip(codes, -_MAX_CODE, _MAX_CODE).reshape(kernel.shape)

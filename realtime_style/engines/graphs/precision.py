@@ -1,4 +1,4 @@
-"""A style's network as a GPU takes it: of one float type throughout, weights as they are."""
+"""Networks for GPUs: one float type throughout, NV12 chroma, and digests to cache them by."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
 def typed_model(model: bytes, precision: str) -> bytes:
-    """The same ONNX model with every float of one type, float16 ("f16") or float32 ("f32").
+    """The same ONNX model with all floats of one type.
 
-    What a strongly typed TensorRT network (the only kind since TensorRT 11) computes in is what its
-    ONNX model says. Weights, which styles keep in half precision, no longer pass through a Cast:
-    they are the convolutions' own. Rounding to codes stays in the graph: codes of 0..255 are exact
-    in float16, which has eighths of them from 128 up.
+    A strongly typed TensorRT network, the only kind since TensorRT 11, computes in the types of
+    its ONNX model. Styles store their weights in float16 and cast them; here the weights are
+    stored in the type that is computed in, and the casts are removed. The final rounding stays in
+    the graph: float16 is exact to 1/8 in 128..255.
+
+    Args:
+        model: a serialised ONNX model.
+        precision: "f16" or "f32".
     """
     kind, dtype = _TYPES[precision]
     proto = onnx.load_model_from_string(model)
@@ -28,13 +32,13 @@ def typed_model(model: bytes, precision: str) -> bytes:
             values = numpy_helper.to_array(tensor).astype(dtype)
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     weights = {tensor.name for tensor in graph.initializer}
-    kept, own = [], {}
+    kept, uncast = [], {}
     for node in graph.node:
         if node.op_type == "Cast" and node.input[0] in weights:
-            own[node.output[0]] = node.input[0]
+            uncast[node.output[0]] = node.input[0]
             continue
         for i, name in enumerate(node.input):
-            node.input[i] = own.get(name, name)
+            node.input[i] = uncast.get(name, name)
         for attribute in node.attribute if node.op_type == "Cast" else ():
             if attribute.name == "to" and attribute.i in _FLOATS:
                 attribute.i = kind
@@ -45,10 +49,13 @@ def typed_model(model: bytes, precision: str) -> bytes:
 
 
 def nv12_model(model: bytes) -> bytes:
-    """The same ONNX model with chroma in and out as video hardware keeps it, (1, H/2, W/2, 2).
+    """The same ONNX model with interleaved chroma, (1, H/2, W/2, 2), as video hardware stores it.
 
-    Blue and red lie side by side there. They are set apart between the casts, as TensorRT takes
-    bytes for nothing but casts.
+    This holds for its input and its output. The transpositions are placed between the casts from
+    and to uint8, because TensorRT accepts uint8 only in casts.
+
+    Args:
+        model: a serialised ONNX model with chroma as planes, (1, 2, H/2, W/2).
     """
     proto = onnx.load_model_from_string(model)
     graph = proto.graph
@@ -68,10 +75,10 @@ def nv12_model(model: bytes) -> bytes:
             node.input[0] = "interleaved"
         nodes.append(node)
         if node.op_type == "Cast" and node.input[0] == "chroma":
-            apart = node.output[0]
+            planar = node.output[0]
             node.output[0] = "side_by_side"
             nodes.append(
-                helper.make_node("Transpose", ["side_by_side"], [apart], perm=(0, 3, 1, 2))
+                helper.make_node("Transpose", ["side_by_side"], [planar], perm=(0, 3, 1, 2))
             )
     del graph.node[:]
     graph.node.extend(nodes)
@@ -79,13 +86,16 @@ def nv12_model(model: bytes) -> bytes:
 
 
 def digest(model: bytes) -> str:
-    """SHA-256 of all that a model computes, but not of what it says of itself."""
+    """SHA-256, in hexadecimal, of a model's network, without its description."""
     proto = onnx.load_model_from_string(model)
     return _digest(proto)
 
 
 def structure_digest(model: bytes) -> str:
-    """SHA-256 of all but the values of weights: engines of the same one differ in these alone."""
+    """SHA-256, in hexadecimal, of a model's network without the values of its weights.
+
+    Engines of models with the same digest can be refitted with each other's weights.
+    """
     proto = onnx.load_model_from_string(model)
     for tensor in proto.graph.initializer:
         if tensor.data_type in _FLOATS:

@@ -1,7 +1,7 @@
-"""A style's ONNX model to a TensorRT engine: strongly typed, for any size within a profile.
+"""Builds TensorRT engines from ONNX models: strongly typed, for any size within a profile.
 
-Written for TensorRT 10.12 and later, for 11, and for TensorRT-RTX, which share one interface; what
-not all of them have is felt for. None of it needs PyTorch.
+Works with TensorRT from 10.12, TensorRT 11 and TensorRT-RTX. They share one interface; parts that
+only some of them have are looked up by name. PyTorch is not needed.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from realtime_style.system.interrupts import interruptible
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Which sizes an engine paints: luma's (width, height), multiples of 4.
+    """The sizes that an engine paints: (width, height) of luma in pixels, multiples of 4.
 
-    Any width and height from those of `least` to those of `most`; tuned for `best`.
+    Attributes:
+        least, most: the range of widths and heights; both may be chosen independently.
+        best: the size that the engine is tuned for.
     """
 
     least: tuple[int, int]
@@ -29,12 +31,12 @@ class Profile:
     most: tuple[int, int]
 
     def holds(self, width: int, height: int) -> bool:
-        """Whether an engine of this profile paints pictures of this size."""
+        """Whether an engine of this profile paints pictures of a width and height in pixels."""
         sides = zip(self.least, (width, height), self.most, strict=True)
         return all(low <= side <= high for low, side, high in sides)
 
     def __str__(self) -> str:
-        """For people to read, and for keys."""
+        """The three sizes as text, for people and for cache keys."""
         return " ".join(f"{width}x{height}" for width, height in (self.least, self.best, self.most))
 
 
@@ -43,7 +45,7 @@ PROFILES = {
     "1080p": Profile((32, 32), (1920, 1088), (1920, 1920)),
     "4k": Profile((32, 32), (3840, 2160), (4096, 4096)),
 }
-"""By the names of `engine build --profile`; upright pictures fit as well as broad ones."""
+"""The usual profiles, by name; pictures in portrait format fit as well."""
 
 
 def build_engine(
@@ -55,52 +57,37 @@ def build_engine(
     workspace_mb: int | None = None,
     use_gpu: Callable[[], None] = lambda: None,
     timing_cache: bytes = b"",
-    on_progress: Callable[[float], None] = lambda part: None,
+    on_build: Callable[[float], None] = lambda part: None,
 ) -> tuple[bytes, bytes]:
     """Builds an engine; TensorRT-RTX needs no GPU for it.
 
     Args:
-        model: ONNX, uint8 planes in and out; its own types are what is computed in.
+        model: a serialised ONNX model with uint8 inputs and outputs; it is computed in its types.
+        profile: the sizes that the engine will paint.
         trt: the module `tensorrt` or `tensorrt_rtx`.
-        level: of optimisation, 0 to 5; None is TensorRT's own, 3.
-        workspace_mb: how much memory a layer may take for itself; None is all.
-        use_gpu: makes the GPU that it is for the calling thread's; each thread has its own.
-        timing_cache: what an earlier build has learned about this GPU.
-        on_progress: called now and then with the part done, 0..1, on a thread of its own.
+        level: optimisation level, 0 to 5; None is TensorRT's default, 3.
+        workspace_mb: most memory that one layer may use for itself, in MiB; None is unlimited.
+        use_gpu: makes the GPU current in the calling thread; it is called in every thread.
+        timing_cache: what an earlier build learned about this GPU.
+        on_build: called from time to time with the part that is done, 0..1, on another thread.
 
     Returns:
-        The serialized engine, and the timing cache, empty where TensorRT keeps none.
+        The serialised engine, and the new timing cache, which is empty for TensorRT-RTX.
 
     Raises:
-        EngineError: TensorRT does not take the model, or fails to build.
+        EngineError: TensorRT does not accept the model, or the build fails.
         KeyboardInterrupt: passed on, once TensorRT has stopped.
     """
     use_gpu()
     log = listening_log(trt)
     builder = started(trt.Builder, log)
     network, _parser = _parsed(builder, model, trt, log)
-    config = builder.create_builder_config()
-    sizes = builder.create_optimization_profile()
-    for given in map(network.get_input, range(network.num_inputs)):
-        scale = 1 if given.name == "luma" else 2
-        shapes = []
-        for width, height in (profile.least, profile.best, profile.most):
-            sides = iter((height // scale, width // scale))  # in the places that are left open
-            shapes.append(tuple(next(sides) if side < 0 else side for side in given.shape))
-        sizes.set_shape(given.name, *shapes)
-    config.add_optimization_profile(sizes)
-    if refittable(trt):
-        config.set_flag(trt.BuilderFlag.REFIT)
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # types of layers can be asked for
+    config = _config(builder, network, profile, trt, timing_cache)
     if level is not None:
         config.builder_optimization_level = level
     if workspace_mb is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mb << 20)
-    if refittable(trt) and not config.set_timing_cache(
-        config.create_timing_cache(timing_cache), ignore_mismatch=False
-    ):  # of another GPU or version
-        config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
-    progress = _progress(trt, on_progress)
+    progress = _progress(trt, on_build)
     config.progress_monitor = progress
 
     def build() -> Any:
@@ -114,18 +101,45 @@ def build_engine(
     return bytes(plan), bytes(learned.serialize()) if learned else b""
 
 
-def refittable(trt: ModuleType) -> bool:
-    """Whether engines are built once, and given the weights of one style after the other.
+def _config(
+    builder: Any, network: Any, profile: Profile, trt: ModuleType, timing_cache: bytes
+) -> Any:
+    """TensorRT's configuration of a build, with the sizes of a profile."""
+    config = builder.create_builder_config()
+    sizes = builder.create_optimization_profile()
+    for given in map(network.get_input, range(network.num_inputs)):
+        scale = 1 if given.name == "luma" else 2
+        shapes = []
+        for width, height in (profile.least, profile.best, profile.most):
+            sides = iter((height // scale, width // scale))  # replace the dynamic dimensions, -1
+            shapes.append(tuple(next(sides) if side < 0 else side for side in given.shape))
+        sizes.set_shape(given.name, *shapes)
+    config.add_optimization_profile(sizes)
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so layers can be inspected
+    if refittable(trt):
+        config.set_flag(trt.BuilderFlag.REFIT)
+        learned = config.create_timing_cache(timing_cache)
+        if not config.set_timing_cache(learned, ignore_mismatch=False):
+            # it is from another GPU or another version
+            config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
+    return config
 
-    TensorRT times kernels while it builds, which takes a minute. TensorRT-RTX does not: it builds
-    in a second, without a GPU unless weights are to be given later, and makes its kernels as it
-    runs, for which it alone has a cache.
+
+def refittable(trt: ModuleType) -> bool:
+    """Whether one engine is built for all styles, and refitted with the weights of each.
+
+    TensorRT times kernels while it builds, which takes a minute, so its engines are reused.
+    TensorRT-RTX builds in a second, and without a GPU if the engine is not refittable. It compiles
+    kernels when it runs; only it has a cache for those.
     """
     return not hasattr(trt, "IRuntimeCache")
 
 
 def refit_engine(engine: Any, model: bytes, trt: ModuleType, log: Any) -> bool:
-    """Gives an engine the weights of another model of its structure; whether that succeeded."""
+    """Gives an engine the weights of another model with the same structure.
+
+    Returns False if TensorRT refuses; the engine must not be used then.
+    """
     refitter = trt.Refitter(engine, log)
     return bool(
         trt.OnnxParserRefitter(refitter, log).refit_from_bytes(model)
@@ -134,7 +148,7 @@ def refit_engine(engine: Any, model: bytes, trt: ModuleType, log: Any) -> bool:
 
 
 def layer_types(model: bytes, trt: ModuleType) -> list[tuple[str, str, str]]:
-    """Kind, input type and output type of each layer of the network that is parsed of a model."""
+    """Kind, input type and output type of each layer of a model, as TensorRT parses it."""
     log = listening_log(trt)
     builder = started(trt.Builder, log)
     network, _parser = _parsed(builder, model, trt, log)
@@ -146,29 +160,30 @@ def layer_types(model: bytes, trt: ModuleType) -> list[tuple[str, str, str]]:
 
 
 def _parsed(builder: Any, model: bytes, trt: ModuleType, log: Any) -> tuple[Any, Any]:
-    """The network of a model, whose types are the model's, and the parser that it needs alive."""
-    # Where there is no flag for it, there is no other kind of network
+    """The strongly typed network of a model, and the parser, which must outlive it."""
+    # TensorRT 11 has no such flag, because all its networks are strongly typed
     strongly_typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     flags = 0 if strongly_typed is None else 1 << int(strongly_typed)
     network = builder.create_network(flags)
     parser = trt.OnnxParser(network, log)
     if not parser.parse(model):
         reasons = [parser.get_error(i).desc() for i in range(parser.num_errors)]
-        raise EngineError(f"TensorRT does not take this model: {'; '.join(reasons)}")
+        raise EngineError(f"TensorRT does not accept this model: {'; '.join(reasons)}")
     return network, parser
 
 
 @cache
 def listening_log(trt: ModuleType) -> Any:
-    """TensorRT's logger for the whole process: prints nothing, and knows the last error, `last()`.
+    """TensorRT's logger: it prints nothing, and `last()` returns the last error message.
 
-    TensorRT keeps the first one that it is given, and uses it to the process's very end.
+    There is one for the whole process, because TensorRT keeps the first logger that it is given
+    and uses it until the process ends.
     """
 
     class Log(trt.ILogger):  # type: ignore[name-defined, misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self._error = "it gives no reason"
+            self._error = "TensorRT gives no reason"
 
         def log(self, severity: Any, message: str) -> None:
             if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
@@ -181,18 +196,25 @@ def listening_log(trt: ModuleType) -> Any:
 
 
 def started(kind: Callable[[Any], Any], log: Any) -> Any:
-    """A builder or a runtime of TensorRT's; raises EngineError where it does not start."""
+    """Creates a TensorRT builder or runtime.
+
+    Raises:
+        EngineError: it does not start.
+    """
     try:
         made = kind(log)
-    except TypeError:  # what the binding makes of a null pointer
+    except TypeError:  # how the binding reports a null pointer
         made = None
     if made is None:
         raise EngineError(f"TensorRT does not start: {log.last()}")
     return made
 
 
-def _progress(trt: ModuleType, on_progress: Callable[[float], None]) -> Any:
-    """TensorRT's monitor: nested phases, of a number of steps each, as one part of the whole."""
+def _progress(trt: ModuleType, on_build: Callable[[float], None]) -> Any:
+    """A progress monitor that turns TensorRT's nested phases into one part of the whole, 0..1.
+
+    Its event `stopping` ends the build.
+    """
 
     class Progress(trt.IProgressMonitor):  # type: ignore[name-defined, misc]
         def __init__(self) -> None:
@@ -222,6 +244,6 @@ def _progress(trt: ModuleType, on_progress: Callable[[float], None]) -> Any:
                 phase = parent
             if part > self._most:
                 self._most = part
-                on_progress(part)
+                on_build(part)
 
     return Progress()

@@ -1,4 +1,4 @@
-"""The few CUDA calls that painting needs, over cuda-python; whatever fails is an EngineError."""
+"""The few CUDA calls that painting needs, through cuda-python; failures raise EngineError."""
 
 from __future__ import annotations
 
@@ -14,19 +14,25 @@ from numpy.typing import NDArray
 
 from realtime_style.errors import EngineError
 
-_NOT_BLOCKING = 1  # cudaStreamNonBlocking: does not wait for the default stream
-_RELAXED = 2  # cudaStreamCaptureModeRelaxed: what other threads do meanwhile is their own
+_NON_BLOCKING = 1  # cudaStreamNonBlocking: does not wait for the default stream
+_RELAXED = 2  # cudaStreamCaptureModeRelaxed: calls of other threads do not disturb a capture
 _DLPACK_CUDA = 2  # kDLCUDA
 _DEFAULT_HOST = 0  # cudaHostAllocDefault
 
-
 Rows = tuple[int, int]
-"""Where rows begin on the GPU, and how many bytes each begins after the one before."""
+"""Address of the first of several rows in GPU memory, and the pitch between rows in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A graphics processor: its number, name, compute capability as "9.0", and memory in MB."""
+    """A graphics processor.
+
+    Attributes:
+        number: its CUDA device number, from 0.
+        name: its name for people to read.
+        capability: its compute capability, such as "9.0".
+        memory_mb: total memory, in MiB.
+    """
 
     number: int
     name: str
@@ -35,49 +41,54 @@ class Gpu:
 
 
 class Cuda(Protocol):
-    """What the engine asks of one GPU. Pointers and streams are plain numbers.
+    """The calls to one GPU that an engine makes. Pointers and streams are integers.
 
-    Copies, launches and captures take effect in the order in which they are put on a stream; host
-    memory must live, and stay as it is, until `wait` has returned for that stream. Stream 0 is the
-    one that is there, in which FFmpeg decodes. `dlpack_device` is kind and number of the device,
-    as DLPack counts them.
+    Copies, launches and captures run in the order in which they were put on a stream. Host memory
+    must exist and stay unchanged until `wait` has returned for that stream. Stream 0 is CUDA's
+    default stream, in which FFmpeg decodes.
+
+    All methods raise EngineError if CUDA fails.
+
+    Attributes:
+        gpu: the GPU.
+        dlpack_device: device type and device number, as DLPack defines them.
     """
 
     gpu: Gpu
     dlpack_device: tuple[int, int]
 
     def use(self) -> None:
-        """Makes the GPU the calling thread's; first of all in every thread."""
+        """Makes this GPU current in the calling thread; every thread must call it first."""
 
     def take(self, size: int) -> int:
-        """So many bytes of device memory."""
+        """Allocates `size` bytes of device memory, and returns its address."""
 
     def give_back(self, pointer: int) -> None:
-        """Frees device memory."""
+        """Frees device memory that `take` allocated."""
 
     def take_host(self, size: int) -> NDArray[np.uint8]:
-        """So many bytes of page-locked host memory, which copies run from without stopping."""
+        """Allocates page-locked host memory, (size,) uint8, for copies that run asynchronously."""
 
     def give_back_host(self, array: NDArray[np.uint8]) -> None:
-        """Frees page-locked memory."""
+        """Frees page-locked memory that `take_host` allocated."""
 
     def stream(self) -> int:
-        """A new stream."""
+        """Creates a stream."""
 
     def end_stream(self, stream: int) -> None:
         """Destroys a stream."""
 
     def copy_in(self, pointer: int, array: NDArray[np.uint8], stream: int) -> None:
-        """Host to device, put on a stream."""
+        """Puts a copy from host to device on a stream."""
 
     def copy_out(self, array: NDArray[np.uint8], pointer: int, stream: int) -> None:
-        """Device to host, put on a stream."""
+        """Puts a copy from device to host on a stream."""
 
     def copy_rows(self, target: Rows, source: Rows, shape: tuple[int, int], stream: int) -> None:
-        """Device to device, so many rows of so many bytes, put on a stream."""
+        """Puts a copy within the device on a stream; `shape` is the row count and bytes per row."""
 
     def capture(self, stream: int, work: Callable[[], None]) -> Any:
-        """Records what `work` puts on a stream, without doing it, as a graph."""
+        """Records what `work` puts on a stream as a graph, without running it."""
 
     def launch(self, graph: Any, stream: int) -> None:
         """Puts a recorded graph on a stream."""
@@ -86,23 +97,30 @@ class Cuda(Protocol):
         """Destroys a graph."""
 
     def wait(self, stream: int) -> None:
-        """Returns when all that was put on a stream is done."""
+        """Waits until everything that was put on a stream is done."""
 
 
 class CudaPython:
-    """A `Cuda`, by NVIDIA's own binding."""
+    """A `Cuda` that uses NVIDIA's Python binding."""
 
     def __init__(self, number: int = 0) -> None:
-        """Raises EngineError where there is no such GPU, no driver or no binding."""
+        """Opens a GPU by its device number.
+
+        Raises:
+            EngineError: there is no such GPU, no driver, or no binding.
+        """
         trouble = gpu_trouble()
         if trouble:
-            raise EngineError(trouble)
+            raise EngineError(trouble, setting="devices")
         from cuda.bindings import runtime
 
         self._runtime = runtime
         count = int(self._call("cudaGetDeviceCount"))
         if not 0 <= number < count:
-            raise EngineError(f"there is no GPU {number}; this machine has {count}, from 0 up")
+            raise EngineError(
+                f"there is no GPU {number}; this machine has {count}, numbered from 0",
+                setting="devices",
+            )
         self._number = number
         self.dlpack_device = (_DLPACK_CUDA, number)
         self.use()
@@ -137,7 +155,7 @@ class CudaPython:
 
     def stream(self) -> int:
         """See `Cuda`."""
-        return int(self._call("cudaStreamCreateWithFlags", _NOT_BLOCKING))
+        return int(self._call("cudaStreamCreateWithFlags", _NON_BLOCKING))
 
     def end_stream(self, stream: int) -> None:
         """See `Cuda`."""
@@ -185,35 +203,36 @@ class CudaPython:
         self._call("cudaStreamSynchronize", stream)
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        """One call; its one result, if it has one."""
+        """Calls a function of the CUDA runtime; returns its result, if it has one."""
         code, *results = getattr(self._runtime, name)(*arguments)
         if int(code):
-            raise EngineError(_in_words(int(code), code.name, name))
+            raise EngineError(_explained(int(code), code.name, name))
         return results[0] if results else None
 
 
 _OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
-_LOST = {  # sticky: the process cannot use the GPU again
-    46: "the GPU is not available: another program has it, or it is lost",
-    214: "the GPU found an error in its memory that it cannot correct",
-    700: "the GPU met an illegal address",
-    702: "the GPU took too long; a display's watchdog has ended the work",
-    719: "the GPU failed while it computed, or was lost",
+_LOST = {  # sticky errors: the process cannot use the GPU again
+    46: "the GPU is not available: another program uses it, or it is lost",
+    214: "the GPU found a memory error that it cannot correct",
+    700: "the GPU accessed an illegal address",
+    702: "the GPU took too long, and the display's watchdog stopped it",
+    719: "the GPU failed while computing, or was lost",
 }
 
 
-def _in_words(code: int, name: str, call: str) -> str:
+def _explained(code: int, name: str, call: str) -> str:
+    """A message for a CUDA error code, with what to do about it."""
     if code == _OUT_OF_MEMORY:
         return (
-            "the GPU has no memory left; paint smaller, as with --size 720p, close what else uses "
-            "it, or paint on the CPU: --engine openvino"
+            "the GPU has no memory left; paint at a smaller size, close other programs that use "
+            "the GPU, or paint on the CPU with the engine openvino"
         )
-    said = _LOST.get(code, f"CUDA failed ({name} in {call})")
-    return f"{said}; start again, or paint on the CPU: --engine openvino"
+    what = _LOST.get(code, f"CUDA failed ({name} in {call})")
+    return f"{what}; start again, or paint on the CPU with the engine openvino"
 
 
 def gpus() -> list[Gpu]:
-    """All GPUs that can be used."""
+    """All usable NVIDIA GPUs, by number; empty if there are none."""
     if gpu_trouble():
         return []
     from cuda.bindings import runtime
@@ -224,16 +243,17 @@ def gpus() -> list[Gpu]:
 
 NO_DRIVER = (
     "there is no NVIDIA driver on this machine; if it has an NVIDIA GPU, install the driver from "
-    "nvidia.com/drivers, else leave out what asks for one"
+    "nvidia.com/drivers; otherwise drop the GPU option"
 )
+"""What `gpu_trouble` reports on machines without an NVIDIA driver."""
 
 
 @cache
 def gpu_trouble() -> str:
-    """Why no GPU of NVIDIA's can be used, or nothing; safe to ask where there is no driver.
+    """Why no NVIDIA GPU can be used, in one sentence; "" if one can.
 
-    The driver itself is asked first, as the library that it is: TensorRT and CUDA's runtime can end
-    the process where it is missing.
+    The driver's library is loaded first, because TensorRT and the CUDA runtime can kill the
+    process if there is no driver.
     """
     driver = _driver()
     if driver is None:
@@ -242,18 +262,18 @@ def gpu_trouble() -> str:
     code = driver.cuInit(0)
     if code:
         return (
-            f"the NVIDIA driver does not start (error {code} of cuInit); see what `nvidia-smi` "
-            "says, and, in a container, whether it was started with --gpus all"
+            f"the NVIDIA driver does not start (error {code} of cuInit); check `nvidia-smi`, and "
+            "start containers with --gpus all"
         )
     if driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
-        return "the NVIDIA driver finds no GPU; see what `nvidia-smi` says"
+        return "the NVIDIA driver finds no GPU; check `nvidia-smi`"
     try:
         from cuda.bindings import runtime
     except ImportError:
         return "the package cuda-python is not installed; install it with: pip install cuda-python"
     driver.cuDriverGetVersion(ctypes.byref(of_driver))
     _, of_runtime = runtime.cudaRuntimeGetVersion()
-    # Minor versions go with each other, both ways (CUDA's minor version compatibility)
+    # Any two minor versions of one major version work together (minor version compatibility)
     if of_driver.value // 1000 < of_runtime // 1000:
         return (
             f"the NVIDIA driver is for CUDA {_version(of_driver.value)}, cuda-python for "
@@ -264,7 +284,7 @@ def gpu_trouble() -> str:
 
 
 def _driver() -> Any:
-    """The driver's own library; None where there is none."""
+    """The library of the NVIDIA driver; None if there is none."""
     name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
         return ctypes.CDLL(name)
@@ -273,5 +293,5 @@ def _driver() -> Any:
 
 
 def _version(number: int) -> str:
-    """CUDA's 13040 as 13.4."""
+    """CUDA's version number 13040 as "13.4"."""
     return f"{number // 1000}.{number % 1000 // 10}"

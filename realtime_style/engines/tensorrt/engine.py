@@ -1,4 +1,4 @@
-"""TensorRT and TensorRT-RTX on an NVIDIA GPU, in half precision."""
+"""TensorRT and TensorRT-RTX on an NVIDIA GPU, in float16 or float32."""
 
 from __future__ import annotations
 
@@ -34,17 +34,16 @@ from realtime_style.engines.tensorrt.cuda import Cuda
 from realtime_style.engines.tensorrt.plan_cache import PlanCache, PlanKey
 from realtime_style.errors import EngineError
 
-_ALIGNMENT = 256  # bytes, of the addresses that TensorRT takes
+_ALIGNMENT = 256  # bytes; TensorRT requires aligned addresses
 _NAMES = (("luma", "chroma"), ("painted_luma", "painted_chroma"))
 
 
 class TensorRtEngine(GpuEngine):
-    """Several pictures are on their way at once, each in a slot of its own.
+    """A style in TensorRT, with several pictures in flight, each in a slot of its own.
 
-    What a slot does, copy in, compute and copy out, is recorded once for a size as a CUDA graph:
-    a picture costs one launch. TensorRT's engine is built for sizes, not for a style: a style's
-    weights are put into it as it is loaded, in milliseconds. One for pictures on the GPU has
-    chroma as they have it.
+    The work of a slot (copy in, compute, copy out) is recorded once per size as a CUDA graph, so
+    that a picture costs one launch. TensorRT's engine is built for a range of sizes, not for one
+    style: a style's weights are set when it is loaded, which takes milliseconds.
     """
 
     in_flight = 3
@@ -62,12 +61,17 @@ class TensorRtEngine(GpuEngine):
         gpu_frames: bool = False,
         notes: Sequence[str] = (),
     ) -> None:
-        """Builds nothing yet.
+        """Starts TensorRT; the engine is built or loaded by `prepare`.
 
         Args:
-            precision: "f32"; all else is half precision.
+            model: a serialised ONNX model, from `Style.model_for`.
+            precision: "f32" or "f16"; anything else means "f16".
             trt: the module `tensorrt` or `tensorrt_rtx`.
-            gpu_frames: whether `begin_on_gpu` will be called, instead of `begin`.
+            cuda: the GPU.
+            cache: where built engines are kept.
+            level, workspace_mb: see `build_engine`; None accepts an engine however it was built.
+            gpu_frames: build for `begin_on_gpu` (chroma in NV12) instead of `begin`.
+            notes: first notes.
 
         Raises:
             EngineError: TensorRT does not start on this GPU.
@@ -96,7 +100,7 @@ class TensorRtEngine(GpuEngine):
         self._runtime = started(trt.Runtime, self._log)
         self._profile: Profile | None = None
         self._engine: Any = None
-        self._kernels: Any = None  # TensorRT-RTX's
+        self._kernels: Any = None  # TensorRT-RTX's cache of compiled kernels
         self._slots: list[_Slot] = []
         self._next = 0
         self._cancelled = False
@@ -110,7 +114,7 @@ class TensorRtEngine(GpuEngine):
         self._cuda.use()
         new = [slot.fit(width, height) for slot in self._slots]
         if any(new) and self._kernels:
-            self._keep_kernels()
+            self._store_kernels()
 
     def begin(
         self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
@@ -120,7 +124,7 @@ class TensorRtEngine(GpuEngine):
         if chroma.shape[2:] != (height // 2, width // 2) or luma.shape != out_luma.shape:
             raise EngineError(
                 f"TensorRT failed: luma of {width}x{height} and chroma of "
-                f"{chroma.shape[3]}x{chroma.shape[2]} do not belong together"
+                f"{chroma.shape[3]}x{chroma.shape[2]} do not fit together"
             )
         slot = self._slot_for(width, height)
         slot.start(luma, chroma)
@@ -129,7 +133,7 @@ class TensorRtEngine(GpuEngine):
     def begin_on_gpu(self, picture: GpuPicture, painted: GpuPicture) -> Callable[[], None]:
         """See `GpuEngine.begin_on_gpu`."""
         if (picture.width, picture.height) != (painted.width, painted.height):
-            raise EngineError("TensorRT failed: the painting has another size than the picture")
+            raise EngineError("TensorRT failed: the output has another size than the picture")
         slot = self._slot_for(picture.width, picture.height)
         slot.start_on_gpu(picture, painted)
         return slot.finish_on_gpu
@@ -143,46 +147,47 @@ class TensorRtEngine(GpuEngine):
         return slot
 
     def cancel(self) -> None:
-        """See `Engine.cancel`; a picture that is on its way takes some milliseconds at most."""
+        """See `Engine.cancel`; pictures in flight are finished, which takes milliseconds."""
         self._cancelled = True
 
     def compute_again(self, count: int) -> None:
-        """Computes the picture of the last size so many times, without copies: for measuring."""
+        """Runs the network `count` times at the last size, without copies, to measure it."""
         self._cuda.use()
         self._slots[0].compute(count)
 
     def layers(self) -> list[dict[str, Any]]:
-        """What the engine's own inspector says of its layers, once it is loaded."""
+        """The layers as TensorRT's inspector describes them; empty before the engine is loaded."""
         if self._engine is None:
             return []
         inspector = self._engine.create_engine_inspector()
-        said = inspector.get_engine_information(self._trt.LayerInformationFormat.JSON)
-        return list(json.loads(said).get("Layers", []))
+        text = inspector.get_engine_information(self._trt.LayerInformationFormat.JSON)
+        return list(json.loads(text).get("Layers", []))
 
     def _profile_for(self, width: int, height: int) -> Profile:
-        """The smallest one that holds the size; where none does, one of its own."""
+        """The smallest profile that contains the size; if none does, a profile for this size."""
         for profile in PROFILES.values():
             if profile.holds(width, height):
                 return profile
         self.notes.append(
-            f"{width}x{height} is outside the sizes of all profiles; an engine is built for it"
+            f"{width}x{height} is outside all profiles, so an engine is built for this size only"
         )
         return Profile((width, height), (width, height), (width, height))
 
     def _load(self, profile: Profile, on_build: Callable[[float], None] | None = None) -> None:
+        """Loads the engine for a profile from the cache, or builds it; replaces all slots."""
         key = replace(self._key, profile=str(profile))
         for slot in self._slots:
             slot.refuse_change()
         self._cuda.use()
         plan = self._cache.read(key)
-        self._say_trouble()
+        self._note_trouble()
         engine = self._runtime.deserialize_cuda_engine(plan) if plan else None
         if engine is not None and refittable(self._trt):
             fits = refit_engine(engine, self._model, self._trt, self._log)
             engine = engine if fits else None
         if plan and engine is None:
             self.notes.append(
-                f"the engine that was kept cannot be used ({self._log.last()}) and is built anew"
+                f"the cached engine cannot be used ({self._log.last()}) and is rebuilt"
             )
         if engine is None:
             engine = self._runtime.deserialize_cuda_engine(self._build(key, profile, on_build))
@@ -193,18 +198,19 @@ class TensorRtEngine(GpuEngine):
         self._profile, self._engine = profile, engine
         contexts = self._contexts(engine)
         self._slots = [
-            _Slot(self._cuda, context, self._log, on_gpu=self._gpu_frames) for context in contexts
+            _Slot(self._cuda, context, self._log, gpu_frames=self._gpu_frames)
+            for context in contexts
         ]
         self._next = 0
 
     def _contexts(self, engine: Any) -> list[Any]:
-        """One for each slot, whose memory is ours to take and to give back."""
-        ours = getattr(self._trt.ExecutionContextAllocationStrategy, "USER_MANAGED")  # noqa: B009
-        how = ours
-        if not refittable(self._trt):  # TensorRT-RTX compiles kernels as it runs
+        """One execution context per slot; their memory is allocated and freed by us."""
+        managed = getattr(self._trt.ExecutionContextAllocationStrategy, "USER_MANAGED")  # noqa: B009
+        how = managed
+        if not refittable(self._trt):  # TensorRT-RTX compiles kernels when it runs
             how = engine.create_runtime_config()
-            how.set_execution_context_allocation_strategy(ours)
-            # At once, not by and by: a graph is made of the kernels that are there
+            how.set_execution_context_allocation_strategy(managed)
+            # Compile at once: a CUDA graph records the kernels that exist when it is captured
             eager = self._trt.DynamicShapesKernelSpecializationStrategy.EAGER
             how.dynamic_shapes_kernel_specialization_strategy = eager
             self._kernels = how.create_runtime_cache()
@@ -214,15 +220,15 @@ class TensorRtEngine(GpuEngine):
             how.set_runtime_cache(self._kernels)
         contexts = [engine.create_execution_context(how) for _ in range(self.in_flight)]
         if None in contexts:
-            raise EngineError(f"TensorRT has no room for a context: {self._log.last()}")
+            raise EngineError(f"TensorRT cannot create a context: {self._log.last()}")
         return contexts
 
-    def _keep_kernels(self) -> None:
-        """Writes down what was compiled for a new size, for the next process."""
+    def _store_kernels(self) -> None:
+        """Stores the kernels that were compiled for a new size, for the next process."""
         learned = bytes(self._kernels.serialize())
         if learned != self._cache.read_learned(self._key.builder, self._key.device):
             self._cache.write_learned(self._key.builder, self._key.device, learned)
-            self._say_trouble()
+            self._note_trouble()
 
     def _build(
         self, key: PlanKey, profile: Profile, on_build: Callable[[float], None] | None
@@ -235,21 +241,21 @@ class TensorRtEngine(GpuEngine):
             workspace_mb=key.workspace_mb,
             use_gpu=self._cuda.use,
             timing_cache=self._cache.read_learned(key.builder, key.device),
-            on_progress=on_build or (lambda part: None),
+            on_build=on_build or (lambda part: None),
         )
         self._cache.write(key, plan)
         self._cache.write_learned(key.builder, key.device, learned)
-        self._say_trouble()
+        self._note_trouble()
         return plan
 
-    def _say_trouble(self) -> None:
+    def _note_trouble(self) -> None:
         if self._cache.trouble and self._cache.trouble not in self.notes:
             self.notes.append(self._cache.trouble)
 
 
 @dataclass(slots=True)
 class _Memory:
-    """What a slot owns on the GPU and beside it; freed by `free`, once."""
+    """What a slot has allocated on the GPU and in page-locked memory."""
 
     cuda: Cuda
     pointers: list[int]
@@ -257,6 +263,7 @@ class _Memory:
     graph: Any = None
 
     def free(self) -> None:
+        """Frees everything; a second call does nothing."""
         self.cuda.use()
         if self.graph is not None:
             self.cuda.end_graph(self.graph)
@@ -268,36 +275,37 @@ class _Memory:
 
 
 class _Slot:
-    """One picture's place: buffers on both sides, a stream, and the recorded work of a size."""
+    """Paints one picture at a time: buffers on host and GPU, a stream, and a CUDA graph."""
 
-    def __init__(self, cuda: Cuda, context: Any, log: Any, *, on_gpu: bool) -> None:
-        self._cuda, self._context, self._log, self._on_gpu = cuda, context, log, on_gpu
+    def __init__(self, cuda: Cuda, context: Any, log: Any, *, gpu_frames: bool) -> None:
+        self._cuda, self._context, self._log = cuda, context, log
+        self._gpu_frames = gpu_frames
         self._stream = cuda.stream()
         self._memory = _Memory(cuda, [], [])
         self._size = (0, 0)
         self._pending = False
-        self._block = 0  # bytes of a picture: luma, then chroma from an aligned address on
+        self._block = 0  # bytes of a picture: luma, then chroma at an aligned address
         self._chroma_at = 0
         self._close = weakref.finalize(self, _close, cuda, self._stream, self._memory)
 
     def fit(self, width: int, height: int) -> bool:
-        """Makes ready for a size; for the one at hand nothing is done. Whether it was a new one."""
+        """Gets ready for a size in pixels. Returns whether it differs from the current size."""
         if self._size == (width, height):
             return False
         self.refuse_change()
         cuda, memory = self._cuda, self._memory
-        self._size = (0, 0)  # until all of it is there
+        self._size = (0, 0)  # until everything has been allocated
         memory.free()
         self._chroma_at = -(-width * height // _ALIGNMENT) * _ALIGNMENT
         self._block = self._chroma_at + width * height // 2
         half = (height // 2, width // 2)
-        shapes = ((1, 1, height, width), (1, *half, 2) if self._on_gpu else (1, 2, *half))
+        shapes = ((1, 1, height, width), (1, *half, 2) if self._gpu_frames else (1, 2, *half))
         blocks = []
         for names in _NAMES:
             pointer = cuda.take(self._block)
             memory.pointers.append(pointer)
             blocks.append(pointer)
-            if not self._on_gpu:
+            if not self._gpu_frames:
                 memory.arrays.append(cuda.take_host(self._block))
             for name, at in zip(names, (pointer, pointer + self._chroma_at), strict=True):
                 self._context.set_tensor_address(name, at)
@@ -309,23 +317,23 @@ class _Slot:
             pointer = cuda.take(scratch)
             memory.pointers.append(pointer)
             self._context.set_device_memory(pointer, scratch)
-        self._enqueue()  # once before it is recorded: kernels are loaded at the first call
+        self._enqueue()  # once before capturing, because the first call loads the kernels
         cuda.wait(self._stream)
         self._size = (width, height)
         self._blocks = blocks
         capturable = getattr(self._context, "is_stream_capturable", lambda stream: True)
         if capturable(self._stream):
-            work = self._enqueue if self._on_gpu else self._work
+            work = self._enqueue if self._gpu_frames else self._work
             memory.graph = cuda.capture(self._stream, work)
         return True
 
     def refuse_change(self) -> None:
-        """Raises EngineError while a picture is on its way: nobody would wait for it any more."""
+        """Raises EngineError while a picture is in flight: it could not be waited for any more."""
         if self._pending:
-            raise EngineError("TensorRT failed: the size changed while a picture was on its way")
+            raise EngineError("TensorRT failed: the size changed while a picture was in flight")
 
     def start(self, luma: NDArray[np.uint8], chroma: NDArray[np.uint8]) -> None:
-        """Puts a picture on its way."""
+        """Starts painting a picture in host memory; see `Engine.begin` for the shapes."""
         self._occupy()
         given = self._memory.arrays[0]
         given[: luma.size] = luma.reshape(-1)
@@ -333,7 +341,7 @@ class _Slot:
         self._run(self._work)
 
     def start_on_gpu(self, picture: GpuPicture, painted: GpuPicture) -> None:
-        """Puts a picture on its way from one place on the GPU to another."""
+        """Starts painting a picture in GPU memory into another."""
         self._occupy()
         given, made = self._blocks
         self._copy(picture, given, into=True)
@@ -341,7 +349,7 @@ class _Slot:
         self._copy(painted, made, into=False)
 
     def finish(self, luma: NDArray[np.uint8], chroma: NDArray[np.uint8]) -> None:
-        """Waits for it, and takes it over."""
+        """Waits for the picture, and copies it to the given arrays."""
         self._cuda.use()
         self._cuda.wait(self._stream)
         self._pending = False
@@ -350,35 +358,35 @@ class _Slot:
         chroma.reshape(-1)[:] = painted[self._chroma_at :]
 
     def finish_on_gpu(self) -> None:
-        """Waits for it."""
+        """Waits for the picture."""
         self._cuda.use()
         self._cuda.wait(self._stream)
         self._pending = False
 
     def compute(self, count: int) -> None:
-        """Computes what was given last, so many times, and waits for it."""
+        """Runs the network `count` times on the last picture, and waits."""
         for _ in range(count):
             self._enqueue()
         self._cuda.wait(self._stream)
 
     def close(self) -> None:
-        """Gives everything back."""
+        """Frees everything; the slot must not be used afterwards."""
         self._close()
 
     def _occupy(self) -> None:
         if self._pending:
-            raise EngineError("TensorRT failed: more pictures are on their way than there is room")
+            raise EngineError("TensorRT failed: more pictures were begun than can be in flight")
         self._pending = True
 
     def _run(self, work: Callable[[], None]) -> None:
-        """What was recorded of `work`, or itself where nothing could be."""
+        """Launches the captured graph, or calls `work` if capturing was not possible."""
         if self._memory.graph is not None:
             self._cuda.launch(self._memory.graph, self._stream)
         else:
             work()
 
     def _copy(self, picture: GpuPicture, block: int, *, into: bool) -> None:
-        """Between a picture, whose rows have room between them, and a block, whose have none."""
+        """Copies a picture, whose rows have a pitch, into or from a block, whose rows are dense."""
         width, height = picture.width, picture.height
         for there, pitch, here, rows in (
             (picture.luma, picture.luma_pitch, block, height),
@@ -402,5 +410,5 @@ class _Slot:
 def _close(cuda: Cuda, stream: int, memory: _Memory) -> None:
     wait, end = partial(cuda.wait, stream), partial(cuda.end_stream, stream)
     for step in (cuda.use, wait, memory.free, end):
-        with contextlib.suppress(EngineError):  # of a GPU that is lost, which was said when it was
+        with contextlib.suppress(EngineError):  # a lost GPU, which was reported when it happened
             step()

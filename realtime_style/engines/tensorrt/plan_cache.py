@@ -1,4 +1,4 @@
-"""Built engines, kept in the user's cache folder."""
+"""The cache of built engines ("plans"), in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -16,20 +16,24 @@ from platformdirs import user_cache_path
 from realtime_style.system.whole_file import whole_file
 
 FOLDER_VARIABLE = "REALTIME_STYLE_CACHE"
-"""Of the environment: the folder to keep engines in, instead of the user's cache folder."""
+"""Environment variable: the folder for built engines, in place of the user's cache folder."""
 
 _MAGIC = b"realtime-style plan 1\n"
-_MAX_ABOUT_BYTES = 65536
-_MOST_PLANS = 200  # TensorRT-RTX makes one for each mixture of styles, of 3 MB
+_MAX_HEADER_BYTES = 65536
+_MAX_PLANS = 200  # TensorRT-RTX builds one of 3 MB for every blend of styles
 
 
 @dataclass(frozen=True, slots=True)
 class PlanKey:
-    """What an engine belongs to: it is of use with nothing else.
+    """Everything that a built engine depends on; it is useless with anything else.
 
-    `model` is the checksum of the ONNX model that it was built of, without its weights where those
-    are put in when it is loaded; `profile` the sizes, `builder` the library and its version,
-    `device` the GPU and its compute capability, `level` and `workspace_mb` how it was built.
+    Attributes:
+        model: digest of the ONNX model, without its weights if the engine can be refitted.
+        profile: the sizes that it paints.
+        precision: "f16" or "f32".
+        builder: the library and its version.
+        device: the GPU's name and compute capability.
+        level, workspace_mb: how it was built, see `build_engine`; None is the library's default.
     """
 
     model: str
@@ -42,12 +46,15 @@ class PlanKey:
 
     @property
     def digest(self) -> str:
-        """A short name for all that an engine must have in common with what is wanted."""
+        """Identifies everything except how the engine was built: 16 hexadecimal digits."""
         what = asdict(replace(self, level=None, workspace_mb=None))
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
     def serves(self, wanted: PlanKey) -> bool:
-        """Whether an engine of this key is what is wanted; None there: built in whatever way."""
+        """Whether an engine with this key can be used where another is wanted.
+
+        A `level` or `workspace_mb` of None in `wanted` accepts any.
+        """
         ways = ((self.level, wanted.level), (self.workspace_mb, wanted.workspace_mb))
         fits = all(wish is None or own == wish for own, wish in ways)
         return fits and self.digest == wanted.digest
@@ -55,9 +62,13 @@ class PlanKey:
 
 @dataclass(frozen=True, slots=True)
 class KeptPlan:
-    """An engine in the cache, of so many bytes; `key` is None where the file is damaged.
+    """A file in the cache.
 
-    `used_s` is when it was last written or read, in seconds since 1970.
+    Attributes:
+        path: the file.
+        size: in bytes.
+        used_s: when it was last written or read, in seconds since 1970.
+        key: None if the file is damaged.
     """
 
     path: Path
@@ -67,51 +78,60 @@ class KeptPlan:
 
 
 class PlanCache:
-    """A folder of engines, one file each, which appear there only when complete.
+    """A folder of built engines, one file each, which appear only when complete.
 
-    Several programs may use it at once: they may build the same engine twice, nothing worse. Where
-    the folder cannot be written, nothing is kept, and `trouble` says so.
+    Several processes may use it at the same time; at worst they build the same engine twice.
+
+    Attributes:
+        folder: the folder, which need not exist yet.
+        trouble: the last problem, in one sentence, such as a folder that cannot be written; "" if
+            there was none.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Args: folder, None for the user's own cache folder."""
+        """Opens a cache.
+
+        Args:
+            folder: None takes FOLDER_VARIABLE or the user's cache folder.
+        """
         named = os.environ.get(FOLDER_VARIABLE)
         self.folder = folder or (Path(named) if named else user_cache_path("realtime-style"))
         self.trouble = ""
 
     def read(self, key: PlanKey) -> bytes | None:
-        """An engine; None where there is none. One that is damaged is said in `trouble`."""
+        """The engine for a key; None if there is none, or it is damaged (see `trouble`)."""
         path = self._path(key)
         try:
             kept, plan = _read(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
-            self.trouble = f"the engine {path.name} is damaged ({error}) and is built anew"
+            self.trouble = f"the cached engine {path.name} is damaged ({error}) and is rebuilt"
             return None
-        with contextlib.suppress(OSError):  # the folder is not ours to write to
+        with contextlib.suppress(OSError):  # the folder may be read-only
             os.utime(path)
         return plan if kept.serves(key) else None
 
     def write(self, key: PlanKey, plan: bytes) -> None:
-        """Keeps an engine; what it replaces, of other versions of the library, goes."""
+        """Stores an engine, and deletes those that it replaces and those unused for longest."""
         about = json.dumps(asdict(key) | {"sha256": hashlib.sha256(plan).hexdigest()}).encode()
         if not self._store(self._path(key), b"".join((_MAGIC, about, b"\n", plan))):
             return
         others = [each for each in self._found(_read_key) if each.path != self._path(key)]
         others.sort(key=lambda each: each.used_s, reverse=True)
         for number, old in enumerate(others):
-            if number >= _MOST_PLANS or (old.key and _replaces(key, old.key)):
+            if number >= _MAX_PLANS or (old.key and _replaces(key, old.key)):
                 with contextlib.suppress(OSError):
                     old.path.unlink()
 
     def read_learned(self, builder: str, device: str) -> bytes:
-        """What was learned of a GPU before: timings of kernels (TensorRT), or kernels (RTX).
+        """What an earlier build or run has learned about a GPU; b"" if nothing, or damaged.
 
-        Nothing where there is nothing whole.
+        This is TensorRT's timing cache, or the kernels that TensorRT-RTX compiled. TensorRT kills
+        the process if one byte of it is wrong, so a SHA-256 is stored in front.
 
-        TensorRT ends the process over a timing cache with a wrong byte: its own hash stands
-        before it.
+        Args:
+            builder, device: as in `PlanKey`.
         """
         try:
             data = self._learned_path(builder, device).read_bytes()
@@ -121,24 +141,24 @@ class PlanCache:
         return learned if hashlib.sha256(learned).digest() == digest else b""
 
     def write_learned(self, builder: str, device: str, learned: bytes) -> None:
-        """Keeps what was learned."""
+        """Stores what was learned about a GPU; see `read_learned`."""
         if learned:
             path = self._learned_path(builder, device)
             self._store(path, hashlib.sha256(learned).digest() + learned)
 
     def plans(self) -> list[KeptPlan]:
-        """All engines, by name; damaged ones too."""
+        """All engines in the cache, by file name, including damaged ones."""
         return self._found(lambda path: _read(path)[0])
 
     def _found(self, read_key: Callable[[Path], PlanKey]) -> list[KeptPlan]:
         if self.folder.exists() and not self.folder.is_dir():
             self.trouble = (
-                f"{self.folder} is a file, so no engine can be kept; set {FOLDER_VARIABLE} to a "
+                f"{self.folder} is a file, so engines cannot be cached; set {FOLDER_VARIABLE} to a "
                 "folder"
             )
         found = []
         for path in sorted(self.folder.glob("*.plan")):
-            with contextlib.suppress(OSError):  # another program may have taken it away
+            with contextlib.suppress(OSError):  # another process may have deleted it
                 about = path.stat()
                 try:
                     key: PlanKey | None = read_key(path)
@@ -148,7 +168,7 @@ class PlanCache:
         return found
 
     def clean(self) -> int:
-        """Takes all engines, timings and half-written files away; how many bytes there were."""
+        """Deletes all engines, timings and partial files. Returns their size in bytes."""
         freed = 0
         for path in self._files():
             with contextlib.suppress(OSError):
@@ -175,22 +195,23 @@ class PlanCache:
                 partial.write_bytes(data)
         except OSError as error:
             self.trouble = (
-                f"{self.folder} cannot be written ({error.strerror}), so engines are built anew "
-                f"each time; set {FOLDER_VARIABLE} to a folder that can"
+                f"{self.folder} cannot be written ({error.strerror}), so engines are rebuilt each "
+                f"time; set {FOLDER_VARIABLE} to a writable folder"
             )
             return False
         return True
 
 
 def _replaces(new: PlanKey, old: PlanKey) -> bool:
+    """Whether two engines differ only in the version of the library."""
     same_library = new.builder.split()[0] == old.builder.split()[0]
     return same_library and replace(old, builder=new.builder).digest == new.digest
 
 
 def _read(path: Path) -> tuple[PlanKey, bytes]:
-    """Key and engine of a file; raises OSError, and ValueError where it is damaged."""
+    """The key and the engine in a file. Raises OSError, or ValueError if it is damaged."""
     with path.open("rb") as file:
-        key, digest = _read_about(file)
+        key, digest = _read_header(file)
         plan = file.read()
     if hashlib.sha256(plan).hexdigest() != digest:
         raise ValueError("its checksum is wrong")
@@ -198,21 +219,21 @@ def _read(path: Path) -> tuple[PlanKey, bytes]:
 
 
 def _read_key(path: Path) -> PlanKey:
-    """What a file says of itself, without its engine; raises as `_read`."""
+    """The key in a file, without reading the engine. Raises the same errors as `_read`."""
     with path.open("rb") as file:
-        return _read_about(file)[0]
+        return _read_header(file)[0]
 
 
-def _read_about(file: IO[bytes]) -> tuple[PlanKey, str]:
-    """Key and the engine's checksum; the engine comes next."""
+def _read_header(file: IO[bytes]) -> tuple[PlanKey, str]:
+    """The key and the checksum of the engine, which follows in the file."""
     if file.read(len(_MAGIC)) != _MAGIC:
-        raise ValueError("it does not begin as an engine of this program")
-    line = file.readline(_MAX_ABOUT_BYTES)
+        raise ValueError("it is not a cached engine")
+    line = file.readline(_MAX_HEADER_BYTES)
     if not line.endswith(b"\n"):
-        raise ValueError("it is cut short")
+        raise ValueError("it is truncated")
     try:
         about = json.loads(line)
         digest = about.pop("sha256")
         return PlanKey(**about), digest
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError("what it says of itself is broken") from error
+        raise ValueError("its header is broken") from error
