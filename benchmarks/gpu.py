@@ -347,39 +347,28 @@ def leaving_out(what: str, left_out: dict[str, str]) -> Iterator[None]:
         print(f"{what}: skipped: {error}", flush=True)
 
 
-def main() -> None:
-    """Measures, prints, and writes benchmarks/results/gpu.json and .md."""
-    on_gpu = [name for name, kind in ENGINES.items() if kind.is_gpu]
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--engines", nargs="+", default=[*TORCH, *on_gpu], choices=[*TORCH, *on_gpu],
-        help="the engines to measure",
-    )  # fmt: skip
-    parser.add_argument(
-        "--sizes", nargs="+", type=sized, default=list(map(Size.parse, SIZES)),
-        help="picture sizes, such as 1280x720",
-    )  # fmt: skip
-    parser.add_argument("--seconds", type=float, default=3, help="seconds per engine and size")
-    parser.add_argument("--film", type=Path, help="also paint this film as a whole")
-    parser.add_argument("--stability", type=float, default=0.0, help="stability of whole films")
-    parser.add_argument("--tier", choices=TIERS, default=STANDARD)
-    add_usual(parser)
-    arguments = parser.parse_args()
-    seconds = arguments.seconds / (10 if arguments.quick else 1)
-    style = open_style(STYLE, arguments.tier)
+def measure_sizes(
+    subjects: dict[str, Subject],
+    style: Style,
+    sizes: list[tuple[int, int]],
+    seconds: float,
+    limits: dict[str, float],
+    left_out: dict[str, str],
+) -> list[dict[str, Any]]:
+    """Measures pictures of each size; all subjects take turns, REPEATS times.
+
+    Args:
+        seconds: about how long each subject is measured at each size.
+        limits: see `ceilings`; empty without PyTorch on a GPU.
+        left_out: gets the reason for every failure.
+    """
     model = onnx.load_model_from_string(typed_model(style.model_for(style.color), "f16"))
     cpu = open_engine(
         style.model_for(style.color),
         EngineChoice("openvino" if not engine_trouble("openvino") else "onnxruntime", "f32"),
     )
-    limits = ceilings() if torch.cuda.is_available() else {}
-    subjects: dict[str, Subject] = {}
-    left_out: dict[str, str] = {}
-    for name in arguments.engines:
-        with leaving_out(name, left_out):
-            subjects[name] = subject_of(name, style, arguments.tier)
-    rows: list[dict[str, Any]] = []
-    for width, height in (each.of(*USUAL_SHAPE) for each in arguments.sizes if subjects):
+    rows = []
+    for width, height in sizes:
         counted, moved = operations(model, width, height)
         reference = tuple(map(np.zeros_like, picture(width, height)))
         cpu.infer(*picture(width, height), *reference)
@@ -402,28 +391,78 @@ def main() -> None:
                 row |= {"roofline_ms": 1000 * floor_s, "share": 1000 * floor_s / row["kernel_ms"]}
             rows.append(row)
             print(json.dumps(row), flush=True)
+    return rows
+
+
+def measure_film(
+    subjects: dict[str, Subject], style: Style, film: Path, stability: float, tier: str,
+    left_out: dict[str, str],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Measures a whole film with each engine, and in GPU memory where the engine can."""
+    rows = []
     for name, subject in subjects.items():
-        if arguments.film and isinstance(subject, EngineSubject):
-            row = {"engine": name, "size": arguments.film.name}
-            with leaving_out(f"{name}, {arguments.film.name}", left_out):
-                with FileSource(arguments.film) as source:
-                    color = source.info.color
-                engine = open_engine(style.model_for(color), EngineChoice(name))
-                row |= whole_film(style, engine, arguments.film, arguments.stability)
-            if isinstance(subject.engine, GpuEngine):
-                with leaving_out(f"{name} on the GPU, {arguments.film.name}", left_out):
-                    row["film_on_gpu_fps"] = film_on_gpu(arguments.film, name, arguments.tier)
-            if len(row) > 2:
-                rows.append(row)
-                print(json.dumps(row), flush=True)
+        if not isinstance(subject, EngineSubject):
+            continue
+        row: dict[str, Any] = {"engine": name, "size": film.name}
+        with leaving_out(f"{name}, {film.name}", left_out):
+            with FileSource(film) as source:
+                color = source.info.color
+            engine = open_engine(style.model_for(color), EngineChoice(name))
+            row |= whole_film(style, engine, film, stability)
+        if isinstance(subject.engine, GpuEngine):
+            with leaving_out(f"{name} on the GPU, {film.name}", left_out):
+                row["film_on_gpu_fps"] = film_on_gpu(film, name, tier)
+        if len(row) > 2:
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+    return rows
+
+
+def parsed_arguments() -> argparse.Namespace:
+    """The command line's options."""
+    names = [*TORCH, *(name for name, kind in ENGINES.items() if kind.is_gpu)]
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--engines", nargs="+", default=names, choices=names, help="the engines to measure"
+    )
+    parser.add_argument(
+        "--sizes", nargs="+", type=sized, default=list(map(Size.parse, SIZES)),
+        help="picture sizes, such as 1280x720",
+    )  # fmt: skip
+    parser.add_argument("--seconds", type=float, default=3, help="seconds per engine and size")
+    parser.add_argument("--film", type=Path, help="also paint this film as a whole")
+    parser.add_argument("--stability", type=float, default=0.0, help="stability of whole films")
+    parser.add_argument("--tier", choices=TIERS, default=STANDARD)
+    add_usual(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measures, prints, and writes benchmarks/results/gpu.json and .md."""
+    arguments = parsed_arguments()
+    seconds, tier = arguments.seconds / (10 if arguments.quick else 1), arguments.tier
+    style = open_style(STYLE, tier)
+    limits = ceilings() if torch.cuda.is_available() else {}
+    subjects: dict[str, Subject] = {}
+    left_out: dict[str, str] = {}
+    for name in arguments.engines:
+        with leaving_out(name, left_out):
+            subjects[name] = subject_of(name, style, tier)
+    rows: list[dict[str, Any]] = []
+    if subjects:
+        sizes = [each.of(*USUAL_SHAPE) for each in arguments.sizes]
+        rows += measure_sizes(subjects, style, sizes, seconds, limits, left_out)
+    if arguments.film:
+        stability = arguments.stability
+        rows += measure_film(subjects, style, arguments.film, stability, tier, left_out)
     if not rows:
         raise SystemExit("error: nothing could be measured here")
-    about = machine() | {"gpu": gpu(), "torch": torch.__version__, "tier": arguments.tier}
+    about = machine() | {"gpu": gpu(), "torch": torch.__version__, "tier": tier}
     markdown = table(about, rows, left_out)
     print(markdown)
     if not arguments.quick:
         result = {"machine": about, "ceilings": limits, "left_out": left_out, "rows": rows}
-        name = "gpu" if arguments.tier == STANDARD else f"gpu-{arguments.tier}"
+        name = "gpu" if tier == STANDARD else f"gpu-{tier}"
         keep(name, result, markdown, lambda file: plot(rows, file), arguments.out)
 
 

@@ -51,9 +51,9 @@ def test_failures_are_left_out_and_the_rest_is_kept() -> None:
 
 
 class FallsOver:
-    """Works at first, and fails as it is measured."""
+    """Works at first, and fails when it is measured."""
 
-    depth = 1
+    in_flight = 1
 
     def begin(self, *planes: np.ndarray) -> Callable[[], None]:
         return lambda: None
@@ -79,7 +79,8 @@ def test_the_script_measures_the_engines_that_work(
     monkeypatch.setattr(gpu, "subject_of", subject_of)
     monkeypatch.setattr(gpu, "REPEATS", 2)
     usual = gpu.open_engine
-    monkeypatch.setattr(gpu, "open_engine", lambda model, name, *how: usual(model, "openvino"))
+    openvino = EngineChoice("openvino")
+    monkeypatch.setattr(gpu, "open_engine", lambda model, choice, **how: usual(model, openvino))
     monkeypatch.setattr(
         sys, "argv",
         ["gpu.py", "--engines", "torch", "tensorrt", "tensorrt-rtx", "--sizes", "96x64",
@@ -111,7 +112,7 @@ def test_an_engine_is_measured_and_compared(tmp_path: Path) -> None:
     assert figures["parity_db"] > 100
     assert figures["copies_fps"] > 0
     assert figures["latency_99_ms"] >= figures["latency_ms"] > 0
-    assert "kernel_ms" not in figures  # this engine cannot say
+    assert "kernel_ms" not in figures  # this engine cannot measure it
     rows = [{"engine": "openvino", "size": "96x64"} | figures]
     assert "Skipped: a: b" in gpu.table({"gpu": "none"}, rows, {"a": "b"})
     gpu.plot(rows, tmp_path / "gpu.png")
