@@ -46,6 +46,7 @@ from realtime_style.training.checkpoint import load_generator
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
 from realtime_style.training.config import BUNDLED_BASE, TrainConfig
 from realtime_style.training.generator import Generator, GeneratorConfig, pad_edges
+from realtime_style.training.observer import TrainObserver, TrainStep
 from realtime_style.training.parallel import BatchNorm
 from realtime_style.training.train import train
 
@@ -200,11 +201,21 @@ def measure(
 
 def step_ms(variant: Variant, given: Path, usual: TrainConfig, run: Path) -> float:
     """Median time of a few steps."""
-    times = [time.perf_counter()]
     config = replace(usual, **(variant.changes | {"steps": TIMED_STEPS}))
-    start = start_of(variant, given)
-    train(config, run, start=start, on_step=lambda _: times.append(time.perf_counter()))
-    return 1000 * float(np.median(np.diff(times)[1:]))
+    clock = StepClock()
+    train(config, run, start=start_of(variant, given), observer=clock)
+    return 1000 * float(np.median(np.diff(clock.times_s)[1:]))
+
+
+class StepClock(TrainObserver):
+    """Notes when the training starts and when each step ends."""
+
+    def __init__(self) -> None:
+        self.times_s = [time.perf_counter()]
+
+    def on_step(self, step: TrainStep) -> None:
+        """Notes the time."""
+        self.times_s.append(time.perf_counter())
 
 
 def sheet(rows: list[Row], runs: Path, data: Path) -> Image.Image:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from export.progress import printed
+from export.progress import ProgressLines
 from export.to_onnx import export_style, parity_frames
 from realtime_style.training.checkpoint import load_generator, save_generator
 from realtime_style.training.config import FROM_NOTHING
@@ -48,7 +48,7 @@ def main() -> None:
         arguments.steps,
         run_dir / "checkpoint.pt",
         resume=arguments.resume,
-        on_step=printed(arguments.steps, 50),
+        observer=ProgressLines(arguments.steps, 50),
     )
     beside = arguments.teacher.with_suffix(".json")
     if beside.is_file():

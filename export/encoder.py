@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from export.progress import printed
+from export.progress import ProgressLines
 from export.to_onnx import export_encoder
 from realtime_style.style.bank import Bank
 from realtime_style.training.any_style import train_any_style
@@ -47,7 +47,7 @@ def main() -> None:
         arguments.out.with_suffix(".training"),
         held_out=arguments.hold_out,
         resume=arguments.resume,
-        on_step=printed(config.steps, 10),
+        observer=ProgressLines(config.steps, 10),
     )
     export_encoder(netE, Bank(), arguments.out)
 

@@ -1,21 +1,28 @@
-"""What a training says of itself as it goes on."""
+"""Progress of a training, printed by the scripts in this folder."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
-from realtime_style.training.train import TrainStep
+from realtime_style.training.observer import TrainObserver, TrainStep
 
 
-def printed(steps: int, every: int) -> Callable[[TrainStep], None]:
-    """Prints every so many steps of all: which it is, the seconds since now, the losses."""
-    begin = time.perf_counter()
+class ProgressLines(TrainObserver):
+    """Prints a line every so many steps: the step, seconds since the start, losses; and notes."""
 
-    def on_step(step: TrainStep) -> None:
-        if step.step % every == 0:
+    def __init__(self, steps: int, every: int) -> None:
+        """Args: steps, all of them; every, steps between lines."""
+        self._steps = steps
+        self._every = every
+        self._began = time.perf_counter()
+
+    def on_step(self, step: TrainStep) -> None:
+        """Prints a line if one is due."""
+        if step.step % self._every == 0:
             losses = " ".join(f"{name} {value:.4g}" for name, value in step.losses.items())
-            passed_s = time.perf_counter() - begin
-            print(f"step {step.step} of {steps} ({passed_s:.0f} s): {losses}", flush=True)
+            passed_s = time.perf_counter() - self._began
+            print(f"step {step.step} of {self._steps} ({passed_s:.0f} s): {losses}", flush=True)
 
-    return on_step
+    def on_note(self, note: str) -> None:
+        """Prints the note."""
+        print(f"note: {note}", flush=True)

@@ -40,7 +40,12 @@ from rich.progress import (  # noqa: E402
 from realtime_style import __version__  # noqa: E402
 from realtime_style.errors import StyleError, StyleFileError  # noqa: E402
 from realtime_style.painting.plan import DEFAULT_STABILITY  # noqa: E402
-from realtime_style.training.config import PRESETS, TrainConfig, make_config  # noqa: E402
+from realtime_style.training.config import (  # noqa: E402
+    ADVERSARIAL_KINDS,
+    PRESETS,
+    TrainConfig,
+    make_config,
+)
 
 if TYPE_CHECKING:
     from realtime_style.frame import Size
@@ -852,9 +857,8 @@ def train(
     with _training_extra():
         from export.to_onnx import export_trained
         from realtime_style.training.checkpoint import CHECKPOINT_NAME
-        from realtime_style.training.losses import ADVERSARIAL_KINDS
         from realtime_style.training.parallel import leads
-        from realtime_style.training.train import TrainStep
+        from realtime_style.training.observer import TrainObserver, TrainStep
         from realtime_style.training.train import train as run_training
     if painting is not None and styles_dir is not None:
         raise typer.BadParameter("give PAINTING or --styles-dir, not both")
@@ -906,35 +910,34 @@ def train(
     with _progress(quiet) as progress:
         task = progress.add_task("training", total=settings.steps, speed="", note="")
         lines = _Lines(quiet)
-        begun = resume  # else a checkpoint that is there is of the run before
 
-        def on_step(step: TrainStep) -> None:
-            _heed()
-            note = " ".join(f"{name} {value:.3f}" for name, value in step.losses.items())
-            progress.update(task, completed=step.step, note=note)
-            lines.say(lambda: f"step {step.step} of {settings.steps}: {note}")
+        class Watch(TrainObserver):
+            begun = resume  # else a checkpoint that is there is of the run before
 
-        def on_note(note: str) -> None:
-            if not quiet:
-                _say.print(f"note: {note}", markup=False)
+            def on_start(self) -> None:
+                self.begun = True
+                if not quiet:
+                    _say.print(
+                        f"learns, {settings.steps} steps; all that comes of it goes to {run_dir}",
+                        markup=False,
+                    )
 
-        def on_start() -> None:
-            nonlocal begun
-            begun = True
-            if not quiet:
-                _say.print(
-                    f"learns, {settings.steps} steps; all that comes of it goes to {run_dir}",
-                    markup=False,
-                )
+            def on_step(self, step: TrainStep) -> None:
+                _heed()
+                note = " ".join(f"{name} {value:.3f}" for name, value in step.losses.items())
+                progress.update(task, completed=step.step, note=note)
+                lines.say(lambda: f"step {step.step} of {settings.steps}: {note}")
 
+            def on_note(self, note: str) -> None:
+                if not quiet:
+                    _say.print(f"note: {note}", markup=False)
+
+        watch = Watch()
         try:
-            run_training(
-                settings, run_dir, resume=resume,
-                on_start=on_start, on_step=on_step, on_note=on_note,
-            )  # fmt: skip
+            run_training(settings, run_dir, resume=resume, observer=watch)
         except KeyboardInterrupt:
             progress.stop()
-            if begun and checkpoint.exists():
+            if watch.begun and checkpoint.exists():
                 _say.print(f"saved as {checkpoint}; go on with --resume", markup=False)
             else:
                 _say.print("stopped; nothing was saved")

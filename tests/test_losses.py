@@ -7,8 +7,8 @@ from torch.nn import functional
 
 from realtime_style.color import BT709, FULL, LIMITED, SMPTE170M, ColorSpace
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
+from realtime_style.training.config import ADVERSARIAL_KINDS
 from realtime_style.training.losses import (
-    ADVERSARIAL_KINDS,
     TONE_PX,
     GramLoss,
     WassersteinLoss,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -40,4 +42,15 @@ def rgb_from_planes(luma: Tensor, chroma: Tensor, color: ColorSpace) -> Tensor:
 
 
 PLANES_COLOR = ColorSpace()
-"""The one colour space generators know: BT.709, limited range."""
+"""The colour space of all generators: BT.709, limited range."""
+
+
+def paint_rgb(
+    paint: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], rgb: Tensor
+) -> Tensor:
+    """Paints RGB, (N, 3, H, W) in 0..1, to the same shape, not clamped.
+
+    `paint` is `Generator.forward` or a function like it, planes to planes, both in 0..1.
+    """
+    luma, chroma = paint(*planes_from_rgb(rgb, PLANES_COLOR))
+    return rgb_from_planes(luma.float(), chroma.float(), PLANES_COLOR)

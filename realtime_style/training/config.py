@@ -1,4 +1,4 @@
-"""All settings of a training run: the defaults, presets, and TOML files."""
+"""The settings of a training run: defaults, presets, and TOML files."""
 
 from __future__ import annotations
 
@@ -12,27 +12,76 @@ from typing import Any
 from realtime_style.errors import TrainingError
 
 BUNDLED_BASE = Path(__file__).resolve().parent.parent / "models" / "base.safetensors"
-"""What styles are fine-tuned from: a generator that paints; its metadata says how it was made."""
+"""The generator that styles are trained from; its metadata says how it was made."""
 
 FROM_NOTHING = "none"
-"""What a base is called that is none."""
+"""The name that stands for no base: training then starts from random weights."""
+
+ADVERSARIAL_KINDS = ("log", "lsgan", "hinge")
+"""Kinds of adversarial losses; see `losses.adversarial_loss`."""
+
+_CHOICES = {
+    "adversarial": ("none", *ADVERSARIAL_KINDS),
+    "statistic": ("gram", "wasserstein"),
+    "precision": ("bf16", "f32"),
+}
+_LARGEST_WEIGHT = 1e6
+_RANGES = {  # beyond them a value is a slip; weights are checked as well
+    "steps": (1, 1e9),
+    "batch": (1, 1e9),
+    "painting_px": (64, 2048),
+    "painting_detail_px": (64, 4096),
+    "painting_scales": (1, 8),
+    "batch_share": (0, 1),
+    "style_start": (1e-6, 1),
+    "noise": (0, 1),
+    "freeze_norm_at": (0, 1),
+    "learning_rate": (1e-9, 1e9),
+    "discriminator_learning_rate": (1e-9, 1e9),
+    "seed": (0, 2**63 - 1),
+    "checkpoint_every": (1, 1e9),
+    "sample_every": (1, 1e9),
+}
+_MIN_CROP_PX = 128  # in smaller crops the tone loss can fit its quadratic to anything
 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """What to train on, and how. The defaults are what painted best.
+    """What to train on, and how; checked at construction. The defaults paint best.
 
-    Sizes are pixels, learning rates are those between warm-up and cool-down,
-    weights multiply the losses of losses.py. A margin around the crops is painted, but not judged:
-    as wide as a generator knows of a border, so that it cannot put there what it owes the painting.
-    `painting` is a file, or a folder of paintings by one hand. `adversarial` is "none" or one of
-    losses.ADVERSARIAL_KINDS, `statistic` "gram" or "wasserstein". The style's weight grows from
-    `style_start` of itself. `noise` is the standard deviation of what is added to the input, in
-    0..1. From `freeze_norm_at` of the steps on, normalisation uses the statistics that will run,
-    not the batch's, and second views under a motion are painted as well: `motion_weight` and
-    `motion_features_weight` ask for the same paint in both. Where `clips` is a folder of films,
-    every second step from there on learns on pairs of their frames instead of photos. `base` is
-    the generator that training starts from, None for an untrained one.
+    Attributes:
+        painting: a picture file, or a folder of paintings by one artist.
+        content: a folder of photos to learn from.
+        features: weights files of feature extractors (VGG); empty downloads VGG-19 once.
+        base: the generator that training starts from; None starts from random weights.
+        steps: optimiser steps.
+        batch: photos per step.
+        crop_px: side of the crops, a multiple of 32 from 128 up.
+        margin_px: painted around each crop but not judged, a multiple of 4: as far as a generator
+            sees the border, so that it cannot put there what it owes the painting.
+        painting_px: the painting's longer side; larger means larger strokes.
+        painting_detail_px: the painting is first shrunk to this longer side, which removes grain.
+        painting_scales: factors by which style is also compared at smaller sizes.
+        statistic: what style compares, "gram" or "wasserstein".
+        batch_share: share of the Gram loss that is asked of the whole batch, in 0..1.
+        style_start: share of the style's weight at the first step, from which it grows to 1.
+        adversarial: "none" or one of ADVERSARIAL_KINDS.
+        clips: a folder of films; every second step of the second part learns from their motion.
+        noise: standard deviation of the noise on the generator's input, in 0..1.
+        freeze_norm_at: share of the steps after which normalisation uses its running statistics,
+            and second views under a motion are painted as well.
+        learning_rate: the peak of the generator's learning rate.
+        discriminator_learning_rate: the peak of the discriminator's.
+        precision: "bf16" or "f32", of networks in training.
+        compile: compile the generator with torch.compile.
+        seed: the same seed gives the same generator, on the same machine.
+        device: "auto", "cpu" or "cuda".
+        checkpoint_every: steps between checkpoints.
+        sample_every: steps between sample sheets.
+        *_weight: factors of the losses; at 0 a loss is not computed. See losses.py and motion.py.
+
+    Raises:
+        TrainingError: a value out of its range; `setting` is the attribute.
     """
 
     painting: Path
@@ -73,15 +122,40 @@ class TrainConfig:
     checkpoint_every: int = 200
     sample_every: int = 200
 
+    def __post_init__(self) -> None:
+        """Checks all values."""
+        if self.margin_px < 0 or self.margin_px % 4:
+            raise TrainingError(
+                f"the margin must be a multiple of 4, not {self.margin_px}", setting="margin_px"
+            )
+        if self.crop_px < _MIN_CROP_PX or self.crop_px % 32:
+            raise TrainingError(
+                f"the crop size must be a multiple of 32 from {_MIN_CROP_PX} up, not "
+                f"{self.crop_px}",
+                setting="crop_px",
+            )
+        weights = [field.name for field in dataclasses.fields(self) if "_weight" in field.name]
+        for name, (low, high) in (_RANGES | {each: (0, _LARGEST_WEIGHT) for each in weights}).items():
+            values = getattr(self, name)
+            for number in values if isinstance(values, tuple) else (values,):
+                if not low <= number <= high:
+                    raise TrainingError(
+                        f"{name} must be from {low:g} to {high:g}, not {number:g}", setting=name
+                    )
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                raise TrainingError(
+                    f"there is no {name} '{value}'; choose {', '.join(choices)}", setting=name
+                )
+
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for checkpoints and style cards; paths by their file names alone."""
+        """Plain values, for checkpoints and style cards; paths are reduced to file names."""
         plain = dataclasses.asdict(self)
-        plain["painting"] = self.painting.name
-        plain["content"] = self.content.name
-        plain["features"] = [path.name for path in self.features]
-        plain["base"] = self.base.name if self.base else None
-        plain["clips"] = self.clips.name if self.clips else None
-        return plain
+        for name, value in plain.items():
+            if isinstance(value, Path):
+                plain[name] = value.name
+        return plain | {"features": [path.name for path in self.features]}
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -89,15 +163,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     "standard": {"steps": 3000},
     "best": {"steps": 12_000},
 }
-"""What `--preset` sets; a TOML file and options override it."""
+"""Settings by preset; a TOML file and options override them."""
 
 _FIELDS = {field.name: field for field in dataclasses.fields(TrainConfig)}
 
 
 def make_config(preset: str | None, file: Path | None, options: dict[str, Any]) -> TrainConfig:
-    """Settings from a preset, then a TOML file, then options; the later ones win.
+    """Settings from a preset, then a TOML file, then options; later ones win.
 
-    Paths in the file are relative to it. Options that are None are left out.
+    Paths in the file are relative to it. Options that are None are skipped.
 
     Raises:
         TrainingError: an unknown preset or setting, a value of the wrong type, a file that cannot
@@ -106,15 +180,19 @@ def make_config(preset: str | None, file: Path | None, options: dict[str, Any]) 
     settings: dict[str, Any] = {}
     if preset is not None:
         if preset not in PRESETS:
-            raise TrainingError(f"there is no preset '{preset}'; choose {', '.join(PRESETS)}")
+            raise TrainingError(
+                f"there is no preset '{preset}'; choose {', '.join(PRESETS)}", setting="preset"
+            )
         settings |= PRESETS[preset]
     if file is not None:
         settings |= _read_toml(file)
     settings |= {name: value for name, value in options.items() if value is not None}
     for name in ("painting", "content"):
         if name not in settings:
-            how = "PAINTING" if name == "painting" else "--content FOLDER"
-            raise TrainingError(f"no {name} is given; add {how}, or {name} to the config file")
+            raise TrainingError(
+                f"no {name} is given, neither as an argument nor in a configuration file",
+                setting=name,
+            )
     if "base" in settings and settings["base"].name == FROM_NOTHING:
         settings["base"] = None
     return TrainConfig(**settings)
@@ -126,7 +204,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise TrainingError(f"{file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise TrainingError(f"{file} is no TOML file: it is not text") from error
+        raise TrainingError(f"{file} is not a TOML file: it is not text") from error
     except tomllib.TOMLDecodeError as error:
         raise TrainingError(f"{file} cannot be read as TOML: {error}") from error
     settings = {}
@@ -134,7 +212,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
         if name not in _FIELDS:
             near = difflib.get_close_matches(name, _FIELDS, 1) or sorted(_FIELDS)
             raise TrainingError(
-                f"{file} sets '{name}', which is no setting; did you mean {', '.join(near)}?"
+                f"{file} sets '{name}', which is not a setting; did you mean {', '.join(near)}?"
             )
         settings[name] = _as_field(file, name, value)
     return settings
@@ -145,15 +223,15 @@ _WORDS = {
     "float": "a number",
     "str": "text in quotes",
     "bool": "true or false",
-    "Path": "a file's or folder's name in quotes",
-    "Path | None": "a file's or folder's name in quotes",
-    "tuple[Path, ...]": "a list of files' names",
+    "Path": "a file or folder name in quotes",
+    "Path | None": "a file or folder name in quotes",
+    "tuple[Path, ...]": "a list of file names",
     "tuple[int, ...]": "a list of whole numbers",
 }
 
 
 def _as_field(file: Path, name: str, value: Any) -> Any:
-    """A value of TOML in the type of its field."""
+    """A TOML value in the type of its field; raises TrainingError where it has another."""
     wanted = str(_FIELDS[name].type)
     wrong = TrainingError(f"{file} sets {name} = {value!r}; it should be {_WORDS[wanted]}")
     if wanted.startswith("tuple"):

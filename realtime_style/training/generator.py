@@ -164,6 +164,13 @@ class Generator(nn.Module):
         return FoldedGenerator(self)
 
 
+def freeze_norm(net: nn.Module) -> None:
+    """Makes batch normalisation use its running statistics, as it will after training."""
+    for module in net.modules():
+        if isinstance(module, BatchNorm):
+            module.eval()
+
+
 class FoldedBlock(nn.Module):
     """A residual block without its normalisation layers."""
 

@@ -369,4 +369,3 @@ _ADVERSARIAL_LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
     "lsgan": lambda fake: (fake - 1).square().mean() / 2,
     "hinge": lambda fake: -fake.mean(),
 }
-ADVERSARIAL_KINDS = tuple(_ADVERSARIAL_LOSSES)

@@ -1,0 +1,60 @@
+"""The device that training runs on, its precision and its memory."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+import torch
+
+from realtime_style.errors import TrainingError
+from realtime_style.training.parallel import own_gpu
+
+_MALLOC = {  # the numbers of malloc.h
+    "M_TRIM_THRESHOLD": (-1, 2**31 - 1),
+    "M_TOP_PAD": (-2, 2**28),
+    "M_MMAP_MAX": (-4, 0),
+}
+
+
+def find_device(name: str) -> torch.device:
+    """The device of a name: "cpu", "cuda" (this process's GPU), or "auto" (a GPU if there is one).
+
+    Raises:
+        TrainingError: there is no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{own_gpu()}"
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        more = own_gpu() and name.startswith("cuda")
+        how = "start no more processes than there are GPUs" if more else "choose cpu or auto"
+        raise TrainingError(f"there is no device '{name}'; {how}", setting="device") from error
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """A context in which networks compute at a precision, "bf16" or "f32"."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def tune_cpu() -> None:
+    """Sets up the process for training on a CPU.
+
+    Denormal numbers are flushed to zero, which is faster. glibc keeps what a step frees for the
+    next step: otherwise every step requests the same gigabyte from the system, page by page, which
+    is a sixth of its time.
+    """
+    torch.set_flush_denormal(True)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for option, value in _MALLOC.values():
+            mallopt(option, value)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error means that memory is short, on a CPU or a GPU."""
+    words = ("not enough memory", "can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)

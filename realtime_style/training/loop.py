@@ -1,0 +1,208 @@
+"""The training loop. Every training in this package runs through it."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from realtime_style.errors import TrainingError
+from realtime_style.system.interrupts import held_back
+from realtime_style.training.batches import BatchReader, Batches
+from realtime_style.training.checkpoint import save_checkpoint
+from realtime_style.training.device import is_out_of_memory
+from realtime_style.training.observer import TrainObserver, TrainStep
+from realtime_style.training.parallel import (
+    in_any_process,
+    leads,
+    mean_over_processes,
+    process_count,
+    share_gradients,
+    wait_for_all,
+)
+from realtime_style.training.schedule import Schedule
+from realtime_style.training.state import Learner, TrainState
+
+MOST_ROLLBACKS = 5
+
+B = TypeVar("B", contravariant=True)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One update of one network.
+
+    Attributes:
+        learner: the network's letter in `TrainState.learners`.
+        losses: weighted losses by name, scalars; the loop reduces their sum.
+        seen: other values for the log, by name.
+    """
+
+    learner: str
+    losses: dict[str, Tensor]
+    seen: dict[str, float] = field(default_factory=dict)
+
+
+class Objective(Protocol[B]):
+    """What a training minimises."""
+
+    def updates(self, state: TrainState, batch: B) -> Iterator[Update]:
+        """The updates of the step after `state.step`.
+
+        The loop applies each update before it asks for the next, so that a generator's losses can
+        come from a discriminator that has just been updated.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How long a training runs and what it leaves on the way.
+
+    Attributes:
+        steps: how many optimiser steps.
+        schedule: the learning rate over its peak, of a step from 1 and all steps.
+        checkpoint: the file for checkpoints; None writes none.
+        checkpoint_every: steps between checkpoints.
+    """
+
+    steps: int
+    schedule: Schedule
+    checkpoint: Path | None
+    checkpoint_every: int
+
+
+def run(
+    state: TrainState,
+    objective: Objective[T],
+    read: BatchReader[T],
+    recipe: Recipe,
+    observer: TrainObserver,
+) -> None:
+    """Trains from `state.step` to `recipe.steps`.
+
+    On NaN it goes back to the last checkpoint and halves the learning rate; on an out-of-memory
+    error it goes back and halves the batch. Ctrl-C and SIGTERM let the step finish and save a
+    checkpoint; a second signal ends the run at once, with the checkpoint before.
+
+    Raises:
+        TrainingError: data that cannot be read, a full disk, a loss that is NaN at every learning
+            rate, or too little memory for one photo.
+        KeyboardInterrupt: passed on, after the checkpoint is saved.
+    """
+    batches = Batches(read, state, recipe.steps)
+    try:
+        batches.wait()  # refuse unreadable data before anything is written
+        observer.on_start()
+        last_good = copy.deepcopy(state.as_dict())
+        began = time.perf_counter() - state.seconds
+        with held_back() as stop_requested:
+            while state.step < recipe.steps:
+                try:
+                    step = _take_step(state, objective, batches.take(), recipe)
+                except (NanError, MemoryError, RuntimeError) as error:
+                    note = _go_back(state, last_good, error)
+                    batches.close()
+                    batches.restart()
+                    observer.on_note(note)
+                    continue
+                state.step = step.step
+                state.history.append(step.losses)
+                state.seconds = time.perf_counter() - began
+                if state.step % recipe.checkpoint_every == 0:
+                    last_good = copy.deepcopy(state.as_dict())
+                    _save(last_good, recipe)
+                observer.on_step(step)
+                if in_any_process(stop_requested(), state.device):
+                    _save(state.as_dict(), recipe)
+                    wait_for_all()  # torchrun kills the others as soon as one process leaves
+                    raise KeyboardInterrupt
+            _save(state.as_dict(), recipe)
+    finally:
+        batches.close()
+        observer.on_end()
+
+
+def _take_step(
+    state: TrainState, objective: Objective[T], batch: T, recipe: Recipe
+) -> TrainStep:
+    """One step of every network; raises NanError before a network takes over a NaN."""
+    step = state.step + 1
+    share = state.rate * recipe.schedule(step, recipe.steps)
+    losses: dict[str, float] = {}
+    seen: dict[str, float] = {}
+    rate = 0.0
+    for update in objective.updates(state, batch):
+        learner = state.learners[update.learner]
+        rate = share * learner.learning_rate
+        norm = _descend(learner, update.losses, rate)
+        values = torch.stack([value.detach() for value in update.losses.values()])
+        losses |= zip(update.losses, mean_over_processes(values).tolist(), strict=True)
+        seen |= {f"gradient_norm/{update.learner}": norm} | update.seen
+    return TrainStep(step, losses, rate, seen)
+
+
+def _descend(learner: Learner, losses: dict[str, Tensor], rate: float) -> float:
+    """One optimiser step down the sum of losses; returns the gradient's norm before clipping."""
+    parameters = learner.parameters()
+    learner.optimizer.zero_grad(set_to_none=True)
+    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+    share_gradients(parameters)
+    norm = float(nn.utils.clip_grad_norm_(parameters, learner.largest_gradient))
+    if not math.isfinite(norm):
+        raise NanError
+    for group in learner.optimizer.param_groups:
+        group["lr"] = rate
+    learner.optimizer.step()
+    return norm
+
+
+class NanError(ArithmeticError):
+    """A gradient has NaN or infinity in it."""
+
+
+def _go_back(state: TrainState, last_good: dict[str, Any], error: Exception) -> str:
+    """Returns to the last checkpoint after a NaN or an out-of-memory error; a note about it.
+
+    Raises:
+        TrainingError: it has not helped before, or there is nothing left to halve.
+        Exception: the error itself, where it is of another kind.
+    """
+    step = state.step + 1
+    rate, rollbacks, batch = state.rate, state.rollbacks, state.batch
+    if isinstance(error, NanError):
+        rate, rollbacks = rate / 2, rollbacks + 1
+        if rollbacks > MOST_ROLLBACKS:
+            raise TrainingError(
+                f"loss became NaN at step {step}, also at {MOST_ROLLBACKS} smaller learning rates; "
+                "a smaller learning rate or smaller weights may help",
+                setting="learning_rate",
+            ) from None
+    elif not is_out_of_memory(error) or process_count() > 1:
+        raise error
+    elif batch == 1:
+        raise TrainingError(
+            "out of memory with one photo a step; smaller crops need less", setting="crop_px"
+        ) from error
+    else:
+        batch //= 2
+    state.load(copy.deepcopy(last_good))
+    state.rate, state.rollbacks, state.batch = rate, rollbacks, batch
+    if isinstance(error, NanError):
+        return (
+            f"loss became NaN at step {step}: back to step {state.step}, learning rate halved to "
+            f"{rate:g} of the requested one"
+        )
+    return f"out of memory: from step {state.step} on, {batch} photos a step"
+
+
+def _save(saved: dict[str, Any], recipe: Recipe) -> None:
+    if recipe.checkpoint and leads():
+        save_checkpoint(recipe.checkpoint, saved)

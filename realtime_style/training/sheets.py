@@ -1,0 +1,66 @@
+"""Sheets: pictures that show what a generator has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.nn import functional
+
+from realtime_style.training.color import paint_rgb
+from realtime_style.training.dataset import open_rgb
+from realtime_style.training.encoder import AnyStyleGenerator, StyleEncoder
+from realtime_style.training.generator import Generator
+from realtime_style.training.style_variants import encoder_view
+
+
+def sample_sheet(netG: Generator, photos: Tensor, painting: Tensor) -> Image.Image:
+    """Photos in the top row, painted below, and the painting on the right.
+
+    Args:
+        netG: on any device, in any mode.
+        photos: (N, 3, H, W) RGB in 0..1, sides multiples of 4.
+        painting: (1, 3, h, w) RGB in 0..1.
+    """
+    device = next(netG.parameters()).device
+    was_training = netG.training
+    netG.eval()
+    with torch.no_grad():
+        painted = paint_rgb(netG, photos.to(device)).clamp(0, 1).cpu()
+    netG.train(was_training)
+    side = 2 * photos.shape[-2]
+    width = round(painting.shape[-1] * side / painting.shape[-2])
+    shown = functional.interpolate(painting, (side, width), mode="area")[0]
+    rows = torch.cat((torch.cat(tuple(photos), 2), torch.cat(tuple(painted), 2)), 1)
+    sheet = (torch.cat((rows, shown), 2) * 255).round().byte()
+    return Image.fromarray(sheet.permute(1, 2, 0).numpy())
+
+
+def style_sheet(
+    netE: StyleEncoder,
+    netG: AnyStyleGenerator,
+    photos: Tensor,
+    pictures: Sequence[Path],
+) -> Image.Image:
+    """One row for each style picture: the picture, then every photo painted in its style.
+
+    Args:
+        netE: on the CPU, as `netG`.
+        photos: (N, 3, S, S) RGB in 0..1, S a multiple of 4.
+        pictures: files that can be read.
+    """
+    side = photos.shape[-1]
+    rows = []
+    with torch.no_grad():
+        for path in pictures:
+            picture = open_rgb(path)
+            code = netE(encoder_view(picture)).expand(len(photos), -1)
+            painted = paint_rgb(lambda y, c, code=code: netG(y, c, code), photos).clamp(0, 1)
+            tiles = [np.asarray(ImageOps.fit(picture, (side, side)))]
+            tiles += [(rgb * 255).round().byte().permute(1, 2, 0).numpy() for rgb in painted]
+            rows.append(np.hstack(tiles))
+    return Image.fromarray(np.vstack(rows))

@@ -1,0 +1,136 @@
+"""Style pictures to train an encoder on: crops of paintings and photos, many in other colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageEnhance, ImageOps
+from torch import Tensor
+
+from realtime_style.style.bank import look_size
+from realtime_style.training.config import TrainConfig
+from realtime_style.training.dataset import UNREADABLE, open_rgb
+from realtime_style.training.device import autocast
+from realtime_style.training.encoder import StyleEncoder, palette_of
+from realtime_style.training.losses import gram_targets
+from realtime_style.training.perceptual import Features
+
+_PHOTO_SHARE = 0.25  # of the variants that are of photos: textures and palettes no painting has
+_RECOLORED_SHARE = 0.6
+_INVERTED_SHARE = 0.1  # of the recoloured
+_SMALLEST_CROP_PX = 64
+
+Targets = list[dict[str, Tensor]]
+"""Gram matrices of a picture by layer, one set for each scale; see `gram_targets`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StyleVariant:
+    """A style picture as training uses it.
+
+    Attributes:
+        statistics: what the encoder sees, (1, statistics); see `StyleEncoder.statistics`.
+        palette: see `palette_of`.
+        targets: what the painting must match.
+    """
+
+    statistics: Tensor
+    palette: tuple[Tensor, Tensor]
+    targets: Targets
+
+
+class StyleVariants:
+    """Variants of style pictures by number, from 0; each is computed once and kept.
+
+    The first ones are the paintings themselves, the others crops of paintings and photos, many of
+    them in other colours. A number always gives the same variant.
+    """
+
+    def __init__(
+        self,
+        paintings: Sequence[Path],
+        photos: Sequence[Path],
+        config: TrainConfig,
+        features: Features,
+        netE: StyleEncoder,
+    ) -> None:
+        """Args: paintings, which must be readable; photos, some of which may not be."""
+        self._paintings, self._photos = list(paintings), list(photos)
+        self._config = config
+        self._features = features
+        self._netE = netE
+        self._kept: dict[int, StyleVariant] = {}
+
+    def __getitem__(self, number: int) -> StyleVariant:
+        """Variant `number`."""
+        if number not in self._kept:
+            self._kept[number] = self._variant(self.picture(number))
+        return self._kept[number]
+
+    def _variant(self, picture: Image.Image) -> StyleVariant:
+        config = self._config
+        whole = at_painting_size(picture, config)
+        with autocast(torch.device("cpu"), config.precision):
+            targets = gram_targets(self._features, [whole], config.painting_scales)
+        with torch.no_grad():
+            view = encoder_view(picture)
+            return StyleVariant(self._netE.statistics(view), palette_of(view), targets)
+
+    def picture(self, number: int) -> Image.Image:
+        """The picture of variant `number`, RGB."""
+        if number < len(self._paintings):
+            return open_rgb(self._paintings[number])
+        rng = np.random.default_rng((number, len(self._paintings)))
+        while True:
+            of_photos = self._photos and rng.random() < _PHOTO_SHARE
+            paths = self._photos if of_photos else self._paintings
+            try:
+                picture = _crop(open_rgb(paths[rng.integers(len(paths))]), rng)
+            except UNREADABLE:
+                continue
+            return _recolored(picture, rng) if rng.random() < _RECOLORED_SHARE else picture
+
+
+def encoder_view(picture: Image.Image) -> Tensor:
+    """A picture as the encoder sees it: RGB in 0..1, (1, 3, h, w), of the area of `look_size`."""
+    return _resized(picture, *look_size(*picture.size))
+
+
+def at_painting_size(picture: Image.Image, config: TrainConfig) -> Tensor:
+    """A picture of the configuration's longer side, RGB in 0..1, (1, 3, h, w), sides even."""
+    scale = config.painting_px / max(picture.size)
+    width, height = (max(32, round(side * scale / 2) * 2) for side in picture.size)
+    return _resized(picture, width, height)
+
+
+def _resized(picture: Image.Image, width: int, height: int) -> Tensor:
+    small = np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS))
+    return torch.from_numpy(small.copy()).permute(2, 0, 1)[None].float() / 255
+
+
+def _crop(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """A crop whose sides are from a third of the picture's to all of them; half are mirrored."""
+    share = np.exp(rng.uniform(np.log(1 / 3), 0))
+    width, height = (max(_SMALLEST_CROP_PX, round(side * share)) for side in picture.size)
+    left = rng.integers(max(1, picture.width - width + 1))
+    top = rng.integers(max(1, picture.height - height + 1))
+    crop = picture.crop((left, top, left + width, top + height))
+    return ImageOps.mirror(crop) if rng.random() < 0.5 else crop
+
+
+def _recolored(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """The picture with other hues, saturation, contrast and brightness; some are inverted."""
+    hsv = np.asarray(picture.convert("HSV")).copy()
+    hsv[..., 0] += np.uint8(rng.integers(256))
+    picture = Image.fromarray(hsv, "HSV").convert("RGB")
+    for change, low, high in (
+        (ImageEnhance.Color, 0.2, 1.6),
+        (ImageEnhance.Contrast, 0.6, 1.4),
+        (ImageEnhance.Brightness, 0.7, 1.3),
+    ):
+        picture = change(picture).enhance(rng.uniform(low, high))
+    return ImageOps.invert(picture) if rng.random() < _INVERTED_SHARE else picture
