@@ -857,8 +857,8 @@ def train(
     with _training_extra():
         from export.to_onnx import export_trained
         from realtime_style.training.checkpoint import CHECKPOINT_NAME
-        from realtime_style.training.parallel import leads
         from realtime_style.training.observer import TrainObserver, TrainStep
+        from realtime_style.training.parallel import leads
         from realtime_style.training.train import train as run_training
     if painting is not None and styles_dir is not None:
         raise typer.BadParameter("give PAINTING or --styles-dir, not both")

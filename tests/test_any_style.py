@@ -11,24 +11,27 @@ from safetensors.torch import save_file
 
 torch = pytest.importorskip("torch", reason="the extra [train] is not installed")
 
-from test_training import make_photos, random_vgg19  # noqa: E402
+from test_training import Calls, make_photos, random_vgg19  # noqa: E402
 
 from realtime_style.errors import TrainingError  # noqa: E402
 from realtime_style.style.bank import Bank  # noqa: E402
-from realtime_style.training import any_style  # noqa: E402
-from realtime_style.training.any_style import StyleVariants, look_at, train_any_style  # noqa: E402
+from realtime_style.training import any_style, style_choice  # noqa: E402
+from realtime_style.training.any_style import train_any_style  # noqa: E402
 from realtime_style.training.config import TrainConfig  # noqa: E402
 from realtime_style.training.encoder import StyleEncoder  # noqa: E402
 from realtime_style.training.generator import Generator  # noqa: E402
-from realtime_style.training.train import Objective, TrainStep  # noqa: E402
+from realtime_style.training.objective import load_features  # noqa: E402
+from realtime_style.training.observer import TrainStep  # noqa: E402
+from realtime_style.training.style_variants import StyleVariants, encoder_view  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
-    monkeypatch.setattr(any_style, "_VARIANTS", 8)
-    monkeypatch.setattr(any_style, "_CHOICE_STEPS", 2)
+    monkeypatch.setattr(any_style, "VARIANTS", 8)
+    monkeypatch.setattr(style_choice, "VARIANTS", 8)
+    monkeypatch.setattr(style_choice, "_STEPS", 2)
     save_file(random_vgg19(), tmp_path / "vgg19.safetensors")
     (tmp_path / "paintings").mkdir()
     for number in range(3):
@@ -40,7 +43,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
         features=(tmp_path / "vgg19.safetensors",),
         steps=3,
         batch=2,
-        crop_px=64,
+        crop_px=128,
         margin_px=8,
         painting_px=96,
         batch_share=0.0,
@@ -56,7 +59,7 @@ def test_it_trains_and_goes_on_as_if_it_had_not_stopped(
     config: TrainConfig, tmp_path: Path
 ) -> None:
     reports: list[TrainStep] = []
-    whole = train_any_style(config, tmp_path / "whole", on_step=reports.append)
+    whole = train_any_style(config, tmp_path / "whole", observer=Calls(reports.append))
     assert [report.step for report in reports] == [0, 1, 2, 3]
     assert set(reports[0].losses) == {"choice"}
     expected = {"content", "structure", "tone", "style", "weave", "restraint"}
@@ -71,7 +74,7 @@ def test_it_trains_and_goes_on_as_if_it_had_not_stopped(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_any_style(config, tmp_path / "parts", on_step=stop)
+        train_any_style(config, tmp_path / "parts", observer=Calls(stop))
     parts = train_any_style(config, tmp_path / "parts", resume=True)
     for ours, theirs in zip(parts.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
@@ -81,13 +84,13 @@ def test_other_bundled_styles_are_refused(config: TrainConfig, tmp_path: Path) -
     train_any_style(replace(config, steps=1), tmp_path / "run")
     state = torch.load(tmp_path / "run" / "checkpoint.pt")
     torch.save(state | {"bank": "another"}, tmp_path / "run" / "checkpoint.pt")
-    with pytest.raises(TrainingError, match="of other bundled styles"):
+    with pytest.raises(TrainingError, match="for other bundled styles"):
         train_any_style(config, tmp_path / "run", resume=True)
 
 
 def test_held_out_paintings_are_not_trained_on(config: TrainConfig, tmp_path: Path) -> None:
     names = [f"painting{number}.png" for number in range(3)]
-    with pytest.raises(TrainingError, match="has no pictures"):
+    with pytest.raises(TrainingError, match="has no pictures to train on"):
         train_any_style(config, tmp_path / "run", held_out=names)
 
 
@@ -96,14 +99,14 @@ def test_variants_are_the_same_for_the_same_number_and_the_first_the_pictures(
 ) -> None:
     paintings = sorted(config.painting.iterdir())
     photos = sorted(config.content.iterdir())
-    objective = Objective(config, [torch.rand(1, 3, 96, 96)], torch.device("cpu"))
+    features = load_features(config, torch.device("cpu"))
     netE = StyleEncoder(Bank(), Generator())  # noqa: N806
-    one, again = (StyleVariants(paintings, photos, objective, netE) for _ in range(2))
+    one, again = (StyleVariants(paintings, photos, config, features, netE) for _ in range(2))
     for number in (0, 2, 7, 30):
         assert torch.equal(one[number].statistics, again[number].statistics)
     assert one[7] is one[7]
     with Image.open(paintings[2]) as picture:
-        look = look_at(picture.convert("RGB"))
+        look = encoder_view(picture.convert("RGB"))
     assert torch.equal(one[2].statistics, netE.statistics(look))
     assert look.shape[2] * look.shape[3] == pytest.approx(512**2, rel=0.02)
     assert not np.allclose(one[7].statistics, one[30].statistics, rtol=0.05)

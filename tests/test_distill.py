@@ -10,14 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra [train] is not installed")
 
-from test_training import make_photos  # noqa: E402
+from test_training import Calls, make_photos  # noqa: E402
 
 from realtime_style.errors import TrainingError  # noqa: E402
 from realtime_style.training import distill as distillation  # noqa: E402
 from realtime_style.training.dataset import PhotoFolder  # noqa: E402
 from realtime_style.training.distill import distill  # noqa: E402
 from realtime_style.training.generator import Generator, GeneratorConfig  # noqa: E402
-from realtime_style.training.train import TrainStep  # noqa: E402
+from realtime_style.training.observer import TrainStep  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -42,7 +42,8 @@ def student() -> Generator:
 
 def test_it_comes_nearer_to_its_teacher(photos: PhotoFolder, tmp_path: Path) -> None:
     reports: list[TrainStep] = []
-    netG = distill(teacher(), student(), photos, 40, tmp_path / "a.pt", on_step=reports.append)  # noqa: N806
+    watch = Calls(reports.append)
+    netG = distill(teacher(), student(), photos, 40, tmp_path / "a.pt", observer=watch)  # noqa: N806
     assert [report.step for report in reports] == [*range(1, 41)]
     losses = [sum(report.losses.values()) for report in reports]
     assert sum(losses[-8:]) < 0.5 * sum(losses[:8])
@@ -62,7 +63,7 @@ def test_it_goes_on_as_if_it_had_not_stopped(photos: PhotoFolder, tmp_path: Path
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        distill(teacher(), student(), photos, 4, tmp_path / "parts.pt", on_step=stop)
+        distill(teacher(), student(), photos, 4, tmp_path / "parts.pt", observer=Calls(stop))
     parts = distill(teacher(), student(), photos, 4, tmp_path / "parts.pt", resume=True)
     for ours, theirs in zip(parts.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)

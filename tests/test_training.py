@@ -25,6 +25,8 @@ from torch.nn import functional
 from realtime_style import cli
 from realtime_style.errors import TrainingError
 from realtime_style.tools.demo import draw_scene
+from realtime_style.training import device as device_module
+from realtime_style.training import objective
 from realtime_style.training import train as train_module
 from realtime_style.training.checkpoint import load_checkpoint, load_generator, save_generator
 from realtime_style.training.config import BUNDLED_BASE, TrainConfig, make_config
@@ -32,9 +34,12 @@ from realtime_style.training.dataset import PhotoFolder, load_paintings, paintin
 from realtime_style.training.discriminator import Discriminator
 from realtime_style.training.generator import Generator, GeneratorConfig
 from realtime_style.training.losses import discriminator_loss
+from realtime_style.training.observer import TrainObserver, TrainStep
 from realtime_style.training.optimizer import Muon
 from realtime_style.training.parallel import processes
-from realtime_style.training.train import TrainStep, train
+from realtime_style.training.schedule import trapezoid
+from realtime_style.training.state import TrainState
+from realtime_style.training.train import train
 
 SMALL = GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2))
 VGG_LAYERS = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "3_4", "4_1")
@@ -95,18 +100,39 @@ def scalars(run_dir: Path, tag: str) -> list[int]:
     return [event.step for event in events.Scalars(tag)]
 
 
-def interrupt_at(step: int) -> Callable[[TrainStep], None]:
+class Calls(TrainObserver):
+    """Passes what it is told to functions."""
+
+    def __init__(
+        self,
+        on_step: Callable[[TrainStep], object] = lambda step: None,
+        on_note: Callable[[str], object] = lambda note: None,
+        on_start: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._on_step, self._on_note, self._on_start = on_step, on_note, on_start
+
+    def on_start(self) -> None:
+        self._on_start()
+
+    def on_step(self, step: TrainStep) -> None:
+        self._on_step(step)
+
+    def on_note(self, note: str) -> None:
+        self._on_note(note)
+
+
+def interrupt_at(step: int) -> TrainObserver:
     def on_step(report: TrainStep) -> None:
         if report.step == step:
             signal.raise_signal(signal.SIGINT)
 
-    return on_step
+    return Calls(on_step)
 
 
 def test_a_run_leaves_all_it_promises(config: TrainConfig, tmp_path: Path) -> None:
     reports: list[TrainStep] = []
     config = dataclasses.replace(config, base=None)
-    netG = train(config, tmp_path / "run", on_step=reports.append)
+    netG = train(config, tmp_path / "run", observer=Calls(reports.append))
     run_dir = tmp_path / "run"
     assert netG.config == GeneratorConfig()
     assert [report.step for report in reports] == [1, 2, 3, 4]
@@ -150,7 +176,11 @@ def test_loss_goes_down(config: TrainConfig, tmp_path: Path) -> None:
         config, steps=90, sample_every=100, checkpoint_every=100, style_start=1.0
     )
     totals: list[float] = []
-    train(config, tmp_path / "run", on_step=lambda step: totals.append(sum(step.losses.values())))
+    train(
+        config,
+        tmp_path / "run",
+        observer=Calls(lambda step: totals.append(sum(step.losses.values()))),
+    )
     assert np.mean(totals[-9:]) < 0.3 * np.mean(totals[:9])
 
 
@@ -158,13 +188,12 @@ def test_resumed_run_equals_an_uninterrupted_one(config: TrainConfig, tmp_path: 
     config = dataclasses.replace(config, checkpoint_every=100)
     whole = train(config, tmp_path / "whole").state_dict()
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "run", on_step=interrupt_at(2))
+        train(config, tmp_path / "run", observer=interrupt_at(2))
     assert load_checkpoint(tmp_path / "run/checkpoint.pt")["step"] == 2
     assert not (tmp_path / "run/generator.safetensors").exists()
     steps: list[int] = []
-    resumed = train(
-        config, tmp_path / "run", resume=True, on_step=lambda report: steps.append(report.step)
-    ).state_dict()
+    count = Calls(lambda report: steps.append(report.step))
+    resumed = train(config, tmp_path / "run", resume=True, observer=count).state_dict()
     assert steps == [3, 4]
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
     assert not torch.equal(whole["stem.weight"], Generator(SMALL).state_dict()["stem.weight"])
@@ -209,7 +238,7 @@ def test_a_crash_leaves_the_last_checkpoint(config: TrainConfig, tmp_path: Path)
             raise MemoryError
 
     with pytest.raises(MemoryError):
-        train(config, tmp_path / "run", on_step=on_step)
+        train(config, tmp_path / "run", observer=Calls(on_step))
     assert load_checkpoint(tmp_path / "run/checkpoint.pt")["step"] == 2
 
 
@@ -225,7 +254,7 @@ def test_same_seed_same_weights(config: TrainConfig, tmp_path: Path) -> None:
 
 def test_resumed_log_has_every_step(config: TrainConfig, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "run", on_step=interrupt_at(2))
+        train(config, tmp_path / "run", observer=interrupt_at(2))
     train(config, tmp_path / "run", resume=True)
     assert sorted(scalars(tmp_path / "run", "loss/style")) == [1, 2, 3, 4]
 
@@ -244,18 +273,19 @@ def test_a_loss_that_is_no_number_leads_back_and_slows_down(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = dataclasses.replace(config, steps=6)
-    true_loss, calls = train_module.total_variation, [0]
+    true_loss, calls = objective.total_variation, [0]
 
     def spoilt_once(rgb: Tensor) -> Tensor:
         calls[0] += 1
         return true_loss(rgb) * (float("nan") if calls[0] == 4 else 1)
 
-    monkeypatch.setattr(train_module, "total_variation", spoilt_once)
+    monkeypatch.setattr(objective, "total_variation", spoilt_once)
     notes: list[str] = []
     reports: list[TrainStep] = []
-    netG = train(config, tmp_path / "run", on_step=reports.append, on_note=notes.append)
+    netG = train(config, tmp_path / "run", observer=Calls(reports.append, notes.append))
     assert notes[:1] == [
-        "the loss is no number at step 4: back to step 2, with 0.5 of the learning rate"
+        "loss became NaN at step 4: back to step 2, with the learning rate halved (now 0.5 of its "
+        "full value)"
     ]
     assert [report.step for report in reports] == [1, 2, 3, 3, 4, 5, 6]
     assert reports[3].learning_rate == reports[2].learning_rate / 2
@@ -266,31 +296,32 @@ def test_a_loss_that_is_no_number_leads_back_and_slows_down(
 def test_a_loss_that_is_never_a_number_ends_the_run(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_module, "total_variation", lambda rgb: rgb.sum() * float("nan"))
-    with pytest.raises(TrainingError, match=r"no longer a number at step 1, .*--learning-rate"):
+    monkeypatch.setattr(objective, "total_variation", lambda rgb: rgb.sum() * float("nan"))
+    with pytest.raises(TrainingError, match="NaN at step 1, also at 5 smaller") as caught:
         train(config, tmp_path / "run")
+    assert caught.value.setting == "learning_rate"
 
 
 def test_too_little_memory_halves_the_batch(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true_loss = train_module.total_variation
+    true_loss = objective.total_variation
 
     def hungry(rgb: Tensor) -> Tensor:
         if len(rgb) > 1:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ...")
         return true_loss(rgb)
 
-    monkeypatch.setattr(train_module, "total_variation", hungry)
+    monkeypatch.setattr(objective, "total_variation", hungry)
     notes: list[str] = []
-    train(config, tmp_path / "run", on_note=notes.append)
+    train(config, tmp_path / "run", observer=Calls(on_note=notes.append))
     assert notes[0] == "out of memory: from step 0 on, 1 photos a step"
     assert load_checkpoint(tmp_path / "run/checkpoint.pt")["batch"] == 1
 
     def starved(rgb: Tensor) -> Tensor:
         raise MemoryError
 
-    monkeypatch.setattr(train_module, "total_variation", starved)
+    monkeypatch.setattr(objective, "total_variation", starved)
     with pytest.raises(TrainingError, match="out of memory with one photo a step"):
         train(config, tmp_path / "again")
 
@@ -335,7 +366,7 @@ def test_every_mode_trains_and_goes_on_bit_for_bit(
 ) -> None:
     config = dataclasses.replace(config, **MODES[mode])
     reports: list[TrainStep] = []
-    whole = train(config, tmp_path / "whole", on_step=reports.append).state_dict()
+    whole = train(config, tmp_path / "whole", observer=Calls(reports.append)).state_dict()
     expected = {"content", "structure", "tone", "style", "tv", "gamut", "grid", "weave"}
     if config.adversarial != "none":
         expected |= {"adversarial", "discriminator"}
@@ -346,7 +377,7 @@ def test_every_mode_trains_and_goes_on_bit_for_bit(
         assert set(report.losses) == expected | (moves if report.step > frozen else set())
     assert scalars(tmp_path / "whole", "gradient_norm/G") == [1, 2, 3, 4]
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "run", on_step=interrupt_at(3))
+        train(config, tmp_path / "run", observer=interrupt_at(3))
     resumed = train(config, tmp_path / "run", resume=True).state_dict()
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
 
@@ -367,7 +398,7 @@ def test_clips_are_learned_from_too(config: TrainConfig, tmp_path: Path) -> None
     photos_alone = train(config, tmp_path / "alone").state_dict()
     config = dataclasses.replace(config, clips=clips)
     notes: list[str] = []
-    with_clips = train(config, tmp_path / "with", on_note=notes.append).state_dict()
+    with_clips = train(config, tmp_path / "with", observer=Calls(on_note=notes.append)).state_dict()
     assert any("notes.txt" in note for note in notes)
     assert not torch.equal(with_clips["stem.weight"], photos_alone["stem.weight"])
 
@@ -398,23 +429,22 @@ def test_each_step_moves_its_own_network_alone(
 ) -> None:
     config = dataclasses.replace(config, adversarial="hinge", steps=2)
     moved: list[tuple[bool, bool]] = []
-    states: list[train_module.TrainState] = []
+    states: list[TrainState] = []
     first_state = train_module._first_state
 
-    def kept(*arguments: Any) -> train_module.TrainState:
+    def kept(*arguments: Any) -> TrainState:
         states.append(first_state(*arguments))
         return states[-1]
 
     step_of: dict[type, Any] = {kind: kind.step for kind in (Muon, torch.optim.Adam)}
 
     def watched(self: torch.optim.Optimizer) -> None:
-        nets = states[-1].netG, states[-1].netD
-        before = [[p.detach().clone() for p in net.parameters()] for net in nets if net]
+        nets = [states[-1].learners[name].net for name in "GD"]
+        before = [[p.detach().clone() for p in net.parameters()] for net in nets]
         step_of[type(self)](self)
         changes = [
             any(not torch.equal(p, old) for p, old in zip(net.parameters(), olds, strict=True))
             for net, olds in zip(nets, before, strict=True)
-            if net
         ]
         moved.append((changes[0], changes[1]))
 
@@ -461,7 +491,8 @@ def by_two_processes(folder: Path, config: TrainConfig | None, script: str) -> N
         "import os, pickle, signal, time\n"
         "from pathlib import Path\n"
         "import torch\n"
-        "from realtime_style.training import train as train_module\n"
+        "from realtime_style.training import loop\n"
+        "from realtime_style.training.observer import TrainObserver\n"
         "from realtime_style.training.parallel import BatchNorm, leads, part_of, processes\n"
         "from realtime_style.training.train import train\n"
         "torch.set_num_threads(1)\n"
@@ -490,7 +521,7 @@ def test_two_processes_equal_one(config: TrainConfig, tmp_path: Path) -> None:
         learning_rate=1e-3,  # of a larger one, two steps make whole codes of rounding
     )
     reports: list[TrainStep] = []
-    one = train(config, tmp_path / "one", on_step=reports.append)
+    one = train(config, tmp_path / "one", observer=Calls(reports.append))
     by_two_processes(tmp_path, config, "train(config, here / 'two')")
     two, _ = load_generator(tmp_path / "two/checkpoint.pt")
     history = load_checkpoint(tmp_path / "two/checkpoint.pt")["history"]
@@ -508,7 +539,7 @@ def test_what_one_process_is_asked_ends_all_in_order(config: TrainConfig, tmp_pa
     by_two_processes(
         tmp_path,
         config,
-        "true_save = train_module.save_checkpoint\n"
+        "true_save = loop.save_checkpoint\n"
         "def slow_save(path, state):\n"
         "    time.sleep(1)  # for the other one to leave first, if it would\n"
         "    assert not (here / 'left').exists()\n"
@@ -518,7 +549,7 @@ def test_what_one_process_is_asked_ends_all_in_order(config: TrainConfig, tmp_pa
         "    if step.step == 3 and not leads():\n"
         "        signal.raise_signal(signal.SIGINT)\n"
         "try:\n"
-        "    train(config, here / 'run', on_step=on_step)\n"
+        "    train(config, here / 'run', observer=Calls(on_step))\n"
         "except KeyboardInterrupt:\n"
         "    (here / ('led' if leads() else 'left')).touch()\n",
     )
@@ -561,16 +592,16 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch, "zeros", lambda _, device: SimpleNamespace(device=device))
-    assert train_module._device("auto") == train_module._device("cuda") == "cuda:1"
+    assert device_module.find_device("auto") == device_module.find_device("cuda") == "cuda:1"
 
     def missing(_: int, device: str) -> None:
         raise RuntimeError
 
     monkeypatch.setattr(torch, "zeros", missing)
     with pytest.raises(TrainingError, match="no device 'cuda:1'; start no more processes than"):
-        train_module._device("auto")
-    with pytest.raises(TrainingError, match="no device 'gpu'; use cpu, or auto"):
-        train_module._device("gpu")
+        device_module.find_device("auto")
+    with pytest.raises(TrainingError, match="no device 'gpu'; choose cpu or auto"):
+        device_module.find_device("gpu")
     calls: list[object] = []
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(torch.cuda, "set_device", calls.append)
@@ -581,13 +612,13 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_learning_rate_rises_stays_and_falls() -> None:
-    rates = [train_module.trapezoid(step, 100) for step in range(1, 101)]
+    rates = [trapezoid(step, 100) for step in range(1, 101)]
     assert rates[:10] == sorted(rates[:10])
     assert rates[4] == pytest.approx(0.5)
     assert rates[9:61] == [1.0] * 52
     assert rates[60:] == sorted(rates[60:], reverse=True)
     assert 0 < rates[-1] < 0.01
-    assert train_module.trapezoid(1, 1) == 1
+    assert trapezoid(1, 1) == 1
 
 
 def test_settings_come_from_presets_files_and_options(tmp_path: Path) -> None:
@@ -613,11 +644,11 @@ def test_settings_come_from_presets_files_and_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("stepz = 3", r"sets 'stepz', which is no setting; did you mean steps\?"),
+        ("stepz = 3", r"sets 'stepz', which is not a setting; did you mean steps\?"),
         ("steps = 'many'", r"steps = 'many'; it should be a whole number"),
         ("steps = true", "steps = True; it should be a whole number"),
         ("painting_scales = 2", "it should be a list of whole numbers"),
-        ("base = 3", "it should be a file's or folder's name"),
+        ("base = 3", "it should be a file or folder name"),
         ("steps = ", "cannot be read as TOML"),
     ],
 )
@@ -647,7 +678,7 @@ def test_bad_preset_and_missing_paths() -> None:
         ({"base": Path(__file__)}, "not a checkpoint"),
         ({"adversarial": "wgan"}, "no adversarial 'wgan'; choose none, log, lsgan, hinge"),
         ({"statistic": "mean"}, "no statistic 'mean'; choose gram, wasserstein"),
-        ({"batch": 0}, "at least one photo a step, not 0"),
+        ({"batch": 0}, "batch must be from 1 to 1e\\+09, not 0"),
         ({"painting_px": 20_000}, "painting_px must be from 64 to 2048, not 20000"),
         ({"painting_scales": (1, 0)}, "painting_scales must be from 1 to 8, not 0"),
         ({"learning_rate": -1.0}, "learning_rate must be from"),
@@ -681,8 +712,9 @@ def test_folder_of_broken_and_tiny_pictures_alone(config: TrainConfig, tmp_path:
 def test_pictures_left_out_are_named(config: TrainConfig, tmp_path: Path) -> None:
     (config.content / "broken.jpg").write_bytes(b"not a picture")
     notes: list[str] = []
-    train(dataclasses.replace(config, steps=30), tmp_path / "run", on_note=notes.append)
-    assert any("left out" in note and "broken.jpg" in note for note in notes)
+    config = dataclasses.replace(config, steps=30)
+    train(config, tmp_path / "run", observer=Calls(on_note=notes.append))
+    assert any("skipped photos" in note and "broken.jpg" in note for note in notes)
 
 
 @pytest.mark.parametrize("fails", ["log", "sample", "folder"])
@@ -723,7 +755,7 @@ def test_begun_anew_and_stopped_at_once_there_is_nothing_to_go_on_with(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(dataclasses.replace(config, seed=1), tmp_path / "run", on_start=stop)
+        train(dataclasses.replace(config, seed=1), tmp_path / "run", observer=Calls(on_start=stop))
     left = sorted(path.name for path in (tmp_path / "run").iterdir())
     assert left == ["notes.txt", "tensorboard"]
 
@@ -738,8 +770,8 @@ def test_begun_anew_and_refused_nothing_of_the_run_before_is_lost(
     Image.new("RGB", (40, 30)).save(tmp_path / "tiny/photo.png")
     for change, message in (
         ({"content": tmp_path / "tiny"}, "none of the pictures"),
-        ({"base": run_dir / "generator.safetensors"}, "goes as its run is begun anew"),
-        ({"base": run_dir / "../run/checkpoint.pt"}, "goes as its run is begun anew"),
+        ({"base": run_dir / "generator.safetensors"}, "is replaced when training starts over"),
+        ({"base": run_dir / "../run/checkpoint.pt"}, "is replaced when training starts over"),
     ):
         with pytest.raises(TrainingError, match=message):
             train(dataclasses.replace(config, **change), run_dir)
@@ -912,7 +944,7 @@ def test_train_command_is_stopped_and_goes_on(
     assert "--resume goes on with it" in refused.stderr
     finished = run_cli(*arguments, "--resume")
     assert finished.returncode == 0, finished.stderr
-    assert f"goes on after step {stopped_at}" in finished.stderr
+    assert f"resumes after step {stopped_at}" in finished.stderr
     again = run_cli(*arguments, "--resume")
     assert again.returncode == 1
     assert "its training has ended; to train on from there" in again.stderr

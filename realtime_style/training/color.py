@@ -45,9 +45,7 @@ PLANES_COLOR = ColorSpace()
 """The colour space of all generators: BT.709, limited range."""
 
 
-def paint_rgb(
-    paint: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], rgb: Tensor
-) -> Tensor:
+def paint_rgb(paint: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], rgb: Tensor) -> Tensor:
     """Paints RGB, (N, 3, H, W) in 0..1, to the same shape, not clamped.
 
     `paint` is `Generator.forward` or a function like it, planes to planes, both in 0..1.

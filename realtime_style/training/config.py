@@ -135,7 +135,7 @@ class TrainConfig:
                 setting="crop_px",
             )
         weights = [field.name for field in dataclasses.fields(self) if "_weight" in field.name]
-        for name, (low, high) in (_RANGES | {each: (0, _LARGEST_WEIGHT) for each in weights}).items():
+        for name, (low, high) in (_RANGES | dict.fromkeys(weights, (0, _LARGEST_WEIGHT))).items():
             values = getattr(self, name)
             for number in values if isinstance(values, tuple) else (values,):
                 if not low <= number <= high:

@@ -74,7 +74,9 @@ def distill(
     """
     tune_cpu()
     netG: Generator = start.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    learner = Learner(netG, Muon(netG.parameters(), LEARNING_RATE), LEARNING_RATE, _LARGEST_GRADIENT)
+    learner = Learner(
+        netG, Muon(netG.parameters(), LEARNING_RATE), LEARNING_RATE, _LARGEST_GRADIENT
+    )
     about = {"generator_config": dataclasses.asdict(netG.config), "config": {"steps": steps}}
     state = TrainState({"G": learner}, BATCH, about)
     if resume:

@@ -100,8 +100,9 @@ class StyleEncoder(nn.Module):
         matrix = factor @ inverse
         offset = mean - torch.einsum("nij,nj->ni", matrix, chosen @ self.palette_means)
         color = torch.cat((matrix.flatten(1), offset), 1)
-        length = change.square().sum(1, keepdim=True).sqrt()
-        code = chosen @ self.codes + change * (_MOST_CHANGE / length.clamp_min(_MOST_CHANGE))
+        # Clamped before the root, whose gradient at 0, where training begins, is infinite
+        length = change.square().sum(1, keepdim=True).clamp_min(_MOST_CHANGE**2).sqrt()
+        code = chosen @ self.codes + change * (_MOST_CHANGE / length)
         return torch.cat((code[:, : -color.shape[1]], code[:, -color.shape[1] :] + color), 1)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from realtime_style.errors import TrainingError
 from realtime_style.system.interrupts import held_back
-from realtime_style.training.batches import BatchReader, Batches
+from realtime_style.training.batches import Batches, BatchReader
 from realtime_style.training.checkpoint import save_checkpoint
 from realtime_style.training.device import is_out_of_memory
 from realtime_style.training.observer import TrainObserver, TrainStep
@@ -130,9 +130,7 @@ def run(
         observer.on_end()
 
 
-def _take_step(
-    state: TrainState, objective: Objective[T], batch: T, recipe: Recipe
-) -> TrainStep:
+def _take_step(state: TrainState, objective: Objective[T], batch: T, recipe: Recipe) -> TrainStep:
     """One step of every network; raises NanError before a network takes over a NaN."""
     step = state.step + 1
     share = state.rate * recipe.schedule(step, recipe.steps)
@@ -197,8 +195,8 @@ def _go_back(state: TrainState, last_good: dict[str, Any], error: Exception) -> 
     state.rate, state.rollbacks, state.batch = rate, rollbacks, batch
     if isinstance(error, NanError):
         return (
-            f"loss became NaN at step {step}: back to step {state.step}, learning rate halved to "
-            f"{rate:g} of the requested one"
+            f"loss became NaN at step {step}: back to step {state.step}, with the learning rate "
+            f"halved (now {rate:g} of its full value)"
         )
     return f"out of memory: from step {state.step} on, {batch} photos a step"
 

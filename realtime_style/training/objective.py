@@ -99,7 +99,9 @@ def terms_of(config: TrainConfig, style: PaintedLoss) -> tuple[Term, ...]:
     """Every loss of painted photos. To add one, add its line here and its weight to the config."""
     return (
         Term("content", config.content_weight, lambda painted: painted.content_and_structure[0]),
-        Term("structure", config.structure_weight, lambda painted: painted.content_and_structure[1]),
+        Term(
+            "structure", config.structure_weight, lambda painted: painted.content_and_structure[1]
+        ),
         Term("style", lambda step: style_weight_at(config, step), style),
         Term("tone", config.tone_weight, lambda painted: tone_loss(painted.rgb, painted.photo)),
         Term("tv", config.tv_weight, lambda painted: total_variation(painted.rgb)),
@@ -186,9 +188,10 @@ class StyleObjective:
         self,
         config: TrainConfig,
         paintings: list[Tensor],
-        device: torch.device,
+        features: Features,
         netG: Generator,
         netD: Discriminator | None,
+        device: torch.device,
     ) -> None:
         """Args: paintings, each (1, 3, H, W) in 0..1, on the CPU; the networks, on the device."""
         self._config = config
@@ -196,7 +199,6 @@ class StyleObjective:
         self._device = device
         self._netG, self._netD = netG, netD
         self._run_netG = torch.compile(netG.with_features) if config.compile else netG.with_features
-        features = load_features(config, device)
         style = style_loss(config, features, [each.to(device) for each in paintings])
         self._losses = PaintingLosses(config, features, style)
 
@@ -218,7 +220,7 @@ class StyleObjective:
         photo, fake = (functional.pad(rgb, [-config.margin_px] * 4) for rgb in (photo, whole))
         photo = photo.contiguous(memory_format=torch.channels_last)
         if self._netD:
-            yield self._update_of_netD(self._netD, fake.detach(), step, items)
+            yield self._discriminate(self._netD, fake.detach(), step, items)
         losses = self._losses.of(photo, fake, step, random, state.memory)
         if batch.views:
             losses |= self._motion_losses(whole, features, batch.views.to(self._device))
@@ -233,9 +235,7 @@ class StyleObjective:
             luma, chroma, features = self._run_netG(luma, chroma)
         return rgb_from_planes(luma.float(), chroma.float(), PLANES_COLOR), features
 
-    def _update_of_netD(
-        self, netD: Discriminator, fake: Tensor, step: int, items: range
-    ) -> Update:
+    def _discriminate(self, netD: Discriminator, fake: Tensor, step: int, items: range) -> Update:
         config = self._config
         crops = painting_crops(self._paintings, config.crop_px, config.seed, step, items)
         real = crops.to(self._device).contiguous(memory_format=torch.channels_last)

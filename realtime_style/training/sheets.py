@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def style_sheet(
         for path in pictures:
             picture = open_rgb(path)
             code = netE(encoder_view(picture)).expand(len(photos), -1)
-            painted = paint_rgb(lambda y, c, code=code: netG(y, c, code), photos).clamp(0, 1)
+            painted = paint_rgb(partial(netG, code=code), photos).clamp(0, 1)
             tiles = [np.asarray(ImageOps.fit(picture, (side, side)))]
             tiles += [(rgb * 255).round().byte().permute(1, 2, 0).numpy() for rgb in painted]
             rows.append(np.hstack(tiles))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from realtime_style.errors import TrainingError
 
@@ -32,7 +32,7 @@ class Learner:
     learning_rate: float
     largest_gradient: float = math.inf
 
-    def parameters(self) -> list[Tensor]:
+    def parameters(self) -> list[nn.Parameter]:
         """The parameters that are trained."""
         return [each for group in self.optimizer.param_groups for each in group["params"]]
 

@@ -6,7 +6,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from realtime_style.style.bank import Bank
 from realtime_style.style.bundled import IDENTITIES, STANDARD
 from realtime_style.training.color import paint_rgb
 from realtime_style.training.config import TrainConfig
@@ -134,9 +133,7 @@ class StyleGuide:
     def _targets(self, pictures: Tensor) -> Targets:
         recolored = in_palette(pictures, *self._palette)
         with torch.no_grad(), autocast(torch.device("cpu"), self._config.precision):
-            return gram_targets(
-                self._features, [*recolored[:, None]], self._config.painting_scales
-            )
+            return gram_targets(self._features, [*recolored[:, None]], self._config.painting_scales)
 
 
 def _paint_in_style(

@@ -24,7 +24,7 @@ from realtime_style.training.device import find_device, tune_cpu
 from realtime_style.training.discriminator import Discriminator
 from realtime_style.training.generator import Generator
 from realtime_style.training.motion import ClipFolder
-from realtime_style.training.objective import StyleObjective
+from realtime_style.training.objective import StyleObjective, load_features
 from realtime_style.training.observer import Observers, TrainObserver
 from realtime_style.training.optimizer import Muon
 from realtime_style.training.parallel import leads, processes
@@ -101,8 +101,9 @@ def _train(
         _note_skipped(observer, clips.skipped, f"files in {config.clips} that are not films")
 
     netG: Generator = start.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    features = load_features(config, device)
     netD = _discriminator(device) if config.adversarial != "none" else None
-    objective = StyleObjective(config, paintings, device, netG, netD)
+    objective = StyleObjective(config, paintings, features, netG, netD, device)
     state = _first_state(config, netG, netD)
     recipe = loop.Recipe(
         config.steps, trapezoid, run_dir / CHECKPOINT_NAME, config.checkpoint_every
