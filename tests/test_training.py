@@ -45,7 +45,13 @@ SMALL = GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2))
 VGG_LAYERS = ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "3_4", "4_1")
 
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
+pytestmark = pytest.mark.usefixtures("one_torch_thread", "no_curves")
+
+
+@pytest.fixture
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty file instead of the curves, which take longer to draw than short runs train."""
+    monkeypatch.setattr(report, "draw_curves", lambda path, history: path.touch())
 
 
 @pytest.fixture
@@ -169,6 +175,27 @@ def test_a_run_leaves_all_it_promises(config: TrainConfig, tmp_path: Path) -> No
     for name, value in netG.state_dict().items():
         assert torch.equal(exact.state_dict()[name], value)
         torch.testing.assert_close(half.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_the_report_shows_every_loss(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    sheet = Image.new("RGB", (60, 40), (90, 60, 30))
+    for losses in ({"style": 2.0}, {f"loss{i}": 10.0**i for i in range(-4, 4)} | {"hinge": -1.0}):
+        history = [{name: value / step for name, value in losses.items()} for step in range(1, 31)]
+        report.write_report(tmp_path, config, history, 60.0, sheet)
+        text = (tmp_path / "report.md").read_text()
+        assert "30 steps in 1.0 minutes, 2000 ms per step" in text
+        for name, value in losses.items():
+            last = value * (1 / 28 + 1 / 29 + 1 / 30) / 3
+            assert f"| {name} | {last:.4f} |" in text
+        with Image.open(tmp_path / "curves.png") as curves:
+            rows = -(-len(losses) // 3)
+            assert curves.size == (1200, 260 * rows)
+            assert np.asarray(curves.convert("L")).std() > 10
+        with Image.open(tmp_path / "sheet.png") as written:
+            assert written.size == sheet.size
 
 
 def test_loss_goes_down(config: TrainConfig, tmp_path: Path) -> None:

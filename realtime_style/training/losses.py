@@ -1,4 +1,4 @@
-"""What a good painting is, as numbers to make small."""
+"""The losses: what makes a good painting, as numbers to minimise."""
 
 from __future__ import annotations
 
@@ -16,41 +16,42 @@ TONE_PX = 32
 GRID_PX = 4
 GRID_WINDOW_PX = 96
 _STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
-_DEEP_LAYER = "relu3_3"  # looked at from half the size down: larger forms, for little work
+_DEEP_LAYER = "relu3_3"  # used from half the size down: larger forms, for little work
 WEAVE_WINDOW_PX = 96
-WEAVE_FROM = 0.2  # periods a pixel
+WEAVE_FROM = 0.2  # periods per pixel
 WEAVE_FREE = 1.5
 WEAVE_AROUND = 21  # bins
-_LEAST_FINE_POWER = 1e-4  # of a bin, in the mean: that of noise of half a code's size
-_LEAST_ENERGY = 1e-3  # of a layer's mean square: a black crop has next to none
-_LEAST_TONE = 0.01  # summed squares of colours over a picture's cells: a flat one has none
+_LEAST_FINE_POWER = 1e-4  # mean power per bin: that of noise with the amplitude of half a code
+_LEAST_ENERGY = 1e-3  # of a layer's mean square: a black crop has almost none
+_LEAST_TONE = 0.01  # sum of squared colours over a picture's cells: a flat picture has none
 _LEAST_TEXTURE = 1e-5  # variance within a tile: a flat picture has none
-_DIRECTIONS = 32  # of the sliced Wasserstein distance, in each layer
-_POSITIONS = 4096  # at most, of each picture
+_DIRECTIONS = 32  # of the sliced Wasserstein distance, per layer
+_POSITIONS = 4096  # at most, per picture
 
 
 def style_layers(scale: int) -> tuple[str, ...]:
-    """The layers by which style is judged in a picture shrunk by a scale."""
+    """The layers that style is compared in, for a picture shrunk by an integer factor."""
     return _STYLE_LAYERS if scale == 1 else (*_STYLE_LAYERS, _DEEP_LAYER)
 
 
 def content_layers(scale: int) -> tuple[str, ...]:
-    """The layers by which content is judged in a picture shrunk by a scale."""
+    """The layers that content is compared in, for a picture shrunk by an integer factor."""
     return {1: ("relu4_1",), 2: ("relu2_2", _DEEP_LAYER)}.get(scale, ())
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """Gram matrix (Gatys et al., CVPR 2016, eq. 3) over the number of positions.
+    """The Gram matrix (Gatys et al., CVPR 2016, eq. 3), divided by the number of positions.
 
-    (N, C, H, W) to (N, C, C) in float32. The product is taken in the features' own type and sums
-    in float32 inside: in bfloat16 that costs a third, at an error (2^-9) far below any style loss.
+    (N, C, H, W) to (N, C, C) in float32. Products are computed in the features' dtype and summed
+    in float32: bfloat16 takes a third of the time, and its error (2^-9) is far below any style
+    loss.
     """
     gram: Tensor = _Gram.apply(features)  # type: ignore[no-untyped-call]
     return gram
 
 
 class _Gram(torch.autograd.Function):
-    """F^T F, whose gradient is one product, F (g + g^T), where autograd would take two."""
+    """F^T F. Its gradient is one product, F (g + g^T); autograd would compute two."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> Tensor:
@@ -70,10 +71,10 @@ class _Gram(torch.autograd.Function):
 
 
 class _Moments(torch.autograd.Function):
-    """Means over positions of x, x^2 and xy of each channel of x and y, (3, N, C).
+    """Means over positions of x, x^2 and xy, for each channel of x and y: (3, N, C).
 
-    What both content losses are made of; written out, since autograd would keep and walk through
-    a dozen copies of the features. The gradient is that of x alone.
+    Both content losses are computed from them. Written out because autograd would keep a dozen
+    copies of the features. Only x receives a gradient.
     """
 
     @staticmethod
@@ -92,35 +93,35 @@ class _Moments(torch.autograd.Function):
 
 
 def _wide(features: Tensor) -> torch.dtype:
-    """What sums of features are kept in."""
+    """The dtype in which features are summed: float32, or float64 for float64 features."""
     return torch.promote_types(features.dtype, torch.float32)
 
 
 def _moments(ours: Tensor, theirs: Tensor) -> Tensor:
-    """Of two pictures' features (N, C, H, W): means of x, x^2, xy, y, y^2 a channel, (5, N, C)."""
+    """Means of x, x^2, xy, y and y^2 per channel, (5, N, C), of features (N, C, H, W) x and y."""
     both: Tensor = _Moments.apply(ours, theirs)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         y = theirs.to(_wide(ours))
-        alone = torch.stack((y.mean((2, 3)), (y * y).mean((2, 3))))
-    return torch.cat((both, alone))
+        of_y = torch.stack((y.mean((2, 3)), (y * y).mean((2, 3))))
+    return torch.cat((both, of_y))
 
 
 def content_losses(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """How far what is painted is from the photo, by size and by likeness; two scalars.
+    """The content loss and the structure loss: two scalars, means over layers and photos.
 
-    Of each layer a pair of features, of what is painted and of the photo. Both losses are averaged
-    over layers and photos; gradients go to what is painted alone.
+    Content is the squared error relative to the photo's energy (Johnson et al., ECCV 2016, eq. 2),
+    so that it means the same in every layer and for every photo: 0 for the photo itself, 1 for
+    grey.
 
-    Content is the squared error over the photo's energy (Johnson et al., ECCV 2016, eq. 2):
-    relative, so that it means the same at every layer and of every photo; 0 for the photo itself,
-    1 for grey.
+    Structure is 1 - correlation, 0 for the photo itself. Only the direction of each channel's map,
+    without its mean, counts (half the squared error after instance normalisation, Ulyanov et al.,
+    CVPR 2017); channels are weighted by their variance in the photo. Paint makes maps many times
+    larger than photos do. Content demands equal size, so a generator reduces it by painting less;
+    structure does not, and keeps a picture readable under the heaviest paint.
 
-    Structure is 1 - correlation, 0 for the photo itself: each channel's map, without its mean, is
-    compared by direction alone (the cosine of the two; half the squared error after instance
-    normalisation, Ulyanov et al., CVPR 2017), and weighs as much as it varies in the photo. Paint
-    is stronger than photos: it makes maps many times larger, and content, which asks for the same
-    size, is then paid by painting less. Structure is not, and keeps what is seen readable under
-    the heaviest paint.
+    Args:
+        pairs: one pair per layer, features (N, C, H, W) of the painted photo and of the photo.
+            Only the first receives a gradient.
     """
     contents, structures = [], []
     for painted, photo in pairs:
@@ -134,15 +135,19 @@ def content_losses(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tens
 
 
 def tone_loss(painted: Tensor, photo: Tensor) -> Tensor:
-    """How much of a painting's large forms of light and colour is not in the photo.
+    """How much of the painting's large areas of light and colour is unrelated to the photo.
 
-    Pictures are shrunk by 32, below which is the touch of the brush. What is left of the painting's
-    colours when a quadratic in the photo's is fitted to them, photo by photo, is what the painting
-    has of its own there, as a share of their variance: 0 where like is painted alike, whatever the
-    colours; 1 for blotches that follow nothing. Gram matrices do not see where a colour lies, and
-    are content with camouflage.
+    Both are shrunk by 32, which removes brush strokes. For each photo, the painted colours are
+    fitted by a quadratic in the photo's colours; the loss is the residual's share of their
+    variance: 0 where equal colours are painted equally, whatever the colours; 1 for blotches that
+    follow nothing. Gram matrices do not see where a colour is, so camouflage would satisfy them.
 
-    (N, 3, H, W) in 0..1 both, sides at least 128; to a scalar; gradients go to `painted` alone.
+    Args:
+        painted: (N, 3, H, W) in 0..1, sides at least 128. Receives the gradient.
+        photo: the same shape.
+
+    Returns:
+        A scalar in 0..1.
     """
     ours, theirs = (
         functional.avg_pool2d(rgb.float(), TONE_PX).flatten(2).transpose(1, 2)  # (N, cells, 3)
@@ -159,30 +164,35 @@ def tone_loss(painted: Tensor, photo: Tensor) -> Tensor:
 
 
 def total_variation(rgb: Tensor) -> Tensor:
-    """Mean absolute difference of neighbours, both ways; (N, 3, H, W) in 0..1 to a scalar."""
+    """Mean absolute difference between neighbours, down and across; (N, 3, H, W) to a scalar."""
     dy = (rgb[:, :, 1:] - rgb[:, :, :-1]).abs().mean()
     dx = (rgb[:, :, :, 1:] - rgb[:, :, :, :-1]).abs().mean()
     return dy + dx
 
 
 def gamut_loss(rgb: Tensor) -> Tensor:
-    """Mean squared distance of colours to what a screen can show; (N, 3, H, W), 0 within 0..1."""
+    """Mean squared distance to the range a screen can show, 0..1; (N, 3, H, W) to a scalar."""
     return (rgb - rgb.clamp(0, 1)).square().mean()
 
 
 def grid_loss(rgb: Tensor) -> Tensor:
-    """How far a picture's texture is tied to the grid of the network's strides.
+    """How much of a picture's texture is locked to the grid of the network's strides.
 
-    A generator whose trunk runs at a quarter of the size can fill calm areas with one tile of
-    4x4 pixels again and again; it looks like a screen before the picture, and stands still when
-    the film moves. In every window of 96x96 pixels, the 16 places within such a tile are averaged
-    over all tiles; the variance of the averages is the grid's energy. Strokes that are not tied
-    to the grid average out.
+    A generator whose trunk runs at a quarter of the size can fill calm areas with a repeated tile
+    of 4x4 pixels. That looks like a screen in front of the picture, and stands still when the film
+    moves. In each window of 96x96 pixels, the 16 positions within a tile are averaged over all
+    tiles; the variance of the averages is the grid's energy. Strokes that are not locked to the
+    grid average out.
 
-    Relative to each picture's mean variance within a tile (held fixed: more texture is no way
-    out), since a faint grid shows in pale, smooth paint and not under strokes.
+    It is relative to the picture's mean variance within a tile, because a faint grid is visible in
+    pale, smooth paint but not under strokes. That variance gets no gradient: more texture must not
+    reduce the loss.
 
-    (N, 3, H, W) in 0..1, sides multiples of 4; to a scalar, 0 for no grid, 1 for nothing else.
+    Args:
+        rgb: (N, 3, H, W) in 0..1, sides multiples of 4.
+
+    Returns:
+        A scalar: 0 without a grid, 1 for nothing but a grid.
     """
     phases = functional.pixel_unshuffle(rgb, GRID_PX)  # (N, 3 * 16, H/4, W/4)
     window = min(GRID_WINDOW_PX // GRID_PX, *phases.shape[2:])
@@ -192,15 +202,20 @@ def grid_loss(rgb: Tensor) -> Tensor:
 
 
 def weave_loss(rgb: Tensor) -> Tensor:
-    """How much of a picture's fine texture repeats itself at some period: hatching, a weave.
+    """How much of a picture's fine texture repeats at a fixed period, such as hatching or a weave.
 
-    Power of luma (plain mean of channels) in Hann windows of 96x96 pixels that overlap by half,
-    each window's as a share of its own fine texture's (a weave shows in calm paint, however
-    faint), averaged over windows and the batch: what all places have in common. Waves of up to 5
-    pixels are fine; what their bins have above 1.5 times their surroundings' mean (21x21 bins, held
-    fixed: more texture beside is no way out), where strokes and chance do not come to, is weave.
+    Computed from power spectra of the mean of the channels, in Hann windows of 96x96 pixels that
+    overlap by half. Each spectrum is divided by the window's own power of fine texture (periods of
+    up to 5 pixels), because a weave shows in calm paint however faint it is; the mean over all
+    windows of the batch keeps what they have in common. Fine bins above 1.5 times the mean of the
+    21x21 bins around them, which strokes and chance do not reach, are weave. The surroundings get
+    no gradient: more texture there must not reduce the loss.
 
-    (N, 3, H, W) in 0..1; to a scalar, a share: 0 for noise of any kind, near 1 for nothing else.
+    Args:
+        rgb: (N, 3, H, W) in 0..1.
+
+    Returns:
+        A scalar, a share of the fine texture: 0 for any noise, almost 1 for nothing but a weave.
     """
     size = min(WEAVE_WINDOW_PX, *rgb.shape[2:])
     step = max(1, size // 2)
@@ -219,7 +234,7 @@ def weave_loss(rgb: Tensor) -> Tensor:
 
 
 def _tile_variance(phases: Tensor) -> Tensor:
-    """Of (N, 3 * 16, h, w), the mean variance of the sixteen, (N,)."""
+    """The mean variance over the 16 positions in a tile, (N,), of phases (N, 3 * 16, h, w)."""
     n, _, h, w = phases.shape
     return phases.reshape(n, 3, GRID_PX**2, h, w).var(2, unbiased=False).mean((1, 2, 3))
 
@@ -234,7 +249,13 @@ def _features_of(
 def gram_targets(
     features: Features, paintings: list[Tensor], scales: tuple[int, ...]
 ) -> list[dict[str, Tensor]]:
-    """Of each scale and layer, the mean of paintings' Gram matrices, (1, C, C)."""
+    """The mean of the paintings' Gram matrices, (1, C, C), for each scale and layer.
+
+    Args:
+        features: the feature extractor.
+        paintings: each (1, 3, H, W) in 0..1.
+        scales: factors to shrink by, from 1.
+    """
     targets = []
     with torch.no_grad():
         for scale in scales:
@@ -249,16 +270,16 @@ def gram_targets(
 
 
 class GramLoss(nn.Module):
-    """Distance of a picture's Gram matrices to the paintings' (Johnson et al., ECCV 2016, eq. 4).
+    """The distance between Gram matrices of photos and of paintings (Johnson, ECCV 2016, eq. 4).
 
-    Each layer's squared error is relative to the paintings' own energy, so that layers weigh the
-    same. Looked at in several scales: the picture and the paintings at full size for the touch of
-    the brush, both shrunk for the larger forms. Of several paintings the mean counts: a painter's
-    hand rather than one picture.
+    The squared error of a layer is relative to the paintings' energy, so that all layers weigh the
+    same. Pictures are compared at several scales: full size for brush strokes, smaller ones for
+    larger forms. The target of several paintings is their mean: the artist's hand rather than one
+    picture.
 
-    `batch_share` of the loss asks it of the whole batch's mean Gram matrix instead of each
-    photo's: the batch as a whole must look like the painting, as that has calm and busy, light
-    and dark places side by side; each photo then has more freedom to stay as it was.
+    A share of the loss, `batch_share`, is computed from the mean Gram matrix of the whole batch
+    instead of each photo's. A painting has calm and busy, light and dark areas side by side; if the
+    batch as a whole must match it, each photo has more freedom to stay as it was.
     """
 
     def __init__(
@@ -268,21 +289,21 @@ class GramLoss(nn.Module):
         scales: tuple[int, ...],
         batch_share: float = 0.0,
     ) -> None:
-        """Args: paintings, each (1, 3, H, W) in 0..1; scales, by how much to shrink, from 1 up."""
+        """Args: as for `gram_targets`; `batch_share`, in 0..1."""
         super().__init__()
         self.batch_share = batch_share
         self.targets = gram_targets(features, paintings, scales)
 
     @classmethod
     def towards(cls, targets: list[dict[str, Tensor]]) -> Self:
-        """With targets as of `gram_targets`, or one for each photo of a batch, (N, C, C)."""
+        """A loss towards given targets: see `gram_targets`, or one for each photo, (N, C, C)."""
         loss = cls.__new__(cls)
         nn.Module.__init__(loss)
         loss.batch_share, loss.targets = 0.0, targets
         return loss
 
     def forward(self, pyramid: list[dict[str, Tensor]]) -> Tensor:
-        """Features of the painted photos shrunk by each scale, to a scalar."""
+        """Features of the painted photos, one set for each scale, to a scalar."""
         errors = []
         for found, target in zip(pyramid, self.targets, strict=True):
             for name, aim in target.items():
@@ -298,17 +319,17 @@ class GramLoss(nn.Module):
 
 
 class WassersteinLoss(nn.Module):
-    """Sliced Wasserstein distance of features (Heitz et al., CVPR 2021, eq. 3).
+    """The sliced Wasserstein distance of features (Heitz et al., CVPR 2021, eq. 3).
 
-    Features of all positions are projected onto random directions; sorted, the two lists of
-    numbers must agree. Sees whole distributions, where Gram matrices see second moments. Squared
+    The features of all positions are projected onto random directions; the sorted projections must
+    match. It compares whole distributions, where Gram matrices compare second moments. Squared
     differences are relative to the painting's energy along the direction.
     """
 
     def __init__(
         self, features: Features, paintings: list[Tensor], scales: tuple[int, ...]
     ) -> None:
-        """Args: as for `GramLoss`."""
+        """Args: as for `gram_targets`."""
         super().__init__()
         self.targets: list[dict[str, Tensor]] = []  # (C, positions)
         with torch.no_grad():
@@ -322,7 +343,7 @@ class WassersteinLoss(nn.Module):
                 )
 
     def forward(self, pyramid: list[dict[str, Tensor]], random: torch.Generator) -> Tensor:
-        """Features of the painted photos shrunk by each scale, to a scalar."""
+        """Features of the painted photos, one set for each scale, to a scalar."""
         errors = []
         for found, target in zip(pyramid, self.targets, strict=True):
             for name, theirs in target.items():  # (C, P)
@@ -340,7 +361,7 @@ class WassersteinLoss(nn.Module):
 
 
 def discriminator_loss(kind: str, real: Tensor, fake: Tensor) -> Tensor:
-    """What netD makes small, of its scores (any shape, before any sigmoid); a scalar.
+    """What netD minimises: a scalar of its scores, of any shape, before any sigmoid.
 
     kind "log": -E[log D(s)] - E[log(1 - D(G(x)))], D being the sigmoid of the score (Goodfellow et
     al., NeurIPS 2014, eq. 1). "lsgan": (E[(real - 1)^2] + E[fake^2]) / 2 (Mao et al., ICCV 2017,
@@ -350,16 +371,16 @@ def discriminator_loss(kind: str, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def adversarial_loss(kind: str, fake: Tensor) -> Tensor:
-    """What netG makes small, of netD's scores of its pictures; a scalar.
+    """What netG minimises: a scalar of netD's scores of painted photos.
 
-    kind "log": -E[log D(G(x))], the form that does not saturate. "lsgan": E[(fake - 1)^2] / 2.
-    "hinge": -E[fake].
+    kind "log": -E[log D(G(x))], the form that does not saturate (Goodfellow et al., section 3).
+    "lsgan": E[(fake - 1)^2] / 2. "hinge": -E[fake].
     """
     return _ADVERSARIAL_LOSSES[kind](fake)
 
 
 _DISCRIMINATOR_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    # softplus(-x) = -log sigmoid(x), softplus(x) = -log(1 - sigmoid(x)), for scores of any size
+    # softplus(-x) = -log sigmoid(x), softplus(x) = -log(1 - sigmoid(x)): no overflow
     "log": lambda real, fake: functional.softplus(-real).mean() + functional.softplus(fake).mean(),
     "lsgan": lambda real, fake: ((real - 1).square().mean() + fake.square().mean()) / 2,
     "hinge": lambda real, fake: functional.relu(1 - real).mean() + functional.relu(1 + fake).mean(),

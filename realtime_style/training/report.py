@@ -1,20 +1,21 @@
-"""What a run leaves for people to read: a sheet, its curves, its settings and times."""
+"""The report of a training run: a sheet, the curves of its losses, its settings and its times."""
 
 from __future__ import annotations
 
 import platform
 from pathlib import Path
 
-import matplotlib as mpl
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from PIL import Image
 
 from realtime_style.training.config import TrainConfig
 
-mpl.use("agg")  # draws into files; needs no display
-from matplotlib import pyplot as plt
-
-_SMOOTHED_OVER = 50  # parts of the run; every point of a curve is the mean of one
+_PARTS = 50  # of the run; every point of a curve is the mean of one
+_COLUMNS = 3
+_PANEL_IN = (4.0, 2.6)  # width, height in inches
 
 
 def write_report(
@@ -27,26 +28,28 @@ def write_report(
     """Writes sheet.png, curves.png and report.md.
 
     Args:
-        history: the losses of every step, weighted, by name.
+        run_dir: the folder of the run.
+        config: the settings of the run.
+        history: the weighted losses of every step, by name.
         seconds: how long all steps took.
-        sheet: of `sample_sheet`.
+        sheet: see `sample_sheet`.
     """
     sheet.save(run_dir / "sheet.png")
-    _draw_curves(run_dir / "curves.png", history)
+    draw_curves(run_dir / "curves.png", history)
     last = history[-max(1, len(history) // 10) :]
     lines = [
         f"# {config.painting.stem}",
         "",
         f"{len(history)} steps in {seconds / 60:.1f} minutes, "
-        f"{1000 * seconds / max(1, len(history)):.0f} ms a step, on {platform.machine()} with "
+        f"{1000 * seconds / max(1, len(history)):.0f} ms per step, on {platform.machine()} with "
         f"PyTorch {torch.__version__} ({torch.get_num_threads()} threads).",
         "",
-        "![photos, their paintings, the painting](sheet.png)",
+        "![photos, the photos painted, the painting](sheet.png)",
         "",
         "![losses](curves.png)",
         "",
-        "Style rises at first, since its weight does: training begins with the photo as it is. "
-        "What counts is the sheet, and that the curves are level at the end.",
+        "The style loss rises at first because its weight does: training starts with the photo "
+        "unchanged. Judge by the sheet, and by whether the curves are level at the end.",
         "",
         "| loss (weighted) | mean of the last tenth |",
         "|---|---|",
@@ -64,26 +67,32 @@ def _mean(history: list[dict[str, float]], name: str) -> float:
     return sum(values) / len(values)
 
 
-def _draw_curves(path: Path, history: list[dict[str, float]]) -> None:
+def draw_curves(path: Path, history: list[dict[str, float]]) -> None:
+    """Draws one panel for each loss, smoothed, with a logarithmic axis where all are positive."""
     names = list(dict.fromkeys(name for step in history for name in step))
-    columns = 3
-    rows = -(-len(names) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(4 * columns, 2.6 * rows), squeeze=False)
-    window = max(1, len(history) // _SMOOTHED_OVER)
+    rows = -(-len(names) // _COLUMNS)
+    figure = Figure(figsize=(_PANEL_IN[0] * _COLUMNS, _PANEL_IN[1] * rows))
+    axes = figure.subplots(rows, _COLUMNS, squeeze=False)
+    # Fixed margins: measuring every label takes longer than drawing all of them
+    figure.subplots_adjust(
+        left=0.05, right=0.98, bottom=0.4 / rows / _PANEL_IN[1],
+        top=1 - 0.3 / rows / _PANEL_IN[1], wspace=0.2, hspace=0.4,
+    )  # fmt: skip
+    window = max(1, len(history) // _PARTS)
     for axis, name in zip(axes.flat, names, strict=False):
         known = [(i + 1, step[name]) for i, step in enumerate(history) if name in step]
         parts = [known[i : i + window] for i in range(0, len(known), window)]
         means = [sum(value for _, value in part) / len(part) for part in parts]
-        steps = [part[-1][0] for part in parts]
-        axis.plot(steps, means, linewidth=1.5)
+        axis.plot([part[-1][0] for part in parts], means, linewidth=1.5)
         axis.set_title(name, fontsize=10)
         axis.set_xlabel("step", fontsize=8)
         axis.tick_params(labelsize=8)
         if min(means) > 0:
             axis.set_yscale("log")
+            axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.yaxis.set_minor_formatter(NullFormatter())
         axis.grid(alpha=0.3)
     for axis in list(axes.flat)[len(names) :]:
         axis.axis("off")
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    FigureCanvasAgg(figure).print_png(path)
