@@ -26,7 +26,7 @@ from realtime_style import cli
 from realtime_style.errors import TrainingError
 from realtime_style.tools.demo import draw_scene
 from realtime_style.training import device as device_module
-from realtime_style.training import objective
+from realtime_style.training import objective, report
 from realtime_style.training import train as train_module
 from realtime_style.training.checkpoint import load_checkpoint, load_generator, save_generator
 from realtime_style.training.config import BUNDLED_BASE, TrainConfig, make_config
@@ -400,8 +400,8 @@ def test_every_mode_trains_and_goes_on_bit_for_bit(
         assert scalars(tmp_path / "whole", "discriminator/accuracy_real") == [1, 2, 3, 4]
     frozen = config.freeze_norm_at * config.steps
     moves = {"motion", "motion_features"} if config.motion_weight else set()
-    for report in reports:
-        assert set(report.losses) == expected | (moves if report.step > frozen else set())
+    for step in reports:
+        assert set(step.losses) == expected | (moves if step.step > frozen else set())
     assert scalars(tmp_path / "whole", "gradient_norm/G") == [1, 2, 3, 4]
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "run", observer=interrupt_at(3))
