@@ -6,7 +6,6 @@ import platform
 from pathlib import Path
 
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from PIL import Image
@@ -95,4 +94,4 @@ def draw_curves(path: Path, history: list[dict[str, float]]) -> None:
         axis.grid(alpha=0.3)
     for axis in list(axes.flat)[len(names) :]:
         axis.axis("off")
-    FigureCanvasAgg(figure).print_png(path)
+    figure.savefig(path)
