@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from realtime_style.style.look import Look as Look
     from realtime_style.style.style import Style as Style
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PUBLIC = {
     "realtime_style.errors": ("EngineError", "MediaError", "StyleError", "StyleFileError"),
