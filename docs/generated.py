@@ -34,7 +34,7 @@ def commands() -> dict[str, Any]:
     """All commands by name, those of groups as "group command", as Typer's Click objects."""
     from typer.main import get_command
 
-    from realtime_style.cli import app
+    from realtime_style.cli import app  # the module of the app, or the app while one file
 
     def below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
         if not hasattr(command, "commands"):
@@ -43,7 +43,7 @@ def commands() -> dict[str, Any]:
         for each, one in command.commands.items():
             yield from below(f"{name} {each}".strip(), one)
 
-    return dict(below("", get_command(app)))
+    return dict(below("", get_command(getattr(app, "app", app))))
 
 
 def command_page(name: str) -> str:
@@ -94,7 +94,9 @@ def _default(option: Any) -> str:
     is_shown = getattr(option, "show_default", False) and option.param_type_name == "option"
     if not is_shown or callable(value) or value in (None, "") or isinstance(value, bool | list):
         return ""
-    return f" Default: `{value}`."
+    if "default" in (option.help or "").lower():  # the help names it in words
+        return ""
+    return f" Default: `{value:g}`." if isinstance(value, float) else f" Default: `{value}`."
 
 
 def _code(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Iterator
 
 from PIL import Image
 
@@ -31,7 +32,7 @@ def main(source: str, out: str, preview: str | None = None) -> None:
                 painted.release()  # its buffer is used again
 
 
-def paint_all(film: rs.FileSource, painter: rs.Painter[rs.Frame]):
+def paint_all(film: rs.FileSource, painter: rs.Painter[rs.Frame]) -> Iterator[rs.Frame]:
     """Yields painted frames, in order, with as many in flight as the painter takes."""
     begun: deque[rs.Pending[rs.Frame]] = deque()
     for frame in film:
