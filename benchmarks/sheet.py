@@ -175,7 +175,10 @@ def street(photo: Path) -> list[Image.Image]:
         painted.mkdir()
         for number in range(STREET_FRAMES):
             _looked_at(picture, number / STREET_FRAMES).save(filmed / f"{number:03d}.png")
-        rs.stylize_video(str(filmed / "%03d.png"), str(painted / "%03d.png"), STREET_STYLE)
+        plan = rs.PaintPlan(rs.Look(STREET_STYLE))
+        request = rs.FilmRequest(str(filmed / "%03d.png"), str(painted / "%03d.png"), plan)
+        with rs.open_film(request) as job:
+            job.run()
         pairs = zip(sorted(filmed.iterdir()), sorted(painted.iterdir()), strict=True)
         for number, (before, after) in enumerate(pairs):
             swing = math.cos(math.tau * number / STREET_FRAMES)

@@ -17,7 +17,7 @@ class Progress:
     """A `FilmObserver` that prints one line and keeps it up to date."""
 
     def on_build(self, part: float) -> None:
-        """Called while an engine is built, with the part done, 0..1; only some engines are built."""
+        """Called while an engine is built, with the part done, 0..1; few engines are."""
         print(f"\rbuilding the engine: {part:.0%}", end="", file=sys.stderr)
 
     def on_frame(self, stats: rs.RunStats) -> None:

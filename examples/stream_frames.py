@@ -2,8 +2,8 @@
 
     python examples/stream_frames.py in.mp4 out.mp4 [PREVIEW.png]
 
-Use this where a whole job is too little: to choose frames, change them on the way, or take them from
-somewhere else. Frames are 8-bit YUV 4:2:0 (`frame.luma`, `frame.chroma`), each with its time.
+Use this where a whole job is not enough: to choose frames, change them on the way, or take them
+from somewhere else. Frames are 8-bit YUV 4:2:0 (`frame.luma`, `frame.chroma`), each with its time.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from PIL import Image
 
 import realtime_style as rs
 from realtime_style.media.scaling import rgb_from_frame
+from realtime_style.stages import Pending
 
 
 def main(source: str, out: str, preview: str | None = None) -> None:
@@ -34,7 +35,7 @@ def main(source: str, out: str, preview: str | None = None) -> None:
 
 def paint_all(film: rs.FileSource, painter: rs.Painter[rs.Frame]) -> Iterator[rs.Frame]:
     """Yields painted frames, in order, with as many in flight as the painter takes."""
-    begun: deque[rs.Pending[rs.Frame]] = deque()
+    begun: deque[Pending[rs.Frame]] = deque()
     for frame in film:
         begun.append(painter.begin(frame))
         frame.release()  # the painter has read it

@@ -1,4 +1,4 @@
-"""realtime-style turns any video into a moving painting, in real time."""
+"""Paints videos in the style of a painting, in real time, with their sound and timing."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from realtime_style.painting.chain import PainterChain as PainterChain
     from realtime_style.painting.chain import build_painter as build_painter
     from realtime_style.painting.plan import PaintPlan as PaintPlan
+    from realtime_style.stages import FrameSink as FrameSink
+    from realtime_style.stages import FrameSource as FrameSource
+    from realtime_style.stages import Painter as Painter
     from realtime_style.style.bundled import bundled_styles as bundled_styles
     from realtime_style.style.bundled import open_style as open_style
     from realtime_style.style.look import Look as Look
@@ -56,6 +59,7 @@ _PUBLIC = {
         "open_film",
     ),
     "realtime_style.jobs.picture": ("paint_picture",),
+    "realtime_style.stages": ("FrameSink", "FrameSource", "Painter"),
     "realtime_style.style.bundled": ("bundled_styles", "open_style"),
     "realtime_style.style.style": ("Style",),
 }
@@ -65,7 +69,7 @@ __all__ = ["__version__", *sorted(_MODULE_OF)]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first asked for: `import realtime_style` stays light."""
+    """Imports a public name when it is first used: `import realtime_style` stays light."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'realtime_style' has no attribute '{name}'")
     return getattr(import_module(_MODULE_OF[name]), name)

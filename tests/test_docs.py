@@ -30,7 +30,7 @@ def test_the_documentation_builds_without_warnings(tmp_path: Path) -> None:
     assert "--style-image" in commands
     architecture = (tmp_path / "architecture.html").read_text()
     assert "realtime_style/stages.py" in architecture
-    assert "open_stylizer" in (tmp_path / "library.html").read_text()
+    assert "build_painter" in (tmp_path / "library.html").read_text()
 
 
 @pytest.mark.parametrize("page", PAGES)

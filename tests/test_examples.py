@@ -66,9 +66,7 @@ def test_frames_are_streamed(film: Path, tmp_path: Path) -> None:
     assert Image.open(preview).size == (64, 48)
 
 
-@pytest.mark.parametrize(
-    ("name", "out"), [("paint_film", "out.mp4"), ("stream_frames", "out.mp4")]
-)
+@pytest.mark.parametrize(("name", "out"), [("paint_film", "out.mp4"), ("stream_frames", "out.mp4")])
 def test_an_error_is_one_line(name: str, out: str, tmp_path: Path) -> None:
     done = run_example(name, tmp_path / "nofile.mp4", tmp_path / out)
     assert done.returncode == 1
