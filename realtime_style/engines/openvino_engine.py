@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import openvino
@@ -115,12 +115,13 @@ class OpenVinoEngine(Engine):
                 return done
             request.start_async()
 
-        def wait() -> None:
-            with _errors():
-                request.wait()
-            tensors.clear()
+        # a bound method: whoever waits keeps the engine, and with it the request, alive
+        return partial(self._wait, request, tensors)
 
-        return wait
+    def _wait(self, request: openvino.InferRequest, tensors: dict[str, openvino.Tensor]) -> None:
+        with _errors():
+            request.wait()
+        tensors.clear()
 
     def cancel(self) -> None:
         """See `Engine.cancel`; a compiled graph that was cancelled refuses further calls."""
