@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,15 @@ MAX_STRENGTH = 1.5
 _BEYOND = 0.4  # weight of strength above 1: extrapolated by the full amount, weights paint noise
 _KINSHIP = 0.2  # least cosine between two styles' kernels: over 0.4 from one base, 0 from two
 _VARIETY = 0.4  # standard deviation of the logarithm of a channel's gain in a variation
+
+_JSON_TYPES: dict[str, tuple[type, ...]] = {
+    "style": (str,),
+    "blend": (list, tuple),
+    "strength": (int, float),
+    "variation": (int, NoneType),
+    "keep_colors": (bool,),
+    "tier": (str,),
+}
 
 _Weights = dict[str, NDArray[np.float64]]
 
@@ -152,13 +162,15 @@ class Look:
         Raises:
             StyleFileError: a value is unknown, of a wrong type, or out of range.
         """
-        if unknown := set(values) - {each.name for each in fields(cls)}:
+        if unknown := set(values) - set(_JSON_TYPES):
             raise StyleFileError(f"a look has no {', '.join(sorted(unknown))}")
-        if not isinstance(values.get("style", ""), str):
-            raise StyleFileError(f"a stored style is a name or a file, not {values['style']!r}")
+        for name, value in values.items():
+            kinds = _JSON_TYPES[name]
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise StyleFileError(f"{name} cannot be {value!r} in a stored look", setting=name)
         try:
             return cls(**values)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:  # the pairs of a blend
             raise StyleFileError(f"this is not a look: {dict(values)} ({error})") from error
 
     def as_json(self) -> str:
