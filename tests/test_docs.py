@@ -1,13 +1,15 @@
-"""The documentation builds without warnings, and every page's links lead somewhere."""
+"""The documentation builds without warnings; its links, commands and options exist."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from generated import commands
 
 ROOT = Path(__file__).resolve().parents[1]
 # Sphinx checks the links of its own pages; these are read on their own.
@@ -52,3 +54,31 @@ def test_the_architecture_names_every_floor() -> None:
     if (package / "cli.py").exists():  # one file still
         files, rooms = files - {"cli.py"}, rooms | {"cli/"}
     assert named == rooms | files
+
+
+def test_command_lines_in_the_documentation_have_options_that_exist() -> None:
+    pages = [ROOT / page for page in PAGES if page != "CHANGELOG.md"]
+    pages += [page for page in sorted(ROOT.glob("docs/**/*.md")) if page.name != "results.md"]
+    lines = 0
+    for page in pages:
+        blocks = re.findall(r"```bash\n(.+?)```", page.read_text(), re.S)
+        for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
+            if not line.startswith("realtime-style "):
+                continue
+            words = shlex.split(line, comments=True)[1:]
+            name = next(name for name in (" ".join(words[:2]), words[0]) if name in commands())
+            known = {flag for option in commands()[name].params for flag in option.opts}
+            unknown = {word for word in words if word.startswith("--")} - known
+            assert not unknown, f"{page.name}: {line}"
+            lines += 1
+    assert lines > 20
+
+
+def test_options_named_in_the_guides_exist() -> None:
+    params = [param for command in commands().values() for param in command.params]
+    known = {flag for param in params for flag in param.opts}
+    others = {"--index-url", "--nproc-per-node", "--logdir"}  # of pip, torchrun and tensorboard
+    for page in sorted(ROOT.glob("docs/guides/*.md")):
+        named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text()))
+        scripts = {"--clip"} if page.name == "styles.md" else set()  # of benchmarks/sheet.py
+        assert named <= known | others | scripts, page.name
