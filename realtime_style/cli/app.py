@@ -1,0 +1,109 @@
+"""Registers the commands, and runs one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from realtime_style import __version__
+from realtime_style.cli import console, engine, film, live, picture, style, tools, train
+from realtime_style.cli.help import Command, Group, examples
+from realtime_style.errors import StyleError
+from realtime_style.system import interrupts
+
+NAME = "realtime-style"
+
+app = typer.Typer(
+    name=NAME,
+    cls=Group,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples(
+        "demo demo.mp4",
+        "video holiday.mp4 painted.mp4 --style great-wave",
+        "webcam",
+    ),
+)
+engines = typer.Typer(
+    cls=Group,
+    help="Builds, lists and removes GPU engines.",
+    epilog=examples("engine build", "engine list", "engine clean"),
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"{NAME} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Paints videos in the style of a painting, in real time, on an ordinary CPU."""
+
+
+for function, epilog in (
+    (film.video, film.VIDEO_EXAMPLES),
+    (live.webcam, live.WEBCAM_EXAMPLES),
+    (picture.image, picture.IMAGE_EXAMPLES),
+    (film.demo, film.DEMO_EXAMPLES),
+    (style.styles, style.STYLES_EXAMPLES),
+    (style.style_from, style.STYLE_FROM_EXAMPLES),
+    (train.train, train.TRAIN_EXAMPLES),
+    (train.export, train.EXPORT_EXAMPLES),
+    (tools.bench, tools.BENCH_EXAMPLES),
+    (tools.doctor, tools.DOCTOR_EXAMPLES),
+):
+    app.command(cls=Command, epilog=epilog)(function)
+for name, function, epilog in (
+    ("build", engine.build, engine.BUILD_EXAMPLES),
+    ("list", engine.list_built, engine.LIST_EXAMPLES),
+    ("clean", engine.clean, engine.CLEAN_EXAMPLES),
+):
+    engines.command(name, cls=Command, epilog=epilog)(function)
+app.add_typer(engines, name="engine")
+
+
+def run(arguments: Sequence[str], started_s: float | None = None) -> int:
+    """Runs one command in this process, and prints what goes wrong in one line.
+
+    Args:
+        started_s: when the process began, by `time.perf_counter`; None means now.
+
+    Returns:
+        The exit status: 0, 1 after an error, 2 for wrong usage, 130 after Ctrl-C.
+
+    Raises:
+        console.Abandon: the process must end without waiting for its threads.
+    """
+    console.clock.start(time.perf_counter() if started_s is None else started_s)
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context(NAME, list(arguments) or ["--help"]) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    except console.UsageError as error:
+        console.print_usage_error(error)
+        return 2
+    except (Exception, KeyboardInterrupt) as error:
+        # a library that is being loaded turns Ctrl-C into an error of its own
+        if interrupts.came() or isinstance(error, KeyboardInterrupt):
+            return console.print_stopped(error)
+        if isinstance(error, StyleError):
+            console.print_error(console.sentence(error))
+        elif isinstance(error, MemoryError):
+            console.print_error("out of memory; paint at a smaller --size")
+        elif not isinstance(error, BrokenPipeError):  # whoever read the output has gone
+            raise
+        return 1
+    return 0

@@ -1,0 +1,335 @@
+"""All that the commands print: sentences, JSON, progress and errors.
+
+Results go to standard output, everything else to standard error. The library raises facts, and
+names the argument that caused them; here an argument becomes the option that the user typed.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import typer
+
+from realtime_style.errors import StyleError
+from realtime_style.system import interrupts
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress, TaskID
+
+STOPPED = 130
+"""The exit status after Ctrl-C, as shells expect it."""
+
+_LINE_EVERY_S = 5.0
+
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+"""What Typer raises for a command line that it cannot parse; it has no public name there."""
+
+
+
+class Clock:
+    """Times one file after the other, starting included: the next one's time starts at `lap`."""
+
+    def __init__(self) -> None:
+        self._started_s = time.perf_counter()
+
+    def start(self, at_s: float) -> None:
+        """Sets when the command began, by `time.perf_counter`."""
+        self._started_s = at_s
+
+    def lap(self, at_s: float) -> tuple[float, float]:
+        """Seconds until a moment and until now, since the start or the last lap."""
+        started_s, self._started_s = self._started_s, time.perf_counter()
+        return at_s - started_s, self._started_s - started_s
+
+
+clock = Clock()
+
+FLAGS: dict[str, str] = {
+    # look
+    "style": "--style",
+    "style_image": "--style-image",
+    "blend": "--blend",
+    "strength": "--strength",
+    "variation": "--variation",
+    "keep_colors": "--keep-colors",
+    "tier": "--tier",
+    "stability": "--stability",
+    # size, part
+    "size": "--size",
+    "output_size": "--output-size",
+    "start_s": "--start",
+    "duration_s": "--duration",
+    "rate": "--fps",
+    "fps": "--fps",
+    # encoding
+    "codec": "--codec",
+    "crf": "--crf",
+    "preset": "--preset",
+    "bit_depth": "--bit-depth",
+    "encoding": "--codec",
+    # machine
+    "engine": "--engine",
+    "precision": "--precision",
+    "devices": "--devices",
+    "device": "--device",
+    "hwaccel": "--hwaccel",
+    "residency": "--on-gpu",
+    "gpu_device": "--on-gpu",
+    "profile": "--profile",
+    "level": "--level",
+    "workspace_mb": "--workspace",
+    # input, output
+    "source": "IN",
+    "out": "OUT",
+    "overwrite": "--overwrite",
+    "count": "--sample",
+    # live
+    "window": "--no-window",
+    "record": "--record",
+    "stream": "--stream",
+    "streams": "--stream",
+    "virtual_camera": "--virtual-camera",
+    "camera_size": "--camera-size",
+    "camera_rate": "--camera-fps",
+    "style_images": "--style-images",
+    "loop": "--loop",
+    # training
+    "painting": "PAINTING",
+    "content": "--content",
+    "features": "--features",
+    "base": "--base",
+    "steps": "--steps",
+    "batch": "--batch",
+    "crop_px": "--crop",
+    "painting_px": "--painting-size",
+    "style_weight": "--style-weight",
+    "adversarial": "--adversarial",
+    "noise": "--noise",
+    "clips": "--clips",
+    "learning_rate": "--learning-rate",
+    "seed": "--seed",
+    "resume": "--resume",
+    "config": "--config",
+    "checkpoint": "CHECKPOINT",
+    "card": "--card",
+    "frames": "--frames",
+}
+"""The option, or argument, for each name that `StyleError.setting` may have."""
+
+ADVICE: dict[str, str] = {
+    "overwrite": "give another name, or replace it with --overwrite",
+    "window": "use --no-window with --record, --stream or --virtual-camera",
+    "residency": "leave --on-gpu out",
+    "hwaccel": "leave --hwaccel out",
+    "camera_size": "leave --camera-size out to take what the camera offers",
+    "camera_rate": "leave --camera-fps out to take what the camera offers",
+    "resume": "--resume continues it, --overwrite starts over",
+    "content": "--content takes a folder of photos",
+    "clips": "--clips takes a folder of films",
+    "style_images": "--style-images takes a folder of pictures",
+}
+"""What to do about an error, where a flag says more than the message."""
+
+
+def sentence(error: StyleError) -> str:
+    """An error as the user reads it: with the option that caused it, or what to do about it."""
+    message, setting = str(error), error.setting or ""
+    advice, flag = ADVICE.get(setting), FLAGS.get(setting, "")
+    if advice:
+        return f"{message}; {advice}"
+    return f"{flag}: {message}" if flag.startswith("--") else message
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C that has been reported to the user.
+
+    Attributes:
+        report: what was kept, for `--json`.
+    """
+
+    def __init__(self, report: dict[str, Any] | None = None) -> None:
+        super().__init__()
+        self.report = report or {}
+
+
+class Abandon(BaseException):
+    """The process must end at once, because a thread waits for a device and cannot be ended."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+def print_line(message: str) -> None:
+    """Prints one line on standard error, also with --quiet."""
+    _stderr().print(message, markup=False)
+
+
+def print_error(message: str) -> None:
+    """Prints one red line on standard error."""
+    _stderr().print(f"error: {message}", markup=False, style="red")
+
+
+def print_usage_error(error: Exception) -> None:
+    """Prints what is wrong with a command line, and where to read how to use it."""
+    param, hint = getattr(error, "param", None), getattr(error, "param_hint", None)
+    message = getattr(error, "message", "") or error.format_message()  # type: ignore[attr-defined]
+    if hint is None and param is not None and getattr(error, "message", ""):
+        hint = param.metavar if param.param_type_name == "argument" else max(param.opts, key=len)
+    print_error(f"{hint}: {message}" if hint else message)
+    context = getattr(error, "ctx", None)
+    if context:
+        print_line(f"see {context.command_path} --help")
+
+
+def print_stopped(error: BaseException) -> int:
+    """Says that Ctrl-C ended the command, unless that has been said; returns the exit status."""
+    interrupts.ignore()
+    if not isinstance(error, Stopped):
+        print_line("stopped")
+    return STOPPED
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What one command prints.
+
+    Attributes:
+        quiet: whether to print errors only.
+        as_json: whether the result is one JSON object, on the last line of standard output.
+    """
+
+    quiet: bool = False
+    as_json: bool = False
+
+    def say(self, message: str) -> None:
+        """Prints a line on standard error, unless quiet."""
+        if not self.quiet:
+            print_line(message)
+
+    def json(self, value: Any) -> None:
+        """Prints the result as JSON, if that was asked for."""
+        if self.as_json:
+            typer.echo(json.dumps(value))
+
+    def progress(self, what: str, total: int | None = None) -> Bar:
+        """Shows how far something is: a context manager."""
+        return Bar(what, total, quiet=self.quiet)
+
+
+def print_table(table: RenderableType) -> None:
+    """Prints a table or text on standard output, without breaking its lines."""
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=True).print(table, markup=False)
+
+
+class Bar:
+    """How far something is: a bar on a terminal, else a line every five seconds.
+
+    Nothing is shown before the first `update`.
+    """
+
+    def __init__(self, what: str, total: int | None, *, quiet: bool) -> None:
+        self._what, self._total, self._quiet = what, total, quiet
+        self._printed_s = time.monotonic()
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def line(self, text: Callable[[], str]) -> None:
+        """Prints a line, at most every five seconds, where there is no terminal."""
+        now = time.monotonic()
+        if not self._quiet and now - self._printed_s >= _LINE_EVERY_S:
+            if not _stderr().is_terminal:
+                print_line(text())
+            self._printed_s = now
+
+    def update(self, done: int, text: str) -> None:
+        """Shows that so much of the total is done; `text` stands behind the bar."""
+        if self._quiet or not _stderr().is_terminal:
+            return
+        if self._bar is None:
+            self._bar = _bar()
+            self._bar.start()
+            self._task = self._bar.add_task(self._what, total=self._total, text="")
+        assert self._task is not None
+        self._bar.update(self._task, completed=done, text=text)
+
+    def close(self) -> None:
+        """Ends the bar; what is printed next comes below it."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class BuildBar:
+    """How far an engine is that must be built first; for most engines it is never called."""
+
+    def __init__(self, output: Output, what: str = "building") -> None:
+        self._output = output
+        self._bar = output.progress(what, 100)
+        self._told = False
+
+    def __call__(self, part: float) -> None:
+        """Shows that a part is done, 0..1."""
+        if not self._told:
+            self._output.say("building an engine for this GPU; it is kept for the next time")
+            self._told = True
+        self._bar.update(round(100 * part), "")
+
+    def __enter__(self) -> Callable[[float], None]:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+
+@cache
+def _stderr() -> Console:
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    interrupts.check()  # Ctrl-C does not interrupt a module that is being loaded
+    return console
+
+
+def _bar() -> Progress:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+        console=_stderr(),
+    )

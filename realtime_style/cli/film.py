@@ -1,0 +1,390 @@
+"""The commands `video` and `demo`: films."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from realtime_style.cli import console
+from realtime_style.cli.batch import Batch, inputs_and_out
+from realtime_style.cli.console import BuildBar, Output, Stopped, clock
+from realtime_style.cli.help import examples
+from realtime_style.cli.options import (
+    BATCH,
+    DEFAULT_STABILITY,
+    ENCODING,
+    MACHINE,
+    PART,
+    SIZE,
+    Blend,
+    Devices,
+    Engine,
+    Files,
+    Json,
+    KeepColors,
+    Overwrite,
+    Precision,
+    Quiet,
+    Recursive,
+    Stability,
+    Strength,
+    StyleImage,
+    StyleName,
+    Tier,
+    Variation,
+    engine_of,
+    look_of,
+    number,
+    plan_of,
+    rate_of,
+    size_of,
+    whole,
+)
+from realtime_style.system import interrupts
+
+if TYPE_CHECKING:
+    from realtime_style.jobs.batch import Pair
+    from realtime_style.jobs.film import FilmJob, FilmReport, FilmRequest
+    from realtime_style.jobs.pipeline import RunStats
+
+VIDEO_EXAMPLES = examples(
+    "video holiday.mp4 painted.mp4 --style great-wave",
+    "video holiday.mp4 looks --sample 5",
+    "video films/ painted/ --recursive --size 720p --crf 24",
+)
+DEMO_EXAMPLES = examples(
+    "demo demo.mp4",
+    "demo demo.mp4 --style mondrian --duration 3",
+    "demo demo.mp4 --tier fast --overwrite",
+)
+
+PaintSize = Annotated[
+    str | None,
+    typer.Option(
+        "--size", metavar="SIZE", rich_help_panel=SIZE,
+        help="Paint at this size, 720p or 1280x720; smaller gives larger strokes. "
+        "Default: the size of IN.",
+    ),
+]  # fmt: skip
+FilmSize = Annotated[
+    str | None,
+    typer.Option(
+        "--output-size", metavar="SIZE", rich_help_panel=SIZE,
+        help="Write at this size. Default: the size of IN.",
+    ),
+]  # fmt: skip
+Start = Annotated[
+    float,
+    typer.Option(
+        parser=number(0), metavar="SECONDS", rich_help_panel=PART, help="Start at this time."
+    ),
+]
+Duration = Annotated[
+    float | None,
+    typer.Option(
+        parser=number(0), metavar="SECONDS", rich_help_panel=PART,
+        help="Paint this long. Default: to the end.",
+    ),
+]  # fmt: skip
+Sample = Annotated[
+    int | None,
+    typer.Option(
+        parser=whole(1), metavar="NUMBER", rich_help_panel=PART,
+        help="Preview: paint only this many frames, spread over the film, as PNG files into the "
+        "folder OUT.",
+    ),
+]  # fmt: skip
+Codec = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CODEC", rich_help_panel=ENCODING,
+        help="h264, h265, av1, vp9, prores, ffv1, or the name of an FFmpeg encoder.",
+    ),
+]  # fmt: skip
+Crf = Annotated[
+    float | None,
+    typer.Option(
+        parser=number(), metavar="NUMBER", rich_help_panel=ENCODING,
+        help="Quality: lower is better, and larger. Default for h264: 20.",
+    ),
+]  # fmt: skip
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PRESET", rich_help_panel=ENCODING,
+        help="Speed of the encoder. Default for h264: veryfast.",
+    ),
+]  # fmt: skip
+BitDepth = Annotated[
+    int | None,
+    typer.Option(
+        parser=whole(1), metavar="BITS", rich_help_panel=ENCODING,
+        help="8 or 10 bits per colour. Default: what is usual for the encoder.",
+    ),
+]  # fmt: skip
+SequenceRate = Annotated[
+    str | None,
+    typer.Option(
+        "--fps", metavar="RATE", rich_help_panel=BATCH,
+        help="Frame rate of an image sequence, 24 or 30000/1001. Default: 25.",
+    ),
+]  # fmt: skip
+HwAccel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DEVICE", rich_help_panel=MACHINE,
+        help="Decode on a device: cuda, qsv, ... Default: on the CPU.",
+    ),
+]  # fmt: skip
+OnGpu = Annotated[
+    bool,
+    typer.Option(
+        "--on-gpu", rich_help_panel=MACHINE,
+        help="Decode, paint and encode on an NVIDIA GPU; frames never leave it.",
+    ),
+]  # fmt: skip
+DemoLength = Annotated[
+    float,
+    typer.Option(
+        "--duration", parser=number(0.5, 60), metavar="SECONDS", rich_help_panel=PART,
+        help="Length of the clip, from 0.5 to 60.",
+    ),
+]  # fmt: skip
+
+
+def video(
+    paths: Files,
+    style: StyleName = "starry-night",
+    style_image: StyleImage = None,
+    blend: Blend = None,
+    strength: Strength = 1.0,
+    keep_colors: KeepColors = False,
+    variation: Variation = None,
+    tier: Tier = "standard",
+    stability: Stability = DEFAULT_STABILITY,
+    size: PaintSize = None,
+    output_size: FilmSize = None,
+    start: Start = 0.0,
+    duration: Duration = None,
+    sample: Sample = None,
+    codec: Codec = None,
+    crf: Crf = None,
+    preset: Preset = None,
+    bit_depth: BitDepth = None,
+    recursive: Recursive = False,
+    fps: SequenceRate = None,
+    engine: Engine = "auto",
+    precision: Precision = "auto",
+    devices: Devices = "0",
+    hwaccel: HwAccel = None,
+    on_gpu: OnGpu = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Paints films; sound, subtitles and timing stay as they are.
+
+    OUT is written only on success; an existing file stays untouched otherwise. Ctrl-C keeps the
+    frames so far in a file of their own; press it again to quit at once. Broken files are skipped.
+    """
+    inputs, out = inputs_and_out(paths)
+    if out == "-" and as_json:
+        raise typer.BadParameter("standard output holds the film or JSON, not both")
+    with Batch(Output(quiet, as_json), out, len(inputs)) as batch:
+        from realtime_style.jobs.film import FilmRequest
+        from realtime_style.media.encoding import Encoding
+
+        look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
+        _refuse_together(sample, output_size, on_gpu)
+        request = FilmRequest(
+            inputs[0],
+            out,
+            plan_of(look, engine_of(engine, precision, devices), stability),
+            size=size_of(size, "size"),
+            output_size=size_of(output_size, "output_size"),
+            start_s=start,
+            duration_s=duration,
+            rate=rate_of(fps),
+            encoding=Encoding(codec, crf, preset, bit_depth),
+            hwaccel=hwaccel,
+            residency="gpu" if on_gpu else "memory",
+            overwrite=overwrite,
+        )
+        _paint_all(batch, request, inputs, recursive, sample)
+
+
+def _refuse_together(sample: int | None, output_size: str | None, on_gpu: bool) -> None:
+    if sample and output_size is not None:
+        raise typer.BadParameter("does not go with --sample", param_hint="--output-size")
+    if sample and on_gpu:
+        raise typer.BadParameter("does not go with --on-gpu", param_hint="--sample")
+
+
+def _paint_all(
+    batch: Batch, request: FilmRequest, inputs: list[str], recursive: bool, sample: int | None
+) -> None:
+    """Paints all inputs into the request's output, each as the request says."""
+    from realtime_style.jobs.batch import FILM_SUFFIXES, pair_up
+
+    def paint(pair: Pair) -> dict[str, Any]:
+        return _paint(replace(request, source=pair.source, out=str(pair.out)), batch.output)
+
+    def paint_sample(pair: Pair) -> dict[str, Any]:
+        from realtime_style.jobs.samples import paint_samples
+
+        assert sample
+        one = replace(request, source=pair.source, out=str(pair.out.parent))
+        written = [str(path) for path in paint_samples(one, sample)]
+        for path in written:
+            batch.output.say(path)
+        return {"out": written}
+
+    if sample:
+        pairs = pair_up(inputs, f"{request.out}/", FILM_SUFFIXES, recursive=recursive)
+        # the folder is made once there is something to put into it
+        pairs = [replace(pair, makes_folder=False) for pair in pairs]
+        batch.run(pairs, paint_sample)
+        return
+    pairs = pair_up(inputs, request.out, FILM_SUFFIXES, recursive=recursive, new_suffix=".mp4")
+    batch.run(pairs, paint)
+
+
+def demo(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The film to write, such as demo.mp4.")],
+    style: StyleName = "starry-night",
+    style_image: StyleImage = None,
+    blend: Blend = None,
+    strength: Strength = 1.0,
+    keep_colors: KeepColors = False,
+    variation: Variation = None,
+    tier: Tier = "standard",
+    duration: DemoLength = 6.0,
+    engine: Engine = "auto",
+    precision: Precision = "auto",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Paints a short built-in test clip; you need no film of your own."""
+    from tempfile import TemporaryDirectory
+
+    output = Output(quiet, as_json)
+    with Batch(output, str(out)) as batch, TemporaryDirectory(prefix="realtime-style-") as folder:
+        from realtime_style.jobs.batch import Pair
+        from realtime_style.jobs.film import FilmRequest
+        from realtime_style.tools.demo import write_demo_film
+
+        look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
+        plan = plan_of(look, engine_of(engine, precision), DEFAULT_STABILITY)
+        clip = str(Path(folder) / "demo.mp4")
+        request = FilmRequest(clip, str(out), plan, overwrite=overwrite)
+        output.say(f"drawing a clip of {duration:g} s")
+        write_demo_film(Path(clip), duration)
+        batch.run([Pair(clip, out, makes_folder=False)], lambda pair: _paint(request, output))
+
+
+class _Progress:
+    """Shows a film being painted: a `FilmObserver`."""
+
+    def __init__(self, output: Output, frames: int | None) -> None:
+        self._frames = frames
+        self.on_build = BuildBar(output)
+        self._painting = output.progress("painting", frames)
+
+    def on_frame(self, stats: RunStats) -> None:
+        """Shows the frames so far; stops after Ctrl-C that a library swallowed."""
+        interrupts.check()
+        fps = stats.frames / stats.wall_s
+        of = f" of {self._frames}" if self._frames else ""
+        self._painting.update(stats.frames, f"{fps:.1f} fps")
+        self._painting.line(lambda: f"{stats.frames} frames{of}, {fps:.1f} fps")
+
+    def close(self) -> None:
+        """Ends the bars."""
+        self.on_build.close()
+        self._painting.close()
+
+
+def _paint(request: FilmRequest, output: Output) -> dict[str, Any]:
+    """Paints one film, and says how it went; returns that for JSON."""
+    from realtime_style.jobs.film import open_film
+
+    job = open_film(request)
+    began_s = time.perf_counter()
+    progress = _Progress(output, job.source.info.frames)
+    try:
+        with job:
+            interrupts.check()
+            _introduce(job, output)
+            told = len(job.notes)
+            report = job.run(progress)
+    except KeyboardInterrupt:
+        progress.close()
+        raise _stopped(job) from None
+    finally:
+        progress.close()
+    start_s, wall_s = clock.lap(began_s)
+    for note in report.notes[told:]:
+        output.say(f"note: {note}")
+    frames = "1 frame" if report.stats.frames == 1 else f"{report.stats.frames} frames"
+    fps = report.stats.frames / wall_s
+    output.say(f"{report.out}: {frames} in {wall_s:.1f} s, {fps:.1f} fps including start-up")
+    return _summary(report, start_s, wall_s)
+
+
+def _stopped(job: FilmJob) -> Stopped:
+    """Says what is kept of a film that Ctrl-C ended."""
+    interrupts.ignore()
+    kept, frames, out = job.sink.complete_path, job.sink.frames, job.request.out
+    console.print_line(
+        f"stopped; {out} was not written" + (f"; frames kept in {kept}: {frames}" if kept else "")
+    )
+    return Stopped({"stopped": out, "kept": kept and str(kept), "frames": frames})
+
+
+def _summary(report: FilmReport, start_s: float, wall_s: float) -> dict[str, Any]:
+    from realtime_style.system.memory import peak_memory_mb
+
+    stats = report.stats
+    return {
+        "out": report.out,
+        "style": report.style,
+        "look": report.look,
+        "width": report.width,
+        "height": report.height,
+        "frames": stats.frames,
+        "fps": round(stats.frames / wall_s, 3),
+        "wall_s": round(wall_s, 3),
+        "stages_s": {
+            "start": round(start_s, 3),
+            "read": round(stats.read_s, 3),
+            "stylize": round(stats.stylize_s, 3),
+            "write": round(stats.write_s, 3),
+            "finish": round(wall_s - start_s - stats.wall_s, 3),
+        },
+        "engine": report.engine,
+        "device": report.device,
+        "precision": report.precision,
+        "encoder": report.encoder,
+        "lost_s": round(report.lost_s, 3),
+        "notes": list(report.notes),
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def _introduce(job: FilmJob, output: Output) -> None:
+    info, engine = job.source.info, job.engine
+    output.say(
+        f"{Path(job.source.path).name}: {info.source_width}x{info.source_height}, "
+        f"{float(info.rate):.5g} fps, {info.color}; style {job.request.plan.look} at "
+        f"{info.width}x{info.height}"
+    )
+    for note in job.notes:
+        output.say(f"note: {note}")
+    output.say(
+        f"engine {engine.name}, {engine.precision}, on {engine.device}; encoder {job.sink.encoder}"
+    )

@@ -1,0 +1,262 @@
+"""The command `webcam`: live painting."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from realtime_style.cli import console
+from realtime_style.cli.console import Output
+from realtime_style.cli.help import examples
+from realtime_style.cli.options import (
+    DEFAULT_STABILITY,
+    LOOK,
+    OUTPUT,
+    PART,
+    SIZE,
+    Blend,
+    Devices,
+    Engine,
+    Json,
+    KeepColors,
+    Overwrite,
+    Precision,
+    Quiet,
+    Stability,
+    Strength,
+    StyleImage,
+    StyleName,
+    Tier,
+    Variation,
+    engine_of,
+    look_of,
+    number,
+    plan_of,
+    size_of,
+)
+from realtime_style.errors import StyleError
+from realtime_style.system import interrupts
+
+if TYPE_CHECKING:
+    from realtime_style.live.painter import Shot
+    from realtime_style.live.session import LiveJob
+
+WEBCAM_EXAMPLES = examples(
+    "webcam",
+    "webcam --style mondrian --virtual-camera --no-window",
+    "webcam --source film.mp4 --loop --record painted.mp4",
+)
+
+_INPUT = "Input"
+
+LiveSource = Annotated[
+    str,
+    typer.Option(
+        "--source", metavar="SOURCE", rich_help_panel=_INPUT,
+        help="A camera (0, 1, /dev/video2), screen, test, rtsp://... or a film to play.",
+    ),
+]  # fmt: skip
+CameraSize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE", rich_help_panel=_INPUT,
+        help="Requested camera mode, 1280x720 or 720p; the actual one is printed.",
+    ),
+]  # fmt: skip
+CameraRate = Annotated[
+    float | None,
+    typer.Option(
+        "--camera-fps", parser=number(1, 240), metavar="RATE", rich_help_panel=_INPUT,
+        help="Requested frame rate of the camera.",
+    ),
+]  # fmt: skip
+Loop = Annotated[
+    bool, typer.Option("--loop", rich_help_panel=_INPUT, help="Play a film again and again.")
+]
+List = Annotated[
+    bool, typer.Option("--list", rich_help_panel=_INPUT, help="List the cameras and exit.")
+]
+StyleImages = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", rich_help_panel=LOOK,
+        help="A folder of pictures to take styles from; key o switches between them.",
+    ),
+]  # fmt: skip
+LiveSize = Annotated[
+    str | None,
+    typer.Option(
+        "--size", metavar="SIZE", rich_help_panel=SIZE,
+        help="Paint at this size, 360p or 640x360. Default: what this computer keeps up with.",
+    ),
+]  # fmt: skip
+TargetRate = Annotated[
+    float | None,
+    typer.Option(
+        "--fps", parser=number(1, 240), metavar="RATE", rich_help_panel=SIZE,
+        help="Target frame rate, by which the size is chosen. Default: the camera's.",
+    ),
+]  # fmt: skip
+LiveLength = Annotated[
+    float | None,
+    typer.Option(
+        "--duration", parser=number(0.1), metavar="SECONDS", rich_help_panel=PART,
+        help="Stop after this time.",
+    ),
+]  # fmt: skip
+Record = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", rich_help_panel=OUTPUT,
+        help="Record to a .mp4, .mov or .mkv file, which can be played at any moment.",
+    ),
+]  # fmt: skip
+Stream = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ADDRESS", rich_help_panel=OUTPUT,
+        help="Send to rtmp://..., udp://... or rtsp://...; may be repeated.",
+    ),
+]  # fmt: skip
+VirtualCamera = Annotated[
+    bool,
+    typer.Option(
+        "--virtual-camera", rich_help_panel=OUTPUT, help="Appear as a webcam in Zoom or OBS."
+    ),
+]
+NoWindow = Annotated[
+    bool, typer.Option("--no-window", rich_help_panel=OUTPUT, help="Open no window.")
+]
+
+
+def webcam(
+    source: LiveSource = "0",
+    camera_size: CameraSize = None,
+    camera_fps: CameraRate = None,
+    loop: Loop = False,
+    list_: List = False,
+    style: StyleName = "starry-night",
+    style_image: StyleImage = None,
+    style_images: StyleImages = None,
+    blend: Blend = None,
+    strength: Strength = 1.0,
+    keep_colors: KeepColors = False,
+    variation: Variation = None,
+    tier: Tier = "standard",
+    stability: Stability = DEFAULT_STABILITY,
+    size: LiveSize = None,
+    fps: TargetRate = None,
+    duration: LiveLength = None,
+    engine: Engine = "auto",
+    precision: Precision = "auto",
+    devices: Devices = "0",
+    record: Record = None,
+    stream: Stream = None,
+    virtual_camera: VirtualCamera = False,
+    no_window: NoWindow = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Paints a camera live: in a window, in a call, on a stream. Press h in the window for help.
+
+    Late frames are dropped, so the delay stays low. A camera that is unplugged reconnects.
+    """
+    output = Output(quiet, as_json)
+    if list_:
+        _list_cameras(output)
+        return
+    if not no_window:
+        from realtime_style.live.window import load_opencv
+
+        load_opencv()  # before anything imports PyAV
+    from realtime_style.live.request import LiveRequest
+    from realtime_style.live.session import live_job
+
+    said = _Messages(output)
+    look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
+    job = live_job(
+        LiveRequest(source, size_of(camera_size, "camera_size"), camera_fps, loop),
+        plan_of(look, engine_of(engine, precision, devices), stability),
+        size=size_of(size, "size"), fps=fps, duration_s=math.inf if duration is None else duration,
+        window=not no_window, record=record, style_images=style_images, streams=stream or (),
+        to_virtual_camera=virtual_camera, overwrite=overwrite, say=said,
+    )  # fmt: skip
+    wishes = [camera_size, f"{camera_fps:g} fps" if camera_fps else None]
+    asked = " ".join(filter(None, wishes))
+    _run(job, f" (requested: {asked})" if asked else "", said, output)
+
+
+def _list_cameras(output: Output) -> None:
+    from realtime_style.live.devices import list_cameras
+
+    cameras = list_cameras()
+    output.json([{"source": name, "name": about} for name, about in cameras])
+    if output.as_json:
+        return
+    for name, about in cameras:
+        typer.echo(f"{name}  {about}")
+    if not cameras:
+        console.print_line("no camera is connected")
+
+
+class _Messages:
+    """Prints what a live job has to say, and knows what was printed."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self.printed: set[str] = set()
+
+    def __call__(self, message: str) -> None:
+        if not self._output.quiet:
+            self._output.say(message)
+            self.printed.add(message)
+
+
+def _run(job: LiveJob, asked: str, said: _Messages, output: Output) -> None:
+    """Runs a live job; raises `Abandon` where a device does not return."""
+    bar = output.progress("painting")
+
+    def on_shot(shot: Shot) -> None:
+        interrupts.check()
+        stats = job.stats
+        if stats.frames == 1:
+            info = job.feed.info
+            assert info
+            output.say(
+                f"{job.feed.description}: {info.width}x{info.height}, {float(info.rate):.4g} fps"
+                f"{asked}; style {shot.look}; engine {job.painter.engine}"
+            )
+        bar.line(
+            lambda: (
+                f"{stats.fps(time.monotonic()):.1f} fps, painted at {shot.painted.width}x"
+                f"{shot.painted.height}, latency {stats.latency_ms(50):.0f} ms, "
+                f"dropped {stats.dropped}"
+            )
+        )
+
+    job.on_shot = on_shot
+    status, report = 0, {}
+    try:
+        with contextlib.suppress(KeyboardInterrupt):  # the usual way to end it
+            job.run()
+        for failed in job.failed:
+            trouble = (
+                f"{failed.name} failed" if failed.trouble in said.printed else failed.trouble
+            )
+            console.print_error(trouble)
+            status = 1
+    except StyleError as error:
+        console.print_error(console.sentence(error))
+        report["error"] = console.sentence(error)
+        status = 1
+    output.json(job.report() | report)
+    if job.left_behind:
+        raise console.Abandon(status)
+    if status:
+        raise typer.Exit(status)

@@ -1,0 +1,297 @@
+"""The options that several commands share, and what their texts mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from realtime_style.cli.console import FLAGS, sentence
+from realtime_style.errors import StyleError
+
+if TYPE_CHECKING:
+    from realtime_style.engines.choice import EngineChoice
+    from realtime_style.frame import Size
+    from realtime_style.painting.plan import PaintPlan
+    from realtime_style.style.look import Look
+
+LOOK = "Look"
+SIZE = "Size"
+PART = "Part"
+ENCODING = "Encoding"
+BATCH = "Batch"
+MACHINE = "Machine"
+OUTPUT = "Output"
+
+DEFAULT_STABILITY = 0.5  # a test compares it with the library's, which takes NumPy to load
+
+
+
+
+def number(least: float = -math.inf, most: float = math.inf) -> Callable[[str], float]:
+    """Reads a number of a range; more than Typer's own, it says in words what it takes."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise typer.BadParameter(f"give a number{_range(least, most)}, not '{text}'")
+        return value
+
+    return read
+
+
+def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """Reads a whole number of a range."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise typer.BadParameter(f"give a whole number{_range(least, most)}, not '{text}'")
+        return value
+
+    return read
+
+
+def _range(least: float, most: float) -> str:
+    if most < math.inf:
+        return f" from {least:g} to {most:g}"
+    return f" of at least {least:g}" if least > -math.inf else ""
+
+
+# Input ----------------------------------------------------------------------------------------
+
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IN... OUT",
+        help="Files or folders to paint; then the file or folder to write, or a pattern such as "
+        "painted/{name}.mp4.",
+    ),
+]
+
+# Look -----------------------------------------------------------------------------------------
+
+StyleName = Annotated[
+    str,
+    typer.Option(
+        "--style", "-s", metavar="STYLE", rich_help_panel=LOOK,
+        help="An included style (see `realtime-style styles`) or a style file.",
+    ),
+]  # fmt: skip
+StyleImage = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PICTURE", rich_help_panel=LOOK,
+        help="Take the style from any picture, instead of --style.",
+    ),
+]  # fmt: skip
+Blend = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="STYLE:SHARE", rich_help_panel=LOOK,
+        help="Blend in another style, for example great-wave:0.4; may be repeated. --style gets "
+        "the rest.",
+    ),
+]  # fmt: skip
+Strength = Annotated[
+    float,
+    typer.Option(
+        parser=number(0, 1.5), metavar="NUMBER", rich_help_panel=LOOK,
+        help="Strength of the style: 0 keeps the picture, 1 is the style, up to 1.5 exaggerates.",
+    ),
+]  # fmt: skip
+KeepColors = Annotated[
+    bool,
+    typer.Option(
+        "--keep-colors", rich_help_panel=LOOK,
+        help="Keep the colours of the input; take only light and brush strokes from the style.",
+    ),
+]  # fmt: skip
+Variation = Annotated[
+    int | None,
+    typer.Option(
+        parser=whole(0), metavar="NUMBER", rich_help_panel=LOOK,
+        help="A variation of the style; every number gives another one.",
+    ),
+]  # fmt: skip
+Tier = Annotated[
+    str,
+    typer.Option(
+        metavar="TIER", rich_help_panel=LOOK,
+        help="standard, or fast: a smaller network that takes about half the time.",
+    ),
+]  # fmt: skip
+Stability = Annotated[
+    float,
+    typer.Option(
+        parser=number(0, 1), metavar="NUMBER", rich_help_panel=LOOK,
+        help="Flicker reduction, from 0 (off) to 1.",
+    ),
+]  # fmt: skip
+
+# Batch, output --------------------------------------------------------------------------------
+
+Recursive = Annotated[
+    bool,
+    typer.Option("--recursive", "-r", rich_help_panel=BATCH, help="Include subfolders."),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite", "-y", rich_help_panel=OUTPUT, help="Replace existing output files."
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", rich_help_panel=OUTPUT, help="Print errors only.")
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", rich_help_panel=OUTPUT, help="Print a JSON summary at the end."),
+]
+
+# Machine --------------------------------------------------------------------------------------
+
+Engine = Annotated[
+    str,
+    typer.Option(
+        metavar="ENGINE", rich_help_panel=MACHINE,
+        help="auto (the best one here), tensorrt, tensorrt-rtx, onnxruntime-cuda, "
+        "onnxruntime-tensorrt, openvino or onnxruntime. If you name one, there is no fallback.",
+    ),
+]  # fmt: skip
+Precision = Annotated[
+    str,
+    typer.Option(
+        metavar="PRECISION", rich_help_panel=MACHINE,
+        help="auto, f32, bf16 or int8 (CPU), or f16 (GPU).",
+    ),
+]  # fmt: skip
+Devices = Annotated[
+    str,
+    typer.Option(
+        metavar="0,1,...", rich_help_panel=MACHINE, help="Numbers of the GPUs that share the work."
+    ),
+]
+
+
+# What the texts mean --------------------------------------------------------------------------
+
+
+def refuse_other(setting: str, text: str | None, choices: Iterable[str]) -> None:
+    """Refuses a text that is not one of the choices; None is always taken."""
+    if text is not None and text not in choices:
+        raise typer.BadParameter(
+            f"there is no '{text}'; choose {', '.join(choices)}", param_hint=FLAGS[setting]
+        )
+
+
+def look_of(
+    style: str,
+    style_image: Path | None,
+    blend: list[str] | None,
+    strength: float,
+    keep_colors: bool,
+    variation: int | None,
+    tier: str,
+) -> Look:
+    """The look that the options of the group Look ask for.
+
+    A style file brings its own tier, as long as --tier asks for none.
+    """
+    from realtime_style.style.bundled import STANDARD, TIERS, open_style, tier_of
+    from realtime_style.style.look import DEFAULT_STYLE, Look
+
+    refuse_other("tier", tier, TIERS)
+    shares = _shares(blend or ())
+    if style_image is not None:
+        from realtime_style.painting.style_picture import refuse_no_picture
+
+        if style != DEFAULT_STYLE:
+            raise typer.BadParameter("give --style or --style-image, not both")
+        refuse_no_picture(style_image)
+        style = str(style_image)
+    if tier == STANDARD and Path(style).suffix == ".onnx":
+        tier = tier_of(open_style(style))
+    try:
+        return Look(style, shares, strength, variation, keep_colors, tier)
+    except StyleError as error:  # a share that is out of range
+        raise typer.BadParameter(sentence(error)) from error
+
+
+def plain_look(style: str, tier: str) -> Look:
+    """The look of a style without any other wish."""
+    return look_of(style, None, None, 1.0, False, None, tier)
+
+
+def _shares(texts: Iterable[str]) -> dict[str | Path, float]:
+    shares: dict[str | Path, float] = {}
+    for text in texts:
+        name, _, share = text.rpartition(":")
+        try:
+            shares[name] = shares.get(name, 0.0) + float(share)
+        except ValueError:
+            raise typer.BadParameter(
+                f"'{text}' has no share; write STYLE:SHARE, for example great-wave:0.4",
+                param_hint="--blend",
+            ) from None
+    return shares
+
+
+def engine_of(engine: str, precision: str, devices: str = "0") -> EngineChoice:
+    """The engine that the options of the group Machine ask for."""
+    from realtime_style.engines.choice import EngineChoice
+    from realtime_style.engines.registry import ENGINES, PRECISIONS
+
+    refuse_other("engine", engine, ("auto", *ENGINES))
+    refuse_other("precision", precision, PRECISIONS)
+    numbers = devices.split(",")
+    if not all(text.isdecimal() for text in numbers) or len(set(numbers)) < len(numbers):
+        raise typer.BadParameter(
+            f"'{devices}' names no GPUs; write their numbers, each once, for example 0 or 0,1",
+            param_hint="--devices",
+        )
+    return EngineChoice(engine, precision, tuple(map(int, numbers)))
+
+
+def plan_of(look: Look, choice: EngineChoice, stability: float = 0.0) -> PaintPlan:
+    """How frames are painted; pictures have no order, so they need no stability."""
+    from realtime_style.painting.plan import PaintPlan
+
+    return PaintPlan(look, choice, stability)
+
+
+def size_of(text: str | None, setting: str) -> Size | None:
+    """A size written as 720p or 1280x720; None stays None."""
+    from realtime_style.frame import Size
+
+    if text is None:
+        return None
+    try:
+        return Size.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=FLAGS[setting]) from error
+
+
+def rate_of(text: str | None) -> Fraction | None:
+    """A frame rate written as 24 or 30000/1001; None stays None."""
+    if text is None:
+        return None
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise typer.BadParameter(
+            f"'{text}' is not a frame rate; write 24 or 30000/1001", param_hint="--fps"
+        )
+    return rate

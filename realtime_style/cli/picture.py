@@ -1,0 +1,144 @@
+"""The command `image`: pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from realtime_style.cli.batch import Batch, inputs_and_out
+from realtime_style.cli.console import BuildBar, Output
+from realtime_style.cli.help import examples
+from realtime_style.cli.options import (
+    SIZE,
+    Blend,
+    Engine,
+    Files,
+    Json,
+    KeepColors,
+    Overwrite,
+    Precision,
+    Quiet,
+    Recursive,
+    Strength,
+    StyleImage,
+    StyleName,
+    Tier,
+    Variation,
+    engine_of,
+    look_of,
+    plan_of,
+    size_of,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from realtime_style.jobs.batch import Pair
+    from realtime_style.painting.plan import PaintPlan
+
+IMAGE_EXAMPLES = examples(
+    "image photo.jpg painted.jpg --style mondrian",
+    "image photos/ painted/ --recursive",
+    "image --from-noise 7 --size 1024x768 canvas.png",
+)
+
+FromNoise = Annotated[
+    int | None,
+    typer.Option(
+        parser=whole(0), metavar="SEED", rich_help_panel="Input",
+        help="Generate a picture from noise; there is no IN, only OUT.",
+    ),
+]  # fmt: skip
+NoiseSize = Annotated[
+    str | None,
+    typer.Option(
+        "--size", metavar="SIZE", rich_help_panel=SIZE,
+        help="With --from-noise: 1024x768, or 768p (4:3). Default: 768p.",
+    ),
+]  # fmt: skip
+
+
+def image(
+    paths: Files,
+    from_noise: FromNoise = None,
+    style: StyleName = "starry-night",
+    style_image: StyleImage = None,
+    blend: Blend = None,
+    strength: Strength = 1.0,
+    keep_colors: KeepColors = False,
+    variation: Variation = None,
+    tier: Tier = "standard",
+    size: NoiseSize = None,
+    recursive: Recursive = False,
+    engine: Engine = "auto",
+    precision: Precision = "auto",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Paints pictures: JPEG, PNG, WebP, TIFF or BMP, up to 150 megapixels."""
+    output = Output(quiet, as_json)
+    with Batch(output, paths[-1], max(1, len(paths) - 1)) as batch:
+        if from_noise is None:
+            if size is not None:
+                raise typer.BadParameter("goes with --from-noise only", param_hint="--size")
+            inputs, out = inputs_and_out(paths)
+        elif len(paths) != 1:
+            raise typer.BadParameter(
+                "with --from-noise there is nothing to read; give only OUT", param_hint="OUT"
+            )
+        choice = engine_of(engine, precision)
+        look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
+        plan = plan_of(look, choice)
+        if from_noise is None:
+            _paint_files(batch, plan, inputs, out, recursive=recursive, overwrite=overwrite)
+        else:
+            _paint_noise(batch, plan, from_noise, size or "768p", overwrite=overwrite)
+
+
+def _paint_files(
+    batch: Batch, plan: PaintPlan, inputs: list[str], out: str, *, recursive: bool, overwrite: bool
+) -> None:
+    from realtime_style.jobs.batch import pair_up
+    from realtime_style.jobs.picture import paint_picture
+    from realtime_style.media.still import PICTURE_SUFFIXES
+    from realtime_style.painting.chain import build_painter
+
+    pairs = pair_up(inputs, out, PICTURE_SUFFIXES, recursive=recursive, new_suffix=".png")
+    batch.total = len(pairs)
+    painter, output = build_painter(plan), batch.output
+
+    def paint(pair: Pair) -> dict[str, Any]:
+        with BuildBar(output) as on_build:
+            notes = paint_picture(
+                pair.source, pair.out, painter, overwrite=overwrite, on_build=on_build
+            )
+        for note in notes:
+            output.say(f"note: {Path(pair.source).name}: {note}")
+        output.say(f"{pair.out}")
+        return {"out": str(pair.out), "look": str(plan.look), "notes": notes}
+
+    batch.run(pairs, paint)
+
+
+def _paint_noise(batch: Batch, plan: PaintPlan, seed: int, size: str, *, overwrite: bool) -> None:
+    from realtime_style.jobs.batch import Pair
+    from realtime_style.media.still import Picture, write_picture
+    from realtime_style.painting.from_noise import paint_from_noise
+    from realtime_style.system.paths import refuse_place
+
+    canvas_size, out = size_of(size, "size"), Path(batch.out)
+    assert canvas_size
+    refuse_place(out, "out.png", overwrite=overwrite)
+
+    def paint(pair: Pair) -> dict[str, Any]:
+        with BuildBar(batch.output) as on_build:
+            picture = Picture(paint_from_noise(plan, seed, canvas_size, on_build=on_build))
+        notes = write_picture(pair.out, picture, overwrite=overwrite)
+        batch.output.say(f"{pair.out}")
+        return {
+            "out": str(pair.out), "look": str(plan.look), "from_noise": seed, "notes": notes
+        }  # fmt: skip
+
+    batch.run([Pair("", out, makes_folder=False)], paint)

@@ -1,0 +1,385 @@
+"""The commands `train` and `export`: new styles. Both need the extra [train]."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from realtime_style.cli.console import Output, Stopped, print_line
+from realtime_style.cli.help import examples
+from realtime_style.cli.options import (
+    MACHINE,
+    Json,
+    Overwrite,
+    Quiet,
+    number,
+    refuse_other,
+    whole,
+)
+from realtime_style.errors import StyleError, TrainingError
+from realtime_style.system import interrupts
+
+if TYPE_CHECKING:
+    from realtime_style.training.config import TrainConfig
+    from realtime_style.training.train import TrainStep
+
+TRAIN_EXAMPLES = examples(
+    "train painting.jpg --content photos/",
+    "train painting.jpg --content photos/ --preset fast --painting-size 1024",
+    "train --styles-dir hokusai/ --content photos/ --out hokusai.onnx",
+)
+EXPORT_EXAMPLES = examples(
+    "export painting.training/generator.safetensors painting.onnx",
+    "export painting.training/checkpoint.pt painting.onnx --frames photos/",
+    "export generator.safetensors my-style.onnx --card card.json",
+)
+
+_DATA = "Data"
+_TRAINING = "Training"
+_LEARNED_FROM = "Painting"
+
+PaintingFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="PAINTING", help="The picture to learn from, or a folder of them."),
+]
+Content = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", rich_help_panel=_DATA, help="A folder of photos to train on."),
+]
+StylesDir = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", rich_help_panel=_DATA,
+        help="A folder of paintings by one artist, instead of PAINTING.",
+    ),
+]  # fmt: skip
+Clips = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", rich_help_panel=_DATA,
+        help="A folder of films, to learn from their motion too. Needs OpenCV.",
+    ),
+]  # fmt: skip
+Features = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE", rich_help_panel=_DATA,
+        help="VGG weights; may be repeated. Default: VGG-19, downloaded once.",
+    ),
+]  # fmt: skip
+Base = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", rich_help_panel=_DATA,
+        help="Start from this generator (.safetensors or .pt), or from nothing: 'none'. "
+        "Default: the included base, which reproduces the photo.",
+    ),
+]  # fmt: skip
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.toml", rich_help_panel=_TRAINING, help="Settings; options override them."
+    ),
+]
+TrainPreset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset", metavar="PRESET", rich_help_panel=_TRAINING,
+        help="fast, standard or best; --config and options override it.",
+    ),
+]  # fmt: skip
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        parser=whole(1), metavar="NUMBER", rich_help_panel=_TRAINING,
+        help="Optimiser steps. Default: 3000.",
+    ),
+]  # fmt: skip
+PhotosPerStep = Annotated[
+    int | None,
+    typer.Option(
+        "--batch", parser=whole(1), metavar="NUMBER", rich_help_panel=_TRAINING,
+        help="Photos per step. Default: 2.",
+    ),
+]  # fmt: skip
+Crop = Annotated[
+    int | None,
+    typer.Option(
+        parser=whole(128), metavar="PIXELS", rich_help_panel=_TRAINING,
+        help="Side of the square cut from each photo, a multiple of 32. Default: 320.",
+    ),
+]  # fmt: skip
+LearningRate = Annotated[
+    float | None,
+    typer.Option(
+        parser=number(0), metavar="NUMBER", rich_help_panel=_TRAINING,
+        help="The highest learning rate. Default: 0.005.",
+    ),
+]  # fmt: skip
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        parser=whole(0), metavar="NUMBER", rich_help_panel=_TRAINING,
+        help="The same seed gives the same style. Default: 0.",
+    ),
+]  # fmt: skip
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", rich_help_panel=_TRAINING, help="Continue from the checkpoint."),
+]
+PaintingSize = Annotated[
+    int | None,
+    typer.Option(
+        parser=whole(64, 2048), metavar="PIXELS", rich_help_panel=_LEARNED_FROM,
+        help="Longer side of the painting; larger gives larger strokes. Default: 720.",
+    ),
+]  # fmt: skip
+StyleWeight = Annotated[
+    float | None,
+    typer.Option(
+        parser=number(0), metavar="NUMBER", rich_help_panel=_LEARNED_FROM,
+        help="More gives more paint and less photo. Default: 400.",
+    ),
+]  # fmt: skip
+Adversarial = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND", rich_help_panel=_LEARNED_FROM,
+        help="Add a discriminator: log, lsgan or hinge. Default: none.",
+    ),
+]  # fmt: skip
+Noise = Annotated[
+    float | None,
+    typer.Option(
+        parser=number(0, 1), metavar="NUMBER", rich_help_panel=_LEARNED_FROM,
+        help="Noise added to the photos, so that noise in films is not painted. Default: 0.",
+    ),
+]  # fmt: skip
+TrainDevice = Annotated[
+    str | None,
+    typer.Option("--device", metavar="DEVICE", rich_help_panel=MACHINE, help="auto, cpu or cuda."),
+]
+StyleOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="OUT.onnx", rich_help_panel="Output",
+        help="The style file to write. Default: the name of PAINTING, with .onnx.",
+    ),
+]  # fmt: skip
+Trained = Annotated[
+    Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint (.pt) or .safetensors file.")
+]
+ExportOut = Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The style file to write.")]
+ExportName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", rich_help_panel="Style", help="The style's name. Default: the name of OUT."
+    ),
+]
+Card = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.json", rich_help_panel="Style",
+        help="What describes the style: title, painter, year, ...",
+    ),
+]  # fmt: skip
+Frames = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PHOTOS", rich_help_panel="Style",
+        help="A photo or a folder of photos to compare both on; int8 needs some.",
+    ),
+]  # fmt: skip
+
+
+def train(
+    painting: PaintingFile = None,
+    content: Content = None,
+    styles_dir: StylesDir = None,
+    clips: Clips = None,
+    features: Features = None,
+    base: Base = None,
+    painting_size: PaintingSize = None,
+    style_weight: StyleWeight = None,
+    adversarial: Adversarial = None,
+    noise: Noise = None,
+    preset: TrainPreset = None,
+    config: ConfigFile = None,
+    steps: Steps = None,
+    batch: PhotosPerStep = None,
+    crop: Crop = None,
+    learning_rate: LearningRate = None,
+    seed: Seed = None,
+    resume: Resume = False,
+    device: TrainDevice = None,
+    out: StyleOut = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Trains a style from one painting, or from several. Needs the extra [train].
+
+    Checkpoints, sample sheets, a report and TensorBoard logs go to the folder NAME.training beside
+    OUT. On NaN it goes back to the last checkpoint and halves the learning rate. Ctrl-C saves a
+    checkpoint; --resume continues from there.
+    """
+    with _training_extra():
+        import realtime_style.training.train  # noqa: F401
+    if painting is not None and styles_dir is not None:
+        raise typer.BadParameter("give PAINTING or --styles-dir, not both")
+    if styles_dir is not None and not styles_dir.is_dir():
+        raise TrainingError(f"there is no folder {styles_dir}; --styles-dir takes one of paintings")
+    if crop is not None and crop % 32:
+        raise typer.BadParameter(f"{crop} is not a multiple of 32", param_hint="--crop")
+    options = {
+        "painting": painting or styles_dir, "content": content, "clips": clips, "base": base,
+        "features": tuple(features) if features else None, "painting_px": painting_size,
+        "style_weight": style_weight, "adversarial": adversarial, "noise": noise, "steps": steps,
+        "batch": batch, "crop_px": crop, "learning_rate": learning_rate, "seed": seed,
+        "device": device,
+    }  # fmt: skip
+    settings = _settings(preset, config, options)
+    out = out or Path(f"{settings.painting.stem}.onnx")
+    _refuse_run(out, resume=resume, overwrite=overwrite)
+    _run(settings, out, Output(quiet), resume=resume)
+
+
+def _settings(preset: str | None, config: Path | None, options: dict[str, Any]) -> TrainConfig:
+    from realtime_style.training.config import PRESETS, make_config
+    from realtime_style.training.losses import ADVERSARIAL_KINDS
+
+    refuse_other("preset", preset, PRESETS)
+    refuse_other("adversarial", options["adversarial"], ("none", *ADVERSARIAL_KINDS))
+    return make_config(preset, config, options)
+
+
+def _refuse_run(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Raises StyleError where a run would replace something that it may not replace."""
+    from realtime_style.system.paths import refuse_place
+    from realtime_style.training.checkpoint import CHECKPOINT_NAME
+    from realtime_style.training.parallel import leads
+
+    if out.suffix != ".onnx":
+        raise StyleError(f"--out is {out}; a style's file name ends in .onnx")
+    run_dir = out.with_suffix(".training")
+    checkpoint, generator = run_dir / CHECKPOINT_NAME, run_dir / "generator.safetensors"
+    has_ended = not checkpoint.exists() or generator.exists()
+    if out.exists() and resume and not overwrite and has_ended:
+        raise StyleError(
+            f"{out} is ready, its training has ended; to train on from there, give another --out "
+            f"and --base {generator}"
+        )
+    # a run that goes on may replace what it was begun to replace
+    refuse_place(out, "my-style.onnx", overwrite=overwrite or (resume and not has_ended))
+    if checkpoint.exists() and not (resume or overwrite) and leads():
+        raise StyleError(
+            f"{checkpoint} is left from an earlier run; --resume continues it, --overwrite starts "
+            "over"
+        )
+
+
+def _run(settings: TrainConfig, out: Path, output: Output, *, resume: bool) -> None:
+    """Trains, then exports; under torchrun only the first process prints and exports."""
+    from export.to_onnx import export_trained
+    from realtime_style.training.checkpoint import CHECKPOINT_NAME
+    from realtime_style.training.parallel import leads
+    from realtime_style.training.train import train as run_training
+
+    run_dir = out.with_suffix(".training")
+    checkpoint = run_dir / CHECKPOINT_NAME
+    if not leads():
+        output = Output(quiet=True)
+    output.say(f"loading {settings.painting} and {settings.content}")
+    progress = _Progress(output, settings.steps, run_dir, has_begun=resume)
+    try:
+        run_training(
+            settings, run_dir, resume=resume, on_start=progress.on_start,
+            on_step=progress.on_step, on_note=progress.on_note,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        progress.close()
+        if progress.has_begun and checkpoint.exists():
+            print_line(f"saved as {checkpoint}; continue with --resume")
+        else:
+            print_line("stopped; nothing was saved")
+        raise Stopped from None
+    finally:
+        progress.close()
+    if not leads():
+        return
+    results = export_trained(run_dir / "generator.safetensors", out, pictures=settings.content)
+    for result in results:
+        output.say(f"parity: {result}")
+    output.say(f"{out}: ready; sheet and report in {run_dir}")
+
+
+class _Progress:
+    """Shows a training run.
+
+    Attributes:
+        has_begun: whether a checkpoint in the run's folder is of this run, not of an earlier one.
+    """
+
+    def __init__(self, output: Output, steps: int, run_dir: Path, *, has_begun: bool) -> None:
+        self.has_begun = has_begun
+        self._output, self._steps, self._run_dir = output, steps, run_dir
+        self._bar = output.progress("training", steps)
+
+    def on_start(self) -> None:
+        """Says where everything goes."""
+        self.has_begun = True
+        self._output.say(f"training for {self._steps} steps; all results go to {self._run_dir}")
+
+    def on_step(self, step: TrainStep) -> None:
+        """Shows the losses."""
+        interrupts.check()
+        losses = " ".join(f"{name} {value:.3f}" for name, value in step.losses.items())
+        self._bar.update(step.step, losses)
+        self._bar.line(lambda: f"step {step.step} of {self._steps}: {losses}")
+
+    def on_note(self, note: str) -> None:
+        """Prints what went otherwise than planned."""
+        self._output.say(f"note: {note}")
+
+    def close(self) -> None:
+        """Ends the bar."""
+        self._bar.close()
+
+
+def export(
+    checkpoint: Trained,
+    out: ExportOut,
+    name: ExportName = None,
+    card: Card = None,
+    frames: Frames = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Makes a style file from a trained generator, and compares both. Needs the extra [train]."""
+    from realtime_style.system.paths import refuse_place
+
+    with _training_extra():
+        from export.to_onnx import export_trained
+    refuse_place(out, "my-style.onnx", overwrite=overwrite)
+    results = export_trained(checkpoint, out, name=name, card=card, pictures=frames)
+    if as_json:
+        report = {"out": str(out), "parity": [result.as_dict() for result in results]}
+        Output(as_json=True).json(report)
+        return
+    for result in results:
+        typer.echo(f"parity: {result}")
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
+
+
+@contextmanager
+def _training_extra() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise StyleError(
+            f"this command needs {error.name}, from the extra [train]; install it with: "
+            "pip install 'realtime-style[train]' (in a checkout: pip install '.[train]')"
+        ) from error
