@@ -231,7 +231,7 @@ def measure(arguments: list[str]) -> tuple[float, float, dict[str, Any]]:
 def job_row(case: Case, clips: dict[str, Path], folder: Path, frames: int) -> dict[str, Any]:
     """One run of a case: the process's times and its own report."""
     count = max(2, round(frames * case.part))
-    command = [sys.executable, "-m", "realtime_style.cli", "video", str(clips[case.size])]
+    command = [sys.executable, "-m", "realtime_style", "video", str(clips[case.size])]
     command += [str(folder / "out.mp4"), "--json", "-q", "-y", "--duration", f"{count / RATE:.4f}"]
     wall_s, cpu_s, told = measure([*command, *case.options])
     row = {key: told[key] for key in ("engine", "precision", "peak_memory_mb", "frames")}

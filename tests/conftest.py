@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +20,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from realtime_style.cli import app
 from realtime_style.color import ColorSpace
 from realtime_style.engines.choice import EngineChoice
 from realtime_style.jobs.film import FilmReport, FilmRequest, open_film
@@ -25,10 +30,12 @@ from realtime_style.painting.plan import PaintPlan
 from realtime_style.style.file_format import describe
 from realtime_style.style.look import Look
 from realtime_style.style.style import Style
+from realtime_style.system import interrupts
 from realtime_style.tools.demo import draw_scene
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 MILLISECOND = Fraction(1, 1000)
+_PLAIN_OUTPUT = {"COLUMNS": "200", "NO_COLOR": "1"}
 
 
 def affine_style(
@@ -243,18 +250,60 @@ def paint_film(
         return job.run()
 
 
-def run_cli(
-    *arguments: str | Path, cwd: Path | None = None, timeout_s: float = 120
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command printed, and its exit status."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_cli(*arguments: str | Path | float, cwd: Path | None = None) -> Done:
+    """Runs `realtime-style` in this process, which takes no time to start."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(cwd or Path.cwd()),
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+    ):
+        for name, value in _PLAIN_OUTPUT.items():
+            patch.setenv(name, value)
+        handlers = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
+        try:
+            status = app.run([*map(str, arguments)])
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    return Done(status, stdout.getvalue(), stderr.getvalue())
+
+
+def spawn_cli(
+    *arguments: str | Path | float, cwd: Path | None = None, timeout_s: float = 120
 ) -> subprocess.CompletedProcess[str]:
     """Runs `realtime-style` as a user does, in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "realtime_style.cli", *map(str, arguments)],
+        cli_command(*arguments),
         capture_output=True,
         text=True,
         cwd=cwd,
         timeout=timeout_s,
-        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
+        env=os.environ | _PLAIN_OUTPUT,
     )
+
+
+def cli_command(*arguments: str | Path | float) -> list[str]:
+    """The command line that runs `realtime-style` in a process of its own."""
+    return [sys.executable, "-m", "realtime_style", *map(str, arguments)]
+
+
+def wait_until(is_so: Callable[[], bool], limit_s: float = 150) -> None:
+    """Waits for something that another process does."""
+    end_s = time.monotonic() + limit_s
+    while not is_so():
+        assert time.monotonic() < end_s, "it did not happen in time"
+        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_the_command_says_it_in_words_and_in_json() -> None:
 
 def test_stopped_it_says_so() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "realtime_style.cli", "bench"], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "realtime_style", "bench"], stderr=subprocess.PIPE, text=True
     )
     assert process.stderr
     assert process.stderr.readline().startswith("trying")

@@ -1,27 +1,35 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
+from array import array
 from fractions import Fraction
 from pathlib import Path
+from typing import IO
 
 import av
 import numpy as np
 import pytest
 from conftest import (
     SHARED_DATA,
+    add_picture,
+    cli_command,
     grey,
     lumas_of,
     make_film,
     run_cli,
     sound_of,
+    spawn_cli,
     times_of,
+    wait_until,
 )
 from PIL import Image
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
 
 from realtime_style import __version__, bundled_styles
 from realtime_style.engines.tensorrt.cuda import gpu_trouble
@@ -33,6 +41,9 @@ from realtime_style.painting.chain import PainterChain
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.style.look import Look
 from realtime_style.tools import doctor
+
+NEEDS_SIGNALS = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+NOTHING, OUT_FOLDER = {"kept": None}, {"stopped": "out/"}
 
 
 def one_line(text: str) -> str:
@@ -46,7 +57,9 @@ def test_a_film_is_painted_with_its_sound_and_its_times(
     tmp_path: Path, film: Path, negative_style: Path
 ) -> None:
     out = tmp_path / "out.mp4"
-    result = run_cli("video", film, out, "--style", negative_style, "--precision", "f32", "--json")
+    result = spawn_cli(
+        "video", film, out, "--style", negative_style, "--precision", "f32", "--json"
+    )
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout.splitlines()[-1])
     assert report["frames"] == 10
@@ -109,12 +122,18 @@ def test_sizes_and_parts(tmp_path: Path, film: Path, identity_style: Path) -> No
         (["film.mp4", "out.mp4", "-s", "monet"], "there is no style 'monet'"),
         (["film.mp4", "out.mp4", "-s", "rubbish.mp4"], "rubbish.mp4 is not a usable style"),
         (["film.mp4", "out.mp4", "--codec", "mp5"], "no video encoder 'mp5'"),
-        (["film.mp4", "out.mp4", "--duration", "0"], "a film of 0 s has no frames"),
+        (
+            ["film.mp4", "out.mp4", "--duration", "0"],
+            "error: --duration: a part of 0 s has no",
+        ),
         (["film.mp4", "out.mp4", "--hwaccel", "abacus"], "no decoding device 'abacus'"),
         (["film.mp4", "nowhere/x/out.mp4"], "there is no folder nowhere"),
         (["film.mp4", "/dev/null/o.mp4", "-y"], "there is no folder /dev/null"),
         (["film.mp4", "out.mp4", "--start", "99"], "there is nothing at 99 s"),
-        (["film.mp4", "out.mp4", "--duration", "inf"], "a film has no infinite part"),
+        (
+            ["film.mp4", "out.mp4", "--duration", "inf"],
+            "error: --duration: a part of inf s",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_status_1(
@@ -148,47 +167,76 @@ def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
         assert f"there is no '{arguments[4]}'; choose auto, " in result.stderr
 
 
+def stopped(process: subprocess.Popen[str], how: signal.Signals = signal.SIGINT) -> tuple[str, str]:
+    """Stops a command as a user does; what it printed on standard output and error."""
+    process.send_signal(how)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert "Fatal" not in stderr
+    return stdout, stderr
+
+
+def started(*arguments: str | Path, cwd: Path, **pipes: int) -> subprocess.Popen[str]:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | pipes
+    return subprocess.Popen(cli_command(*arguments), cwd=cwd, text=True, **pipes)
+
+
+def size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def unread(pipe: IO[str]) -> int:
+    """How many bytes are in a pipe."""
+    count = array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]
+
+
+def noise_film(path: Path, frames: int) -> Path:
+    """A film whose painting fills the buffers between encoder and file quickly."""
+    random = np.random.default_rng(1)
+    noise = [random.integers(0, 255, (360 * 3 // 2, 640), np.uint8) for _ in range(8)]
+    with av.open(str(path), "w") as film:
+        picture = add_picture(film, "rawvideo", (640, 360))
+        for i in range(frames):
+            film.mux(picture.encode(av.VideoFrame.from_ndarray(noise[i % 8], "yuv420p")))
+        film.mux(picture.encode(None))
+    return path
+
+
+@NEEDS_SIGNALS
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_half_way_leaves_the_old_film_and_no_litter(
     tmp_path: Path, how: signal.Signals
 ) -> None:
-    film = make_film(tmp_path / "film.mp4", size=(1280, 720), pts=range(500), sound=None)
+    film = noise_film(tmp_path / "film.mkv", 300)
     out = tmp_path / "out.mp4"
     out.write_bytes(b"precious")
     style = next(iter(bundled_styles()))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "realtime_style.cli", "video", film, out, "-s", style, "-y"],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )
-    assert process.stderr
-    while not process.stderr.readline().startswith("engine"):
-        pass
-    time.sleep(4)  # on a busy machine the encoder gives its first frame late
-    process.send_signal(how)
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == 130, said
-    assert "Traceback" not in said
+    process = started("video", film, out, "-s", style, "-y", cwd=tmp_path)
+    wait_until(lambda: size_of(tmp_path / ".out.partial.mp4") > 100_000)
+    _, said = stopped(process, how)
     assert "out.mp4 was not written" in said
     assert said.count("stopped; ") == 1
     assert not said.endswith("stopped\n")  # it is said once
     assert out.read_bytes() == b"precious"
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "film.mp4", "out.mp4", "out.stopped.mp4",
+        "film.mkv", "out.mp4", "out.stopped.mp4",
     ]  # fmt: skip
     assert "frames kept in" in said
     times = times_of(tmp_path / "out.stopped.mp4")
-    assert 0 < len(times) < 500
+    assert 0 < len(times) < 300
     assert times == times_of(film)[: len(times)]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@NEEDS_SIGNALS
 @pytest.mark.parametrize(
     ("module", "status", "said"),
     [
-        ("rich.console", -signal.SIGINT, ""),
-        ("openvino", 130, "stopped; "),
+        ("typer", -signal.SIGINT, ""),
+        ("rich.console", 130, "stopped"),
+        ("openvino", 130, "stopped"),
         ("onnx", 130, "stopped"),
     ],
 )
@@ -197,12 +245,12 @@ def test_stopping_while_modules_are_loaded(
 ) -> None:
     """Modules of C++ may end the process over what a signal's handler raises within them."""
     code = (
-        "import os, signal, sys, time\n"
+        "import os, signal, sys\n"
         "module = sys.argv[1]\n"
         "class Stopped:\n"
         "    def find_spec(self, name, *rest):\n"
         "        if name == module:\n"
-        "            os.kill(os.getpid(), signal.SIGINT); time.sleep(1)\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Stopped())\n"
         "from realtime_style.cli import main\n"
         "sys.argv = ['realtime-style', *sys.argv[2:]]\n"
@@ -216,31 +264,25 @@ def test_stopping_while_modules_are_loaded(
     assert not (tmp_path / "out.mp4").exists()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@NEEDS_SIGNALS
 @pytest.mark.parametrize("part", [0.5, 0.0001])  # of the film; less than opens it
 def test_stopping_does_not_wait_for_a_source_that_gives_nothing(
     tmp_path: Path, identity_style: Path, part: float
 ) -> None:
-    film = make_film(
-        tmp_path / "film.mkv", size=(640, 480), pts=range(60), sound=None, codec="rawvideo"
-    )
-    data = film.read_bytes()
-    out = tmp_path / "out.mkv"
-    command = [sys.executable, "-m", "realtime_style.cli", "video", "-", str(out)]
-    process = subprocess.Popen(
-        [*command, "-s", str(identity_style)], stdin=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    data = noise_film(tmp_path / "film.mkv", 60).read_bytes()
+    process = started(
+        "video", "-", "out.mkv", "-s", identity_style, "--codec", "ffv1",
+        cwd=tmp_path, stdin=subprocess.PIPE,
+    )  # fmt: skip
     assert process.stdin
-    process.stdin.write(data[: int(part * len(data))])
+    process.stdin.buffer.write(data[: int(part * len(data))])
     process.stdin.flush()
-    time.sleep(4)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 130
-    process.stdin.close()
-    assert process.stderr
-    said = process.stderr.read().decode()
-    assert "Fatal" not in said
-    assert "Traceback" not in said
+    wait_until(lambda: not unread(process.stdin))
+    if part == 0.5:
+        wait_until(lambda: size_of(tmp_path / ".out.partial.mkv") > 20 * 360 * 640)
+    process.stdin, pipe = None, process.stdin  # stays open: nothing says that the film has ended
+    _, said = stopped(process)
+    pipe.close()
     kept = list(tmp_path.glob("out*"))
     if part < 0.5:
         assert (said.strip(), kept) == ("stopped", [])
@@ -249,60 +291,98 @@ def test_stopping_does_not_wait_for_a_source_that_gives_nothing(
         assert len(times_of(tmp_path / "out.stopped.mkv")) > 10
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-def test_stopping_does_not_wait_for_a_reader_that_takes_nothing(
-    tmp_path: Path, identity_style: Path
-) -> None:
-    film = make_film(tmp_path / "film.mkv", size=(640, 480), pts=range(60), sound=None)
-    command = [sys.executable, "-m", "realtime_style.cli", "video", str(film), "-"]
-    process = subprocess.Popen(
-        [*command, "--codec", "ffv1", "--style", "mondrian"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    time.sleep(4)
+@NEEDS_SIGNALS
+def test_stopping_does_not_wait_for_a_reader_that_takes_nothing(tmp_path: Path) -> None:
+    film = noise_film(tmp_path / "film.mkv", 20)
+    process = started("video", film, "-", "--codec", "ffv1", "-s", "mondrian", cwd=tmp_path)
+    assert process.stdout
+    wait_until(lambda: unread(process.stdout) > 60_000)  # a pipe holds 64 KiB
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 130
     assert process.stderr
-    said = process.stderr.read().decode()
+    said = process.stderr.read()
     assert "Traceback" not in said
     assert "stopped" in said
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-def test_stopped_pictures_are_said_in_json(tmp_path: Path) -> None:
+@NEEDS_SIGNALS
+def test_stopped_pictures_are_said_in_json(tmp_path: Path, identity_style: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
-    for i in range(60):
-        Image.new("RGB", (1500, 1000), (i, 90, 120)).save(photos / f"{i:02}.png")
-    command = [sys.executable, "-m", "realtime_style.cli", "image", str(photos), "out/", "--json"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
-    )
-    time.sleep(3)
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
+    for i in range(40):
+        Image.new("RGB", (1500, 1000), (i, 90, 120)).save(photos / f"{i:02}.bmp")
+    process = started("image", photos, "out/", "-s", identity_style, "--json", cwd=tmp_path)
+    wait_until((tmp_path / "out/01.bmp").exists)
+    stdout, stderr = stopped(process)
     report = json.loads(stdout.splitlines()[-1])
-    assert len(report["painted"]) == len(list((tmp_path / "out").iterdir()))
+    assert len(report["painted"]) == len(list((tmp_path / "out").iterdir())) > 1
     assert report["stopped"]["kept"] is None
-    assert f"stopped; painted: {len(report['painted'])} of 60" in stderr
+    assert f"stopped; painted: {len(report['painted'])} of 40" in stderr
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize(
+    ("command", "report"),
+    [
+        (
+            "image photos out/",
+            {"painted": [], "failed": [], "stopped": NOTHING | {"stopped": "out/"}},
+        ),
+        ("image photos/a.png out.png", NOTHING | {"stopped": "out.png"}),
+        ("image --from-noise 1 out.png", NOTHING | {"stopped": "out.png"}),
+        ("video film.mp4 out.mp4", NOTHING | {"stopped": "out.mp4"}),
+        ("demo out.mp4 --duration 0.5", NOTHING | {"stopped": "out.mp4"}),
+    ],
+)
+def test_stopped_before_anything_is_painted_it_says_so_in_json(
+    tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch, command: str, report: object
+) -> None:
+    def stop(*arguments: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "photos").mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (32, 32)).save(tmp_path / "photos" / name)
+    monkeypatch.setattr("realtime_style.style.look.Look.mixed", stop)  # while styles are loaded
+    run = run_cli(*command.split(), "--json", cwd=tmp_path)
+    assert (run.returncode, json.loads(run.stdout)) == (130, report)
+    assert run.stderr.splitlines()[-1].startswith("stopped")
+
+
+@NEEDS_SIGNALS
 def test_stopped_with_json_it_says_what_is_kept(tmp_path: Path, identity_style: Path) -> None:
-    film, out = make_film(tmp_path / "film.mp4", size=(640, 480), pts=range(2000)), "out.mp4"
-    command = [sys.executable, "-m", "realtime_style.cli", "video", str(film), out, "--json"]
-    process = subprocess.Popen(
-        [*command, "--preset", "veryslow", "-s", str(identity_style)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-    )  # fmt: skip
-    time.sleep(4)
-    process.send_signal(signal.SIGINT)
-    stdout, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
+    film, out = noise_film(tmp_path / "film.mkv", 200), "out.mp4"
+    process = started(
+        "video", film, out, "--json", "--preset", "medium", "-s", identity_style, cwd=tmp_path
+    )
+    wait_until(lambda: size_of(tmp_path / ".out.partial.mp4") > 100_000)
+    stdout, _ = stopped(process)
     report = json.loads(stdout.splitlines()[-1])
     assert report["stopped"] == out
     assert len(times_of(tmp_path / report["kept"])) == report["frames"] > 0
+
+
+@NEEDS_SIGNALS
+def test_where_ctrl_c_is_ignored_it_is_heeded(tmp_path: Path, identity_style: Path) -> None:
+    """A script starts its background jobs with Ctrl-C ignored; nohup, with SIGHUP."""
+    film = noise_film(tmp_path / "film.mkv", 200)
+    code = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "sys.argv = ['realtime-style', *sys.argv[1:]]\n"
+        "from realtime_style.cli import main; main()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "video", film, tmp_path / "out.mkv", "-s", identity_style],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: size_of(tmp_path / ".out.partial.mkv") > 0)
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+    _, said = stopped(process)
+    assert "stopped; " in said
 
 
 def test_one_picture_is_a_film_of_one_frame(tmp_path: Path, identity_style: Path) -> None:
@@ -442,9 +522,9 @@ def test_a_folder_named_as_such_is_made(tmp_path: Path, film: Path, identity_sty
 
 def test_films_through_pipes(tmp_path: Path, identity_style: Path) -> None:
     film = make_film(tmp_path / "film.mkv")
-    command = [sys.executable, "-m", "realtime_style.cli", "video", "-", "-", "-s", identity_style]
+    command = cli_command("video", "-", "-", "-s", identity_style)
     with film.open("rb") as into, (tmp_path / "out.mkv").open("wb") as out:
-        done = subprocess.run([*map(str, command)], stdin=into, stdout=out, stderr=subprocess.PIPE)
+        done = subprocess.run(command, stdin=into, stdout=out, stderr=subprocess.PIPE)
     assert done.returncode == 0, done.stderr
     assert times_of(tmp_path / "out.mkv") == times_of(film)
     assert sound_of(tmp_path / "out.mkv") == sound_of(film)
@@ -505,7 +585,7 @@ def test_without_a_gpu_its_engines_are_refused_in_a_line(tmp_path: Path, film: P
         assert result.returncode == 2
         assert "names no GPUs" in result.stderr
     for impossible, why in (
-        (("--engine", "openvino"), "this takes TensorRT, not openvino"),
+        (("--engine", "openvino"), "frames in GPU memory need TensorRT, not openvino"),
         (("--precision", "int8"), "paints in f16 or f32, not in int8"),
         (("--codec", "prores"), "the GPU does not encode with prores"),
     ):  # whatever there is in the machine

@@ -172,7 +172,7 @@ def test_killed_at_any_moment_nothing_of_the_user_is_lost(
     before = film.read_bytes()
     out = tmp_path / "out.mp4"
     out.write_bytes(b"precious")
-    command = [sys.executable, "-m", "realtime_style.cli", "video", film, out, "-y", "-q"]
+    command = [sys.executable, "-m", "realtime_style", "video", film, out, "-y", "-q"]
     rng = np.random.default_rng(0)
     for _ in range(5):
         process = subprocess.Popen([*map(str, command), "-s", str(identity_style)])

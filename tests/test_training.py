@@ -949,7 +949,7 @@ def test_train_command_is_stopped_and_goes_on(
     (tmp_path / "often.toml").write_text("margin_px = 8\ncheckpoint_every = 20")
     arguments += ["--config", tmp_path / "often.toml"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "realtime_style.cli", *map(str, arguments)],
+        [sys.executable, "-m", "realtime_style", *map(str, arguments)],
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -119,7 +119,7 @@ def start(display: str, tmp_path: Path) -> Iterator[Start]:
 
     def run(*arguments: str) -> Live:
         process = subprocess.Popen(
-            [sys.executable, "-m", "realtime_style.cli", "webcam", "--source", str(film), "--loop",
+            [sys.executable, "-m", "realtime_style", "webcam", "--source", str(film), "--loop",
              "--style", str(style), "--json", *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
             env=os.environ | {"DISPLAY": display, "NO_COLOR": "1", "COLUMNS": "200"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -51,7 +51,7 @@ def _program(
     """Paints videos in the style of a painting, in real time, on an ordinary CPU."""
 
 
-for function, epilog in (
+_COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (film.video, film.VIDEO_EXAMPLES),
     (live.webcam, live.WEBCAM_EXAMPLES),
     (picture.image, picture.IMAGE_EXAMPLES),
@@ -62,13 +62,15 @@ for function, epilog in (
     (train.export, train.EXPORT_EXAMPLES),
     (tools.bench, tools.BENCH_EXAMPLES),
     (tools.doctor, tools.DOCTOR_EXAMPLES),
-):
-    app.command(cls=Command, epilog=epilog)(function)
-for name, function, epilog in (
+)
+_ENGINE_COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("build", engine.build, engine.BUILD_EXAMPLES),
     ("list", engine.list_built, engine.LIST_EXAMPLES),
     ("clean", engine.clean, engine.CLEAN_EXAMPLES),
-):
+)
+for function, epilog in _COMMANDS:
+    app.command(cls=Command, epilog=epilog)(function)
+for name, function, epilog in _ENGINE_COMMANDS:
     engines.command(name, cls=Command, epilog=epilog)(function)
 app.add_typer(engines, name="engine")
 

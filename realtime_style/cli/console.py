@@ -32,7 +32,6 @@ UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 """What Typer raises for a command line that it cannot parse; it has no public name there."""
 
 
-
 class Clock:
     """Times one file after the other, starting included: the next one's time starts at `lap`."""
 
@@ -177,16 +176,23 @@ def print_error(message: str) -> None:
     _stderr().print(f"error: {message}", markup=False, style="red")
 
 
-def print_usage_error(error: Exception) -> None:
+def print_usage_error(error: Any) -> None:
     """Prints what is wrong with a command line, and where to read how to use it."""
-    param, hint = getattr(error, "param", None), getattr(error, "param_hint", None)
-    message = getattr(error, "message", "") or error.format_message()  # type: ignore[attr-defined]
-    if hint is None and param is not None and getattr(error, "message", ""):
-        hint = param.metavar if param.param_type_name == "argument" else max(param.opts, key=len)
-    print_error(f"{hint}: {message}" if hint else message)
+    param, message = getattr(error, "param", None), getattr(error, "message", "")
+    hint = getattr(error, "param_hint", None) or (param and _name(param))
+    if hint:
+        print_error(f"{hint}: {message}" if message else f"{hint} is missing")
+    else:
+        print_error(error.format_message())
     context = getattr(error, "ctx", None)
     if context:
         print_line(f"see {context.command_path} --help")
+
+
+def _name(param: Any) -> str:
+    """An argument or option as it is typed."""
+    name: str = param.metavar if param.param_type_name == "argument" else max(param.opts, key=len)
+    return name
 
 
 def print_stopped(error: BaseException) -> int:
@@ -213,6 +219,7 @@ class Output:
         """Prints a line on standard error, unless quiet."""
         if not self.quiet:
             print_line(message)
+            interrupts.check()  # it does not interrupt a module that is being loaded
 
     def json(self, value: Any) -> None:
         """Prints the result as JSON, if that was asked for."""
@@ -295,7 +302,11 @@ class BuildBar:
             self._told = True
         self._bar.update(round(100 * part), "")
 
-    def __enter__(self) -> Callable[[float], None]:
+    def close(self) -> None:
+        """Ends the bar."""
+        self._bar.close()
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -311,9 +322,7 @@ class BuildBar:
 def _stderr() -> Console:
     from rich.console import Console
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    interrupts.check()  # Ctrl-C does not interrupt a module that is being loaded
-    return console
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def _bar() -> Progress:

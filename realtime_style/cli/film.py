@@ -147,6 +147,9 @@ OnGpu = Annotated[
         help="Decode, paint and encode on an NVIDIA GPU; frames never leave it.",
     ),
 ]  # fmt: skip
+DemoOut = Annotated[
+    Path, typer.Argument(metavar="OUT", help="The film to write, for example demo.mp4.")
+]
 DemoLength = Annotated[
     float,
     typer.Option(
@@ -254,7 +257,7 @@ def _paint_all(
 
 
 def demo(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The film to write, such as demo.mp4.")],
+    out: DemoOut,
     style: StyleName = "starry-night",
     style_image: StyleImage = None,
     blend: Blend = None,
@@ -362,7 +365,7 @@ def _summary(report: FilmReport, start_s: float, wall_s: float) -> dict[str, Any
         "stages_s": {
             "start": round(start_s, 3),
             "read": round(stats.read_s, 3),
-            "stylize": round(stats.stylize_s, 3),
+            "stylize": round(stats.paint_s, 3),
             "write": round(stats.write_s, 3),
             "finish": round(wall_s - start_s - stats.wall_s, 3),
         },

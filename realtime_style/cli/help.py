@@ -29,6 +29,11 @@ class Command(TyperCommand):
                 formatter.write_dl(rows, col_max=_WIDEST_NAMES)
         _write_examples(self, formatter)
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words after the command's name in its first line of help."""
+        arguments = [param for param in self.params if param.param_type_name == "argument"]
+        return ["[OPTIONS]", *(str(getattr(param, "metavar", "")) for param in arguments)]
+
 
 class Group(TyperGroup):
     """Commands under one name; its help page lists them in the order in which they were added."""

@@ -246,9 +246,7 @@ def _run(job: LiveJob, asked: str, said: _Messages, output: Output) -> None:
         with contextlib.suppress(KeyboardInterrupt):  # the usual way to end it
             job.run()
         for failed in job.failed:
-            trouble = (
-                f"{failed.name} failed" if failed.trouble in said.printed else failed.trouble
-            )
+            trouble = f"{failed.name} failed" if failed.trouble in said.printed else failed.trouble
             console.print_error(trouble)
             status = 1
     except StyleError as error:

@@ -30,8 +30,6 @@ OUTPUT = "Output"
 DEFAULT_STABILITY = 0.5  # a test compares it with the library's, which takes NumPy to load
 
 
-
-
 def number(least: float = -math.inf, most: float = math.inf) -> Callable[[str], float]:
     """Reads a number of a range; more than Typer's own, it says in words what it takes."""
 

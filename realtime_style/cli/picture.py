@@ -125,16 +125,18 @@ def _paint_files(
 def _paint_noise(batch: Batch, plan: PaintPlan, seed: int, size: str, *, overwrite: bool) -> None:
     from realtime_style.jobs.batch import Pair
     from realtime_style.media.still import Picture, write_picture
+    from realtime_style.painting.chain import build_painter
     from realtime_style.painting.from_noise import paint_from_noise
-    from realtime_style.system.paths import refuse_place
+    from realtime_style.system.paths import refuse_unwritable
 
     canvas_size, out = size_of(size, "size"), Path(batch.out)
     assert canvas_size
-    refuse_place(out, "out.png", overwrite=overwrite)
+    refuse_unwritable(out, "out.png", overwrite=overwrite)
+    painter = build_painter(plan)
 
     def paint(pair: Pair) -> dict[str, Any]:
         with BuildBar(batch.output) as on_build:
-            picture = Picture(paint_from_noise(plan, seed, canvas_size, on_build=on_build))
+            picture = Picture(paint_from_noise(painter, seed, canvas_size, on_build))
         notes = write_picture(pair.out, picture, overwrite=overwrite)
         batch.output.say(f"{pair.out}")
         return {

@@ -67,9 +67,9 @@ def style_from(
 ) -> None:
     """Saves a picture's style, or a blend of styles, as a style file."""
     from realtime_style.painting.style_picture import open_any_style
-    from realtime_style.system.paths import refuse_place
+    from realtime_style.system.paths import refuse_unwritable
 
-    refuse_place(out, "my-style.onnx", overwrite=overwrite)
+    refuse_unwritable(out, "my-style.onnx", overwrite=overwrite)
     if out.suffix != ".onnx":
         raise StyleError(f"{out} cannot be a style; its name must end in .onnx", setting="out")
     look = look_of(source, None, blend, strength, False, variation, tier)

@@ -9,6 +9,7 @@ import typer
 from realtime_style.cli.console import Output, print_table
 from realtime_style.cli.help import examples
 from realtime_style.cli.options import (
+    DEFAULT_STABILITY,
     LOOK,
     SIZE,
     Devices,
@@ -19,6 +20,7 @@ from realtime_style.cli.options import (
     StyleName,
     engine_of,
     plain_look,
+    plan_of,
     refuse_other,
 )
 from realtime_style.errors import EngineError
@@ -82,8 +84,7 @@ def bench(
 
     look = plain_look(style, tier or STANDARD)
     report = measure(
-        look,
-        choice,
+        plan_of(look, choice, DEFAULT_STABILITY),
         tiers=TIERS if tier is None and style in bundled_styles() else (look.tier,),
         sizes=size or (["360p", "720p"] if quick else list(SIZES)),
         seconds=0.6 if quick else 2.5,

@@ -258,7 +258,7 @@ def _settings(preset: str | None, config: Path | None, options: dict[str, Any]) 
 
 def _refuse_run(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Raises StyleError where a run would replace something that it may not replace."""
-    from realtime_style.system.paths import refuse_place
+    from realtime_style.system.paths import refuse_unwritable
     from realtime_style.training.checkpoint import CHECKPOINT_NAME
     from realtime_style.training.parallel import leads
 
@@ -273,7 +273,7 @@ def _refuse_run(out: Path, *, resume: bool, overwrite: bool) -> None:
             f"and --base {generator}"
         )
     # a run that goes on may replace what it was begun to replace
-    refuse_place(out, "my-style.onnx", overwrite=overwrite or (resume and not has_ended))
+    refuse_unwritable(out, "my-style.onnx", overwrite=overwrite or (resume and not has_ended))
     if checkpoint.exists() and not (resume or overwrite) and leads():
         raise StyleError(
             f"{checkpoint} is left from an earlier run; --resume continues it, --overwrite starts "
@@ -359,11 +359,11 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Makes a style file from a trained generator, and compares both. Needs the extra [train]."""
-    from realtime_style.system.paths import refuse_place
+    from realtime_style.system.paths import refuse_unwritable
 
     with _training_extra():
         from export.to_onnx import export_trained
-    refuse_place(out, "my-style.onnx", overwrite=overwrite)
+    refuse_unwritable(out, "my-style.onnx", overwrite=overwrite)
     results = export_trained(checkpoint, out, name=name, card=card, pictures=frames)
     if as_json:
         report = {"out": str(out), "parity": [result.as_dict() for result in results]}
