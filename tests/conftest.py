@@ -298,10 +298,13 @@ def cli_command(*arguments: str | Path | float) -> list[str]:
     return [sys.executable, "-m", "realtime_style", *map(str, arguments)]
 
 
-def wait_until(is_so: Callable[[], bool], limit_s: float = 150) -> None:
-    """Waits for something that another process does."""
+def wait_until(
+    is_so: Callable[[], bool], process: subprocess.Popen[str], limit_s: float = 150
+) -> None:
+    """Waits for something that a process does."""
     end_s = time.monotonic() + limit_s
     while not is_so():
+        assert process.poll() is None, process.communicate()
         assert time.monotonic() < end_s, "it did not happen in time"
         time.sleep(0.02)
 

@@ -215,7 +215,7 @@ def test_stopping_half_way_leaves_the_old_film_and_no_litter(
     out.write_bytes(b"precious")
     style = next(iter(bundled_styles()))
     process = started("video", film, out, "-s", style, "-y", cwd=tmp_path)
-    wait_until(lambda: size_of(tmp_path / ".out.partial.mp4") > 100_000)
+    wait_until(lambda: size_of(tmp_path / ".out.partial.mp4") > 100_000, process)
     _, said = stopped(process, how)
     assert "out.mp4 was not written" in said
     assert said.count("stopped; ") == 1
@@ -277,9 +277,9 @@ def test_stopping_does_not_wait_for_a_source_that_gives_nothing(
     assert process.stdin
     process.stdin.buffer.write(data[: int(part * len(data))])
     process.stdin.flush()
-    wait_until(lambda: not unread(process.stdin))
+    wait_until(lambda: not unread(process.stdin), process)
     if part == 0.5:
-        wait_until(lambda: size_of(tmp_path / ".out.partial.mkv") > 20 * 360 * 640)
+        wait_until(lambda: size_of(tmp_path / ".out.partial.mkv") > 20 * 360 * 640, process)
     process.stdin, pipe = None, process.stdin  # stays open: nothing says that the film has ended
     _, said = stopped(process)
     pipe.close()
@@ -296,7 +296,7 @@ def test_stopping_does_not_wait_for_a_reader_that_takes_nothing(tmp_path: Path) 
     film = noise_film(tmp_path / "film.mkv", 20)
     process = started("video", film, "-", "--codec", "ffv1", "-s", "mondrian", cwd=tmp_path)
     assert process.stdout
-    wait_until(lambda: unread(process.stdout) > 60_000)  # a pipe holds 64 KiB
+    wait_until(lambda: unread(process.stdout) > 60_000, process)  # a pipe holds 64 KiB
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 130
     assert process.stderr
@@ -312,7 +312,7 @@ def test_stopped_pictures_are_said_in_json(tmp_path: Path, identity_style: Path)
     for i in range(40):
         Image.new("RGB", (1500, 1000), (i, 90, 120)).save(photos / f"{i:02}.bmp")
     process = started("image", photos, "out/", "-s", identity_style, "--json", cwd=tmp_path)
-    wait_until((tmp_path / "out/01.bmp").exists)
+    wait_until((tmp_path / "out/01.bmp").exists, process)
     stdout, stderr = stopped(process)
     report = json.loads(stdout.splitlines()[-1])
     assert len(report["painted"]) == len(list((tmp_path / "out").iterdir())) > 1
@@ -354,7 +354,7 @@ def test_stopped_with_json_it_says_what_is_kept(tmp_path: Path, identity_style: 
     process = started(
         "video", film, out, "--json", "--preset", "medium", "-s", identity_style, cwd=tmp_path
     )
-    wait_until(lambda: size_of(tmp_path / ".out.partial.mp4") > 100_000)
+    wait_until(lambda: size_of(tmp_path / ".out.partial.mp4") > 100_000, process)
     stdout, _ = stopped(process)
     report = json.loads(stdout.splitlines()[-1])
     assert report["stopped"] == out
@@ -377,7 +377,7 @@ def test_where_ctrl_c_is_ignored_it_is_heeded(tmp_path: Path, identity_style: Pa
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_until(lambda: size_of(tmp_path / ".out.partial.mkv") > 0)
+    wait_until(lambda: size_of(tmp_path / ".out.partial.mkv") > 0, process)
     process.send_signal(signal.SIGHUP)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.3)

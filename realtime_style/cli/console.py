@@ -183,7 +183,7 @@ def print_usage_error(error: Any) -> None:
     if hint:
         print_error(f"{hint}: {message}" if message else f"{hint} is missing")
     else:
-        print_error(error.format_message())
+        print_error(message if isinstance(error, typer.BadParameter) else error.format_message())
     context = getattr(error, "ctx", None)
     if context:
         print_line(f"see {context.command_path} --help")

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import ast
+import io
+import re
+import time
+from pathlib import Path
+
+import pytest
+from conftest import run_cli
+from rich.console import Console
+from test_help import COMMANDS
+
+from realtime_style.cli import console
+from realtime_style.cli.console import ADVICE, FLAGS, Bar, BuildBar, Output, sentence
+from realtime_style.errors import MediaError, StyleError
+
+PACKAGE = Path(console.__file__).resolve().parents[1]
+SOURCES = [*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "export").glob("*.py")]
+OPTIONS = {
+    name
+    for command in COMMANDS.values()
+    for param in command.params
+    for name in (*param.opts, *re.findall(r"\w+", str(param.metavar)))
+}
+
+
+def settings_of(path: Path) -> set[str]:
+    """The names that the errors of a module give to `setting`."""
+    calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    words = (word for call in calls for word in call.keywords if word.arg == "setting")
+    return {word.value.value for word in words if isinstance(word.value, ast.Constant)}
+
+
+def test_every_setting_that_an_error_names_has_a_flag() -> None:
+    used = set().union(*map(settings_of, SOURCES)) - {None}
+    assert {"duration_s", "engine", "precision"} <= used
+    missing = used - FLAGS.keys()
+    assert not missing
+
+
+def test_every_flag_is_one_of_a_command() -> None:
+    for flag in FLAGS.values():
+        assert flag in OPTIONS
+    for advice in ADVICE.values():
+        for flag in re.findall(r"--[\w-]+", advice):
+            assert flag in OPTIONS
+
+
+def test_an_error_names_the_option_that_caused_it() -> None:
+    assert sentence(StyleError("it failed")) == "it failed"
+    assert sentence(StyleError("0 s", setting="duration_s")) == "--duration: 0 s"
+    assert sentence(MediaError("there is no file a.mp4", setting="source")) == (
+        "there is no file a.mp4"
+    )
+    assert sentence(MediaError("a.mp4 exists already", setting="overwrite")) == (
+        "a.mp4 exists already; give another name, or replace it with --overwrite"
+    )
+    assert sentence(StyleError("unheard of", setting="unheard_of")) == "unheard of"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "error: out of memory; paint at a smaller --size\n"),
+        (BrokenPipeError(), ""),
+        (StyleError("no [markup] here", setting="tier"), "error: --tier: no [markup] here\n"),
+    ],
+)
+def test_errors_are_one_line_and_status_1(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("realtime_style.tools.doctor.examine", fail)
+    done = run_cli("doctor")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
+def test_an_error_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("realtime_style.tools.doctor.examine", fail)
+    with pytest.raises(ZeroDivisionError):
+        run_cli("doctor")
+
+
+def test_an_error_that_a_library_makes_of_ctrl_c_is_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ImportError("initialization failed")
+
+    monkeypatch.setattr("realtime_style.tools.doctor.examine", fail)
+    monkeypatch.setattr("realtime_style.system.interrupts._came", True)
+    done = run_cli("doctor")
+    assert (done.returncode, done.stderr) == (130, "stopped\n")
+
+
+def screen(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> io.StringIO:
+    file = io.StringIO()
+    shown = Console(file=file, force_terminal=terminal, width=100, highlight=False)
+    monkeypatch.setattr(console, "_stderr", lambda: shown)
+    return file
+
+
+def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = screen(monkeypatch, terminal=True)
+    with Output().progress("painting", 10) as bar:
+        bar.update(5, "25.0 fps")
+        bar.line(lambda: "not on a terminal")
+    assert "painting" in file.getvalue()
+    assert "5/10" in file.getvalue()
+    assert "25.0 fps" in file.getvalue()
+    assert "not on" not in file.getvalue()
+
+
+def test_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = screen(monkeypatch, terminal=False)
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    bar = Bar("painting", 10, quiet=False)
+    for now[0] in (101.0, 104.9, 105.1, 106.0, 110.2):
+        bar.update(1, "fps")
+        bar.line(lambda: f"at {now[0]}")
+    assert file.getvalue() == "at 105.1\nat 110.2\n"
+
+
+def test_quiet_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = screen(monkeypatch, terminal=True)
+    output = Output(quiet=True)
+    output.say("hello")
+    with output.progress("painting") as bar, BuildBar(output) as on_build:
+        bar.update(1, "")
+        bar.line(lambda: "hello")
+        on_build(0.5)
+    assert file.getvalue() == ""
+
+
+def test_a_build_is_announced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = screen(monkeypatch, terminal=False)
+    with BuildBar(Output()) as on_build:
+        on_build(0.1)
+        on_build(0.9)
+    assert file.getvalue().count("building an engine for this GPU") == 1

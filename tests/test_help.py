@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from conftest import run_cli
+
+from realtime_style import __version__
+from realtime_style.cli import app
+from realtime_style.cli.help import option_groups
+from realtime_style.cli.options import DEFAULT_STABILITY
+from realtime_style.engines.registry import ENGINES, PRECISIONS
+from realtime_style.painting import plan
+from realtime_style.style.bundled import STANDARD
+from realtime_style.style.look import Look
+from realtime_style.training.config import PRESETS, TrainConfig
+
+ROOT: Any = typer.main.get_command(app.app)
+
+
+def commands(group: Any = ROOT, name: str = "") -> Iterator[tuple[str, Any]]:
+    for word, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{word} ")
+        else:
+            yield name + word, command
+
+
+COMMANDS = dict(commands())
+JARGON = re.compile(r"\b(TEXT|INTEGER|FLOAT|BOOLEAN|PATH|RANGE|DIRECTORY)\b|<\w+|x<=|\[default|\{")
+
+
+def context_of(line: str) -> Any:
+    """What a command line is parsed into."""
+    context, words = ROOT.make_context("realtime-style", shlex.split(line)), [ROOT]
+    while hasattr(words[-1], "commands"):
+        name, command, rest = words[-1].resolve_command(
+            context, [*context._protected_args, *context.args]
+        )
+        context = command.make_context(name, rest, parent=context)
+        words.append(command)
+    return context
+
+
+def test_there_is_a_page_for_every_command() -> None:
+    assert [*COMMANDS] == [
+        "video", "webcam", "image", "demo", "styles", "style-from", "train", "export", "bench",
+        "doctor", "engine build", "engine list", "engine clean",
+    ]  # fmt: skip
+    assert run_cli("--version").stdout.strip() == f"realtime-style {__version__}"
+    listed = run_cli("--help").stdout
+    assert listed == run_cli().stdout == run_cli("-h").stdout
+    for name in COMMANDS:
+        assert name.split()[0] in listed
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_page_is_in_plain_words(name: str) -> None:
+    page = run_cli(*name.split(), "--help")
+    assert (page.returncode, page.stderr) == (0, "")
+    assert f"Usage: realtime-style {name} [OPTIONS]" in page.stdout
+    assert not JARGON.findall(page.stdout.replace("{name}", ""))
+    assert ("extra [train]" in page.stdout) == (name in ("train", "export"))
+    assert max(map(len, page.stdout.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_a_group_a_text_and_a_word_for_its_value(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help
+    groups = option_groups(command, command.make_context(name, [], resilient_parsing=True))
+    assert [name[:6] for name, _ in groups.pop("Other")] == ["--help"]
+    assert groups.keys() <= {
+        "Arguments", "Input", "Look", "Size", "Part", "Encoding", "Batch", "Machine", "Output",
+        "Data", "Painting", "Training", "Style", "Engine",
+    }  # fmt: skip
+    for rows in groups.values():
+        for names, text in rows:
+            assert names
+            assert text.rstrip(")").endswith(tuple(".0123456789abcdefghijklmnopqrstuvwxyz")), names
+            assert len(text) > 10
+    for param in command.params:
+        assert param.metavar or getattr(param, "is_flag", False), param.name
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_three_examples_that_can_be_typed(name: str) -> None:
+    lines = COMMANDS[name].epilog.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith(f"realtime-style {name}")
+    for line in lines:
+        program, words = line.split(maxsplit=1)
+        assert program == "realtime-style"
+        context_of(words)
+
+
+def test_defaults_are_the_librarys() -> None:
+    """They are written out, because the library takes longer to load than a page of help."""
+    page = " ".join(run_cli("train", "--help").stdout.split())
+    settings = TrainConfig(painting=Path(), content=Path())
+    for option, value in {
+        "--steps": settings.steps,
+        "--batch": settings.batch,
+        "--crop": settings.crop_px,
+        "--learning-rate": settings.learning_rate,
+        "--seed": settings.seed,
+        "--painting-size": settings.painting_px,
+        "--style-weight": settings.style_weight,
+        "--adversarial": settings.adversarial,
+        "--noise": settings.noise,
+    }.items():
+        assert re.search(
+            rf"{option} [^-]*Default: {value:g}\."
+            if not isinstance(value, str)
+            else rf"{option} .*Default: {value}\.",
+            page,
+        ), option
+    assert DEFAULT_STABILITY == plan.DEFAULT_STABILITY
+    look = Look()
+    by_name = {param.name: param.default for param in COMMANDS["video"].params}
+    assert (by_name["style"], by_name["strength"], by_name["tier"]) == (
+        look.style, look.strength, STANDARD,
+    )  # fmt: skip
+
+
+def test_names_to_choose_from_are_all_in_the_help() -> None:
+    page = " ".join(run_cli("video", "--help").stdout.split())
+    for name in (*ENGINES, *PRECISIONS):
+        assert name in page
+    for name in PRESETS:
+        assert name in run_cli("train", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("video", "IN... OUT is missing"),
+        ("video in.mp4", "IN... OUT: give at least one IN, and OUT as the last"),
+        ("video a b --strength x", "--strength: give a number from 0 to 1.5, not 'x'"),
+        ("video a b --strength 2", "--strength: give a number from 0 to 1.5, not '2'"),
+        ("video a b --variation -1", "--variation: give a whole number of at least 0, not '-1'"),
+        ("video a b --variation 1.5", "--variation: give a whole number of at least 0, not '1.5'"),
+        ("video a b --crf good", "--crf: give a number, not 'good'"),
+        ("video a b --start nan", "--start: give a number of at least 0, not 'nan'"),
+        ("video a b --blend udnie", "--blend: 'udnie' has no share; write STYLE:SHARE"),
+        ("video a b --size huge", "--size: "),
+        ("video a b --fps none", "--fps: 'none' is not a frame rate"),
+        ("video a b --fps 1/0", "--fps: '1/0' is not a frame rate"),
+        ("video a b --devices x", "--devices: 'x' names no GPUs"),
+        ("video a b --tier slow", "--tier: there is no 'slow'; choose standard, fast"),
+        ("video a b --engine abacus", "--engine: there is no 'abacus'; choose auto, "),
+        ("video a b --precision f1", "--precision: there is no 'f1'; choose auto, "),
+        ("video a b --startt 5", "No such option: --startt"),
+        ("video a - --json", "standard output holds the film or JSON, not both"),
+        ("webcam --fps 0", "--fps: give a number from 1 to 240, not '0'"),
+        ("image --size 720p a b", "--size: goes with --from-noise only"),
+        ("image --from-noise 1 a b", "OUT: with --from-noise there is nothing to read"),
+        ("engine build --level 6", "--level: give a whole number from 0 to 5, not '6'"),
+        ("train --crop 96", "--crop: give a whole number of at least 128, not '96'"),
+        ("paint", "No such command 'paint'"),
+        ("engine", "Missing command"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_where_to_read_on(line: str, said: str) -> None:
+    done = run_cli(*line.split())
+    assert done.returncode == 2
+    first, *more = done.stderr.splitlines()
+    assert first.startswith(f"error: {said}")
+    assert len(more) <= 1
+    assert not more or re.fullmatch(r"see realtime-style[ \w-]* --help", more[0])
+    assert not JARGON.findall(done.stderr)
+
+
+def test_help_loads_nothing_that_it_does_not_need() -> None:
+    code = (
+        "import sys\n"
+        "from realtime_style.cli import app\n"
+        "for words in (['--help'], ['video', '--help'], ['train', '--help'], ['--version']):\n"
+        "    assert app.run(words) == 0\n"
+        "print(*sys.modules, sep='\\n', file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert "realtime_style.cli.film" in loaded
+    assert not loaded & {
+        "av", "cv2", "export", "numpy", "onnx", "openvino", "PIL", "rich.console", "torch",
+        "realtime_style.engines", "realtime_style.frame", "realtime_style.jobs",
+        "realtime_style.live", "realtime_style.media", "realtime_style.painting",
+        "realtime_style.style", "realtime_style.tools", "realtime_style.training",
+    }  # fmt: skip
+
+
+def test_it_runs_as_a_module() -> None:
+    for module in ("realtime_style",):
+        done = subprocess.run(
+            [sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == f"realtime-style {__version__}"
