@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from export.to_onnx import PlanesGenerator, export_style
-from realtime_style.cli import _look
+from realtime_style.cli.options import plain_look
 from realtime_style.color import BT709, FULL, LIMITED, SMPTE170M, ColorSpace
 from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.opening import open_engine
@@ -365,7 +365,7 @@ def test_the_tier_of_a_file_is_found_from_its_network(style_bytes: bytes, tmp_pa
     open_style("mondrian", FAST).renamed("mine").save(path)
     assert open_style(path, FAST).name == "mine"
     assert tier_of(open_style(path)) == FAST
-    assert _look(str(path), None, None, 1.0, False, None, STANDARD).tier == FAST
+    assert plain_look(str(path), STANDARD).tier == FAST
     assert tier_of(open_style("mondrian")) == tier_of(parse_style(style_bytes)) == STANDARD
 
 
