@@ -81,7 +81,7 @@ def test_it_recommends_what_was_measured(found: Report, words: str) -> None:
 def test_the_command_says_it_in_words_and_in_json() -> None:
     run = run_cli("bench", "--quick", "--size", "360p", "--json")
     assert run.returncode == 0, run.stderr
-    assert "trying 360p" in run.stderr
+    assert "measuring 360p" in run.stderr
     said = json.loads(run.stdout)
     rows = [(each["tier"], each["size"]) for each in said["sizes"]]
     assert rows == [("standard", "360p"), ("fast", "360p")]
@@ -96,7 +96,7 @@ def test_stopped_it_says_so() -> None:
         [sys.executable, "-m", "realtime_style", "bench"], stderr=subprocess.PIPE, text=True
     )
     assert process.stderr
-    assert process.stderr.readline().startswith("trying")
+    assert process.stderr.readline().startswith("measuring")
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130

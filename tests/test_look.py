@@ -236,7 +236,7 @@ def test_image_takes_a_look(tmp_path: Path) -> None:
     [
         (["--blend", "great-wave"], 2, "STYLE:SHARE"),
         (["--blend", "great-wave:much"], 2, "STYLE:SHARE"),
-        (["--strength", "2"], 2, "less than or equal to 1.5"),
+        (["--strength", "2"], 2, "from 0 to 1.5"),
         (["--blend", "great-wave:1.4"], 2, "great-wave goes from 0 to 1"),
         (["--blend", "nothing:0.4"], 1, "there is no style 'nothing'"),
     ],

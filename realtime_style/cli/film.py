@@ -11,7 +11,7 @@ import typer
 
 from realtime_style.cli import console
 from realtime_style.cli.batch import Batch, inputs_and_out
-from realtime_style.cli.console import BuildBar, Output, Stopped, clock
+from realtime_style.cli.console import FLAGS, BuildBar, Output, Stopped, clock
 from realtime_style.cli.help import examples
 from realtime_style.cli.options import (
     BATCH,
@@ -202,7 +202,8 @@ def video(
         from realtime_style.media.encoding import Encoding
 
         look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
-        _refuse_together(sample, output_size, on_gpu)
+        sizes = {"size": size, "output_size": output_size}
+        _refuse_together(sample, on_gpu, sizes | {"bit_depth": bit_depth, "hwaccel": hwaccel})
         request = FilmRequest(
             inputs[0],
             out,
@@ -220,11 +221,13 @@ def video(
         _paint_all(batch, request, inputs, recursive, sample)
 
 
-def _refuse_together(sample: int | None, output_size: str | None, on_gpu: bool) -> None:
-    if sample and output_size is not None:
+def _refuse_together(sample: int | None, on_gpu: bool, given: dict[str, object]) -> None:
+    """Refuses options that exclude each other; `given` are the values, None where not given."""
+    if sample and given["output_size"] is not None:
         raise typer.BadParameter("does not go with --sample", param_hint="--output-size")
-    if sample and on_gpu:
-        raise typer.BadParameter("does not go with --on-gpu", param_hint="--sample")
+    for setting, value in {**given, "count": sample}.items() if on_gpu else ():
+        if value is not None:
+            raise typer.BadParameter("does not go with --on-gpu", param_hint=FLAGS[setting])
 
 
 def _paint_all(

@@ -21,11 +21,9 @@ from realtime_style.cli.options import (
     whole,
 )
 from realtime_style.errors import StyleError, TrainingError
-from realtime_style.system import interrupts
 
 if TYPE_CHECKING:
     from realtime_style.training.config import TrainConfig
-    from realtime_style.training.train import TrainStep
 
 TRAIN_EXAMPLES = examples(
     "train painting.jpg --content photos/",
@@ -248,8 +246,7 @@ def train(
 
 
 def _settings(preset: str | None, config: Path | None, options: dict[str, Any]) -> TrainConfig:
-    from realtime_style.training.config import PRESETS, make_config
-    from realtime_style.training.losses import ADVERSARIAL_KINDS
+    from realtime_style.training.config import ADVERSARIAL_KINDS, PRESETS, make_config
 
     refuse_other("preset", preset, PRESETS)
     refuse_other("adversarial", options["adversarial"], ("none", *ADVERSARIAL_KINDS))
@@ -284,6 +281,7 @@ def _refuse_run(out: Path, *, resume: bool, overwrite: bool) -> None:
 def _run(settings: TrainConfig, out: Path, output: Output, *, resume: bool) -> None:
     """Trains, then exports; under torchrun only the first process prints and exports."""
     from export.to_onnx import export_trained
+    from realtime_style.cli.training_progress import TrainingProgress
     from realtime_style.training.checkpoint import CHECKPOINT_NAME
     from realtime_style.training.parallel import leads
     from realtime_style.training.train import train as run_training
@@ -293,60 +291,21 @@ def _run(settings: TrainConfig, out: Path, output: Output, *, resume: bool) -> N
     if not leads():
         output = Output(quiet=True)
     output.say(f"loading {settings.painting} and {settings.content}")
-    progress = _Progress(output, settings.steps, run_dir, has_begun=resume)
+    progress = TrainingProgress(output, settings.steps, run_dir, has_begun=resume)
     try:
-        run_training(
-            settings, run_dir, resume=resume, on_start=progress.on_start,
-            on_step=progress.on_step, on_note=progress.on_note,
-        )  # fmt: skip
+        run_training(settings, run_dir, resume=resume, observer=progress)
     except KeyboardInterrupt:
-        progress.close()
         if progress.has_begun and checkpoint.exists():
             print_line(f"saved as {checkpoint}; continue with --resume")
         else:
             print_line("stopped; nothing was saved")
         raise Stopped from None
-    finally:
-        progress.close()
     if not leads():
         return
     results = export_trained(run_dir / "generator.safetensors", out, pictures=settings.content)
     for result in results:
         output.say(f"parity: {result}")
     output.say(f"{out}: ready; sheet and report in {run_dir}")
-
-
-class _Progress:
-    """Shows a training run.
-
-    Attributes:
-        has_begun: whether a checkpoint in the run's folder is of this run, not of an earlier one.
-    """
-
-    def __init__(self, output: Output, steps: int, run_dir: Path, *, has_begun: bool) -> None:
-        self.has_begun = has_begun
-        self._output, self._steps, self._run_dir = output, steps, run_dir
-        self._bar = output.progress("training", steps)
-
-    def on_start(self) -> None:
-        """Says where everything goes."""
-        self.has_begun = True
-        self._output.say(f"training for {self._steps} steps; all results go to {self._run_dir}")
-
-    def on_step(self, step: TrainStep) -> None:
-        """Shows the losses."""
-        interrupts.check()
-        losses = " ".join(f"{name} {value:.3f}" for name, value in step.losses.items())
-        self._bar.update(step.step, losses)
-        self._bar.line(lambda: f"step {step.step} of {self._steps}: {losses}")
-
-    def on_note(self, note: str) -> None:
-        """Prints what went otherwise than planned."""
-        self._output.say(f"note: {note}")
-
-    def close(self) -> None:
-        """Ends the bar."""
-        self._bar.close()
 
 
 def export(

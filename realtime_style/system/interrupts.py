@@ -219,7 +219,3 @@ def _heeded() -> list[int]:
         for number in SIGNALS
         if number != _HANG_UP or signal.getsignal(number) is not signal.SIG_IGN
     ]
-
-
-_undisturbed = deferred
-interrupts_held_back = held_back

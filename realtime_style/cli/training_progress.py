@@ -1,0 +1,42 @@
+"""Shows a training run; a module of its own, because its base class is part of training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from realtime_style.cli.console import Output
+from realtime_style.system import interrupts
+from realtime_style.training.observer import TrainObserver, TrainStep
+
+
+class TrainingProgress(TrainObserver):
+    """Shows the steps and the losses of a run.
+
+    Attributes:
+        has_begun: whether a checkpoint in the run's folder is of this run, not of an earlier one.
+    """
+
+    def __init__(self, output: Output, steps: int, run_dir: Path, *, has_begun: bool) -> None:
+        self.has_begun = has_begun
+        self._output, self._steps, self._run_dir = output, steps, run_dir
+        self._bar = output.progress("training", steps)
+
+    def on_start(self) -> None:
+        """Says where everything goes."""
+        self.has_begun = True
+        self._output.say(f"training for {self._steps} steps; all results go to {self._run_dir}")
+
+    def on_step(self, step: TrainStep) -> None:
+        """Shows the losses."""
+        interrupts.check()
+        losses = " ".join(f"{name} {value:.3f}" for name, value in step.losses.items())
+        self._bar.update(step.step, losses)
+        self._bar.line(lambda: f"step {step.step} of {self._steps}: {losses}")
+
+    def on_note(self, note: str) -> None:
+        """Prints what did not go as planned."""
+        self._output.say(f"note: {note}")
+
+    def on_end(self) -> None:
+        """Ends the bar."""
+        self._bar.close()
