@@ -34,7 +34,7 @@ def commands() -> dict[str, Any]:
     """All commands by name, those of groups as "group command", as Typer's Click objects."""
     from typer.main import get_command
 
-    from realtime_style.cli import app  # the module of the app, or the app while one file
+    from realtime_style.cli.app import app
 
     def below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
         if not hasattr(command, "commands"):
@@ -43,7 +43,7 @@ def commands() -> dict[str, Any]:
         for each, one in command.commands.items():
             yield from below(f"{name} {each}".strip(), one)
 
-    return dict(below("", get_command(getattr(app, "app", app))))
+    return dict(below("", get_command(app)))
 
 
 def command_page(name: str) -> str:
