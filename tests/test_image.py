@@ -102,7 +102,7 @@ def test_deep_colours_are_said_to_become_8_bits(tmp_path: Path) -> None:
     encoder.width, encoder.height, encoder.pix_fmt = 64, 48, "rgb48be"
     encoder.time_base = Fraction(1, 25)
     path.write_bytes(bytes(encoder.encode(deep.reformat(format="rgb48be"))[0]))
-    assert read_picture(path).notes == ["16-bit values are brought to 8 bits"]
+    assert read_picture(path).notes == ["16-bit values are converted to 8 bits"]
 
 
 @pytest.mark.parametrize("ending", ["png", "tif", "jpg", "webp"])
@@ -141,7 +141,7 @@ def test_deep_and_printed_pictures_are_converted_and_it_is_said(tmp_path: Path) 
     ramp = np.tile(np.linspace(0, 65535, 64).astype(np.uint16), (48, 1))
     Image.fromarray(ramp).save(tmp_path / "deep.png")
     picture = read_picture(tmp_path / "deep.png")
-    assert picture.notes == ["16-bit values are brought to 8 bits"]
+    assert picture.notes == ["16-bit values are converted to 8 bits"]
     assert np.abs(picture.rgb[0, :, 0].astype(float) - np.linspace(0, 255, 64)).max() <= 1
     Image.new("CMYK", (64, 48), (0, 255, 255, 0)).save(tmp_path / "print.jpg")
     picture = read_picture(tmp_path / "print.jpg")

@@ -1,9 +1,13 @@
-"""What is not painted: every stream beside the picture, chapters and metadata."""
+"""Passthrough: every stream but the picture, chapters and metadata."""
 
 from __future__ import annotations
 
+import functools
 import io
+import sys
+import threading
 from fractions import Fraction
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +109,7 @@ def write_click(film: Any, sound: Any) -> None:
     film.mux(sound.encode(None))
 
 
-def carry(path: Path, out: Path, **part: float) -> list[str]:
+def carry(path: Path | str, out: Path, **part: float) -> list[str]:
     """Copies a film through source and sink, without painting; what the sink notes."""
     with FileSource(path, **part) as source:  # type: ignore[arg-type]
         sink = FileSink(out, source.info, passthrough_of=source)
@@ -157,12 +161,35 @@ def test_matroska_keeps_everything_as_it_is(tmp_path: Path, rich_film: Path) -> 
         assert packets_of(out, kind, index) == packets_of(rich_film, kind, index)
 
 
+@pytest.mark.parametrize("kind", ["pipe", "address"])
+def test_what_can_be_read_only_once_is_carried_like_a_file(
+    tmp_path: Path, rich_film: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    out = tmp_path / "out.mkv"
+    if kind == "pipe":
+        with rich_film.open("rb") as piped:
+            monkeypatch.setattr(sys, "stdin", piped)
+            assert carry("-", out) == []
+    else:
+        handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+            threading.Thread(target=http.serve_forever, daemon=True).start()
+            assert carry(f"http://127.0.0.1:{http.server_port}/rich.mkv", out) == []
+            http.shutdown()
+    for kind, index in (("audio", 0), ("audio", 1), ("subtitle", 0)):
+        assert packets_of(out, kind, index) == packets_of(rich_film, kind, index)
+    with av.open(str(out)) as film:
+        assert film.metadata["title"] == "A film"
+        assert film.streams[4].data == bytes(range(256))
+        assert [c["metadata"]["title"] for c in film.chapters()] == ["Part 0", "Part 1"]
+
+
 def test_mp4_converts_what_it_cannot_hold_and_says_so(tmp_path: Path, rich_film: Path) -> None:
     out = tmp_path / "out.mp4"
     notes = carry(rich_film, out)
     assert notes == [
         "subtitles (srt, ita) are converted to mov_text: .mp4 films cannot hold them",
-        "attachment (font.ttf) is left out: .mp4 films hold none",
+        "attachment (font.ttf) is left out: .mp4 films cannot hold it",
     ]
     with av.open(str(out)) as film:
         kinds = [(s.type, s.codec_context.name) for s in film.streams if s.type != "data"]
@@ -256,8 +283,8 @@ def test_a_cover_is_kept(tmp_path: Path, film: Path, ending: str) -> None:
 
 def test_what_a_kind_of_film_has_no_place_for_is_said(tmp_path: Path, rich_film: Path) -> None:
     avi, ts = carry(rich_film, tmp_path / "out.avi"), carry(rich_film, tmp_path / "out.ts")
-    assert "chapters are left out: .avi films hold none" in avi
-    assert "languages are left out: .avi films hold none" in avi
+    assert "chapters are left out: .avi films cannot hold them" in avi
+    assert "languages are left out: .avi films cannot hold them" in avi
     assert "sound (flac, fra) is transcoded to aac: .ts films cannot hold it" in ts
     assert any("subtitles (srt, ita) left out" in note for note in ts)
 

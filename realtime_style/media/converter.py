@@ -1,4 +1,4 @@
-"""What decoders give, as frames: upright, progressive, 8-bit YUV 4:2:0, one size, one colour."""
+"""Decoded pictures to frames: upright, progressive, 8-bit YUV 4:2:0, one size and colour space."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from realtime_style.frame import Frame, FramePool, Size
 
 PQ, HLG = 16, 18  # transfer characteristics of H.273 that are high dynamic range
 SWSCALE_MATRIX = {BT709: Colorspace.ITU709, BT2020_NCL: Colorspace.BT2020}  # else BT.601
-_HD_LINES = 720  # films without a tag: BT.709 from here up, BT.601 below
-_MATRICES = {1: BT709, 5: SMPTE170M, 6: SMPTE170M, 9: BT2020_NCL}  # H.273 code: ours
+_HD_LINES = 720  # untagged films are BT.709 from this height on, BT.601 below
+_MATRICES = {1: BT709, 5: SMPTE170M, 6: SMPTE170M, 9: BT2020_NCL}  # H.273 code: a frame's
 _OTHER_MATRICES = {4: "fcc", 7: "smpte240m", 8: "ycgco", 10: "bt2020c", 14: "ictcp"}
 _EXACT: tuple[str, ...] = ("yuv420p", "yuvj420p")
 _EXACT_ON_GPU = ("nv12",)
-_UPRIGHT = {  # signs of the display matrix (a, b, c, d): filters that turn the picture so
+_UPRIGHT = {  # signs of the display matrix (a, b, c, d): filters that turn the picture that way
     (1, 0, 0, 1): (),
     (-1, 0, 0, -1): (("hflip", ""), ("vflip", "")),
     (-1, 0, 0, 1): (("hflip", ""),),
@@ -33,7 +33,7 @@ _UPRIGHT = {  # signs of the display matrix (a, b, c, d): filters that turn the 
     (0, -1, -1, 0): (("transpose", "clock_flip"),),
 }
 
-_TURNED = {  # degrees, counterclockwise, by which the picture is to be turned
+_TURNED = {  # by degrees, counterclockwise
     90: (("transpose", "cclock"),),
     180: (("hflip", ""), ("vflip", "")),
     270: (("transpose", "clock"),),
@@ -41,17 +41,23 @@ _TURNED = {  # degrees, counterclockwise, by which the picture is to be turned
 
 
 class Converter:
-    """Makes frames of decoded pictures; what is changed besides the size is said in `notes`.
+    """Converts decoded pictures to frames.
 
-    Pictures that are what a frame is already are copied, plane by plane; all others go through
-    FFmpeg's filters. `width`, `height`, `color` and `sample_aspect_ratio` are those of the frames,
-    `source_width` and `source_height` those of the upright picture before its scaling.
+    Pictures that have a frame's format are copied plane by plane; all others go through FFmpeg's
+    filters.
+
+    Attributes:
+        width, height: of the frames, in pixels.
+        color: the frames' colour space.
+        sample_aspect_ratio: a frame pixel's width over its height; None if unknown.
+        source_width, source_height: of the upright picture before scaling, in pixels.
+        notes: what is changed apart from the size, in words.
     """
 
     def __init__(
         self, first: av.VideoFrame, size: Size | None, sample_aspect_ratio: Fraction | None
     ) -> None:
-        """Args: first, a picture of the film; the others are taken to be like it."""
+        """Args: first, a picture of the film, which the others are expected to be like."""
         self.notes: list[str] = []
         self._turn = self._filters_upright(first)
         turned = any(name == "transpose" for name, _ in self._turn)
@@ -71,7 +77,7 @@ class Converter:
         self._input = _tags_of(first)
         self.color = self._color_of(first)
         known = first.format.is_rgb or self._input[0] in (*_MATRICES, *_OTHER_MATRICES)
-        if not known:  # untagged, or tagged with rubbish
+        if not known:  # untagged, or with an invalid tag
             self._input = (self.color.matrix, *self._input[1:])
         self._note_format(first)
         self._pool = FramePool()
@@ -93,15 +99,15 @@ class Converter:
             if self._graph is None or kind != self._graph_of:
                 yield from self._flushed(time_base)
                 self._graph, self._graph_of = self._make_graph(picture), kind
-            matrix, reach, primaries, transfer = self._input
-            picture.colorspace, picture.color_range = matrix, reach
+            matrix, color_range, primaries, transfer = self._input
+            picture.colorspace, picture.color_range = matrix, color_range
             picture.color_primaries, picture.color_trc = primaries, transfer
             self._graph.push(picture)
             yield from self._pulled(time_base)
         yield from self._flushed(time_base)
 
     def changes(self, first: av.VideoFrame) -> list[str]:
-        """What is done to a picture besides copying it, in words."""
+        """How a picture is changed, apart from being copied, in words."""
         turned = ["it is turned upright"] if self._turn else []
         interlaced = ["it is interlaced"] if first.interlaced_frame else []
         scaled = []
@@ -147,12 +153,12 @@ class Converter:
         return frame
 
     def _make_graph(self, picture: av.VideoFrame) -> Graph:
-        matrix, reach, _, _ = self._input
+        matrix, color_range, _, _ = self._input
         graph = Graph()
         assert picture.time_base is not None
         size = f"video_size={picture.width}x{picture.height}:pix_fmt={picture.format.name}"
         times = f"time_base={picture.time_base.numerator}/{picture.time_base.denominator}"
-        chain = [graph.add("buffer", f"{size}:{times}:colorspace={matrix}:range={reach}")]
+        chain = [graph.add("buffer", f"{size}:{times}:colorspace={matrix}:range={color_range}")]
         if self._deinterlace:
             chain.append(graph.add("bwdif", "mode=send_frame:deint=interlaced"))
         chain += [graph.add(name, setting or None) for name, setting in self._turn]
@@ -175,19 +181,19 @@ class Converter:
 
     def _filters_upright(self, first: av.VideoFrame) -> tuple[tuple[str, str], ...]:
         try:
-            side_data: Any = first.side_data  # its types promise less than it gives
-        except ValueError:  # PyAV does not know all that FFmpeg gives, as EXIF beside a matrix
+            side_data: Any = first.side_data  # its annotations are narrower than its values
+        except ValueError:  # PyAV does not know every kind, such as EXIF beside a matrix
             return _TURNED.get(first.rotation % 360, ())
         data = side_data.get(SideDataType.DISPLAYMATRIX)
         if data is None:
             return ()
         a, b, _, c, d = np.sign(np.frombuffer(bytes(data), np.int32)[:5]).tolist()
         if (a, b, c, d) not in _UPRIGHT:
-            self.notes.append("the film asks to be shown at an odd angle; it is not turned")
+            self.notes.append("the film is to be shown at an odd angle; it is not turned")
         return _UPRIGHT.get((a, b, c, d), ())
 
     def _color_of(self, first: av.VideoFrame) -> ColorSpace:
-        matrix, reach, primaries, transfer = self._input
+        matrix, color_range, primaries, transfer = self._input
         if self._hdr:
             return ColorSpace(BT709, LIMITED, 1, 1)
         by_size = BT709 if first.height >= _HD_LINES else SMPTE170M
@@ -195,11 +201,11 @@ class Converter:
             return ColorSpace(by_size, LIMITED, primaries, transfer)
         if matrix in _OTHER_MATRICES:
             return ColorSpace(BT709, LIMITED, primaries, transfer)
-        return ColorSpace(_MATRICES.get(matrix, by_size), reach, primaries, transfer)
+        return ColorSpace(_MATRICES.get(matrix, by_size), color_range, primaries, transfer)
 
     def _note_format(self, first: av.VideoFrame) -> None:
         form, exact = first.format, _EXACT
-        if first.sw_format is not None:  # of pictures that stay on the GPU
+        if first.sw_format is not None:  # in a GPU's memory
             form, exact = first.sw_format, _EXACT_ON_GPU
         if self._hdr:
             kind = "PQ" if int(first.color_trc) == PQ else "HLG"
@@ -213,15 +219,15 @@ class Converter:
 
 
 def picture_of(frame: Frame) -> av.VideoFrame:
-    """The frame as a 4:2:0 picture of FFmpeg's, its buffer shared where PyAV can."""
-    # PyAV takes buffers whose height is no multiple of 4 for shorter ones: those are copied
+    """The frame as a 4:2:0 picture for FFmpeg, sharing its buffer where PyAV can."""
+    # PyAV misreads the height of buffers unless it is a multiple of 4: others are copied
     if frame.height % 4:
         return av.VideoFrame.from_ndarray(frame.i420, "yuv420p")
     return av.VideoFrame.from_numpy_buffer(frame.i420, "yuv420p")
 
 
 def copy_planes(picture: av.VideoFrame, frame: Frame) -> None:
-    """Copies a 4:2:0 picture of FFmpeg's, whose rows are padded, into a frame no larger than it."""
+    """Copies FFmpeg's 4:2:0 picture, whose rows are padded, into a frame that is not larger."""
     targets = (frame.luma[0, 0], frame.chroma[0, 0], frame.chroma[0, 1])
     for plane, target in zip(picture.planes, targets, strict=True):
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)

@@ -228,7 +228,7 @@ class Tee:
     def __init__(self, streams: tuple[Any, ...]) -> None:
         self.streams = streams
         self._arrived: SimpleQueue[Packet] = SimpleQueue()
-        self._waiting: deque[Packet] = deque()  # of the taking thread alone
+        self._waiting: deque[Packet] = deque()  # used by the taking thread only
         self._put_bytes = self._taken_bytes = 0
 
     def put(self, packet: Packet) -> None:

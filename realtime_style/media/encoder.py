@@ -35,7 +35,7 @@ class Encoder:
         frames: how many frames were given.
         frames_out: how many of them have been returned as packets.
         end_pts: when the latest of those has been shown, in units of the time base.
-        last_duration: of the last frame given, in the same units; 0 if it did not say.
+        last_duration: of the last frame given, in the same units; 0 if it has none.
     """
 
     def __init__(
@@ -75,18 +75,10 @@ class Encoder:
         self._step = max(1, round(1 / (info.rate * info.time_base)))
         self.frames = self.frames_out = 0
         self.end_pts = self.last_duration = 0
-        context = self._context
-        pix_fmt = "nv12" if on_gpu else pixel_format(context.codec, bit_depth)
+        pix_fmt = "nv12" if on_gpu else pixel_format(self._context.codec, bit_depth)
         self.color = encoded_color(info.color, self.name, pix_fmt)
-        stream.width, stream.height = self._size
-        stream.pix_fmt = pix_fmt
-        stream.time_base = context.time_base = info.time_base
-        context.colorspace = self.color.matrix
-        context.color_range = self.color.range
-        context.color_primaries = info.color.primaries
-        context.color_trc = info.color.transfer
-        if info.sample_aspect_ratio:
-            context.sample_aspect_ratio = _pixel_shape(info, self._size)
+        self._describe(info, pix_fmt)
+        context = self._context
         context.options = dict(options)
         context.thread_type = "SLICE" if by_slices else "AUTO"
         if self.name == "libx264" and not by_slices:
@@ -100,6 +92,19 @@ class Encoder:
         self._palette: Graph | None = None
         if pix_fmt == "pal8":
             self._palette = palette_graph(*self._size, info.time_base)
+
+    def _describe(self, info: StreamInfo, pix_fmt: str) -> None:
+        """Tells the encoder what pictures it gets, and what their values mean."""
+        stream, context = self._stream, self._context
+        stream.width, stream.height = self._size
+        stream.pix_fmt = pix_fmt
+        stream.time_base = context.time_base = info.time_base
+        context.colorspace = self.color.matrix
+        context.color_range = self.color.range
+        context.color_primaries = info.color.primaries
+        context.color_trc = info.color.transfer
+        if info.sample_aspect_ratio:
+            context.sample_aspect_ratio = _pixel_shape(info, self._size)
 
     @property
     def name(self) -> str:
@@ -120,7 +125,7 @@ class Encoder:
             if name.endswith(HARDWARE):
                 message += (
                     ": it needs its own device, such as an NVIDIA GPU for nvenc, with its driver, "
-                    "and a size that this supports; h264 needs none"
+                    "and a size that it supports; h264 needs no device"
                 )
             else:
                 message += "; try another codec or output size"

@@ -113,8 +113,8 @@ def pixel_format(codec: av.Codec, bit_depth: int | None) -> str:
             return pix_fmt
     if bit_depth is None:
         raise MediaError(
-            f"the encoder {codec.name} takes only {', '.join(supported)}, and painted pictures are "
-            "none of these; try another, such as h264",
+            f"the encoder {codec.name} takes only {', '.join(supported)}, which painted pictures "
+            "cannot be converted to; try another, such as h264",
             setting="codec",
         )
     raise MediaError(

@@ -30,7 +30,7 @@ from realtime_style.media.demuxer import (
 from realtime_style.media.pipes import StandardInput
 from realtime_style.system.paths import is_numbered, name_of, numbered
 
-_FRAME_A_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
+_ONE_FRAME_PER_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
 _CUT_S = 0.5  # a film this much shorter than it says was cut off; less is rounding
 _MOST_REORDERED = 16  # pictures; H.264 and H.265 allow no more
 
@@ -43,7 +43,7 @@ class FileSource:
     A film is a file, "-" (standard input), an address that FFmpeg opens (http://, rtsp://, ...), or
     a pattern for numbered pictures (frame_%04d.png, 25 per second).
 
-    Frames are timed so that `start_s` is time zero. `notes` says what is changed besides the
+    Frames are timed so that `start_s` is time zero. `notes` says what is changed apart from the
     painting, and what could not be read; `lost_s` is how much that is. The packets of all other
     streams are only kept for those who ask for them (`other_packets`).
     """
@@ -97,15 +97,8 @@ class FileSource:
             rates = (self._video.average_rate, self._video.guessed_rate)
             self._rate = Fraction(next(filter(None, rates), 25))
             self._pictures = self._translated(self._timed(self._in_order(self._decode())))
-            first = next(self._pictures, None)
-            if pipe:
-                pipe.interrupt.check()
-            if first is None:
-                raise MediaError(
-                    f"{path} has no frame there that can be decoded{self._advice}", setting="source"
-                )
-            self._first = first
-            self._converter = Converter(first, size, self._video.sample_aspect_ratio)
+            self._first = self._first_picture(pipe)
+            self._converter = Converter(self._first, size, self._video.sample_aspect_ratio)
             if self._container.format.name == "image2":
                 gap = _missing_pictures(Path(path))
                 self._converter.notes += [gap] if gap else []
@@ -126,6 +119,17 @@ class FileSource:
                 setting="start_s",
             )
         return video
+
+    def _first_picture(self, pipe: StandardInput | None) -> av.VideoFrame:
+        first = next(self._pictures, None)
+        if pipe:
+            pipe.interrupt.check()
+        if first is None:
+            raise MediaError(
+                f"{self.path} has no frame there that can be decoded{self._advice}",
+                setting="source",
+            )
+        return first
 
     @property
     def notes(self) -> list[str]:
@@ -349,7 +353,7 @@ class FileSource:
     def _count_missing(self) -> None:
         """Compares what was read with what the film says it has."""
         damage = self._damage
-        if self._video.codec_context.name in _FRAME_A_PACKET:  # decoders drop some silently
+        if self._video.codec_context.name in _ONE_FRAME_PER_PACKET:  # decoders drop some silently
             damage.lost_frames = max(damage.lost_frames, damage.packets_in - damage.frames_out)
         length_s = self._film_s
         if self._container.format.name == "avi":  # the duration there is a guess from the size

@@ -96,10 +96,10 @@ class Passthrough:
         if chapters and self._format in _WITH_CHAPTERS:
             self._container.set_chapters(chapters)
         elif chapters:
-            self._notes.append(f"chapters are left out: {self._ending} films hold none")
+            self._notes.append(f"chapters are left out: {self._ending} films cannot hold them")
         languages = {stream.metadata.get("language", "und") for stream in streams}
         if languages - {"und"} and self._format in _WITHOUT_LANGUAGES:
-            self._notes.append(f"languages are left out: {self._ending} films hold none")
+            self._notes.append(f"languages are left out: {self._ending} films cannot hold them")
 
     @property
     def notes(self) -> list[str]:
@@ -138,7 +138,7 @@ class Passthrough:
         self._packets.close()
 
     def _in_order(self, packets: Iterator[Any]) -> Iterator[Any]:
-        """Packets that a container takes: none without a time, none that goes back in time."""
+        """Drops packets without a time, and those that go back in time: containers refuse them."""
         for packet in packets:
             give_time(packet)
             if packet.dts is None:
@@ -192,7 +192,7 @@ class Passthrough:
 
     def _attach(self, stream: Any, what: str) -> None:
         if "matroska" not in self._format:
-            self._notes.append(f"{what} is left out: {self._ending} films hold none")
+            self._notes.append(f"{what} is left out: {self._ending} films cannot hold it")
             return
         self._container.add_attachment(
             stream.name or "attachment",
@@ -239,7 +239,7 @@ class Passthrough:
             self._describe(copy, stream)
             self._covers.append((copy, first[0]))
         else:
-            self._notes.append(f"the cover is left out: {self._ending} films hold none")
+            self._notes.append(f"the cover is left out: {self._ending} films cannot hold it")
 
     def _takes(self, stream: Any, first: Sequence[Any]) -> bool:
         """Whether a container of this format really muxes the stream's first packets."""
@@ -274,7 +274,7 @@ class Passthrough:
 
 
 def _first_packets(source: FileSource, streams: Sequence[Any]) -> dict[int, list[Any]]:
-    """A few packets of each stream, read from the file's start; none of a pipe or an address."""
+    """A few packets of each stream, from the file's start; a pipe cannot be read twice for them."""
     found: dict[int, list[Any]] = {}
     wanted = {stream.index for stream in streams if stream.type != "attachment"}
     if not source.is_file or not wanted:

@@ -1,4 +1,4 @@
-"""Frames scaled, and RGB pictures in memory to frames and back, by swscale."""
+"""Scaling frames, and converting RGB pictures to frames and back, with swscale."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from realtime_style.color import FULL, ColorSpace
 from realtime_style.frame import Frame, FramePool
 from realtime_style.media.converter import SWSCALE_MATRIX, copy_planes, picture_of
 
-# Nothing rounded down (SWS_ACCURATE_RND), chroma repeated; and chroma interpolated as well
-# (SWS_FULL_CHR_H_INT)
+# SWS_ACCURATE_RND: nothing is rounded down; chroma is repeated. With SWS_FULL_CHR_H_INT chroma is
+# interpolated too
 UNSHIFTED = Interpolation.BILINEAR | 0x40000
 EXACT = UNSHIFTED | 0x2000
 
@@ -22,7 +22,10 @@ EXACT = UNSHIFTED | 0x2000
 def frame_from_rgb(
     rgb: NDArray[np.uint8], color: ColorSpace, pts: int = 0, time_base: Fraction = Fraction(1)
 ) -> Frame:
-    """A frame of an RGB picture, (H, W, 3) uint8; an odd side is repeated to an even one."""
+    """A frame from an RGB picture, (H, W, 3) uint8; odd sides are padded by repeating the edge.
+
+    Raises ValueError for arrays of another shape or type.
+    """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"expected (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
     height, width = rgb.shape[:2]
@@ -46,10 +49,10 @@ def rgb_from_frame(
     """The frame as an RGB picture, (H, W, 3) uint8.
 
     Args:
-        size: width and height of the picture; None keeps the frame's, and converts exactly (a
-            size is for looking on: swscale's fast way is a code too dark and repeats chroma).
-        reformatter: one that is used again and again; None takes a new one.
-        pix_fmt: "rgb24", or "bgr24" for those who want blue first.
+        size: width and height of the picture, for display: swscale's fast way, which is one code
+            too dark and repeats chroma. None keeps the frame's size, and converts exactly.
+        reformatter: one to reuse; None takes a new one.
+        pix_fmt: "rgb24", or "bgr24" for libraries that want blue first.
     """
     picture = (reformatter or VideoReformatter()).reformat(
         picture_of(frame),

@@ -1,29 +1,26 @@
-"""Pictures on disk: painted, with all that belongs to them."""
+"""Still pictures on disk, with their transparency and metadata."""
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import MIN_SIDE_PX
 from realtime_style.system.paths import refuse_unwritable
 from realtime_style.system.whole_file import whole_file
 
-if TYPE_CHECKING:
-    pass
-
+PICTURE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 MAX_PICTURE_PX = 150_000_000
 _WITHOUT_ALPHA = (".jpg", ".jpeg", ".bmp")
 _WITHOUT_EXIF = (".bmp", ".gif")
-_PARTS_OF_EXIF = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
-_SAID_IN_TIFF = {
+_EXIF_TABLES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+_ABOUT_THE_PICTURE = {  # tags of a TIFF that describe the picture, not the file
     ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model,
     ExifTags.Base.Software, ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.Copyright,
 }  # fmt: skip
@@ -40,9 +37,13 @@ _SETTINGS: dict[str, dict[str, object]] = {  # the texture of paint needs more t
 class Picture:
     """An upright picture from a file.
 
-    `rgb` is (H, W, 3) uint8, `alpha` (H, W) uint8 or None; `exif` and `icc` are the file's own
-    bytes (EXIF without its orientation), `dpi` its dots an inch, None where it has none. `notes`
-    says what was converted.
+    Attributes:
+        rgb: (H, W, 3) uint8.
+        alpha: (H, W) uint8; None if it is opaque.
+        exif: the file's own bytes, without the orientation; None if it has none.
+        icc: the bytes of its RGB colour profile, likewise.
+        dpi: dots per inch, across and down, likewise.
+        notes: what was converted, in words.
     """
 
     rgb: NDArray[np.uint8]
@@ -54,48 +55,60 @@ class Picture:
 
 
 def read_picture(path: Path | str) -> Picture:
-    """Reads JPEG, PNG, WebP, TIFF, BMP and what else Pillow opens; the first picture of several.
+    """Reads JPEG, PNG, WebP, TIFF, BMP and all else that Pillow opens; the first of several.
 
     Raises:
         MediaError: no such file, not a picture, a damaged one, or one too large or too small.
     """
     if not Path(path).is_file():
-        raise MediaError(f"there is no picture {path}")
-    notes = []
+        raise MediaError(f"there is no picture {path}", setting="source")
+    too_large = f"at most {MAX_PICTURE_PX // 1_000_000} million pixels can be painted"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large pictures, and of damage
-            # as an open file: by its name Pillow maps it, and misreads turned TIFFs so
+            warnings.simplefilter("ignore")  # about large pictures, and about damage
+            # as an open file: given a name, Pillow maps it into memory and misreads turned TIFFs
             with Path(path).open("rb") as file, Image.open(file) as opened:
                 if opened.width * opened.height > MAX_PICTURE_PX:
                     raise MediaError(
-                        f"{path} has {opened.width}x{opened.height} pixels; at most "
-                        f"{MAX_PICTURE_PX // 1_000_000} million can be painted"
+                        f"{path} is {opened.width}x{opened.height}; {too_large}", setting="source"
                     )
-                if getattr(opened, "n_frames", 1) > 1:
-                    notes.append("only the first of its pictures is painted")
-                mode, icc = opened.mode, opened.info.get("icc_profile")
-                dpi = opened.info.get("dpi")
-                is_wide = any(";16" in str(tile[3]) for tile in opened.tile)
-                exif = _exif_of(opened)
-                upright = ImageOps.exif_transpose(opened)
+                picture = _picture_of(opened)
     except MediaError:
         raise
     except Image.DecompressionBombError as error:
-        raise MediaError(
-            f"{path} has too many pixels; at most {MAX_PICTURE_PX // 1_000_000} million can be "
-            "painted"
-        ) from error
+        raise MediaError(f"{path} is too large; {too_large}", setting="source") from error
     except UnidentifiedImageError as error:
         raise MediaError(
-            f"{path} cannot be read as a picture: it is of no kind that is known, or damaged"
+            f"{path} cannot be read as a picture: its format is unknown, or it is damaged",
+            setting="source",
         ) from error
-    except (OSError, RuntimeError, SyntaxError, TypeError, ValueError) as error:  # of damage
-        raise MediaError(f"{path} cannot be read as a picture: {error}") from error
-    is_grey_wide = mode in ("I;16", "I;16B", "I;16L", "I", "F")
-    if is_wide or is_grey_wide:
-        notes.append("16-bit values are brought to 8 bits")
-    if is_grey_wide:
+    except (OSError, RuntimeError, SyntaxError, TypeError, ValueError) as error:  # damage
+        raise MediaError(
+            f"{path} cannot be read as a picture: {error}", setting="source"
+        ) from error
+    height, width = picture.rgb.shape[:2]
+    if min(width, height) < MIN_SIDE_PX:
+        raise MediaError(
+            f"{path} is {width}x{height}; the smallest picture that can be painted is "
+            f"{MIN_SIDE_PX}x{MIN_SIDE_PX}",
+            setting="source",
+        )
+    return picture
+
+
+def _picture_of(opened: ImageFile.ImageFile) -> Picture:
+    """An opened picture, upright and in 8-bit RGB; raises what Pillow raises about damage."""
+    notes = []
+    if getattr(opened, "n_frames", 1) > 1:
+        notes.append("only the first of its pictures is painted")
+    mode, icc, dpi = opened.mode, opened.info.get("icc_profile"), opened.info.get("dpi")
+    is_wide = any(";16" in str(tile[3]) for tile in opened.tile)
+    exif = _exif_of(opened)
+    upright = ImageOps.exif_transpose(opened)
+    is_wide_grey = mode in ("I;16", "I;16B", "I;16L", "I", "F")
+    if is_wide or is_wide_grey:
+        notes.append("16-bit values are converted to 8 bits")
+    if is_wide_grey:
         wide = np.asarray(upright, np.float64)
         most = 65535 if mode.startswith("I") else max(1.0, float(wide.max()))
         upright = Image.fromarray((wide * (255 / most)).clip(0, 255).astype(np.uint8))
@@ -105,11 +118,6 @@ def read_picture(path: Path | str) -> Picture:
         icc = None
     has_alpha = "A" in upright.getbands() or "transparency" in upright.info
     pixels = np.asarray(upright.convert("RGBA" if has_alpha else "RGB"))
-    if min(pixels.shape[:2]) < MIN_SIDE_PX:
-        raise MediaError(
-            f"{path} is {pixels.shape[1]}x{pixels.shape[0]}; the smallest picture that can be "
-            f"painted is {MIN_SIDE_PX}x{MIN_SIDE_PX}"
-        )
     return Picture(
         rgb=np.ascontiguousarray(pixels[..., :3]),
         alpha=pixels[..., 3] if has_alpha else None,
@@ -121,46 +129,47 @@ def read_picture(path: Path | str) -> Picture:
 
 
 def _exif_of(opened: Image.Image) -> bytes | None:
-    """What the file says of the picture, but for how it is turned and how it is stored."""
-    whole, exif = opened.getexif(), Image.Exif()  # a copy: by the former it is turned upright
+    """What the file says about the picture, except how it is turned and stored."""
+    whole, exif = opened.getexif(), Image.Exif()  # a copy: Pillow turns the picture by the original
     if opened.format != "TIFF":
         exif.load(whole.tobytes())
-    else:  # where it is among what describes the file itself
-        for tag in _SAID_IN_TIFF & set(whole):
+    else:  # there it is mixed with tags about the file itself
+        for tag in _ABOUT_THE_PICTURE & set(whole):
             exif[tag] = whole[tag]
-        for part in _PARTS_OF_EXIF:
-            if said := whole.get_ifd(part):
-                exif.get_ifd(part).update(said)
+        for table in _EXIF_TABLES:
+            if values := whole.get_ifd(table):
+                exif.get_ifd(table).update(values)
     exif.pop(ExifTags.Base.Orientation, None)
     return exif.tobytes() if len(exif) else None
 
 
-def _without_parts(data: bytes) -> tuple[bytes, bool]:
-    """EXIF without what lies in tables of its own, of the camera and the place; whether it had."""
+def _without_tables(data: bytes) -> tuple[bytes, bool]:
+    """EXIF without its tables about camera and place; whether it had any."""
     exif = Image.Exif()
     exif.load(data)
-    there = [part for part in _PARTS_OF_EXIF if part in exif]
-    for part in there:
-        del exif[part]
-    return exif.tobytes(), bool(there)
+    found = [table for table in _EXIF_TABLES if table in exif]
+    for table in found:
+        del exif[table]
+    return exif.tobytes(), bool(found)
 
 
 def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False) -> list[str]:
-    """Writes a picture in the format of the file's ending; it appears only when complete.
+    """Writes a picture in the format of its file name; the file appears only when complete.
 
     Returns:
         Notes on what the format cannot hold.
 
     Raises:
-        MediaError: the place or the format will not do.
+        MediaError: the path or the format cannot be used.
     """
     path = Path(path)
     refuse_unwritable(path, "out.png", overwrite=overwrite)
     suffix = path.suffix.lower()
-    kinds = Image.registered_extensions()
-    if suffix not in kinds:
+    formats = Image.registered_extensions()
+    if suffix not in formats:
         raise MediaError(
-            f"'{path.suffix}' names no picture format; end {path.name} in .jpg, .png or .webp"
+            f"'{path.suffix}' names no picture format; end {path.name} in .jpg, .png or .webp",
+            setting="out",
         )
     notes = []
     image = Image.fromarray(picture.rgb)
@@ -172,11 +181,11 @@ def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False
         else:
             image.putalpha(Image.fromarray(picture.alpha))
     settings = dict(_SETTINGS.get(suffix, {}))
-    exif, has_parts = picture.exif, False
+    exif, has_tables = picture.exif, False
     if exif and suffix in (".tif", ".tiff"):
-        exif, has_parts = _without_parts(exif)  # libtiff writes none
-    if has_parts or (exif and suffix in _WITHOUT_EXIF):
-        notes.append(f"what the file says of camera and place (EXIF) is left out of {suffix}")
+        exif, has_tables = _without_tables(exif)  # libtiff does not write them
+    if has_tables or (exif and suffix in _WITHOUT_EXIF):
+        notes.append(f"metadata about camera and place (EXIF) is left out of {suffix}")
     if exif:
         settings["exif"] = exif
     if picture.icc:
@@ -185,10 +194,7 @@ def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False
         settings["dpi"] = picture.dpi
     try:
         with whole_file(path) as partial:
-            image.save(partial, kinds[suffix], **settings)
+            image.save(partial, formats[suffix], **settings)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise MediaError(f"{path} cannot be written: {error}") from error
+        raise MediaError(f"{path} cannot be written: {error}", setting="out") from error
     return notes
-
-
-PICTURE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
