@@ -1,0 +1,253 @@
+"""The limits of temporal consistency and of the grain, one by one, as numbers.
+
+Each test finds where behaviour changes and compares that with what the limit means. A limit that
+is changed moves the place where behaviour changes, and its test fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from realtime_style.frame import Frame
+from realtime_style.painting import grain
+from realtime_style.painting.grain import Grain
+from realtime_style.painting.steady import Steady, _light_between
+from realtime_style.stages import Pending
+
+Picture = NDArray[np.uint8]
+
+WIDTH, HEIGHT = 640, 384
+BLOCK_PX = 8
+Y, X = 192, 320  # a block in the middle
+
+
+class Recorder:
+    """A painter that keeps what it is given and answers with it, or with flat pictures."""
+
+    in_flight = 1
+
+    def __init__(self, codes: list[int] | None = None) -> None:
+        self.seen: list[Picture] = []
+        self.codes = codes
+
+    def prepare(self, size: tuple[int, int], on_build: object = None) -> None: ...
+
+    def reset(self) -> None: ...
+
+    def cancel(self) -> None: ...
+
+    def begin(self, frame: Frame) -> Pending[Frame]:
+        self.seen.append(frame.i420.copy())
+        answer = frame.i420.copy()
+        if self.codes:
+            answer[...] = self.codes[len(self.seen) - 1]
+        painted = Frame(answer, frame.pts, frame.time_base, frame.color, frame.duration)
+        return lambda: painted
+
+
+def still(code: int = 128) -> Picture:
+    """A picture with texture, so that a change of one block is no change of light."""
+    rng = np.random.default_rng(0)
+    picture = np.full((HEIGHT * 3 // 2, WIDTH), 128, np.uint8)
+    picture[:HEIGHT] = np.kron(
+        rng.integers(code - 40, code + 40, (HEIGHT // 8, WIDTH // 8)), np.ones((8, 8))
+    )
+    return picture
+
+
+def stepped(codes: float, blocks: int = 1, y: int = Y, x: int = X) -> Picture:
+    """The same with some blocks in a row lighter; fractions of codes as shares of their pixels."""
+    picture = still()
+    for number in range(blocks):
+        place = np.s_[y : y + BLOCK_PX, x + number * BLOCK_PX : x + (number + 1) * BLOCK_PX]
+        whole, share = int(codes), codes - int(codes)
+        lighter = np.arange(16).reshape(4, 4) < round(16 * share)
+        picture[place] += whole + np.tile(lighter, (2, 2)).astype(np.uint8)
+    return picture
+
+
+def run(pictures: list[Picture], stability: float = 0.5) -> tuple[list[Picture], list[Picture]]:
+    """What the network sees of a film, and what is painted."""
+    recorder = Recorder()
+    steady = Steady(recorder, stability)
+    painted = [
+        steady.begin(Frame(picture, i, Fraction(1, 25)))().i420.copy()
+        for i, picture in enumerate(pictures)
+    ]
+    return recorder.seen, painted
+
+
+def least(holds: Callable[[float], bool], steps: NDArray[np.float64]) -> float:
+    """The first step at which something is so; it must not be so at the first and be at the last."""
+    found = [holds(float(step)) for step in steps]
+    assert not found[0]
+    assert found[-1]
+    return float(steps[found.index(True)])
+
+
+def is_seen(codes: float, stability: float = 0.5) -> bool:
+    seen, _ = run([still(), still(), stepped(codes)], stability)
+    return not np.array_equal(seen[-1], seen[0])
+
+
+def is_followed_at_once(codes: float) -> bool:
+    pictures = [still(), still(), stepped(codes)]
+    _, painted = run(pictures)
+    return int(painted[-1][Y, X]) == int(pictures[-1][Y, X])
+
+
+def test_a_block_may_differ_by_two_codes_and_be_held() -> None:
+    assert least(is_seen, np.arange(1, 4, 0.125)) == 2.125
+
+
+def test_twice_as_much_at_full_stability_and_half_at_a_quarter() -> None:
+    assert least(lambda codes: is_seen(codes, 1.0), np.arange(2, 7, 0.125)) == 4.125
+    assert least(lambda codes: is_seen(codes, 0.25), np.arange(0.5, 3, 0.125)) == 1.125
+
+
+def test_paint_follows_at_once_beyond_six_codes() -> None:
+    assert least(is_followed_at_once, np.arange(4, 9, 0.125)) == 6.125
+
+
+def test_faint_changes_are_followed_at_once_where_many_blocks_differ() -> None:
+    def follows(blocks: float) -> bool:
+        picture = still()
+        for number in range(int(blocks)):  # in a square of five a side
+            row, column = divmod(number, 5)
+            at = Y + (row - 2) * BLOCK_PX, X + (column - 2) * BLOCK_PX
+            picture = np.maximum(picture, stepped(4, 1, *at))
+        _, painted = run([still(), still(), picture])
+        first = Y - 2 * BLOCK_PX, X - 2 * BLOCK_PX
+        return int(painted[-1][first]) == int(picture[first])
+
+    assert least(follows, np.arange(2.0, 20.0)) == 8  # of 121 blocks around, more than 6 %
+
+
+def test_a_block_that_moved_is_held_again_after_six_frames() -> None:
+    rng = np.random.default_rng(1)
+    film = [still(), still(), stepped(40)]
+    # flicker that is within what is held, and that the network sees as long as the block lives
+    for _ in range(12):
+        film.append(stepped(40) + rng.integers(0, 2, still().shape, np.uint8))
+    seen, _ = run(film)
+    block = np.s_[Y : Y + 8, X : X + 8]
+    changes = [
+        i for i in range(3, len(seen)) if not np.array_equal(seen[i][block], seen[i - 1][block])
+    ]
+    assert changes == list(range(3, 3 + 5))
+
+
+@pytest.mark.parametrize(("stability", "share"), [(1.0, 1 / 64), (0.5, 1 / 8), (0.1, 1 / 2)])
+def test_paint_follows_by_a_power_of_two_a_frame(stability: float, share: float) -> None:
+    recorder = Recorder([100, 100, 164, 164])
+    steady = Steady(recorder, stability)
+    painted = [
+        steady.begin(Frame(still(), i, Fraction(1, 25)))().i420.copy()[0, 0] for i in range(4)
+    ]
+    assert int(painted[2]) - 100 == pytest.approx(64 * share, abs=0.51)
+
+
+@pytest.mark.parametrize(("blocks_away", "follows"), [(2, True), (3, False)])
+def test_paint_near_a_change_follows_at_once(blocks_away: int, follows: bool) -> None:
+    # blocks around the changed one live as well; two more follow, then fading, then slowly
+    film = [still(), still(), stepped(60)]
+    recorder = Recorder([100, 100, 103])  # too little for the wider reach
+    steady = Steady(recorder)
+    painted = [
+        steady.begin(Frame(picture, i, Fraction(1, 25)))().i420.copy()
+        for i, picture in enumerate(film)
+    ]
+    at = X + BLOCK_PX * (1 + blocks_away) + 4
+    assert (int(painted[-1][Y + 4, at]) == 103) is follows
+
+
+@pytest.mark.parametrize(("blocks_away", "follows"), [(14, True), (18, False)])
+def test_paint_that_changed_much_follows_within_thirteen_blocks(
+    blocks_away: int, follows: bool
+) -> None:
+    film = [still(), still(), stepped(60)]
+    recorder = Recorder([100, 100, 150])
+    steady = Steady(recorder)
+    painted = [
+        steady.begin(Frame(picture, i, Fraction(1, 25)))().i420.copy()
+        for i, picture in enumerate(film)
+    ]
+    at = X + BLOCK_PX * blocks_away + 4
+    assert (int(painted[-1][Y + 4, at]) == 150) is follows
+
+
+def test_a_cut_replaces_everything_from_four_fifths_on() -> None:
+    other = 255 - still()[:, ::-1]
+
+    def is_cut(share: float) -> bool:
+        steady = Steady(Recorder())
+        changed = still()
+        changed[:HEIGHT, : round(WIDTH * share / 8) * 8] = other[
+            :HEIGHT, : round(WIDTH * share / 8) * 8
+        ]
+        for number, picture in enumerate((still(), still(), changed)):
+            steady.begin(Frame(picture, number, Fraction(1, 25)))()
+        return steady._whole
+
+    assert least(is_cut, np.arange(0.5, 1.0, 0.025)) == pytest.approx(0.83, abs=0.04)
+
+
+def cells(seed: int = 0) -> NDArray[np.int16]:
+    """Cells of a picture, in sixteenths of codes."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(16 * 60, 16 * 140, (3, 96, 160)).astype(np.int16)
+
+
+def lit(gain: float = 1.0, offset_codes: float = 0.0) -> NDArray[np.int16]:
+    return (gain * cells() + 16 * offset_codes).round().astype(np.int16)
+
+
+def test_light_may_change_by_a_quarter_or_by_32_codes() -> None:
+    middle = 100.0  # codes; a gain around it moves nothing much else
+    assert _light_between(cells(), lit(1.2, -0.2 * middle), 0.0)
+    assert not _light_between(cells(), lit(1.3, -0.3 * middle), 0.0)
+    assert _light_between(cells(), lit(offset_codes=31), 0.0)
+    assert not _light_between(cells(), lit(offset_codes=33), 0.0)
+
+
+def test_light_must_change_by_half_a_code() -> None:
+    assert not _light_between(cells(), lit(offset_codes=0.4), 0.0)
+    assert _light_between(cells(), lit(offset_codes=0.6), 0.0)
+
+
+@pytest.mark.parametrize(("share", "is_light"), [(0.65, True), (0.55, False)])
+def test_three_fifths_of_the_cells_must_change_as_one(share: float, is_light: bool) -> None:
+    changed = lit(offset_codes=8)
+    columns = round(changed.shape[2] * share)
+    changed[:, :, columns:] = cells(1)[:, :, columns:]
+    assert bool(_light_between(cells(), changed, 0.0)) is is_light
+
+
+def test_the_grain_is_one_and_a_half_codes_and_as_fine_as_two_pixels() -> None:
+    flat = Frame(np.full((512 * 3 // 2, 512), 128, np.uint8), 0, Fraction(1, 25))
+    laid = Grain(Recorder()).lay_under(flat).luma[0, 0].astype(float) - 128
+    assert laid.std() == pytest.approx(1.5, abs=0.1)  # rounding adds 0.03
+    spectrum = np.abs(np.fft.fft2(laid)) ** 2
+    beside = np.fft.ifft2(spectrum).real[0, :8]
+    # a Gauss bell of s pixels leaves exp(-d^2 / (4 s^2)) of its square at a distance d
+    assert beside[2] / beside[0] == pytest.approx(np.exp(-4 / 16), abs=0.08)
+
+
+@pytest.mark.parametrize(
+    ("noise_codes", "strength"), [(0.0, 1.0), (0.13, 1.0), (0.28, 0.5), (0.6, 0.0)]
+)
+def test_lively_places_get_less_grain_and_the_liveliest_none(
+    noise_codes: float, strength: float
+) -> None:
+    # noise of cells: one value a cell of 4x4 pixels, in sixteenths of codes
+    rng = np.random.default_rng(0)
+    cells = (
+        rng.normal(0, noise_codes * np.sqrt(np.pi) / 2 * 16, (128, 128)).round().astype(np.int16)
+    )
+    levels = grain._flatness((cells + 16 * 128).astype(np.int16))
+    assert levels[8:-8, 8:-8].mean() / grain._LEVELS == pytest.approx(strength, abs=0.17)
