@@ -157,6 +157,34 @@ def _attribute(op_type: str, name: str, value: int | list[int]) -> Callable[[Mod
     return change
 
 
+def _many_nodes(model: ModelProto) -> None:
+    """A chain of 1,000 additions in front of the output."""
+    last = model.graph.node[-1].input[0]
+    for i in range(1000):
+        model.graph.node.insert(
+            len(model.graph.node) - 1, helper.make_node("Relu", [last], [f"more.{i}"])
+        )
+        last = f"more.{i}"
+    model.graph.node[-1].input[0] = last
+
+
+def _growing(model: ModelProto) -> None:
+    """Two paddings that make a small picture 16 times as wide and high."""
+    pads = helper.make_tensor("wide", TensorProto.INT64, [8], [0, 0, 256, 256, 0, 0, 256, 256])
+    model.graph.initializer.append(pads)
+    first = next(n for n in model.graph.node if n.op_type == "Cast" and n.input[0] == "luma")
+    at = list(model.graph.node).index(first) + 1
+    for i in range(2):
+        given = first.output[0] if i == 0 else "grown.0"
+        model.graph.node.insert(at + i, helper.make_node("Pad", [given, "wide"], [f"grown.{i}"]))
+
+
+def _other_ranges(model: ModelProto) -> None:
+    about = json.loads(model.metadata_props[0].value)
+    about["ranges"] = {f"other.{name}": ends for name, ends in about["ranges"].items()}
+    model.metadata_props[0].value = json.dumps(about)
+
+
 def _rename_input(model: ModelProto) -> None:
     model.graph.input[0].name = "brightness"
     for each in model.graph.node:
@@ -237,6 +265,9 @@ def _metadata(**changes: Any) -> Callable[[ModelProto], None]:
         (_attribute("Conv", "dilations", [1 << 40, 1]), "dilations out of"),
         (_attribute("Conv", "group", -1), "group out of"),
         (_attribute("SpaceToDepth", "blocksize", 4096), "blocksize out of"),
+        (_many_nodes, r"nodes; a style has at most 1000"),
+        (_growing, r"its tensor 'grown.1' grows to \[1, 1, 1152, 1152\] from 128x128"),
+        (_other_ranges, "its ranges belong to other convolutions"),
         (_rename_input, r"inputs are \['brightness', 'chroma'\]"),
         (_third_output, "outputs are .*'cat'"),
         (_one_output, r"outputs are \['painted_luma'\]"),

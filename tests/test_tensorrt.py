@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -583,6 +584,49 @@ def test_progress_sums_up_nested_phases_and_can_stop_the_build(rtx) -> None:
     assert parts == [0.125, 0.5]
     progress.stopping.set()
     assert not progress.step_complete("all", 1)
+
+
+@pytest.mark.parametrize("rtx_like", [False, True])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_build_is_configured_for_its_library(rtx_like: bool, known: bool) -> None:
+    log: list[object] = []
+
+    def set_timing_cache(cache: bytes, *, ignore_mismatch: bool) -> bool:
+        log.append(("timing cache", cache, ignore_mismatch))
+        return known or not cache
+
+    config = SimpleNamespace(
+        add_optimization_profile=lambda sizes: log.append("sizes"),
+        set_flag=lambda flag: log.append(flag),
+        create_timing_cache=lambda data: data,
+        set_timing_cache=set_timing_cache,
+    )
+    sizes = SimpleNamespace(set_shape=lambda *shapes: log.append(shapes))
+    fake = SimpleNamespace(
+        create_builder_config=lambda: config, create_optimization_profile=lambda: sizes
+    )
+    inputs = [
+        SimpleNamespace(name="luma", shape=(1, 1, -1, -1)),
+        SimpleNamespace(name="chroma", shape=(1, -1, -1, 2)),
+    ]
+    network = SimpleNamespace(num_inputs=2, get_input=inputs.__getitem__)
+    trt = SimpleNamespace(
+        BuilderFlag=SimpleNamespace(REFIT="refittable"),
+        ProfilingVerbosity=SimpleNamespace(DETAILED="detailed"),
+    )
+    if rtx_like:
+        trt.IRuntimeCache = object
+    profile = Profile((32, 36), (640, 480), (1280, 720))
+    assert builder._config(fake, network, profile, trt, b"learned") is config
+    shapes = [
+        ("luma", (1, 1, 36, 32), (1, 1, 480, 640), (1, 1, 720, 1280)),
+        ("chroma", (1, 18, 16, 2), (1, 240, 320, 2), (1, 360, 640, 2)),
+        "sizes",
+    ]
+    learned, new = ("timing cache", b"learned", False), ("timing cache", b"", False)
+    refit = [] if rtx_like else ["refittable", learned, *([] if known else [new])]
+    assert log == [*shapes, *refit]
+    assert config.profiling_verbosity == "detailed"
 
 
 def test_profiles_hold_their_sizes_in_both_orientations() -> None:
