@@ -1,4 +1,4 @@
-"""Pictures of every kind become upright frames of one size, colour and depth."""
+"""Pictures of every format become upright frames of one size, colour space and depth."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def corners(rgb: NDArray[np.uint8]) -> list[str]:
         (-90, ["blue", "red", "white", "green"], (48, 64)),
     ],
 )
-def test_films_of_turned_phones_are_upright(
+def test_films_of_rotated_phones_are_upright(
     tmp_path: Path, rotation: int, shown: list[str], size: tuple[int, int]
 ) -> None:
     rgb = np.zeros((48, 64, 3), np.uint8)
@@ -121,7 +121,7 @@ def test_a_colour_chart_keeps_its_colours(
 @pytest.mark.parametrize("matrix", [BT709, SMPTE170M])
 @pytest.mark.parametrize("reach", [LIMITED, FULL])
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p"])
-def test_a_colour_chart_painted_as_it_is_comes_back(
+def test_a_colour_chart_survives_the_identity_style(
     tmp_path: Path,
     identity_style: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -129,7 +129,7 @@ def test_a_colour_chart_painted_as_it_is_comes_back(
     matrix: int,
     reach: int,
 ) -> None:
-    """From file to file; the generator knows BT.709 limited. Both conversions are our own."""
+    """From file to file; the generator works in BT.709 limited. Both conversions are ours."""
     monkeypatch.setattr(Grain, "lay_under", lambda self, frame: frame)  # no grain
     chart = chart_rgb()
     to_yuv, offset = ColorSpace(matrix, reach).yuv_from_rgb()
@@ -226,13 +226,13 @@ def pq(nits: NDArray[np.float64]) -> NDArray[np.float64]:
         ),
     ],
 )
-def test_conversions_are_said(tmp_path: Path, pix_fmt: str, notes: list[str]) -> None:
+def test_conversions_are_noted(tmp_path: Path, pix_fmt: str, notes: list[str]) -> None:
     picture = av.VideoFrame.from_ndarray(scene_rgb(128, 96), "rgb24").reformat(format=pix_fmt)
     with FileSource(write_film(tmp_path / "f.mkv", [picture])) as source:
         assert source.notes == notes
 
 
-def test_odd_sides_are_said_and_cut(tmp_path: Path) -> None:
+def test_odd_sides_are_cut_with_a_note(tmp_path: Path) -> None:
     picture = av.VideoFrame.from_ndarray(scene_rgb(65, 49), "rgb24").reformat(format="yuv444p")
     with FileSource(write_film(tmp_path / "odd.mkv", [picture])) as source:
         (frame,) = source

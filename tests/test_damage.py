@@ -1,4 +1,4 @@
-"""Damaged films: what can be decoded is painted, the rest is said; nothing crashes or hangs."""
+"""Damaged films: what can be decoded is painted, the rest is noted; nothing crashes or hangs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def damaged(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """A sound film of each kind, by its ending."""
+    """An undamaged film of each format, by its ending."""
     folder = tmp_path_factory.mktemp("whole")
     return {
         ending: make_film(
@@ -73,7 +73,7 @@ class Tally:
 
 
 def paint_damaged(folder: Path, whole: dict[str, bytes], style: Path, seed: int) -> Tally:
-    """Paints ten films, each damaged in its own way; nothing is left behind."""
+    """Paints ten films, each damaged differently; no file is left behind."""
     rng = np.random.default_rng(seed)
     tally = Tally()
     for _ in range(FILMS_A_SEED):
@@ -157,7 +157,7 @@ def test_damaged_films_leak_nothing(
     assert resident_mb() - early_mb < 30
 
 
-def test_a_truncated_film_is_painted_as_far_as_it_goes_and_it_is_said(
+def test_a_truncated_film_is_painted_as_far_as_it_goes_with_a_note(
     tmp_path: Path, identity_style: Path
 ) -> None:
     film = make_film(tmp_path / "film.mkv", pts=range(100), size=(128, 96))
@@ -168,7 +168,7 @@ def test_a_truncated_film_is_painted_as_far_as_it_goes_and_it_is_said(
     assert 30 < len(times_of(tmp_path / "out.mp4")) < 100
 
 
-def test_killed_at_any_moment_nothing_of_the_user_is_lost(
+def test_killing_the_program_at_any_moment_loses_no_file_of_the_user(
     tmp_path: Path, identity_style: Path
 ) -> None:
     film = make_film(tmp_path / "film.mp4", size=(320, 240), pts=range(120))

@@ -95,7 +95,7 @@ def add_sound(film: Any, codec: str, language: str) -> Any:
 
 
 def write_click(film: Any, sound: Any) -> None:
-    """Silence with one loud click, so that its time can be found again."""
+    """Silence with one loud click, whose time can be found afterwards."""
     wave = np.zeros((2, 44_100 * FILM_S), np.float32)
     at = int(CLICK_S * 44_100)
     wave[:, at : at + 400] = np.sin(np.arange(400) * 0.6)
@@ -110,7 +110,7 @@ def write_click(film: Any, sound: Any) -> None:
 
 
 def carry(path: Path | str, out: Path, **part: float) -> list[str]:
-    """Copies a film through source and sink, without painting; what the sink notes."""
+    """Copies a film through source and sink, without painting; returns the sink's notes."""
     with FileSource(path, **part) as source:  # type: ignore[arg-type]
         sink = FileSink(out, source.info, passthrough_of=source)
         with sink:
@@ -142,7 +142,7 @@ def as_float(frame: av.AudioFrame) -> Any:
     return np.abs(block.to_ndarray()[0])
 
 
-def test_matroska_keeps_everything_as_it_is(tmp_path: Path, rich_film: Path) -> None:
+def test_matroska_keeps_everything_unchanged(tmp_path: Path, rich_film: Path) -> None:
     out = tmp_path / "out.mkv"
     assert carry(rich_film, out) == []
     with av.open(str(rich_film)) as before, av.open(str(out)) as after:
@@ -184,7 +184,7 @@ def test_what_can_be_read_only_once_is_carried_like_a_file(
         assert [c["metadata"]["title"] for c in film.chapters()] == ["Part 0", "Part 1"]
 
 
-def test_mp4_converts_what_it_cannot_hold_and_says_so(tmp_path: Path, rich_film: Path) -> None:
+def test_mp4_converts_what_it_cannot_hold_with_a_note(tmp_path: Path, rich_film: Path) -> None:
     out = tmp_path / "out.mp4"
     notes = carry(rich_film, out)
     assert notes == [
@@ -281,7 +281,7 @@ def test_a_cover_is_kept(tmp_path: Path, film: Path, ending: str) -> None:
         assert [(s.codec_context.name, s.width) for s in pictures] == [("mjpeg", 32)]
 
 
-def test_what_a_kind_of_film_has_no_place_for_is_said(tmp_path: Path, rich_film: Path) -> None:
+def test_what_a_format_cannot_hold_is_noted(tmp_path: Path, rich_film: Path) -> None:
     avi, ts = carry(rich_film, tmp_path / "out.avi"), carry(rich_film, tmp_path / "out.ts")
     assert "chapters are left out: .avi films cannot hold them" in avi
     assert "languages are left out: .avi films cannot hold them" in avi
@@ -289,7 +289,7 @@ def test_what_a_kind_of_film_has_no_place_for_is_said(tmp_path: Path, rich_film:
     assert any("subtitles (srt, ita) left out" in note for note in ts)
 
 
-def test_packets_that_damage_has_left_without_a_time_are_counted(
+def test_packets_that_lost_their_time_to_damage_are_counted(
     tmp_path: Path, rich_film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     robbed = 0
@@ -342,7 +342,7 @@ def film_with_sound(path: Path, codec: str, layout: str, rate: int, block: int =
         ("flac", "stereo", 192_000, ".ts", "aac 48000 Hz"),
     ],
 )
-def test_sound_that_the_encoder_does_not_take_as_it_is_is_brought_near(
+def test_sound_that_the_encoder_does_not_take_is_converted_as_little_as_possible(
     tmp_path: Path, codec: str, layout: str, rate: int, ending: str, becomes: str
 ) -> None:
     film = film_with_sound(tmp_path / "film.mkv", codec, layout, rate)
@@ -354,7 +354,7 @@ def test_sound_that_the_encoder_does_not_take_as_it_is_is_brought_near(
     assert heard_s == pytest.approx(1, abs=0.1)
 
 
-def test_packets_of_one_time_are_all_kept(tmp_path: Path) -> None:
+def test_packets_with_the_same_time_are_all_kept(tmp_path: Path) -> None:
     """Blocks shorter than the milliseconds that Matroska counts in, as TrueHD's."""
     film = film_with_sound(tmp_path / "film.mkv", "pcm_s16le", "mono", 48_000, block=40)
     given = packets_of(film, "audio")
@@ -391,7 +391,7 @@ def test_sound_that_changes_on_the_way_is_transcoded_through(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("ending", [".mkv", ".mp4"])
-def test_titles_that_are_not_utf_8_go_through_untouched(
+def test_titles_that_are_not_utf_8_pass_through_unchanged(
     tmp_path: Path, film: Path, ending: str
 ) -> None:
     title = b"Caf\xe9".decode(errors="surrogateescape")  # Latin-1

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -167,7 +166,7 @@ def test_a_sequence_has_no_pictures_of_other_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["shot[1]_%02d.png", "50% of_%02d.png"])
-def test_odd_names_of_sequences_are_not_replaced_unasked(tmp_path: Path, name: str) -> None:
+def test_sequences_with_odd_names_are_not_replaced_by_default(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "100%d"
     folder.mkdir()
     for _ in range(2):
@@ -180,7 +179,7 @@ def test_odd_names_of_sequences_are_not_replaced_unasked(tmp_path: Path, name: s
         FileSink(folder / name, info())
 
 
-def test_a_per_cent_sign_alone_makes_no_sequence(tmp_path: Path) -> None:
+def test_a_per_cent_sign_does_not_make_a_sequence(tmp_path: Path) -> None:
     path = tmp_path / "50% off.mkv"
     write(FileSink(path, info()))
     assert len(times_of(path)) == len(TIMES_MS)
@@ -205,7 +204,7 @@ def test_a_finished_film_that_cannot_take_its_name_is_kept(
     assert path.read_bytes() == b"open in a player"
 
 
-def test_gif_leaves_out_what_it_has_no_time_for(tmp_path: Path) -> None:
+def test_gif_leaves_out_frames_that_are_too_short(tmp_path: Path) -> None:
     path = tmp_path / "film.gif"
     with FileSink(path, info()) as sink:
         for i, pts in enumerate((0, 3, 8, 12, 40, 42, 43, 90)):
@@ -217,7 +216,6 @@ def test_gif_leaves_out_what_it_has_no_time_for(tmp_path: Path) -> None:
     assert notes == ["frames left out because .gif cannot show them so briefly: 5"]
 
 
-@pytest.mark.usefixtures("python_s_handler")
 def test_ctrl_c_between_encoder_and_file_loses_no_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,14 +243,6 @@ def test_ctrl_c_between_encoder_and_file_loses_no_frame(
     times = times_of(sink.complete_path)
     assert 3 < len(times) < 100
     assert times == [Fraction(i, 25) for i in range(len(times))]
-
-
-@pytest.fixture
-def python_s_handler() -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt, as it does where nobody has decided otherwise."""
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, former)
 
 
 def stop_after(sink: FileSink, groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +297,6 @@ def test_ctrl_c_keeps_every_frame_that_was_written(
     assert 0.95 < end_of_sound - start < 1.0 + 0.03  # a packet has 21 ms
 
 
-@pytest.mark.usefixtures("python_s_handler")
 @pytest.mark.parametrize("groups", range(1, 9))
 def test_a_film_that_is_cut_anywhere_has_no_gaps_and_its_sound_ends_with_it(
     tmp_path: Path, busy_film: Path, groups: int, monkeypatch: pytest.MonkeyPatch
@@ -337,7 +326,6 @@ def test_a_film_that_is_cut_anywhere_has_no_gaps_and_its_sound_ends_with_it(
         assert film.duration / 1e6 < end + 0.05
 
 
-@pytest.mark.usefixtures("python_s_handler")
 def test_ctrl_c_while_a_film_is_completed_keeps_all_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,8 +346,8 @@ def test_ctrl_c_while_a_film_is_completed_keeps_all_of_it(
     assert len(times_of(sink.complete_path)) == len(TIMES_MS)
 
 
-def test_media_name_settings_and_no_flags() -> None:
-    """How a setting is spelled on the command line is the command line's business."""
+def test_messages_of_media_name_no_command_line_flags() -> None:
+    """They name settings of the library; only the command line knows its flags."""
     package = Path(film_sink.__file__).parents[1]
     files = [*package.glob("media/*.py"), *package.glob("system/*.py"), package / "live/outputs.py"]
     assert len(files) > 15
@@ -448,7 +436,7 @@ def test_every_plane_arrives_where_it_was(tmp_path: Path, width: int, height: in
         assert np.array_equal(back.chroma, frame.chroma)
 
 
-def test_a_place_that_cannot_be_written_is_refused_at_once() -> None:
+def test_a_path_that_cannot_be_written_is_refused_at_once() -> None:
     if not Path("/proc/self").exists():
         pytest.skip("this system has no /proc")
     with pytest.raises(MediaError, match=r"/proc/film\.mp4 cannot be written"):
@@ -456,7 +444,7 @@ def test_a_place_that_cannot_be_written_is_refused_at_once() -> None:
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9"])
-def test_encoders_say_nothing(tmp_path: Path, codec: str) -> None:
+def test_encoders_print_nothing(tmp_path: Path, codec: str) -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[2]); import test_sink, realtime_style as rs\n"
         "with rs.FileSink('film.mkv', test_sink.info(),"
@@ -509,7 +497,7 @@ def test_the_impossible_is_refused_at_once(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_existing_film_is_not_touched_unasked(tmp_path: Path) -> None:
+def test_an_existing_film_is_not_touched_by_default(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(b"precious")
     with pytest.raises(MediaError, match="exists already") as refused:
@@ -547,7 +535,7 @@ def test_pixels_stay_square_over_rounded_sides(
 
 
 @pytest.mark.parametrize("color", [ColorSpace(), ColorSpace(SMPTE170M, FULL)])
-def test_rgb_pictures_survive_the_way_to_planes_and_back(color: ColorSpace) -> None:
+def test_rgb_pictures_survive_the_conversion_to_planes_and_back(color: ColorSpace) -> None:
     rgb = scene_rgb(127, 95)
     back = rgb_from_frame(frame_from_rgb(rgb, color))[:95, :127]
     assert np.abs(back.astype(int) - rgb).mean() < 4
@@ -556,7 +544,7 @@ def test_rgb_pictures_survive_the_way_to_planes_and_back(color: ColorSpace) -> N
 
 
 @pytest.mark.parametrize("color", [ColorSpace(), ColorSpace(SMPTE170M, FULL)])
-def test_planes_become_rgb_exactly_with_chroma_in_between_interpolated(color: ColorSpace) -> None:
+def test_planes_become_rgb_exactly_with_interpolated_chroma(color: ColorSpace) -> None:
     frame = frame_from_rgb(scene_rgb(128, 96), color)
     chroma = frame.chroma[0].astype(np.float64)
     for axis, side in ((1, 48), (2, 64)):  # each sample in the middle of its two pixels

@@ -198,7 +198,7 @@ def test_rubbish_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
         FileSource(path)
 
 
-def test_what_is_not_there_or_has_no_picture_is_refused(tmp_path: Path) -> None:
+def test_missing_files_and_files_without_a_picture_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="there is no file"):
         FileSource(tmp_path / "none.mp4")
     with pytest.raises(MediaError, match="cannot be read as a film"):
@@ -259,7 +259,7 @@ def test_a_rate_is_for_numbered_pictures(film: Path) -> None:
     assert refused.value.setting == "rate"
 
 
-def test_frames_before_the_first_key_frame_are_said_to_be_lost(tmp_path: Path) -> None:
+def test_frames_before_the_first_key_frame_are_counted_as_lost(tmp_path: Path) -> None:
     path, cut = (
         make_film(tmp_path / "film.mkv", pts=range(60), options={"g": "30"}),
         tmp_path / "cut.mkv",
@@ -318,7 +318,9 @@ def test_a_damaged_film_gives_what_can_be_read_and_counts_the_rest(tmp_path: Pat
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mkv", ".mov", ".avi"])
-def test_a_cut_film_is_read_to_its_end_and_it_is_said(tmp_path: Path, ending: str) -> None:
+def test_a_film_that_was_cut_off_is_read_to_its_end_with_a_note(
+    tmp_path: Path, ending: str
+) -> None:
     path = make_film(
         tmp_path / f"film{ending}",
         size=(128, 96),

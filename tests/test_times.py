@@ -1,4 +1,4 @@
-"""Every frame keeps its time, and sound its place beside the picture."""
+"""Every frame keeps its time, and sound stays in step with the picture."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_exact_rates(tmp_path: Path, identity_style: Path, rate: str, ending: st
 def test_sound_before_or_after_the_picture_stays_there(
     tmp_path: Path, identity_style: Path, shift_ms: int
 ) -> None:
-    """In .mp4 an edit list says so; a picture may begin before time zero."""
+    """In .mp4 this is an edit list; a picture may begin before time zero."""
     film = tmp_path / "film.mp4"
     with (
         av.open(str(make_film(tmp_path / "plain.mp4", pts=range(50)))) as plain,
@@ -112,7 +112,7 @@ def test_the_last_frame_is_shown_as_long_as_it_was(
 
 
 def test_no_drift_over_an_hour(tmp_path: Path) -> None:
-    """29.97 frames a second, of which a few of every minute are written: times are exact still."""
+    """A few frames of every minute, at 29.97 per second: times stay exact."""
     step = Fraction(1001, 30_000)
     info = StreamInfo(
         64, 48, Fraction(30_000, 1001), Fraction(1, 30_000), ColorSpace(),
@@ -126,7 +126,7 @@ def test_no_drift_over_an_hour(tmp_path: Path) -> None:
     assert times_of(path) == [number * step for number in frames]
 
 
-def test_a_film_that_does_not_say_its_length(tmp_path: Path, identity_style: Path) -> None:
+def test_a_film_of_unknown_length(tmp_path: Path, identity_style: Path) -> None:
     film = without_length(make_film(tmp_path / "whole.mkv", pts=range(25)), tmp_path / "live.mkv")
     with av.open(str(film)) as opened:
         assert opened.duration is None
