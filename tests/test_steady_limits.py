@@ -83,7 +83,7 @@ def run(pictures: list[Picture], stability: float = 0.5) -> tuple[list[Picture],
 
 
 def least(holds: Callable[[float], bool], steps: NDArray[np.float64]) -> float:
-    """The first step at which something is so; it must not be so at the first and be at the last."""
+    """The first step at which something holds; not at the first one, but at the last."""
     found = [holds(float(step)) for step in steps]
     assert not found[0]
     assert found[-1]

@@ -1,4 +1,4 @@
-"""Many inputs, one output each: which file becomes which."""
+"""Many inputs, one output each: which input becomes which file."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ FILM_SUFFIXES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One input (a path, an address, or "-") and the file that will hold its painting.
+    """One input (a path, an address, or "-") and the file for its painting.
 
-    `makes_folder`: whether the folder of `out` is to be made, if it is not there.
+    `makes_folder` tells whether the folder of `out` is made if it is missing.
     """
 
     source: str
@@ -40,70 +40,90 @@ def pair_up(
 ) -> list[Pair]:
     """Names an output for every input.
 
-    Several inputs, or a folder, need OUT to be a folder (made if it is not there; its files are
-    named as the inputs, sub-folders are kept) or a pattern with {name}, as "painted/{name}.mp4".
+    Several inputs, or a folder, need `out` to be a folder (made if it is missing; files keep their
+    names and sub-folders) or a pattern with {name}, such as "painted/{name}.mp4".
 
     Args:
-        suffixes: which files of a folder are inputs, in lower case.
-        recursive: whether to look into sub-folders too.
-        new_suffix: of files written into a folder, where the input's own cannot be kept.
+        suffixes: endings of the files of a folder that are inputs, in lower case.
+        recursive: whether to include sub-folders.
+        new_suffix: ending of files written into a folder, where the input's own cannot be kept.
 
     Raises:
-        MediaError: nothing to do, an input or OUT that does not fit, two inputs for one output.
+        MediaError: there is nothing to do, `out` does not fit, or two inputs have one output.
     """
-    found: list[tuple[str, Path]] = []  # an input, and its place below OUT
-    for source in sources:
-        folder = Path(source)
-        if not folder.is_dir():
-            found.append((source, Path(Path(source).name)))
-            continue
-        files = sorted(folder.rglob("*") if recursive else folder.iterdir())
-        files = [path for path in files if path.suffix.lower() in suffixes and path.is_file()]
-        if not files:
-            raise MediaError(
-                f"{source} has nothing to paint; expected files of {', '.join(sorted(suffixes))}"
-                + ("" if ".png" in suffixes else ", or a pattern for pictures, as frame_%04d.png")
-            )
-        found += [(str(path), path.relative_to(folder)) for path in files]
-    if out == "-" and (len(sources) > 1 or Path(sources[0]).is_dir()):
-        raise MediaError(f"{len(found)} inputs do not fit into standard output; give a folder")
-    single = len(sources) == 1 and not Path(sources[0]).is_dir()
+    found = _inputs(sources, suffixes, recursive)
     is_folder = Path(out).is_dir() or out.endswith(("/", "\\"))
     is_pattern = "{name}" in out
     if "{" in out and not is_pattern:
-        raise MediaError(f"{out} is no pattern; the input's name goes where {{name}} is")
-    if single and not is_folder and not is_pattern:
+        raise MediaError(
+            f"{out} is not a pattern; write {{name}} where the input's name goes", setting="out"
+        )
+    is_single = len(sources) == 1 and not Path(sources[0]).is_dir()
+    if not is_single and out == "-":
+        raise MediaError(
+            f"{len(found)} inputs do not fit into standard output; give a folder", setting="out"
+        )
+    if is_single and not is_folder and not is_pattern:
         return [Pair(sources[0], Path(out), makes_folder=False)]
     is_file = Path(out).exists() or Path(out).suffix.lower() in suffixes
     if is_file and not is_folder and not is_pattern:
         raise MediaError(
-            f"{len(found)} inputs do not fit into one file {out}; give a folder, as painted/, or "
-            "a pattern, as painted/{name}.mp4"
+            f"{len(found)} inputs do not fit into one file {out}; give a folder such as painted/, "
+            "or a pattern such as painted/{name}.mp4",
+            setting="out",
         )
     pairs = [
         Pair(
             source,
-            Path(out.replace("{name}", place.stem))
+            Path(out.replace("{name}", path.stem))
             if is_pattern
-            else Path(out) / _renamed(place, suffixes, new_suffix),
+            else Path(out) / _renamed(path, suffixes, new_suffix),
         )
-        for source, place in found
+        for source, path in found
     ]
-    taken: dict[Path, str] = {}
-    for pair in pairs:
-        if pair.out in taken:
-            raise MediaError(
-                f"{taken[pair.out]} and {pair.source} would both become {pair.out}; "
-                "give a folder, as painted/, which keeps sub-folders, or paint them one at a time"
-            )
-        taken[pair.out] = pair.source
+    _refuse_shared_outputs(pairs)
     return pairs
 
 
-def _renamed(place: Path, suffixes: frozenset[str], new_suffix: str | None) -> Path:
-    if new_suffix and place.suffix.lower() not in suffixes:
-        stem = place.stem
-        if is_numbered(place):  # pictures that become one film
+def _inputs(
+    sources: Sequence[str], suffixes: frozenset[str], recursive: bool
+) -> list[tuple[str, Path]]:
+    """Every input and its path below `out`; folders give their files."""
+    found: list[tuple[str, Path]] = []
+    for source in sources:
+        folder = Path(source)
+        if not folder.is_dir():
+            found.append((source, Path(folder.name)))
+            continue
+        files = sorted(folder.rglob("*") if recursive else folder.iterdir())
+        files = [path for path in files if path.suffix.lower() in suffixes and path.is_file()]
+        if not files:
+            pattern = "" if ".png" in suffixes else ", or a pattern such as frame_%04d.png"
+            raise MediaError(
+                f"{source} has nothing to paint; expected {', '.join(sorted(suffixes))} files"
+                f"{pattern}",
+                setting="source",
+            )
+        found += [(str(path), path.relative_to(folder)) for path in files]
+    return found
+
+
+def _refuse_shared_outputs(pairs: list[Pair]) -> None:
+    source_of: dict[Path, str] = {}
+    for pair in pairs:
+        if pair.out in source_of:
+            raise MediaError(
+                f"{source_of[pair.out]} and {pair.source} would both become {pair.out}; give a "
+                "folder such as painted/, which keeps sub-folders, or paint them one at a time",
+                setting="out",
+            )
+        source_of[pair.out] = pair.source
+
+
+def _renamed(path: Path, suffixes: frozenset[str], new_suffix: str | None) -> Path:
+    if new_suffix and path.suffix.lower() not in suffixes:
+        stem = path.stem
+        if is_numbered(path):  # pictures that become one film
             stem = re.sub(r"[-_. ]*%0?\d*d", "", stem) or "film"
-        return place.with_name(stem + new_suffix)
-    return place
+        return path.with_name(stem + new_suffix)
+    return path

@@ -1,4 +1,4 @@
-"""What this machine keeps up with, tried in less than a minute."""
+"""Measures how fast this computer paints, in less than a minute."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from realtime_style.tools.demo import draw_scene
 
 SIZES = {"360p": (640, 360), "480p": (848, 480), "720p": (1280, 720), "1080p": (1920, 1080)}
 RATES = (60, 30, 24, 15)
-"""Of cameras and films, pictures a second, that are asked for."""
+"""Usual frame rates of cameras and films."""
 
 T = TypeVar("T")
 
-_RATE = 30
-_SCENES = 12  # different pictures of the film; drawn small, they are enlarged
+_RATE = 30  # of the test film
+_SCENES = 12  # different pictures of the test film
 _WARM_UP_FRAMES = 4
-_LEAST_FRAMES, _MOST_FRAMES = 20, 240
-_KEPT = 0.95  # of the time between pictures: more than that cannot be kept up
+_MIN_FRAMES, _MAX_FRAMES = 20, 240
+_MAX_LOAD = 0.95  # of the time between frames that painting may take, to keep a rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,12 @@ class SizeReport:
 
     Attributes:
         tier: one of TIERS.
-        live_ms: the time that a live picture takes to be painted, median.
-        live_ms_95: what 95 of 100 stay below.
-        live_rate: the highest of RATES that is kept up so; 0 for none.
-        film_fps: frames a second of a whole job: decoded, painted, encoded as H.264.
-        frames: of that film.
+        size: a name of SIZES; `width` and `height` are its pixels.
+        live_ms: how long painting a live frame takes, median.
+        live_ms_95: the 95th percentile.
+        live_rate: the highest of RATES that 95 of 100 frames keep; 0 if none is kept.
+        film_fps: frames per second of a whole film job: decoded, painted, encoded as H.264.
+        frames: how many frames that film had.
     """
 
     tier: str
@@ -61,7 +62,7 @@ class SizeReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Of all sizes; `engine` as people call it."""
+    """What was measured at all sizes; `engine` is its name and precision."""
 
     engine: str
     device: str
@@ -70,11 +71,11 @@ class Report:
     notes: Sequence[str] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON, and the recommendation."""
+        """Plain values for JSON, with the recommendation."""
         return asdict(self) | {"recommendation": self.recommendation()}
 
     def recommendation(self) -> str:
-        """What to choose here, in words; a line for each tier where there are several."""
+        """What to choose on this computer, in words; one line per tier."""
         tiers = dict.fromkeys(each.tier for each in self.sizes)
         if len(tiers) == 1:
             return _advice(self.sizes)
@@ -84,23 +85,23 @@ class Report:
         )
 
     def table(self) -> str:
-        """For people to read."""
+        """The measurements as a table for people to read."""
         lines = [
             f"{self.engine} on {self.device}, style {self.style}",
-            "tier       size     live, ms   95 % below   keeps    film, fps",
+            "tier       size     live, ms    95th pct.    live    film, fps",
         ]
         for each in self.sizes:
-            keeps = f"{each.live_rate}/s" if each.live_rate else "-"
+            rate = f"{each.live_rate} fps" if each.live_rate else "-"
             lines.append(
                 f"{each.tier:<10} {each.size:<6} {each.live_ms:>10.1f} {each.live_ms_95:>12.1f}"
-                f" {keeps:>7} {each.film_fps:>12.1f}"
+                f" {rate:>7} {each.film_fps:>12.1f}"
             )
         lines += (f"note: {note}" for note in self.notes)
         return "\n".join([*lines, self.recommendation()])
 
 
 def _advice(sizes: Sequence[SizeReport]) -> str:
-    """Of one tier."""
+    """What to choose within one tier."""
     sizes = sorted(sizes, key=lambda report: report.width * report.height)
     said = []
     largest = ""
@@ -108,17 +109,17 @@ def _advice(sizes: Sequence[SizeReport]) -> str:
         kept = [report.size for report in sizes if report.live_rate >= rate]
         if kept and kept[-1] != largest:
             largest = kept[-1]
-            said.append(f"live, {largest} keeps {rate} pictures a second")
+            said.append(f"live at {rate} fps: up to {largest}")
     if not said:
-        said.append("this machine is too slow to paint live")
+        said.append("live: too slow on this computer")
     for report in reversed(sizes):
         if report.film_fps >= _RATE:
-            said.append(f"films of {_RATE} fps take no longer than they are at {report.size}")
+            said.append(f"films of {_RATE} fps in real time: up to {report.size}")
             break
     slowest = sizes[-1]
     if slowest.film_fps < _RATE:
         minutes = _RATE / slowest.film_fps
-        said.append(f"a minute of such film takes {minutes:.1f} minutes at {slowest.size}")
+        said.append(f"{slowest.size} takes {minutes:.1f} minutes per minute of film")
     return "; ".join(said)
 
 
@@ -130,18 +131,18 @@ def bench(
     seconds: float = 2.5,
     on_size: Callable[[str, str], None] = lambda tier, size: None,
 ) -> Report:
-    """Paints a film that it draws itself, at every size, live and as a file.
+    """Paints a built-in test clip at every size, live and as a film.
 
     Args:
         plan: the look (its tier is ignored) and the engine; None takes the defaults.
-        tiers: some of TIERS; a style file has one alone.
+        tiers: some of TIERS; a style file has only one.
         sizes: names of SIZES.
-        seconds: about how long to try each way at each size.
-        on_size: called with each tier and size as they begin.
+        seconds: roughly how long each measurement takes.
+        on_size: called with tier and size before they are measured.
 
     Raises:
         StyleError: the style or the engine cannot be used.
-        ValueError: nothing is asked for.
+        ValueError: no tier or no size was given.
     """
     plan = plan or PaintPlan()
     scenes = [draw_scene(i / _RATE, *SIZES["360p"]) for i in range(_SCENES)]
@@ -151,37 +152,43 @@ def bench(
         for tier, size in product(tiers, sizes):
             on_size(tier, size)
             tried = replace(plan, look=replace(plan.look, tier=tier))
-            width, height = SIZES[size]
-            film = Path(folder) / f"{tier}-{size}.mp4"
-            out = film.with_stem(f"{film.stem}-painted")
-            _write_film(film, scenes, width, height, _SCENES)
-            taken_s, used = _paint_live(film, seconds, tried)
-            frames = round(min(max(seconds / median(taken_s), _LEAST_FRAMES), _MOST_FRAMES))
-            _write_film(film, scenes, width, height, frames)
-            with open_film(FilmRequest(str(film), str(out), tried)) as job:
-                stats = job.run().stats
-            slow_s = quantiles(taken_s, n=20)[-1]
-            kept = [rate for rate in RATES if slow_s <= _KEPT / rate]
-            reports.append(
-                SizeReport(
-                    tier,
-                    size,
-                    width,
-                    height,
-                    round(1000 * median(taken_s), 2),
-                    round(1000 * slow_s, 2),
-                    max(kept, default=0),
-                    round(stats.frames / stats.wall_s, 2),
-                    stats.frames,
-                )
-            )
+            report, used = _measure(Path(folder), scenes, tried, size, seconds)
+            reports.append(report)
     if used is None:
-        raise ValueError("no tier or no size is asked for")
+        raise ValueError("there is no tier or no size to measure")
     return Report(f"{used.name} {used.precision}", used.device, str(plan.look), reports, used.notes)
 
 
+def _measure(
+    folder: Path, scenes: Sequence[Any], plan: PaintPlan, size: str, seconds: float
+) -> tuple[SizeReport, Engine]:
+    """Measures one plan at one size, live and as a film."""
+    width, height = SIZES[size]
+    film = folder / f"{plan.look.tier}-{size}.mp4"
+    out = film.with_stem(f"{film.stem}-painted")
+    _write_film(film, scenes, width, height, _SCENES)
+    taken_s, engine = _paint_live(film, seconds, plan)
+    frames = round(min(max(seconds / median(taken_s), _MIN_FRAMES), _MAX_FRAMES))
+    _write_film(film, scenes, width, height, frames)
+    with open_film(FilmRequest(str(film), str(out), plan)) as job:
+        stats = job.run().stats
+    slow_s = quantiles(taken_s, n=20)[-1]
+    report = SizeReport(
+        tier=plan.look.tier,
+        size=size,
+        width=width,
+        height=height,
+        live_ms=round(1000 * median(taken_s), 2),
+        live_ms_95=round(1000 * slow_s, 2),
+        live_rate=max((rate for rate in RATES if slow_s <= _MAX_LOAD / rate), default=0),
+        film_fps=round(stats.frames / stats.wall_s, 2),
+        frames=stats.frames,
+    )
+    return report, engine
+
+
 def _paint_live(film: Path, seconds: float, plan: PaintPlan) -> tuple[list[float], Engine]:
-    """How long each picture takes, one after the other, as a camera's do; and what paints them."""
+    """How long each frame takes, painted one after the other as from a camera; and the engine."""
     with FileSource(film) as source:
         frames, color = list(source), source.info.color
     painter = build_painter(plan, color)
@@ -195,7 +202,7 @@ def _paint_live(film: Path, seconds: float, plan: PaintPlan) -> tuple[list[float
             continue
         end = end or now + seconds
         taken_s.append(now - begin)
-        if now > end and len(taken_s) >= _LEAST_FRAMES:
+        if now > end and len(taken_s) >= _MIN_FRAMES:
             break
     return taken_s, painter.engine
 
