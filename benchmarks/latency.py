@@ -63,7 +63,9 @@ from realtime_style.engines.choice import EngineChoice  # noqa: E402
 from realtime_style.frame import Frame, Size, StreamInfo  # noqa: E402
 from realtime_style.live.clock import MICROSECOND, now_us  # noqa: E402
 from realtime_style.live.feed import Feed  # noqa: E402
-from realtime_style.live.painter import LivePainter, Shot  # noqa: E402
+from realtime_style.live.interface import Shot  # noqa: E402
+from realtime_style.live.local_window import LocalWindow  # noqa: E402
+from realtime_style.live.painter import LivePainter  # noqa: E402
 from realtime_style.live.session import LiveJob  # noqa: E402
 from realtime_style.media.scaling import frame_from_rgb  # noqa: E402
 from realtime_style.painting.plan import PaintPlan  # noqa: E402
@@ -203,8 +205,12 @@ def measure(
         styles += sorted(map(str, pictures.iterdir()))
     looks = changes(change, styles) if change else iter(())
     plan = PaintPlan(Look(styles[0]), EngineChoice(precision=precision))
-    painter = LivePainter(styles, plan=plan, size=size if fixed else None)
-    job = LiveJob(Feed(lambda: camera, has_end=True), painter, lambda info: reader)
+    painter = LivePainter(styles, plan, size=size if fixed else None)
+    job = LiveJob(
+        Feed(lambda: camera, has_end=True),
+        painter,
+        open_front_end=lambda info: LocalWindow(reader),
+    )
     begin = time.monotonic()
     end = begin + seconds
     sizes: list[tuple[int, int]] = []
@@ -219,12 +225,11 @@ def measure(
             changes_ms.append((now_s - asked_s[-1]) * 1000)
         if change and is_shown and now_s - (asked_s or [begin])[-1] > every_s:
             asked_s.append(time.monotonic())
-            painter.look = next(looks)
+            painter.choose_look(next(looks))
         if now_s > end:
             job.stop()
 
-    job.on_shot = on_shot
-    job.run()
+    job.run(on_shot)
     warm = len(reader.latencies_ms) // 20
     latencies, times = reader.latencies_ms[warm:], reader.times_s[warm:]
     tenth = max(1, len(latencies) // 10)

@@ -43,7 +43,7 @@ from realtime_style.errors import StyleError
 from realtime_style.system import interrupts
 
 if TYPE_CHECKING:
-    from realtime_style.live.painter import Shot
+    from realtime_style.live.interface import Shot
     from realtime_style.live.session import LiveJob
 
 WEBCAM_EXAMPLES = examples(
@@ -175,18 +175,27 @@ def webcam(
         from realtime_style.live.window import load_opencv
 
         load_opencv()  # before anything imports PyAV
-    from realtime_style.live.request import LiveRequest
-    from realtime_style.live.session import live_job
+    from realtime_style.live.request import LiveRequest, live_job
 
     said = _Messages(output)
     look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
-    job = live_job(
-        LiveRequest(source, size_of(camera_size, "camera_size"), camera_fps, loop),
+    request = LiveRequest(
+        source,
         plan_of(look, engine_of(engine, precision, devices), stability),
-        size=size_of(size, "size"), fps=fps, duration_s=math.inf if duration is None else duration,
-        window=not no_window, record=record, style_images=style_images, streams=stream or (),
-        to_virtual_camera=virtual_camera, overwrite=overwrite, say=said,
-    )  # fmt: skip
+        camera_size=size_of(camera_size, "camera_size"),
+        camera_rate=camera_fps,
+        loop=loop,
+        style_images=style_images,
+        size=size_of(size, "size"),
+        rate=fps,
+        duration_s=math.inf if duration is None else duration,
+        window=not no_window,
+        record=record,
+        streams=tuple(stream or ()),
+        virtual_camera=virtual_camera,
+        overwrite=overwrite,
+    )
+    job = live_job(request, said)
     wishes = [camera_size, f"{camera_fps:g} fps" if camera_fps else None]
     asked = " ".join(filter(None, wishes))
     _run(job, f" (requested: {asked})" if asked else "", said, output)
@@ -240,11 +249,10 @@ def _run(job: LiveJob, asked: str, said: _Messages, output: Output) -> None:
             )
         )
 
-    job.on_shot = on_shot
     status, report = 0, {}
     try:
         with contextlib.suppress(KeyboardInterrupt):  # the usual way to end it
-            job.run()
+            job.run(on_shot)
         for failed in job.failed:
             trouble = f"{failed.name} failed" if failed.trouble in said.printed else failed.trouble
             console.print_error(trouble)

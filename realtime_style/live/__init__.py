@@ -1,1 +1,1 @@
-"""Live: a camera, a screen or a film played, painted as it comes; needs only the runtime."""
+"""Live painting of a camera, a screen or a film as it plays; needs no training dependency."""

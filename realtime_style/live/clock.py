@@ -6,9 +6,9 @@ import time
 from fractions import Fraction
 
 MICROSECOND = Fraction(1, 1_000_000)
-"""The time base of live frames: their pts is `now_us()` at the moment they were had."""
+"""The time base of live frames: their pts is `now_us()` at the moment of capture."""
 
 
 def now_us() -> int:
-    """Microseconds of a clock that only goes on."""
+    """Microseconds of the monotonic clock, whose zero is undefined."""
     return time.monotonic_ns() // 1000

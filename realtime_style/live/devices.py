@@ -1,4 +1,4 @@
-"""Cameras and screens, and why one does not open."""
+"""Opens cameras, screens and addresses, and explains why one does not open."""
 
 from __future__ import annotations
 
@@ -11,62 +11,53 @@ import av
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import Size
-from realtime_style.live.inputs import DeviceSource, LiveSource, ScreenSource
+from realtime_style.live.inputs import SCREEN_RATE, DeviceSource, LiveSource, ScreenSource
 
-_OPEN_S, _READ_S = 8.0, 5.0  # what an address may take to answer
-_SCREEN_RATE = 30
-_PATTERN = "testsrc2"
-_PATTERN_SIZE, _PATTERN_RATE = "1280x720", 30
+_OPEN_S, _READ_S = 8.0, 5.0  # how long an address may take to answer
+_TEST_PATTERN = "testsrc2"
+_TEST_SIZE, _TEST_RATE = "1280x720", 30
 
 
 def list_cameras() -> list[tuple[str, str]]:
-    """What `--source` calls each camera, and its own name."""
-    form, _ = _camera_format()
+    """The connected cameras: the `source` that opens each, and its name for people."""
+    device_format, _ = _camera_format()
     try:
-        devices = av.enumerate_input_devices(form)
+        devices = av.enumerate_input_devices(device_format)
     except (av.FFmpegError, ValueError):
         return []
     found = []
     for device in devices:
         if device.media_types and "video" not in device.media_types:
             continue
-        name = device.name
-        if form == "dshow":
-            name = f"video={device.description or device.name}"
-        found.append((name, device.description or device.name))
+        description = device.description or device.name
+        source = f"video={description}" if device_format == "dshow" else device.name
+        found.append((source, description))
     return found
 
 
-def _camera_format() -> tuple[str, str]:
-    """FFmpeg's format of cameras here, and how camera number N is called."""
-    if sys.platform == "darwin":
-        return "avfoundation", "{}"
-    if sys.platform == "win32":
-        return "dshow", "video={}"
-    return "v4l2", "/dev/video{}"
+def open_camera(source: str, size: Size | None, rate: float | None) -> LiveSource:
+    """Opens a camera.
 
+    Args:
+        source: its number, or what `list_cameras` calls it.
+        size, rate: to request, in pixels and frames per second; None leaves it to the camera.
 
-def _camera(source: str, size: Size | None, rate: float | None) -> DeviceSource:
-    form, pattern = _camera_format()
-    name = pattern.format(source) if source.isdigit() else source
-    if form == "dshow" and source.isdigit():
+    Raises:
+        MediaError: it is not connected, not allowed, in use, or does not have that mode.
+    """
+    device_format, numbered = _camera_format()
+    name = numbered.format(source) if source.isdigit() else source
+    if device_format == "dshow" and source.isdigit():
         cameras = list_cameras()
         if int(source) >= len(cameras):
-            raise _not_there(f"camera {source}")
+            raise _not_connected(f"camera {source}")
         name = cameras[int(source)][0]
-    if form == "v4l2" and not Path(name).exists():
-        raise _not_there(name)
-    options = _asked(size, rate)
-    if form == "avfoundation":
-        options.setdefault("framerate", "30")  # it has no usual rate
-        options["pixel_format"] = "nv12"
-    # Raw pictures of a size fill USB: cameras give those at a few frames a second, MJPEG at all
-    packed = {"v4l2": {"input_format": "mjpeg"}, "dshow": {"vcodec": "mjpeg"}}.get(form)
-    choices = [options | packed, options] if packed else [options]
+    if device_format == "v4l2" and not Path(name).exists():
+        raise _not_connected(name)
     failure: av.FFmpegError | OSError | MediaError
-    for choice in choices:
+    for options in _camera_modes(device_format, size, rate):
         try:
-            return DeviceSource(av.open(name, format=form, options=choice), name)
+            return DeviceSource(av.open(name, format=device_format, options=options), name)
         except (av.FFmpegError, OSError, MediaError) as error:
             failure = error
     if isinstance(failure, MediaError):
@@ -74,43 +65,74 @@ def _camera(source: str, size: Size | None, rate: float | None) -> DeviceSource:
     raise _refused(name, failure, size, rate) from failure
 
 
-def _screen(size: Size | None, rate: float | None) -> LiveSource:
+def open_screen(size: Size | None, rate: float | None) -> LiveSource:
+    """Opens the screen for capture; arguments and errors are those of `open_camera`."""
     if sys.platform not in ("darwin", "win32"):
         display = os.environ.get("DISPLAY", "")
         if not display:
             raise MediaError(
-                "the screen cannot be read: there is no X display (DISPLAY is not set); of a "
-                "Wayland session only windows of Xwayland can be seen"
+                "the screen cannot be read: there is no X display (DISPLAY is not set); in a "
+                "Wayland session only windows of Xwayland can be captured"
             )
         return ScreenSource(display, size, rate)
-    form, name = (
+    device_format, name = (
         ("avfoundation", "Capture screen 0") if sys.platform == "darwin" else ("gdigrab", "desktop")
     )
-    options = {"framerate": f"{_SCREEN_RATE}"} | _asked(size, rate)
+    options = {"framerate": f"{SCREEN_RATE}"} | _mode(size, rate)
     try:
-        return DeviceSource(av.open(name, format=form, options=options), "screen")
+        return DeviceSource(av.open(name, format=device_format, options=options), "screen")
     except (av.FFmpegError, OSError) as error:
         raise _refused("the screen", error, size, rate) from error
 
 
-def _test_pattern(size: Size | None, rate: float | None) -> DeviceSource:
-    sides = f"{size.width or size.height * 16 // 9}x{size.height}" if size else _PATTERN_SIZE
-    rate = rate or _PATTERN_RATE
-    graph = f"{_PATTERN}=size={sides}:rate={rate:g},format=yuv420p"
+def open_test_pattern(size: Size | None, rate: float | None) -> LiveSource:
+    """Opens FFmpeg's moving test pattern, of 1280x720 at 30 frames per second by default."""
+    sides = _mode(size, None).get("video_size", _TEST_SIZE)
+    rate = rate or _TEST_RATE
+    graph = f"{_TEST_PATTERN}=size={sides}:rate={rate:g},format=yuv420p"
     return DeviceSource(av.open(graph, format="lavfi"), "test pattern", pace_s=1 / rate)
 
 
-def _address(address: str) -> av.container.InputContainer:
+def open_address(address: str) -> LiveSource:
+    """Opens an address such as rtsp://... or http://...; raises MediaError if it fails."""
     options = {"fflags": "nobuffer", "flags": "low_delay"}
     if address.startswith("rtsp"):
         options["rtsp_transport"] = "tcp"
     try:
-        return av.open(address, options=options, timeout=(_OPEN_S, _READ_S))
+        container = av.open(address, options=options, timeout=(_OPEN_S, _READ_S))
     except (av.FFmpegError, OSError) as error:
-        raise MediaError(f"{address} cannot be opened: {error.strerror}") from error
+        raise MediaError(
+            f"{address} cannot be opened: {error.strerror}", setting="source"
+        ) from error
+    return DeviceSource(container, address)
 
 
-def _asked(size: Size | None, rate: float | None) -> dict[str, str]:
+def _camera_format() -> tuple[str, str]:
+    """FFmpeg's input format of this system's cameras, and the name of camera number N."""
+    if sys.platform == "darwin":
+        return "avfoundation", "{}"
+    if sys.platform == "win32":
+        return "dshow", "video={}"
+    return "v4l2", "/dev/video{}"
+
+
+def _camera_modes(
+    device_format: str, size: Size | None, rate: float | None
+) -> list[dict[str, str]]:
+    """FFmpeg's options for a camera, in the order in which to try them."""
+    options = _mode(size, rate)
+    if device_format == "avfoundation":
+        options.setdefault("framerate", "30")  # it has no default
+        options["pixel_format"] = "nv12"
+    # Uncompressed frames exceed USB's capacity at full rate; MJPEG does not
+    compressed = {"v4l2": {"input_format": "mjpeg"}, "dshow": {"vcodec": "mjpeg"}}
+    if device_format in compressed:
+        return [options | compressed[device_format], options]
+    return [options]
+
+
+def _mode(size: Size | None, rate: float | None) -> dict[str, str]:
+    """FFmpeg's options for a size, 16:9 unless its width is given, and a rate."""
     options = {}
     if size:
         options["video_size"] = f"{size.width or round(size.height * 16 / 9)}x{size.height}"
@@ -119,36 +141,37 @@ def _asked(size: Size | None, rate: float | None) -> dict[str, str]:
     return options
 
 
-def _not_there(name: str) -> MediaError:
+def _not_connected(name: str) -> MediaError:
     cameras = [camera for camera, _ in list_cameras()]
-    found = f"there are {', '.join(cameras)}" if cameras else "no camera is connected"
-    return MediaError(f"there is no {name}: {found}; --source takes a film or `test` as well")
+    found = f"connected: {', '.join(cameras)}" if cameras else "no camera is connected"
+    return MediaError(
+        f"there is no {name} ({found}); the source may also be a film, 'screen' or 'test'",
+        setting="source",
+    )
 
 
 def _refused(
     name: str, error: av.FFmpegError | OSError, size: Size | None, rate: float | None
 ) -> MediaError:
-    """What to do about a device that does not open."""
-    asked = " at ".join(filter(None, (
-        _asked(size, None).get("video_size", ""), f"{rate:g} frames a second" if rate else ""
-    )))  # fmt: skip
+    """The error for a device that does not open, with what to do about it."""
     if isinstance(error, PermissionError):
-        return MediaError(f"{name} may not be read: {_PERMISSION.get(sys.platform, _GROUP)}")
+        return MediaError(
+            f"{name} cannot be read without permission: {_PERMISSION.get(sys.platform, _GROUP)}"
+        )
     if error.errno == errno.EBUSY:
         return MediaError(
-            f"{name} is in use by another program; close that one (browsers and calls keep cameras)"
+            f"{name} is in use by another program; close it (often a browser or a call)"
         )
-    if asked:
+    if size or rate:
+        parts = [_mode(size, None).get("video_size"), f"{rate:g} frames per second" if rate else ""]
         return MediaError(
-            f"{name} does not give {asked} ({error.strerror}); leave --camera-size and "
-            "--camera-fps out, and it gives what it has"
+            f"{name} does not offer {' at '.join(filter(None, parts))} ({error.strerror})",
+            setting="camera_size" if size else "camera_rate",
         )
-    return MediaError(f"{name} cannot be opened: {error.strerror}")
+    return MediaError(f"{name} cannot be opened: {error.strerror}", setting="source")
 
 
-_GROUP = "join its group with `sudo usermod -aG video $USER`, and log in anew"
-
-
+_GROUP = "join its group with `sudo usermod -aG video $USER`, then log in again"
 _PERMISSION = {
     "darwin": "allow it in System Settings, Privacy & Security, Camera",
     "win32": "allow it in Settings, Privacy, Camera",

@@ -1,4 +1,4 @@
-"""The newest frame of a source that may be late, vanish, come back, or never return."""
+"""Keeps the newest frame of a source; reconnects when the source drops."""
 
 from __future__ import annotations
 
@@ -11,50 +11,69 @@ from realtime_style.frame import Frame, StreamInfo
 from realtime_style.live.inputs import OpenSource
 
 _RETRY_S = 1.0
-_SILENT_S = 2.0  # without a frame, until it is said
+_SILENT_S = 2.0
 
 
 class Feed:
-    """Reads a source on a thread of its own, of which nobody ever waits for the end.
+    """Reads a source on its own thread, which nobody has to wait for.
 
-    The newest frame waits in `frames`. A source that fails after its first frame is opened again
-    and again; one that fails before is an error of the user's. `trouble` says what is the matter.
+    A source that fails after its first frame is opened again until it works; one that fails before
+    that ends the feed with `error`.
+
+    Attributes:
+        frames: holds the newest frame.
+        info: the open source's stream; None before it is open.
+        description: of the source, for people.
+        error: what ended the feed, if anything did.
+        lost: how often the source was lost.
     """
 
     def __init__(
-        self, open_source: OpenSource, *, has_end: bool, retry_s: float = _RETRY_S
+        self,
+        open_source: OpenSource,
+        *,
+        has_end: bool,
+        retry_s: float = _RETRY_S,
+        silent_s: float = _SILENT_S,
     ) -> None:
-        """Args: has_end, whether an end of the frames is the end, and nothing to wait for."""
+        """Starts no thread yet.
+
+        Args:
+            has_end: whether the feed ends with the source's frames; otherwise an end is a fault.
+            retry_s: seconds between attempts to open a lost source.
+            silent_s: seconds without a frame that count as a trouble.
+        """
         self.frames: Channel[Frame] = Channel(1, newest_only=True)
         self.info: StreamInfo | None = None
         self.description = ""
         self.error: BaseException | None = None
-        self.lost = 0  # times that the source went away
-        self._open_source, self._has_end, self._retry_s = open_source, has_end, retry_s
+        self.lost = 0
+        self._open_source, self._has_end = open_source, has_end
+        self._retry_s, self._silent_s = retry_s, silent_s
         self._opened = threading.Event()
         self._stopping = threading.Event()
-        self._trouble = ""
-        self._last_s = time.monotonic()
+        self._fault: str | None = None
+        self._last_frame_s = time.monotonic()
         self._thread = threading.Thread(target=self._read, name="camera", daemon=True)
 
     def start(self) -> None:
-        """Begins to read."""
+        """Begins to open and read the source."""
         self._thread.start()
 
     def wait_until_open(self, timeout_s: float) -> bool:
-        """Whether the source was opened, or failed to, in that time."""
+        """Whether the source has opened, or failed to, within that time."""
         return self._opened.wait(timeout_s)
 
     @property
-    def trouble(self) -> str:
-        """What is the matter with the source, for people to read; empty where all is well."""
-        if self._trouble:
-            return self._trouble
-        silent_s = time.monotonic() - self._last_s
-        return f"no picture for {silent_s:.0f} s" if silent_s > _SILENT_S else ""
+    def trouble(self) -> str | None:
+        """What is wrong with the source now, for people; None if nothing is."""
+        if fault := self._fault:
+            return fault
+        silent_s = time.monotonic() - self._last_frame_s
+        return f"no picture for {silent_s:.0f} s" if silent_s > self._silent_s else None
 
     def stop(self, timeout_s: float) -> bool:
-        """Ends reading; False if the source does not return from a read."""
+        """Stops reading; False if the source does not return from a call within that time."""
         self._stopping.set()
         self.frames.cut()
         if self._thread.ident is not None:
@@ -69,14 +88,14 @@ class Feed:
                 except MediaError as error:
                     if self.info is None:
                         raise
-                    self._trouble = f"{error}; waiting for it"
+                    self._fault = f"{error}; waiting for it"
                 else:
                     if self._has_end or self._stopping.is_set():
                         return
-                    self._trouble = "the source has ended; waiting for it"
+                    self._fault = "the source has ended; waiting for it"
                 self.lost += 1
                 self._stopping.wait(self._retry_s)
-        except BaseException as error:  # the caller's thread raises it, whatever it is
+        except BaseException as error:  # of any kind: the job raises it on its own thread
             self.error = error
         finally:
             self._opened.set()
@@ -88,7 +107,7 @@ class Feed:
             self.description = source.description
             self._opened.set()
             for frame in source:
-                self._trouble = ""
-                self._last_s = time.monotonic()
+                self._fault = None
+                self._last_frame_s = time.monotonic()
                 if self._stopping.is_set() or not self.frames.put(frame):
                     return

@@ -1,11 +1,11 @@
-"""Where live frames come from: cameras, the screen, addresses, films played at their own pace."""
+"""Sources of live frames: cameras, the screen, addresses, and films played in real time."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -24,70 +24,82 @@ from realtime_style.media.film_source import FileSource
 from realtime_style.media.scaling import frame_from_rgb
 from realtime_style.stages import FrameSource
 
-_SCREEN_RATE = 30
-_BEHIND_S = 0.5  # a film that is so late does not run after its own time
+SCREEN_RATE = 30
+"""Frames per second of a screen, unless another rate is asked for."""
+
+_MAX_LAG_S = 0.5  # a film that falls further behind continues from there, without catching up
 
 
 class LiveSource(FrameSource[Frame], Protocol):
-    """A source of frames with `now_us()` as their time."""
+    """A source whose frames have the time of their capture, `now_us()`."""
 
     @property
     def description(self) -> str:
-        """What it is, for people to read."""
+        """What the source is, for people."""
+
+
+OpenSource = Callable[[], LiveSource]
+"""Opens a live source; called again after the source was lost."""
 
 
 class DeviceSource:
-    """Frames of something that goes on by itself, each with the time at which it was had."""
+    """Frames of a camera, an address or another device that delivers them in real time."""
 
     def __init__(
         self, container: av.container.InputContainer, name: str, pace_s: float | None = None
     ) -> None:
-        """Reads the first picture.
+        """Reads the first frame.
 
         Args:
-            container: opened; closed when the source is.
-            name: for people to read.
-            pace_s: seconds between frames of what comes as fast as it is read; None: it waits.
+            container: an open one, which is closed with this source.
+            name: of the device, for people.
+            pace_s: seconds between frames, for containers that deliver frames as fast as they are
+                read; None for devices, which pace themselves.
 
         Raises:
-            MediaError: it gives no picture.
+            MediaError: it delivers no frames.
         """
         self._container, self.name, self._pace_s = container, name, pace_s
         try:
-            if not container.streams.video:
-                raise MediaError(f"{name} has no picture; give a camera, a screen or a film")
-            stream = container.streams.video[0]
-            stream.thread_type = "SLICE"  # threads by frames hold some back
-            self._stream = stream
-            self._pictures = self._decode()
-            first = next(self._pictures, None)
-            if first is None:
-                raise MediaError(f"{name} is open, but gives no picture")
-            self._first = first
-            self._converter = Converter(first, None, stream.sample_aspect_ratio)
-            rate = stream.average_rate or stream.guessed_rate or Fraction(30)
-            self.info = StreamInfo(
-                width=self._converter.width,
-                height=self._converter.height,
-                rate=Fraction(rate),
-                time_base=MICROSECOND,
-                color=self._converter.color,
-                source_width=self._converter.source_width,
-                source_height=self._converter.source_height,
-                is_live=True,
-            )
+            self._open()
         except av.FFmpegError as error:
             container.close()
-            raise MediaError(f"{name} gives no picture: {error.strerror}") from error
+            raise MediaError(f"{name} delivers no picture: {error.strerror}") from error
         except BaseException:
             container.close()
             raise
 
+    def _open(self) -> None:
+        if not self._container.streams.video:
+            raise MediaError(
+                f"{self.name} has no picture; the source is a camera, a screen or a film",
+                setting="source",
+            )
+        stream = self._stream = self._container.streams.video[0]
+        stream.thread_type = "SLICE"  # frame threads would hold some frames back
+        self._pictures = self._decode()
+        first = next(self._pictures, None)
+        if first is None:
+            raise MediaError(f"{self.name} is open, but delivers no picture")
+        self._first = first
+        self._converter = Converter(first, None, stream.sample_aspect_ratio)
+        rate = stream.average_rate or stream.guessed_rate or Fraction(30)
+        self.info = StreamInfo(
+            width=self._converter.width,
+            height=self._converter.height,
+            rate=Fraction(rate),
+            time_base=MICROSECOND,
+            color=self._converter.color,
+            source_width=self._converter.source_width,
+            source_height=self._converter.source_height,
+            is_live=True,
+        )
+
     @property
     def description(self) -> str:
-        """Its name, and how it gives its pictures."""
+        """The device's name, codec and pixel format."""
         context = self._stream.codec_context
-        if context.name == "wrapped_avframe":  # drawn, not sent
+        if context.name == "wrapped_avframe":  # generated frames have no codec
             return self.name
         return f"{self.name} ({context.name}, {context.pix_fmt})"
 
@@ -104,55 +116,65 @@ class DeviceSource:
 
     def __iter__(self) -> Iterator[Frame]:
         """See `FrameSource`."""
-
-        def pictures() -> Iterator[av.VideoFrame]:
-            due_s = time.monotonic()
-            picture: av.VideoFrame | None = self._first
-            while picture is not None:
-                if self._pace_s is not None:
-                    due_s = max(due_s + self._pace_s, time.monotonic() - _BEHIND_S)
-                    time.sleep(max(0.0, due_s - time.monotonic()))
-                picture.pts, picture.time_base = now_us(), MICROSECOND
-                yield picture
-                picture = next(self._pictures, None)
-
         try:
-            yield from self._converter.convert(pictures(), MICROSECOND)
+            yield from self._converter.convert(self._paced(), MICROSECOND)
         except av.FFmpegError as error:
-            raise MediaError(f"{self.name} gives no more pictures: {error.strerror}") from error
+            raise MediaError(f"{self.name} stopped delivering: {error.strerror}") from error
+
+    def _paced(self) -> Iterator[av.VideoFrame]:
+        due_s = time.monotonic()
+        picture: av.VideoFrame | None = self._first
+        while picture is not None:
+            if self._pace_s is not None:
+                due_s = max(due_s + self._pace_s, time.monotonic() - _MAX_LAG_S)
+                time.sleep(max(0.0, due_s - time.monotonic()))
+            picture.pts, picture.time_base = now_us(), MICROSECOND
+            yield picture
+            picture = next(self._pictures, None)
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         for packet in self._container.demux(self._stream):
             try:
                 yield from packet.decode()
-            except av.InvalidDataError:  # one spoilt picture; the next one comes
+            except av.InvalidDataError:  # one damaged picture; the next one follows
                 continue
 
 
 class ScreenSource(AbstractContextManager["ScreenSource"]):
-    """The screen of an X server, grabbed by Pillow.
+    """The screen of an X server, captured by Pillow.
 
-    FFmpeg's own way brings an X library, of which OpenCV's windows bring another of the same name:
-    with both in one process it ends in a segmentation fault.
+    FFmpeg's screen capture loads an X library of the same name as the one in OpenCV's window; both
+    in one process end in a segmentation fault.
     """
 
     description = "screen (X11)"
 
     def __init__(self, display: str, size: Size | None, rate: float | None) -> None:
-        """Grabs a first picture; raises MediaError where the display shows nothing."""
+        """Captures a first picture.
+
+        Args:
+            display: name of the X display.
+            size: of the part captured, from the top left corner; None captures all.
+            rate: frames per second; None is `SCREEN_RATE`.
+
+        Raises:
+            MediaError: the display cannot be read, or is smaller than `size`.
+        """
         self._display, self._box = display, None
-        self._pace_s = 1 / (rate or _SCREEN_RATE)
-        whole = self._grab()
-        width, height = whole.size
+        self._pace_s = 1 / (rate or SCREEN_RATE)
+        width, height = self._grab().size
         if size:
             wide, high = size.of(width, height)
             if wide > width or high > height:
-                raise MediaError(f"the screen is {width}x{height}; {wide}x{high} is more than that")
+                raise MediaError(
+                    f"the screen is {width}x{height}; {wide}x{high} is larger",
+                    setting="camera_size",
+                )
             self._box = (0, 0, wide, high)
             width, height = wide, high
-        exact = Fraction(rate or _SCREEN_RATE).limit_denominator(1001)
+        exact_rate = Fraction(rate or SCREEN_RATE).limit_denominator(1001)
         self.info = StreamInfo(
-            width & ~1, height & ~1, exact, MICROSECOND, ColorSpace(), is_live=True
+            width & ~1, height & ~1, exact_rate, MICROSECOND, ColorSpace(), is_live=True
         )
 
     def __exit__(
@@ -168,9 +190,9 @@ class ScreenSource(AbstractContextManager["ScreenSource"]):
         due_s = time.monotonic()
         while True:
             time.sleep(max(0.0, due_s - time.monotonic()))
-            at_us = now_us()
+            captured_us = now_us()
             rgb = np.asarray(self._grab())[: self.info.height, : self.info.width]
-            yield frame_from_rgb(rgb, self.info.color, at_us, MICROSECOND)
+            yield frame_from_rgb(rgb, self.info.color, captured_us, MICROSECOND)
             due_s = max(due_s + self._pace_s, time.monotonic() - self._pace_s)
 
     def _grab(self) -> Image.Image:
@@ -181,31 +203,25 @@ class ScreenSource(AbstractContextManager["ScreenSource"]):
 
 
 class FilmPlayer:
-    """A film played at its own pace; frames that come too late are left to the pipeline."""
+    """A film played in real time, without its sound."""
 
     def __init__(self, path: Path, *, loop: bool) -> None:
-        """Raises MediaError where the film cannot be read."""
+        """Opens the film.
+
+        Args:
+            loop: whether it starts again when it ends.
+
+        Raises:
+            MediaError: the film cannot be read.
+        """
         self.name = str(path)
         self._path, self._loop = path, loop
         self._film = FileSource(path)
-        self._closing = threading.Event()
-        info = self._film.info
-        self.info = StreamInfo(
-            width=info.width,
-            height=info.height,
-            rate=info.rate,
-            time_base=MICROSECOND,
-            color=info.color,
-            duration_s=info.duration_s,
-            source_width=info.source_width,
-            source_height=info.source_height,
-            sample_aspect_ratio=info.sample_aspect_ratio,
-            is_live=True,
-        )
+        self.info = replace(self._film.info, time_base=MICROSECOND, frames=None, is_live=True)
 
     @property
     def description(self) -> str:
-        """Its name, and how it gives its pictures."""
+        """The film's name and codec."""
         return f"{self._path.name} ({self._film.main_stream.codec_context.name})"
 
     def __enter__(self) -> Self:
@@ -217,7 +233,6 @@ class FilmPlayer:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        self._closing.set()
         self._film.__exit__(kind, error, tb)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -225,27 +240,17 @@ class FilmPlayer:
         due_s = time.monotonic()
         while True:
             first_s: float | None = None
-            at_s = 0.0
+            frame_s = 0.0
             for frame in self._film:
-                at_s = float(frame.pts * frame.time_base)
-                first_s = at_s if first_s is None else first_s
-                late_s = time.monotonic() - (due_s + at_s - first_s)
-                if late_s > _BEHIND_S:
+                frame_s = float(frame.pts * frame.time_base)
+                first_s = frame_s if first_s is None else first_s
+                late_s = time.monotonic() - (due_s + frame_s - first_s)
+                if late_s > _MAX_LAG_S:
                     due_s += late_s
-                elif self._closing.wait(max(0.0, -late_s)):
-                    return
-                yield Frame(
-                    frame.i420, now_us(), MICROSECOND, frame.color, frame.duration, frame.pool
-                )
+                time.sleep(max(0.0, -late_s))
+                yield replace(frame, pts=now_us(), time_base=MICROSECOND, duration=0)
             if not self._loop or first_s is None:
                 return
-            due_s += at_s - first_s + float(1 / self.info.rate)
+            due_s += frame_s - first_s + float(1 / self.info.rate)
             self._film.__exit__(None, None, None)
             self._film = FileSource(self._path)
-
-
-# Opening devices, system by system --------------------------------------------------------------
-
-
-OpenSource = Callable[[], LiveSource]
-"""Opens a live source, as `LiveRequest.open` does; called again when it was lost."""

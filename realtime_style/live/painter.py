@@ -1,170 +1,144 @@
-"""Paints live frames: in the look that is chosen, at the size that can be kept up with."""
+"""Paints live frames in the chosen look, at the largest size that keeps up with the source."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 
 from av.video.reformatter import VideoReformatter
 
 from realtime_style.color import ColorSpace
 from realtime_style.frame import Frame, FramePool, Size
+from realtime_style.live.interface import Shot
 from realtime_style.live.ladder import SizeLadder
+from realtime_style.live.looks import LoadStylizer, LookFailure, LookLoader
 from realtime_style.media.scaling import scaled_frame
 from realtime_style.painting.chain import PainterChain, build_painter, load_stylizer
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.painting.stylizer import Stylizer
-from realtime_style.style.bundled import STANDARD, bundled_styles
 from realtime_style.style.look import Look
 
-_SETTLE_S = 1.0  # between the loading of two looks that nobody waits for
-_SPARE = 4  # looks that are kept besides one for every style
-
-
-@dataclass(frozen=True, slots=True)
-class Shot:
-    """A live frame, as it came and as it is painted; both have its time, sizes may differ."""
-
-    original: Frame
-    painted: Frame
-    look: Look
-    style: str
-    paint_s: float
+_DEFAULT_INTERVAL_S = 1 / 30
 
 
 class LivePainter:
-    """Paints in one look; another can be chosen at any time, from any thread.
+    """Paints one frame at a time, in a look that may change between frames.
 
-    Looks are mixed, loaded and tried on a thread of their own, so that choosing one does not hold
-    up the stream: the former paints until the new one is ready, and of several that were chosen
-    meanwhile only the last is made. `trouble` says which could not be.
+    Looks are chosen from any thread; they load in the background (see `LookLoader`).
+
+    Attributes:
+        styles: names or files of the styles to choose from.
     """
 
     def __init__(
         self,
         styles: Sequence[str],
+        plan: PaintPlan,
         *,
-        plan: PaintPlan | None = None,
         size: Size | None = None,
-        interval_s: float = 1 / 30,
-        load: Callable[[PaintPlan, ColorSpace], Stylizer] = load_stylizer,
+        load: LoadStylizer = load_stylizer,
     ) -> None:
         """Loads nothing yet.
 
         Args:
-            styles: names or files to choose from.
-            plan: the look to begin with, engine and stability; None takes the first style.
-            size: at which to paint; None chooses what can be painted in `interval_s`.
+            plan: how to paint; its look is the first one.
+            size: at which to paint; None chooses a size that can be painted in time.
+            load: loads a look's network.
         """
-        self.styles = [Path(style).stem for style in styles]
-        self.trouble = ""
-        self.interval_s = interval_s
-        self.named = list(styles)
-        self._size = size
-        self._plan = plan or PaintPlan(Look(styles[0]))
-        self._painter: tuple[Look, Stylizer, PainterChain] | None = None
-        self._load = load
-        self._wish = self._plan.look
-        self._painting = self._wish  # the look at work, until the one that is wished is ready
-        self._color: ColorSpace | None = None
-        self._ready: dict[Look, Stylizer] = {}  # by looks with the painting's colours
-        self._failed: dict[Look, str] = {}
+        self.styles = list(styles)
+        self._plan, self._size = plan, size
+        self._looks = LookLoader(self.styles, plan, load)
+        self._interval_s = _DEFAULT_INTERVAL_S
+        self._chain: PainterChain | None = None
+        self._chain_of: tuple[Look, Stylizer] | None = None  # what `_chain` was built for
         self._ladder: SizeLadder | None = None
         self._ladder_of = (0, 0)
-        self._size_now: tuple[int, int] | None = None
         self._small_pool = FramePool()
         self._reformatter = VideoReformatter()
-        self._changed = threading.Condition()
-        self._closed = False
-        self._thread = threading.Thread(target=self._make_ready, name="looks", daemon=True)
 
     @property
     def look(self) -> Look:
-        """The look that is chosen; setting one chooses it."""
-        return self._wish
+        """The chosen look; it may still be loading."""
+        return self._looks.wanted
 
-    @look.setter
-    def look(self, look: Look) -> None:
-        with self._changed:
-            self.trouble = self._failed.get(_loaded_as(look), "")
-            if not self.trouble:
-                self._wish = look
-                self._changed.notify_all()
+    @property
+    def failure(self) -> LookFailure | None:
+        """Why the look chosen last is not used; None if nothing failed."""
+        return self._looks.failure
 
     @property
     def chosen(self) -> int:
-        """The number of the chosen style; -1 if it is none of `styles`."""
-        return self.named.index(self._wish.style) if self._wish.style in self.named else -1
+        """The number of the chosen look's style; -1 if it is not one of `styles`."""
+        return self._looks.chosen
 
     @property
     def engine(self) -> str:
-        """Engine and precision at work, for people to read."""
-        stylizer = self._ready.get(_loaded_as(self._painting))
+        """Name and precision of the engine in use; empty before the first look is loaded."""
+        stylizer = self._looks.stylizer()
         return f"{stylizer.engine.name} {stylizer.engine.precision}" if stylizer else ""
 
+    def choose_look(self, look: Look) -> None:
+        """Chooses a look; one that failed before sets `failure` and changes nothing."""
+        self._looks.want(look)
+
     def choose(self, number: int) -> None:
-        """Chooses a style by its number, counted round; all else of the look stays.
+        """Chooses a style by its number, modulo the number of styles; see `choose_look`.
 
-        But for the tier, where the style comes in no other than the standard one.
+        The tier becomes the standard one if the style has no other.
         """
-        self.look = _of_style(self._wish, self.named[number % len(self.named)])
+        self._looks.want_style(number)
 
-    def prepare(self, color: ColorSpace) -> None:
-        """Loads the chosen look for frames of a colour space, unless it is loaded for it.
+    def prepare(self, color: ColorSpace, interval_s: float) -> None:
+        """Loads the chosen look.
+
+        Args:
+            color: the color space of the frames to come.
+            interval_s: the time for each frame, in seconds, which decides the size.
 
         Raises:
-            StyleError: it cannot be loaded.
+            StyleError: the look cannot be loaded.
         """
-        if color == self._color:
-            return
-        wish = self._wish
-        stylizer = self._load(self._plan_of(_loaded_as(wish)), color)
-        with self._changed:
-            self._color = color
-            self._painting = wish
-            self._ready = {_loaded_as(wish): stylizer}
-            self._changed.notify_all()
-        if self._thread.ident is None:
-            self._thread.start()
+        self._interval_s = interval_s
+        self._looks.load_for(color)
 
     def __call__(self, frame: Frame) -> Shot:
-        """Paints a frame.
+        """Paints a frame; the given one is left unchanged, and belongs to the shot.
 
         Raises:
-            StyleError: the look at work, or its engine, fails.
+            StyleError: the look in use, or its engine, fails.
         """
-        self.prepare(frame.color)
-        with self._changed:
-            if _loaded_as(self._wish) in self._ready:
-                self._painting = self._wish
-            look, stylizer = self._painting, self._ready[_loaded_as(self._painting)]
-        if self._painter is None or self._painter[:2] != (look, stylizer):
-            chain = build_painter(self._plan_of(look), stylizer=stylizer)
-            self._painter = look, stylizer, chain
-        painter = self._painter[2]
-        begin = time.perf_counter()
-        self._size_now = self._size_for(frame)
-        if self._size_now == (frame.width, frame.height):
-            painted = painter(frame)
+        self._looks.load_for(frame.color)
+        begin_s = time.perf_counter()
+        size = self._size_for(frame)
+        look, stylizer = self._looks.current(size)
+        chain = self._chain_for(look, stylizer)
+        if size == (frame.width, frame.height):
+            painted = chain(frame)
         else:
-            small = scaled_frame(frame, self._size_now, self._reformatter, self._small_pool)
-            painted = painter(small)
+            small = scaled_frame(frame, size, self._reformatter, self._small_pool)
+            painted = chain(small)
             small.release()
-        now = time.perf_counter()
+        now_s = time.perf_counter()
         if self._ladder:
-            self._ladder.observe(now - begin, now)
-        return Shot(frame, painted, look, stylizer.style.name, now - begin)
+            self._ladder.observe(now_s - begin_s, now_s)
+        return Shot(frame, painted, look, stylizer.style.name, now_s - begin_s)
 
-    def close(self) -> None:
-        """Ends the thread that loads looks, after the one at hand."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        if self._thread.ident is not None:
-            self._thread.join()
+    def cancel(self) -> None:
+        """Ends a call in another thread with EngineError; no calls may follow."""
+        if self._chain:
+            self._chain.cancel()
+
+    def close(self, timeout_s: float) -> bool:
+        """Ends the thread that loads looks; False if it is still loading after that time."""
+        return self._looks.close(timeout_s)
+
+    def _chain_for(self, look: Look, stylizer: Stylizer) -> PainterChain:
+        if self._chain is None or self._chain_of != (look, stylizer):
+            plan = replace(self._plan, look=look)
+            self._chain = build_painter(plan, stylizer.color, stylizer=stylizer)
+            self._chain_of = look, stylizer
+        return self._chain
 
     def _plan_of(self, look: Look) -> PaintPlan:
         return replace(self._plan, look=look)
@@ -174,63 +148,5 @@ class LivePainter:
             return self._size.of(frame.width, frame.height)
         if self._ladder is None or self._ladder_of != (frame.width, frame.height):
             self._ladder_of = (frame.width, frame.height)
-            self._ladder = SizeLadder(*self._ladder_of, self.interval_s)
+            self._ladder = SizeLadder(*self._ladder_of, self._interval_s)
         return self._ladder.size
-
-    def _make_ready(self) -> None:
-        """Loads the chosen look, then the same of the other styles, the nearest first."""
-        while True:
-            with self._changed:
-                while (look := self._next_to_load()) is None and not self._closed:
-                    self._changed.wait()
-                if look != _loaded_as(self._wish) and not self._closed:
-                    self._changed.wait(_SETTLE_S)  # no hurry: painting goes first
-                    look = self._next_to_load()
-                if self._closed:
-                    return
-                color = self._color
-            if look is None:  # another was chosen meanwhile, which is there
-                continue
-            assert color
-            try:
-                stylizer = self._load(self._plan_of(look), color)
-                if self._size_now:  # what takes an engine long; not on the stream's time
-                    stylizer.prepare(self._size_now)
-            except Exception as error:  # whatever it is: without this thread no other look comes
-                with self._changed:
-                    self._failed[look] = f"{look}: {error}"
-                    if _loaded_as(self._wish) == look:
-                        self._wish = self._painting
-                        self.trouble = self._failed[look]
-                continue
-            with self._changed:
-                if color == self._color:
-                    self._ready[look] = stylizer
-                    self._forget()
-
-    def _next_to_load(self) -> Look | None:
-        """The chosen look, else the nearest other style in the same way, unless it is there."""
-        wish, count, chosen = _loaded_as(self._wish), len(self.named), self.chosen
-        around = sorted(range(count), key=lambda i: min((i - chosen) % count, (chosen - i) % count))
-        looks = [wish, *(_of_style(wish, self.named[i]) for i in around)]
-        known = self._ready.keys() | self._failed.keys()
-        return next((look for look in looks if look not in known), None)
-
-    def _forget(self) -> None:
-        """Drops looks that are long out of use; the first that were loaded go first."""
-        for look in list(self._ready):
-            if len(self._ready) <= len(self.named) + _SPARE:
-                return
-            if look not in (_loaded_as(self._painting), _loaded_as(self._wish)):
-                del self._ready[look]
-
-
-def _of_style(look: Look, style: str) -> Look:
-    """The same of another style, in its own tier if it has not that one."""
-    tier = look.tier if style in bundled_styles(look.tier) else STANDARD
-    return replace(look, style=style, tier=tier)
-
-
-def _loaded_as(look: Look) -> Look:
-    """Looks that differ by this alone share what is loaded."""
-    return replace(look, keep_colors=False)

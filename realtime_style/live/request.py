@@ -1,51 +1,184 @@
-"""What a live job is asked to open."""
+"""A live job as a value, and how it is opened."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from realtime_style.frame import Size
-from realtime_style.live.devices import _address, _camera, _screen, _test_pattern
-from realtime_style.live.inputs import DeviceSource, FilmPlayer, LiveSource
+from realtime_style.errors import MediaError
+from realtime_style.frame import Size, StreamInfo
+from realtime_style.live.captures import rate_of
+from realtime_style.live.devices import (
+    open_address,
+    open_camera,
+    open_screen,
+    open_test_pattern,
+)
+from realtime_style.live.feed import Feed
+from realtime_style.live.inputs import FilmPlayer, LiveSource
+from realtime_style.live.interface import FrontEnd
+from realtime_style.live.local_window import LocalWindow
+from realtime_style.live.outputs import (
+    Output,
+    recording,
+    refuse_recording,
+    refuse_stream,
+    stream,
+    virtual_camera,
+)
+from realtime_style.live.painter import LivePainter
+from realtime_style.live.session import LiveJob
+from realtime_style.live.window import Window
+from realtime_style.painting.plan import PaintPlan
+from realtime_style.painting.style_picture import is_picture
+from realtime_style.style.bundled import bundled_styles
+from realtime_style.system.paths import refuse_overwriting_source
+
+_MIN_WINDOW_PX, _MAX_WINDOW_PX = 640, 1280  # range of the window's first width
 
 
 @dataclass(frozen=True, slots=True)
 class LiveRequest:
-    """What to open: `--source` and what is asked of it.
+    """Everything that a live job is asked for.
 
-    `source` is a camera (a number or a device), "screen", "test" (a moving pattern), an address
-    (rtsp://, http://, ...), or a film. `size` and `rate` (a second) are asked of cameras and
-    screens; None takes what they give. `loop` plays films again and again.
+    Attributes:
+        source: a camera (its number, or a device such as /dev/video0), "screen", "test" (a moving
+            pattern), an address (rtsp://..., http://...), or a film.
+        plan: how to paint; its look is the first one, others can be chosen.
+        camera_size, camera_rate: requested from cameras and screens, in pixels and frames per
+            second; None uses the device's own.
+        loop: whether a film starts again when it ends.
+        style_images: a folder of pictures whose styles can be chosen too.
+        size: at which to paint; None chooses the largest that keeps up.
+        rate: frames per second to keep up with; None takes the source's.
+        duration_s: seconds to run, counted from when the source is open.
+        window: whether to open a window.
+        record: a film file to record to.
+        streams: addresses to stream to.
+        virtual_camera: whether to feed a virtual camera.
+        overwrite: whether `record` may replace a file.
+
+    Raises:
+        MediaError: a value out of its range, or no output at all.
     """
 
     source: str = "0"
+    plan: PaintPlan = field(default_factory=PaintPlan)
+    camera_size: Size | None = None
+    camera_rate: float | None = None
+    loop: bool = False
+    style_images: Path | None = None
     size: Size | None = None
     rate: float | None = None
-    loop: bool = False
+    duration_s: float = math.inf
+    window: bool = True
+    record: Path | None = None
+    streams: tuple[str, ...] = ()
+    virtual_camera: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "streams", tuple(self.streams))
+        for setting in ("camera_rate", "rate"):
+            value = getattr(self, setting)
+            if value is not None and not 0 < value < math.inf:
+                raise MediaError(f"a rate is positive, not {value:g}", setting=setting)
+        if not self.duration_s > 0:
+            raise MediaError(
+                f"a duration is positive, not {self.duration_s:g} s", setting="duration_s"
+            )
+        if not (self.window or self.record or self.streams or self.virtual_camera):
+            raise MediaError(
+                "nothing to output: enable the window, recording, streaming or a virtual camera"
+            )
 
     @property
     def is_camera(self) -> bool:
-        """Whether it is a camera: people want to see themselves as in a mirror."""
+        """Whether the source is a camera, whose picture is mirrored at first."""
         return self.source.isdigit() or self.source.startswith(("/dev/", "video="))
 
     @property
     def is_film(self) -> bool:
-        """Whether it has an end of its own."""
+        """Whether the source is a film, which ends."""
         return not (self.is_camera or self.source in ("screen", "test") or "://" in self.source)
 
-    def open(self) -> LiveSource:
-        """Opens it; may wait for a device as long as that likes.
+    def open_source(self) -> LiveSource:
+        """Opens the source; may take as long as the device does.
 
         Raises:
-            MediaError: it is not there, taken, not permitted, or does not give what is asked.
+            MediaError: it is missing, in use, not allowed, or does not offer the requested mode.
         """
         if self.is_film:
             return FilmPlayer(Path(self.source), loop=self.loop)
         if self.source == "test":
-            return _test_pattern(self.size, self.rate)
+            return open_test_pattern(self.camera_size, self.camera_rate)
         if self.source == "screen":
-            return _screen(self.size, self.rate)
+            return open_screen(self.camera_size, self.camera_rate)
         if self.is_camera:
-            return _camera(self.source, self.size, self.rate)
-        return DeviceSource(_address(self.source), self.source)
+            return open_camera(self.source, self.camera_size, self.camera_rate)
+        return open_address(self.source)
+
+
+def live_job(request: LiveRequest, report: Callable[[str], None] = lambda message: None) -> LiveJob:
+    """Prepares the job of a request; sources, outputs and the window open when it runs.
+
+    Args:
+        report: called with messages for people, from any thread.
+
+    Raises:
+        MediaError: `record`, `streams` or `style_images` cannot be used.
+    """
+    if request.record:
+        refuse_overwriting_source(request.source, request.record)
+        refuse_recording(request.record, overwrite=request.overwrite)
+    for address in request.streams:
+        refuse_stream(address)
+    return LiveJob(
+        Feed(request.open_source, has_end=request.is_film and not request.loop),
+        LivePainter(_styles(request), request.plan, size=request.size),
+        open_front_end=_window_opener(request) if request.window else None,
+        open_outputs=lambda info: _open_outputs(request, info),
+        rate=request.rate,
+        duration_s=request.duration_s,
+        report=report,
+    )
+
+
+def _styles(request: LiveRequest) -> list[str]:
+    """All styles to choose from: the request's own if it is another, bundled ones, pictures."""
+    styles = list(bundled_styles())
+    if request.style_images:
+        styles += _pictures_in(request.style_images)
+    first = request.plan.look.style
+    return styles if first in styles else [str(first), *styles]
+
+
+def _pictures_in(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        problem = "is not a folder" if folder.exists() else "does not exist"
+        raise MediaError(f"the folder of style pictures {folder} {problem}", setting="style_images")
+    pictures = sorted(str(path) for path in folder.iterdir() if is_picture(path))
+    if not pictures:
+        raise MediaError(f"the folder {folder} has no pictures", setting="style_images")
+    return pictures
+
+
+def _window_opener(request: LiveRequest) -> Callable[[StreamInfo], FrontEnd]:
+    def open_window(info: StreamInfo) -> LocalWindow:
+        width = min(max(info.width, _MIN_WINDOW_PX), _MAX_WINDOW_PX)
+        window = Window("realtime-style", width, round(info.height * width / info.width))
+        return LocalWindow(window, mirror=request.is_camera)
+
+    return open_window
+
+
+def _open_outputs(request: LiveRequest, info: StreamInfo) -> list[Output]:
+    size, rate = (info.width, info.height), rate_of(info, request.rate)
+    outputs = [stream(address, size, rate) for address in request.streams]
+    if request.record:
+        outputs.append(recording(request.record, size, rate, overwrite=request.overwrite))
+    if request.virtual_camera:
+        outputs.append(virtual_camera(size, float(rate)))
+    return outputs

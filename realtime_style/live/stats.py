@@ -1,4 +1,4 @@
-"""How fast and how late a live stream is."""
+"""Frame rate and latency of a live stream."""
 
 from __future__ import annotations
 
@@ -6,34 +6,38 @@ from collections import deque
 
 import numpy as np
 
-_LAST = 300  # frames that count
+_RECENT_FRAMES = 300
 
 
 class LiveStats:
-    """Counts of a whole run; rates and latencies of its last frames.
+    """Counts of the whole run; rate and latency of the last 300 frames.
 
-    Latency is from the moment a frame was had to the moment its painting is handed on, in
-    milliseconds.
+    Latency is the time from a frame's capture to the moment its painting was passed on to the
+    front end and the outputs, in milliseconds.
+
+    Attributes:
+        frames: how many were painted and passed on.
+        dropped: how many were skipped because a newer one was there.
     """
 
     def __init__(self) -> None:
         self.frames = 0
         self.dropped = 0
-        self._latencies_ms: deque[float] = deque(maxlen=_LAST)
-        self._times_s: deque[float] = deque(maxlen=_LAST)
+        self._latencies_ms: deque[float] = deque(maxlen=_RECENT_FRAMES)
+        self._times_s: deque[float] = deque(maxlen=_RECENT_FRAMES)
 
-    def shown(self, latency_ms: float, now_s: float) -> None:
-        """Takes in a frame that was handed on."""
+    def add(self, latency_ms: float, now_s: float) -> None:
+        """Counts a frame that was passed on at `now_s`, in seconds of the monotonic clock."""
         self.frames += 1
         self._latencies_ms.append(latency_ms)
         self._times_s.append(now_s)
 
-    def fps(self, now_s: float, over_s: float = 2.0) -> float:
-        """Frames a second in the last time."""
-        since_s = now_s - over_s
-        recent = [at for at in self._times_s if at >= since_s]
+    def fps(self, now_s: float, window_s: float = 2.0) -> float:
+        """Frames per second over the last `window_s` seconds; 0 with fewer than two frames."""
+        since_s = now_s - window_s
+        recent = [time_s for time_s in self._times_s if time_s >= since_s]
         return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else 0.0
 
     def latency_ms(self, percent: float) -> float:
-        """A percentile of the latency; 0 before the first frame."""
+        """A percentile of the latency, `percent` in 0..100; 0 before the first frame."""
         return float(np.percentile(self._latencies_ms, percent)) if self._latencies_ms else 0.0

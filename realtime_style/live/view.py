@@ -1,9 +1,10 @@
-"""What the window shows: the painted picture beside or instead of the camera's, and text."""
+"""Composes what a window shows: the painted picture, the camera's beside it, and text."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from enum import Enum
+from typing import TypeAlias
 
 import numpy as np
 from av.video.reformatter import VideoReformatter
@@ -11,103 +12,129 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from realtime_style.frame import Frame
+from realtime_style.live.interface import Shot
 from realtime_style.media.scaling import rgb_from_frame
 
-Bgr = NDArray[np.uint8]
-"""(H, W, 3), blue first, as windows want it."""
+Bgr: TypeAlias = NDArray[np.uint8]
+"""A picture for a window, (H, W, 3) uint8, BGR."""
 
 _DIVIDER_PX = 2
-_LINES, _COLUMNS = 32, 26  # of text in a window, if its size allows
-_LEAST_TEXT_PX, _MOST_TEXT_PX = 11, 28
-_SHADE = 0.45  # of the picture that is left behind text
+_LINES, _COLUMNS = 32, 26  # that a window has room for, within these font sizes
+_MIN_FONT_PX, _MAX_FONT_PX = 11, 28
+_SHADE = 0.45  # brightness of the picture behind text
+_MAX_PANELS = 8  # rendered texts to keep
 
 
 class Mode(Enum):
-    """What is shown of a shot."""
+    """Which of a shot's two pictures are shown, and where."""
 
     PAINTED = "painted"
     SPLIT = "split"
-    BESIDE = "side by side"
+    SIDE_BY_SIDE = "side by side"
 
 
-@dataclass
+class Corner(Enum):
+    """Where a text is shown."""
+
+    TOP = "top left"
+    BOTTOM = "bottom left"
+
+
 class View:
-    """How shots are shown. `divider` is where the split lies, 0..1 of the picture's width."""
+    """Composes pictures for a window.
 
-    mode: Mode = Mode.PAINTED
-    divider: float = 0.5
-    mirror: bool = False
-    _reformatters: dict[str, VideoReformatter] = field(default_factory=dict, repr=False)
-    _panels: dict[tuple[object, ...], NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+    Attributes:
+        mode: what is shown.
+        divider: position of the divider in split mode, 0..1 of the picture's width.
+        mirror: whether pictures are mirrored.
+    """
 
-    def compose(
-        self, original: Frame, painted: Frame, width: int, height: int, texts: dict[str, str]
-    ) -> Bgr:
-        """A window's content of the given size.
+    def __init__(
+        self, mode: Mode = Mode.PAINTED, divider: float = 0.5, *, mirror: bool = False
+    ) -> None:
+        self.mode, self.divider, self.mirror = mode, divider, mirror
+        self._original_reformatter = VideoReformatter()
+        self._painted_reformatter = VideoReformatter()
+        self._panels: dict[tuple[str, int], NDArray[np.uint8]] = {}
+
+    def next_mode(self) -> None:
+        """Switches to the next mode; the first follows the last."""
+        modes = list(Mode)
+        self.mode = modes[(modes.index(self.mode) + 1) % len(modes)]
+
+    def move_divider(self, x: int, shot: Shot, size: tuple[int, int]) -> None:
+        """Puts the divider at `x`, in pixels from the left edge of a window of a size."""
+        left, _, width, _ = fit(shot.original.width, shot.original.height, *size)
+        self.divider = min(1.0, max(0.0, (x - left) / max(1, width)))
+
+    def compose(self, shot: Shot, size: tuple[int, int], texts: Mapping[Corner, str]) -> Bgr:
+        """The content of a window.
 
         Args:
-            original, painted: the two pictures; the original's shape is what is shown.
-            texts: what to write into the corners "top" and "bottom"; empty ones are left out.
+            shot: the two pictures; both are shown in the original's shape.
+            size: width and height of the window, in pixels.
+            texts: what to write into the corners; empty texts are left out.
         """
-        canvas = np.zeros((height, width, 3), np.uint8)
-        columns = 2 if self.mode is Mode.BESIDE else 1
-        left, top, wide, high = fit(original.width * columns, original.height, width, height)
-        place = canvas[top : top + high, left : left + wide]
-        one = wide // columns
-        ours = self._bgr("painted", painted, one, high)
-        if self.mode is Mode.BESIDE:
-            place[:, :one] = self._bgr("original", original, one, high)
-            place[:, one : 2 * one] = ours
-        elif self.mode is Mode.SPLIT:
-            at = round(self.divider * wide)
-            place[...] = ours
-            place[:, :at] = self._bgr("original", original, one, high)[:, :at]
-            place[:, max(0, at - _DIVIDER_PX // 2) : at + _DIVIDER_PX // 2] = 255
-        else:
-            place[...] = ours
+        width, height = size
+        content = np.zeros((height, width, 3), np.uint8)
+        self._draw(shot, content)
         for corner, text in texts.items():
             if text:
-                self._write(canvas, corner, text)
-        return canvas
+                self._write(content, corner, text)
+        return content
 
-    def divider_at(self, x: int, original: Frame, width: int, height: int) -> float:
-        """The divider for a place in the window, in pixels from the left."""
-        left, _, wide, _ = fit(original.width, original.height, width, height)
-        return min(1.0, max(0.0, (x - left) / max(1, wide)))
+    def _draw(self, shot: Shot, content: Bgr) -> None:
+        columns = 2 if self.mode is Mode.SIDE_BY_SIDE else 1
+        left, top, width, height = fit(
+            shot.original.width * columns, shot.original.height, content.shape[1], content.shape[0]
+        )
+        area = content[top : top + height, left : left + width]
+        one = (width // columns, height)
+        painted = self._bgr(shot.painted, one, self._painted_reformatter)
+        if self.mode is Mode.PAINTED:
+            area[...] = painted
+            return
+        original = self._bgr(shot.original, one, self._original_reformatter)
+        if self.mode is Mode.SIDE_BY_SIDE:
+            area[:, : one[0]] = original
+            area[:, one[0] : 2 * one[0]] = painted
+        else:
+            x = round(self.divider * width)
+            area[...] = painted
+            area[:, :x] = original[:, :x]
+            area[:, max(0, x - _DIVIDER_PX // 2) : x + _DIVIDER_PX // 2] = 255
 
-    def _bgr(self, name: str, frame: Frame, width: int, height: int) -> Bgr:
-        reformatter = self._reformatters.setdefault(name, VideoReformatter())
-        bgr = rgb_from_frame(frame, (width, height), reformatter, "bgr24")
+    def _bgr(self, frame: Frame, size: tuple[int, int], reformatter: VideoReformatter) -> Bgr:
+        bgr = rgb_from_frame(frame, size, reformatter, "bgr24")
         return bgr[:, ::-1] if self.mirror else bgr
 
-    def _write(self, canvas: Bgr, corner: str, text: str) -> None:
-        fitting_px = min(canvas.shape[0] / _LINES, canvas.shape[1] / _COLUMNS)
-        size_px = round(min(max(fitting_px, _LEAST_TEXT_PX), _MOST_TEXT_PX))
-        panel = self._panels.get((text, size_px))
+    def _write(self, content: Bgr, corner: Corner, text: str) -> None:
+        height, width = content.shape[:2]
+        fitting_px = min(height / _LINES, width / _COLUMNS)
+        font_px = round(min(max(fitting_px, _MIN_FONT_PX), _MAX_FONT_PX))
+        panel = self._panels.get((text, font_px))
         if panel is None:
-            if len(self._panels) > 8:
+            if len(self._panels) >= _MAX_PANELS:
                 self._panels.clear()
-            panel = self._panels[text, size_px] = _panel(text, size_px)
-        panel = panel[: canvas.shape[0], : canvas.shape[1]]
-        rows = slice(0, panel.shape[0])
-        if corner == "bottom":
-            rows = slice(canvas.shape[0] - panel.shape[0], canvas.shape[0])
-        place = canvas[rows, : panel.shape[1]]
-        place[...] = np.maximum((place * _SHADE).astype(np.uint8), panel[..., None])
+            panel = self._panels[text, font_px] = _panel(text, font_px)
+        panel = panel[:height, :width]
+        top = height - panel.shape[0] if corner is Corner.BOTTOM else 0
+        area = content[top : top + panel.shape[0], : panel.shape[1]]
+        area[...] = np.maximum((area * _SHADE).astype(np.uint8), panel[..., None])
 
 
 def fit(width: int, height: int, into_width: int, into_height: int) -> tuple[int, int, int, int]:
-    """Left, top, width and height of a picture as large as fits, in the middle, of its shape."""
+    """Left, top, width and height of a picture scaled to fit into an area, centred in it."""
     scale = min(into_width / width, into_height / height)
     wide, high = max(2, round(width * scale)), max(2, round(height * scale))
     wide, high = min(wide, into_width), min(high, into_height)
     return (into_width - wide) // 2, (into_height - high) // 2, wide, high
 
 
-def _panel(text: str, size_px: int) -> NDArray[np.uint8]:
-    """White text on black, (H, W), as much as it needs."""
-    font = ImageFont.load_default(size_px)
-    margin = size_px // 2
+def _panel(text: str, font_px: int) -> NDArray[np.uint8]:
+    """White text on black, (H, W) uint8, with a margin."""
+    font = ImageFont.load_default(font_px)
+    margin = font_px // 2
     box = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text, font)
     picture = Image.new("L", (round(box[2]) + 2 * margin, round(box[3]) + 2 * margin))
     ImageDraw.Draw(picture).multiline_text((margin, margin), text, 255, font)

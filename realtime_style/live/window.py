@@ -1,4 +1,4 @@
-"""The window: OpenCV's highgui, and nothing else; what needs no window is elsewhere."""
+"""An OpenCV window; everything that works without one is in other modules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ESCAPE = 27
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """The mouse, in pixels of the picture shown; `pressed` while its left button is down."""
+    """A mouse position in pixels of the picture shown, and whether the left button is down."""
 
     x: int
     y: int
@@ -30,13 +30,13 @@ class Pointer:
 
 
 class Window:
-    """A window that shows pictures and tells of keys and the mouse. For the main thread alone."""
+    """A window that shows pictures and reports keys and the mouse; use it on the main thread."""
 
     def __init__(self, title: str, width: int, height: int) -> None:
-        """Opens it.
+        """Opens the window, its content `width` by `height` pixels.
 
         Raises:
-            MediaError: there is no display, or OpenCV has no windows here.
+            MediaError: there is no display, or this OpenCV cannot open windows.
         """
         self._cv2 = cv2 = load_opencv()
         self._title = title
@@ -47,14 +47,14 @@ class Window:
             cv2.setMouseCallback(title, self._on_mouse)
         except cv2.error as error:
             raise MediaError(
-                "this OpenCV has no windows (opencv-python-headless?); install opencv-python, or "
-                "use --no-window"
+                "this OpenCV cannot open windows (opencv-python-headless?); install opencv-python",
+                setting="window",
             ) from error
         self._size = (width, height)
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the picture that fills it, in pixels."""
+        """Width and height of the content, in pixels."""
         with contextlib.suppress(self._cv2.error):
             _, _, width, height = self._cv2.getWindowImageRect(self._title)
             if width > 1 and height > 1:
@@ -62,15 +62,18 @@ class Window:
         return self._size
 
     def show(self, bgr: NDArray[np.uint8]) -> None:
-        """Shows a picture, (H, W, 3) uint8, blue first."""
+        """Shows a picture, (H, W, 3) uint8, BGR."""
         self._cv2.imshow(self._title, bgr)
 
     def poll(self, wait_ms: int) -> tuple[list[str], list[Pointer]] | None:
-        """Keys (characters, or "escape") and pointers since the last time; None once closed."""
+        """Keys and mouse positions since the last call; waits for a key up to `wait_ms`.
+
+        Keys are printable characters, or "escape". None once the window is closed.
+        """
         keys = []
         code = self._cv2.waitKeyEx(max(1, wait_ms))
         while code != -1:
-            character = code & 0xFFFF  # above it are flags; arrows and the like are beyond ASCII
+            character = code & 0xFFFF  # higher bits are flags; arrow keys are beyond ASCII
             if character == _ESCAPE:
                 keys.append("escape")
             elif ord(" ") <= character <= ord("~"):
@@ -87,13 +90,13 @@ class Window:
         return keys, pointers
 
     def full_screen(self, on: bool) -> None:
-        """Fills the screen, or is a window again."""
+        """Fills the screen, or returns to a window."""
         cv2 = self._cv2
         state = cv2.WINDOW_FULLSCREEN if on else cv2.WINDOW_NORMAL
         cv2.setWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN, state)
 
     def close(self) -> None:
-        """Closes it; once more does no harm."""
+        """Closes the window; a second call does nothing."""
         with contextlib.suppress(self._cv2.error):
             self._cv2.destroyWindow(self._title)
             self._cv2.waitKey(1)
@@ -105,33 +108,34 @@ class Window:
 
 @cache
 def load_opencv() -> Any:
-    """OpenCV, ready to open windows; on Linux to be called before PyAV is imported.
+    """OpenCV, ready to open windows; on Linux, call this before PyAV is imported.
 
-    Both bring an X library of their own. Where PyAV's is there first, OpenCV's window takes parts
-    of it, and never opens: it turns in a loop (PyAV issue 978).
+    Both packages contain an X library. If PyAV's is loaded first, OpenCV's window uses parts of it
+    and never opens (PyAV issue 978).
 
     Raises:
-        MediaError: there is no display, OpenCV is not there or lacks a library, or PyAV was first.
+        MediaError: there is no display, OpenCV or a library is missing, or PyAV is loaded already.
     """
     is_linux = sys.platform.startswith("linux")
     if is_linux:
         _refuse_without_display()
         if "av" in sys.modules and "cv2" not in sys.modules:
             raise MediaError(
-                "a window cannot be opened once PyAV is there: call "
-                "realtime_style.live.window.load_opencv() before importing anything else"
+                "a window cannot be opened after PyAV was imported: call "
+                "realtime_style.live.window.load_opencv() before importing anything else",
+                setting="window",
             )
     try:
         import cv2
     except ImportError as error:
-        raise MediaError(_what_is_missing(str(error))) from error
+        raise MediaError(_missing_part(str(error)), setting="window") from error
     if is_linux:
         _refuse_without_permission()
     return cv2
 
 
 def _refuse_without_permission() -> None:
-    """Qt ends the whole process, too, where the display does not let it in."""
+    """Checks access to the display: without it, Qt would end the whole process."""
     from PIL import ImageGrab
 
     try:
@@ -139,18 +143,17 @@ def _refuse_without_permission() -> None:
     except OSError as error:
         if "connection failed" in str(error):
             raise MediaError(
-                f"the display {os.environ['DISPLAY']} lets nobody in without permission (see "
-                "XAUTHORITY, or xhost); use --no-window with --record, --stream or --virtual-camera"
+                f"the display {os.environ['DISPLAY']} refuses access (see XAUTHORITY, or xhost)",
+                setting="window",
             ) from error
 
 
 def _refuse_without_display() -> None:
-    """Qt ends the whole process where it finds no display: better to look before."""
+    """Checks for a display: without one, Qt would end the whole process."""
     display = os.environ.get("DISPLAY", "")
     if not display:
         raise MediaError(
-            "there is no display to open a window on (DISPLAY is not set); use --no-window with "
-            "--record, --stream or --virtual-camera"
+            "there is no display to open a window on (DISPLAY is not set)", setting="window"
         )
     host, _, number = display.rpartition(":")
     number = number.partition(".")[0]
@@ -158,38 +161,36 @@ def _refuse_without_display() -> None:
         return
     try:
         if host in ("", "unix"):
-            door = _connect_unix(int(number))
+            connection = _connect_unix(int(number))
         else:
-            door = socket.create_connection((host, 6000 + int(number)), _CONNECT_S)
+            connection = socket.create_connection((host, 6000 + int(number)), _CONNECT_S)
     except OSError as error:
         raise MediaError(
-            f"the display {display} does not answer ({error.strerror or error}); use --no-window "
-            "with --record, --stream or --virtual-camera"
+            f"the display {display} does not answer ({error.strerror or error})", setting="window"
         ) from error
-    # Left open: an X server without any other client begins anew when its last one goes, and the
-    # window that comes next would find nobody there
-    door.detach()
+    # Left open: an X server resets when its last client disconnects, and would refuse the window
+    connection.detach()
 
 
 def _connect_unix(number: int) -> socket.socket:
     path = f"/tmp/.X11-unix/X{number}"
     for address in (path, "\0" + path):
-        door = socket.socket(socket.AF_UNIX)
-        door.settimeout(_CONNECT_S)
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(_CONNECT_S)
         try:
-            door.connect(address)
+            connection.connect(address)
         except OSError as error:
-            door.close()
+            connection.close()
             failure = error
         else:
-            return door
+            return connection
     raise failure
 
 
-def _what_is_missing(reason: str) -> str:
+def _missing_part(reason: str) -> str:
     if "libGL" in reason:
-        return "OpenCV needs libGL for windows: sudo apt install libgl1 (or use --no-window)"
+        return "OpenCV needs libGL for windows: sudo apt install libgl1"
     if "cv2" in reason and "No module" in reason:
-        return "windows need OpenCV: pip install opencv-python (or use --no-window)"
+        return "windows need OpenCV: pip install opencv-python"
     library = reason.partition(":")[0]
-    return f"OpenCV cannot be loaded: {library} is missing; install it, or use --no-window"
+    return f"OpenCV cannot be loaded: {library} is missing; install it"

@@ -1,0 +1,115 @@
+"""What a user captures from a live job: snapshots and recordings, in files with free names."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import datetime
+from fractions import Fraction
+from pathlib import Path
+
+from av.video.reformatter import VideoReformatter
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from realtime_style.errors import StyleError
+from realtime_style.frame import Frame, FramePool, StreamInfo
+from realtime_style.live.interface import Shot
+from realtime_style.live.messages import Messages
+from realtime_style.live.outputs import Output, recording
+from realtime_style.media.scaling import rgb_from_frame, scaled_frame
+from realtime_style.system.paths import free_file, free_name
+
+_COMPLETE_S = 5.0  # how long completing an output may take
+_MAX_RATE = Fraction(120)  # frames a second; some films claim thousands
+
+
+class Captures:
+    """Saves snapshots and records, without holding up the thread that asks for it.
+
+    Attributes:
+        recording: the recording in progress.
+        unfinished: names of what was not complete in time, and still has a thread.
+    """
+
+    def __init__(self, folder: Path, fps: float | None, messages: Messages) -> None:
+        """Args: folder, for all files; fps, the rate of recordings, None for the source's."""
+        self.recording: Output | None = None
+        self.unfinished: list[str] = []
+        self._folder, self._fps, self._messages = folder, fps, messages
+        self._savers: list[threading.Thread] = []
+
+    def save_snapshot(self, shot: Shot) -> None:
+        """Saves a painted frame, as large as the camera's, as PNG."""
+        # On a thread: compressing a large picture takes as long as several frames
+        args = (shot.painted, (shot.original.width, shot.original.height), shot.style)
+        saver = threading.Thread(target=self._save, args=args, name="snapshot", daemon=True)
+        self._savers = [thread for thread in self._savers if thread.is_alive()] + [saver]
+        saver.start()
+
+    def toggle_recording(self, info: StreamInfo) -> None:
+        """Starts a recording of a source, or completes the one in progress."""
+        if self.recording:
+            output, self.recording = self.recording, None
+            self.complete(output)
+            return
+        path = free_name(self._folder / f"{_stamp()}.mp4")
+        try:
+            self.recording = recording(path, (info.width, info.height), rate_of(info, self._fps))
+        except StyleError as error:
+            self._messages.notify(str(error))
+        else:
+            self._messages.notify(f"recording to {path}")
+
+    def drop_failed_recording(self) -> None:
+        """Ends the recording in progress if it has failed."""
+        if self.recording and self.recording.failed:
+            output, self.recording = self.recording, None
+            output.close(0)
+            self._messages.discard(output)
+            self._messages.notify(f"recording stopped: {output.trouble}")
+
+    def complete(self, output: Output) -> None:
+        """Completes an output, and reports how that went."""
+        if not output.close(_COMPLETE_S):
+            self.unfinished.append(output.name)
+        elif not output.trouble:
+            self._messages.notify(f"{output.name}: {output.frames} frames")
+        elif not self._messages.knows(output):
+            self._messages.report(output.trouble)
+        self._messages.discard(output)
+
+    def close(self) -> None:
+        """Completes everything in progress; `unfinished` lists what takes too long."""
+        if self.recording:
+            output, self.recording = self.recording, None
+            self.complete(output)
+        end_s = time.monotonic() + _COMPLETE_S
+        for saver in self._savers:
+            saver.join(max(0.0, end_s - time.monotonic()))
+        self.unfinished += [saver.name for saver in self._savers if saver.is_alive()]
+
+    def _save(self, painted: Frame, size: tuple[int, int], style: str) -> None:
+        if size != (painted.width, painted.height):
+            painted = scaled_frame(painted, size, VideoReformatter(), FramePool())
+        about = PngInfo()
+        about.add_text("Software", "realtime-style")
+        about.add_text("Style", style)
+        path = self._folder / f"{_stamp()}-{style}.png"
+        try:
+            with free_file(path) as file:
+                Image.fromarray(rgb_from_frame(painted)).save(file, "PNG", pnginfo=about)
+                path = Path(file.name)
+        except OSError as error:
+            self._messages.notify(f"{path} cannot be written: {error.strerror or error}")
+        else:
+            self._messages.notify(f"snapshot {path}")
+
+
+def rate_of(info: StreamInfo, fps: float | None) -> Fraction:
+    """Frames per second to paint: `fps`, or with None the source's rate, at most 120."""
+    return Fraction(fps).limit_denominator(1001) if fps else min(info.rate, _MAX_RATE)
+
+
+def _stamp() -> str:
+    return f"realtime-style-{datetime.now():%Y%m%d-%H%M%S}"

@@ -1,0 +1,141 @@
+"""Carries out commands: on the look, the shot on display, and captures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import assert_never
+
+from realtime_style.frame import StreamInfo
+from realtime_style.live import commands
+from realtime_style.live.captures import Captures
+from realtime_style.live.commands import Command
+from realtime_style.live.interface import Shot
+from realtime_style.live.messages import Messages
+from realtime_style.live.painter import LivePainter
+from realtime_style.painting.style_picture import is_picture
+from realtime_style.style.bundled import TIERS
+from realtime_style.style.look import MAX_STRENGTH, Look
+
+_FIRST_SHARE = 0.5  # of a style that is blended in
+
+
+class LiveControls:
+    """Carries out the commands of one job's user; not thread-safe.
+
+    Attributes:
+        shot: the shot on display: the newest one, or the one that is frozen.
+        is_frozen: whether `shot` stays as it is.
+    """
+
+    def __init__(
+        self,
+        painter: LivePainter,
+        captures: Captures,
+        messages: Messages,
+        info: Callable[[], StreamInfo],
+        stop: Callable[[], None],
+    ) -> None:
+        """Args: info, returns the open source's; stop, ends the job."""
+        self.shot: Shot | None = None
+        self.is_frozen = False
+        self._painter, self._captures, self._messages = painter, captures, messages
+        self._info, self._stop = info, stop
+        # The style last asked for. Loading it may have failed: steps continue from there
+        self._asked = max(0, painter.chosen)
+
+    def offer(self, shot: Shot) -> bool:
+        """Puts a new shot on display; False if the display is frozen."""
+        if self.is_frozen and self.shot is not None:
+            return False
+        self.shot = shot
+        return True
+
+    def apply(self, command: Command) -> None:
+        """Carries out a command; what comes of it is reported as a message."""
+        match command:
+            case commands.ChooseStyle(number):
+                if 0 <= number < len(self._painter.styles):
+                    self._choose(number)
+            case commands.StepStyle(by):
+                self._choose(self._asked + by)
+            case commands.NextPicture():
+                self._next_picture()
+            case commands.ToggleFreeze():
+                self.is_frozen = not self.is_frozen
+            case commands.Snapshot():
+                if self.shot is not None:
+                    self._captures.save_snapshot(self.shot)
+            case commands.ToggleRecording():
+                self._captures.toggle_recording(self._info())
+            case commands.Quit():
+                self._stop()
+            case _:
+                self._change_look(_changed(self._painter.look, command, self._painter.styles))
+
+    def _choose(self, number: int) -> None:
+        self._asked = number % len(self._painter.styles)
+        self._painter.choose(number)
+        self._report_look()
+
+    def _next_picture(self) -> None:
+        pictures = [i for i, name in enumerate(self._painter.styles) if is_picture(name)]
+        if not pictures:
+            self._messages.notify("there are no style pictures to choose from")
+            return
+        self._choose(next((i for i in pictures if i > self._asked), pictures[0]))
+
+    def _change_look(self, look: Look) -> None:
+        self._painter.choose_look(look)
+        self._report_look()
+
+    def _report_look(self) -> None:
+        if self._painter.failure is None:  # a failure is reported, and shown, with the troubles
+            later = ", visible once the picture is no longer frozen" if self.is_frozen else ""
+            self._messages.notify(f"{self._painter.look}{later}")
+
+
+_LookCommand = (
+    commands.ChangeStrength
+    | commands.NextBlend
+    | commands.ChangeShare
+    | commands.ToggleColors
+    | commands.NextTier
+)
+
+
+def _changed(look: Look, command: _LookCommand, styles: list[str]) -> Look:
+    """The look that a command makes of another."""
+    match command:
+        case commands.ChangeStrength(by):
+            strength = min(MAX_STRENGTH, max(0.0, round(look.strength + by, 1)))
+            return replace(look, strength=strength)
+        case commands.NextBlend():
+            return _with_next_blend(look, styles)
+        case commands.ChangeShare(by):
+            return _with_share(look, by) if look.blend else _with_next_blend(look, styles)
+        case commands.ToggleColors():
+            return replace(look, keep_colors=not look.keep_colors)
+        case commands.NextTier():
+            tiers = list(TIERS)
+            return replace(look, tier=tiers[(tiers.index(look.tier) + 1) % len(tiers)])
+        case _:
+            assert_never(command)
+
+
+def _with_next_blend(look: Look, styles: list[str]) -> Look:
+    """The same total share, of the style that follows the one blended in now."""
+    share = sum(part for _, part in look.blend) or _FIRST_SHARE
+    following = next((styles.index(name) for name, _ in look.blend if name in styles), -1) + 1
+    if following < len(styles) and styles[following] == look.style:
+        following += 1
+    blend = ((styles[following], share),) if following < len(styles) else ()
+    return replace(look, blend=blend)
+
+
+def _with_share(look: Look, by: float) -> Look:
+    """The blended styles with a larger or smaller total share; the ratio of their shares stays."""
+    total = sum(part for _, part in look.blend)
+    share = min(1.0, max(0.0, round(total + by, 1)))
+    blend = tuple((name, share * part / total) for name, part in look.blend) if share else ()
+    return replace(look, blend=blend)

@@ -1,0 +1,183 @@
+"""The front end on this computer: a window, its keys, its mouse and its texts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from enum import Enum, auto
+from typing import Protocol
+
+from realtime_style.live import commands
+from realtime_style.live.commands import Command
+from realtime_style.live.interface import LiveStatus, Shot
+from realtime_style.live.view import Bgr, Corner, Mode, View
+from realtime_style.live.window import Pointer
+
+_STEP = 0.1  # of strength and shares, for each press of a key
+
+HELP = """n, p: next, previous style
+1 to 9: style by number
++, -: more, less of the style
+b: blend with another style, and another
+], [: more, less of that
+c: keep the camera's colours
+o: next style picture
+t: the faster tier, the standard one
+v: painted, split, side by side
+drag: move the divider
+m: mirror
+f: full screen
+space: freeze
+s: snapshot
+r: record, or stop recording
+i: statistics
+h: this help
+q: quit"""
+
+
+class ViewAction(Enum):
+    """What a key changes in the window itself."""
+
+    NEXT_MODE = auto()
+    MIRROR = auto()
+    FULL_SCREEN = auto()
+    LEAVE = auto()  # full screen; from a window, the job
+    STATISTICS = auto()
+    HELP = auto()
+
+
+KEYS: dict[str, Command | ViewAction] = {
+    "q": commands.Quit(),
+    "escape": ViewAction.LEAVE,
+    "n": commands.StepStyle(1),
+    "p": commands.StepStyle(-1),
+    "+": commands.ChangeStrength(_STEP),
+    "=": commands.ChangeStrength(_STEP),  # the key of + on keyboards where that needs Shift
+    "-": commands.ChangeStrength(-_STEP),
+    "b": commands.NextBlend(),
+    "]": commands.ChangeShare(_STEP),
+    "[": commands.ChangeShare(-_STEP),
+    "c": commands.ToggleColors(),
+    "t": commands.NextTier(),
+    "o": commands.NextPicture(),
+    " ": commands.ToggleFreeze(),
+    "s": commands.Snapshot(),
+    "r": commands.ToggleRecording(),
+    "v": ViewAction.NEXT_MODE,
+    "m": ViewAction.MIRROR,
+    "f": ViewAction.FULL_SCREEN,
+    "i": ViewAction.STATISTICS,
+    "h": ViewAction.HELP,
+    **{str(number): commands.ChooseStyle(number - 1) for number in range(1, 10)},
+}
+"""What each key does, by its character in lower case or "escape"."""
+
+
+class PictureWindow(Protocol):
+    """A window that shows pictures: see `window.Window`."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the content, in pixels."""
+
+    def show(self, bgr: Bgr) -> None:
+        """Shows a picture."""
+
+    def poll(self, wait_ms: int) -> tuple[Sequence[str], Sequence[Pointer]] | None:
+        """Keys and mouse positions since the last call; None once it is closed."""
+
+    def full_screen(self, on: bool) -> None:
+        """Fills the screen, or returns to a window."""
+
+    def close(self) -> None:
+        """Closes the window."""
+
+
+class LocalWindow:
+    """A `FrontEnd` in a window."""
+
+    def __init__(self, window: PictureWindow, *, mirror: bool = False) -> None:
+        """Args: mirror, whether pictures are mirrored at first."""
+        self.view = View(mirror=mirror)
+        self._window = window
+        self._shot: Shot | None = None
+        self._shown: tuple[object, ...] = ()  # everything that the last picture depended on
+        self._is_full_screen = False
+        self._has_statistics = False
+        self._has_help = False
+
+    def show(self, shot: Shot, status: LiveStatus) -> None:
+        """See `FrontEnd`; draws only if the shot, the status or the view has changed."""
+        size, view = self._window.size, self.view
+        texts = {
+            Corner.TOP: self._top_text(shot, status),
+            Corner.BOTTOM: "\n".join(status.messages),
+        }
+        state = (size, view.mode, view.divider, view.mirror, *texts.values())
+        if shot is self._shot and state == self._shown:
+            return
+        self._shot, self._shown = shot, state
+        self._window.show(view.compose(shot, size, texts))
+
+    def poll(self, timeout_s: float) -> list[Command] | None:
+        """See `FrontEnd`."""
+        events = self._window.poll(round(timeout_s * 1000))
+        if events is None:
+            return None
+        keys, pointers = events
+        actions = [KEYS[key.lower()] for key in keys if key.lower() in KEYS]
+        given = [
+            self._change_view(action) if isinstance(action, ViewAction) else action
+            for action in actions
+        ]
+        for pointer in pointers:
+            if pointer.pressed and self.view.mode is Mode.SPLIT and self._shot:
+                self.view.move_divider(pointer.x, self._shot, self._window.size)
+        return [command for command in given if command is not None]
+
+    def close(self) -> None:
+        """See `FrontEnd`."""
+        self._window.close()
+
+    def _change_view(self, action: ViewAction) -> Command | None:
+        match action:
+            case ViewAction.NEXT_MODE:
+                self.view.next_mode()
+            case ViewAction.MIRROR:
+                self.view.mirror = not self.view.mirror
+            case ViewAction.FULL_SCREEN:
+                self._fill_screen(not self._is_full_screen)
+            case ViewAction.STATISTICS:
+                self._has_statistics = not self._has_statistics
+            case ViewAction.HELP:
+                self._has_help = not self._has_help
+            case ViewAction.LEAVE if self._is_full_screen:
+                self._fill_screen(False)
+            case ViewAction.LEAVE:
+                return commands.Quit()
+        return None
+
+    def _fill_screen(self, on: bool) -> None:
+        self._is_full_screen = on
+        self._window.full_screen(on)
+
+    def _top_text(self, shot: Shot, status: LiveStatus) -> str:
+        lines = ["frozen"] if status.is_frozen else []
+        lines += status.recordings
+        if self._has_statistics:
+            lines += _statistics(shot, status)
+        if self._has_help:
+            lines.append(HELP)
+        return "\n".join(lines)
+
+
+def _statistics(shot: Shot, status: LiveStatus) -> list[str]:
+    stats = status.stats
+    return [
+        f"{shot.look}   {status.engine}",
+        f"{stats.fps(time.monotonic()):.0f} fps   latency "
+        f"{stats.latency_ms(50):.0f} ms, 99 %: {stats.latency_ms(99):.0f} ms",
+        f"camera {shot.original.width}x{shot.original.height}, painted at "
+        f"{shot.painted.width}x{shot.painted.height}",
+        f"dropped {stats.dropped} of {stats.frames + stats.dropped}",
+    ]

@@ -1,0 +1,71 @@
+"""What a live job reports to people: notices shown for a while, troubles shown while they last."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+
+_NOTICE_S = 4.0  # how long a notice is shown
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that does not work at the moment.
+
+    Attributes:
+        text: a sentence that says what.
+        when_over: the report once it works again; None reports nothing.
+    """
+
+    text: str
+    when_over: str | None = None
+
+
+class Messages:
+    """Passes messages to a listener once each, and keeps those that a front end should show.
+
+    Any thread may report; troubles are updated by one thread.
+    """
+
+    def __init__(
+        self, listener: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Args: clock, the time in seconds."""
+        self.report = listener
+        self._clock = clock
+        self._notice: tuple[str, float] = ("", clock())  # its text and when to remove it
+        self._troubles: dict[Hashable, Trouble] = {}
+
+    def notify(self, text: str) -> None:
+        """Reports something that is shown for a few seconds as well."""
+        self._notice = text, self._clock() + _NOTICE_S
+        self.report(text)
+
+    def update(self, troubles: Mapping[Hashable, Trouble]) -> None:
+        """Replaces all troubles by those there are now; new and ended ones are reported.
+
+        Args:
+            troubles: by what has the trouble; its text may change without a new report.
+        """
+        for key, trouble in troubles.items():
+            if key not in self._troubles:
+                self.report(trouble.text)
+        for key, trouble in self._troubles.items():
+            if key not in troubles and trouble.when_over:
+                self.report(trouble.when_over)
+        self._troubles = dict(troubles)
+
+    def discard(self, key: Hashable) -> None:
+        """Removes the trouble of something that is gone, which is not reported as its end."""
+        self._troubles.pop(key, None)
+
+    def knows(self, key: Hashable) -> bool:
+        """Whether something has a trouble that was reported."""
+        return key in self._troubles
+
+    def shown(self) -> tuple[str, ...]:
+        """What a front end should show now: all troubles, then the notice."""
+        text, until_s = self._notice
+        notices = (text,) if self._clock() < until_s else ()
+        return (*(trouble.text for trouble in self._troubles.values()), *notices)

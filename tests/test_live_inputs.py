@@ -1,0 +1,214 @@
+"""Live requests, and what they open: films, cameras, addresses."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import make_film, run_cli
+from live_fakes import frames_in
+
+from realtime_style.errors import MediaError
+from realtime_style.frame import Size
+from realtime_style.live.devices import open_camera
+from realtime_style.live.inputs import FilmPlayer
+from realtime_style.live.request import LiveRequest, live_job
+from realtime_style.live.window import load_opencv
+from realtime_style.painting.plan import PaintPlan
+from realtime_style.style.bundled import bundled_styles
+from realtime_style.style.look import Look
+
+
+def test_a_film_is_played_at_its_own_pace_and_again(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", sound=None)  # 10 frames at 25 a second
+    with FilmPlayer(film, loop=False) as player:
+        begin_s = time.monotonic()
+        frames = list(player)
+        assert len(frames) == 10
+        assert 0.3 < time.monotonic() - begin_s < 2
+    with FilmPlayer(film, loop=True) as player:
+        begin_s = time.monotonic()
+        lumas = [int(f.luma.mean()) for f, _ in zip(player, range(15), strict=False)]
+        assert time.monotonic() - begin_s > 0.5  # the second round has the film's pace as well
+    assert lumas[:5] == pytest.approx(lumas[10:15], abs=2)
+
+
+def test_a_film_that_falls_behind_goes_on_from_there(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", sound=None, pts=range(20))
+    times_s = []
+    with FilmPlayer(film, loop=False) as player:
+        for i, _ in enumerate(player):
+            times_s.append(time.monotonic())
+            if i == 1:
+                time.sleep(0.7)  # whoever takes the frames was slow
+    # 18 frames of 40 ms are left; a film that caught up would show them in 0.1 s
+    assert times_s[-1] - times_s[2] > 0.5
+
+
+def test_requests_know_their_kind() -> None:
+    assert LiveRequest("0").is_camera
+    assert LiveRequest("/dev/video3").is_camera
+    assert LiveRequest("film.mp4").is_film
+    for source in ("screen", "test", "rtsp://camera/1"):
+        assert not LiveRequest(source).is_film
+        assert not LiveRequest(source).is_camera
+    assert hash(LiveRequest("0")) == hash(LiveRequest("0", streams=()))
+
+
+def test_sources_that_are_not_there_are_refused() -> None:
+    with pytest.raises(
+        MediaError, match=r"there is no /dev/video97 \(.*may also be a film"
+    ) as refusal:
+        LiveRequest("97").open_source()
+    assert refusal.value.setting == "source"
+    with pytest.raises(MediaError, match="there is no file"):
+        LiveRequest("none.mp4").open_source()
+
+
+@pytest.mark.parametrize(
+    ("values", "message", "setting"),
+    [
+        ({"window": False}, "nothing to output: enable the window", None),
+        ({"rate": 0}, "a rate is positive, not 0", "rate"),
+        ({"camera_rate": -1.0}, "a rate is positive, not -1", "camera_rate"),
+        ({"duration_s": 0}, "a duration is positive, not 0 s", "duration_s"),
+    ],
+)
+def test_requests_are_checked(values: dict[str, Any], message: str, setting: str | None) -> None:
+    with pytest.raises(MediaError, match=message) as refusal:
+        LiveRequest("test", **values)
+    assert refusal.value.setting == setting
+
+
+def test_recordings_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match=r"ends in \.mp4"):
+        live_job(LiveRequest("test", window=False, record=tmp_path / "a.avi"))
+    there = tmp_path / "a.mp4"
+    there.write_bytes(b"mine")
+    with pytest.raises(MediaError, match="exists already"):
+        live_job(LiveRequest("test", window=False, record=there))
+    with pytest.raises(MediaError, match="painted over itself"):
+        live_job(LiveRequest(str(there), window=False, record=there, overwrite=True))
+    assert there.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("a.mp4", "a.mp4 is no address to stream to; it begins with rtmp://"),
+        ("foo://x", "foo://x is no address to stream to"),
+        ("udp://127.0.0.1", "lacks a port; give one, as in udp://127.0.0.1:5000"),
+    ],
+)
+def test_addresses_that_cannot_be_streamed_to_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.mp4").write_bytes(b"mine")
+    with pytest.raises(MediaError, match=message):
+        live_job(LiveRequest("test", window=False, streams=(address,)))
+    assert Path("a.mp4").read_bytes() == b"mine"
+
+
+def test_the_styles_to_choose_from(tmp_path: Path) -> None:
+    for name in ("b.png", "a.jpg", "notes.txt"):
+        (tmp_path / name).touch()
+    request = LiveRequest("test", PaintPlan(Look("my.onnx")), style_images=tmp_path)
+    pictures = [str(tmp_path / "a.jpg"), str(tmp_path / "b.png")]
+    assert live_job(request).painter.styles == ["my.onnx", *bundled_styles(), *pictures]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for folder, message in (
+        (tmp_path / "none", "does not exist"),
+        (tmp_path / "notes.txt", "is not a folder"),
+        (empty, "has no pictures"),
+    ):
+        with pytest.raises(MediaError, match=message) as refusal:
+            live_job(LiveRequest("test", style_images=folder))
+        assert refusal.value.setting == "style_images"
+
+
+def refusing(error: Exception) -> Callable[..., Any]:
+    def refuse(*_: object, **__: object) -> Any:
+        raise error
+
+    return refuse
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "setting"),
+    [
+        (PermissionError(13, "Permission denied"), "without permission: join its group", None),
+        (OSError(16, "Device or resource busy"), "in use by another program", None),
+        (OSError(22, "Invalid argument"), "does not offer 123x45 at 50 frames", "camera_size"),
+        (OSError(5, "Input/output error"), "does not offer 123x45", "camera_size"),
+    ],
+)
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="cameras are files only on Linux")
+def test_cameras_that_refuse(
+    error: Exception,
+    message: str,
+    setting: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("realtime_style.live.devices.av.open", refusing(error))
+    camera = tmp_path / "video0"
+    camera.touch()
+    with pytest.raises(MediaError, match=message) as refusal:
+        open_camera(str(camera), Size(45, 123), 50)
+    assert refusal.value.setting == setting
+
+
+def test_files_and_addresses_that_are_not_pictures(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no film")
+    with pytest.raises(MediaError, match="cannot be read as a film"):
+        LiveRequest(str(text)).open_source()
+    with pytest.raises(MediaError, match="cannot be opened"):
+        LiveRequest("http://127.0.0.1:9/nothing").open_source()
+
+
+# The command line -------------------------------------------------------------------------------
+
+
+def test_the_command_records_a_test_pattern(tmp_path: Path, identity_style: Path) -> None:
+    out = tmp_path / "out.mp4"
+    options = f"--source test --camera-size 128x96 --no-window --record {out} --duration 2 --json"
+    done = run_cli("webcam", *options.split(), "--style", identity_style)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["camera_size"] == [128, 96]
+    assert report["frames"] > 10
+    assert frames_in(out) >= report["frames"] - 10
+    assert "128x96" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--source 97 --no-window --record a.mp4", "there is no /dev/video97"),
+        ("--source test", "there is no display to open a window on"),
+    ],
+)
+def test_errors_are_one_line(
+    arguments: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    done = run_cli("webcam", *arguments.split(), cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_display_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":4711")
+    with pytest.raises(MediaError, match="the display :4711 does not answer") as refusal:
+        load_opencv()
+    assert refusal.value.setting == "window"
