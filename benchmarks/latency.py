@@ -182,6 +182,36 @@ class Reader:
             self._window.close()
 
 
+class Watcher:
+    """Watches a job's shots, asks for the next look every so often, and ends the job in time."""
+
+    def __init__(
+        self, painter: LivePainter, looks: Iterator[Look] | None, every_s: float, seconds: float
+    ) -> None:
+        """Args: looks, to ask for, every `every_s` seconds; None keeps the first one."""
+        self._painter, self._looks, self._every_s = painter, looks, every_s
+        self._begin_s = time.monotonic()
+        self._end_s = self._begin_s + seconds
+        self._asked_s: list[float] = []
+        self.sizes: list[tuple[int, int]] = []
+        self.changes_ms: list[float] = []
+
+    def on_shot(self, job: LiveJob, shot: Shot) -> None:
+        """Takes in a shot that was shown."""
+        self.sizes.append((shot.painted.width, shot.painted.height))
+        now_s = time.monotonic()
+        is_shown = shot.look == self._painter.look
+        if is_shown and len(self.changes_ms) < len(self._asked_s):
+            self.changes_ms.append((now_s - self._asked_s[-1]) * 1000)
+        if self._looks and is_shown:
+            last_s = self._asked_s[-1] if self._asked_s else self._begin_s
+            if now_s - last_s > self._every_s:
+                self._asked_s.append(time.monotonic())
+                self._painter.choose_look(next(self._looks))
+        if now_s > self._end_s:
+            job.stop()
+
+
 def measure(
     size: Size,
     rate: float,
@@ -203,7 +233,6 @@ def measure(
     if change == "picture":
         assert pictures
         styles += sorted(map(str, pictures.iterdir()))
-    looks = changes(change, styles) if change else iter(())
     plan = PaintPlan(Look(styles[0]), EngineChoice(precision=precision))
     painter = LivePainter(styles, plan, size=size if fixed else None)
     job = LiveJob(
@@ -211,35 +240,21 @@ def measure(
         painter,
         open_front_end=lambda info: LocalWindow(reader),
     )
-    begin = time.monotonic()
-    end = begin + seconds
-    sizes: list[tuple[int, int]] = []
-    asked_s: list[float] = []
-    changes_ms: list[float] = []
+    watcher = Watcher(painter, changes(change, styles) if change else None, every_s, seconds)
+    job.run(lambda shot: watcher.on_shot(job, shot))
+    about = {"camera": f"{width}x{height}", "rate": rate, "engine": painter.engine}
+    return about | {"seconds": seconds} | figures(camera, reader, watcher)
 
-    def on_shot(shot: Shot) -> None:
-        sizes.append((shot.painted.width, shot.painted.height))
-        now_s = time.monotonic()
-        is_shown = shot.look == painter.look
-        if is_shown and len(changes_ms) < len(asked_s):
-            changes_ms.append((now_s - asked_s[-1]) * 1000)
-        if change and is_shown and now_s - (asked_s or [begin])[-1] > every_s:
-            asked_s.append(time.monotonic())
-            painter.choose_look(next(looks))
-        if now_s > end:
-            job.stop()
 
-    job.run(on_shot)
+def figures(camera: MarkedCamera, reader: Reader, watcher: Watcher) -> dict[str, Any]:
+    """What a run measured; its first twentieth does not count."""
     warm = len(reader.latencies_ms) // 20
     latencies, times = reader.latencies_ms[warm:], reader.times_s[warm:]
     tenth = max(1, len(latencies) // 10)
+    changes_ms = watcher.changes_ms
     return {
-        "camera": f"{width}x{height}",
-        "rate": rate,
-        "painted": "{}x{}".format(*sizes[-1]),
-        "changes_of_size": sum(a != b for a, b in itertools.pairwise(sizes)),
-        "engine": painter.engine,
-        "seconds": seconds,
+        "painted": "{}x{}".format(*watcher.sizes[-1]),
+        "changes_of_size": sum(a != b for a, b in itertools.pairwise(watcher.sizes)),
         "fps": round((len(times) - 1) / (times[-1] - times[0]), 2),
         "p50_ms": round(float(np.percentile(latencies, 50)), 1),
         "p95_ms": round(float(np.percentile(latencies, 95)), 1),

@@ -180,7 +180,7 @@ class Bench:
         self.window = LocalWindow(window) if window else None
         front_end = self.window
 
-        def report(message: str) -> None:
+        def take(message: str) -> None:
             self.said.append(message)
             on_report(message)
 
@@ -189,7 +189,7 @@ class Bench:
             self.painter,
             open_front_end=(lambda info: front_end) if front_end else None,
             open_outputs=lambda info: outputs or [],
-            report=report,
+            on_message=take,
             **options,
         )
 

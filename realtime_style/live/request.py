@@ -121,11 +121,13 @@ class LiveRequest:
         return open_address(self.source)
 
 
-def live_job(request: LiveRequest, report: Callable[[str], None] = lambda message: None) -> LiveJob:
+def live_job(
+    request: LiveRequest, on_message: Callable[[str], None] = lambda message: None
+) -> LiveJob:
     """Prepares the job of a request; sources, outputs and the window open when it runs.
 
     Args:
-        report: called with messages for people, from any thread.
+        on_message: called with each message for people, from any thread.
 
     Raises:
         MediaError: `record`, `streams` or `style_images` cannot be used.
@@ -142,7 +144,7 @@ def live_job(request: LiveRequest, report: Callable[[str], None] = lambda messag
         open_outputs=lambda info: _open_outputs(request, info),
         rate=request.rate,
         duration_s=request.duration_s,
-        report=report,
+        on_message=on_message,
     )
 
 

@@ -56,7 +56,7 @@ class LiveJob:
         rate: float | None = None,
         duration_s: float = math.inf,
         folder: Path = Path(),
-        report: Callable[[str], None] = lambda message: None,
+        on_message: Callable[[str], None] = lambda message: None,
     ) -> None:
         """Starts nothing yet.
 
@@ -67,7 +67,7 @@ class LiveJob:
             rate: frames per second to paint, which decides the size; None takes the source's.
             duration_s: seconds to run once the source is open; the longest wait for it, too.
             folder: for snapshots and recordings.
-            report: called with messages for people, from any thread.
+            on_message: called with each message for people, from any thread.
         """
         self.feed = feed
         self.painter = painter
@@ -75,7 +75,7 @@ class LiveJob:
         self.left_behind: list[str] = []
         self._open_front_end, self._open_outputs = open_front_end, open_outputs
         self._rate, self._duration_s = rate, duration_s
-        self._messages = Messages(report)
+        self._messages = Messages(on_message)
         self._captures = Captures(folder, rate, self._messages)
         self._controls = LiveControls(
             painter, self._captures, self._messages, lambda: self._info, self.stop
