@@ -206,6 +206,8 @@ class FakeTensorRt:
         self.cuda = cuda
         self.contexts: list[FakeContext] = []
         self.refuses = b""
+        self.has_room = True
+        self.timing_caches: list[bytes] = []
         self.refits = True
         self.refitted: list[bytes] = []
         self.ExecutionContextAllocationStrategy = SimpleNamespace(USER_MANAGED=2)
@@ -221,7 +223,9 @@ class FakeTensorRt:
             return None
         width, height = map(int, plan.split()[1].split(b"x"))
 
-        def context(kind: Any) -> FakeContext:
+        def context(kind: Any) -> FakeContext | None:
+            if not self.has_room:
+                return None
             if isinstance(kind, FakeRuntimeConfig):
                 assert (kind.strategy, kind.cache is not None) == (2, True)
                 assert kind.dynamic_shapes_kernel_specialization_strategy == "eager"
@@ -245,6 +249,7 @@ class FakeTensorRt:
     def build(self, model: bytes, profile: Any, trt: Any, **asked: Any) -> tuple[bytes, bytes]:
         """Replaces `build_engine`."""
         self.builds += 1
+        self.timing_caches.append(asked["timing_cache"])
         asked["use_gpu"]()
         asked["on_build"](0.5)
         asked["on_build"](1.0)

@@ -52,6 +52,19 @@ def test_the_pool_reuses_buffers_of_the_right_size() -> None:
     assert pool.take(96, 64).shape == (144, 64)
 
 
+def test_a_blank_frame_has_the_time_and_colours_and_any_size() -> None:
+    pool = FramePool()
+    color = ColorSpace(SMPTE170M, FULL)
+    frame = Frame(np.zeros((72, 64), np.uint8), 7, Fraction(1, 25), color, 2)
+    same, other = frame.blank(pool), frame.blank(pool, 16, 32)
+    for blank, size in ((same, (48, 64)), (other, (16, 32))):
+        assert (blank.height, blank.width) == size
+        assert (blank.pts, blank.time_base, blank.color, blank.duration) == (
+            7, Fraction(1, 25), color, 2,
+        )  # fmt: skip
+        assert blank.pool is pool
+
+
 @pytest.mark.parametrize(
     ("text", "size"),
     [("720p", (1280, 720)), ("640x360", (640, 360)), ("361p", (642, 360)), ("101x77", (100, 76))],

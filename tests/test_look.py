@@ -123,6 +123,21 @@ def test_each_number_is_a_variation_of_its_own() -> None:
     assert psnr_db(painted(Look(variation=3, strength=0)), FRAME) > 30
 
 
+def test_a_variation_changes_the_gains_of_the_trunk_only() -> None:
+    style = open_style("starry-night")
+    own, varied = style.weights(), Look(style, variation=3).mixed().weights()
+    gains = []
+    for name, weight in own.items():
+        if ".first." not in name:
+            assert np.array_equal(varied[name], weight)
+        elif name.endswith(".weight"):
+            ratio = np.abs(varied[name]).sum((1, 2, 3)) / np.abs(weight).sum((1, 2, 3))
+            bias = name.removesuffix("weight") + "bias"
+            np.testing.assert_allclose(varied[bias], own[bias] * ratio, rtol=3e-3, atol=1e-5)
+            gains.append(np.log(ratio))
+    assert 0.35 < np.concatenate(gains).std() < 0.45
+
+
 def test_kept_colours_are_those_of_the_film() -> None:
     plain, kept = painted(Look()), painted(Look(keep_colors=True))
     assert np.array_equal(kept.chroma, FRAME.chroma)

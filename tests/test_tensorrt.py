@@ -201,6 +201,32 @@ def test_after_a_size_that_does_not_fit_in_memory_the_previous_one_still_paints(
             engine.prepare(1280, 720)
 
 
+def test_if_contexts_cannot_be_created_the_previous_size_still_paints(
+    trt: FakeTensorRt, tmp_path: Path
+) -> None:
+    engine = engine_of(trt, tmp_path)
+    luma, chroma = planes(48, 64)
+    for has_room in (True, False):
+        out = np.zeros_like(luma), np.zeros_like(chroma)
+        engine.infer(luma, chroma, *out)
+        assert np.array_equal(out[0], 255 - luma)
+        trt.has_room = has_room
+    with pytest.raises(EngineError, match="cannot create a context"):
+        engine.prepare(1920, 1088)
+    out = np.zeros_like(luma), np.zeros_like(chroma)
+    engine.infer(luma, chroma, *out)
+    assert np.array_equal(out[0], 255 - luma)
+
+
+def test_slots_of_the_previous_engine_are_freed_at_once(trt: FakeTensorRt, tmp_path: Path) -> None:
+    engine = engine_of(trt, tmp_path)
+    engine.prepare(64, 64)
+    previous = engine._slots  # still referred to, so only `close` can free them
+    engine.prepare(1920, 1088)
+    assert len(previous) == len(trt.cuda.streams) == 3
+    assert len(trt.cuda.host) == 6
+
+
 @pytest.mark.parametrize("wider", [96, 1400])  # in the same profile and in another
 def test_the_size_cannot_change_while_a_picture_is_in_flight(
     trt: FakeTensorRt, tmp_path: Path, wider: int
@@ -285,10 +311,13 @@ def test_an_engine_is_built_once_and_found_in_the_cache(trt: FakeTensorRt, tmp_p
     engine = engine_of(trt, tmp_path)
     engine.prepare(64, 64, again.append)
     assert (trt.builds, again) == (1, [])
-    (kept,) = PlanCache(tmp_path).plans()
-    assert kept.key
-    assert kept.key.device == "Fake GPU 0.0"
-    assert kept.size > 0
+    engine.prepare(1920, 1088)
+    assert trt.timing_caches == [b"", b"learned"]
+    kept, other = PlanCache(tmp_path).plans()
+    for plan in (kept, other):
+        assert plan.key
+        assert plan.key.device == "Fake GPU 0.0"
+        assert plan.size > 0
 
 
 @pytest.mark.parametrize("change", ["version", "device", "precision", "structure"])
@@ -442,7 +471,11 @@ def test_cleaning_deletes_the_cache_and_nothing_else(tmp_path: Path) -> None:
     cache.write_learned("tensorrt 10", "GPU", b"learned")
     (tmp_path / ".half-1.partial").write_bytes(b"half")
     (tmp_path / "mine.txt").write_text("kept")
-    assert cache.clean() > 40
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime/style.engine").write_bytes(b"engine of ONNX Runtime's provider")
+    assert cache.clean() > 73
+    assert list((tmp_path / "onnxruntime").iterdir()) == []
+    (tmp_path / "onnxruntime").rmdir()
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

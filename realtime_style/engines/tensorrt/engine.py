@@ -193,10 +193,10 @@ class TensorRtEngine(GpuEngine):
             engine = self._runtime.deserialize_cuda_engine(self._build(key, profile, on_build))
         if engine is None:
             raise EngineError(f"TensorRT cannot load its own engine: {self._log.last()}")
+        contexts = self._contexts(engine)  # if this fails, the former engine can still be used
         for slot in self._slots:
             slot.close()
         self._profile, self._engine = profile, engine
-        contexts = self._contexts(engine)
         self._slots = [
             _Slot(self._cuda, context, self._log, gpu_frames=self._gpu_frames)
             for context in contexts
