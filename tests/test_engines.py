@@ -256,7 +256,7 @@ def test_unknown_names_are_refused() -> None:
 def test_the_runtime_never_imports_torch_nor_opencv(tmp_path: Path) -> None:
     code = """
 import sys
-import realtime_style.cli
+import realtime_style.cli.app
 from realtime_style.style.bundled import bundled_styles
 for name in realtime_style.__all__:
     getattr(realtime_style, name)
