@@ -99,6 +99,13 @@ def test_an_error_that_a_library_makes_of_ctrl_c_is_a_stop(monkeypatch: pytest.M
     assert (done.returncode, done.stderr) == (130, "stopped\n")
 
 
+def test_what_is_said_after_ctrl_c_does_not_raise_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = screen(monkeypatch, terminal=False)
+    monkeypatch.setattr("realtime_style.system.interrupts._came", True)
+    Output().say("recording.mp4: 25 frames")
+    assert file.getvalue() == "recording.mp4: 25 frames\n"
+
+
 def screen(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> io.StringIO:
     file = io.StringIO()
     shown = Console(file=file, force_terminal=terminal, width=100, highlight=False)

@@ -219,7 +219,6 @@ class Output:
         """Prints a line on standard error, unless quiet."""
         if not self.quiet:
             print_line(message)
-            interrupts.check()  # it does not interrupt a module that is being loaded
 
     def json(self, value: Any) -> None:
         """Prints the result as JSON, if that was asked for."""
