@@ -181,6 +181,7 @@ class Bench:
         front_end = self.window
 
         def take(message: str) -> None:
+            assert threading.current_thread() is threading.main_thread()
             self.said.append(message)
             on_report(message)
 

@@ -284,12 +284,14 @@ def test_snapshots_name_their_style(styles: list[str], tmp_path: Path) -> None:
         yield "q"
 
     painter = live_painter(styles, size=Size(24))
-    Bench(rising(), styles, FakeWindow(user), folder=tmp_path, painter=painter).run()
+    bench = Bench(rising(), styles, FakeWindow(user), folder=tmp_path, painter=painter)
+    bench.run()
     paths = sorted(tmp_path.glob("*.png"))
     assert len(paths) == 2
     with Image.open(paths[0]) as picture:
         assert picture.size == SIZE
         assert picture.info["Style"] == "identity"
+    assert {f"snapshot {path}" for path in paths} <= set(bench.said)
 
 
 def test_a_snapshot_that_cannot_be_written_is_reported(styles: list[str], tmp_path: Path) -> None:

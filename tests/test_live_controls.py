@@ -346,7 +346,8 @@ def test_troubles_are_reported_once_and_shown_while_they_last() -> None:
                          style: Trouble("a bad style")})  # fmt: skip
     assert said == ["silent for 2 s", "a bad style"]
     assert messages.shown() == ("silent for 3 s", "a bad style")
-    assert messages.knows(camera)
+    assert messages.has_reported(camera)
+    assert not messages.has_reported("another")
     messages.update({})
     assert said[2:] == ["it works again"]
     assert messages.shown() == ()

@@ -165,6 +165,7 @@ def test_an_output_that_fails_in_its_own_way_is_heard(styles: list[str]) -> None
     bench = Bench(rising(), styles, outputs=[output])
     bench.run()
     assert bench.job.failed == [output]
+    assert bench.job.has_reported(output)
     assert sum("the driver fell over" in message for message in bench.said) == 1
     assert output.trouble == "virtual camera /dev/video9 failed: the driver fell over"
 

@@ -177,7 +177,6 @@ def webcam(
         load_opencv()  # before anything imports PyAV
     from realtime_style.live.request import LiveRequest, live_job
 
-    said = _Messages(output)
     look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
     request = LiveRequest(
         source,
@@ -195,10 +194,10 @@ def webcam(
         virtual_camera=virtual_camera,
         overwrite=overwrite,
     )
-    job = live_job(request, said)
+    job = live_job(request, output.say)
     wishes = [camera_size, f"{camera_fps:g} fps" if camera_fps else None]
     asked = " ".join(filter(None, wishes))
-    _run(job, f" (requested: {asked})" if asked else "", said, output)
+    _run(job, f" (requested: {asked})" if asked else "", output)
 
 
 def _list_cameras(output: Output) -> None:
@@ -214,20 +213,7 @@ def _list_cameras(output: Output) -> None:
         console.print_line("no camera is connected")
 
 
-class _Messages:
-    """Prints what a live job has to say, and knows what was printed."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-        self.printed: set[str] = set()
-
-    def __call__(self, message: str) -> None:
-        if not self._output.quiet:
-            self._output.say(message)
-            self.printed.add(message)
-
-
-def _run(job: LiveJob, asked: str, said: _Messages, output: Output) -> None:
+def _run(job: LiveJob, asked: str, output: Output) -> None:
     """Runs a live job; raises `Abandon` where a device does not return."""
     bar = output.progress("painting")
 
@@ -254,8 +240,8 @@ def _run(job: LiveJob, asked: str, said: _Messages, output: Output) -> None:
         with contextlib.suppress(KeyboardInterrupt):  # the usual way to end it
             job.run(on_shot)
         for failed in job.failed:
-            trouble = f"{failed.name} failed" if failed.trouble in said.printed else failed.trouble
-            console.print_error(trouble)
+            is_printed = job.has_reported(failed) and not output.quiet
+            console.print_error(f"{failed.name} failed" if is_printed else failed.trouble)
             status = 1
     except StyleError as error:
         console.print_error(console.sentence(error))

@@ -7,6 +7,7 @@ import time
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
+from queue import SimpleQueue
 
 from av.video.reformatter import VideoReformatter
 from PIL import Image
@@ -38,6 +39,7 @@ class Captures:
         self.unfinished: list[str] = []
         self._folder, self._fps, self._messages = folder, fps, messages
         self._savers: list[threading.Thread] = []
+        self._saved: SimpleQueue[str] = SimpleQueue()  # what became of snapshots, as messages
 
     def save_snapshot(self, shot: Shot) -> None:
         """Saves a painted frame, as large as the camera's, as PNG."""
@@ -61,8 +63,10 @@ class Captures:
         else:
             self._messages.notify(f"recording to {path}")
 
-    def drop_failed_recording(self) -> None:
-        """Ends the recording in progress if it has failed."""
+    def update(self) -> None:
+        """Reports snapshots that were saved, and ends the recording in progress if it failed."""
+        while not self._saved.empty():
+            self._messages.notify(self._saved.get())
         if self.recording and self.recording.failed:
             output, self.recording = self.recording, None
             output.close(0)
@@ -75,8 +79,8 @@ class Captures:
             self.unfinished.append(output.name)
         elif not output.trouble:
             self._messages.notify(f"{output.name}: {output.frames} frames")
-        elif not self._messages.knows(output):
-            self._messages.report(output.trouble)
+        elif not self._messages.has_reported(output):
+            self._messages.report_trouble(output, output.trouble)
         self._messages.discard(output)
 
     def close(self) -> None:
@@ -88,6 +92,7 @@ class Captures:
         for saver in self._savers:
             saver.join(max(0.0, end_s - time.monotonic()))
         self.unfinished += [saver.name for saver in self._savers if saver.is_alive()]
+        self.update()
 
     def _save(self, painted: Frame, size: tuple[int, int], style: str) -> None:
         if size != (painted.width, painted.height):
@@ -101,9 +106,9 @@ class Captures:
                 Image.fromarray(rgb_from_frame(painted)).save(file, "PNG", pnginfo=about)
                 path = Path(file.name)
         except OSError as error:
-            self._messages.notify(f"{path} cannot be written: {error.strerror or error}")
+            self._saved.put(f"{path} cannot be written: {error.strerror or error}")
         else:
-            self._messages.notify(f"snapshot {path}")
+            self._saved.put(f"snapshot {path}")
 
 
 def rate_of(info: StreamInfo, fps: float | None) -> Fraction:

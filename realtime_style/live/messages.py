@@ -25,7 +25,7 @@ class Trouble:
 class Messages:
     """Passes messages to a listener once each, and keeps those that a front end should show.
 
-    Any thread may report; troubles are updated by one thread.
+    Not thread-safe.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Messages:
         self._clock = clock
         self._notice: tuple[str, float] = ("", clock())  # its text and when to remove it
         self._troubles: dict[Hashable, Trouble] = {}
+        self._reported: set[Hashable] = set()
 
     def notify(self, text: str) -> None:
         """Reports something that is shown for a few seconds as well."""
@@ -50,19 +51,24 @@ class Messages:
         """
         for key, trouble in troubles.items():
             if key not in self._troubles:
-                self.report(trouble.text)
+                self.report_trouble(key, trouble.text)
         for key, trouble in self._troubles.items():
             if key not in troubles and trouble.when_over:
                 self.report(trouble.when_over)
         self._troubles = dict(troubles)
 
+    def report_trouble(self, key: Hashable, text: str) -> None:
+        """Reports a trouble, and remembers that it was reported."""
+        self._reported.add(key)
+        self.report(text)
+
     def discard(self, key: Hashable) -> None:
         """Removes the trouble of something that is gone, which is not reported as its end."""
         self._troubles.pop(key, None)
 
-    def knows(self, key: Hashable) -> bool:
-        """Whether something has a trouble that was reported."""
-        return key in self._troubles
+    def has_reported(self, key: Hashable) -> bool:
+        """Whether something has or had a trouble that was reported."""
+        return key in self._reported
 
     def shown(self) -> tuple[str, ...]:
         """What a front end should show now: all troubles, then the notice."""

@@ -127,7 +127,7 @@ def live_job(
     """Prepares the job of a request; sources, outputs and the window open when it runs.
 
     Args:
-        on_message: called with each message for people, from any thread.
+        on_message: called on the thread that runs the job with each message for people.
 
     Raises:
         MediaError: `record`, `streams` or `style_images` cannot be used.

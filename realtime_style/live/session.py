@@ -67,7 +67,7 @@ class LiveJob:
             rate: frames per second to paint, which decides the size; None takes the source's.
             duration_s: seconds to run once the source is open; the longest wait for it, too.
             folder: for snapshots and recordings.
-            on_message: called with each message for people, from any thread.
+            on_message: called on the thread of `run` with each message for people.
         """
         self.feed = feed
         self.painter = painter
@@ -144,6 +144,10 @@ class LiveJob:
     def failed(self) -> list[Output]:
         """Outputs of the request that broke, or never got a frame through."""
         return [o for o in self._outputs if o.failed or (o.trouble and not o.frames)]
+
+    def has_reported(self, output: Output) -> bool:
+        """Whether the trouble of an output was passed to `on_message`."""
+        return self._messages.has_reported(output)
 
     @property
     def _info(self) -> StreamInfo:
@@ -243,7 +247,7 @@ class LiveJob:
         )
 
     def _update_troubles(self) -> None:
-        self._captures.drop_failed_recording()
+        self._captures.update()
         troubles: dict[Hashable, Trouble] = {}
         if text := self.feed.trouble:
             troubles[self.feed] = Trouble(text, "the source works again")
