@@ -18,7 +18,7 @@ from realtime_style.engines.choice import EngineChoice
 from realtime_style.frame import Frame, FramePool, StreamInfo
 from realtime_style.live.clock import MICROSECOND, now_us
 from realtime_style.live.feed import Feed
-from realtime_style.live.interface import Shot
+from realtime_style.live.interface import FrontEnd, Shot
 from realtime_style.live.local_window import LocalWindow
 from realtime_style.live.outputs import Output
 from realtime_style.live.painter import LivePainter
@@ -166,6 +166,7 @@ class Bench:
         outputs: list[Output] | None = None,
         at_own_pace: bool = False,
         on_report: Callable[[str], None] = lambda message: None,
+        front_end: FrontEnd | None = None,
         **options: Any,
     ) -> None:
         self.shots: list[tuple[str, str, int]] = []
@@ -178,7 +179,7 @@ class Bench:
         self.in_step = self._in_step
         self.painter = painter or live_painter(styles)
         self.window = LocalWindow(window) if window else None
-        front_end = self.window
+        front_end = front_end or self.window
 
         def take(message: str) -> None:
             assert threading.current_thread() is threading.main_thread()

@@ -36,7 +36,8 @@ from realtime_style.errors import EngineError, MediaError, StyleError
 from realtime_style.frame import Frame, FramePool, Size
 from realtime_style.live.captures import rate_of
 from realtime_style.live.clock import now_us
-from realtime_style.live.interface import Shot
+from realtime_style.live.commands import Command, command_from_json
+from realtime_style.live.interface import LiveStatus, Shot
 from realtime_style.live.outputs import Output, OutputKind, recording
 from realtime_style.live.view import Mode
 from realtime_style.live.window import Pointer
@@ -423,6 +424,37 @@ def test_help_statistics_mirror_and_full_screen(styles: list[str]) -> None:
     assert (pictures["help"] > 200).sum() > (pictures["statistics"] > 200).sum() > 100
     assert bench.window
     assert bench.window.view.mirror
+
+
+class Page:
+    """A front end without a window: commands come as JSON, as from a page in a browser."""
+
+    def __init__(self, *messages: str) -> None:
+        self._messages = list(messages)
+        self.statuses: list[LiveStatus] = []
+        self.closed = False
+
+    def show(self, shot: Shot, status: LiveStatus) -> None:
+        self.statuses.append(status)
+
+    def poll(self, timeout_s: float) -> list[Command]:
+        if len(self.statuses) < 5 or not self._messages:
+            return []
+        return [command_from_json(self._messages.pop(0))]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_page_drives_a_job_by_messages(styles: list[str], tmp_path: Path) -> None:
+    page = Page('{"command": "Snapshot"}', '{"command": "ToggleFreeze"}', '{"command": "Quit"}')
+    bench = Bench(rising(), styles, front_end=page, folder=tmp_path)
+    bench.run()
+    assert page.closed
+    assert len(list(tmp_path.glob("*.png"))) == 1
+    assert not page.statuses[0].is_frozen
+    assert page.statuses[-1].is_frozen
+    assert page.statuses[-1].engine == "openvino f32"
 
 
 # Faults -----------------------------------------------------------------------------------------
