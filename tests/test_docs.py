@@ -51,8 +51,6 @@ def test_the_architecture_names_every_floor() -> None:
     package = ROOT / "realtime_style"
     rooms = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")} | {"export/"}
     files = {path.name for path in package.glob("*.py") if not path.name.startswith("__")}
-    if (package / "cli.py").exists():  # one file still
-        files, rooms = files - {"cli.py"}, rooms | {"cli/"}
     assert named == rooms | files
 
 
