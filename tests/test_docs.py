@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from generated import commands
 
+from realtime_style.live.local_window import KEYS
+
 ROOT = Path(__file__).resolve().parents[1]
 # Sphinx checks the links of its own pages; these are read on their own.
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md"]
@@ -80,3 +82,12 @@ def test_options_named_in_the_guides_exist() -> None:
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text()))
         scripts = {"--clip"} if page.name == "styles.md" else set()  # of benchmarks/sheet.py
         assert named <= known | others | scripts, page.name
+
+
+def test_the_guide_names_every_key_of_the_window() -> None:
+    table = (ROOT / "docs/guides/live.md").read_text().partition("| key in the window |")[2]
+    first_column = "\n".join(re.findall(r"^\|([^|]+)\|", table.partition("## Sources")[0], re.M))
+    named = set(re.findall(r"`(.)`", first_column))
+    assert "| space |" in table
+    others = {"=", "escape", " ", *"2345678"}  # Shift's other half of +; in words; from 1 to 9
+    assert named == set(KEYS) - others
