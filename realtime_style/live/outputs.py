@@ -72,9 +72,14 @@ class EncodedSink:
         self._reformatter = VideoReformatter()
         self._pool = FramePool()
         info = StreamInfo(*size, rate, Fraction(1, _TICKS), first.color, is_live=True)
-        form, options = _container_of(target, sent)
+        container_format, options = _container_of(target, sent)
         try:
-            self._muxer = Muxer(target, ending=Path(target).suffix, form=form, options=options)
+            self._muxer = Muxer(
+                target,
+                ending=Path(target).suffix,
+                container_format=container_format,
+                options=options,
+            )
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self._unusable(error, sent) from error
         try:

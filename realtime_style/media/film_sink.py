@@ -119,10 +119,10 @@ class FileSink:
         try:
             if self._file is None:
                 assert self._pipe
-                return Muxer(self._pipe, ending=ending, form="matroska")
+                return Muxer(self._pipe, ending=ending, container_format="matroska")
             if self._is_sequence:
                 target = escaped_pattern(self._file.partial)
-                return Muxer(target, ending=ending, form="image2")
+                return Muxer(target, ending=ending, container_format="image2")
             return Muxer(str(self._file.partial), ending=ending, options=options)
         except (av.FFmpegError, OSError, ValueError) as error:
             if self._file:

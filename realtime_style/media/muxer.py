@@ -27,7 +27,7 @@ class Muxer:
         target: str | StandardOutput,
         *,
         ending: str,
-        form: str | None = None,
+        container_format: str | None = None,
         options: Mapping[str, str] | None = None,
     ) -> None:
         """Opens the container; files are created by `start`.
@@ -35,7 +35,7 @@ class Muxer:
         Args:
             target: a path or an address as FFmpeg takes it, or a pipe.
             ending: the container's name in messages, such as ".mp4".
-            form: FFmpeg's name of the format; None takes it from the path.
+            container_format: FFmpeg's name of the format; None takes it from the path.
             options: FFmpeg's options of the format.
 
         Raises:
@@ -43,7 +43,11 @@ class Muxer:
         """
         self._ending = ending
         self._container = av.open(
-            target, "w", format=form, options=dict(options or {}), metadata_errors=RAW_BYTES
+            target,
+            "w",
+            format=container_format,
+            options=dict(options or {}),
+            metadata_errors=RAW_BYTES,
         )
         self._video: av.VideoStream | None = None
         self._passthrough: Passthrough | None = None

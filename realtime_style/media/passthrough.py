@@ -121,7 +121,7 @@ class Passthrough:
         for packet in self._packets.until(time_s):
             carrier = self._carriers.get(packet.stream.index)
             if carrier is not None:
-                yield from self._in_order(carrier.carry(packet))
+                yield from self._acceptable(carrier.carry(packet))
 
     def finish(self, end_s: float) -> Iterator[Any]:
         """The last packets to mux; all of them if the film was read to its end.
@@ -131,13 +131,13 @@ class Passthrough:
         """
         yield from self.until(None if self._source.has_ended else end_s)
         for carrier in self._carriers.values():
-            yield from self._in_order(carrier.carry(None))
+            yield from self._acceptable(carrier.carry(None))
 
     def close(self) -> None:
         """Closes the file that packets are read from."""
         self._packets.close()
 
-    def _in_order(self, packets: Iterator[Any]) -> Iterator[Any]:
+    def _acceptable(self, packets: Iterator[Any]) -> Iterator[Any]:
         """Drops packets without a time, and those that go back in time: containers refuse them."""
         for packet in packets:
             give_time(packet)
