@@ -346,6 +346,27 @@ def test_ctrl_c_while_a_film_is_completed_keeps_all_of_it(
     assert len(times_of(sink.complete_path)) == len(TIMES_MS)
 
 
+def test_ctrl_c_while_a_film_is_put_in_place_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "film.mp4"
+    sink = FileSink(path, info())
+    for frame in frames():
+        sink.write(frame)
+    close = sink._muxer.close
+
+    def interrupted_close() -> None:
+        signal.raise_signal(signal.SIGINT)
+        close()
+
+    monkeypatch.setattr(sink._muxer, "close", interrupted_close)
+    with pytest.raises(KeyboardInterrupt):
+        sink.__exit__(None, None, None)
+    assert sink.complete_path == path
+    assert len(times_of(path)) == len(TIMES_MS)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_messages_of_media_name_no_command_line_flags() -> None:
     """They name settings of the library; only the command line knows its flags."""
     package = Path(film_sink.__file__).parents[1]

@@ -346,9 +346,11 @@ def _stopped(job: FilmJob) -> Stopped:
     """Says what is kept of a film that Ctrl-C ended."""
     interrupts.ignore()
     kept, frames, out = job.sink.complete_path, job.sink.frames, job.request.out
-    console.print_line(
-        f"stopped; {out} was not written" + (f"; frames kept in {kept}: {frames}" if kept else "")
-    )
+    if kept == Path(out):
+        console.print_line(f"stopped; {out} is complete: {frames} frames")
+    else:
+        kept_in = f"; frames kept in {kept}: {frames}" if kept else ""
+        console.print_line(f"stopped; {out} was not written{kept_in}")
     return Stopped({"stopped": out, "kept": kept and str(kept), "frames": frames})
 
 

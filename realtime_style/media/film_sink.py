@@ -233,20 +233,26 @@ class FileSink:
         if is_stopped and not self._encoder.frames_out:
             self._discard()
             return True
-        if last is not None:
-            if self._encoder.last_duration:
-                self._muxer.mux_last(last, self._encoder.end_pts)
-            else:
-                self._muxer.mux([last])
-        self._muxer.finish(float(self._encoder.end_pts * self._info.time_base))
-        if self._file is None:
-            return is_stopped
-        if self._suffix == ".webp" and not self._is_sequence:
-            shown_ms = round(self._encoder.last_duration * self._info.time_base * 1000)
-            set_last_duration(self._file.partial, shown_ms)
-        self.complete_path = self._name_if_stopped() if is_stopped else self.path
-        self._put_in_place(self.complete_path)
+        # a second Ctrl-C does not wait for this; the first one does, or it would cost the film
+        with contextlib.nullcontext() if is_stopped else self._uninterrupted():
+            self._finish(last)
+            if self._file:
+                target = self._name_if_stopped() if is_stopped else self.path
+                self._put_in_place(self._file, target)
+                self.complete_path = target
         return is_stopped
+
+    def _finish(self, last: Packet | None) -> None:
+        """Writes the last packets of all streams, and closes the film."""
+        encoder = self._encoder
+        if last is not None and encoder.last_duration:
+            self._muxer.mux_last(last, encoder.end_pts)
+        elif last is not None:
+            self._muxer.mux([last])
+        self._muxer.finish(float(encoder.end_pts * self._info.time_base))
+        if self._file and self._suffix == ".webp" and not self._is_sequence:
+            shown_ms = round(encoder.last_duration * self._info.time_base * 1000)
+            set_last_duration(self._file.partial, shown_ms)
 
     def _drain(self, is_stopped: bool) -> tuple[bool, Packet | None]:
         """Muxes what the encoder holds, all but the last packet; whether the film was stopped.
@@ -280,12 +286,11 @@ class FileSink:
             return next(path for path in paths if not numbered(path))
         return next(path for path in paths if not path.exists())
 
-    def _put_in_place(self, target: Path) -> None:
-        assert self._file
+    def _put_in_place(self, file: PartialFile | PartialSequence, target: Path) -> None:
         try:
-            self._file.put_in_place(target)
+            file.put_in_place(target)
         except OSError as error:
-            kept = self._file.keep(target)
+            kept = file.keep(target)
             raise _NotReplacedError(
                 f"{target} cannot be written: {error.strerror}; the painted film is {kept}",
                 setting="out",
