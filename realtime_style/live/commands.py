@@ -50,7 +50,7 @@ class ChangeShare:
 
 @dataclass(frozen=True, slots=True)
 class ToggleColors:
-    """Keep the camera's colors, or use those of the style."""
+    """Keep the camera's colours, or use those of the style."""
 
 
 @dataclass(frozen=True, slots=True)

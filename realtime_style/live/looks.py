@@ -14,7 +14,7 @@ from realtime_style.style.bundled import STANDARD, bundled_styles
 from realtime_style.style.look import Look
 
 LoadStylizer = Callable[[PaintPlan, ColorSpace], Stylizer]
-"""Loads the network of a plan for frames of a color space; raises StyleError."""
+"""Loads the network of a plan for frames of a colour space; raises StyleError."""
 
 _SETTLE_S = 1.0  # pause before loading a look that nobody has asked for
 _SPARE = 4  # loaded looks to keep, in addition to one for each style
@@ -88,7 +88,7 @@ class LookLoader:
         self.want(_in_style(self.wanted, self._styles[number % len(self._styles)]))
 
     def load_for(self, color: ColorSpace) -> None:
-        """Loads the wanted look for frames of a color space, unless that is done.
+        """Loads the wanted look for frames of a colour space, unless that is done.
 
         Raises:
             StyleError: it cannot be loaded.

@@ -93,7 +93,7 @@ class LivePainter:
         """Loads the chosen look.
 
         Args:
-            color: the color space of the frames to come.
+            color: the colour space of the frames to come.
             interval_s: the time for each frame, in seconds, which decides the size.
 
         Raises:
