@@ -35,7 +35,7 @@ from realtime_style.live.outputs import EncodedSink, Output, OutputKind, stream,
 
 @pytest.fixture
 def styles(tmp_path: Path) -> list[str]:
-    """The identity style, as it is chosen from."""
+    """The file of the identity style, as a list of styles to choose from."""
     (tmp_path / "identity.onnx").write_bytes(affine_style(name="identity"))
     return [str(tmp_path / "identity.onnx")]
 
