@@ -1,4 +1,4 @@
-"""Films that stay on the GPU, on a GPU that is none: its memory is the host's."""
+"""Films whose frames stay in GPU memory, with a fake GPU whose memory is the host's."""
 
 from __future__ import annotations
 

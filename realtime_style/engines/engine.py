@@ -93,7 +93,7 @@ class GpuEngine(Engine):
     """An engine that can also paint pictures in the memory of its GPU and leave them there."""
 
     @abstractmethod
-    def begin_on_gpu(self, picture: GpuPicture, painted: GpuPicture) -> Callable[[], None]:
+    def begin_gpu_picture(self, picture: GpuPicture, painted: GpuPicture) -> Callable[[], None]:
         """Like `begin`, but `picture` must not change until it has been waited for."""
 
 

@@ -120,7 +120,7 @@ class GpuStylizer:
             planes[0].address, planes[0].pitch, planes[1].address, planes[1].pitch,
         )  # fmt: skip
         block = self._memory.take(picture.width, picture.height)
-        wait = self.engine.begin_on_gpu(given, block.picture)
+        wait = self.engine.begin_gpu_picture(given, block.picture)
 
         def finish() -> GpuFrame:
             wait()

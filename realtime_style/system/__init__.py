@@ -1,1 +1,1 @@
-"""What the operating system gives: files, paths, cores, memory, interrupts."""
+"""The operating system: files, paths, cores, memory, signals."""

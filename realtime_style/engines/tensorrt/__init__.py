@@ -1,1 +1,1 @@
-"""NVIDIA's TensorRT: engines are built for one GPU, kept, and run there."""
+"""NVIDIA's TensorRT: engines are built for one GPU, cached, and run on it."""

@@ -70,7 +70,7 @@ class TensorRtEngine(GpuEngine):
             cuda: the GPU.
             cache: where built engines are kept.
             level, workspace_mb: see `build_engine`; None accepts an engine however it was built.
-            gpu_frames: build for `begin_on_gpu` (chroma in NV12) instead of `begin`.
+            gpu_frames: build for `begin_gpu_picture` (chroma in NV12) instead of `begin`.
             notes: first notes.
 
         Raises:
@@ -130,13 +130,13 @@ class TensorRtEngine(GpuEngine):
         slot.start(luma, chroma)
         return lambda: slot.finish(out_luma, out_chroma)
 
-    def begin_on_gpu(self, picture: GpuPicture, painted: GpuPicture) -> Callable[[], None]:
-        """See `GpuEngine.begin_on_gpu`."""
+    def begin_gpu_picture(self, picture: GpuPicture, painted: GpuPicture) -> Callable[[], None]:
+        """See `GpuEngine.begin_gpu_picture`."""
         if (picture.width, picture.height) != (painted.width, painted.height):
             raise EngineError("TensorRT failed: the output has another size than the picture")
         slot = self._slot_for(picture.width, picture.height)
-        slot.start_on_gpu(picture, painted)
-        return slot.finish_on_gpu
+        slot.start_gpu_picture(picture, painted)
+        return slot.finish_gpu_picture
 
     def _slot_for(self, width: int, height: int) -> _Slot:
         if self._cancelled:
@@ -340,7 +340,7 @@ class _Slot:
         given[self._chroma_at :] = chroma.reshape(-1)
         self._run(self._work)
 
-    def start_on_gpu(self, picture: GpuPicture, painted: GpuPicture) -> None:
+    def start_gpu_picture(self, picture: GpuPicture, painted: GpuPicture) -> None:
         """Starts painting a picture in GPU memory into another."""
         self._occupy()
         given, made = self._blocks
@@ -357,7 +357,7 @@ class _Slot:
         luma.reshape(-1)[:] = painted[: luma.size]
         chroma.reshape(-1)[:] = painted[self._chroma_at :]
 
-    def finish_on_gpu(self) -> None:
+    def finish_gpu_picture(self) -> None:
         """Waits for the picture."""
         self._cuda.use()
         self._cuda.wait(self._stream)
