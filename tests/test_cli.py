@@ -196,9 +196,9 @@ def unread(pipe: IO[str]) -> int:
 def noise_film(path: Path, frames: int) -> Path:
     """A film whose painting fills the buffers between encoder and file quickly."""
     random = np.random.default_rng(1)
-    noise = [random.integers(0, 255, (360 * 3 // 2, 640), np.uint8) for _ in range(8)]
+    noise = [random.integers(0, 255, (176 * 3 // 2, 320), np.uint8) for _ in range(8)]
     with av.open(str(path), "w") as film:
-        picture = add_picture(film, "rawvideo", (640, 360))
+        picture = add_picture(film, "rawvideo", (320, 176))
         for i in range(frames):
             film.mux(picture.encode(av.VideoFrame.from_ndarray(noise[i % 8], "yuv420p")))
         film.mux(picture.encode(None))
@@ -210,7 +210,7 @@ def noise_film(path: Path, frames: int) -> Path:
 def test_stopping_half_way_leaves_the_old_film_and_no_litter(
     tmp_path: Path, how: signal.Signals
 ) -> None:
-    film = noise_film(tmp_path / "film.mkv", 300)
+    film = noise_film(tmp_path / "film.mkv", 400)
     out = tmp_path / "out.mp4"
     out.write_bytes(b"precious")
     style = next(iter(bundled_styles()))
@@ -226,7 +226,7 @@ def test_stopping_half_way_leaves_the_old_film_and_no_litter(
     ]  # fmt: skip
     assert "frames kept in" in said
     times = times_of(tmp_path / "out.stopped.mp4")
-    assert 0 < len(times) < 300
+    assert 0 < len(times) < 400
     assert times == times_of(film)[: len(times)]
 
 
@@ -279,7 +279,7 @@ def test_stopping_does_not_wait_for_a_source_that_gives_nothing(
     process.stdin.flush()
     wait_until(lambda: not unread(process.stdin), process)
     if part == 0.5:
-        wait_until(lambda: size_of(tmp_path / ".out.partial.mkv") > 20 * 360 * 640, process)
+        wait_until(lambda: size_of(tmp_path / ".out.partial.mkv") > 20 * 176 * 320, process)
     process.stdin, pipe = None, process.stdin  # stays open: nothing says that the film has ended
     _, said = stopped(process)
     pipe.close()
@@ -312,7 +312,9 @@ def test_stopped_pictures_are_said_in_json(tmp_path: Path, identity_style: Path)
     for i in range(40):
         Image.new("RGB", (1500, 1000), (i, 90, 120)).save(photos / f"{i:02}.bmp")
     process = started("image", photos, "out/", "-s", identity_style, "--json", cwd=tmp_path)
-    wait_until((tmp_path / "out/01.bmp").exists, process)
+    assert process.stderr
+    while "01.bmp" not in process.stderr.readline():
+        assert process.poll() is None
     stdout, stderr = stopped(process)
     report = json.loads(stdout.splitlines()[-1])
     assert len(report["painted"]) == len(list((tmp_path / "out").iterdir())) > 1
@@ -350,7 +352,7 @@ def test_stopped_before_anything_is_painted_it_says_so_in_json(
 
 @NEEDS_SIGNALS
 def test_stopped_with_json_it_says_what_is_kept(tmp_path: Path, identity_style: Path) -> None:
-    film, out = noise_film(tmp_path / "film.mkv", 200), "out.mp4"
+    film, out = noise_film(tmp_path / "film.mkv", 400), "out.mp4"
     process = started(
         "video", film, out, "--json", "--preset", "medium", "-s", identity_style, cwd=tmp_path
     )
@@ -364,7 +366,7 @@ def test_stopped_with_json_it_says_what_is_kept(tmp_path: Path, identity_style: 
 @NEEDS_SIGNALS
 def test_where_ctrl_c_is_ignored_it_is_heeded(tmp_path: Path, identity_style: Path) -> None:
     """A script starts its background jobs with Ctrl-C ignored; nohup, with SIGHUP."""
-    film = noise_film(tmp_path / "film.mkv", 200)
+    film = noise_film(tmp_path / "film.mkv", 400)
     code = (
         "import signal, sys\n"
         "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
@@ -565,7 +567,7 @@ def test_engines_are_built_listed_and_cleaned(
     assert run_cli("engine", "clean").returncode == 0
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setenv("REALTIME_STYLE_CACHE", __file__)
-    assert "is a file, so no engine can be kept" in run_cli("engine", "list").stderr
+    assert "is a file, so engines cannot be cached" in run_cli("engine", "list").stderr
 
 
 @pytest.mark.skipif(not gpu_trouble(), reason="there is a GPU")
@@ -587,7 +589,7 @@ def test_without_a_gpu_its_engines_are_refused_in_a_line(tmp_path: Path, film: P
     for impossible, why in (
         (("--engine", "openvino"), "frames in GPU memory need TensorRT, not openvino"),
         (("--precision", "int8"), "paints in f16 or f32, not in int8"),
-        (("--codec", "prores"), "the GPU does not encode with prores"),
+        (("--codec", "prores"), "a GPU does not encode with prores"),
     ):  # whatever there is in the machine
         result = run_cli("video", film, tmp_path / "out.mp4", "--on-gpu", *impossible)
         assert result.returncode == 1

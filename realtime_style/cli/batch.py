@@ -46,11 +46,17 @@ class Batch:
     painted: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
 
-    def run(self, pairs: Sequence[Pair], paint: Callable[[Pair], dict[str, Any]]) -> None:
+    def run(
+        self,
+        pairs: Sequence[Pair],
+        paint: Callable[[Pair], dict[str, Any]],
+        tell: Callable[[dict[str, Any]], None] = lambda report: None,
+    ) -> None:
         """Paints every pair; one that fails does not stop the rest, but the exit status tells.
 
         Args:
             paint: paints one, and returns what to say of it in JSON.
+            tell: says the same in words; only then, so that what Ctrl-C finds told is counted.
 
         Raises:
             StyleError: the only pair failed.
@@ -66,6 +72,7 @@ class Batch:
                 if pair.makes_folder:
                     make_folder(pair.out.parent)
                 self.painted.append(paint(pair))
+                tell(self.painted[-1])
             except StyleError as error:
                 if self.total == 1:
                     raise

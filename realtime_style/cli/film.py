@@ -244,16 +244,17 @@ def _paint_all(
 
         assert sample
         one = replace(request, source=pair.source, out=str(pair.out.parent))
-        written = [str(path) for path in paint_samples(one, sample)]
-        for path in written:
+        return {"out": [str(path) for path in paint_samples(one, sample)]}
+
+    def tell_samples(report: dict[str, Any]) -> None:
+        for path in report["out"]:
             batch.output.say(path)
-        return {"out": written}
 
     if sample:
         pairs = pair_up(inputs, f"{request.out}/", FILM_SUFFIXES, recursive=recursive)
         # the folder is made once there is something to put into it
         pairs = [replace(pair, makes_folder=False) for pair in pairs]
-        batch.run(pairs, paint_sample)
+        batch.run(pairs, paint_sample, tell_samples)
         return
     pairs = pair_up(inputs, request.out, FILM_SUFFIXES, recursive=recursive, new_suffix=".mp4")
     batch.run(pairs, paint)

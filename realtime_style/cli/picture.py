@@ -114,12 +114,16 @@ def _paint_files(
             notes = paint_picture(
                 pair.source, pair.out, painter, overwrite=overwrite, on_build=on_build
             )
-        for note in notes:
-            output.say(f"note: {Path(pair.source).name}: {note}")
-        output.say(f"{pair.out}")
         return {"out": str(pair.out), "look": str(plan.look), "notes": notes}
 
-    batch.run(pairs, paint)
+    sources = {str(pair.out): Path(pair.source).name for pair in pairs}
+
+    def tell(report: dict[str, Any]) -> None:
+        for note in report["notes"]:
+            output.say(f"note: {sources[report['out']]}: {note}")
+        output.say(report["out"])
+
+    batch.run(pairs, paint, tell)
 
 
 def _paint_noise(batch: Batch, plan: PaintPlan, seed: int, size: str, *, overwrite: bool) -> None:
@@ -138,9 +142,9 @@ def _paint_noise(batch: Batch, plan: PaintPlan, seed: int, size: str, *, overwri
         with BuildBar(batch.output) as on_build:
             picture = Picture(paint_from_noise(painter, seed, canvas_size, on_build))
         notes = write_picture(pair.out, picture, overwrite=overwrite)
-        batch.output.say(f"{pair.out}")
         return {
             "out": str(pair.out), "look": str(plan.look), "from_noise": seed, "notes": notes
         }  # fmt: skip
 
-    batch.run([Pair("", out, makes_folder=False)], paint)
+    pair = Pair("", out, makes_folder=False)
+    batch.run([pair], paint, lambda report: batch.output.say(report["out"]))
