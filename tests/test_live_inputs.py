@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import make_film, run_cli
 from live_fakes import frames_in
@@ -24,30 +24,60 @@ from realtime_style.style.bundled import bundled_styles
 from realtime_style.style.look import Look
 
 
-def test_a_film_is_played_at_its_own_pace_and_again(tmp_path: Path) -> None:
+class FakeTime:
+    """A clock that only goes on while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.now_s += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    """The clock by which live sources pace themselves."""
+    fake = FakeTime()
+    monkeypatch.setattr("realtime_style.live.inputs.time", fake)
+    return fake
+
+
+def test_a_film_is_played_at_its_own_pace_and_again(tmp_path: Path, clock: FakeTime) -> None:
     film = make_film(tmp_path / "film.mp4", sound=None)  # 10 frames at 25 a second
     with FilmPlayer(film, loop=False) as player:
-        begin_s = time.monotonic()
-        frames = list(player)
-        assert len(frames) == 10
-        assert 0.3 < time.monotonic() - begin_s < 2
+        times_s = [clock.now_s for _ in player]
+        assert np.diff(times_s) == pytest.approx([0.04] * 9)
     with FilmPlayer(film, loop=True) as player:
-        begin_s = time.monotonic()
-        lumas = [int(f.luma.mean()) for f, _ in zip(player, range(15), strict=False)]
-        assert time.monotonic() - begin_s > 0.5  # the second round has the film's pace as well
+        shown = [(clock.now_s, int(f.luma.mean())) for f, _ in zip(player, range(25), strict=False)]
+    times_s, lumas = zip(*shown, strict=True)
+    assert np.diff(times_s) == pytest.approx([0.04] * 24)  # also from one round to the next
     assert lumas[:5] == pytest.approx(lumas[10:15], abs=2)
 
 
-def test_a_film_that_falls_behind_goes_on_from_there(tmp_path: Path) -> None:
-    film = make_film(tmp_path / "film.mp4", sound=None, pts=range(20))
+def test_a_film_catches_up_unless_it_has_fallen_far_behind(tmp_path: Path, clock: FakeTime) -> None:
+    film = make_film(tmp_path / "film.mp4", sound=None, pts=range(30))
+    begin_s = clock.now_s
+    delays = {4: 0.1, 19: 0.7}  # whoever takes the frames is slow after these
     times_s = []
     with FilmPlayer(film, loop=False) as player:
         for i, _ in enumerate(player):
-            times_s.append(time.monotonic())
-            if i == 1:
-                time.sleep(0.7)  # whoever takes the frames was slow
-    # 18 frames of 40 ms are left; a film that caught up would show them in 0.1 s
-    assert times_s[-1] - times_s[2] > 0.5
+            times_s.append(clock.now_s - begin_s)
+            clock.now_s += delays.get(i, 0.0)
+    assert times_s[3:5] == pytest.approx([0.12, 0.16])
+    assert times_s[5:8] == pytest.approx([0.26, 0.26, 0.28])  # it catches up
+    assert times_s[19] == pytest.approx(0.76)
+    assert times_s[20:23] == pytest.approx([1.46, 1.50, 1.54])  # it goes on from there
+
+
+def test_a_test_pattern_has_the_rate_that_was_asked_for(clock: FakeTime) -> None:
+    with LiveRequest("test", camera_size=Size(48), camera_rate=50).open_source() as pattern:
+        assert (pattern.info.width, pattern.info.height, pattern.info.rate) == (84, 48, 50)
+        times_s = [clock.now_s for _ in zip(pattern, range(5), strict=False)]
+    assert np.diff(times_s) == pytest.approx([0.02] * 4)
 
 
 def test_requests_know_their_kind() -> None:
