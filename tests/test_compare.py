@@ -29,7 +29,7 @@ def worse(now: object) -> set[str]:
     return {c.figure for c in compare.changes(RESULT, now, 0.05) if c.is_regression}
 
 
-def test_worse_is_worse_whichever_side_is_better() -> None:
+def test_worse_figures_are_found_in_both_directions() -> None:
     now = copy.deepcopy(RESULT)
     assert worse(now) == set()
     now |= {"fps": 18.0, "stages": {"paint_ms": 44.0}, "frames": 100}
@@ -42,13 +42,13 @@ def test_worse_is_worse_whichever_side_is_better() -> None:
     assert worse(now) == {"rows/one/noise_gain"}
 
 
-def test_what_a_machine_can_do_is_no_figure() -> None:
+def test_properties_of_the_machine_are_not_figures() -> None:
     before = {"machine": {}, "ceilings": {"operations_s": 5e14}, "rows": []}
     after = {"machine": {}, "ceilings": {"operations_s": 8e14}, "rows": []}
     assert list(compare.changes(before, after, 0.05)) == []
 
 
-def test_rows_are_told_apart_by_all_that_was_asked_for() -> None:
+def test_rows_are_distinguished_by_all_settings() -> None:
     before = {"machine": {}, "rows": [
         {"tier": tier, "rate": rate, "change": change, "p50_ms": ms}
         for tier, rate, change, ms in (
@@ -63,21 +63,21 @@ def test_rows_are_told_apart_by_all_that_was_asked_for() -> None:
     assert found == ["rows/fast, 60/p50_ms"]
 
 
-def test_rows_are_known_by_their_names() -> None:
+def test_rows_are_matched_by_name() -> None:
     now = copy.deepcopy(RESULT)
     now["rows"].reverse()
     now["rows"].append({"name": "three", "short": 9.0})
     assert worse(now) == set()
 
 
-def test_what_runs_differ_by_is_chance() -> None:
+def test_the_spread_of_runs_counts_as_chance() -> None:
     now = copy.deepcopy(RESULT) | {"fps": 18.0, "fps_of_runs": [16.0, 18.0, 20.0]}
     assert worse(now) == set()
     now["fps_of_runs"] = [17.9, 18.0, 18.1]
     assert worse(now) == {"fps"}
 
 
-def test_the_script_says_what_is_worse_and_fails(tmp_path: Path) -> None:
+def test_the_script_prints_what_is_worse_and_fails(tmp_path: Path) -> None:
     old, new, none = tmp_path / "old.json", tmp_path / "new.json", tmp_path / "none.json"
     old.write_text(json.dumps(RESULT))
     new.write_text(json.dumps(RESULT | {"fps": 10.0, "machine": {"cpu": "B"}}))

@@ -26,7 +26,7 @@ QUALITY = "docs/quality.md"
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS - SHARED))
-def test_every_script_says_what_it_is_for(
+def test_every_script_has_help_that_states_its_purpose(
     script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("torch", reason="the extra [train] is not installed")
@@ -35,21 +35,21 @@ def test_every_script_says_what_it_is_for(
     with pytest.raises(SystemExit) as end:
         module.main()
     assert end.value.code == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert f"usage: {script}.py" in said
-    assert " ".join(module.__doc__.splitlines()[0].split()) in said
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"usage: {script}.py" in shown
+    assert " ".join(module.__doc__.splitlines()[0].split()) in shown
 
 
-def test_what_users_can_mend_is_one_line(tmp_path: Path) -> None:
+def test_errors_that_users_can_fix_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"^error: .*nofile"):
         record.run(lambda: print((tmp_path / "nofile").read_text()))
 
 
 def test_a_machine_is_described_by_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = {"onnxruntime-gpu": "1.31.1", "tensorrt": "10.13"}
-    monkeypatch.setattr(record, "version_of", there.get)
+    installed = {"onnxruntime-gpu": "1.31.1", "tensorrt": "10.13"}
+    monkeypatch.setattr(record, "version_of", installed.get)
     found = record.machine()
-    assert found.items() >= there.items()
+    assert found.items() >= installed.items()
     assert "onnxruntime" not in found
     assert found["realtime-style"] == realtime_style.__version__
 
@@ -115,7 +115,7 @@ def test_a_page_without_a_place_for_its_table_is_refused() -> None:
         readme.filled("# realtime-style", QUALITY)
 
 
-def test_of_several_runs_the_median_counts_and_the_longest_wait() -> None:
+def test_runs_are_merged_by_median_and_longest_wait() -> None:
     runs = [
         {"p50_ms": 12.0, "p99_ms": 30.0, "changes": 2, "change_median_ms": 150.0,
          "change_most_ms": 160.0, "dropped": 1},
@@ -130,7 +130,7 @@ def test_of_several_runs_the_median_counts_and_the_longest_wait() -> None:
     assert (row["changes"], row["change_median_ms"], row["change_most_ms"]) == (6, 160.0, 190.0)
 
 
-def test_times_by_pixels_are_a_line_and_what_lies_off_it() -> None:
+def test_a_line_is_fitted_through_times_by_pixels() -> None:
     rows = [
         {"tier": "fast", "pixels": pixels_, "ms": 2 + 10 * pixels_ / 1e6}
         for pixels_ in (230_400, 921_600, 2_073_600, 8_294_400)
@@ -142,7 +142,7 @@ def test_times_by_pixels_are_a_line_and_what_lies_off_it() -> None:
     assert pixels.line("fast", rows)["largest_residual_percent"] > 8
 
 
-def test_a_result_is_kept_as_numbers_as_a_table_and_as_a_picture(
+def test_a_result_is_written_as_numbers_table_and_plot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(record, "RESULTS", tmp_path / "new")
@@ -172,7 +172,7 @@ def test_wrong_arguments_are_refused_in_words() -> None:
         record.sized("7p")
 
 
-def test_a_card_has_the_figures_of_the_program_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_card_has_the_figures_of_the_default_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch", reason="the extra [train] is not installed")
     import cards
 
@@ -186,7 +186,7 @@ def test_a_card_has_the_figures_of_the_program_as_it_is(monkeypatch: pytest.Monk
     assert cards.figures_of("udnie") == {"warping_error": 0.05, "warping_error_of_film": 0.04}
 
 
-def test_documented_calls_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_documented_calls_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch", reason="the extra [train] is not installed")
     import stability
 
