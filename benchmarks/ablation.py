@@ -1,14 +1,14 @@
-"""What matters in training: the same short training again and again, with one thing changed.
+"""What matters in training: the same short training repeatedly, with one thing changed each time.
 
     python benchmarks/ablation.py DATA PHOTOS RUNS --start GENERATOR [--only NAME ...] [--time]
 
-DATA as for quality.py; PHOTOS, a folder to learn on, without the yardstick's photos; RUNS receives
-a folder a variant. Most variants go on from GENERATOR, which has learned the painting for a while
-already: what a loss is worth shows where the end is near. Others begin at the common base, those
-of another architecture from nothing. Variants that have been measured before are not trained
-again; `--time` takes their time a step anew, on a machine that does nothing else. The painting is
-Picabia's Udnie, which the common base has not seen. Writes benchmarks/results/ablation.md, .json
-and .jpg.
+DATA is as for quality.py; PHOTOS is a folder of training photos, without those of quality.py; RUNS
+receives one folder per variant. Most variants continue from GENERATOR, which has learned the
+painting for some time: the value of a loss shows near the end. Others start from the common base,
+those with another architecture from random weights. Variants that have been measured before are not
+trained again; `--time` measures their time per step again, on a machine that does nothing else. The
+painting is Picabia's Udnie, which the common base has not seen. Writes
+benchmarks/results/ablation.md, .json and .jpg.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from realtime_style.training.parallel import BatchNorm
 from realtime_style.training.train import train
 
 PAINTING = "styles/picabia_udnie.jpg"
-PAINTING_PX = 256  # where the yardstick finds the published Udnie network at its best
+PAINTING_PX = 256  # the size at which quality.py finds the published Udnie network best
 STEPS, LONGER_STEPS, TIMED_STEPS = 120, 240, 12
 EXAMINED = PHOTOS[::3]
 SHOWN = (PHOTOS[0], PHOTOS[19])
@@ -69,7 +69,7 @@ class QuarterHead(Generator):
             self.quarter.weight.mul_(0.1)
 
     def with_features(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As Generator.with_features."""
+        """See `Generator.with_features`."""
         x = torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1)
         x = functional.relu(self.stem_norm(self.stem(pad_edges((x - 128 / 255) * 4, 2))))
         x = functional.relu(self.down_norm(self.down(x)))
@@ -80,7 +80,7 @@ class QuarterHead(Generator):
 
 
 def with_instance_norm() -> Generator:
-    """A generator that normalises every picture by itself, also when it runs."""
+    """A generator that normalises every picture by itself, also at inference."""
     netG = Generator()
     for parent in list(netG.modules()):
         for name, child in list(parent.named_children()):
@@ -91,14 +91,14 @@ def with_instance_norm() -> Generator:
 
 @dataclass(frozen=True)
 class Variant:
-    """One thing changed. `netG`: what to start from; None for the generator given."""
+    """One thing changed. `netG` makes the generator to start from; None takes GENERATOR."""
 
     changes: dict[str, Any] = field(default_factory=dict)
     netG: Callable[[], Generator] | None = None
 
 
 def base() -> Generator:
-    """The common base."""
+    """Loads the common base."""
     return load_generator(BUNDLED_BASE)[0]
 
 
@@ -133,7 +133,7 @@ VARIANTS = {
 
 @dataclass
 class Row:
-    """What became of a variant; terms as in quality.py, on eight of its photos."""
+    """The result of a variant; terms as in quality.py, on eight of its photos."""
 
     name: str
     total: float
@@ -146,7 +146,7 @@ class Row:
 
 
 def paint(netG: Generator, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """RGB (H, W, 3) as the generator paints it."""
+    """Paints a photo with a generator; RGB (H, W, 3)."""
     with torch.no_grad():
         luma, chroma = netG(*planes_from_rgb(tensor(rgb), ColorSpace()))
         painted = rgb_from_planes(luma, chroma, ColorSpace()).clamp(0, 1)
@@ -154,7 +154,7 @@ def paint(netG: Generator, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def start_of(variant: Variant, given: Path) -> Generator:
-    """What a variant trains from."""
+    """The generator from which a variant starts."""
     return variant.netG() if variant.netG else load_generator(given)[0]
 
 
@@ -167,7 +167,7 @@ def measure(
     data: Path,
     run: Path,
 ) -> Row:
-    """Trains a variant, paints with it, leaves two pictures in its folder."""
+    """Trains a variant, paints with it and leaves two pictures in its folder."""
     torch.manual_seed(0)
     netG = train(replace(usual, **variant.changes), run, start=start_of(variant, given)).eval()
     target = [yardstick.grams(tensor(read_painting(data / PAINTING, PAINTING_PX)))]
@@ -200,7 +200,7 @@ def measure(
 
 
 def step_ms(variant: Variant, given: Path, usual: TrainConfig, run: Path) -> float:
-    """Median time of a few steps."""
+    """Measures the median time of a few steps."""
     config = replace(usual, **(variant.changes | {"steps": TIMED_STEPS}))
     clock = StepClock()
     train(config, run, start=start_of(variant, given), observer=clock)
@@ -219,7 +219,7 @@ class StepClock(TrainObserver):
 
 
 def sheet(rows: list[Row], runs: Path, data: Path) -> Image.Image:
-    """Two photos, then every variant's pictures of them, with its name and total."""
+    """Two photos, then every variant's paintings of them, with its name and total."""
     columns, caption = 4, 22
     tiles: list[tuple[str, list[Image.Image]]] = [
         ("photos", [Image.fromarray(read_square(data / "photos" / n, SIDE_PX)) for n in SHOWN])
@@ -236,7 +236,7 @@ def sheet(rows: list[Row], runs: Path, data: Path) -> Image.Image:
         x, y = i % columns * width, i // columns * height
         draw.text((x + 4, y + 2), text, "black", font)
         for j, picture in enumerate(pictures):
-            # the middle at its own size: shrunk, texture and grids would not be seen
+            # the middle at full size: texture and grids would be invisible if scaled down
             edge = (SIDE_PX - TILE_PX) // 2
             middle = picture.crop((edge, edge, edge + TILE_PX, edge + TILE_PX))
             whole.paste(middle, (x, y + caption + j * TILE_PX))
@@ -244,9 +244,9 @@ def sheet(rows: list[Row], runs: Path, data: Path) -> Image.Image:
 
 
 def table(rows: list[Row]) -> str:
-    """Rows as a Markdown table."""
+    """Formats rows as a Markdown table."""
     lines = [
-        "Terms are over what the published candy network gets, as in quality.py, on eight photos.",
+        "Terms are relative to the published candy network, as in quality.py, on eight photos.",
         "",
         "| variant | total | content, VGG | style, VGG | style, Squeeze | edges | grid | ms |",
         "|---|---|---|---|---|---|---|---|",
@@ -265,18 +265,18 @@ def table(rows: list[Row]) -> str:
 
 
 def main() -> None:
-    """Trains what has not been trained, and writes what came of all."""
+    """Trains the variants that have not been trained, and writes all results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path, help="the folder of perceptual/, photos/ and styles/")
-    parser.add_argument("photos", type=Path, help="to train on")
-    parser.add_argument("runs", type=Path, help="a folder for what is trained; what it has, stays")
+    parser.add_argument("photos", type=Path, help="photos to train on")
+    parser.add_argument("runs", type=Path, help="folder for trained variants; existing ones stay")
     parser.add_argument(
-        "--start", type=Path, required=True, metavar="GENERATOR", help="what training begins with"
+        "--start", type=Path, required=True, metavar="GENERATOR", help="the generator to start from"
     )
     parser.add_argument(
-        "--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="some of them alone"
+        "--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="only these variants"
     )
-    parser.add_argument("--time", action="store_true", help="take the times of a step")
+    parser.add_argument("--time", action="store_true", help="measure the time per step again")
     arguments = parser.parse_args()
     data = arguments.data
     networks = (
