@@ -276,14 +276,16 @@ def busy_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.parametrize("is_read", [False, True], ids=["half", "all"])
 @pytest.mark.parametrize("ending", [".mp4", ".mkv"])
 def test_ctrl_c_keeps_every_frame_that_was_written(
-    tmp_path: Path, busy_film: Path, ending: str
+    tmp_path: Path, busy_film: Path, ending: str, is_read: bool
 ) -> None:
     with FileSource(busy_film) as source:
         sink = FileSink(tmp_path / f"film{ending}", source.info, passthrough_of=source)
         with pytest.raises(KeyboardInterrupt), sink:  # noqa: PT012
-            for i, frame in enumerate(source):
+            frames = list(source) if is_read else source
+            for i, frame in enumerate(frames):
                 sink.write(frame)
                 if i == 24:
                     raise KeyboardInterrupt

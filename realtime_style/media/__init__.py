@@ -1,1 +1,1 @@
-"""Films, pictures and animations, read and written."""
+"""Films, pictures and animations: reading and writing them."""

@@ -235,21 +235,22 @@ class FileSink:
             return True
         # a second Ctrl-C does not wait for this; the first one does, or it would cost the film
         with contextlib.nullcontext() if is_stopped else self._uninterrupted():
-            self._finish(last)
+            self._finish(last, is_stopped)
             if self._file:
                 target = self._name_if_stopped() if is_stopped else self.path
                 self._put_in_place(self._file, target)
                 self.complete_path = target
         return is_stopped
 
-    def _finish(self, last: Packet | None) -> None:
+    def _finish(self, last: Packet | None, is_stopped: bool) -> None:
         """Writes the last packets of all streams, and closes the film."""
         encoder = self._encoder
         if last is not None and encoder.last_duration:
             self._muxer.mux_last(last, encoder.end_pts)
         elif last is not None:
             self._muxer.mux([last])
-        self._muxer.finish(float(encoder.end_pts * self._info.time_base))
+        end_s = float(encoder.end_pts * self._info.time_base)
+        self._muxer.finish(end_s, is_stopped=is_stopped)
         if self._file and self._suffix == ".webp" and not self._is_sequence:
             shown_ms = round(encoder.last_duration * self._info.time_base * 1000)
             set_last_duration(self._file.partial, shown_ms)

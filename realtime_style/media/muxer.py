@@ -142,14 +142,13 @@ class Muxer:
             packet.duration = end_pts - pts - (packet.dts - dts)
         self.mux([packet])
 
-    def finish(self, end_s: float) -> None:
+    def finish(self, end_s: float, *, is_stopped: bool) -> None:
         """Writes the last packets of all other streams, and completes the file; raises as `mux`.
 
-        Args:
-            end_s: where they end too, unless the source was read to its end, in seconds.
+        Args as for `Passthrough.finish`.
         """
         if self._passthrough:
-            for other in self._passthrough.finish(end_s):
+            for other in self._passthrough.finish(end_s, is_stopped=is_stopped):
                 self._container.mux_one(other)
         self.close()
 

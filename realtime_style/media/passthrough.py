@@ -123,13 +123,15 @@ class Passthrough:
             if carrier is not None:
                 yield from self._acceptable(carrier.carry(packet))
 
-    def finish(self, end_s: float) -> Iterator[Any]:
-        """The last packets to mux; all of them if the film was read to its end.
+    def finish(self, end_s: float, *, is_stopped: bool) -> Iterator[Any]:
+        """The last packets to mux: all that are left, or up to the end of the picture.
 
         Args:
-            end_s: when the last frame has been shown, for films that were not.
+            end_s: when the last frame has been shown. Only a film that was read to its end, and
+                was not stopped, keeps sound that is longer.
+            is_stopped: whether frames may be missing though they were read.
         """
-        yield from self.until(None if self._source.has_ended else end_s)
+        yield from self.until(None if self._source.has_ended and not is_stopped else end_s)
         for carrier in self._carriers.values():
             yield from self._acceptable(carrier.carry(None))
 
