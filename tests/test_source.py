@@ -177,6 +177,34 @@ def test_sound_packets_of_a_pipe_are_those_of_a_file(
     assert found == [(at, data) for at, data in sound_of(film) if at < 2]
 
 
+def test_only_the_part_is_read_for_its_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = make_film(tmp_path / "film.mkv", pts=range(200))
+    reached = []
+    takes = demuxer.Part.takes
+
+    def noted(part: demuxer.Part, packet: av.Packet) -> bool:
+        reached.append(packet.pts * packet.time_base if packet.size else 0)
+        return takes(part, packet)
+
+    monkeypatch.setattr(demuxer.Part, "takes", noted)
+    with FileSource(film, duration_s=1) as source:
+        sound = list(source.other_packets().until(None))
+    assert max(reached) < 3.1  # of 8 s: streams may lie two seconds apart
+    assert float(sound[-1].pts * sound[-1].time_base) > 0.95
+
+
+def test_a_packet_with_a_damaged_time_holds_up_no_other() -> None:
+    tee = demuxer.Tee(())
+    for ms in (0, 500_000, 100, 5_000):
+        packet = av.Packet(b"sound")
+        packet.dts, packet.time_base = ms, Fraction(1, 1000)
+        tee.put(packet)
+    assert [packet.dts for packet in tee.until(1.0)] == [0, 500_000, 100]
+    assert [packet.dts for packet in tee.until(None)] == [5_000]
+
+
 def test_sound_that_waits_too_long_in_memory_is_an_error(
     film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
