@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from realtime_style.system.whole_file import PartialFile, PartialSequence, whole_file
+from realtime_style.system.whole_file import (
+    PartialFile,
+    PartialSequence,
+    new_whole_file,
+    whole_file,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -74,6 +79,46 @@ def test_many_may_write_the_same_file_at_once(tmp_path: Path) -> None:
         thread.join()
     assert len(set(path.read_bytes())) == 1
     assert names(tmp_path) == ["kept.plan"]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_new_file_takes_the_next_free_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "shot.png"
+    for mark in (b"1", b"2", b"3"):
+        with new_whole_file(path) as file:
+            file.partial.write_bytes(mark)
+            assert len(list(tmp_path.glob("shot*"))) == int(mark) - 1
+    assert file.path == tmp_path / "shot-3.png"
+    assert names(tmp_path) == ["shot-2.png", "shot-3.png", "shot.png"]
+    assert [(tmp_path / name).read_bytes() for name in names(tmp_path)] == [b"2", b"3", b"1"]
+    with pytest.raises(RuntimeError), new_whole_file(path) as file:  # noqa: PT012
+        file.partial.write_bytes(b"half")
+        raise RuntimeError
+    assert len(names(tmp_path)) == 3
+
+
+def test_a_new_file_does_not_take_a_name_that_another_process_takes_just_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, link = tmp_path / "shot.png", os.link
+
+    def late(source: Path, target: Path) -> None:
+        if target == path:
+            path.write_bytes(b"theirs")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    with new_whole_file(path) as file:
+        file.partial.write_bytes(b"ours")
+    assert file.path == tmp_path / "shot-2.png"
+    assert path.read_bytes() == b"theirs"
 
 
 def test_a_file_that_cannot_take_its_place_is_kept_near_it(

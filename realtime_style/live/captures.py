@@ -19,7 +19,8 @@ from realtime_style.live.interface import Shot
 from realtime_style.live.messages import Messages
 from realtime_style.live.outputs import Output, recording
 from realtime_style.media.scaling import rgb_from_frame, scaled_frame
-from realtime_style.system.paths import free_file, free_name
+from realtime_style.system.paths import free_name
+from realtime_style.system.whole_file import new_whole_file
 
 _COMPLETE_S = 5.0  # how long completing an output may take
 _MAX_RATE = Fraction(120)  # frames a second; some films claim thousands
@@ -102,13 +103,12 @@ class Captures:
         about.add_text("Style", style)
         path = self._folder / f"{_stamp()}-{style}.png"
         try:
-            with free_file(path) as file:
-                Image.fromarray(rgb_from_frame(painted)).save(file, "PNG", pnginfo=about)
-                path = Path(file.name)
+            with new_whole_file(path) as file:
+                Image.fromarray(rgb_from_frame(painted)).save(file.partial, "PNG", pnginfo=about)
         except OSError as error:
             self._saved.put(f"{path} cannot be written: {error.strerror or error}")
         else:
-            self._saved.put(f"snapshot {path}")
+            self._saved.put(f"snapshot {file.path}")
 
 
 def rate_of(info: StreamInfo, fps: float | None) -> Fraction:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import BinaryIO
 
 from realtime_style.errors import MediaError
 
@@ -61,23 +58,6 @@ def free_name(path: Path) -> Path:
     """The path; if it is taken, the first of name-2, name-3, ... that is not."""
     names = (path if i == 1 else path.with_stem(f"{path.stem}-{i}") for i in count(1))
     return next(name for name in names if not name.exists())
-
-
-@contextmanager
-def free_file(path: Path) -> Iterator[BinaryIO]:
-    """A new file with the path's name, or the first free one after it; removed on an error."""
-    while True:
-        try:
-            file = free_name(path).open("xb")
-        except FileExistsError:  # another process has just taken it
-            continue
-        break
-    try:
-        with file:
-            yield file
-    except BaseException:
-        Path(file.name).unlink(missing_ok=True)
-        raise
 
 
 def is_numbered(path: Path | str) -> bool:

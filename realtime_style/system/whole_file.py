@@ -32,6 +32,23 @@ class PartialFile:
         """Renames it to `target` (None: to `path`), replacing a former file. Raises OSError."""
         os.replace(self.partial, target or self.path)
 
+    def put_in_free_place(self) -> None:
+        """Gives it the name `path`, or the first free one after it, which becomes `path`.
+
+        Raises OSError.
+        """
+        while True:
+            target = free_name(self.path)
+            try:
+                os.link(self.partial, target)  # unlike renaming, it never replaces a file
+            except FileExistsError:  # another process has just taken the name
+                continue
+            except OSError:  # this file system has no links
+                os.replace(self.partial, target)
+            self.path = target
+            self.discard()
+            return
+
     def keep(self, target: Path) -> Path:
         """Keeps it under a name near a target that cannot be replaced; returns that name.
 
@@ -103,6 +120,21 @@ def whole_file(path: Path, *, unique: bool = False) -> Iterator[Path]:
     try:
         yield file.partial
         file.put_in_place()
+    except BaseException:
+        file.discard()
+        raise
+
+
+@contextmanager
+def new_whole_file(path: Path) -> Iterator[PartialFile]:
+    """As `whole_file`, but never replaces a file: if the name is taken, it gets the next free one.
+
+    Yields the file: write to its `partial`; afterwards its `path` is the name that it has got.
+    """
+    file = PartialFile(path, unique=True)
+    try:
+        yield file
+        file.put_in_free_place()
     except BaseException:
         file.discard()
         raise
