@@ -28,6 +28,7 @@ def report(*sizes: tuple[str, int, float]) -> Report:
     )
 
 
+@pytest.mark.slow
 def test_every_size_is_painted_live_and_as_a_film(identity_style: Path) -> None:
     said: list[tuple[str, str]] = []
     found = bench(
@@ -74,6 +75,7 @@ def test_it_recommends_what_was_measured(found: Report, words: str) -> None:
     assert found.table().endswith(words)
 
 
+@pytest.mark.slow
 def test_the_command_says_it_in_words_and_in_json() -> None:
     run = run_cli("bench", "--quick", "--size", "360p", "--json")
     assert run.returncode == 0, run.stderr
@@ -87,6 +89,7 @@ def test_the_command_says_it_in_words_and_in_json() -> None:
     assert "choose 360p" in run.stderr
 
 
+@pytest.mark.slow
 def test_stopped_it_says_so() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "realtime_style", "bench"], stderr=subprocess.PIPE, text=True

@@ -205,6 +205,7 @@ def noise_film(path: Path, frames: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 @NEEDS_SIGNALS
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_half_way_leaves_the_old_film_and_no_litter(
@@ -230,6 +231,7 @@ def test_stopping_half_way_leaves_the_old_film_and_no_litter(
     assert times == times_of(film)[: len(times)]
 
 
+@pytest.mark.slow
 @NEEDS_SIGNALS
 @pytest.mark.parametrize(
     ("module", "status", "said"),
@@ -264,6 +266,7 @@ def test_stopping_while_modules_are_loaded(
     assert not (tmp_path / "out.mp4").exists()
 
 
+@pytest.mark.slow
 @NEEDS_SIGNALS
 @pytest.mark.parametrize("part", [0.5, 0.0001])  # of the film; less than opens it
 def test_stopping_does_not_wait_for_a_source_that_gives_nothing(
@@ -291,6 +294,7 @@ def test_stopping_does_not_wait_for_a_source_that_gives_nothing(
         assert len(times_of(tmp_path / "out.stopped.mkv")) > 10
 
 
+@pytest.mark.slow
 @NEEDS_SIGNALS
 def test_stopping_does_not_wait_for_a_reader_that_takes_nothing(tmp_path: Path) -> None:
     film = noise_film(tmp_path / "film.mkv", 20)
@@ -305,6 +309,7 @@ def test_stopping_does_not_wait_for_a_reader_that_takes_nothing(tmp_path: Path) 
     assert "stopped" in said
 
 
+@pytest.mark.slow
 @NEEDS_SIGNALS
 def test_stopped_pictures_are_said_in_json(tmp_path: Path, identity_style: Path) -> None:
     photos = tmp_path / "photos"
@@ -350,6 +355,7 @@ def test_stopped_before_anything_is_painted_it_says_so_in_json(
     assert run.stderr.splitlines()[-1].startswith("stopped")
 
 
+@pytest.mark.slow
 @NEEDS_SIGNALS
 def test_stopped_with_json_it_says_what_is_kept(tmp_path: Path, identity_style: Path) -> None:
     film, out = noise_film(tmp_path / "film.mkv", 400), "out.mp4"
@@ -363,6 +369,7 @@ def test_stopped_with_json_it_says_what_is_kept(tmp_path: Path, identity_style: 
     assert len(times_of(tmp_path / report["kept"])) == report["frames"] > 0
 
 
+@pytest.mark.slow
 @NEEDS_SIGNALS
 def test_where_ctrl_c_is_ignored_it_is_heeded(tmp_path: Path, identity_style: Path) -> None:
     """A script starts its background jobs with Ctrl-C ignored; nohup, with SIGHUP."""
@@ -522,6 +529,7 @@ def test_a_folder_named_as_such_is_made(tmp_path: Path, film: Path, identity_sty
     assert times_of(tmp_path / "painted/film.mp4") == times_of(film)
 
 
+@pytest.mark.slow
 def test_films_through_pipes(tmp_path: Path, identity_style: Path) -> None:
     film = make_film(tmp_path / "film.mkv")
     command = cli_command("video", "-", "-", "-s", identity_style)
@@ -532,6 +540,7 @@ def test_films_through_pipes(tmp_path: Path, identity_style: Path) -> None:
     assert sound_of(tmp_path / "out.mkv") == sound_of(film)
 
 
+@pytest.mark.slow
 def test_demo_needs_nothing(tmp_path: Path) -> None:
     out = tmp_path / "demo.mp4"
     result = run_cli("demo", out, "--duration", "0.5", "--json")
@@ -597,6 +606,7 @@ def test_without_a_gpu_its_engines_are_refused_in_a_line(tmp_path: Path, film: P
     assert not (tmp_path / "out.mp4").exists()
 
 
+@pytest.mark.slow
 def test_doctor_tries_everything() -> None:
     report = json.loads(run_cli("doctor", "--json").stdout)
     assert report["version"] == __version__
@@ -659,6 +669,7 @@ def test_export_of_rubbish_is_one_line(tmp_path: Path) -> None:
 CLIP = SHARED_DATA / "videos" / "mdn_frog.mp4"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CLIP.exists(), reason="the real clips of shared/data are not here")
 def test_a_real_clip_is_painted_whole(tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"

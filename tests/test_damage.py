@@ -93,6 +93,7 @@ def paint_damaged(folder: Path, whole: dict[str, bytes], style: Path, seed: int)
     return tally
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codec", "pix_fmt"), [("prores_ks", "yuv422p10le"), ("png", "rgb24"), ("mjpeg", "yuvj420p")]
 )
@@ -136,6 +137,7 @@ def test_a_damaged_picture_among_numbered_ones_is_left_out(
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(32))
 def test_fuzzed_films_are_painted_or_refused(
     tmp_path: Path, whole: dict[str, bytes], identity_style: Path, seed: int

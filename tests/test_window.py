@@ -23,9 +23,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 MISSING = [name for name in ("Xvfb", "xdotool") if not shutil.which(name)]
-pytestmark = pytest.mark.skipif(
-    bool(MISSING), reason=f"needs {' and '.join(MISSING)} (apt install xvfb xdotool)"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        bool(MISSING), reason=f"needs {' and '.join(MISSING)} (apt install xvfb xdotool)"
+    ),
+]
 SCREEN = (1024, 768)
 
 
