@@ -279,8 +279,8 @@ def installed_mb() -> float:
     return (files + sum(file.stat().st_size for file in shipped)) / 1e6
 
 
-def main() -> None:
-    """Measures everything and writes the results."""
+def parsed() -> argparse.Namespace:
+    """The command line's options."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument(
         "--film", type=Path, help="the film to loop; default: one that the script draws"
@@ -307,15 +307,20 @@ def main() -> None:
     for given in (options.film, options.peer):
         if given and not given.is_file():
             parser.error(f"there is no file {given}")
+    if options.quick:
+        options.frames, options.runs, options.peer_frames, options.memory_frames = 60, 1, 4, 300
+    return options
+
+
+def main() -> None:
+    """Measures everything and writes the results."""
+    options = parsed()
     if options.stage in STAGES:
         print(json.dumps({"frames": STAGES[options.stage](options.clip, options.tier)}))
         return
     if options.stage:
         stage_peer(options.clip, options.stage, str(options.peer))
         return
-    if options.quick:
-        options.frames, options.runs, options.peer_frames, options.memory_frames = 60, 1, 4, 300
-
     result: dict[str, Any] = {"command": " ".join(["python", *sys.argv]), "machine": machine()}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -323,55 +328,72 @@ def main() -> None:
         for size, clip in clips.items():
             count = options.memory_frames if size == "360p" else options.frames
             write_clip(clip, options.film, count, size)
-        short = folder / "short.mp4"
-        write_clip(short, options.film, options.peer_frames, "720p")
-        runs: dict[str, list[dict[str, Any]]] = {}
-        starts = []
-        for _ in range(options.runs):
-            for case in CASES:
-                runs.setdefault(case.name, []).append(job_row(case, clips, folder, options.frames))
-                print(f"{case.name}: {runs[case.name][-1]['fps']:.2f} fps", flush=True)
-            for kind in PEERS if options.peer else ():
-                command = [sys.executable, __file__, "--stage", kind, "--clip", str(short)]
-                told = measure([*command, "--peer", str(options.peer)])[2]
-                runs.setdefault(kind, []).append(told)
-                print(f"{kind}: {told['fps']:.3f} fps", flush=True)
-            start = Case("start", part=2 / options.frames)
-            starts.append(job_row(start, clips, folder, options.frames))
-        rows = [medians(name, found) for name, found in runs.items()]
-        result["rows"] = rows
-        baseline = next((row["fps"] for row in rows if row["name"] == BASELINE), None)
-        for row in rows if baseline else ():
-            row["times_the_published_network"] = round(row["fps"] / baseline, 2)
-        result["start_s"] = round(
-            statistics.median(run["frames"] / run["fps"] for run in starts), 3
-        )
-        cores = usable_cores()
-        result["stages"] = []
-        for tier in ("standard", "fast"):
-            alone = stages(clips["720p"], tier, options.runs)
-            fps = next(row["fps"] for row in rows if row["name"] == f"{tier}, 720p")
-            f32_ms = alone["paint_f32_cpu_ms"]
-            share = 1e3 / fps / ((sum(alone.values()) - f32_ms) / cores)
-            result["stages"].append(
-                {
-                    "name": f"{tier}, 720p",
-                    **alone,
-                    "paint_times_f32": round(f32_ms / alone["paint_cpu_ms"], 2),
-                    "wall_over_stages_by_cores": round(share, 3),
-                }
-            )
+        result |= measured_jobs(options, clips, folder)
+        result["stages"] = measured_stages(clips["720p"], result["rows"], options.runs)
         if options.memory_frames:
-            command = [sys.executable, __file__, "--stage", "memory", "--clip", str(clips["360p"])]
-            told = measure([*command, "--tier", "fast"])[2]
-            result["resident_mb"] = {
-                f"at frame {SETTLED}": round(told["first_mb"], 1),
-                f"at frame {options.memory_frames}": round(told["last_mb"], 1),
-            }
+            result["resident_mb"] = measured_memory(clips["360p"], options.memory_frames)
     result["installed_mb"] = round(installed_mb(), 1)
     print(table(result))
     if not options.quick:
         keep("frame_rate", result, table(result), lambda file: plot(result, file), options.out)
+
+
+def measured_jobs(
+    options: argparse.Namespace, clips: dict[str, Path], folder: Path
+) -> dict[str, Any]:
+    """Rates of all jobs and of the published network, run in turn, and the time to start."""
+    short = folder / "short.mp4"
+    write_clip(short, options.film, options.peer_frames, "720p")
+    runs: dict[str, list[dict[str, Any]]] = {}
+    starts = []
+    for _ in range(options.runs):
+        for case in CASES:
+            runs.setdefault(case.name, []).append(job_row(case, clips, folder, options.frames))
+            print(f"{case.name}: {runs[case.name][-1]['fps']:.2f} fps", flush=True)
+        for kind in PEERS if options.peer else ():
+            command = [sys.executable, __file__, "--stage", kind, "--clip", str(short)]
+            told = measure([*command, "--peer", str(options.peer)])[2]
+            runs.setdefault(kind, []).append(told)
+            print(f"{kind}: {told['fps']:.3f} fps", flush=True)
+        starts.append(
+            job_row(Case("start", part=2 / options.frames), clips, folder, options.frames)
+        )
+    rows = [medians(name, found) for name, found in runs.items()]
+    baseline = next((row["fps"] for row in rows if row["name"] == BASELINE), None)
+    for row in rows if baseline else ():
+        row["times_the_published_network"] = round(row["fps"] / baseline, 2)
+    start_s = statistics.median(run["frames"] / run["fps"] for run in starts)
+    return {"rows": rows, "start_s": round(start_s, 3)}
+
+
+def measured_stages(clip: Path, rows: list[dict[str, Any]], runs: int) -> list[dict[str, Any]]:
+    """CPU time of each stage by itself, and how far the job is from an even share of them."""
+    cores, found = usable_cores(), []
+    for tier in ("standard", "fast"):
+        name = f"{tier}, 720p"
+        alone = stages(clip, tier, runs)
+        fps = next(row["fps"] for row in rows if row["name"] == name)
+        f32_ms = alone["paint_f32_cpu_ms"]
+        share = 1e3 / fps / ((sum(alone.values()) - f32_ms) / cores)
+        found.append(
+            {
+                "name": name,
+                **alone,
+                "paint_times_f32": round(f32_ms / alone["paint_cpu_ms"], 2),
+                "wall_over_stages_by_cores": round(share, 3),
+            }
+        )
+    return found
+
+
+def measured_memory(clip: Path, frames: int) -> dict[str, float]:
+    """Resident memory early in a job and at its end, in MB."""
+    command = [sys.executable, __file__, "--stage", "memory", "--clip", str(clip)]
+    told = measure([*command, "--tier", "fast"])[2]
+    return {
+        f"at frame {SETTLED}": round(told["first_mb"], 1),
+        f"at frame {frames}": round(told["last_mb"], 1),
+    }
 
 
 def table(result: dict[str, Any]) -> str:
