@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from realtime_style.frame import Frame
 from realtime_style.painting import grain
 from realtime_style.painting.grain import Grain
-from realtime_style.painting.steady import Steady, _light_between
+from realtime_style.painting.steady import Steady, _fitted, _Light, _light_between
 from realtime_style.stages import Pending
 
 Picture = NDArray[np.uint8]
@@ -251,3 +251,137 @@ def test_lively_places_get_less_grain_and_the_liveliest_none(
     )
     levels = grain._flatness((cells + 16 * 128).astype(np.int16))
     assert levels[8:-8, 8:-8].mean() / grain._LEVELS == pytest.approx(strength, abs=0.17)
+
+
+def settled(noise_codes: float = 0.0) -> Steady:
+    """After two still frames; with a noise level of luma that the next frame leaves behind."""
+    steady = Steady(Recorder())
+    for number in range(2):
+        steady.begin(Frame(still(), number, Fraction(1, 25)))()
+    steady._noise[0] = noise_codes / (1 - 1 / 4)  # a quieter frame takes a quarter off
+    return steady
+
+
+def test_noise_widens_the_limit_by_five_times_its_mean_difference() -> None:
+    def seen(codes: float) -> bool:
+        steady = settled(noise_codes=1.0)
+        steady.begin(Frame(stepped(codes), 2, Fraction(1, 25)))()
+        held = steady._held
+        assert held is not None
+        return not np.array_equal(held, still())
+
+    assert least(seen, np.arange(5, 10, 0.125)) == pytest.approx(7.125, abs=0.07)
+
+
+@pytest.mark.parametrize(("plane", "codes"), [(0, 3.0), (1, 6.0), (2, 6.0)])
+def test_more_than_a_few_codes_are_not_noise(plane: int, codes: float) -> None:
+    steady = Steady(Recorder())
+    steady._measure_noise(plane, np.full((96, 160), 16 * 20, np.int16))
+    assert steady._noise[plane] == codes
+
+
+def test_noise_is_measured_in_squares_of_eight_cells() -> None:
+    sizes = np.full((96, 96), 16, np.int16)
+    for row in range(0, 96, 16):  # a quarter of the squares of 8 cells is still, and a few more
+        for column in range(0, 96, 16):
+            sizes[row : row + 8, column : column + 8] = 0
+    sizes[8:16, 8:16] = 0
+    steady = Steady(Recorder())
+    steady._measure_noise(0, sizes)
+    assert steady._noise[0] == 0
+
+
+def test_noise_that_falls_is_believed_sooner_than_noise_that_rises() -> None:
+    steady = Steady(Recorder())
+    steady._noise[0] = 1.0
+    steady._measure_noise(0, np.full((96, 96), 32, np.int16))  # 2 codes
+    assert steady._noise[0] == pytest.approx(1 + 1 / 32)
+    steady._noise[0] = 1.0
+    steady._measure_noise(0, np.zeros((96, 96), np.int16))
+    assert steady._noise[0] == pytest.approx(1 - 1 / 4)
+
+
+def test_under_a_change_of_light_blocks_may_differ_by_four_codes_more() -> None:
+    def differs(codes: float) -> bool:
+        steady = settled()
+        cells = steady._known.copy()
+        light = _Light((1.0, 1.0, 1.0), (8.0, 0.0, 0.0))
+        cells = light.on(cells)
+        cells[0, 40:42, 40:42] += round(16 * codes)
+        found = steady._changed(cells, light)
+        assert found is not None
+        return bool(found[1].any())
+
+    # the difference is measured against the lit cells, whose median has not moved
+    assert least(differs, np.arange(4, 9, 0.125)) == 6.125
+
+
+def test_paint_follows_a_change_of_light_for_24_frames() -> None:
+    steady = settled()
+    lighter = (still().astype(int) + 10).clip(0, 255).astype(np.uint8)
+    steady.begin(Frame(lighter, 2, Fraction(1, 25)))()
+    assert steady._relit == 24
+
+
+def test_where_cells_hardly_vary_light_is_an_offset_rather_than_a_gain() -> None:
+    x = np.tile(np.array([96.0, 104.0], np.float32), 200)  # a variance of 16 codes^2
+    y = (2 * (x - 100) + 100).astype(np.float32)
+    _, gain, _ = _fitted(x, y, 2.0)
+    assert gain == pytest.approx((32 + 16) / (16 + 16))
+
+
+def drift_seen(codes: float, frames: int) -> bool:
+    """Whether a difference too small to be seen at once is seen after so many frames."""
+    seen, _ = run([still(), still()] + [stepped(codes)] * frames)
+    return not np.array_equal(seen[-1], still())
+
+
+def test_small_differences_that_last_are_taken_over() -> None:
+    assert least(lambda codes: drift_seen(codes, 120), np.arange(0.5, 1.6, 0.125)) == 1.0
+    # as a mean over 16 frames reaches three quarters of a code
+    expected = np.log(1 - 0.75 / 1.5) / np.log(15 / 16)
+    frames = least(lambda count: drift_seen(1.5, int(count)), np.arange(1.0, 40.0))
+    assert frames == pytest.approx(expected, abs=2.5)
+
+
+def test_a_block_moves_where_a_third_of_those_around_it_do() -> None:
+    def moves(columns: float) -> bool:
+        steady = settled()
+        cells = steady._known.copy()
+        # a field left of a still block, as high as what counts, two blocks away at least
+        cells[0, 2 * 18 : 2 * 31, 2 * (38 - int(columns)) : 2 * 38] += 16 * 50
+        found = steady._changed(cells, None)
+        assert found is not None
+        return bool(found[0][24, 40])
+
+    # of 11 rows and 11 columns of blocks: 11 * columns / 121 must exceed 0.35
+    assert not moves(3)
+    far = settled()
+    cells = far._known.copy()
+    cells[0, :, 2 * 41 :] += 16 * 50
+    found = far._changed(cells, None)
+    assert found is not None
+    changed = found[0][24]
+    # five blocks left of a border 5 / 11 of the surroundings move, at four 4 / 11, at three 3 / 11
+    assert [bool(changed[column]) for column in (36, 37, 38, 39, 40)] == [
+        False, False, False, True, True,
+    ]  # fmt: skip
+
+
+def test_noise_widens_the_limit_of_what_lasts_by_four_times_its_mean_difference() -> None:
+    def drifted(codes: float) -> bool:
+        steady = settled(noise_codes=1.0)
+        steady._drift[0, 40, 40] = round(16 * codes * 16 / 15) << 3  # a frame takes a 16th off
+        found = steady._changed(steady._known.copy(), None)
+        assert found is not None
+        return bool(found[1].any())
+
+    assert least(drifted, np.arange(3, 7, 0.0625)) == pytest.approx(4.75, abs=0.13)
+
+
+def test_half_of_the_picture_may_change_by_six_tenths_of_a_code() -> None:
+    def is_new(codes: float) -> bool:
+        steady = settled()
+        return steady._changed(steady._known + np.int16(round(16 * codes)), None) is None
+
+    assert least(is_new, np.arange(0.25, 1.0, 0.0625)) == 0.625
