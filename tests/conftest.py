@@ -85,7 +85,7 @@ def affine_style(
 
 
 @pytest.fixture(autouse=True)
-def _ctrl_c_is_heeded() -> Iterator[None]:
+def _ctrl_c_works() -> Iterator[None]:
     """Tests of Ctrl-C also pass in a script's background job or under nohup, which ignore it."""
     former = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield

@@ -136,7 +136,7 @@ def test_sizes_and_parts(tmp_path: Path, film: Path, identity_style: Path) -> No
         ),
     ],
 )
-def test_what_cannot_be_done_is_one_line_and_status_1(
+def test_an_error_is_one_line_and_status_1(
     tmp_path: Path, film: Path, arguments: list[str], message: str
 ) -> None:
     (tmp_path / "rubbish.mp4").write_bytes(b"rubbish" * 1000)
@@ -220,7 +220,7 @@ def test_stopping_half_way_leaves_the_old_film_and_no_litter(
     _, said = stopped(process, how)
     assert "out.mp4 was not written" in said
     assert said.count("stopped; ") == 1
-    assert not said.endswith("stopped\n")  # it is said once
+    assert not said.endswith("stopped\n")  # it is printed once
     assert out.read_bytes() == b"precious"
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "film.mkv", "out.mp4", "out.stopped.mp4",
@@ -245,7 +245,7 @@ def test_stopping_half_way_leaves_the_old_film_and_no_litter(
 def test_stopping_while_modules_are_loaded(
     tmp_path: Path, film: Path, module: str, status: int, said: str
 ) -> None:
-    """Modules of C++ may end the process over what a signal's handler raises within them."""
+    """An exception from a signal handler may crash a C++ module that is being loaded."""
     code = (
         "import os, signal, sys\n"
         "module = sys.argv[1]\n"
@@ -311,7 +311,9 @@ def test_stopping_does_not_wait_for_a_reader_that_takes_nothing(tmp_path: Path) 
 
 @pytest.mark.slow
 @NEEDS_SIGNALS
-def test_stopped_pictures_are_said_in_json(tmp_path: Path, identity_style: Path) -> None:
+def test_the_json_summary_after_ctrl_c_counts_the_pictures(
+    tmp_path: Path, identity_style: Path
+) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     for i in range(40):
@@ -340,7 +342,7 @@ def test_stopped_pictures_are_said_in_json(tmp_path: Path, identity_style: Path)
         ("demo out.mp4 --duration 0.5", NOTHING | {"stopped": "out.mp4"}),
     ],
 )
-def test_stopped_before_anything_is_painted_it_says_so_in_json(
+def test_there_is_a_json_summary_even_if_nothing_was_painted(
     tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch, command: str, report: object
 ) -> None:
     def stop(*arguments: object, **more: object) -> None:
@@ -357,7 +359,9 @@ def test_stopped_before_anything_is_painted_it_says_so_in_json(
 
 @pytest.mark.slow
 @NEEDS_SIGNALS
-def test_stopped_with_json_it_says_what_is_kept(tmp_path: Path, identity_style: Path) -> None:
+def test_the_json_summary_after_ctrl_c_names_what_is_kept(
+    tmp_path: Path, identity_style: Path
+) -> None:
     film, out = noise_film(tmp_path / "film.mkv", 400), "out.mp4"
     process = started(
         "video", film, out, "--json", "--preset", "medium", "-s", identity_style, cwd=tmp_path
@@ -371,7 +375,9 @@ def test_stopped_with_json_it_says_what_is_kept(tmp_path: Path, identity_style: 
 
 @pytest.mark.slow
 @NEEDS_SIGNALS
-def test_where_ctrl_c_is_ignored_it_is_heeded(tmp_path: Path, identity_style: Path) -> None:
+def test_ctrl_c_stops_a_film_even_if_it_was_ignored_at_the_start(
+    tmp_path: Path, identity_style: Path
+) -> None:
     """A script starts its background jobs with Ctrl-C ignored; nohup, with SIGHUP."""
     film = noise_film(tmp_path / "film.mkv", 400)
     code = (
@@ -461,7 +467,7 @@ def test_samples_are_of_the_part_that_is_asked_for(
     assert "does not go with --sample" in refused.stderr
 
 
-def test_samples_of_films_of_one_name_have_their_folders(
+def test_samples_of_films_with_equal_names_go_into_subfolders(
     tmp_path: Path, film: Path, identity_style: Path
 ) -> None:
     for name in ("a", "b"):
@@ -479,14 +485,14 @@ def test_samples_of_films_of_one_name_have_their_folders(
     assert not (tmp_path / "looks/a/film-01.png").exists()
 
 
-def test_samples_that_cannot_be_leave_no_folder(tmp_path: Path, film: Path) -> None:
+def test_refused_samples_leave_no_folder(tmp_path: Path, film: Path) -> None:
     result = run_cli("video", film, tmp_path / "looks.png", "--sample", 2)
     assert result.returncode == 1
     assert "samples go into a folder" in one_line(result.stderr)
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 
-def test_more_samples_than_frames_give_every_frame(
+def test_more_samples_than_frames_paint_every_frame(
     tmp_path: Path, film: Path, identity_style: Path
 ) -> None:
     plan = PaintPlan(Look(identity_style))
@@ -541,7 +547,7 @@ def test_films_through_pipes(tmp_path: Path, identity_style: Path) -> None:
 
 
 @pytest.mark.slow
-def test_demo_needs_nothing(tmp_path: Path) -> None:
+def test_demo_needs_no_film(tmp_path: Path) -> None:
     out = tmp_path / "demo.mp4"
     result = run_cli("demo", out, "--duration", "0.5", "--json")
     assert result.returncode == 0, result.stderr
@@ -619,7 +625,7 @@ def test_doctor_tries_everything() -> None:
     assert "openvino f32: works" in run_cli("doctor").stdout
 
 
-def test_an_engine_that_paints_nothing_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_paints_one_colour_counts_as_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     one_colour = np.full((8, 8, 3), 127, np.uint8)
     monkeypatch.setattr(PainterChain, "paint_rgb", lambda *_: one_colour)
     found = doctor._try_engine("openvino", "f32")
@@ -627,7 +633,7 @@ def test_an_engine_that_paints_nothing_does_not_work(monkeypatch: pytest.MonkeyP
     assert "it paints nothing on" in found["reason"]
 
 
-def test_instructions_that_are_not_known_are_not_missing() -> None:
+def test_unknown_cpu_instructions_are_not_reported_as_missing() -> None:
     report = doctor.examine()
     report["cpu"] |= {"flags": [], "flags_known": False}
     assert "its instructions are not known" in doctor.table(report)
@@ -644,7 +650,7 @@ def test_version_and_help() -> None:
         assert ("extra [train]" in result.stdout) == (command in ("train", "export"))
 
 
-def test_train_without_its_extra_says_how_to_get_it(tmp_path: Path) -> None:
+def test_train_without_its_extra_names_the_command_to_install_it(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from realtime_style.cli import main\n"

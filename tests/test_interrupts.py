@@ -53,7 +53,7 @@ def test_every_signal_is_a_keyboard_interrupt_and_remembered(number: signal.Sign
         interrupts.check()
 
 
-def test_ctrl_c_is_heeded_where_it_was_ignored_but_a_closed_terminal_is_not() -> None:
+def test_an_ignored_sigint_is_handled_but_an_ignored_sighup_stays_ignored() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     interrupts.install()
@@ -115,7 +115,7 @@ def test_deferred_ignored_and_default_signals_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("number", interrupts.SIGNALS)
-def test_a_signal_held_back_is_asked_for_and_a_second_one_is_heeded(
+def test_a_signal_held_back_sets_a_flag_and_a_second_one_interrupts(
     number: signal.Signals,
 ) -> None:
     before = signal.getsignal(number)
@@ -177,7 +177,7 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
 
 
-def test_the_default_action_ends_the_process_without_a_word() -> None:
+def test_the_default_action_ends_the_process_without_a_message() -> None:
     done = run_python(
         "import signal\n"
         "from realtime_style.system import interrupts\n"
@@ -200,7 +200,7 @@ def test_the_process_ends_without_its_threads() -> None:
     assert time.monotonic() - started < 40
 
 
-def test_the_suite_heeds_ctrl_c_where_a_script_ignores_it() -> None:
+def test_the_suite_passes_where_a_script_ignores_ctrl_c() -> None:
     """Background jobs of a script, and nohup, start with SIGINT ignored."""
     test = f"{__file__}::test_long_work_is_stopped_by_ctrl_c_and_waited_for"
     done = subprocess.run(

@@ -52,11 +52,12 @@ class Batch:
         paint: Callable[[Pair], dict[str, Any]],
         tell: Callable[[dict[str, Any]], None] = lambda report: None,
     ) -> None:
-        """Paints every pair; one that fails does not stop the rest, but the exit status tells.
+        """Paints every pair; a failure does not stop the rest, but sets the exit status.
 
         Args:
-            paint: paints one, and returns what to say of it in JSON.
-            tell: says the same in words; only then, so that what Ctrl-C finds told is counted.
+            paint: paints one, and returns its part of the JSON summary.
+            tell: prints the same in words. Called once it is counted: what was printed is in the
+                summary even if Ctrl-C follows at once.
 
         Raises:
             StyleError: the only pair failed.

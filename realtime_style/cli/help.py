@@ -1,4 +1,4 @@
-"""Help pages: options in groups, in plain words, without what Typer would add of types."""
+"""Help pages: options in groups and plain words, without the type names that Typer adds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options that several commands share, and what their texts mean."""
+"""Options that several commands share, and the conversion of their texts into values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DEFAULT_STABILITY = 0.5  # a test compares it with the library's, which takes Nu
 
 
 def number(least: float = -math.inf, most: float = math.inf) -> Callable[[str], float]:
-    """Reads a number of a range; more than Typer's own, it says in words what it takes."""
+    """A parser for numbers in a range; unlike Typer's own, its error says what is accepted."""
 
     def read(text: str) -> float:
         try:
@@ -46,7 +46,7 @@ def number(least: float = -math.inf, most: float = math.inf) -> Callable[[str], 
 
 
 def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
-    """Reads a whole number of a range."""
+    """A parser for whole numbers in a range."""
 
     def read(text: str) -> int:
         try:
@@ -182,11 +182,11 @@ Devices = Annotated[
 ]
 
 
-# What the texts mean --------------------------------------------------------------------------
+# From texts to values --------------------------------------------------------------------------
 
 
 def refuse_other(setting: str, text: str | None, choices: Iterable[str]) -> None:
-    """Refuses a text that is not one of the choices; None is always taken."""
+    """Raises BadParameter for a text that is not one of the choices; None is always accepted."""
     if text is not None and text not in choices:
         raise typer.BadParameter(
             f"there is no '{text}'; choose {', '.join(choices)}", param_hint=FLAGS[setting]
@@ -227,7 +227,7 @@ def look_of(
 
 
 def plain_look(style: str, tier: str) -> Look:
-    """The look of a style without any other wish."""
+    """A style's look without any further options."""
     return look_of(style, None, None, 1.0, False, None, tier)
 
 

@@ -4,11 +4,11 @@ A library must not decide this for its caller, so nothing is installed on import
 `install` once; from then on Ctrl-C, SIGTERM and SIGHUP all raise KeyboardInterrupt on the main
 thread, and whoever is running completes what can be kept. Five cases need more than that:
 
-- Code that must not be cut in two (a packet between encoder and file): `deferred`.
+- Code that must not be interrupted half-way (a packet between encoder and file): `deferred`.
 - A loop that stops only between two steps (training): `held_back`.
 - C code that swallows exceptions raised in its callbacks: `Latch`; and modules being loaded, which
   may take the process down with them: `check`.
-- C code that runs for minutes on the main thread and hears no signal: `interruptible`.
+- C code that runs for minutes, during which Python runs no signal handlers: `interruptible`.
 - Threads that wait for a device and cannot be ended: `end_process`.
 """
 
@@ -26,7 +26,7 @@ from typing import NoReturn, TypeVar
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-"""What ends a process politely: Ctrl-C, a request to end, a terminal that was closed."""
+"""The polite requests to end: Ctrl-C, a request from another process, a closed terminal."""
 
 _HANG_UP = getattr(signal, "SIGHUP", None)
 _POLL_S = 0.05
@@ -39,11 +39,12 @@ _came = False
 def install() -> None:
     """Makes every signal of `SIGNALS` raise KeyboardInterrupt on the main thread.
 
-    SIGINT is heeded even where a script ignores it for its background jobs. SIGHUP stays ignored
-    where it is (nohup). Does nothing on other threads, where Python allows no handlers.
+    SIGINT is handled even where a script ignores it for its background jobs. SIGHUP stays ignored
+    where it was ignored before (nohup). Does nothing on other threads: Python allows no handlers
+    there.
     """
     if threading.current_thread() is threading.main_thread():
-        for number in _heeded():
+        for number in _handled():
             signal.signal(number, _interrupt)
 
 
@@ -116,7 +117,7 @@ def deferred() -> Iterator[None]:
 
 @contextmanager
 def held_back() -> Iterator[Callable[[], bool]]:
-    """Signals only set a flag, which the loop asks for: half a step cannot be resumed from.
+    """Signals only set a flag, which the loop polls: a run cannot resume from half a step.
 
     A second signal raises KeyboardInterrupt at once. On other threads the flag is never set.
     """
@@ -131,7 +132,7 @@ def held_back() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked = True
 
-    former = {number: signal.signal(number, hold) for number in _heeded()}
+    former = {number: signal.signal(number, hold) for number in _handled()}
     try:
         yield lambda: asked
     finally:
@@ -212,7 +213,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _heeded() -> list[int]:
+def _handled() -> list[int]:
     """The signals to handle: all but SIGHUP under nohup."""
     return [
         number
