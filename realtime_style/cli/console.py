@@ -1,4 +1,4 @@
-"""All that the commands print: sentences, JSON, progress and errors.
+"""Everything that the commands print: sentences, JSON, progress and errors.
 
 Results go to standard output, everything else to standard error. The library raises facts, and
 names the argument that caused them; here an argument becomes the option that the user typed.
@@ -33,7 +33,7 @@ UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
 class Clock:
-    """Times one file after the other, starting included: the next one's time starts at `lap`."""
+    """Measures one file after another; the first one's time includes the start of the program."""
 
     def __init__(self) -> None:
         self._started_s = time.perf_counter()
@@ -138,7 +138,7 @@ ADVICE: dict[str, str] = {
 
 
 def sentence(error: StyleError) -> str:
-    """An error as the user reads it: with the option that caused it, or what to do about it."""
+    """An error as it is printed: with the option that caused it, or with advice."""
     message, setting = str(error), error.setting or ""
     advice, flag = ADVICE.get(setting), FLAGS.get(setting, "")
     if advice:
@@ -196,7 +196,7 @@ def _name(param: Any) -> str:
 
 
 def print_stopped(error: BaseException) -> int:
-    """Says that Ctrl-C ended the command, unless that has been said; returns the exit status."""
+    """Reports that Ctrl-C ended the command, unless that was reported; returns the exit status."""
     interrupts.ignore()
     if not isinstance(error, Stopped):
         print_line("stopped")
@@ -226,7 +226,7 @@ class Output:
             typer.echo(json.dumps(value))
 
     def progress(self, what: str, total: int | None = None) -> Bar:
-        """Shows how far something is: a context manager."""
+        """The progress of one task: a context manager."""
         return Bar(what, total, quiet=self.quiet)
 
 
@@ -238,7 +238,7 @@ def print_table(table: RenderableType) -> None:
 
 
 class Bar:
-    """How far something is: a bar on a terminal, else a line every five seconds.
+    """The progress of one task: a bar on a terminal, otherwise a line every five seconds.
 
     Nothing is shown before the first `update`.
     """
@@ -269,7 +269,7 @@ class Bar:
         self._bar.update(self._task, completed=done, text=text)
 
     def close(self) -> None:
-        """Ends the bar; what is printed next comes below it."""
+        """Ends the bar; the next line is printed below it."""
         if self._bar:
             self._bar.stop()
             self._bar = None
@@ -287,7 +287,7 @@ class Bar:
 
 
 class BuildBar:
-    """How far an engine is that must be built first; for most engines it is never called."""
+    """The progress of building an engine; most engines need no building, and never call it."""
 
     def __init__(self, output: Output, what: str = "building") -> None:
         self._output = output
