@@ -1,1 +1,1 @@
-"""From trained generators to files that run anywhere; torch only in to_onnx and parity."""
+"""Turns trained networks into files that run anywhere, and scripts that train the bundled ones."""

@@ -1,10 +1,10 @@
-"""Teaches a smaller generator to paint as a trained one does, and exports it: the fast tier.
+"""Trains a smaller generator to paint like a trained one, and exports it: the fast tier.
 
     python -m export.distill realtime_style/styles/great-wave.safetensors PHOTOS great-wave.onnx
 
-PHOTOS is a folder of photos to learn on; a card (.json) beside the generator is taken over. All
-styles of a tier begin at one base, that they can be mixed; `--base none` begins with nothing, as
-for that base itself.
+PHOTOS is a folder of photos. A card (.json) next to the generator is copied into the style. All
+styles of a tier start from one base, so that they can be mixed; `--base none` starts from random
+weights, to make that base itself.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pathlib import Path
 
 import torch
 
+from export.frames import parity_frames
 from export.progress import ProgressLines
-from export.to_onnx import export_style, parity_frames
+from export.to_onnx import export_style
 from realtime_style.training.checkpoint import load_generator, save_generator
 from realtime_style.training.config import FROM_NOTHING
 from realtime_style.training.dataset import PhotoFolder
@@ -30,7 +31,12 @@ def main() -> None:
     parser.add_argument("teacher", type=Path, metavar="GENERATOR.safetensors")
     parser.add_argument("photos", type=Path)
     parser.add_argument("out", type=Path, metavar="OUT.onnx")
-    parser.add_argument("--base", type=Path, default=FAST_BASE, help="a small generator, or none")
+    parser.add_argument(
+        "--base",
+        type=Path,
+        default=FAST_BASE,
+        help="a small generator; none: random weights",
+    )
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
@@ -53,7 +59,7 @@ def main() -> None:
     beside = arguments.teacher.with_suffix(".json")
     if beside.is_file():
         about = json.loads(beside.read_text())
-        about.pop("figures", None)  # they are of the teacher
+        about.pop("figures", None)  # measured on the teacher
         card |= about
     card |= {"distilled": {"from": arguments.teacher.name, "steps": arguments.steps}}
     save_generator(run_dir / "generator.safetensors", netG, card)

@@ -2,8 +2,8 @@
 
     python -m export.encoder PAINTINGS PHOTOS encoder.onnx
 
-PAINTINGS is a folder of pictures in many styles, PHOTOS one of photos. The encoder belongs to the
-bundled styles: when one of them changes, it must be trained anew.
+PAINTINGS is a folder of pictures in many styles, PHOTOS a folder of photos. The encoder belongs to
+the bundled styles: when one of them changes, it must be trained again.
 """
 
 from __future__ import annotations
@@ -12,11 +12,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor, nn
+
+from export.graph import store_as_half, trace
 from export.progress import ProgressLines
-from export.to_onnx import export_encoder
+from export.to_onnx import write_model
 from realtime_style.style.bank import Bank
 from realtime_style.training.any_style import train_any_style
 from realtime_style.training.config import make_config
+from realtime_style.training.encoder import StyleEncoder
 
 _SETTINGS: dict[str, Any] = {
     "steps": 1500,
@@ -25,6 +30,41 @@ _SETTINGS: dict[str, Any] = {
     "freeze_norm_at": 0.7,
     "checkpoint_every": 50,
 }
+_SIDES_PX = (32, 4096)  # of pictures that the exported encoder accepts
+
+
+class PictureEncoder(nn.Module):
+    """A trained encoder on uint8 RGB, with matrices rounded to float16, as the file has them."""
+
+    def __init__(self, netE: StyleEncoder) -> None:
+        """Args: netE; its matrices are rounded in place."""
+        super().__init__()
+        for parameter in netE.parameters():
+            if parameter.dim() > 1:
+                parameter.data = parameter.data.half().float()
+        self.encoder = netE
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """uint8 RGB, (1, 3, H, W), to a code, (1, code_size), float32."""
+        code: Tensor = self.encoder(picture.float() / 255)
+        return code
+
+
+def export_encoder(netE: StyleEncoder, bank: Bank, out: Path) -> None:
+    """Writes the encoder of G(x, s) for a bank as ONNX.
+
+    Raises:
+        StyleError: it cannot be written.
+    """
+    low, high = _SIDES_PX
+    picture = torch.zeros(1, 3, 192, 320, dtype=torch.uint8)
+    h, w = torch.export.Dim("h", min=low, max=high), torch.export.Dim("w", min=low, max=high)
+    model = trace(
+        PictureEncoder(netE).eval(), (picture,), ["picture"], ["code"], {"picture": {2: h, 3: w}}
+    )
+    store_as_half(model)
+    model.metadata_props.add(key="bank", value=bank.digest)
+    write_model(out, model.SerializeToString())
 
 
 def main() -> None:
@@ -33,7 +73,7 @@ def main() -> None:
     parser.add_argument("paintings", type=Path)
     parser.add_argument("photos", type=Path)
     parser.add_argument("out", type=Path, metavar="OUT.onnx")
-    parser.add_argument("--features", type=Path, nargs="+", help="as for `realtime-style train`")
+    parser.add_argument("--features", type=Path, nargs="+", help="see `realtime-style train`")
     parser.add_argument("--hold-out", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--resume", action="store_true")

@@ -1,4 +1,4 @@
-"""Does an engine paint as the generator does? Compared on real frames, value by value."""
+"""Parity: whether engines paint like the generator, compared on frames, value by value."""
 
 from __future__ import annotations
 
@@ -25,10 +25,15 @@ MIN_PSNR_DB = {"bf16": 38.0, "f16": 40.0, "int8": 34.0}
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far an engine's pictures are from the reference, over all frames and planes.
+    """How far an engine's paintings are from a reference, over all frames and planes.
 
-    `max_difference` is in codes of 0..255, `different_part` a part of all values (0..1),
-    `psnr_db` in dB of 255, infinite for equal pictures.
+    Attributes:
+        engine: its name.
+        precision: its precision.
+        reference: what it was compared with, such as "PyTorch f32".
+        max_difference: in codes, 0..255.
+        different_part: share of the values that differ, 0..1.
+        psnr_db: peak signal-to-noise ratio in dB; infinite for equal paintings.
     """
 
     engine: str
@@ -40,10 +45,10 @@ class Parity:
 
     def __str__(self) -> str:
         if not self.max_difference:
-            return f"{self.engine} {self.precision} paints exactly as {self.reference}"
+            return f"{self.engine} {self.precision} paints exactly like {self.reference}"
         return (
-            f"{self.engine} {self.precision} paints as {self.reference}: {self.psnr_db:.1f} dB, "
-            f"at most {self.max_difference} of 255 apart, {self.different_part:.2%} of values"
+            f"{self.engine} {self.precision} paints like {self.reference}: {self.psnr_db:.1f} dB, "
+            f"{self.different_part:.2%} of values differ, by at most {self.max_difference} of 255"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -52,19 +57,19 @@ class Parity:
 
 
 def check_parity(planes: nn.Module, style: Style, frames: Sequence[Frame]) -> list[Parity]:
-    """Compares every engine at hand with PyTorch at float32, and lower precisions with float32.
+    """Compares each available engine in float32 with PyTorch, and lower precisions with float32.
 
     Args:
         planes: the PyTorch module, uint8 planes to uint8 planes.
-        style: the same as a style file, in its own colour space.
-        frames: real pictures in that colour space, sides multiples of the style's.
+        style: the same network as a style file, in its own colour space.
+        frames: pictures in that colour space, sides multiples of the style's.
 
     Raises:
-        StyleError: at float32 a value differs by more than MAX_DIFFERENCE or more than
-            MAX_DIFFERENT_PART of them differ; or a lower precision is below MIN_PSNR_DB.
+        StyleError: no frames; in float32 a value differs by more than MAX_DIFFERENCE, or more than
+            MAX_DIFFERENT_PART of all values differ; or a lower precision is below MIN_PSNR_DB.
     """
     if not frames:
-        raise StyleError("parity needs at least one frame to compare on")
+        raise StyleError("checking parity needs at least one frame")
     with torch.inference_mode():
         planes_of = [
             planes(torch.from_numpy(frame.luma), torch.from_numpy(frame.chroma)) for frame in frames
@@ -74,13 +79,13 @@ def check_parity(planes: nn.Module, style: Style, frames: Sequence[Frame]) -> li
     for engine_name in available_engines():
         on_gpu = ENGINES[engine_name].is_gpu
         exact, exact_name = reference, "PyTorch f32"
-        if not on_gpu:  # GPUs have no exact float32: their convolutions compute in TF32
+        if not on_gpu:  # GPUs compute float32 convolutions in TF32, which is not exact
             exact, exact_name = _paint(style, engine_name, "f32", frames), f"{engine_name} f32"
             parity = _compare(engine_name, "f32", "PyTorch f32", exact, reference)
             results.append(parity)
             if parity.max_difference > MAX_DIFFERENCE or parity.different_part > MAX_DIFFERENT_PART:
                 raise StyleError(
-                    f"{engine_name} does not paint as PyTorch does: values differ by up to "
+                    f"{engine_name} does not paint like PyTorch: values differ by up to "
                     f"{parity.max_difference} of 255 (allowed {MAX_DIFFERENCE}), "
                     f"{parity.different_part:.3%} of them (allowed {MAX_DIFFERENT_PART:.1%})"
                 )
@@ -88,7 +93,7 @@ def check_parity(planes: nn.Module, style: Style, frames: Sequence[Frame]) -> li
             try:
                 painted = _paint(style, engine_name, lower, frames)
             except EngineError:
-                continue  # this engine, this CPU or this style does not have it
+                continue  # this engine, CPU or style does not support it
             parity = _compare(engine_name, lower, exact_name, painted, exact)
             results.append(parity)
             if parity.psnr_db < MIN_PSNR_DB[lower]:

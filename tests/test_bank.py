@@ -14,7 +14,7 @@ from realtime_style.style.bank import Bank
 
 torch = pytest.importorskip("torch", reason="the extra [train] is not installed")
 
-from export.to_onnx import export_encoder  # noqa: E402
+from export.encoder import export_encoder  # noqa: E402
 from realtime_style.training.color import (  # noqa: E402
     PLANES_COLOR,
     planes_from_rgb,

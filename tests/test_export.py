@@ -1,5 +1,7 @@
 import copy
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -14,13 +16,8 @@ from PIL import Image
 
 import realtime_style
 from export import to_onnx
-from export.to_onnx import (
-    PARITY_FRAMES,
-    PlanesGenerator,
-    export_style,
-    export_trained,
-    parity_frames,
-)
+from export.frames import PARITY_FRAMES, parity_frames
+from export.to_onnx import PlanesGenerator, export_style, export_trained
 from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.opening import open_engine
 from realtime_style.engines.registry import ENGINES, available_engines
@@ -138,9 +135,7 @@ def test_what_fails_parity_is_not_written(generator: Generator, tmp_path: Path) 
     for former in (None, b"the former style"):
         if former:
             out.write_bytes(former)
-        with pytest.raises(
-            StyleError, match=r"does not paint as PyTorch does: .* up to [23] of 255"
-        ):
+        with pytest.raises(StyleError, match=r"does not paint like PyTorch: .* up to [23] of 255"):
             export_style(generator, out, "wrong", {}, [draw_frame(64, 64)])
         assert [path.read_bytes() for path in tmp_path.iterdir()] == ([former] if former else [])
 
@@ -217,7 +212,7 @@ def test_a_full_disk_leaves_the_former_file_and_nothing_of_the_new_one(
     style, generator = open_style("mondrian"), random_generator(SMALL)
     writes: dict[str, Callable[[], None]] = {
         "style": lambda: style.save(out),
-        "exported": lambda: to_onnx._write(out, b"a style"),
+        "exported": lambda: to_onnx.write_model(out, b"a style"),
         "checkpoint": lambda: save_checkpoint(out, {"step": 1}),
         "generator": lambda: save_generator(out, generator, {}),
     }
@@ -237,6 +232,15 @@ def test_a_full_disk_leaves_the_former_file_and_nothing_of_the_new_one(
         writes[kind]()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert out.read_bytes() == former
+
+
+def test_export_loads_nothing_that_only_training_needs() -> None:
+    code = "import sys, export.encoder, export.distill, export.identity; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert loaded.returncode == 0, loaded.stderr
+    packages = {name.split(".")[0] for name in loaded.stdout.split()}
+    assert "torch" in packages
+    assert not packages & {"tensorboard", "matplotlib"}
 
 
 def test_photos_are_found_between_other_files(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Training states on disk: complete ones to resume from, and generators alone to build on."""
+"""Files of training: checkpoints to resume from, and generators to start from or export."""
 
 from __future__ import annotations
 
@@ -19,31 +19,38 @@ CHECKPOINT_NAME = "checkpoint.pt"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Writes a complete training state; an interrupted write leaves the former one whole.
+    """Writes a training state, see `TrainState.as_dict`. The former file stays until then.
 
     Raises:
-        TrainingError: it cannot be written, as where the disk is full.
+        TrainingError: it cannot be written, for example because the disk is full.
     """
     try:
         with whole_file(path) as partial:
             torch.save(state, partial)
     except (OSError, RuntimeError) as error:
         raise TrainingError(
-            f"{path} cannot be written: {error}; make room, and go on from the checkpoint before "
-            "with --resume"
+            f"{path} cannot be written: {error}; the checkpoint before it is intact"
         ) from error
 
 
 def load_checkpoint(path: Path, holds: str = "netG") -> dict[str, Any]:
-    """A state of `save_checkpoint` with a network, on the CPU; TrainingError where it is none."""
+    """Reads a training state, on the CPU.
+
+    Args:
+        path: a file of `save_checkpoint`.
+        holds: the network that it must hold.
+
+    Raises:
+        TrainingError: there is no such file, or it is not a checkpoint with that network.
+    """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise TrainingError(f"there is no checkpoint {path}") from error
     except Exception as error:  # PyTorch raises many kinds, and at length
         raise TrainingError(
-            f"{path} is not a checkpoint of this program; give a .pt or .safetensors file that "
-            "training wrote"
+            f"{path} is not a checkpoint of this program, a .pt or .safetensors file that training "
+            "wrote"
         ) from error
     if not isinstance(state, dict) or holds not in state or "config" not in state:
         raise TrainingError(f"{path} is not a checkpoint of this program: it has no {holds}")
@@ -51,7 +58,13 @@ def load_checkpoint(path: Path, holds: str = "netG") -> dict[str, Any]:
 
 
 def save_generator(path: Path, netG: Generator, metadata: dict[str, Any]) -> None:
-    """Writes unfolded weights (half precision) as safetensors: the base of later fine-tuning."""
+    """Writes a generator's weights in half precision, as safetensors.
+
+    Args:
+        path: the file; it appears only when it is complete.
+        netG: in any mode; normalisation is not folded, so that training can start from it.
+        metadata: values for JSON, by name.
+    """
     tensors = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in netG.state_dict().items()
@@ -63,10 +76,13 @@ def save_generator(path: Path, netG: Generator, metadata: dict[str, Any]) -> Non
 
 
 def load_generator(path: Path) -> tuple[Generator, dict[str, Any]]:
-    """A generator and its metadata, from `save_generator`'s file or a checkpoint.
+    """Reads a generator and its metadata, on the CPU.
+
+    Args:
+        path: a file of `save_generator` (.safetensors), or a checkpoint.
 
     Raises:
-        TrainingError: the file is neither.
+        TrainingError: there is no such file, or it is neither.
     """
     if path.suffix != ".safetensors":
         state = load_checkpoint(path)
@@ -77,7 +93,7 @@ def load_generator(path: Path) -> tuple[Generator, dict[str, Any]]:
         except (KeyError, TypeError, RuntimeError) as error:
             raise TrainingError(f"{path} does not hold a generator: {error}") from error
     if not path.exists():
-        raise TrainingError(f"there is no file {path}; give a .safetensors that training wrote")
+        raise TrainingError(f"there is no file {path}")
     try:
         with safe_open(path, "pt") as file:
             metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
@@ -85,7 +101,7 @@ def load_generator(path: Path) -> tuple[Generator, dict[str, Any]]:
             netG.load_state_dict({key: file.get_tensor(key) for key in list(file.keys())})
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise TrainingError(
-            f"{path} does not hold a generator; give a .safetensors or .pt that training wrote"
+            f"{path} does not hold a generator; training writes .safetensors and .pt files that do"
         ) from error
     return netG, metadata
 

@@ -1,4 +1,4 @@
-"""RGB pictures to YUV 4:2:0 planes and back, differentiably."""
+"""Conversion between RGB pictures and YUV 4:2:0 planes, differentiable."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from realtime_style.color import ColorSpace
 
 
 def planes_from_rgb(rgb: Tensor, color: ColorSpace) -> tuple[Tensor, Tensor]:
-    """Planes over 255 of an RGB picture.
+    """The planes of an RGB picture, as codes over 255.
 
     Args:
         rgb: (N, 3, H, W) in 0..1, even sides.
         color: the colour space of the planes.
 
     Returns:
-        luma (N, 1, H, W) and chroma (N, 2, H/2, W/2), in 0..1; chroma sited in the centre.
+        Luma (N, 1, H, W) and chroma (N, 2, H/2, W/2), in 0..1; chroma sited in the centre.
     """
     matrix, offset = (
         torch.as_tensor(a, dtype=rgb.dtype, device=rgb.device) for a in color.yuv_from_rgb()
@@ -30,7 +30,13 @@ def planes_from_rgb(rgb: Tensor, color: ColorSpace) -> tuple[Tensor, Tensor]:
 
 
 def rgb_from_planes(luma: Tensor, chroma: Tensor, color: ColorSpace) -> Tensor:
-    """The inverse of `planes_from_rgb`: (N, 3, H, W), not clamped; chroma enlarged bilinearly."""
+    """The inverse of `planes_from_rgb`: (N, 3, H, W), not clamped; chroma enlarged bilinearly.
+
+    Args:
+        luma: (N, 1, H, W) in 0..1.
+        chroma: (N, 2, H/2, W/2) in 0..1.
+        color: the colour space of the planes.
+    """
     from_rgb, shift = color.yuv_from_rgb()
     inverse, offset = (
         torch.as_tensor(a, dtype=luma.dtype, device=luma.device)

@@ -1,4 +1,4 @@
-"""Photos to learn on, and the paintings to learn from."""
+"""The data of style training: photos to paint, and paintings to learn from."""
 
 from __future__ import annotations
 
@@ -15,32 +15,50 @@ from realtime_style.errors import TrainingError
 
 UNREADABLE = (
     OSError, ValueError, Image.DecompressionBombError,
-    SyntaxError,  # PNG, once its pixels are read
-    TypeError,  # EXIF, as a photo is set upright
+    SyntaxError,  # PNG, when pixels are read
+    TypeError,  # EXIF, when a photo is turned upright
     RuntimeError,  # AVIF
 )  # fmt: skip
-"""What Pillow raises for a file that is no picture, a broken or an absurd one."""
+"""What Pillow raises for a file that is not a picture, or is broken or absurdly large."""
 
 _SUFFIXES = frozenset(Image.registered_extensions())
 _CACHE_BYTES = 1_000_000_000
-_LARGEST_SHORT_PX = 1024  # photos are kept no larger than that
+_LARGEST_SHORT_PX = 1024  # shorter side of the photos kept in memory
 SMALLEST_PHOTO_PX = 64
-"""Of a photo's shorter side; smaller ones are left out."""
+"""The least shorter side of a photo; smaller ones are skipped."""
 _SMALLEST_PAINTING_PX = 64
-_PHOTO, _REAL = 0, 1  # tell the random numbers of photos from those of real pictures
-_HELD_BACK_OF = 20  # one photo in so many is never trained on: the sample sheets show these
+_PHOTO, _REAL = 0, 1  # keep random numbers of photos apart from those of paintings
+_HELD_BACK_OF = 20  # one photo in so many is not trained on, but shown in the sample sheets
 
 
 class PhotoFolder:
-    """Random crops of the photos below a folder, the same for the same seed, step and item."""
+    """Random crops of the photos in a folder and its subfolders.
+
+    The same seed, step and item always give the same crop.
+
+    Attributes:
+        folder: the folder.
+        paths: the photos to train on.
+        held_back: photos that are only for samples.
+        skipped: photos that turned out to be unreadable or too small.
+    """
 
     def __init__(self, folder: Path, crop_px: int, seed: int) -> None:
-        """Raises TrainingError where the folder has no picture."""
+        """Lists the photos.
+
+        Args:
+            folder: a folder of photos.
+            crop_px: side of the crops.
+            seed: of the random numbers.
+
+        Raises:
+            TrainingError: the folder has no picture.
+        """
         if not folder.is_dir():
-            raise TrainingError(f"{folder} is not a folder; --content takes a folder of photos")
+            raise TrainingError(f"{folder} is not a folder of photos", setting="content")
         paths = pictures_below(folder)
         if not paths:
-            raise TrainingError(f"{folder} has no pictures; --content takes a folder of photos")
+            raise TrainingError(f"{folder} has no pictures", setting="content")
         self.folder = folder
         np.random.default_rng(0).shuffle(paths)
         held_back = len(paths) // _HELD_BACK_OF
@@ -53,11 +71,16 @@ class PhotoFolder:
         self._seed = seed
 
     def batch(self, step: int, items: range, attempt: int = 0) -> Tensor:
-        """Crops of a step's batch by their numbers, (N, 3, crop_px, crop_px), RGB in 0..1.
+        """Crops of a batch, (N, 3, crop_px, crop_px), RGB in 0..1; a `BatchReader`.
 
-        A crop's side is between a third of `crop_px` and the photo's shorter side, scaled to
-        `crop_px`: films are larger than photo sets, so some crops are enlarged. Another `attempt`
-        gives others.
+        Each is a random square of a random photo, scaled to `crop_px`; half are mirrored. Its side
+        is between a third of `crop_px` and the photo's shorter side: films are larger than photo
+        collections, so some crops are enlarged.
+
+        Args:
+            step: the training step, from 1.
+            items: the crops' numbers in the whole batch.
+            attempt: another number gives other crops.
 
         Raises:
             TrainingError: no photo of the folder can be read.
@@ -89,12 +112,13 @@ class PhotoFolder:
 
     def _none_usable(self) -> TrainingError:
         return TrainingError(
-            f"none of the pictures in {self.folder} can be read and has {SMALLEST_PHOTO_PX} px "
-            "each way; --content takes a folder of photos"
+            f"none of the pictures in {self.folder} can be read and is at least "
+            f"{SMALLEST_PHOTO_PX} px on its shorter side",
+            setting="content",
         )
 
     def _photo(self, path: Path) -> Image.Image:
-        """A photo, decoded once and kept as long as there is room."""
+        """A photo; decoded once and kept while there is room. Raises one of UNREADABLE."""
         if path in self._cache:
             return Image.fromarray(self._cache[path])
         photo = open_rgb(path)
@@ -112,7 +136,13 @@ class PhotoFolder:
         return photo
 
     def samples(self, count: int, side_px: int) -> Tensor:
-        """The middles of held-back photos, at most `count`: (N, 3, side_px, side_px)."""
+        """The centres of held-back photos, at most `count`: (N, 3, side_px, side_px) in 0..1.
+
+        If none of those can be read, other photos are used.
+
+        Raises:
+            TrainingError: no photo of the folder can be read.
+        """
         for paths in (self.held_back, self.paths):
             shown: list[Tensor] = []
             for path in paths:
@@ -126,26 +156,28 @@ class PhotoFolder:
 
 
 def pictures_below(folder: Path) -> list[Path]:
-    """Files below a folder whose endings name a picture format, sorted."""
+    """Files in a folder and its subfolders whose suffix is that of a picture format, sorted."""
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
 
 
 def load_paintings(
     path: Path, longer_side_px: int, detail_px: int, skipped: list[Path] | None = None
 ) -> list[Tensor]:
-    """A painting, or all of a folder, as RGB in 0..1, each (1, 3, H, W) of the given longer side.
+    """Reads a painting, or all paintings of a folder, as RGB in 0..1, each (1, 3, H, W).
 
-    What of a folder cannot be read is left out, and added to `skipped`.
-
-    A larger one is first shrunk to a longer side of `detail_px`, which leaves the strokes and
-    takes the grain of paper, canvas and scan, that a generator would paint all over its pictures.
+    Args:
+        path: a picture file, or a folder of them.
+        longer_side_px: of the result.
+        detail_px: a larger painting is first shrunk to this longer side. That keeps the strokes and
+            removes the grain of paper, canvas and scan, which would be painted everywhere.
+        skipped: receives the files of a folder that cannot be read.
 
     Raises:
-        TrainingError: the file is not a picture, or none of the folder is.
+        TrainingError: the file, or every file of the folder, cannot be read as a picture.
     """
     paths = pictures_below(path) if path.is_dir() else [path]
     if not paths:
-        raise TrainingError(f"{path} has no pictures; give a painting, or a folder of paintings")
+        raise TrainingError(f"{path} has no pictures", setting="painting")
     paintings, error = [], None
     for each in paths:
         try:
@@ -163,11 +195,14 @@ def _load_painting(path: Path, longer_side_px: int, detail_px: int) -> Tensor:
     try:
         painting = open_rgb(path)
     except UNREADABLE as error:
-        raise TrainingError(f"{path} cannot be read as a picture: {_reason(error)}") from error
+        raise TrainingError(
+            f"{path} cannot be read as a picture: {_reason(error)}", setting="painting"
+        ) from error
     if min(painting.size) < _SMALLEST_PAINTING_PX:
         raise TrainingError(
-            f"{path} is {painting.width}x{painting.height}; a painting needs "
-            f"{_SMALLEST_PAINTING_PX} pixels each way"
+            f"{path} is {painting.width}x{painting.height}; a painting needs at least "
+            f"{_SMALLEST_PAINTING_PX} pixels on its shorter side",
+            setting="painting",
         )
     painting.thumbnail((detail_px, detail_px), Image.Resampling.LANCZOS)
     scale = longer_side_px / max(painting.size)
@@ -178,9 +213,16 @@ def _load_painting(path: Path, longer_side_px: int, detail_px: int) -> Tensor:
 def painting_crops(
     paintings: list[Tensor], crop_px: int, seed: int, step: int, items: range
 ) -> Tensor:
-    """Crops of a step's real pictures, (N, 3, crop_px, crop_px), some of them mirrored.
+    """Random crops of paintings, (N, 3, crop_px, crop_px); half are mirrored.
 
-    A painting that is smaller than a crop is enlarged by reflection.
+    A painting that is smaller than a crop is extended by reflection.
+
+    Args:
+        paintings: each (1, 3, H, W) in 0..1.
+        crop_px: side of the crops.
+        seed: of the random numbers.
+        step: the training step, from 1.
+        items: the crops' numbers in the whole batch.
     """
     crops = []
     for item in items:
@@ -198,8 +240,8 @@ def painting_crops(
 
 
 def open_rgb(path: Path) -> Image.Image:
-    """A picture, upright, in RGB; raises one of UNREADABLE."""
-    # as an open file: by its name Pillow maps it, and misreads turned TIFFs so
+    """A picture in RGB, turned upright by its EXIF data; raises one of UNREADABLE."""
+    # As an open file: Pillow would memory-map a named file, and misread rotated TIFFs
     with path.open("rb") as file, Image.open(file) as picture:
         return ImageOps.exif_transpose(picture).convert("RGB")
 

@@ -1,4 +1,4 @@
-"""The discriminator: tells crops of the painting from what the generator paints."""
+"""The discriminator: tells crops of the painting apart from painted photos."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class Discriminator(nn.Module):
-    """netD: one score for every patch of 46 pixels (PatchGAN, Isola et al., CVPR 2017).
+    """netD: one score for each patch of 46 pixels (PatchGAN, Isola et al., CVPR 2017).
 
-    It sees strokes and their neighbours, never a whole picture: what is painted must not matter,
-    only how. Spectral normalisation (Miyato et al., ICLR 2018) of every convolution keeps it from
-    running ahead of the generator; it has no other normalisation.
+    It sees strokes and their neighbours, never a whole picture: only how something is painted must
+    matter, not what. Spectral normalisation (Miyato et al., ICLR 2018) of every convolution keeps
+    it from outrunning the generator; there is no other normalisation.
     """
 
     def __init__(self, channels: int = 48) -> None:

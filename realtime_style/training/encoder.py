@@ -1,4 +1,4 @@
-"""G(x, s): a painter of any style, told by the picture s how to paint."""
+"""G(x, s): a generator of any style, which a picture s tells how to paint a photo x."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from realtime_style.training.color import PLANES_COLOR, planes_from_rgb, rgb_fro
 from realtime_style.training.generator import STEM_MARGIN, FoldedGenerator, Generator, pad_edges
 
 _HIDDEN = 512
-_PALETTE = 12  # numbers
-_MOST_CHANGE = 2.0  # length of what is added to a code: dark pictures ask for more, and get mud
+_PALETTE = 12  # numbers: a mean and a covariance factor
+_MOST_CHANGE = 2.0  # largest length of a code's change: more turns dark pictures to mud
 _LEAST_VARIANCE = 1e-4  # of luma or chroma in 0..1, in a palette
 
 
 class StyleEncoder(nn.Module):
-    """netE: the code of a style, for `Bank`, from a picture in it.
+    """netE: reads a style from a picture, as a code for `Bank`.
 
-    It looks through the first half of a generator that has learned several paintings, at the
-    picture in the palette of photos, since colours say little of strokes, and asks what kinds of
-    things are in it, not where: of every layer, each channel's mean and standard deviation (Huang
-    and Belongie, ICCV 2017), from the touch of the brush to larger forms. These are not trained;
-    what is made of them is.
+    Its features are the first half of a generator that has learned several paintings, applied to
+    the picture in the palette of photos, because colours say little about strokes. It uses the mean
+    and standard deviation of each channel of every layer (Huang and Belongie, ICCV 2017): what is
+    in the picture, from brush strokes to larger forms, but not where. The features are not trained;
+    the layers that interpret them are.
 
-    It chooses one of the bank's styles, since a mixture of many has no stroke left, recolours that
-    one, so that what it paints has the picture's mean and covariance of luma and chroma, and
-    changes it: what is added to its code may be any other.
+    It chooses one of the bank's styles, because a mixture of many has no strokes left; recolours
+    that style so that its paintings have the picture's mean and covariance of luma and chroma; and
+    changes it by adding to its code.
     """
 
     def __init__(self, bank: Bank, eye: Generator) -> None:
@@ -40,11 +40,11 @@ class StyleEncoder(nn.Module):
         self.stem, self.down, self.blocks = folded.stem, folded.down, folded.blocks
         self.seen = 2 * (self.stem.out_channels + (1 + len(self.blocks)) * self.down.out_channels)
         count = self.seen + _PALETTE
-        self.photo_mean: Tensor  # the palette of photos, as of `palette_of`
+        self.photo_mean: Tensor  # the palette of photos, see `palette_of`
         self.photo_factor: Tensor
         self.register_buffer("photo_mean", torch.zeros(1, 3))
         self.register_buffer("photo_factor", torch.eye(3)[None])
-        self.mean: Tensor  # of the statistics, over the pictures that were learned from
+        self.mean: Tensor  # of the statistics, over the pictures of the training
         self.deviation: Tensor
         self.register_buffer("mean", torch.zeros(count))
         self.register_buffer("deviation", torch.ones(count))
@@ -59,14 +59,18 @@ class StyleEncoder(nn.Module):
         self.choice = _two_layers(self.seen, len(bank.styles))
         self.change = _two_layers(count + len(bank.styles), bank.code_size)
         for parameter in self.change[-1].parameters():
-            nn.init.zeros_(parameter)  # what is chosen is first painted as it is
+            nn.init.zeros_(parameter)  # training starts with the chosen styles unchanged
 
     def forward(self, picture: Tensor) -> Tensor:
-        """(N, 3, H, W) RGB in 0..1, of a size that `look_size` gives, to (N, code_size)."""
+        """RGB in 0..1, (N, 3, H, W) of a size from `look_size`, to codes, (N, code_size)."""
         return self.code(*self.read(self.statistics(picture)), *palette_of(picture))
 
     def statistics(self, picture: Tensor) -> Tensor:
-        """What kinds of things are in each picture, (N, seen), and its palette, (N, 12)."""
+        """Statistics of the features and the palette of each picture, (N, seen + 12).
+
+        Args:
+            picture: (N, 3, H, W) RGB in 0..1, sides multiples of 4.
+        """
         mean, factor = palette_of(picture)
         luma, chroma = planes_from_rgb(
             in_palette(picture, self.photo_mean, self.photo_factor), PLANES_COLOR
@@ -83,18 +87,21 @@ class StyleEncoder(nn.Module):
         return torch.cat((*seen, mean, factor.flatten(1)), 1)
 
     def read(self, statistics: Tensor) -> tuple[Tensor, Tensor]:
-        """Which of the bank's styles a picture is like, and how that is to be changed.
+        """Chooses a style of the bank, and how to change it.
+
+        Args:
+            statistics: (N, seen + 12).
 
         Returns:
-            Logarithms of how likely each is chosen, (N, styles), and what is added to the code of
-            the likeliest, (N, code_size).
+            The logarithm of each style's probability, (N, styles), and what is added to the code of
+            the most probable one, (N, code_size).
         """
         x = (statistics - self.mean) / self.deviation
         log_shares = self.choice(x[:, : self.seen]).log_softmax(1)
         return log_shares, self.change(torch.cat((x, _chosen(log_shares)), 1))
 
     def code(self, log_shares: Tensor, change: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
-        """The code, (N, code_size), of what `read` gives, in a palette as of `palette_of`."""
+        """The code, (N, code_size), of what `read` returned, for a palette of `palette_of`."""
         chosen = _chosen(log_shares)
         inverse = torch.einsum("ns,sij->nij", chosen, self.palette_inverses)
         matrix = factor @ inverse
@@ -107,28 +114,31 @@ class StyleEncoder(nn.Module):
 
 
 def palette_of(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of a picture's luma and chroma, (N, 3), and a factor of their covariance, (N, 3, 3).
+    """The palette of a picture: the mean and a covariance factor of its luma and chroma.
 
-    The factor is Cholesky's, lower triangular: the map from one palette to another then gives each
-    point a luma that follows from its luma alone, and strokes stay what they are.
+    The factor is Cholesky's, lower triangular. The map from one palette to another then changes
+    luma only by luma, which keeps the strokes.
 
     Args:
         picture: (N, 3, H, W) RGB in 0..1, even sides.
+
+    Returns:
+        The mean, (N, 3), and the factor, (N, 3, 3).
     """
     luma, chroma = planes_from_rgb(picture, PLANES_COLOR)
     planes = torch.cat((functional.avg_pool2d(luma, 2), chroma), 1).flatten(2)
     mean = planes.mean(2)
     apart = planes - mean[..., None]
     covariance = apart @ apart.transpose(1, 2) / planes.shape[2]
-    a = (luma - mean[:, :1, None, None]).square().mean((1, 2, 3)) + _LEAST_VARIANCE  # in full size
+    a = (luma - mean[:, :1, None, None]).square().mean((1, 2, 3)) + _LEAST_VARIANCE  # at full size
     b, c = covariance[:, 1, 0], covariance[:, 2, 0]
     x = a.sqrt()
     y, u = b / x, c / x
     z = (covariance[:, 1, 1] - y * y).clamp_min(0).add(_LEAST_VARIANCE).sqrt()
     v = (covariance[:, 2, 1] - u * y) / z
     w = (covariance[:, 2, 2] - u * u - v * v).clamp_min(0).add(_LEAST_VARIANCE).sqrt()
-    none = torch.zeros_like(x)
-    rows = [torch.stack(row, 1) for row in ((x, none, none), (y, z, none), (u, v, w))]
+    zero = torch.zeros_like(x)
+    rows = [torch.stack(row, 1) for row in ((x, zero, zero), (y, z, zero), (u, v, w))]
     return mean, torch.stack(rows, 1)
 
 
@@ -138,24 +148,33 @@ def inverse_of(factor: Tensor) -> Tensor:
     y = -factor[:, 1, 0] * x * z
     v = -factor[:, 2, 1] * z * w
     u = -(factor[:, 2, 0] * x + factor[:, 2, 1] * y) * w
-    none = torch.zeros_like(x)
-    rows = [torch.stack(row, 1) for row in ((x, none, none), (y, z, none), (u, v, w))]
+    zero = torch.zeros_like(x)
+    rows = [torch.stack(row, 1) for row in ((x, zero, zero), (y, z, zero), (u, v, w))]
     return torch.stack(rows, 1)
 
 
 def side_by_side(pictures: Tensor) -> Tensor:
-    """(N, 3, H, W) as one picture, (1, 3, H, N * W)."""
+    """N pictures, (N, 3, H, W), as one, (1, 3, H, N * W)."""
     return torch.cat([*pictures[:, None]], 3)
 
 
 def in_palette(pictures: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
-    """Pictures, (N, 3, H, W), that together have a palette, (1, 3) and (1, 3, 3)."""
+    """Recolours pictures so that together they have a palette.
+
+    Args:
+        pictures: (N, 3, H, W) RGB in 0..1, even sides.
+        mean: (1, 3), see `palette_of`.
+        factor: (1, 3, 3).
+
+    Returns:
+        The same shape, clamped to 0..1.
+    """
     own_mean, own_factor = palette_of(side_by_side(pictures))
     matrix = (factor @ inverse_of(own_factor))[0]
     offset = (mean[0] - matrix @ own_mean[0])[:, None, None]
     luma, chroma = planes_from_rgb(pictures, PLANES_COLOR)
     half = torch.cat((functional.avg_pool2d(luma, 2), chroma), 1)
-    luma = matrix[0, 0] * luma + offset[:1]  # of a triangular matrix that is all
+    luma = matrix[0, 0] * luma + offset[:1]  # a triangular matrix has no other entries here
     chroma = torch.einsum("ij,njhw->nihw", matrix[1:], half) + offset[1:]
     return rgb_from_planes(luma, chroma, PLANES_COLOR).clamp(0, 1)
 
@@ -165,7 +184,7 @@ def _two_layers(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _chosen(log_shares: Tensor) -> Tensor:
-    """1 for the likeliest, 0 for the others."""
+    """1 for the most probable style, 0 for the others; (N, styles)."""
     return (log_shares == log_shares.amax(1, keepdim=True)).to(log_shares.dtype)
 
 
@@ -176,7 +195,7 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class AnyStyleGenerator(nn.Module):
-    """netG of any style: a bank's network, with the weights that a code asks for."""
+    """netG of any style: the bank's network, with the weights of a code."""
 
     def __init__(self, bank: Bank) -> None:
         super().__init__()
@@ -193,7 +212,7 @@ class AnyStyleGenerator(nn.Module):
                 self.register_buffer(_key(kind, layer.name), tensor, persistent=False)
 
     def weights(self, code: Tensor) -> dict[str, Tensor]:
-        """As `Bank.weights`, of one code, (code_size,)."""
+        """The weights of a code, (code_size,), by name; like `Bank.weights`."""
         found = {}
         for layer in self.bank.layers:
             kernel, offset, channel = (
@@ -215,8 +234,12 @@ class AnyStyleGenerator(nn.Module):
         """Paints each picture by its own code.
 
         Args:
-            luma, chroma: as for `Generator.forward`.
+            luma: see `Generator.forward`.
+            chroma: see `Generator.forward`.
             code: (N, code_size).
+
+        Returns:
+            Luma and chroma of the same shapes, not clamped.
         """
         painted = [
             functional_call(

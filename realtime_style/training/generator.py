@@ -1,7 +1,7 @@
 """The generator: a small convolutional network from YUV 4:2:0 planes to YUV 4:2:0 planes.
 
-`Generator` is what trains; `Generator.folded()` is what runs: the same function with every
-normalisation folded into its convolution, on planes of 0..255.
+`Generator` is trained; `Generator.folded()` is what runs: the same function on planes of 0..255,
+with every normalisation folded into a convolution.
 """
 
 from __future__ import annotations
@@ -21,14 +21,20 @@ SIZE_MULTIPLE = 4
 
 STEM_MARGIN = 2  # half-size pixels around the picture that stem (1) and down (1) read
 HEAD_MARGIN = 2  # quarter-size pixels that up (1) and head (2 at half size, 1 here) read
-_MID = 128.0  # the code of zero chroma; near mid grey for luma. Zero padding then means grey.
-_MOMENTUM = 0.03  # what runs are the running statistics: averages of some thirty batches
-_GAIN = 4.0  # brings planes of 0..1 to about unit variance
+_MID = 128.0  # the code of zero chroma, and of mid grey luma: zero padding then means grey
+_MOMENTUM = 0.03  # running statistics, which are used after training, average thirty batches
+_GAIN = 4.0  # brings planes in 0..1 to about unit variance
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratorConfig:
-    """The shape of a generator. Channels are counts; there is one dilation per residual block."""
+    """The shape of a generator.
+
+    Attributes:
+        trunk_channels: channels at a quarter of the luma size.
+        edge_channels: channels at half of the luma size.
+        dilations: one for each residual block.
+    """
 
     trunk_channels: int = 64
     edge_channels: int = 16
@@ -38,12 +44,12 @@ class GeneratorConfig:
 class UpsampleConv(nn.Module):
     """Nearest-neighbour enlargement by 2 and a convolution, computed on the small picture.
 
-    Equal to `conv(upsample(x))` (Odena et al., "Deconvolution and Checkerboard Artifacts", 2016),
-    whose answer to a flat input is flat: no grid of 2 pixels can come from it. Written as one
-    convolution at the small size and a pixel shuffle, it costs what a sub-pixel convolution costs.
+    Equal to `conv(upsample(x))` (Odena et al., "Deconvolution and Checkerboard Artifacts", 2016):
+    a flat input gives a flat output, so it cannot make a grid of 2 pixels. Computed as one
+    convolution at the small size and a pixel shuffle, it is as fast as a sub-pixel convolution.
 
-    Input (N, in_channels, h + 2m, w + 2m), output (N, out_channels, 2h, 2w), with m rows and
-    columns of surroundings on each side that the kernel reads: 1 for kernels 3 and 5, 2 for 7, 9.
+    Input (N, in_channels, h + 2m, w + 2m), output (N, out_channels, 2h, 2w), where m rows and
+    columns on each side are only read: 1 for kernels 3 and 5, 2 for 7 and 9.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
@@ -59,7 +65,7 @@ class UpsampleConv(nn.Module):
         return torch.einsum("oiyx,pjy,qkx->opqijk", weight, self.taps, self.taps).flatten(0, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Enlarges."""
+        """See the class."""
         weight = self.subpixel_weight(self.weight)
         y = functional.conv2d(x, weight, self.bias.repeat_interleave(4))
         return functional.pixel_shuffle(y, 2)
@@ -81,10 +87,10 @@ def _phase_taps(kernel: int) -> Tensor:
 
 
 def pad_edges(x: Tensor, margin: int) -> Tensor:
-    """Repeats the outermost values `margin` times on every side.
+    """Repeats the outermost values `margin` times on each side of (N, C, h, w).
 
-    Zeros would cost nothing, but they tell the network where the picture ends, and it learns to
-    paint a frame around it. Convolutions therefore share few, wide paddings instead.
+    Padding with zeros would be free, but it tells the network where the picture ends, and it learns
+    to paint a frame there. Instead, several convolutions share one wide padding.
     """
     return functional.pad(x, (margin, margin, margin, margin), mode="replicate")
 
@@ -108,10 +114,10 @@ class ResidualBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """netG: a painted picture from a picture, both as planes of one YUV 4:2:0 colour space.
+    """netG: paints a picture; input and output are planes of one YUV 4:2:0 colour space.
 
-    Batch norm rather than instance norm: it folds away, so that a frame's painting does not hang
-    on the frame's own statistics (no flicker, no cost, tiles fit together).
+    It uses batch norm rather than instance norm because that can be folded: painting does not
+    depend on a frame's own statistics, so it does not flicker, costs nothing, and tiles match.
     """
 
     def __init__(self, config: GeneratorConfig = GeneratorConfig()) -> None:
@@ -125,10 +131,10 @@ class Generator(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(trunk, dilation) for dilation in config.dilations)
         self.up = UpsampleConv(trunk, edge, 3)
         self.up_norm = BatchNorm(edge, momentum=_MOMENTUM)
-        # Kernel 9 at full size reads 5x5 at half size, as the chroma kernel does: one convolution.
+        # Kernel 9 at full size reads 5x5 at half size, like the chroma kernel: one convolution
         self.luma_head = UpsampleConv(edge, 1, 9)
         self.chroma_head = nn.Conv2d(edge, 2, 5)
-        with torch.no_grad():  # start near grey: an untrained head shouts otherwise
+        with torch.no_grad():  # start near grey: untrained heads would leave the range
             self.luma_head.weight.mul_(0.1)
             self.chroma_head.weight.mul_(0.1)
 
@@ -136,8 +142,8 @@ class Generator(nn.Module):
         """Paints.
 
         Args:
-            luma: (N, 1, H, W), plane values over 255, in 0..1; H and W multiples of SIZE_MULTIPLE.
-            chroma: (N, 2, H/2, W/2), likewise.
+            luma: (N, 1, H, W), codes over 255, in 0..1; H and W multiples of SIZE_MULTIPLE.
+            chroma: (N, 2, H/2, W/2), also in 0..1.
 
         Returns:
             Luma and chroma of the same shapes and scale, not clamped.
@@ -145,7 +151,7 @@ class Generator(nn.Module):
         return self.with_features(luma, chroma)[:2]
 
     def with_features(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Paints, and gives what the trunk made of the picture, (N, trunk, H/4, W/4), as well."""
+        """Paints like `forward`; also returns the trunk's features, (N, trunk, H/4, W/4)."""
         x = torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1)  # (N, 6, H/2, W/2)
         x = pad_edges((x - _MID / 255) * _GAIN, STEM_MARGIN)
         x = functional.relu(self.stem_norm(self.stem(x)))
@@ -187,11 +193,10 @@ class FoldedBlock(nn.Module):
 
 
 class FoldedGenerator(nn.Module):
-    """A trained generator as plain convolutions, ReLUs and additions, on planes of 0..255.
+    """A trained generator as only convolutions, ReLUs and additions, on planes of 0..255.
 
-    Each normalisation is folded into the convolution before it (running statistics), each
-    enlargement is a convolution and a pixel shuffle, and the scaling of the planes is part of the
-    first and last weights.
+    Every normalisation is folded into the convolution before it, every enlargement is a convolution
+    and a pixel shuffle, and the scaling of the planes is part of the first and last weights.
     """
 
     def __init__(self, netG: Generator) -> None:
@@ -226,7 +231,7 @@ class FoldedGenerator(nn.Module):
             self.head = _conv(weight * (255 / _GAIN), bias * (255 / _GAIN) + _MID)
 
     def forward(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor]:
-        """Paints float planes of 0..255, shapes as for `Generator.forward`; not clamped."""
+        """Paints float planes in 0..255, of the shapes of `Generator.forward`; not clamped."""
         x = torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1) - self.center
         x = functional.relu(self.stem(pad_edges(x, STEM_MARGIN)))
         x = functional.relu(self.down(x))

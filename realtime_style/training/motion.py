@@ -1,8 +1,8 @@
-"""Pairs of views of one scene under a known motion, and losses that ask for the same paint in both.
+"""Pairs of views of one scene under a known motion, and losses that demand equal paint in both.
 
-A film flickers where what has only moved is painted anew. A generator learns not to from pairs of
-views: of photos, moved by a motion that is drawn by chance (compound regularisation, Wang et al.,
-AAAI 2020), and of real films, moved by what optical flow finds between two frames.
+A film flickers where something that only moves is painted differently in each frame. A generator
+learns to avoid that from pairs of views: photos under a random motion (compound regularisation,
+Wang et al., AAAI 2020), and frames of real films, related by optical flow.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from torch.nn import functional
 
 from realtime_style.errors import TrainingError
 
-_MOTION, _CLIP = 2, 3  # tell these random numbers from those of photos and paintings
-_STILL_SHARE = 0.15  # of the moved views: nothing moves, there is only noise
-_WHOLE_SHARE = 0.35  # moved by whole pixels: nothing is blurred by interpolation
+_MOTION, _CLIP = 2, 3  # keep these random numbers apart from those of photos and paintings
+_STILL_SHARE = 0.15  # of the views: nothing moves, only noise differs
+_WHOLE_SHARE = 0.35  # of the views: moved by whole pixels, without blur from interpolation
 _SHIFT_PX, _TURN_DEG, _ZOOM = 16.0, 3.0, 0.05
-_WAVE_PX, _WAVES = 4.0, 4  # how far smooth flow goes, and how many turns it may take across
-_OBJECT_SHARE = 0.5
-_RIM_PX = 9  # around what moves on its own, where neither motion is true
-_EDGE_PX = 16  # of the view: how a generator paints there hangs on what it cannot see
+_WAVE_PX, _WAVES = 4.0, 4  # how far smooth flow moves pixels, and its grid of random vectors
+_OBJECT_SHARE = 0.5  # of the views: an oval moves on its own
+_RIM_PX = 9  # around the oval, where neither motion holds
+_EDGE_PX = 16  # of the view: what a generator paints there depends on what it cannot see
 _GAIN, _OFFSET, _NOISE = 0.12, 0.04, 0.04
 _PAIRS_OF_CLIP = 12
 _CLIP_SHORT_PX = 480
@@ -38,11 +38,14 @@ _LARGEST_STEP = 4  # frames between the two of a pair
 
 @dataclass(frozen=True, slots=True)
 class MovedViews:
-    """Second views of N pictures of side S: smaller, of the middle of what the pictures show.
+    """Second views of N pictures, smaller ones, of the middle of each.
 
-    `rgb` is (N, 3, s, s) in 0..1. Pixel (y, x) shows what is at `grid[:, y, x]` in the picture, in
-    the coordinates of `functional.grid_sample`, where `valid` (N, 1, s, s) is 1, and nothing that
-    can be compared where it is 0. `lighter` (N, 3, s, s) is by how much the light has changed.
+    Attributes:
+        rgb: the views, (N, 3, s, s) in 0..1.
+        grid: where each pixel of a view comes from in its picture, (N, s, s, 2), x and y in the
+            coordinates of `functional.grid_sample`.
+        valid: (N, 1, s, s), 1 where view and picture can be compared, else 0.
+        lighter: how much brighter the view is than the picture, (N, 3, s, s).
     """
 
     rgb: Tensor
@@ -51,7 +54,7 @@ class MovedViews:
     lighter: Tensor
 
     def to(self, device: torch.device) -> MovedViews:
-        """The same on a device, pictures in channels_last."""
+        """The same on a device; `rgb` in channels_last."""
         last = torch.channels_last
         return MovedViews(
             self.rgb.to(device).contiguous(memory_format=last),
@@ -62,11 +65,19 @@ class MovedViews:
 
 
 def moved_views(photos: Tensor, side_px: int, seed: int, step: int, items: range) -> MovedViews:
-    """Second views of photos (N, 3, S, S), each by a motion, light and noise of its own.
+    """Second views of photos, each with its own motion, light and noise.
 
-    Shift, turn, zoom and smooth flow, whole pixels alone, or nothing; in half of them an oval with
-    a motion of its own; then gain and offset of the light, then noise. `items` are the photos'
-    numbers in the batch: the same number has the same motion in any number of processes.
+    The motion is a shift, turn, zoom and smooth flow, or a shift by whole pixels, or none. In half
+    of the views an oval moves differently. Then the light gets a gain and an offset, and noise is
+    added.
+
+    Args:
+        photos: (N, 3, S, S) in 0..1.
+        side_px: the side of the views, s.
+        seed: of the random numbers.
+        step: the training step, from 1.
+        items: the photos' numbers in the whole batch: a number always has the same motion, in any
+            number of processes.
     """
     views = []
     for photo, item in zip(photos, items, strict=True):
@@ -87,7 +98,11 @@ def _stack(views: list[tuple[Tensor, Tensor, Tensor, Tensor]]) -> MovedViews:
 
 
 def _motion(rng: np.random.Generator, side: int, view: int) -> tuple[Tensor, Tensor]:
-    """Where each pixel of a view comes from, (s, s, 2) for grid_sample, and (1, s, s), 1 or 0."""
+    """A random motion: where each pixel of a view of side s comes from, and where that is valid.
+
+    Returns:
+        (s, s, 2) for grid_sample, and (1, s, s), 1 or 0.
+    """
     y, x = np.mgrid[:view, :view].astype(np.float32) - (view - 1) / 2
     kind = rng.random()
     dx, dy = np.zeros_like(x), np.zeros_like(y)
@@ -107,7 +122,7 @@ def _motion(rng: np.random.Generator, side: int, view: int) -> tuple[Tensor, Ten
     valid = np.zeros((view, view), np.uint8)
     valid[_EDGE_PX:-_EDGE_PX, _EDGE_PX:-_EDGE_PX] = 1
     if rng.random() < _OBJECT_SHARE:
-        # An oval: 1 on its rim in the distance from its centre, of which an axis is the unit
+        # An oval: the distance from its centre, in units of its axes, is 1 on the rim
         center, axes = rng.uniform(-0.3, 0.3, 2) * view, rng.uniform(0.1, 0.3, 2) * view
         angle = rng.uniform(0, np.pi)
         u, v = x - center[0], y - center[1]
@@ -118,7 +133,7 @@ def _motion(rng: np.random.Generator, side: int, view: int) -> tuple[Tensor, Ten
         dx = np.where(distance < 1, dx + own[0], dx)
         dy = np.where(distance < 1, dy + own[1], dy)
         valid[np.abs(distance - 1) * min(axes) < _RIM_PX] = 0
-    # The view's middle is the picture's, but for half a pixel: pixels lie on pixels
+    # The view is centred, to within half a pixel: its pixels coincide with the picture's
     half = (side - view) // 2 + (view - 1) / 2
     return _grid(x + dx + half, y + dy + half, side, valid)
 
@@ -126,7 +141,7 @@ def _motion(rng: np.random.Generator, side: int, view: int) -> tuple[Tensor, Ten
 def _grid(
     x: NDArray[np.float32], y: NDArray[np.float32], side: int, valid: NDArray[np.uint8]
 ) -> tuple[Tensor, Tensor]:
-    """Pixel positions in a picture for grid_sample; those outside are not valid."""
+    """Pixel positions in a picture of a side, for grid_sample; those outside are not valid."""
     inside = (x >= 0) & (x <= side - 1) & (y >= 0) & (y <= side - 1)
     grid = (np.stack((x, y), -1) * 2 + 1) / side - 1
     return torch.from_numpy(grid.astype(np.float32)), torch.from_numpy(
@@ -141,11 +156,15 @@ def _sample(pictures: Tensor, grid: Tensor, mode: str = "bicubic") -> Tensor:
 
 
 def motion_loss(painted: Tensor, painted_moved: Tensor, views: MovedViews) -> Tensor:
-    """Mean squared difference of the moved picture's painting and the moved painting; a scalar.
+    """Mean squared difference between the painted view and the view of the painting; a scalar.
 
-    Both (N, 3, ...) RGB, of the pictures and of their second views. Where the light has changed,
-    the painting may change as much (the luminance term of ReCoNet, Gao et al., arXiv 1807.01197,
-    eq. 6). Gradients go to both.
+    Where the light has changed, the painting may change by as much (the luminance term of ReCoNet,
+    Gao et al., arXiv 1807.01197, eq. 6).
+
+    Args:
+        painted: the pictures, painted, (N, 3, S, S) in 0..1. Receives a gradient.
+        painted_moved: the views, painted, (N, 3, s, s) in 0..1. Receives a gradient.
+        views: the views.
     """
     aim = _sample(painted, views.grid) + views.lighter
     error = (painted_moved - aim).square() * views.valid
@@ -153,7 +172,13 @@ def motion_loss(painted: Tensor, painted_moved: Tensor, views: MovedViews) -> Te
 
 
 def feature_motion_loss(features: Tensor, features_moved: Tensor, views: MovedViews) -> Tensor:
-    """The same of feature maps (ReCoNet, eq. 5), (N, C, H, W); over their mean square; a scalar."""
+    """The same for feature maps (ReCoNet, eq. 5), relative to their mean square; a scalar.
+
+    Args:
+        features: of the pictures, (N, C, S/4, S/4). Receives a gradient, as the next.
+        features_moved: of the views, (N, C, s/4, s/4).
+        views: the views.
+    """
     shrunk = views.grid.shape[1] // features_moved.shape[2]
     grid = functional.avg_pool2d(views.grid.permute(0, 3, 1, 2), shrunk).permute(0, 2, 3, 1)
     valid = 1 - functional.max_pool2d(1 - views.valid, shrunk)
@@ -164,16 +189,27 @@ def feature_motion_loss(features: Tensor, features_moved: Tensor, views: MovedVi
 
 
 class ClipFolder:
-    """Pairs of near frames of all films in a folder, with the flow between them.
+    """Pairs of frames of all films in a folder, a few frames apart, with the flow between them.
 
-    Frames are kept in memory at 480 lines, a dozen pairs of each film. Flow is OpenCV's DIS, both
-    ways; where the two do not agree (Sundaram et al., ECCV 2010, eq. 5), nothing is compared.
+    A dozen pairs of each film are kept in memory, at 480 lines. See `flow_back` for the flow.
+
+    Attributes:
+        skipped: files that are not films.
     """
 
     def __init__(self, folder: Path, crop_px: int, seed: int) -> None:
-        """Raises TrainingError where the folder has no film that can be read."""
+        """Reads the films.
+
+        Args:
+            folder: a folder of films.
+            crop_px: side of the crops, S.
+            seed: of the random numbers.
+
+        Raises:
+            TrainingError: the folder has no film that can be read.
+        """
         if not folder.is_dir():
-            raise TrainingError(f"{folder} is not a folder; --clips takes a folder of films")
+            raise TrainingError(f"{folder} is not a folder of films", setting="clips")
         self._crop_px, self._seed = crop_px, seed
         self.skipped: list[Path] = []
         self._pairs: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
@@ -186,10 +222,13 @@ class ClipFolder:
             if not pairs:
                 self.skipped.append(path)
         if not self._pairs:
-            raise TrainingError(f"{folder} has no film that can be read; --clips takes films")
+            raise TrainingError(f"{folder} has no film that can be read", setting="clips")
 
     def batch(self, step: int, items: range, side_px: int) -> tuple[Tensor, MovedViews]:
-        """Crops of first frames, (N, 3, crop_px, crop_px), and of the frames after them."""
+        """Crops of frames, (N, 3, S, S) in 0..1, and views of side `side_px` of later frames.
+
+        The same seed, step (from 1) and item give the same crop.
+        """
         photos, views = [], []
         for item in items:
             rng = np.random.default_rng((self._seed, step, item, _CLIP))
@@ -229,13 +268,13 @@ class ClipFolder:
         grid, valid_there = _grid(x + flow[middle][..., 0], y + flow[middle][..., 1], crop, valid)
         photo, moved = _tensor(before), _tensor(after[middle])
         came_from = _sample(photo[None], grid[None])[0]
-        # What flow cannot see, light and noise, is smooth or nothing
+        # Flow cannot see changes of light; they are taken to be smooth, the rest is noise
         lighter = functional.avg_pool2d((moved - came_from)[None], 31, 1, 15)[0]
         return photo, (moved, grid, valid_there, lighter)
 
 
 def _pairs_of(path: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Pairs of frames, RGB, spread over a film."""
+    """Pairs of frames, (H, W, 3) RGB, spread over a film."""
     with av.open(str(path)) as container:
         if not container.streams.video:
             return
@@ -263,11 +302,22 @@ def _pairs_of(path: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]
 def flow_back(
     before: NDArray[np.uint8], after: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Where each pixel of `after` was in `before`, (H, W, 2) in x and y, and where that is sure.
+    """Backward optical flow, and where it is reliable.
 
-    Both pictures are (H, W, 3) RGB. DIS flow both ways (Kroeger et al., ECCV 2016). Sure is what
-    flow there and back brings home (Sundaram et al., ECCV 2010, eq. 5) and what lies on no motion
-    boundary (eq. 6), where flow is smeared.
+    DIS flow in both directions (Kroeger et al., ECCV 2016). It is reliable where forward and
+    backward flow agree (Sundaram et al., ECCV 2010, eq. 5), and away from motion boundaries
+    (eq. 6), where flow is blurred.
+
+    Args:
+        before: (H, W, 3) RGB, uint8.
+        after: the same shape.
+
+    Returns:
+        How far each pixel of `after` must go to where it was in `before`, (H, W, 2), x and y in
+        pixels; and (H, W), whether that is reliable.
+
+    Raises:
+        TrainingError: OpenCV cannot be loaded.
     """
     cv2 = _opencv()
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (before, after)]
@@ -291,12 +341,13 @@ def _tensor(rgb: NDArray[np.uint8]) -> Tensor:
 
 
 def _opencv() -> Any:
-    """OpenCV, for flow alone: all else in training does without, and without libGL."""
+    """OpenCV, needed only for flow: other trainings work without it and without libGL."""
     try:
         import cv2
     except ImportError as error:
         raise TrainingError(
-            f"--clips needs OpenCV, which cannot be loaded ({error}); on Debian and Ubuntu "
-            "it may need: sudo apt install libgl1"
+            f"learning from films needs OpenCV, which cannot be loaded ({error}); on Debian and "
+            "Ubuntu it may need: sudo apt install libgl1",
+            setting="clips",
         ) from error
     return cv2

@@ -1,4 +1,4 @@
-"""Muon: momentum whose every step turns a convolution's weights evenly in all directions."""
+"""Muon: an optimiser whose steps change a convolution's weights equally in all directions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import Tensor
 
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5
-_RMS = 0.2  # of a step over the learning rate, as Adam's is
+_RMS = 0.2  # root mean square of a step over the learning rate; close to Adam's
 _MOMENTUM = 0.95
 _BETAS = (0.9, 0.999)
 _EPS = 1e-8
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
-    """About the nearest matrix whose singular values are all alike (0.7 to 1.2), in float32.
+    """Approximately the nearest matrix with equal singular values (0.7 to 1.2), in float32.
 
-    Five steps of a quintic Newton-Schulz iteration (Jordan et al., "Muon", 2024).
+    Five steps of a quintic Newton-Schulz iteration (Jordan et al., "Muon", 2024). Same shape.
     """
     a, b, c = _NEWTON_SCHULZ
     wide = matrix.shape[0] <= matrix.shape[1]
@@ -34,11 +34,11 @@ def orthogonalized(matrix: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for kernels (4 dimensions), Adam (arXiv 1412.6980) for biases and normalisations.
+    """Muon for kernels (4 dimensions), Adam (arXiv 1412.6980) for biases and normalisation.
 
-    A kernel counts as a matrix (out, in * height * width). Its step is scaled to a root mean
-    square of 0.2 of the learning rate (Liu et al., arXiv 2502.16982, eq. 4): what Adam's steps
-    come to, so that one learning rate serves both. torch.optim.Muon takes matrices alone.
+    A kernel is treated as a matrix (out, in * height * width). Its step is scaled to a root mean
+    square of 0.2 times the learning rate (Liu et al., arXiv 2502.16982, eq. 4), about that of
+    Adam, so that one learning rate serves both. torch.optim.Muon accepts only matrices.
     """
 
     def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
@@ -46,7 +46,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """One step along the gradients that are there; parameters without one stay."""
+        """One step down the gradients; parameters without one stay. Takes no closure."""
         assert closure is None
         for group in self.param_groups:
             for parameter in group["params"]:

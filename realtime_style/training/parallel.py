@@ -1,4 +1,4 @@
-"""Several processes that train one generator, each on its part of every batch (torchrun)."""
+"""Training one generator in several processes, each on its share of every batch (torchrun)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from realtime_style.errors import TrainingError
 
 @contextmanager
 def processes(device: torch.device) -> Iterator[None]:
-    """Joins the other processes where torchrun started several; else does nothing."""
+    """Connects to the other processes if torchrun started several; otherwise does nothing."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
     if device.type == "cuda":
-        torch.cuda.set_device(device)  # else NCCL takes the first GPU for every process
+        torch.cuda.set_device(device)  # otherwise NCCL uses the first GPU in every process
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield
@@ -34,48 +34,53 @@ def _rank() -> int:
 
 
 def leads() -> bool:
-    """Whether this process writes files and speaks, also before the processes have met."""
+    """Whether this process writes files and prints; also known before `processes`."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def own_gpu() -> int:
-    """The number of this process's GPU: each of a machine's processes has one of its own."""
+    """The index of this process's GPU: each process of a machine has its own."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def process_count() -> int:
-    """How many processes train."""
+    """How many processes train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def part_of(batch: int) -> range:
-    """The items of a batch that are this process's; raises TrainingError if it cannot be shared."""
+    """This process's items of a batch.
+
+    Raises:
+        TrainingError: the batch cannot be split evenly.
+    """
     if batch % process_count():
         raise TrainingError(
-            f"a batch of {batch} cannot be shared among {process_count()} processes; "
-            "give --batch a multiple of their number"
+            f"a batch of {batch} cannot be split among {process_count()} processes; it must be a "
+            "multiple of their number",
+            setting="batch",
         )
     each = batch // process_count()
     return range(_rank() * each, (_rank() + 1) * each)
 
 
-def in_any_process(said: bool, device: torch.device) -> bool:
-    """Whether it is so in one of the processes; all of them ask at once, and go on alike."""
+def in_any_process(here: bool, device: torch.device) -> bool:
+    """Whether something is true in at least one process. All processes must call it together."""
     if process_count() == 1:
-        return said
-    most = torch.tensor(int(said), device=device)
+        return here
+    most = torch.tensor(int(here), device=device)
     dist.all_reduce(most, dist.ReduceOp.MAX)
     return bool(most.item())
 
 
 def wait_for_all() -> None:
-    """Until every process has come here."""
+    """Waits until every process has called it."""
     if process_count() > 1:
         dist.barrier()
 
 
 def mean_over_processes(value: Tensor) -> Tensor:
-    """The mean of every process's tensor, differentiable; the tensor itself if there is one."""
+    """The mean of a tensor over all processes, differentiable; of any shape."""
     if process_count() == 1:
         return value
     mean: Tensor = _Mean.apply(value)  # type: ignore[no-untyped-call]
@@ -83,7 +88,7 @@ def mean_over_processes(value: Tensor) -> Tensor:
 
 
 class _Mean(torch.autograd.Function):
-    """The mean over processes; every process's gradient is the mean of all of theirs."""
+    """The mean over processes; the gradient is the mean of all gradients."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
@@ -101,7 +106,7 @@ class _Mean(torch.autograd.Function):
 
 
 def share_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replaces every gradient by its mean over the processes."""
+    """Replaces every gradient by its mean over all processes."""
     if process_count() == 1:
         return
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -114,9 +119,9 @@ def share_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation over the batches of all processes.
+    """Batch normalisation with the statistics of the whole batch, over all processes.
 
-    PyTorch's SyncBatchNorm does the same, but on GPUs alone.
+    PyTorch's SyncBatchNorm does the same, but only on GPUs.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -125,7 +130,7 @@ class BatchNorm(nn.BatchNorm2d):
             return super().forward(x)
         wide = x.float()
         mean = mean_over_processes(wide.mean((0, 2, 3)))
-        # Mean of squares less square of the mean would be all rounding where the mean is large
+        # The mean of squares minus the squared mean would lose all precision for a large mean
         centred = wide - mean[:, None, None]
         variance = mean_over_processes(centred.square().mean((0, 2, 3)))
         assert self.running_mean is not None

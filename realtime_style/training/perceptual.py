@@ -1,4 +1,4 @@
-"""The feature networks that losses look through: VGG-19 or VGG-16 (arXiv 1409.1556), or parts."""
+"""The feature extractors of the losses: VGG-19 or VGG-16 (arXiv 1409.1556), or parts of them."""
 
 from __future__ import annotations
 
@@ -17,31 +17,33 @@ from realtime_style.errors import TrainingError
 VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 VGG19_SHA256_PREFIX = "dcbb9e9d"
 
-_VGG19 = (2, 2, 4, 4, 4)  # 3x3 convolutions between one pooling and the next
+_VGG19 = (2, 2, 4, 4, 4)  # 3x3 convolutions between poolings
 _VGG16 = (2, 2, 3, 3, 3)
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB
 
 
 class Vgg(nn.Module):
-    """The first convolutions of VGG-19 or VGG-16, as far as a weights file has them.
+    """The first convolutions of VGG-19 or VGG-16, as many as a weights file has.
 
-    `layers` names the ReLU outputs it can give, as "relu3_1"; `approximate` those among them that
-    a small distilled network only imitates (through a 1x1 head to the true width).
+    Attributes:
+        layers: the ReLU outputs it can return, such as "relu3_1".
+        approximate: those of them that a small distilled network only imitates, through a 1x1
+            head to the true number of channels.
     """
 
     def __init__(self, state: dict[str, Tensor], *, zero_padding: bool = False) -> None:
-        """Reads any of four key layouts.
+        """Reads any of four layouts of weights.
 
         Args:
-            state: torchvision's ("features.0.weight", ...) or "conv1_1", ..., which take RGB less
-                ImageNet's mean, over its deviation, and pad with zeros; "conv0", "conv1_1", ...
-                (conv0 normalises the input, pads by reflection); or the distilled "conv0",
-                "conv11", "conv11_aux", ...
-            zero_padding: pads with zeros (grey) also where the weights were made for reflection:
-                the same but along the border, and a third of a training step less.
+            state: torchvision's ("features.0.weight", ...) or "conv1_1", ..., whose input is
+                normalised with ImageNet's mean and deviation and padded with zeros; "conv0",
+                "conv1_1", ..., whose conv0 normalises, and which is padded by reflection; or the
+                distilled "conv0", "conv11", "conv11_aux", ...
+            zero_padding: pad with zeros (grey) even if the weights were made for reflection. Only
+                the border changes, and a training step takes a third less time.
 
         Raises:
-            TrainingError: none of the layouts fits.
+            TrainingError: the weights have another layout.
         """
         super().__init__()
         if "conv0.weight" in state:
@@ -85,7 +87,7 @@ class Vgg(nn.Module):
         self.approximate = self.layers if distilled else frozenset()
 
     def forward(self, rgb: Tensor, wanted: frozenset[str]) -> dict[str, Tensor]:
-        """The named layers' outputs, (N, C, H/2^k, W/2^k), of RGB in 0..1, (N, 3, H, W)."""
+        """RGB in 0..1, (N, 3, H, W), to the wanted layers' outputs, (N, C, H/2^k, W/2^k)."""
         features = {}
         x = self.normalise(rgb)
         last = max(wanted)  # "relu1_1" < "relu2_1": the names sort by depth
@@ -104,21 +106,26 @@ class Vgg(nn.Module):
 
 
 class Features(nn.Module):
-    """Several networks as one: each layer from the best that has it.
+    """Several networks as one: each layer comes from the best network that has it.
 
-    The best is a true network rather than one that imitates it, else the first given.
+    That is one with the true layer rather than an imitation, and otherwise the first.
     """
 
     def __init__(self, networks: Sequence[Vgg], wanted: Iterable[str]) -> None:
-        """Raises TrainingError where no network has a wanted layer."""
+        """Chooses a network for each layer.
+
+        Raises:
+            TrainingError: no network has a wanted layer.
+        """
         super().__init__()
         chosen: dict[int, set[str]] = {}
         for layer in wanted:
             having = [i for i, network in enumerate(networks) if layer in network.layers]
             if not having:
                 raise TrainingError(
-                    f"no feature network given has the layer {layer}; give a VGG-19 weights file "
-                    "that reaches it with --features"
+                    f"no feature extractor has the layer {layer}; a VGG-19 weights file that "
+                    "reaches it is needed",
+                    setting="features",
                 )
             best = min(having, key=lambda i: layer in networks[i].approximate)
             chosen.setdefault(best, set()).add(layer)
@@ -126,7 +133,7 @@ class Features(nn.Module):
         self.wanted = tuple(frozenset(layers) for layers in chosen.values())
 
     def forward(self, rgb: Tensor, layers: Iterable[str] | None = None) -> dict[str, Tensor]:
-        """The named layers' outputs (default: every wanted one's) of RGB in 0..1, (N, 3, H, W)."""
+        """RGB in 0..1, (N, 3, H, W), to outputs of layers; None returns every wanted layer."""
         asked = None if layers is None else frozenset(layers)
         features: dict[str, Tensor] = {}
         for network, has in zip(self.networks, self.wanted, strict=True):
@@ -137,12 +144,12 @@ class Features(nn.Module):
 
 
 def load_networks(paths: Sequence[Path]) -> list[Vgg]:
-    """Feature networks from files (.safetensors, or .pth read without running its pickles).
+    """Reads feature extractors from files: .safetensors, or .pth, whose pickles are not executed.
 
-    With no path, torchvision's VGG-19 is fetched once into torch's cache folder.
+    Without a path, torchvision's VGG-19 is downloaded once into torch's cache folder.
 
     Raises:
-        TrainingError: a file is missing or not VGG.
+        TrainingError: a file is missing, damaged, or not VGG.
     """
     networks = []
     for path in paths or [fetch_vgg19()]:
@@ -154,31 +161,37 @@ def load_networks(paths: Sequence[Path]) -> list[Vgg]:
             else:
                 state = torch.load(path, map_location="cpu", weights_only=True)
         except FileNotFoundError as error:
-            raise TrainingError(f"there is no file {path}; --features takes weights") from error
+            raise TrainingError(f"there is no file {path}", setting="features") from error
         except Exception as error:  # PyTorch and safetensors raise many kinds, and at length
             raise TrainingError(
-                f"{path} cannot be read as network weights; give a .safetensors or .pth file of "
-                "VGG-19 or VGG-16"
+                f"{path} cannot be read as network weights: a .safetensors or .pth file of VGG-19 "
+                "or VGG-16",
+                setting="features",
             ) from error
         try:
             state = {key: value.float() for key, value in state.items()}
             networks.append(Vgg(state, zero_padding=True))
         except (AttributeError, KeyError) as error:
             raise TrainingError(
-                f"{path} does not hold the weights of VGG-19 or VGG-16; give such a file"
+                f"{path} does not hold the weights of VGG-19 or VGG-16", setting="features"
             ) from error
         except TrainingError as error:
-            raise TrainingError(f"{path}: {error}") from error
+            raise TrainingError(f"{path}: {error}", setting="features") from error
     return networks
 
 
 def fetch_vgg19(
     url: str = VGG19_URL, folder: Path | None = None, sha256_prefix: str = VGG19_SHA256_PREFIX
 ) -> Path:
-    """Torchvision's VGG-19 weights file (548 MB), downloaded once and checked by its hash.
+    """Torchvision's VGG-19 weights (548 MB), downloaded once and checked by their hash.
+
+    Args:
+        url: where they are.
+        folder: where they are kept; None means torch's cache folder.
+        sha256_prefix: how the SHA-256 of the file begins.
 
     Raises:
-        TrainingError: no network, or a file whose SHA-256 does not start with `sha256_prefix`.
+        TrainingError: the download failed, or the hash differs.
     """
     folder = folder or Path(torch.hub.get_dir()) / "checkpoints"
     path = folder / url.rsplit("/", 1)[-1]
@@ -188,19 +201,20 @@ def fetch_vgg19(
             torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256_prefix)
         except (OSError, RuntimeError) as error:
             raise TrainingError(
-                f"the VGG-19 weights could not be fetched from {url} ({error}); download them "
-                "some other way and give the file with --features"
+                f"the VGG-19 weights cannot be downloaded from {url} ({error}); a file that was "
+                "downloaded in another way can be used instead",
+                setting="features",
             ) from error
     return path
 
 
 def _names(blocks: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Every convolution's block and place in it, from 1."""
+    """The block of each convolution and its position in it, both from 1."""
     return [(block + 1, i + 1) for block, count in enumerate(blocks) for i in range(count)]
 
 
 def _torchvision_keys(blocks: tuple[int, ...]) -> dict[tuple[int, int], str]:
-    """Torchvision numbers convolutions, ReLUs and poolings in one sequence."""
+    """Torchvision's names: convolutions, ReLUs and poolings are numbered in one sequence."""
     return {
         (block, i): f"features.{2 * (sum(blocks[: block - 1]) + i - 1) + block - 1}"
         for block, i in _names(blocks)
@@ -208,20 +222,20 @@ def _torchvision_keys(blocks: tuple[int, ...]) -> dict[tuple[int, int], str]:
 
 
 def _check_shape(key: str, state: dict[str, Tensor], channels: int) -> int:
-    """How many channels a 3x3 convolution of `channels` gives; TrainingError where it is none."""
+    """The output channels of a 3x3 convolution; TrainingError if it is not one of `channels`."""
     weight, bias = state[f"{key}.weight"], state[f"{key}.bias"]
     if tuple(weight.shape[1:]) != (channels, 3, 3) or tuple(bias.shape) != (weight.shape[0],):
         raise TrainingError(
             f"{key} has weights of {tuple(weight.shape)} and {tuple(bias.shape)}; expected "
-            f"(any, {channels}, 3, 3) and (any,): this is not VGG"
+            f"(any, {channels}, 3, 3) and (any,) for VGG"
         )
     if not torch.isfinite(weight).all():
-        raise TrainingError(f"{key} has weights that are no numbers: the file is damaged")
+        raise TrainingError(f"{key} has weights that are NaN or infinite: the file is damaged")
     return int(weight.shape[0])
 
 
 def _check_hash(path: Path) -> None:
-    """PyTorch's weights files carry the start of their SHA-256 in their names."""
+    """Names of PyTorch's weights files contain the start of their SHA-256."""
     named = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
     if named is None:
         return
@@ -229,8 +243,9 @@ def _check_hash(path: Path) -> None:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if not found.startswith(named[1]):
         raise TrainingError(
-            f"{path} is not what its name says: its SHA-256 starts with {found[:8]}, not "
-            f"{named[1]}; fetch it anew"
+            f"{path} is damaged: its SHA-256 starts with {found[:8]}, not with {named[1]} as its "
+            "name says",
+            setting="features",
         )
 
 

@@ -1,0 +1,58 @@
+"""Frames to compare an exported style with its generator on."""
+
+from __future__ import annotations
+
+import contextlib
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from realtime_style.errors import StyleError
+from realtime_style.frame import Frame
+from realtime_style.tools.demo import draw_scene
+from realtime_style.training.color import PLANES_COLOR, planes_from_rgb
+from realtime_style.training.dataset import UNREADABLE, open_rgb
+from realtime_style.training.generator import SIZE_MULTIPLE
+
+PARITY_FRAMES = 12
+_LARGEST_PX = 720
+_SMALLEST = 8  # in SIZE_MULTIPLE
+
+
+def parity_frames(pictures: Path | None) -> list[Frame]:
+    """At most PARITY_FRAMES frames, of up to 720 pixels a side, in the generators' colour space.
+
+    Args:
+        pictures: a picture, or a folder of which some are taken, evenly spread; other files are
+            skipped. None takes two frames of the built-in test clip.
+
+    Raises:
+        StyleError: there is no picture.
+    """
+    if pictures is None:
+        images = [Image.fromarray(draw_scene(time_s)) for time_s in (0.0, 3.0)]
+    else:
+        paths = sorted(pictures.rglob("*")) if pictures.is_dir() else [pictures]
+        order = {path: number for number, path in enumerate(paths)}
+        images = []
+        step = max(1, len(paths) // PARITY_FRAMES)
+        for path in sorted(paths, key=lambda path: order[path] % step):
+            with contextlib.suppress(*UNREADABLE):
+                images.append(open_rgb(path))
+            if len(images) == PARITY_FRAMES:
+                break
+    if not images:
+        raise StyleError(f"{pictures} has no picture to check parity on", setting="pictures")
+    return [_frame(image) for image in images]
+
+
+def _frame(image: Image.Image) -> Frame:
+    image.thumbnail((_LARGEST_PX, _LARGEST_PX))
+    width, height = (max(side // SIZE_MULTIPLE, _SMALLEST) * SIZE_MULTIPLE for side in image.size)
+    rgb = torch.from_numpy(np.array(ImageOps.fit(image, (width, height))))
+    planes = planes_from_rgb(rgb.permute(2, 0, 1)[None].float() / 255, PLANES_COLOR)
+    codes = torch.cat([(plane * 255).round().byte().flatten() for plane in planes])
+    return Frame(codes.numpy().reshape(-1, width), 0, Fraction(1), PLANES_COLOR)
