@@ -119,6 +119,7 @@ FLAGS: dict[str, str] = {
     "checkpoint": "CHECKPOINT",
     "card": "--card",
     "frames": "--frames",
+    "pictures": "--frames",
 }
 """The option, or argument, for each name that `StyleError.setting` may have."""
 

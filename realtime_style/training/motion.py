@@ -347,7 +347,6 @@ def _opencv() -> Any:
     except ImportError as error:
         raise TrainingError(
             f"learning from films needs OpenCV, which cannot be loaded ({error}); on Debian and "
-            "Ubuntu it may need: sudo apt install libgl1",
-            setting="clips",
+            "Ubuntu it may need: sudo apt install libgl1"
         ) from error
     return cv2
