@@ -5,7 +5,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,7 +71,7 @@ def config(tmp_path: Path) -> TrainConfig:
         painting_scales=(1, 2),
         device="cpu",
         checkpoint_every=2,
-        sample_every=2,
+        sample_every=100,
     )
 
 
@@ -136,7 +135,7 @@ def interrupt_at(step: int) -> TrainObserver:
 
 def test_a_run_leaves_all_it_promises(config: TrainConfig, tmp_path: Path) -> None:
     reports: list[TrainStep] = []
-    config = dataclasses.replace(config, base=None)
+    config = dataclasses.replace(config, base=None, sample_every=2)
     netG = train(config, tmp_path / "run", observer=Calls(reports.append))
     run_dir = tmp_path / "run"
     assert netG.config == GeneratorConfig()
@@ -565,17 +564,23 @@ def test_what_one_process_is_asked_ends_all_in_order(config: TrainConfig, tmp_pa
     by_two_processes(
         tmp_path,
         config,
-        "true_save = loop.save_checkpoint\n"
-        "def slow_save(path, state):\n"
-        "    time.sleep(1)  # for the other one to leave first, if it would\n"
-        "    assert not (here / 'left').exists()\n"
+        "true_save, true_wait = loop.save_checkpoint, loop.wait_for_all\n"
+        "def save_once_the_other_waits(path, state):\n"
+        "    while not (here / 'waits').exists():\n"
+        "        assert not (here / 'left').exists()\n"
+        "        time.sleep(0.01)\n"
         "    true_save(path, state)\n"
-        "train_module.save_checkpoint = slow_save\n"
-        "def on_step(step):\n"
-        "    if step.step == 3 and not leads():\n"
-        "        signal.raise_signal(signal.SIGINT)\n"
+        "def wait():\n"
+        "    if not leads():\n"
+        "        (here / 'waits').touch()\n"
+        "    true_wait()\n"
+        "loop.save_checkpoint, loop.wait_for_all = save_once_the_other_waits, wait\n"
+        "class Watch(TrainObserver):\n"
+        "    def on_step(self, step):\n"
+        "        if step.step == 3 and not leads():\n"
+        "            signal.raise_signal(signal.SIGINT)\n"
         "try:\n"
-        "    train(config, here / 'run', observer=Calls(on_step))\n"
+        "    train(config, here / 'run', observer=Watch())\n"
         "except KeyboardInterrupt:\n"
         "    (here / ('led' if leads() else 'left')).touch()\n",
     )
@@ -738,7 +743,7 @@ def test_folder_of_broken_and_tiny_pictures_alone(config: TrainConfig, tmp_path:
 def test_pictures_left_out_are_named(config: TrainConfig, tmp_path: Path) -> None:
     (config.content / "broken.jpg").write_bytes(b"not a picture")
     notes: list[str] = []
-    config = dataclasses.replace(config, steps=30)
+    config = dataclasses.replace(config, steps=4, motion_weight=0, motion_features_weight=0)
     train(config, tmp_path / "run", observer=Calls(on_note=notes.append))
     assert any("skipped photos" in note and "broken.jpg" in note for note in notes)
 
@@ -937,29 +942,27 @@ def test_samples_leave_broken_photos_out(tmp_path: Path) -> None:
 def test_train_command_is_stopped_and_goes_on(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     out = tmp_path / "mine.onnx"
     arguments = ["train", config.painting, "--content", config.content, "--out", out]
     arguments += ["--features", config.features[0], "--base", tmp_path / "base.safetensors"]
-    arguments += ["--steps", "120", "--batch", "1", "--crop", "128", "--painting-size", "176"]
-    (tmp_path / "often.toml").write_text("margin_px = 8\ncheckpoint_every = 20")
+    arguments += ["--steps", "6", "--batch", "1", "--crop", "128", "--painting-size", "176"]
+    (tmp_path / "often.toml").write_text("margin_px = 8\ncheckpoint_every = 2")
     arguments += ["--config", tmp_path / "often.toml"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "realtime_style", *map(str, arguments)],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    checkpoint = tmp_path / "mine.training/checkpoint.pt"
-    while not checkpoint.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert "continue with --resume" in said
-    assert "Traceback" not in said
-    stopped_at = load_checkpoint(checkpoint)["step"]
-    assert 20 <= stopped_at < 120
+    step_of_muon, steps = Muon.step, [0]
+
+    def interrupted(self: Muon) -> None:
+        steps[0] += 1
+        if steps[0] == 3:
+            signal.raise_signal(signal.SIGINT)
+        step_of_muon(self)
+
+    monkeypatch.setattr(Muon, "step", interrupted)
+    stopped = run_cli(*arguments)
+    assert stopped.returncode == 130, stopped.stderr
+    assert "continue with --resume" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    stopped_at = load_checkpoint(tmp_path / "mine.training/checkpoint.pt")["step"]
+    assert stopped_at == 3
     assert not out.exists()
 
     refused = run_cli(*arguments)
