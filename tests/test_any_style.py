@@ -110,3 +110,18 @@ def test_variants_are_the_same_for_the_same_number_and_the_first_the_pictures(
     assert torch.equal(one[2].statistics, netE.statistics(look))
     assert look.shape[2] * look.shape[3] == pytest.approx(512**2, rel=0.02)
     assert not np.allclose(one[7].statistics, one[30].statistics, rtol=0.05)
+
+
+def test_the_changes_of_styles_are_trained_from_the_first_step(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    netE = StyleEncoder(Bank(), Generator())  # noqa: N806
+    log_shares = torch.zeros(1, len(netE.codes)).log_softmax(1)
+    change = torch.zeros(1, netE.codes.shape[1], requires_grad=True)
+    code = netE.code(log_shares, change, torch.zeros(1, 3), torch.eye(3)[None])
+    code.square().sum().backward()
+    assert change.grad is not None
+    assert torch.isfinite(change.grad).all()
+    before = {name: value.clone() for name, value in netE.change.state_dict().items()}
+    trained = train_any_style(replace(config, steps=1, motion_weight=0.0), tmp_path / "run")
+    assert not torch.equal(trained.change[2].bias, torch.zeros_like(before["2.bias"]))

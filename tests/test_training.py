@@ -3,6 +3,7 @@ import json
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,7 +27,12 @@ from realtime_style.tools.demo import draw_scene
 from realtime_style.training import device as device_module
 from realtime_style.training import objective, report
 from realtime_style.training import train as train_module
-from realtime_style.training.checkpoint import load_checkpoint, load_generator, save_generator
+from realtime_style.training.checkpoint import (
+    load_checkpoint,
+    load_generator,
+    save_checkpoint,
+    save_generator,
+)
 from realtime_style.training.config import BUNDLED_BASE, TrainConfig, make_config
 from realtime_style.training.dataset import PhotoFolder, load_paintings, painting_crops
 from realtime_style.training.discriminator import Discriminator
@@ -36,7 +42,7 @@ from realtime_style.training.observer import TrainObserver, TrainStep
 from realtime_style.training.optimizer import Muon
 from realtime_style.training.parallel import processes
 from realtime_style.training.schedule import trapezoid
-from realtime_style.training.state import TrainState
+from realtime_style.training.state import Learner, TrainState
 from realtime_style.training.train import train
 
 SMALL = GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2))
@@ -449,6 +455,40 @@ def test_noise_changes_what_the_generator_sees(config: TrainConfig, tmp_path: Pa
     assert not torch.equal(quiet["stem.weight"], noisy["stem.weight"])
 
 
+def test_a_loss_of_no_weight_is_not_computed(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(rgb: Tensor) -> Tensor:
+        raise AssertionError
+
+    monkeypatch.setattr(objective, "total_variation", fail)
+    reports: list[TrainStep] = []
+    config = dataclasses.replace(config, steps=1, tv_weight=0.0)
+    train(config, tmp_path / "run", observer=Calls(reports.append))
+    assert "tv" not in reports[0].losses
+    assert "grid" in reports[0].losses
+    names = [f.name for f in dataclasses.fields(config) if f.name.endswith("_weight")]
+    nothing = dataclasses.replace(config, **dict.fromkeys(names, 0.0))
+    with pytest.raises(TrainingError, match="no loss of painted photos has a weight above 0"):
+        train(nothing, tmp_path / "run")
+
+
+def test_losses_remember_through_checkpoints_and_rollbacks(tmp_path: Path) -> None:
+    netG = Generator(SMALL)
+    state = TrainState({"G": Learner(netG, Muon(netG.parameters(), 0.1), 0.1)}, 2, {"config": {}})
+    state.memory["colors"] = [torch.ones(2)]
+    save_checkpoint(tmp_path / "checkpoint.pt", state.as_dict())
+    state.memory["colors"].append(torch.zeros(2))
+    state.step = 7
+    state.load(load_checkpoint(tmp_path / "checkpoint.pt"))
+    assert state.step == 0
+    assert torch.equal(torch.stack(state.memory["colors"]), torch.ones(1, 2))
+    saved = state.as_dict()
+    del saved["optimizer_G"]
+    with pytest.raises(TrainingError, match=r"a\.pt was written by another kind of training"):
+        state.load(saved, Path("a.pt"))
+
+
 def test_each_step_moves_its_own_network_alone(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -509,30 +549,52 @@ def test_a_folder_of_paintings_is_one_hand(config: TrainConfig, tmp_path: Path) 
     train(config, tmp_path / "run")
 
 
-def by_two_processes(folder: Path, config: TrainConfig | None, script: str) -> None:
-    """Runs a script as torchrun does, which knows the folder as `here`."""
+def by_two_processes(
+    folder: Path, config: TrainConfig | None, script: str, *, torchrun: bool = False
+) -> None:
+    """Runs a script in two processes that train together; it knows the folder as `here`.
+
+    torchrun takes seconds to start; without it the processes get the variables that it would set.
+    """
     (folder / "config").write_bytes(pickle.dumps(config))
     (folder / "script.py").write_text(
         "import os, pickle, signal, time\n"
         "from pathlib import Path\n"
         "import torch\n"
-        "from realtime_style.training import loop\n"
+        "from realtime_style.training import loop, report\n"
         "from realtime_style.training.observer import TrainObserver\n"
         "from realtime_style.training.parallel import BatchNorm, leads, part_of, processes\n"
         "from realtime_style.training.train import train\n"
         "torch.set_num_threads(1)\n"
+        "report.draw_curves = lambda path, history: None\n"
         "here = Path(__file__).parent\n"
         "config = pickle.loads((here / 'config').read_bytes())\n" + script
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*command, folder / "script.py"],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(folder / "script.py")]
+    if torchrun:
+        module = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+        commands = [([sys.executable, *module, *command[1:]], environment)]
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = str(server.getsockname()[1])
+        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+        ranks = ({"RANK": rank, "LOCAL_RANK": rank} for rank in "01")
+        commands = [(command, environment | rank) for rank in ranks]
+    processes = [
+        subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=variables
+        )
+        for command, variables in commands
+    ]
+    try:
+        for process in processes:
+            _, errors = process.communicate(timeout=200)
+            assert process.returncode == 0, errors[-3000:]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def test_two_processes_equal_one(config: TrainConfig, tmp_path: Path) -> None:
@@ -547,7 +609,7 @@ def test_two_processes_equal_one(config: TrainConfig, tmp_path: Path) -> None:
     )
     reports: list[TrainStep] = []
     one = train(config, tmp_path / "one", observer=Calls(reports.append))
-    by_two_processes(tmp_path, config, "train(config, here / 'two')")
+    by_two_processes(tmp_path, config, "train(config, here / 'two')", torchrun=True)
     two, _ = load_generator(tmp_path / "two/checkpoint.pt")
     history = load_checkpoint(tmp_path / "two/checkpoint.pt")["history"]
     for ours, theirs in zip(reports, history, strict=True):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from realtime_style.errors import TrainingError
 from realtime_style.training.batches import StyleBatch
 from realtime_style.training.color import PLANES_COLOR, planes_from_rgb, rgb_from_planes
 from realtime_style.training.config import TrainConfig
@@ -133,7 +134,11 @@ class PaintingLosses:
         random: torch.Generator,
         memory: dict[str, Any],
     ) -> dict[str, Tensor]:
-        """Weighted losses by name, scalars. Arguments as in `Painted`; step, from 1."""
+        """Weighted losses by name, scalars. Arguments as in `Painted`; step, from 1.
+
+        Raises:
+            TrainingError: all weights are 0.
+        """
         config = self._config
         rgb = unclamped.clamp(0, 1)
         pyramid: Pyramid = []
@@ -152,6 +157,8 @@ class PaintingLosses:
             weight = term.weight(step) if callable(term.weight) else term.weight
             if weight:
                 losses[term.name] = weight * term.loss(painted)
+        if not losses:
+            raise TrainingError("no loss of painted photos has a weight above 0")
         return losses
 
 
