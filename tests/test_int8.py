@@ -135,6 +135,52 @@ def test_every_convolution_multiplies_integers() -> None:
     assert sum(name.endswith(".weight.codes") for name in kernels) == 12
 
 
+@pytest.mark.parametrize("tier", TIERS)
+def test_where_relu_follows_codes_are_enlarged_instead_of_floats(tier: str) -> None:
+    style = open_style("starry-night", tier)
+    before = onnx.load_model_from_string(style.model_for(style.color)).graph
+    after = onnx.load_model_from_string(int8_model(style.model_for(style.color))).graph
+    enlarged = next(n for n in before.node if n.op_type == "DepthToSpace").output[0]
+    assert [n.op_type for n in before.node if enlarged in n.input] == ["Relu"]
+    maker = {output: node for node in after.node for output in node.output}
+    first = next(n for n in after.node if n.op_type == "DepthToSpace")
+    assert maker[first.input[0]].op_type == "QuantizeLinear"
+    assert [n.op_type for n in after.node if first.output[0] in n.input] == ["DequantizeLinear"]
+    relus = [sum(n.op_type == "Relu" for n in graph.node) for graph in (before, after)]
+    assert relus[0] - relus[1] == 1
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in after.initializer}
+    assert values[maker[first.input[0]].input[2]] == 0  # so that quantising clips below 0
+
+
+def test_zero_is_exact_whatever_the_ranges() -> None:
+    style = open_style("starry-night")
+    assert style.ranges
+    zeros = {}
+    for low, high in ((10.0, 20.0), (-20.0, -10.0), (-10.0, 10.0)):
+        ranges = dict.fromkeys(style.ranges, (low, high))
+        model = style.with_weights({}, "other", {}, ranges).model.SerializeToString()
+        graph = onnx.load_model_from_string(int8_model(model)).graph
+        nodes = [n for n in graph.node if n.op_type == "QuantizeLinear"]
+        values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        found = [int(values[node.input[2]]) for node in nodes]
+        zeros[low] = {zero for zero in found if zero}  # 0: after ReLU, and the painted planes
+        scales = {float(values[node.input[1]]) for node in nodes} - {1.0}
+        assert max(scales) == pytest.approx((max(high, 0) - min(low, 0)) / 255)
+    assert zeros == {10.0: set(), -20.0: {255}, -10.0: {128}}
+
+
+def test_other_limits_than_those_of_a_plane_stay() -> None:
+    style = open_style("starry-night")
+    proto = onnx.load_model_from_string(style.model_for(style.color))
+    (limit,) = {n.input[2] for n in proto.graph.node if n.op_type == "Clip"}
+    for tensor in proto.graph.initializer:
+        if tensor.name == limit:
+            value = onnx.numpy_helper.to_array(tensor)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.full_like(value, 200), limit))
+    graph = onnx.load_model_from_string(int8_model(proto.SerializeToString())).graph
+    assert sum(node.op_type == "Clip" for node in graph.node) >= 1
+
+
 @exact_integers
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_style_without_ranges_is_refused_in_int8_and_auto_uses_floats(engine: str) -> None:

@@ -527,6 +527,34 @@ def test_an_f16_model_has_no_f32_values() -> None:
     assert onnx.TensorProto.FLOAT not in kinds
 
 
+def test_digests_are_of_the_network_and_the_structure_without_weights() -> None:
+    proto = onnx.load_model_from_string(typed_model(model(), "f32"))
+
+    def digests() -> tuple[str, str]:
+        data = proto.SerializeToString()
+        return digest(data), structure_digest(data)
+
+    own = digests()
+    proto.producer_name, proto.doc_string = "another", "described"
+    proto.metadata_props[0].value = "{}"
+    assert digests() == own  # the description does not count
+    kernel = next(t for t in proto.graph.initializer if t.name == "head.weight")
+    values = onnx.numpy_helper.to_array(kernel) + 1
+    seen = {own[0]}
+    for _ in range(2):
+        kernel.CopyFrom(onnx.numpy_helper.from_array(values, kernel.name))
+        assert digests()[1] == own[1]
+        seen.add(digests()[0])
+        kernel.ClearField("raw_data")
+        kernel.float_data.extend(values.ravel().tolist())  # the other way to store them
+        assert digests()[1] == own[1]
+        seen.add(digests()[0])
+        values = values + 1
+    assert len(seen) == 5
+    kernel.dims[0] += 1
+    assert digests()[1] != own[1]
+
+
 @pytest.mark.parametrize("precision", ["f16", "f32"])
 def test_nv12_chroma_is_painted_the_same(precision: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [onnxruntime] is missing")
