@@ -41,6 +41,18 @@ def test_every_setting_that_an_error_names_has_a_flag() -> None:
     assert used - FLAGS.keys() <= in_files_only
 
 
+def test_the_library_names_no_flags() -> None:
+    """Its caller may be a program; `FLAGS` turns the name of an argument into a flag."""
+    others = {"--force-reinstall", "--gpus"}  # of pip and of Docker
+    for path in SOURCES:
+        if "cli" in path.relative_to(PACKAGE.parent).parts or "argparse" in path.read_text():
+            continue
+        texts = [node.value for node in ast.walk(ast.parse(path.read_text()))
+                 if isinstance(node, ast.Constant) and isinstance(node.value, str)]  # fmt: skip
+        named = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", " ".join(texts)))
+        assert named <= others, path
+
+
 def test_every_flag_is_one_of_a_command() -> None:
     for flag in FLAGS.values():
         assert flag in OPTIONS
