@@ -221,11 +221,11 @@ def measure(arguments: list[str]) -> tuple[float, float, dict[str, Any]]:
         sys.exit(f"{arguments} failed: {done.stderr[-2000:]}")
     cpu_s = after.children_user + after.children_system
     cpu_s -= before.children_user + before.children_system
-    told: dict[str, Any] = {}
+    report: dict[str, Any] = {}
     for line in done.stdout.splitlines():
         if line.startswith("{"):
-            told |= json.loads(line)
-    return wall_s, cpu_s, told
+            report |= json.loads(line)
+    return wall_s, cpu_s, report
 
 
 def job_row(case: Case, clips: dict[str, Path], folder: Path, frames: int) -> dict[str, Any]:
@@ -233,9 +233,9 @@ def job_row(case: Case, clips: dict[str, Path], folder: Path, frames: int) -> di
     count = max(2, round(frames * case.part))
     command = [sys.executable, "-m", "realtime_style", "video", str(clips[case.size])]
     command += [str(folder / "out.mp4"), "--json", "-q", "-y", "--duration", f"{count / RATE:.4f}"]
-    wall_s, cpu_s, told = measure([*command, *case.options])
-    row = {key: told[key] for key in ("engine", "precision", "peak_memory_mb", "frames")}
-    return row | {"fps": told["frames"] / wall_s, "cpu_ms": 1e3 * cpu_s / told["frames"]}
+    wall_s, cpu_s, report = measure([*command, *case.options])
+    row = {key: report[key] for key in ("engine", "precision", "peak_memory_mb", "frames")}
+    return row | {"fps": report["frames"] / wall_s, "cpu_ms": 1e3 * cpu_s / report["frames"]}
 
 
 def medians(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -255,8 +255,8 @@ def stages(clip: Path, tier: str, runs: int) -> dict[str, float]:
         times_ms = []
         for _ in range(runs):
             command = [sys.executable, __file__, "--stage", name, "--clip", str(clip)]
-            _, cpu_s, told = measure([*command, "--tier", tier])
-            times_ms.append(1e3 * told.get("cpu_s", cpu_s) / told["frames"])
+            _, cpu_s, report = measure([*command, "--tier", tier])
+            times_ms.append(1e3 * report.get("cpu_s", cpu_s) / report["frames"])
         found[f"{name.replace('-', '_')}_cpu_ms"] = round(statistics.median(times_ms), 2)
     return found
 
@@ -352,9 +352,9 @@ def measured_jobs(
             print(f"{case.name}: {runs[case.name][-1]['fps']:.2f} fps", flush=True)
         for kind in PEERS if options.peer else ():
             command = [sys.executable, __file__, "--stage", kind, "--clip", str(short)]
-            told = measure([*command, "--peer", str(options.peer)])[2]
-            runs.setdefault(kind, []).append(told)
-            print(f"{kind}: {told['fps']:.3f} fps", flush=True)
+            report = measure([*command, "--peer", str(options.peer)])[2]
+            runs.setdefault(kind, []).append(report)
+            print(f"{kind}: {report['fps']:.3f} fps", flush=True)
         starts.append(
             job_row(Case("start", part=2 / options.frames), clips, folder, options.frames)
         )
@@ -389,10 +389,10 @@ def measured_stages(clip: Path, rows: list[dict[str, Any]], runs: int) -> list[d
 def measured_memory(clip: Path, frames: int) -> dict[str, float]:
     """Resident memory early in a job and at its end, in MB."""
     command = [sys.executable, __file__, "--stage", "memory", "--clip", str(clip)]
-    told = measure([*command, "--tier", "fast"])[2]
+    report = measure([*command, "--tier", "fast"])[2]
     return {
-        f"at frame {SETTLED}": round(told["first_mb"], 1),
-        f"at frame {frames}": round(told["last_mb"], 1),
+        f"at frame {SETTLED}": round(report["first_mb"], 1),
+        f"at frame {frames}": round(report["last_mb"], 1),
     }
 
 
