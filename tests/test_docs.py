@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md"]
 
 
+@pytest.mark.slow
 def test_the_documentation_builds_without_warnings(tmp_path: Path) -> None:
     pytest.importorskip("sphinx", reason="the extra [docs] is not installed")
     pytest.importorskip("furo", reason="the extra [docs] is not installed")

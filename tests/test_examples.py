@@ -17,6 +17,8 @@ import realtime_style as rs
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 
+pytestmark = pytest.mark.slow  # each example runs in a separate process
+
 
 def run_example(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
