@@ -56,9 +56,9 @@ def main() -> None:
         resume=arguments.resume,
         observer=ProgressLines(arguments.steps, 50),
     )
-    beside = arguments.teacher.with_suffix(".json")
-    if beside.is_file():
-        about = json.loads(beside.read_text())
+    card_file = arguments.teacher.with_suffix(".json")
+    if card_file.is_file():
+        about = json.loads(card_file.read_text())
         about.pop("figures", None)  # measured on the teacher
         card |= about
     card |= {"distilled": {"from": arguments.teacher.name, "steps": arguments.steps}}

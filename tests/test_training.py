@@ -203,16 +203,14 @@ def test_the_report_shows_every_loss(
 
 
 def test_loss_goes_down(config: TrainConfig, tmp_path: Path) -> None:
-    config = dataclasses.replace(
-        config, steps=90, sample_every=100, checkpoint_every=100, style_start=1.0
-    )
+    config = dataclasses.replace(config, steps=45, checkpoint_every=100, style_start=1.0)
     totals: list[float] = []
     train(
         config,
         tmp_path / "run",
         observer=Calls(lambda step: totals.append(sum(step.losses.values()))),
     )
-    assert np.mean(totals[-9:]) < 0.3 * np.mean(totals[:9])
+    assert np.mean(totals[-6:]) < 0.3 * np.mean(totals[:6])
 
 
 def test_resumed_run_equals_an_uninterrupted_one(config: TrainConfig, tmp_path: Path) -> None:

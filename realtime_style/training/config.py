@@ -58,7 +58,7 @@ class TrainConfig:
         batch: photos per step.
         crop_px: side of the crops, a multiple of 32 from 128 up.
         margin_px: painted around each crop but not judged, a multiple of 4: as far as a generator
-            sees the border, so that it cannot put there what it owes the painting.
+            sees the border. Otherwise it puts the painting's colours only along the border.
         painting_px: the painting's longer side; larger means larger strokes.
         painting_detail_px: the painting is first shrunk to this longer side, which removes grain.
         painting_scales: factors by which style is also compared at smaller sizes.

@@ -223,7 +223,7 @@ class StyleObjective:
             shown = (photo + config.noise * noise).clamp(0, 1)
         whole, features = self._paint(shown)
         # The margin is not judged: a generator recognises the border by its padding, and would put
-        # the colours it owes the painting there, in every crop
+        # the painting's colours along the border of every crop, and nowhere else
         photo, fake = (functional.pad(rgb, [-config.margin_px] * 4) for rgb in (photo, whole))
         photo = photo.contiguous(memory_format=torch.channels_last)
         if self._netD:
