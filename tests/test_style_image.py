@@ -136,8 +136,8 @@ def test_bad_pictures_are_refused_in_one_line(blue: Path, tmp_path: Path) -> Non
         ("rubbish.png", "cannot be read as a picture"),
         ("cut.png", "cannot be read as a picture"),
         ("tiny.png", "is 63x500; a picture to take a style from has at least 64x64 pixels"),
-        ("huge.png", "pixels; at most"),
-        ("text.txt", "names no picture format"),
+        ("huge.png", "is too large; at most 150 million pixels"),
+        ("text.txt", "is not the ending of a picture file"),
         ("missing.png", "there is no picture"),
         ("folder", "is a folder; give one picture"),
         ("white.png", "is all of one colour"),
@@ -158,7 +158,7 @@ def test_an_encoder_of_other_styles_is_refused(
     model.metadata_props[0].value = "another"
     onnx.save(model, tmp_path / "encoder.onnx")
     monkeypatch.setattr(style_picture, "ENCODER", tmp_path / "encoder.onnx")
-    with pytest.raises(StyleFileError, match="belongs to other bundled styles"):
+    with pytest.raises(StyleFileError, match="does not match the bundled styles"):
         style_from_picture(blue)
     with pytest.raises(MediaError, match="there is no picture"):
         style_from_picture(tmp_path / "none.png")
