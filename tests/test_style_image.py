@@ -140,7 +140,7 @@ def test_bad_pictures_are_refused_in_one_line(blue: Path, tmp_path: Path) -> Non
         ("text.txt", "is not the ending of a picture file"),
         ("missing.png", "there is no picture"),
         ("folder", "is a folder; give one picture"),
-        ("white.png", "is all of one colour"),
+        ("white.png", "has only one colour"),
     ):
         run = run_cli("image", photo, out, "--style-image", tmp_path / name)
         assert run.returncode == 1
