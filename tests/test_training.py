@@ -326,7 +326,11 @@ MODES: dict[str, dict[str, object]] = {
     "frozen": {"freeze_norm_at": 0.5},
     "no motion": {"motion_weight": 0.0, "motion_features_weight": 0.0},
     "motion from the start": {"freeze_norm_at": 0.0},
-}
+    "within classes": {"class_share": 0.5, "texture_classes": 2},
+    "light and palette": {
+        "class_share": 1.0, "light_weight": 5.0, "palette_weight": 5.0, "nearest_color_weight": 5.0,
+    },
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -340,6 +344,8 @@ def test_every_mode_trains_and_goes_on_bit_for_bit(
     if config.adversarial != "none":
         expected |= {"adversarial", "discriminator"}
         assert scalars(tmp_path / "whole", "discriminator/accuracy_real") == [1, 2, 3, 4]
+    if config.light_weight:
+        expected |= {"light", "palette", "nearest_color"}
     frozen = config.freeze_norm_at * config.steps
     moves = {"motion", "motion_features"} if config.motion_weight else set()
     for report in reports:
@@ -819,6 +825,46 @@ def test_batches_are_the_same_for_the_same_seed_and_step(tmp_path: Path) -> None
     assert torch.equal(PhotoFolder(folder, 64, seed=3).batch(8, range(4)), batches[-1])
     assert not torch.equal(batches[0], batches[1])
     assert not torch.equal(PhotoFolder(folder, 64, seed=4).batch(1, range(4)), batches[0])
+
+
+def test_crops_are_enlarged_no_further_than_asked(tmp_path: Path) -> None:
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
+    Image.fromarray(ramp).save(tmp_path / "large.png")
+    Image.new("L", (66, 66), 255).save(tmp_path / "small.png")
+
+    def slopes(zoom: float, small: float) -> list[float]:
+        photos = PhotoFolder(tmp_path, 96, seed=0, largest_zoom=zoom, small_share=small)
+        crops = torch.cat([photos.batch(step, range(4)) for step in range(20)])
+        found = ((crops[:, 0, 48, 80] - crops[:, 0, 48, 16]) * 255 / 64).abs()
+        return [float(each) for each in found]
+
+    near = slopes(1.2, 0)  # codes a pixel: 1 at the photo's own scale, 1/1.2 at most enlarged
+    assert min(near) > 0.8
+    assert min(slopes(3, 0)) < 0.5  # small.png is enlarged, too
+    shrunk = [slope for slope in slopes(1.2, 0.5) if slope > 1 / 0.68]
+    assert 20 < len(shrunk) < 60
+    assert max(shrunk) < 1 / 0.38
+
+
+def test_photos_that_are_all_too_small_are_used_all_the_same(tmp_path: Path) -> None:
+    Image.new("L", (70, 70), 255).save(tmp_path / "small.png")
+    photos = PhotoFolder(tmp_path, 128, seed=0, largest_zoom=1.2)
+    assert photos.batch(1, range(2)).mean() == 1
+
+
+def test_so_many_crops_are_of_portraits(tmp_path: Path) -> None:
+    for folder, light in (("photos", 50), ("portraits", 200)):
+        (tmp_path / folder).mkdir()
+        for i in range(3):
+            Image.new("L", (80, 80), light + i).save(tmp_path / folder / f"{i}.png")
+    photos = PhotoFolder(
+        tmp_path / "photos", 64, 0, portraits=tmp_path / "portraits", portrait_share=0.25
+    )
+    crops = torch.cat([photos.batch(step, range(4)) for step in range(100)])
+    assert (crops.mean((1, 2, 3)) > 0.5).float().mean().item() == pytest.approx(0.25, abs=0.06)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TrainingError, match="empty has no pictures"):
+        PhotoFolder(tmp_path / "photos", 64, 0, portraits=tmp_path / "empty")
 
 
 def test_held_back_photos_are_never_trained_on(tmp_path: Path) -> None:

@@ -33,6 +33,11 @@ class TrainConfig:
     `motion_features_weight` ask for the same paint in both. Where `clips` is a folder of films,
     every second step from there on learns on pairs of their frames instead of photos. `base` is
     the generator that training starts from, None for an untrained one.
+
+    `class_share` of the style loss is asked for within classes: `light_classes` of light (1 to 3),
+    each of `texture_classes` of texture (1 or 2); see `classes.ClassGramLoss`. Crops are enlarged
+    by at most `largest_zoom`, and `small_share` of them are shrunk to 0.4 to 0.7 of their size.
+    `portrait_share` of the crops come from the folder `portraits`.
     """
 
     painting: Path
@@ -51,6 +56,12 @@ class TrainConfig:
     content_weight: float = 0.8
     structure_weight: float = 20.0
     tone_weight: float = 20.0
+    light_weight: float = 0.0
+    palette_weight: float = 0.0
+    nearest_color_weight: float = 0.0
+    class_share: float = 0.0
+    light_classes: int = 3
+    texture_classes: int = 1
     style_weight: float = 400.0
     style_start: float = 0.05
     tv_weight: float = 0.3
@@ -62,6 +73,10 @@ class TrainConfig:
     motion_weight: float = 1000.0
     motion_features_weight: float = 1.0
     clips: Path | None = None
+    portraits: Path | None = None
+    portrait_share: float = 0.15
+    largest_zoom: float = 3.0
+    small_share: float = 0.0
     noise: float = 0.0
     freeze_norm_at: float = 0.5
     learning_rate: float = 5e-3
@@ -81,6 +96,7 @@ class TrainConfig:
         plain["features"] = [path.name for path in self.features]
         plain["base"] = self.base.name if self.base else None
         plain["clips"] = self.clips.name if self.clips else None
+        plain["portraits"] = self.portraits.name if self.portraits else None
         return plain
 
 

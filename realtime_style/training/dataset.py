@@ -24,6 +24,8 @@ UNREADABLE = (
 _SUFFIXES = frozenset(Image.registered_extensions())
 _CACHE_BYTES = 1_000_000_000
 _LARGEST_SHORT_PX = 1024  # photos are kept no larger than that
+_SMALL = (0.7, 0.4)  # of its own scale: what a small crop is shrunk to, at most and at least
+_DRAWS = 20  # of photos, until one is large enough
 SMALLEST_PHOTO_PX = 64
 """Of a photo's shorter side; smaller ones are left out."""
 _SMALLEST_PAINTING_PX = 64
@@ -34,8 +36,18 @@ _HELD_BACK_OF = 20  # one photo in so many is never trained on: the sample sheet
 class PhotoFolder:
     """Random crops of the photos below a folder, the same for the same seed, step and item."""
 
-    def __init__(self, folder: Path, crop_px: int, seed: int) -> None:
-        """Raises TrainingError where the folder has no picture."""
+    def __init__(
+        self,
+        folder: Path,
+        crop_px: int,
+        seed: int,
+        *,
+        portraits: Path | None = None,
+        portrait_share: float = 0.0,
+        largest_zoom: float = 3.0,
+        small_share: float = 0.0,
+    ) -> None:
+        """Raises TrainingError where a folder has no picture; for the rest see `TrainConfig`."""
         if not folder.is_dir():
             raise TrainingError(f"{folder} is not a folder; --content takes a folder of photos")
         paths = pictures_below(folder)
@@ -51,13 +63,19 @@ class PhotoFolder:
         self._cache_bytes = 0
         self._crop_px = crop_px
         self._seed = seed
+        self._portraits = pictures_below(portraits) if portraits else []
+        if portraits and not self._portraits:
+            raise TrainingError(f"{portraits} has no pictures; portraits names a folder of photos")
+        self._portrait_share = portrait_share if portraits else 0.0
+        self._largest_zoom, self._small_share = largest_zoom, small_share
 
     def batch(self, step: int, items: range, attempt: int = 0) -> Tensor:
         """Crops of a step's batch by their numbers, (N, 3, crop_px, crop_px), RGB in 0..1.
 
-        A crop's side is between a third of `crop_px` and the photo's shorter side, scaled to
-        `crop_px`: films are larger than photo sets, so some crops are enlarged. Another `attempt`
-        gives others.
+        A crop's side is between `crop_px` over the largest zoom and the photo's shorter side,
+        scaled to `crop_px`: films are larger than photo sets, so some crops may be enlarged. A
+        photo that is too small for that is used only where no larger one turns up. Another
+        `attempt` gives others.
 
         Raises:
             TrainingError: no photo of the folder can be read.
@@ -66,25 +84,50 @@ class PhotoFolder:
         return torch.stack([self._crop(np.random.default_rng(seed)) for seed in seeds])
 
     def _crop(self, rng: np.random.Generator) -> Tensor:
-        while len(self.skipped) < len(self.paths):
-            path = self.paths[rng.integers(len(self.paths))]
+        photo = self._drawn(rng)
+        short = float(min(photo.size))
+        low, high = min(self._crop_px / self._largest_zoom, short), short
+        if self._small_share:
+            shrunk = [self._crop_px / scale for scale in _SMALL]
+            if short > shrunk[0] and rng.random() < self._small_share:
+                low, high = shrunk[0], min(short, shrunk[1])
+            else:
+                high = max(low, min(short, shrunk[0]))
+        side = min(float(np.exp(rng.uniform(np.log(low), np.log(high)))), short)
+        left = rng.uniform(0, photo.width - side)
+        top = rng.uniform(0, photo.height - side)
+        crop = photo.resize(
+            (self._crop_px, self._crop_px),
+            Image.Resampling.BICUBIC,
+            box=(left, top, left + side, top + side),
+        )
+        return _tensor(ImageOps.mirror(crop) if rng.random() < 0.5 else crop)
+
+    def _drawn(self, rng: np.random.Generator) -> Image.Image:
+        """A photo by chance that is large enough, or the largest of several."""
+        paths = self.paths
+        if self._portrait_share and rng.random() < self._portrait_share:
+            paths = self._portraits
+        largest: Image.Image | None = None
+        for _ in range(_DRAWS):
+            photo = self._readable(rng, paths)
+            if largest is None or min(photo.size) > min(largest.size):
+                largest = photo
+            if min(largest.size) * self._largest_zoom >= self._crop_px:
+                break
+        assert largest is not None
+        return largest
+
+    def _readable(self, rng: np.random.Generator, paths: list[Path]) -> Image.Image:
+        """A photo by chance, of those that can be read."""
+        while not self.skipped.issuperset(paths):
+            path = paths[rng.integers(len(paths))]
             if path in self.skipped:
                 continue
             try:
-                photo = self._photo(path)
+                return self._photo(path)
             except UNREADABLE:
                 self.skipped.add(path)
-                continue
-            short = min(photo.size)
-            side = np.exp(rng.uniform(np.log(min(self._crop_px / 3, short)), np.log(short)))
-            left = rng.uniform(0, photo.width - side)
-            top = rng.uniform(0, photo.height - side)
-            crop = photo.resize(
-                (self._crop_px, self._crop_px),
-                Image.Resampling.BICUBIC,
-                box=(left, top, left + side, top + side),
-            )
-            return _tensor(ImageOps.mirror(crop) if rng.random() < 0.5 else crop)
         raise self._none_usable()
 
     def _none_usable(self) -> TrainingError:

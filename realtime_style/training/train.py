@@ -35,6 +35,7 @@ from realtime_style.training.checkpoint import (
     save_checkpoint,
     save_generator,
 )
+from realtime_style.training.classes import ClassGramLoss
 from realtime_style.training.color import planes_from_rgb, rgb_from_planes
 from realtime_style.training.config import TrainConfig
 from realtime_style.training.dataset import (
@@ -45,6 +46,7 @@ from realtime_style.training.dataset import (
 )
 from realtime_style.training.discriminator import Discriminator
 from realtime_style.training.generator import Generator
+from realtime_style.training.light import light_loss
 from realtime_style.training.losses import (
     ADVERSARIAL_KINDS,
     GramLoss,
@@ -68,6 +70,7 @@ from realtime_style.training.motion import (
     moved_views,
 )
 from realtime_style.training.optimizer import Muon
+from realtime_style.training.palette import PALETTE_PX, Palette
 from realtime_style.training.parallel import (
     BatchNorm,
     in_any_process,
@@ -118,7 +121,8 @@ class TrainState:
     """All that changes while training: what a checkpoint holds.
 
     `rate` multiplies all learning rates (halved after a loss that is no number), `batch` may be
-    smaller than asked for where memory was short. `history` is every step's losses.
+    smaller than asked for where memory was short. `history` is every step's losses, `colors` are
+    those painted in the last few steps (see `Palette.spread_loss`).
     """
 
     netG: Generator
@@ -131,6 +135,7 @@ class TrainState:
     rollbacks: int = 0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
+    colors: list[list[Tensor]] = field(default_factory=lambda: [[] for _ in PALETTE_PX])
 
     def as_dict(self, config: TrainConfig) -> dict[str, Any]:
         """For `save_checkpoint`."""
@@ -156,7 +161,7 @@ class TrainState:
             setattr(self, name, copy.copy(state[name]))
 
 
-_PLAIN = ("batch", "step", "rate", "rollbacks", "seconds", "history")
+_PLAIN = ("batch", "step", "rate", "rollbacks", "seconds", "history", "colors")
 
 
 def train(
@@ -220,7 +225,11 @@ def _train(
     checkpoint_path = run_dir / CHECKPOINT_NAME
 
     whole_px = config.crop_px + 2 * config.margin_px
-    photos = PhotoFolder(config.content, whole_px, config.seed)
+    photos = PhotoFolder(
+        config.content, whole_px, config.seed,
+        portraits=config.portraits, portrait_share=config.portrait_share,
+        largest_zoom=config.largest_zoom, small_share=config.small_share,
+    )  # fmt: skip
     clips = ClipFolder(config.clips, whole_px, config.seed) if config.clips else None
     samples = photos.samples(3, 2 * config.crop_px)
     no_paintings: list[Path] = []
@@ -372,6 +381,12 @@ class Objective:
             self.style = GramLoss(self.features, on_device, scales, config.batch_share)
         else:
             self.style = WassersteinLoss(self.features, on_device, scales)
+        self.within_classes = None
+        if config.class_share:
+            self.within_classes = ClassGramLoss(
+                self.features, on_device, scales, config.light_classes, config.texture_classes
+            )
+        self.palette = Palette(on_device)
         self.seen: dict[str, float] = {}
 
     def autocast(self) -> torch.autocast:
@@ -380,9 +395,17 @@ class Objective:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=lower)
 
     def of_pictures(
-        self, photo: Tensor, unclamped: Tensor, step: int, random: torch.Generator
+        self,
+        photo: Tensor,
+        unclamped: Tensor,
+        step: int,
+        random: torch.Generator,
+        colors: list[list[Tensor]] | None = None,
     ) -> dict[str, Tensor]:
-        """The weighted losses of painted photos, (N, 3, H, W), that need no discriminator."""
+        """The weighted losses of painted photos, (N, 3, H, W), that need no discriminator.
+
+        `colors` are those of earlier steps, to which this step's are added.
+        """
         config = self.config
         painted = unclamped.clamp(0, 1)  # what a screen will show
         pairs: list[tuple[Tensor, Tensor]] = []
@@ -398,20 +421,45 @@ class Objective:
                     with torch.no_grad():
                         aims = self.features(functional.avg_pool2d(photo, scale), content)
                     pairs += [(found[name], aims[name]) for name in content]
-        style = (
-            self.style(pyramid) if isinstance(self.style, GramLoss) else self.style(pyramid, random)
-        )
         size, likeness = content_losses(pairs)
-        return {
+        losses = {
             "content": config.content_weight * size,
             "structure": config.structure_weight * likeness,
-            "style": style_weight_at(config, step) * style,
+            "style": style_weight_at(config, step) * self._style(pyramid, photo, random),
             "tone": config.tone_weight * tone_loss(painted, photo),
             "tv": config.tv_weight * total_variation(painted),
             "grid": config.grid_weight * grid_loss(painted),
             "weave": config.weave_weight * weave_loss(painted),
             "gamut": config.gamut_weight * gamut_loss(unclamped),
         }
+        if config.light_weight:
+            losses["light"] = config.light_weight * light_loss(painted, photo)
+        if config.palette_weight:
+            losses["palette"] = config.palette_weight * self.palette.spread_loss(
+                painted, random, colors or [[] for _ in PALETTE_PX]
+            )
+        if config.nearest_color_weight:
+            losses["nearest_color"] = config.nearest_color_weight * self.palette.nearest_loss(
+                painted, random
+            )
+        return losses
+
+    def _style(
+        self, pyramid: list[dict[str, Tensor]], photo: Tensor, random: torch.Generator
+    ) -> Tensor:
+        """The style loss: of whole pictures, within classes, or some of both."""
+        share = self.config.class_share
+        parts = []
+        if share < 1:
+            whole = (
+                self.style(pyramid)
+                if isinstance(self.style, GramLoss)
+                else self.style(pyramid, random)
+            )
+            parts.append((1 - share) * whole)
+        if self.within_classes:
+            parts.append(share * self.within_classes(pyramid, photo))
+        return torch.stack(parts).sum()
 
 
 _Paints = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
@@ -472,7 +520,7 @@ def _step(
             "discriminator/accuracy_fake": (score_fake < middle).float().mean().item(),
         }
 
-    losses = objective.of_pictures(photo, fake, step, random)
+    losses = objective.of_pictures(photo, fake, step, random, state.colors)
     if batch.views:
         views = batch.views.to(objective.device)
         moved, moved_features = _paint(objective, netG_run, views.rgb)
@@ -716,8 +764,8 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 _WEIGHTS = (
-    "content", "structure", "tone", "style", "tv", "gamut", "grid", "weave", "adversarial",
-    "motion", "motion_features",
+    "content", "structure", "tone", "light", "palette", "nearest_color", "style", "tv",
+    "gamut", "grid", "weave", "adversarial", "motion", "motion_features",
 )  # fmt: skip
 _RANGES = {  # what a setting may be; beyond, it is a slip
     "painting_px": (64, 2048),
@@ -725,6 +773,12 @@ _RANGES = {  # what a setting may be; beyond, it is a slip
     "painting_scales": (1, 8),
     **{f"{name}_weight": (0, 1e6) for name in _WEIGHTS},
     "batch_share": (0, 1),
+    "class_share": (0, 1),
+    "light_classes": (1, 3),
+    "texture_classes": (1, 2),
+    "portrait_share": (0, 1),
+    "largest_zoom": (1, 16),
+    "small_share": (0, 1),
     "style_start": (1e-6, 1),
     "noise": (0, 1),
     "freeze_norm_at": (0, 1),

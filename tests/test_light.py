@@ -1,0 +1,52 @@
+import pytest
+import torch
+from torch import Tensor
+
+from realtime_style.training.light import light_loss, luma_of
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+
+def picture(seed: int) -> Tensor:
+    """Large forms of light, 128 px."""
+    coarse = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+    return coarse.repeat_interleave(16, 2).repeat_interleave(16, 3)
+
+
+def test_luma_is_bt709() -> None:
+    assert luma_of(torch.ones(1, 3, 2, 2)).flatten().tolist() == pytest.approx([1.0] * 4)
+    green = torch.tensor([0.0, 1.0, 0.0])[None, :, None, None]
+    assert luma_of(green).item() == pytest.approx(0.7152)
+
+
+def test_light_that_follows_costs_nothing_however_dark_it_is() -> None:
+    photo = picture(0)
+    assert light_loss(photo, photo) < 0.01
+    assert light_loss(0.3 * photo, photo) < 0.02
+    assert light_loss(0.3 * photo + 0.5, photo) < 0.02
+
+
+def test_inverted_light_costs_twice_what_no_light_does() -> None:
+    photo = picture(0)
+    flat = light_loss(torch.full_like(photo, 0.5), photo).item()
+    inverted = light_loss(1 - photo, photo).item()
+    assert 0.7 < flat < 1
+    assert inverted == pytest.approx(2 * flat, rel=0.05)
+
+
+def test_flat_photos_ask_for_nothing() -> None:
+    flat = torch.full((2, 3, 128, 128), 0.5) + 1e-4 * picture(1)
+    assert light_loss(picture(0), flat) < 1e-3
+
+
+def test_light_loss_leads_back_to_the_photo() -> None:
+    photo, painted = picture(0), picture(1).requires_grad_()
+    before = light_loss(painted, photo)
+    (slope,) = torch.autograd.grad(before, painted)
+    assert light_loss(painted - 200 * slope, photo) < before
+
+
+def test_a_flat_painting_has_a_gradient_that_is_a_number() -> None:
+    painted = torch.full((1, 3, 64, 64), 0.5, requires_grad=True)
+    (slope,) = torch.autograd.grad(light_loss(painted, picture(0)[:1, :, :64, :64]), painted)
+    assert torch.isfinite(slope).all()
