@@ -20,7 +20,7 @@ import record
 import realtime_style
 
 SCRIPTS = {path.stem for path in readme.README.parent.glob("benchmarks/*.py")}
-SHARED = {"peers", "record"}  # what scripts have in common
+SHARED = {"peers", "record", "scenes"}  # what scripts have in common
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS - SHARED))
