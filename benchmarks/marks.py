@@ -11,8 +11,9 @@ the table the lowest of a scene. edges: as in quality.py. stray: mean CIE76 dist
 colour, at a fourth of the size, to the nearest that the painting has. chroma: mean of the painted
 scenes over the painting's. faces: of those found in photos by scikit-image's LBP cascade, how many
 are found again in the same place. Fréchet: on mixed_7 of Inception v3, of crops, against the
-painting's. LPIPS's form: unweighted, on VGG-19. weave, grid: as in quality.py. calm: local deviation of painted luma where the photo is calmest (a third of each
-scene) over that where it is busiest; the photos' own stands beside it.
+painting's. LPIPS's form: unweighted, on VGG-19. weave, grid: as in quality.py. calm: local
+deviation of painted luma where the photo is calmest (a third of each scene) over that where it is
+busiest; the photos' own stands beside it.
 """
 
 from __future__ import annotations
