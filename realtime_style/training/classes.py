@@ -1,7 +1,8 @@
-"""Style by classes: dark parts are painted like the painting's dark parts, calm like calm."""
+"""Style by classes: dark parts are painted like the painting's dark parts, warm like warm."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,70 +14,100 @@ from realtime_style.training.losses import gram_matrix, style_layers
 from realtime_style.training.perceptual import Features
 
 AROUND_PX = 17
-"""Side of the square around a pixel by whose light and texture it is classed."""
-_LIGHT_OF_PHOTO = {1: (), 2: (0.4,), 3: (0.28, 0.55)}  # luma between one class and the next
-_TEXTURE_OF_PHOTO = {1: (), 2: (0.045,)}  # standard deviation of luma
+"""Side of the square around a pixel by which it is classed."""
+MEASURES = ("light", "warmth", "texture")
+"""What pixels are classed by: luma in 0..1, red less blue in -1..1, deviation of luma in 0..0.5."""
+_OF_PHOTOS: dict[str, dict[int, tuple[float, ...]]] = {
+    "light": {1: (), 2: (0.4,), 3: (0.28, 0.55)},
+    "warmth": {1: (), 2: (0.04,), 3: (-0.02, 0.12)},
+    "texture": {1: (), 2: (0.045,)},
+}
+"""Bounds between classes of photos by their number: about equal areas, taken over many photos."""
 _LEAST_SHARE = 0.002  # of the batch: a class with less has too few pixels for a Gram matrix
+
+Bounds = tuple[tuple[float, ...], ...]
+"""Of one measure, the bounds within each class that the measures before it have made."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassBounds:
-    """Where classes meet: luma in 0..1, then of each class of light its own bounds of texture."""
+    """Where classes meet: of each measure in MEASURES, within each class of those before it."""
 
-    light: tuple[float, ...]
-    texture: tuple[tuple[float, ...], ...]
+    measures: tuple[Bounds, ...]
 
     @property
     def count(self) -> int:
         """How many classes there are."""
-        return sum(len(bounds) + 1 for bounds in self.texture)
+        last = self.measures[-1]
+        return len(last) * (len(last[0]) + 1)
 
 
-def photo_bounds(light: int, texture: int) -> ClassBounds:
-    """Bounds for photos, the same for all: what is black in a photo is painted black."""
-    return ClassBounds(_LIGHT_OF_PHOTO[light], (_TEXTURE_OF_PHOTO[texture],) * light)
+def photo_bounds(counts: Sequence[int]) -> ClassBounds:
+    """Bounds for photos, the same for all: what is black in a photo is painted black.
+
+    `counts` says how many classes there are of each measure.
+    """
+    measures, classes = [], 1
+    for name, count in zip(MEASURES, counts, strict=True):
+        measures.append((_OF_PHOTOS[name][count],) * classes)
+        classes *= count
+    return ClassBounds(tuple(measures))
 
 
-def painting_bounds(paintings: list[Tensor], light: int, texture: int) -> ClassBounds:
-    """Bounds that part paintings, each (1, 3, H, W) in 0..1, into classes of equal areas."""
-    seen = [_light_and_texture(painting) for painting in paintings]
-    lumas = torch.cat([each[0].flatten() for each in seen])
-    rough = torch.cat([each[1].flatten() for each in seen])
-    of_light = _even_bounds(lumas, light)
-    of_texture = []
-    which = torch.bucketize(lumas, torch.tensor(of_light, device=lumas.device))
-    for number in range(light):
-        of_texture.append(_even_bounds(rough[which == number], texture))
-    return ClassBounds(of_light, tuple(of_texture))
+def painting_bounds(paintings: Sequence[Tensor], counts: Sequence[int]) -> ClassBounds:
+    """Bounds that part paintings, each (1, 3, H, W) in 0..1, into classes of equal areas.
+
+    So that every class has enough paint to learn from, whatever the painting: the warm parts of
+    a blue painting are the least blue ones.
+    """
+    seen = [_measured(painting) for painting in paintings]
+    classes = torch.zeros(sum(each[0].numel() for each in seen), dtype=torch.long)
+    classes = classes.to(seen[0][0].device)
+    measures, made = [], 1
+    for number, count in enumerate(counts):
+        values = torch.cat([each[number].flatten() for each in seen])
+        bounds = tuple(_even_bounds(values[classes == which], count) for which in range(made))
+        classes = _parted(classes, values, bounds)
+        measures.append(bounds)
+        made *= count
+    return ClassBounds(tuple(measures))
 
 
 def classes_of(rgb: Tensor, bounds: ClassBounds, size: tuple[int, int]) -> Tensor:
     """The class of each place in RGB (N, 3, H, W), shrunk to a size (h, w): (N, h, w) integers.
 
-    Classes are numbered from dark to light, and in each light from calm to rough.
+    Numbers run from dark to light, within a light from cold to warm, then from calm to rough.
     """
-    luma, rough = (
-        functional.adaptive_avg_pool2d(each, size)[:, 0] for each in _light_and_texture(rgb)
-    )
-    light = torch.bucketize(luma, torch.tensor(bounds.light, device=rgb.device))
-    classes = torch.zeros_like(light)
-    first = 0
-    for number, texture in enumerate(bounds.texture):
-        within = first + torch.bucketize(rough, torch.tensor(texture, device=rgb.device))
-        classes = torch.where(light == number, within, classes)
-        first += len(texture) + 1
+    classes = torch.zeros(len(rgb), *size, dtype=torch.long, device=rgb.device)
+    for values, of_measure in zip(_measured(rgb), bounds.measures, strict=True):
+        small = functional.adaptive_avg_pool2d(values, size)[:, 0]
+        classes = _parted(classes, small, of_measure)
     return classes
 
 
-def _light_and_texture(rgb: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of luma in the square around each pixel, (N, 1, H, W) both."""
-    luma = luma_of(rgb.float())
-    edge = AROUND_PX // 2
-    around = functional.pad(luma, (edge, edge, edge, edge), mode="replicate")
-    mean, square = (functional.avg_pool2d(each, AROUND_PX, 1) for each in (around, around**2))
+def _parted(classes: Tensor, values: Tensor, bounds: Bounds) -> Tensor:
+    """Classes parted further by a measure: class c into c * n, ..., c * n + n - 1."""
+    parted = torch.zeros_like(classes)
+    for which, within in enumerate(bounds):
+        part = torch.bucketize(values, torch.tensor(within, device=values.device))
+        parted = torch.where(classes == which, which * (len(within) + 1) + part, parted)
+    return parted
+
+
+def _measured(rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Light, warmth and texture in the square around each pixel, (N, 1, H, W) each."""
+    rgb = rgb.float()
+    luma = luma_of(rgb)
+    mean, square = _around(luma), _around(luma**2)
     deviation = (square - mean**2).clamp_min(0).sqrt()
-    edges = functional.pad(deviation, (edge, edge, edge, edge), mode="replicate")
-    return mean, functional.avg_pool2d(edges, AROUND_PX, 1)
+    return mean, _around(rgb[:, :1] - rgb[:, 2:]), _around(deviation)
+
+
+def _around(values: Tensor) -> Tensor:
+    """Means of the squares around pixels, (N, 1, H, W)."""
+    edge = AROUND_PX // 2
+    padded = functional.pad(values, (edge, edge, edge, edge), mode="replicate")
+    return functional.avg_pool2d(padded, AROUND_PX, 1)
 
 
 def _even_bounds(values: Tensor, parts: int) -> tuple[float, ...]:
@@ -86,13 +117,13 @@ def _even_bounds(values: Tensor, parts: int) -> tuple[float, ...]:
 
 
 class ClassGramLoss(nn.Module):
-    """Distance of Gram matrices within each class of light and texture to the paintings' there.
+    """Distance of Gram matrices within each class of places to the paintings' in that class.
 
     A Gram matrix of a whole picture (see `losses.GramLoss`) does not see where paint lies, and is
     content with dark paint on light places. Here every place of a painted photo counts in the class
     that its photo has there (the idea of guided Gram matrices, Gatys et al., CVPR 2017, eq. 5; hard
-    masks, found by light and texture alone). Light then follows light while the style is asked for
-    in full, and a photo's calm places take after the painting's calm ones.
+    masks, found by light, warmth and texture alone). Light then follows light while the style is
+    asked for in full, and every colour of the painting has its place.
 
     Of each class, the squared error over the painting's energy; classes count by their areas. The
     photos of a batch are taken together.
@@ -103,13 +134,12 @@ class ClassGramLoss(nn.Module):
         features: Features,
         paintings: list[Tensor],
         scales: tuple[int, ...],
-        light: int,
-        texture: int,
+        counts: Sequence[int],
     ) -> None:
-        """Args: as for `GramLoss`; light (1 to 3) and texture (1 or 2), the classes of each."""
+        """Args: as for `GramLoss`; counts, how many classes of each measure in MEASURES."""
         super().__init__()
-        self._bounds = photo_bounds(light, texture)
-        theirs = painting_bounds(paintings, light, texture)
+        self._bounds = photo_bounds(counts)
+        theirs = painting_bounds(paintings, counts)
         self.targets: list[dict[str, Tensor]] = []  # of each scale and layer: (classes, C, C)
         with torch.no_grad():
             for scale in scales:
@@ -119,10 +149,10 @@ class ClassGramLoss(nn.Module):
                     small = functional.avg_pool2d(painting, scale)
                     for name, found in features(small, style_layers(scale)).items():
                         classes = classes_of(painting, theirs, _size(found))
-                        grams, counts = class_grams(found, classes, theirs.count)
-                        weighted = grams * counts[:, None, None]
+                        grams, counted = class_grams(found, classes, theirs.count)
+                        weighted = grams * counted[:, None, None]
                         sums[name] = sums.get(name, 0) + weighted
-                        areas[name] = areas.get(name, 0) + counts
+                        areas[name] = areas.get(name, 0) + counted
                 self.targets.append(
                     {name: sums[name] / areas[name][:, None, None].clamp_min(1) for name in sums}
                 )
@@ -133,8 +163,8 @@ class ClassGramLoss(nn.Module):
         for found, target in zip(pyramid, self.targets, strict=True):
             for name, aims in target.items():
                 classes = classes_of(photo, self._bounds, _size(found[name]))
-                grams, counts = class_grams(found[name], classes, len(aims))
-                shares = counts / counts.sum()
+                grams, counted = class_grams(found[name], classes, len(aims))
+                shares = counted / counted.sum()
                 shares = shares * (shares >= _LEAST_SHARE)
                 energy = aims.square().sum((1, 2))
                 error = (grams - aims).square().sum((1, 2)) / (energy + 1e-12)
@@ -151,14 +181,14 @@ def class_grams(features: Tensor, classes: Tensor, count: int) -> tuple[Tensor, 
     channels = features.shape[1]
     flat = features.permute(0, 2, 3, 1).reshape(-1, channels)
     order = classes.flatten().argsort()
-    counts = torch.bincount(classes.flatten(), minlength=count)
+    counted = torch.bincount(classes.flatten(), minlength=count)
     grams = []
-    for rows in torch.split(flat[order], counts.tolist()):
+    for rows in torch.split(flat[order], counted.tolist()):
         if len(rows):
             grams.append(gram_matrix(rows.T[None, :, :, None])[0])
         else:
             grams.append(features.new_zeros(channels, channels, dtype=torch.float32))
-    return torch.stack(grams), counts.float()
+    return torch.stack(grams), counted.float()
 
 
 def _size(features: Tensor) -> tuple[int, int]:
