@@ -29,9 +29,9 @@ import torch
 from numpy.typing import NDArray
 from quality import (
     SIDE_PX,
+    VGG_STYLE,
     Inception,
     Painter,
-    Yardstick,
     crops_of,
     edges_kept,
     frechet_distance,
@@ -43,9 +43,12 @@ from quality import (
     weave_share,
 )
 from record import add_pairs, add_usual, keep, machine, rows_of, run
+from safetensors.torch import load_file
 from scenes import HEIGHTS, Scene, painter_of, scenes
 from skimage import data as skimage_data
 from skimage.feature import Cascade
+
+from realtime_style.training.perceptual import Vgg
 
 LIGHT_PX = 32
 AROUND_PX = 17
@@ -174,7 +177,7 @@ def faces_again(faces: Faces, photo: NDArray[np.uint8], painted: NDArray[np.uint
 
 
 def mark(
-    yardstick: Yardstick,
+    vgg: Vgg,
     inception: Inception,
     faces: Faces,
     shown: list[Scene],
@@ -200,7 +203,7 @@ def mark(
         calms.append(calm_of(photo, painted))
         photo_calms.append(calm_of(photo, photo))
         with torch.no_grad():
-            ours, own = (yardstick.look(tensor(each))[0] for each in (painted, photo))
+            ours, own = (vgg(tensor(each), frozenset(VGG_STYLE)) for each in (painted, photo))
             perceived.append(unit_distance(ours, own))
             features.append(inception(torch.cat(list(crops_of(painted, _CROPS)))))
     with torch.no_grad():
@@ -254,13 +257,13 @@ def main() -> None:
     add_usual(parser)
     arguments = parser.parse_args()
     perceptual = arguments.data / "perceptual"
-    yardstick = Yardstick(perceptual)
+    vgg = Vgg(load_file(perceptual / "vgg19_normalised_relu3_1.fp32.safetensors"))
     inception = Inception(perceptual / "inception_v3_2015_mixed7.fp16.safetensors")
     faces = Faces()
     shown = list(scenes(arguments.data, arguments.height, QUICK if arguments.quick else ()))
     for network, painting in arguments.pairs:
         marks = mark(
-            yardstick, inception, faces, shown, network, painting, painter_of(network),
+            vgg, inception, faces, shown, network, painting, painter_of(network),
             arguments.height,
         )  # fmt: skip
         print(table([marks]), flush=True)
