@@ -812,6 +812,16 @@ def test_painting_loses_its_grain_but_not_its_colours(tmp_path: Path) -> None:
     torch.testing.assert_close(fine.mean((2, 3)), rough.mean((2, 3)), atol=0.01, rtol=0)
 
 
+def test_a_mark_at_the_bottom_of_a_scan_is_trimmed(tmp_path: Path) -> None:
+    scan = np.zeros((100, 200, 3), np.uint8)
+    scan[-9:] = 255
+    Image.fromarray(scan).save(tmp_path / "scan.png")
+    (trimmed,) = load_paintings(tmp_path / "scan.png", 200, 200, trim=0.1)
+    assert trimmed.shape == (1, 3, 90, 200)
+    assert trimmed.max() == 0
+    assert load_paintings(tmp_path / "scan.png", 200, 200)[0].max() == 1
+
+
 def test_batches_are_the_same_for_the_same_seed_and_step(tmp_path: Path) -> None:
     folder = make_photos(tmp_path / "photos")
     photos = PhotoFolder(folder, 64, seed=3)

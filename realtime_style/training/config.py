@@ -25,7 +25,8 @@ class TrainConfig:
     Sizes are pixels, learning rates are those between warm-up and cool-down,
     weights multiply the losses of losses.py. A margin around the crops is painted, but not judged:
     as wide as a generator knows of a border, so that it cannot put there what it owes the painting.
-    `painting` is a file, or a folder of paintings by one hand. `adversarial` is "none" or one of
+    `painting` is a file, or a folder of paintings by one hand; `painting_trim` of its height is cut
+    off at the bottom, where a scan may carry a mark. `adversarial` is "none" or one of
     losses.ADVERSARIAL_KINDS, `statistic` "gram" or "wasserstein". The style's weight grows from
     `style_start` of itself. `noise` is the standard deviation of what is added to the input, in
     0..1. From `freeze_norm_at` of the steps on, normalisation uses the statistics that will run,
@@ -51,6 +52,7 @@ class TrainConfig:
     margin_px: int = 88
     painting_px: int = 720
     painting_detail_px: int = 720
+    painting_trim: float = 0.0
     painting_scales: tuple[int, ...] = (1, 2)
     statistic: str = "gram"
     batch_share: float = 0.25

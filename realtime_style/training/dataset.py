@@ -174,7 +174,12 @@ def pictures_below(folder: Path) -> list[Path]:
 
 
 def load_paintings(
-    path: Path, longer_side_px: int, detail_px: int, skipped: list[Path] | None = None
+    path: Path,
+    longer_side_px: int,
+    detail_px: int,
+    skipped: list[Path] | None = None,
+    *,
+    trim: float = 0.0,
 ) -> list[Tensor]:
     """A painting, or all of a folder, as RGB in 0..1, each (1, 3, H, W) of the given longer side.
 
@@ -182,6 +187,7 @@ def load_paintings(
 
     A larger one is first shrunk to a longer side of `detail_px`, which leaves the strokes and
     takes the grain of paper, canvas and scan, that a generator would paint all over its pictures.
+    `trim` is the share of a painting's height that is cut off at the bottom.
 
     Raises:
         TrainingError: the file is not a picture, or none of the folder is.
@@ -192,7 +198,7 @@ def load_paintings(
     paintings, error = [], None
     for each in paths:
         try:
-            paintings.append(_load_painting(each, longer_side_px, detail_px))
+            paintings.append(_load_painting(each, longer_side_px, detail_px, trim))
         except TrainingError as this:
             error = this
             if skipped is not None:
@@ -202,7 +208,7 @@ def load_paintings(
     return paintings
 
 
-def _load_painting(path: Path, longer_side_px: int, detail_px: int) -> Tensor:
+def _load_painting(path: Path, longer_side_px: int, detail_px: int, trim: float) -> Tensor:
     try:
         painting = open_rgb(path)
     except UNREADABLE as error:
@@ -212,6 +218,8 @@ def _load_painting(path: Path, longer_side_px: int, detail_px: int) -> Tensor:
             f"{path} is {painting.width}x{painting.height}; a painting needs "
             f"{_SMALLEST_PAINTING_PX} pixels each way"
         )
+    kept = painting.height - round(trim * painting.height)
+    painting = painting.crop((0, 0, painting.width, kept))
     painting.thumbnail((detail_px, detail_px), Image.Resampling.LANCZOS)
     scale = longer_side_px / max(painting.size)
     size = (max(1, round(painting.width * scale)), max(1, round(painting.height * scale)))

@@ -234,8 +234,9 @@ def _train(
     samples = photos.samples(3, 2 * config.crop_px)
     no_paintings: list[Path] = []
     paintings = load_paintings(
-        config.painting, config.painting_px, config.painting_detail_px, no_paintings
-    )
+        config.painting, config.painting_px, config.painting_detail_px, no_paintings,
+        trim=config.painting_trim,
+    )  # fmt: skip
     for folder, kind, left_out in (
         (config.painting, "pictures", no_paintings),
         (config.clips, "films", clips.skipped if clips else []),
@@ -769,6 +770,7 @@ _WEIGHTS = (
 _RANGES = {  # what a setting may be; beyond, it is a slip
     "painting_px": (64, 2048),
     "painting_detail_px": (64, 4096),
+    "painting_trim": (0, 0.5),
     "painting_scales": (1, 8),
     **{f"{name}_weight": (0, 1e6) for name in _WEIGHTS},
     "batch_share": (0, 1),
