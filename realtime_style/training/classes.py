@@ -23,6 +23,12 @@ _OF_PHOTOS: dict[str, dict[int, tuple[float, ...]]] = {
     "texture": {1: (), 2: (0.045,)},
 }
 """Bounds between classes of photos by their number: about equal areas, taken over many photos."""
+_OF_PAINTINGS: dict[str, dict[int, tuple[float, ...]]] = {
+    "light": {1: (), 2: (0.5,), 3: (1 / 3, 2 / 3)},
+    "warmth": {1: (), 2: (0.5,), 3: (0.22, 0.78)},
+    "texture": {1: (), 2: (0.5,)},
+}
+"""The same of a painting, as shares of its area: warm and cold are its strongest colours."""
 _LEAST_SHARE = 0.002  # of the batch: a class with less has too few pixels for a Gram matrix
 
 Bounds = tuple[tuple[float, ...], ...]
@@ -55,7 +61,7 @@ def photo_bounds(counts: Sequence[int]) -> ClassBounds:
 
 
 def painting_bounds(paintings: Sequence[Tensor], counts: Sequence[int]) -> ClassBounds:
-    """Bounds that part paintings, each (1, 3, H, W) in 0..1, into classes of equal areas.
+    """Bounds that part paintings, each (1, 3, H, W) in 0..1, into classes of fixed areas.
 
     So that every class has enough paint to learn from, whatever the painting: the warm parts of
     a blue painting are the least blue ones.
@@ -64,9 +70,10 @@ def painting_bounds(paintings: Sequence[Tensor], counts: Sequence[int]) -> Class
     classes = torch.zeros(sum(each[0].numel() for each in seen), dtype=torch.long)
     classes = classes.to(seen[0][0].device)
     measures, made = [], 1
-    for number, count in enumerate(counts):
+    for number, (name, count) in enumerate(zip(MEASURES, counts, strict=True)):
         values = torch.cat([each[number].flatten() for each in seen])
-        bounds = tuple(_even_bounds(values[classes == which], count) for which in range(made))
+        shares = _OF_PAINTINGS[name][count]
+        bounds = tuple(_bounds_at(values[classes == which], shares) for which in range(made))
         classes = _parted(classes, values, bounds)
         measures.append(bounds)
         made *= count
@@ -110,10 +117,10 @@ def _around(values: Tensor) -> Tensor:
     return functional.avg_pool2d(padded, AROUND_PX, 1)
 
 
-def _even_bounds(values: Tensor, parts: int) -> tuple[float, ...]:
-    """Bounds between equal shares of values."""
+def _bounds_at(values: Tensor, shares: tuple[float, ...]) -> tuple[float, ...]:
+    """The values below which the given shares of all values lie."""
     ordered = values.sort().values
-    return tuple(float(ordered[len(ordered) * part // parts]) for part in range(1, parts))
+    return tuple(float(ordered[int(len(ordered) * share)]) for share in shares)
 
 
 class ClassGramLoss(nn.Module):
