@@ -45,38 +45,46 @@ def pyramid(features: Features, rgb: Tensor) -> list[dict[str, Tensor]]:
     return [features(functional.avg_pool2d(rgb, scale), style_layers(scale)) for scale in SCALES]
 
 
-def test_classes_run_from_dark_to_light_from_cold_to_warm_and_from_calm_to_rough() -> None:
+def test_classes_run_from_dark_to_light_and_by_hue() -> None:
     picture = torch.zeros(1, 3, 64, 192)
-    picture[..., 64:128] = 0.5
-    picture[..., 128:] = 0.9
-    rough = picture.clone()
-    rough[:, :, ::2] -= 0.3
-    rough[:, :, 1::2] += 0.3
+    picture[..., 64:128] = 0.45
+    picture[..., 128:] = 0.8
     middles = (slice(None), 32, [16, 96, 176])
-    light = classes_of(picture, photo_bounds((3, 1, 1)), (64, 192))
-    assert light[middles].tolist() == [[0, 1, 2]]
-    both = photo_bounds((3, 1, 2))
-    assert both.count == 6
-    assert classes_of(picture, both, (64, 192))[middles].tolist() == [[0, 2, 4]]
-    assert classes_of(rough, both, (64, 192))[middles].tolist() == [[1, 3, 5]]
-    warm = picture.clone()
-    warm[:, 0, :, 64:] += 0.15
-    cold = picture.clone()
-    cold[:, 2] += 0.2
-    three = photo_bounds((3, 3, 1))
-    assert three.count == 9
-    assert classes_of(picture, three, (64, 192))[middles].tolist() == [[1, 4, 7]]
-    assert classes_of(warm, three, (64, 192))[middles].tolist() == [[1, 5, 8]]
-    assert classes_of(cold, three, (64, 192))[middles].tolist() == [[0, 3, 6]]
+
+    def found(rgb: Tensor, light: int, hues: bool) -> list[int]:
+        return classes_of(rgb, photo_bounds(light, hues), (64, 192))[middles][0].tolist()
+
+    assert found(picture, 3, False) == [0, 1, 2]
+    assert found(picture, 3, True) == [0, 4, 8]
+    assert photo_bounds(3, False).count == 3
+    assert photo_bounds(3, True).count == 12
+    for channel in range(3):
+        colored = picture.clone()
+        colored[:, channel] += 0.04
+        assert found(colored, 3, True) == [0, 4, 8]
+        colored[:, channel] += 0.03
+        assert found(colored, 3, True) == [1 + channel, 5 + channel, 9 + channel]
 
 
 def test_a_painting_is_parted_into_fixed_areas() -> None:
     painting = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     painting = functional.interpolate(painting, (192, 192), mode="bilinear")
-    classes = classes_of(painting, painting_bounds([painting], (3, 3, 2)), (192, 192))
-    shares = torch.bincount(classes.flatten(), minlength=18) / classes.numel()
-    expected = [warmth / 6 for _ in range(3) for warmth in (0.22, 0.56, 0.22) for _ in range(2)]
-    assert shares.tolist() == pytest.approx(expected, abs=0.01)
+    bounds = painting_bounds([painting], 3, True)
+    shares = torch.bincount(classes_of(painting, bounds, (192, 192)).flatten(), minlength=12)
+    shares = shares / 192**2
+    assert shares.view(3, 4).sum(1).tolist() == pytest.approx([1 / 3] * 3, abs=0.01)
+    hues = shares.view(3, 4)[:, 1:]
+    assert (hues > 0.1 / 3).all()
+    assert (hues < 0.19 / 3).all()
+
+
+def test_every_hue_of_a_painting_without_it_is_its_nearest_to_it() -> None:
+    blues = torch.linspace(0, 1, 64)[None, None, None].repeat(1, 3, 64, 1)
+    blues[:, :2] *= 0.5
+    bounds = painting_bounds([blues], 1, True)
+    classes = classes_of(blues, bounds, (64, 64))
+    assert set(classes.unique().tolist()) >= {0, 3}
+    assert (classes == 3).float().mean() < 0.2  # the bluest alone
 
 
 def test_class_grams_are_those_of_the_places_of_each_class() -> None:
@@ -107,7 +115,7 @@ def test_paint_in_its_own_class_costs_less_than_the_same_paint_in_another(
 ) -> None:
     painting = two_halves()
     photo = torch.cat((torch.full((1, 3, 128, 128), 0.1), torch.full((1, 3, 128, 128), 0.8)), 3)
-    within = ClassGramLoss(features, [painting], SCALES, (2, 1, 1))
+    within = ClassGramLoss(features, [painting], SCALES, light=2, hues=False)
     right = within(pyramid(features, painting), photo)
     wrong = within(pyramid(features, painting.flip(3)), photo)
     assert right < 0.05
@@ -120,7 +128,7 @@ def test_paint_in_its_own_class_costs_less_than_the_same_paint_in_another(
 def test_one_class_is_a_gram_loss_of_the_batch(features: Features) -> None:
     painting = two_halves()
     painted = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    one = ClassGramLoss(features, [painting], SCALES, (1, 1, 1))
+    one = ClassGramLoss(features, [painting], SCALES, light=1, hues=False)
     whole = GramLoss(features, [painting], SCALES, batch_share=1)
     found = pyramid(features, painted)
     torch.testing.assert_close(one(found, painted), whole(found))
@@ -128,8 +136,8 @@ def test_one_class_is_a_gram_loss_of_the_batch(features: Features) -> None:
 
 def test_several_paintings_count_by_their_areas(features: Features) -> None:
     painting = two_halves()
-    once = ClassGramLoss(features, [painting], SCALES, (2, 1, 1))
-    twice = ClassGramLoss(features, [painting, painting], SCALES, (2, 1, 1))
+    once = ClassGramLoss(features, [painting], SCALES, light=2, hues=False)
+    twice = ClassGramLoss(features, [painting, painting], SCALES, light=2, hues=False)
     for a, b in zip(once.targets, twice.targets, strict=True):
         for name, aims in a.items():
             torch.testing.assert_close(aims, b[name])

@@ -326,7 +326,7 @@ MODES: dict[str, dict[str, object]] = {
     "frozen": {"freeze_norm_at": 0.5},
     "no motion": {"motion_weight": 0.0, "motion_features_weight": 0.0},
     "motion from the start": {"freeze_norm_at": 0.0},
-    "within classes": {"class_share": 0.5, "warmth_classes": 3, "texture_classes": 2},
+    "within classes": {"class_share": 0.5, "hue_classes": True},
     "light and palette": {
         "class_share": 1.0, "light_weight": 5.0, "palette_weight": 5.0, "nearest_color_weight": 5.0,
     },

@@ -1,4 +1,4 @@
-"""Style by classes: dark parts are painted like the painting's dark parts, warm like warm."""
+"""Style by classes: dark places are painted like the painting's dark ones, green like green."""
 
 from __future__ import annotations
 
@@ -15,106 +15,86 @@ from realtime_style.training.perceptual import Features
 
 AROUND_PX = 17
 """Side of the square around a pixel by which it is classed."""
-MEASURES = ("light", "warmth", "texture")
-"""What pixels are classed by: luma in 0..1, red less blue in -1..1, deviation of luma in 0..0.5."""
-_OF_PHOTOS: dict[str, dict[int, tuple[float, ...]]] = {
-    "light": {1: (), 2: (0.4,), 3: (0.28, 0.55)},
-    "warmth": {1: (), 2: (0.04,), 3: (-0.02, 0.12)},
-    "texture": {1: (), 2: (0.045,)},
-}
-"""Bounds between classes of photos by their number: about equal areas, taken over many photos."""
-_OF_PAINTINGS: dict[str, dict[int, tuple[float, ...]]] = {
-    "light": {1: (), 2: (0.5,), 3: (1 / 3, 2 / 3)},
-    "warmth": {1: (), 2: (0.5,), 3: (0.22, 0.78)},
-    "texture": {1: (), 2: (0.5,)},
-}
-"""The same of a painting, as shares of its area: warm and cold are its strongest colours."""
+HUES = 4
+"""Classes of hue: neutral, red, green, blue."""
+_LIGHT_OF_PHOTOS: dict[int, tuple[float, ...]] = {1: (), 2: (0.4,), 3: (0.28, 0.55)}
+"""Luma between the classes of photos, by their number: about equal areas of many photos."""
+_LIGHT_OF_PAINTINGS: dict[int, tuple[float, ...]] = {1: (), 2: (0.5,), 3: (1 / 3, 2 / 3)}
+"""The same of a painting, as shares of its area."""
+_HUE_OF_PHOTOS = 0.05
+"""By how much a colour must stand out of a photo's place."""
+_HUE_OF_PAINTINGS = 0.18
+"""The share of a painting's area, within a class of light, that counts as one hue, at most."""
 _LEAST_SHARE = 0.002  # of the batch: a class with less has too few pixels for a Gram matrix
-
-Bounds = tuple[tuple[float, ...], ...]
-"""Of one measure, the bounds within each class that the measures before it have made."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassBounds:
-    """Where classes meet: of each measure in MEASURES, within each class of those before it."""
+    """Where classes meet.
 
-    measures: tuple[Bounds, ...]
+    `light`: luma in 0..1 between one class of light and the next. `hues`: for each class of light,
+    by how much red, green and blue must stand out to count, or nothing where hues do not.
+    """
+
+    light: tuple[float, ...]
+    hues: tuple[tuple[float, ...], ...]
 
     @property
     def count(self) -> int:
         """How many classes there are."""
-        last = self.measures[-1]
-        return len(last) * (len(last[0]) + 1)
+        return len(self.hues) * (HUES if self.hues[0] else 1)
 
 
-def photo_bounds(counts: Sequence[int]) -> ClassBounds:
-    """Bounds for photos, the same for all: what is black in a photo is painted black.
-
-    `counts` says how many classes there are of each measure.
-    """
-    measures, classes = [], 1
-    for name, count in zip(MEASURES, counts, strict=True):
-        measures.append((_OF_PHOTOS[name][count],) * classes)
-        classes *= count
-    return ClassBounds(tuple(measures))
+def photo_bounds(light: int, hues: bool) -> ClassBounds:
+    """Bounds for photos, the same for all: what is black in a photo is painted black."""
+    return ClassBounds(_LIGHT_OF_PHOTOS[light], ((_HUE_OF_PHOTOS,) * 3 if hues else (),) * light)
 
 
-def painting_bounds(paintings: Sequence[Tensor], counts: Sequence[int]) -> ClassBounds:
+def painting_bounds(paintings: Sequence[Tensor], light: int, hues: bool) -> ClassBounds:
     """Bounds that part paintings, each (1, 3, H, W) in 0..1, into classes of fixed areas.
 
-    So that every class has enough paint to learn from, whatever the painting: the warm parts of
-    a blue painting are the least blue ones.
+    So that every class has enough paint to learn from, whatever the painting: the reds of a blue
+    painting are its least blue parts.
     """
     seen = [_measured(painting) for painting in paintings]
-    classes = torch.zeros(sum(each[0].numel() for each in seen), dtype=torch.long)
-    classes = classes.to(seen[0][0].device)
-    measures, made = [], 1
-    for number, (name, count) in enumerate(zip(MEASURES, counts, strict=True)):
-        values = torch.cat([each[number].flatten() for each in seen])
-        shares = _OF_PAINTINGS[name][count]
-        bounds = tuple(_bounds_at(values[classes == which], shares) for which in range(made))
-        classes = _parted(classes, values, bounds)
-        measures.append(bounds)
-        made *= count
-    return ClassBounds(tuple(measures))
+    lumas = torch.cat([luma.flatten() for luma, _ in seen])
+    colors = torch.cat([color.permute(0, 2, 3, 1).reshape(-1, 3) for _, color in seen])
+    of_light = _bounds_at(lumas, _LIGHT_OF_PAINTINGS[light])
+    which = torch.bucketize(lumas, torch.tensor(of_light, device=lumas.device))
+    of_hues: list[tuple[float, ...]] = []
+    for number in range(light):
+        within = colors[which == number] if hues else colors[:0]
+        share = (1 - _HUE_OF_PAINTINGS,)
+        of_hues.append(tuple(_bounds_at(column, share)[0] for column in within.T if len(column)))
+    return ClassBounds(of_light, tuple(of_hues))
 
 
 def classes_of(rgb: Tensor, bounds: ClassBounds, size: tuple[int, int]) -> Tensor:
     """The class of each place in RGB (N, 3, H, W), shrunk to a size (h, w): (N, h, w) integers.
 
-    Numbers run from dark to light, within a light from cold to warm, then from calm to rough.
+    Numbers run from dark to light, within a light from neutral over red and green to blue.
     """
-    classes = torch.zeros(len(rgb), *size, dtype=torch.long, device=rgb.device)
-    for values, of_measure in zip(_measured(rgb), bounds.measures, strict=True):
-        small = functional.adaptive_avg_pool2d(values, size)[:, 0]
-        classes = _parted(classes, small, of_measure)
-    return classes
+    luma, colors = (functional.adaptive_avg_pool2d(each, size) for each in _measured(rgb))
+    light = torch.bucketize(luma[:, 0], torch.tensor(bounds.light, device=rgb.device))
+    if not bounds.hues[0]:
+        return light
+    needed = torch.tensor(bounds.hues, device=rgb.device)[light]  # (N, h, w, 3)
+    more = colors.permute(0, 2, 3, 1) - needed
+    strongest = more.max(3)
+    hue = torch.where(strongest.values > 0, strongest.indices + 1, 0)
+    return light * HUES + hue
 
 
-def _parted(classes: Tensor, values: Tensor, bounds: Bounds) -> Tensor:
-    """Classes parted further by a measure: class c into c * n, ..., c * n + n - 1."""
-    parted = torch.zeros_like(classes)
-    for which, within in enumerate(bounds):
-        part = torch.bucketize(values, torch.tensor(within, device=values.device))
-        parted = torch.where(classes == which, which * (len(within) + 1) + part, parted)
-    return parted
+def _measured(rgb: Tensor) -> tuple[Tensor, Tensor]:
+    """Luma (N, 1, H, W) and how far each colour stands out (N, 3, H, W), around each pixel.
 
-
-def _measured(rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Light, warmth and texture in the square around each pixel, (N, 1, H, W) each."""
+    A colour stands out by what it has over the mean of the other two: -1..1.
+    """
     rgb = rgb.float()
-    luma = luma_of(rgb)
-    mean, square = _around(luma), _around(luma**2)
-    deviation = (square - mean**2).clamp_min(0).sqrt()
-    return mean, _around(rgb[:, :1] - rgb[:, 2:]), _around(deviation)
-
-
-def _around(values: Tensor) -> Tensor:
-    """Means of the squares around pixels, (N, 1, H, W)."""
     edge = AROUND_PX // 2
-    padded = functional.pad(values, (edge, edge, edge, edge), mode="replicate")
-    return functional.avg_pool2d(padded, AROUND_PX, 1)
+    padded = functional.pad(rgb, (edge, edge, edge, edge), mode="replicate")
+    around = functional.avg_pool2d(padded, AROUND_PX, 1)
+    return luma_of(around), (3 * around - around.sum(1, keepdim=True)) / 2
 
 
 def _bounds_at(values: Tensor, shares: tuple[float, ...]) -> tuple[float, ...]:
@@ -129,8 +109,8 @@ class ClassGramLoss(nn.Module):
     A Gram matrix of a whole picture (see `losses.GramLoss`) does not see where paint lies, and is
     content with dark paint on light places. Here every place of a painted photo counts in the class
     that its photo has there (the idea of guided Gram matrices, Gatys et al., CVPR 2017, eq. 5; hard
-    masks, found by light, warmth and texture alone). Light then follows light while the style is
-    asked for in full, and every colour of the painting has its place.
+    masks, found by light and hue alone). Light then follows light while the style is asked for in
+    full, and every colour of the painting has its place.
 
     Of each class, the squared error over the painting's energy; classes count by their areas. The
     photos of a batch are taken together.
@@ -141,12 +121,13 @@ class ClassGramLoss(nn.Module):
         features: Features,
         paintings: list[Tensor],
         scales: tuple[int, ...],
-        counts: Sequence[int],
+        light: int,
+        hues: bool,
     ) -> None:
-        """Args: as for `GramLoss`; counts, how many classes of each measure in MEASURES."""
+        """Args: as for `GramLoss`; light, classes of it (1 to 3); hues, whether these count."""
         super().__init__()
-        self._bounds = photo_bounds(counts)
-        theirs = painting_bounds(paintings, counts)
+        self._bounds = photo_bounds(light, hues)
+        theirs = painting_bounds(paintings, light, hues)
         self.targets: list[dict[str, Tensor]] = []  # of each scale and layer: (classes, C, C)
         with torch.no_grad():
             for scale in scales:

@@ -35,8 +35,8 @@ class TrainConfig:
     every second step from there on learns on pairs of their frames instead of photos. `base` is
     the generator that training starts from, None for an untrained one.
 
-    `class_share` of the style loss is asked for within classes: `light_classes` (1 to 3), each of
-    `warmth_classes` (1 to 3), each of `texture_classes` (1 or 2); see `classes.ClassGramLoss`.
+    `class_share` of the style loss is asked for within classes: `light_classes` (1 to 3), and
+    with `hue_classes` neutral, red, green and blue in each; see `classes.ClassGramLoss`.
     Crops are enlarged by at most `largest_zoom`, and `small_share` of them are shrunk to 0.4 to
     0.7 of their size.
     `portrait_share` of the crops come from the folder `portraits`.
@@ -64,8 +64,7 @@ class TrainConfig:
     nearest_color_weight: float = 0.0
     class_share: float = 0.0
     light_classes: int = 3
-    warmth_classes: int = 1
-    texture_classes: int = 1
+    hue_classes: bool = False
     style_weight: float = 400.0
     style_start: float = 0.05
     tv_weight: float = 0.3

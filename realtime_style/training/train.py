@@ -384,8 +384,9 @@ class Objective:
             self.style = WassersteinLoss(self.features, on_device, scales)
         self.within_classes = None
         if config.class_share:
-            counts = (config.light_classes, config.warmth_classes, config.texture_classes)
-            self.within_classes = ClassGramLoss(self.features, on_device, scales, counts)
+            self.within_classes = ClassGramLoss(
+                self.features, on_device, scales, config.light_classes, config.hue_classes
+            )
         self.palette = Palette(on_device)
         self.seen: dict[str, float] = {}
 
@@ -776,8 +777,6 @@ _RANGES = {  # what a setting may be; beyond, it is a slip
     "batch_share": (0, 1),
     "class_share": (0, 1),
     "light_classes": (1, 3),
-    "warmth_classes": (1, 3),
-    "texture_classes": (1, 2),
     "portrait_share": (0, 1),
     "largest_zoom": (1, 16),
     "small_share": (0, 1),
