@@ -11,9 +11,9 @@ the table the lowest of a scene. edges: as in quality.py. stray: mean CIE76 dist
 colour, at a fourth of the size, to the nearest that the painting has. chroma: mean of the painted
 scenes over the painting's. faces: of those found in photos by scikit-image's LBP cascade, how many
 are found again in the same place. Fréchet: on mixed_7 of Inception v3, of crops, against the
-painting's. LPIPS's form: unweighted, on VGG-19. weave, grid: as in quality.py. calm: local
-deviation of painted luma where the photo is calmest (a third of each scene) over that where it is
-busiest; the photos' own stands beside it.
+painting's. LPIPS's form: unweighted, on VGG-19, at half the size. weave, grid: as in quality.py.
+calm: local deviation of painted luma where the photo is calmest (a third of each scene) over that
+where it is busiest; the photos' own stands beside it.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from safetensors.torch import load_file
 from scenes import HEIGHTS, Scene, painter_of, scenes
 from skimage import data as skimage_data
 from skimage.feature import Cascade
+from torch.nn import functional
 
 from realtime_style.training.perceptual import Vgg
 
@@ -55,7 +56,7 @@ AROUND_PX = 17
 PAINTING_PX = 512  # longer side of the painting whose colours count
 QUICK = ("face_009", "mate_Storm")
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
-_CROPS = 4  # of each scene, for the Fréchet distance
+_CROPS = 2  # of each scene, for the Fréchet distance
 _SAME_FACE = 0.4  # intersection over union
 _FACE_LINES = 640  # pictures are searched for faces at this size
 _COLORS = 4096
@@ -203,7 +204,10 @@ def mark(
         calms.append(calm_of(photo, painted))
         photo_calms.append(calm_of(photo, photo))
         with torch.no_grad():
-            ours, own = (vgg(tensor(each), frozenset(VGG_STYLE)) for each in (painted, photo))
+            ours, own = (
+                vgg(functional.avg_pool2d(tensor(each), 2), frozenset(VGG_STYLE))
+                for each in (painted, photo)
+            )
             perceived.append(unit_distance(ours, own))
             features.append(inception(torch.cat(list(crops_of(painted, _CROPS)))))
     with torch.no_grad():
