@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from realtime_style.training.light import light_loss, luma_of
+from realtime_style.training.light import hue_loss, light_loss, luma_of
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -37,6 +37,18 @@ def test_inverted_light_costs_twice_what_no_light_does() -> None:
 def test_flat_photos_ask_for_nothing() -> None:
     flat = torch.full((2, 3, 128, 128), 0.5) + 1e-4 * picture(1)
     assert light_loss(picture(0), flat) < 1e-3
+
+
+def test_hue_follows_hue_in_any_palette() -> None:
+    photo = picture(0)
+    luma = luma_of(photo)
+    pale = luma + 0.3 * (photo - luma)  # the same hues, less of them
+    inverted = luma - (photo - luma)
+    assert hue_loss(photo, photo) < 0.01
+    assert hue_loss(0.5 * pale + 0.2, photo) < 0.05
+    assert hue_loss(inverted, photo) > 1.8
+    assert 0.8 < hue_loss(luma.expand_as(photo), photo) < 1.1
+    assert hue_loss(photo, luma.expand_as(photo)) < 0.01  # a grey photo asks for no hue
 
 
 def test_light_loss_leads_back_to_the_photo() -> None:

@@ -328,7 +328,8 @@ MODES: dict[str, dict[str, object]] = {
     "motion from the start": {"freeze_norm_at": 0.0},
     "within classes": {"class_share": 0.5, "hue_classes": True},
     "light and palette": {
-        "class_share": 1.0, "light_weight": 5.0, "palette_weight": 5.0, "nearest_color_weight": 5.0,
+        "class_share": 1.0, "light_weight": 5.0, "hue_weight": 5.0, "palette_weight": 5.0,
+        "nearest_color_weight": 5.0,
     },
 }  # fmt: skip
 
@@ -345,7 +346,7 @@ def test_every_mode_trains_and_goes_on_bit_for_bit(
         expected |= {"adversarial", "discriminator"}
         assert scalars(tmp_path / "whole", "discriminator/accuracy_real") == [1, 2, 3, 4]
     if config.light_weight:
-        expected |= {"light", "palette", "nearest_color"}
+        expected |= {"light", "hue", "palette", "nearest_color"}
     frozen = config.freeze_norm_at * config.steps
     moves = {"motion", "motion_features"} if config.motion_weight else set()
     for report in reports:

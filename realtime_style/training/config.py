@@ -60,6 +60,7 @@ class TrainConfig:
     structure_weight: float = 20.0
     tone_weight: float = 20.0
     light_weight: float = 0.0
+    hue_weight: float = 0.0
     palette_weight: float = 0.0
     nearest_color_weight: float = 0.0
     class_share: float = 0.0

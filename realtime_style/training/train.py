@@ -46,7 +46,7 @@ from realtime_style.training.dataset import (
 )
 from realtime_style.training.discriminator import Discriminator
 from realtime_style.training.generator import Generator
-from realtime_style.training.light import light_loss
+from realtime_style.training.light import hue_loss, light_loss
 from realtime_style.training.losses import (
     ADVERSARIAL_KINDS,
     GramLoss,
@@ -435,6 +435,8 @@ class Objective:
         }
         if config.light_weight:
             losses["light"] = config.light_weight * light_loss(painted, photo)
+        if config.hue_weight:
+            losses["hue"] = config.hue_weight * hue_loss(painted, photo)
         if config.palette_weight:
             losses["palette"] = config.palette_weight * self.palette.spread_loss(
                 painted, random, colors or [[] for _ in PALETTE_PX]
@@ -765,8 +767,8 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 _WEIGHTS = (
-    "content", "structure", "tone", "light", "palette", "nearest_color", "style", "tv",
-    "gamut", "grid", "weave", "adversarial", "motion", "motion_features",
+    "content", "structure", "tone", "light", "hue", "palette", "nearest_color", "style",
+    "tv", "gamut", "grid", "weave", "adversarial", "motion", "motion_features",
 )  # fmt: skip
 _RANGES = {  # what a setting may be; beyond, it is a slip
     "painting_px": (64, 2048),
