@@ -11,6 +11,10 @@ below, are the examination; no training may see them.
 
 The total of a network is the mean of four terms, content and style on VGG-19 and on SqueezeNet,
 each divided by what the published candy network gets: candy's total is 1, lower is better.
+
+The total is historical and will be removed in the next release, because it ranks styles against
+the eye. Styles are now judged by blind choice (blind.py), beside marks that are never added up
+(marks.py).
 """
 
 from __future__ import annotations
@@ -67,6 +71,12 @@ CANDY = {
 
 VGG_CONTENT, VGG_STYLE = "relu3_1", ("relu1_1", "relu2_1", "relu3_1")
 SQUEEZE_CONTENT, SQUEEZE_STYLE = "fire5", ("conv1", "fire3", "fire5", "fire9")
+
+HISTORICAL = (
+    "The total is historical and will be removed in the next release, because it ranks styles "
+    "against the eye; pictures.md explains how styles are judged now.\n\n"
+)
+"""The text above the table."""
 
 COLORS = "colors:"
 """Before a picture's name: no network, but its colours."""
@@ -607,7 +617,7 @@ def write(report: Report, name: str, folder: Path | None = None) -> None:
         "rows": [asdict(each) for each in reports.values()],
     }
     every = list(reports.values())
-    keep(name, result, table(every) + "\n", lambda file: plot(every, file), folder)
+    keep(name, result, HISTORICAL + table(every) + "\n", lambda file: plot(every, file), folder)
 
 
 def plot(reports: list[Report], file: Path) -> None:

@@ -80,6 +80,15 @@ def test_it_trains_and_goes_on_as_if_it_had_not_stopped(
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("name", ["class_share", "palette_weight", "nearest_color_weight"])
+def test_losses_that_need_a_painting_are_refused(
+    config: TrainConfig, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(TrainingError, match=f"{name} has no meaning") as error:
+        train_any_style(replace(config, **{name: 1.0}), tmp_path / "run")
+    assert error.value.setting == name
+
+
 def test_other_bundled_styles_are_refused(config: TrainConfig, tmp_path: Path) -> None:
     train_any_style(replace(config, steps=1), tmp_path / "run")
     state = torch.load(tmp_path / "run" / "checkpoint.pt")

@@ -87,4 +87,4 @@ def test_results_take_the_place_of_older_ones(
     assert rows[0]["direct_steps"] == 80  # counted for the same total
     quality.write(quality.Report("a", "sea", total=1.2), "marks")
     assert json.loads((tmp_path / "marks.json").read_text())["rows"][0]["direct_steps"] is None
-    assert (tmp_path / "marks.md").read_text().count("\n") == 5
+    assert (tmp_path / "marks.md").read_text().count("\n") == 7

@@ -386,7 +386,12 @@ MODES: dict[str, dict[str, object]] = {
     "frozen": {"freeze_norm_at": 0.5},
     "no motion": {"motion_weight": 0.0, "motion_features_weight": 0.0},
     "motion from the start": {"freeze_norm_at": 0.0},
-}
+    "within classes": {"class_share": 0.5, "hue_classes": True},
+    "light and palette": {
+        "class_share": 1.0, "light_weight": 5.0, "hue_weight": 5.0, "palette_weight": 5.0,
+        "nearest_color_weight": 5.0,
+    },
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -400,6 +405,8 @@ def test_every_mode_trains_and_goes_on_bit_for_bit(
     if config.adversarial != "none":
         expected |= {"adversarial", "discriminator"}
         assert scalars(tmp_path / "whole", "discriminator/accuracy_real") == [1, 2, 3, 4]
+    if config.light_weight:
+        expected |= {"light", "hue", "palette", "nearest_color"}
     frozen = config.freeze_norm_at * config.steps
     moves = {"motion", "motion_features"} if config.motion_weight else set()
     for step in reports:
@@ -908,6 +915,21 @@ def test_resume_without_a_checkpoint(config: TrainConfig, tmp_path: Path) -> Non
         train(config, tmp_path / "run", resume=True)
 
 
+def test_checkpoints_without_newer_settings_are_resumed_only_with_defaults(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(config, steps=2, checkpoint_every=1)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", observer=interrupt_at(1))
+    saved = load_checkpoint(tmp_path / "run/checkpoint.pt")
+    for name in ("class_share", "portraits"):
+        del saved["config"][name]
+    save_checkpoint(tmp_path / "run/checkpoint.pt", saved)
+    with pytest.raises(TrainingError, match=r"made with class_share = 0\.0, not 0\.5"):
+        train(dataclasses.replace(config, class_share=0.5), tmp_path / "run", resume=True)
+    train(config, tmp_path / "run", resume=True)
+
+
 def test_painting_is_scaled_to_the_longer_side(config: TrainConfig) -> None:
     assert load_paintings(config.painting, 80, 640)[0].shape == (1, 3, 60, 80)
     assert load_paintings(config.painting, 1000, 640)[0].shape == (1, 3, 750, 1000)
@@ -926,6 +948,16 @@ def test_painting_loses_its_grain_but_not_its_colours(tmp_path: Path) -> None:
     torch.testing.assert_close(fine.mean((2, 3)), rough.mean((2, 3)), atol=0.01, rtol=0)
 
 
+def test_the_bottom_of_a_painting_is_trimmed(tmp_path: Path) -> None:
+    scan = np.zeros((100, 200, 3), np.uint8)
+    scan[-9:] = 255
+    Image.fromarray(scan).save(tmp_path / "scan.png")
+    (trimmed,) = load_paintings(tmp_path / "scan.png", 200, 200, trim=0.1)
+    assert trimmed.shape == (1, 3, 90, 200)
+    assert trimmed.max() == 0
+    assert load_paintings(tmp_path / "scan.png", 200, 200)[0].max() == 1
+
+
 def test_batches_are_the_same_for_the_same_seed_and_step(tmp_path: Path) -> None:
     folder = make_photos(tmp_path / "photos")
     photos = PhotoFolder(folder, 64, seed=3)
@@ -939,6 +971,53 @@ def test_batches_are_the_same_for_the_same_seed_and_step(tmp_path: Path) -> None
     assert torch.equal(PhotoFolder(folder, 64, seed=3).batch(8, range(4)), batches[-1])
     assert not torch.equal(batches[0], batches[1])
     assert not torch.equal(PhotoFolder(folder, 64, seed=4).batch(1, range(4)), batches[0])
+
+
+def test_crops_are_scaled_within_limits(tmp_path: Path) -> None:
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
+    Image.fromarray(ramp).save(tmp_path / "large.png")
+    Image.new("L", (66, 66), 255).save(tmp_path / "small.png")
+
+    def slopes(zoom: float, small: float) -> list[float]:
+        photos = PhotoFolder(tmp_path, 96, seed=0, largest_zoom=zoom, small_share=small)
+        crops = torch.cat([photos.batch(step, range(4)) for step in range(20)])
+        found = ((crops[:, 0, 48, 80] - crops[:, 0, 48, 16]) * 255 / 64).abs()
+        return [float(each) for each in found]
+
+    near = slopes(1.2, 0)  # codes per pixel: 1 at the photo's own scale, 1/1.2 at the largest zoom
+    assert min(near) > 0.8
+    assert min(slopes(3, 0)) < 0.5  # small.png is used too
+    shrunk = [slope for slope in slopes(1.2, 0.5) if slope > 1 / 0.68]
+    assert 20 < len(shrunk) < 60
+    assert max(shrunk) < 1 / 0.38
+
+
+def test_photos_are_used_if_all_are_too_small(tmp_path: Path) -> None:
+    Image.new("L", (70, 70), 255).save(tmp_path / "small.png")
+    photos = PhotoFolder(tmp_path, 128, seed=0, largest_zoom=1.2)
+    assert photos.batch(1, range(2)).mean() == 1
+
+
+def test_a_share_of_the_crops_comes_from_portraits(tmp_path: Path) -> None:
+    for folder, light in (("photos", 50), ("portraits", 200)):
+        (tmp_path / folder).mkdir()
+        for i in range(3):
+            Image.new("L", (80, 80), light + i).save(tmp_path / folder / f"{i}.png")
+    photos = PhotoFolder(
+        tmp_path / "photos", 64, 0, portraits=tmp_path / "portraits", portrait_share=0.25
+    )
+    crops = torch.cat([photos.batch(step, range(4)) for step in range(100)])
+    assert (crops.mean((1, 2, 3)) > 0.5).float().mean().item() == pytest.approx(0.25, abs=0.06)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TrainingError, match="empty has no pictures"):
+        PhotoFolder(tmp_path / "photos", 64, 0, portraits=tmp_path / "empty")
+    (tmp_path / "empty/broken.png").write_bytes(b"not a picture")
+    photos = PhotoFolder(tmp_path / "photos", 64, 0, portraits=tmp_path / "empty", portrait_share=1)
+    with pytest.raises(
+        TrainingError, match=r"none of the pictures in .*empty can be read"
+    ) as error:
+        photos.batch(1, range(2))
+    assert error.value.setting == "portraits"
 
 
 def test_held_back_photos_are_never_trained_on(tmp_path: Path) -> None:

@@ -71,9 +71,13 @@ def train_any_style(
         observer: receives progress and notes.
 
     Raises:
-        TrainingError: unusable data, or a checkpoint made for other bundled styles.
+        TrainingError: unusable data, a checkpoint made for other bundled styles, or a weight of a
+            loss that needs a painting and not only its Gram matrices.
         KeyboardInterrupt: passed on, after the state is saved.
     """
+    for name in ("class_share", "palette_weight", "nearest_color_weight"):
+        if getattr(config, name):
+            raise TrainingError(f"{name} has no meaning for the encoder of styles", setting=name)
     torch.manual_seed(config.seed)
     tune_cpu()
     everything = [path for path in pictures_below(config.painting) if _is_usable(path)]
@@ -86,7 +90,7 @@ def train_any_style(
     netG = AnyStyleGenerator(bank)
     netE = StyleEncoder(bank, load_generator(BUNDLED_BASE)[0])
     features = load_features(config, torch.device("cpu"))
-    photos = PhotoFolder(config.content, config.crop_px + 2 * config.margin_px, config.seed)
+    photos = PhotoFolder.of(config)
     variants = StyleVariants(paintings, photos.paths, config, features, netE)
     sheets = StyleSheets(
         run_dir, config, netE, netG, photos.samples(3, config.crop_px), shown[:_MOST_SHOWN]

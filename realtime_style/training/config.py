@@ -31,8 +31,14 @@ _RANGES = {  # beyond them a value is a slip; weights are checked as well
     "batch": (1, 1e9),
     "painting_px": (64, 2048),
     "painting_detail_px": (64, 4096),
+    "painting_trim": (0, 0.5),
     "painting_scales": (1, 8),
     "batch_share": (0, 1),
+    "class_share": (0, 1),
+    "light_classes": (1, 3),
+    "portrait_share": (0, 1),
+    "largest_zoom": (1, 16),
+    "small_share": (0, 1),
     "style_start": (1e-6, 1),
     "noise": (0, 1),
     "freeze_norm_at": (0, 1),
@@ -61,12 +67,23 @@ class TrainConfig:
             sees the border. Otherwise it puts the painting's colours only along the border.
         painting_px: the painting's longer side; larger means larger strokes.
         painting_detail_px: the painting is first shrunk to this longer side, which removes grain.
+        painting_trim: share of the painting's height that is cut off at the bottom, in 0..0.5,
+            for scans that carry a mark there.
         painting_scales: factors by which style is also compared at smaller sizes.
         statistic: what style compares, "gram" or "wasserstein".
         batch_share: share of the Gram loss that is asked of the whole batch, in 0..1.
+        class_share: share of the style loss that is computed within classes, in 0..1: dark parts
+            of a photo get the style of the painting's dark parts. See `classes.ClassGramLoss`.
+        light_classes: classes of light, 1 to 3.
+        hue_classes: divide each class of light into neutral, red, green and blue.
         style_start: share of the style's weight at the first step, from which it grows to 1.
         adversarial: "none" or one of ADVERSARIAL_KINDS.
         clips: a folder of films; every second step of the second part learns from their motion.
+        portraits: a folder of photos of faces; None takes all photos from `content`.
+        portrait_share: share of the crops that are taken from `portraits`, in 0..1.
+        largest_zoom: the factor by which crops may be enlarged, 1 to 16.
+        small_share: share of the crops that are shrunk to 0.4 to 0.7 of the photo's own scale, in
+            0..1. Above 0, other crops are not shrunk below 0.7.
         noise: standard deviation of the noise on the generator's input, in 0..1.
         freeze_norm_at: share of the steps after which normalisation uses its running statistics,
             and second views under a motion are painted as well.
@@ -78,7 +95,8 @@ class TrainConfig:
         device: "auto", "cpu" or "cuda".
         checkpoint_every: steps between checkpoints.
         sample_every: steps between sample sheets.
-        *_weight: factors of the losses; at 0 a loss is not computed. See losses.py and motion.py.
+        *_weight: factors of the losses; at 0 a loss is not computed. See losses.py, motion.py,
+            light.py (light, hue) and palette.py (palette, nearest_color).
 
     Raises:
         TrainingError: a value out of its range; `setting` is the attribute.
@@ -94,12 +112,20 @@ class TrainConfig:
     margin_px: int = 88
     painting_px: int = 720
     painting_detail_px: int = 720
+    painting_trim: float = 0.0
     painting_scales: tuple[int, ...] = (1, 2)
     statistic: str = "gram"
     batch_share: float = 0.25
     content_weight: float = 0.8
     structure_weight: float = 20.0
     tone_weight: float = 20.0
+    light_weight: float = 0.0
+    hue_weight: float = 0.0
+    palette_weight: float = 0.0
+    nearest_color_weight: float = 0.0
+    class_share: float = 0.0
+    light_classes: int = 3
+    hue_classes: bool = False
     style_weight: float = 400.0
     style_start: float = 0.05
     tv_weight: float = 0.3
@@ -111,6 +137,10 @@ class TrainConfig:
     motion_weight: float = 1000.0
     motion_features_weight: float = 1.0
     clips: Path | None = None
+    portraits: Path | None = None
+    portrait_share: float = 0.15
+    largest_zoom: float = 3.0
+    small_share: float = 0.0
     noise: float = 0.0
     freeze_norm_at: float = 0.5
     learning_rate: float = 5e-3

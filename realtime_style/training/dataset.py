@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from realtime_style.errors import TrainingError
+from realtime_style.training.config import TrainConfig
 
 UNREADABLE = (
     OSError, ValueError, Image.DecompressionBombError,
@@ -24,6 +26,8 @@ UNREADABLE = (
 _SUFFIXES = frozenset(Image.registered_extensions())
 _CACHE_BYTES = 1_000_000_000
 _LARGEST_SHORT_PX = 1024  # shorter side of the photos kept in memory
+_SMALL_SCALES = (0.4, 0.7)  # the scale of small crops, 1 for the photo's own
+_MOST_DRAWS = 20  # photos that are tried for one that is large enough
 SMALLEST_PHOTO_PX = 64
 """The least shorter side of a photo; smaller ones are skipped."""
 _SMALLEST_PAINTING_PX = 64
@@ -43,16 +47,30 @@ class PhotoFolder:
         skipped: photos that turned out to be unreadable or too small.
     """
 
-    def __init__(self, folder: Path, crop_px: int, seed: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        crop_px: int,
+        seed: int,
+        *,
+        portraits: Path | None = None,
+        portrait_share: float = 0.0,
+        largest_zoom: float = 3.0,
+        small_share: float = 0.0,
+    ) -> None:
         """Lists the photos.
 
         Args:
             folder: a folder of photos.
             crop_px: side of the crops.
             seed: of the random numbers.
+            portraits: a second folder of photos.
+            portrait_share: share of the crops that are taken from `portraits`.
+            largest_zoom: the factor by which crops may be enlarged.
+            small_share: share of the crops that are shrunk to 0.4 to 0.7 of the photo's own scale.
 
         Raises:
-            TrainingError: the folder has no picture.
+            TrainingError: a folder has no picture.
         """
         if not folder.is_dir():
             raise TrainingError(f"{folder} is not a folder of photos", setting="content")
@@ -69,13 +87,34 @@ class PhotoFolder:
         self._cache_bytes = 0
         self._crop_px = crop_px
         self._seed = seed
+        self._portraits_folder = portraits
+        self._portraits = pictures_below(portraits) if portraits else []
+        if portraits and not self._portraits:
+            raise TrainingError(f"{portraits} has no pictures", setting="portraits")
+        self._portrait_share = portrait_share if portraits else 0.0
+        self._largest_zoom = largest_zoom
+        self._small_share = small_share
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> Self:
+        """The photos of a configuration, in crops with margins; raises TrainingError."""
+        return cls(
+            config.content,
+            config.crop_px + 2 * config.margin_px,
+            config.seed,
+            portraits=config.portraits,
+            portrait_share=config.portrait_share,
+            largest_zoom=config.largest_zoom,
+            small_share=config.small_share,
+        )
 
     def batch(self, step: int, items: range, attempt: int = 0) -> Tensor:
         """Crops of a batch, (N, 3, crop_px, crop_px), RGB in 0..1; a `BatchReader`.
 
         Each is a random square of a random photo, scaled to `crop_px`; half are mirrored. Its side
-        is between a third of `crop_px` and the photo's shorter side: films are larger than photo
-        collections, so some crops are enlarged.
+        is between `crop_px` over the largest zoom and the photo's shorter side: films are larger
+        than photo collections, so some crops may be enlarged. A photo that is too small for that is
+        used only if no larger one is found in 20 draws.
 
         Args:
             step: the training step, from 1.
@@ -83,39 +122,59 @@ class PhotoFolder:
             attempt: another number gives other crops.
 
         Raises:
-            TrainingError: no photo of the folder can be read.
+            TrainingError: no photo of a folder can be read.
         """
         seeds = [(self._seed, step, item, _PHOTO, attempt) for item in items]
         return torch.stack([self._crop(np.random.default_rng(seed)) for seed in seeds])
 
     def _crop(self, rng: np.random.Generator) -> Tensor:
-        while len(self.skipped) < len(self.paths):
-            path = self.paths[rng.integers(len(self.paths))]
+        photo = self._large_photo(rng)
+        side = self._side(rng, min(photo.size))
+        left = rng.uniform(0, photo.width - side)
+        top = rng.uniform(0, photo.height - side)
+        crop = photo.resize(
+            (self._crop_px, self._crop_px),
+            Image.Resampling.BICUBIC,
+            box=(left, top, left + side, top + side),
+        )
+        return _tensor(ImageOps.mirror(crop) if rng.random() < 0.5 else crop)
+
+    def _side(self, rng: np.random.Generator, short: float) -> float:
+        """The side of a random square of a photo with this shorter side, in its pixels."""
+        low, high = min(self._crop_px / self._largest_zoom, short), float(short)
+        if self._small_share:
+            largest, smallest = (self._crop_px / scale for scale in _SMALL_SCALES)
+            if short > smallest and rng.random() < self._small_share:
+                low, high = smallest, min(short, largest)
+            else:
+                high = max(low, min(short, smallest))
+        return min(float(np.exp(rng.uniform(np.log(low), np.log(high)))), short)
+
+    def _large_photo(self, rng: np.random.Generator) -> Image.Image:
+        """A random photo that is large enough for a crop, or the largest of many."""
+        portraits = self._portrait_share and rng.random() < self._portrait_share
+        paths = self._portraits if portraits else self.paths
+        largest = self._readable_photo(rng, paths)
+        for _ in range(_MOST_DRAWS - 1):
+            if min(largest.size) * self._largest_zoom >= self._crop_px:
+                break
+            photo = self._readable_photo(rng, paths)
+            if min(photo.size) > min(largest.size):
+                largest = photo
+        return largest
+
+    def _readable_photo(self, rng: np.random.Generator, paths: list[Path]) -> Image.Image:
+        while not self.skipped.issuperset(paths):
+            path = paths[rng.integers(len(paths))]
             if path in self.skipped:
                 continue
             try:
-                photo = self._photo(path)
+                return self._photo(path)
             except UNREADABLE:
                 self.skipped.add(path)
-                continue
-            short = min(photo.size)
-            side = np.exp(rng.uniform(np.log(min(self._crop_px / 3, short)), np.log(short)))
-            left = rng.uniform(0, photo.width - side)
-            top = rng.uniform(0, photo.height - side)
-            crop = photo.resize(
-                (self._crop_px, self._crop_px),
-                Image.Resampling.BICUBIC,
-                box=(left, top, left + side, top + side),
-            )
-            return _tensor(ImageOps.mirror(crop) if rng.random() < 0.5 else crop)
-        raise self._none_usable()
-
-    def _none_usable(self) -> TrainingError:
-        return TrainingError(
-            f"none of the pictures in {self.folder} can be read and is at least "
-            f"{SMALLEST_PHOTO_PX} px on its shorter side",
-            setting="content",
-        )
+        if paths is self._portraits:
+            raise _none_usable(self._portraits_folder, "portraits")
+        raise _none_usable(self.folder, "content")
 
     def _photo(self, path: Path) -> Image.Image:
         """A photo; decoded once and kept while there is room. Raises one of UNREADABLE."""
@@ -152,7 +211,15 @@ class PhotoFolder:
                     break
             if shown:
                 return torch.stack(shown)
-        raise self._none_usable()
+        raise _none_usable(self.folder, "content")
+
+
+def _none_usable(folder: Path | None, setting: str) -> TrainingError:
+    return TrainingError(
+        f"none of the pictures in {folder} can be read and is at least {SMALLEST_PHOTO_PX} px on "
+        "its shorter side",
+        setting=setting,
+    )
 
 
 def pictures_below(folder: Path) -> list[Path]:
@@ -161,7 +228,12 @@ def pictures_below(folder: Path) -> list[Path]:
 
 
 def load_paintings(
-    path: Path, longer_side_px: int, detail_px: int, skipped: list[Path] | None = None
+    path: Path,
+    longer_side_px: int,
+    detail_px: int,
+    skipped: list[Path] | None = None,
+    *,
+    trim: float = 0.0,
 ) -> list[Tensor]:
     """Reads a painting, or all paintings of a folder, as RGB in 0..1, each (1, 3, H, W).
 
@@ -171,6 +243,7 @@ def load_paintings(
         detail_px: a larger painting is first shrunk to this longer side. That keeps the strokes and
             removes the grain of paper, canvas and scan, which would be painted everywhere.
         skipped: receives the files of a folder that cannot be read.
+        trim: share of a painting's height that is cut off at the bottom.
 
     Raises:
         TrainingError: the file, or every file of the folder, cannot be read as a picture.
@@ -181,7 +254,7 @@ def load_paintings(
     paintings, error = [], None
     for each in paths:
         try:
-            paintings.append(_load_painting(each, longer_side_px, detail_px))
+            paintings.append(_load_painting(each, longer_side_px, detail_px, trim))
         except TrainingError as this:
             error = this
             if skipped is not None:
@@ -191,7 +264,7 @@ def load_paintings(
     return paintings
 
 
-def _load_painting(path: Path, longer_side_px: int, detail_px: int) -> Tensor:
+def _load_painting(path: Path, longer_side_px: int, detail_px: int, trim: float) -> Tensor:
     try:
         painting = open_rgb(path)
     except UNREADABLE as error:
@@ -204,6 +277,8 @@ def _load_painting(path: Path, longer_side_px: int, detail_px: int) -> Tensor:
             f"{_SMALLEST_PAINTING_PX} pixels on its shorter side",
             setting="painting",
         )
+    kept = painting.height - round(trim * painting.height)
+    painting = painting.crop((0, 0, painting.width, kept))
     painting.thumbnail((detail_px, detail_px), Image.Resampling.LANCZOS)
     scale = longer_side_px / max(painting.size)
     size = (max(1, round(painting.width * scale)), max(1, round(painting.height * scale)))

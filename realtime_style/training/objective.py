@@ -13,12 +13,14 @@ from torch.nn import functional
 
 from realtime_style.errors import TrainingError
 from realtime_style.training.batches import StyleBatch
+from realtime_style.training.classes import ClassGramLoss
 from realtime_style.training.color import PLANES_COLOR, planes_from_rgb, rgb_from_planes
 from realtime_style.training.config import TrainConfig
 from realtime_style.training.dataset import painting_crops
 from realtime_style.training.device import autocast
 from realtime_style.training.discriminator import Discriminator
 from realtime_style.training.generator import Generator, freeze_norm
+from realtime_style.training.light import hue_loss, light_loss
 from realtime_style.training.loop import Update
 from realtime_style.training.losses import (
     GramLoss,
@@ -35,6 +37,7 @@ from realtime_style.training.losses import (
     weave_loss,
 )
 from realtime_style.training.motion import MovedViews, feature_motion_loss, motion_loss
+from realtime_style.training.palette import Palette, no_colors
 from realtime_style.training.parallel import part_of
 from realtime_style.training.perceptual import Features, load_networks
 from realtime_style.training.schedule import style_share
@@ -97,7 +100,10 @@ class Term:
 
 
 def terms_of(config: TrainConfig, style: PaintedLoss) -> tuple[Term, ...]:
-    """Every loss of painted photos. To add one, add its line here and its weight to the config."""
+    """Every loss of painted photos, except `palette_terms`.
+
+    To add one, add its line here and its weight to the config.
+    """
     return (
         Term("content", config.content_weight, lambda painted: painted.content_and_structure[0]),
         Term(
@@ -109,6 +115,24 @@ def terms_of(config: TrainConfig, style: PaintedLoss) -> tuple[Term, ...]:
         Term("grid", config.grid_weight, lambda painted: grid_loss(painted.rgb)),
         Term("weave", config.weave_weight, lambda painted: weave_loss(painted.rgb)),
         Term("gamut", config.gamut_weight, lambda painted: gamut_loss(painted.unclamped)),
+        Term("light", config.light_weight, lambda painted: light_loss(painted.rgb, painted.photo)),
+        Term("hue", config.hue_weight, lambda painted: hue_loss(painted.rgb, painted.photo)),
+    )
+
+
+def palette_terms(config: TrainConfig, palette: Palette) -> tuple[Term, ...]:
+    """The losses towards the colours of paintings; earlier colours are in the state's memory."""
+
+    def spread(painted: Painted) -> Tensor:
+        earlier = painted.memory.setdefault("palette", no_colors())
+        return palette.spread_loss(painted.rgb, painted.random, earlier)
+
+    def nearest(painted: Painted) -> Tensor:
+        return palette.nearest_loss(painted.rgb, painted.random)
+
+    return (
+        Term("palette", config.palette_weight, spread),
+        Term("nearest_color", config.nearest_color_weight, nearest),
     )
 
 
@@ -120,11 +144,24 @@ def style_weight_at(config: TrainConfig, step: int) -> float:
 class PaintingLosses:
     """The weighted losses of painted photos: all of them but motion and a discriminator."""
 
-    def __init__(self, config: TrainConfig, features: Features, style: PaintedLoss) -> None:
-        """Args: features, of `load_features`; style, of `style_loss` or for a batch of its own."""
+    def __init__(
+        self,
+        config: TrainConfig,
+        features: Features,
+        style: PaintedLoss,
+        more: tuple[Term, ...] = (),
+    ) -> None:
+        """Sets the losses up.
+
+        Args:
+            config: weights and scales.
+            features: of `load_features`.
+            style: of `style_loss`, or for a batch of its own.
+            more: further losses, such as `palette_terms`.
+        """
         self._config = config
         self._features = features
-        self._terms = terms_of(config, style)
+        self._terms = terms_of(config, style) + more
 
     def of(
         self,
@@ -179,7 +216,30 @@ def load_features(config: TrainConfig, device: torch.device) -> Features:
 
 
 def style_loss(config: TrainConfig, features: Features, paintings: list[Tensor]) -> PaintedLoss:
-    """The style loss towards paintings, each (1, 3, H, W) in 0..1 on the training device."""
+    """The style loss towards paintings, each (1, 3, H, W) in 0..1 on the training device.
+
+    It compares whole pictures, classes of their parts, or some of both; see `class_share`.
+    """
+    share = config.class_share
+    if not share:
+        return _whole_style_loss(config, features, paintings)
+    classes = ClassGramLoss(
+        features, paintings, config.painting_scales, config.light_classes, config.hue_classes
+    )
+    if share == 1:
+        return lambda painted: classes(painted.pyramid, painted.photo)
+    whole = _whole_style_loss(config, features, paintings)
+
+    def both(painted: Painted) -> Tensor:
+        within: Tensor = classes(painted.pyramid, painted.photo)
+        return (1 - share) * whole(painted) + share * within
+
+    return both
+
+
+def _whole_style_loss(
+    config: TrainConfig, features: Features, paintings: list[Tensor]
+) -> PaintedLoss:
     scales = config.painting_scales
     if config.statistic == "gram":
         gram = GramLoss(features, paintings, scales, config.batch_share)
@@ -206,8 +266,10 @@ class StyleObjective:
         self._device = device
         self._netG, self._netD = netG, netD
         self._run_netG = torch.compile(netG.with_features) if config.compile else netG.with_features
-        style = style_loss(config, features, [each.to(device) for each in paintings])
-        self._losses = PaintingLosses(config, features, style)
+        on_device = [each.to(device) for each in paintings]
+        style = style_loss(config, features, on_device)
+        palette = palette_terms(config, Palette(on_device))
+        self._losses = PaintingLosses(config, features, style, palette)
 
     def updates(self, state: TrainState, batch: StyleBatch) -> Iterator[Update]:
         """An update of netD, if there is one, and then of netG."""

@@ -92,8 +92,8 @@ def _train(
     observer: TrainObserver,
 ) -> Generator:
     tune_cpu()
+    photos = PhotoFolder.of(config)
     whole_px = config.crop_px + 2 * config.margin_px
-    photos = PhotoFolder(config.content, whole_px, config.seed)
     clips = ClipFolder(config.clips, whole_px, config.seed) if config.clips else None
     samples = photos.samples(3, 2 * config.crop_px)
     paintings = _load_paintings(config, observer)
@@ -120,7 +120,7 @@ def _train(
     loop.run(state, objective, StyleBatches(config, photos, clips).read, recipe, watched)
 
     if photos.skipped:
-        what = f"photos in {config.content} that cannot be read or are under {SMALLEST_PHOTO_PX} px"
+        what = f"photos that cannot be read or are under {SMALLEST_PHOTO_PX} px"
         _note_skipped(observer, sorted(photos.skipped), what)
     if leads():
         save_generator(run_dir / GENERATOR_NAME, netG, {"training": config.as_dict()})
@@ -156,7 +156,11 @@ def _first_state(config: TrainConfig, netG: Generator, netD: Discriminator | Non
 def _load_paintings(config: TrainConfig, observer: TrainObserver) -> list[Tensor]:
     skipped: list[Path] = []
     paintings = load_paintings(
-        config.painting, config.painting_px, config.painting_detail_px, skipped
+        config.painting,
+        config.painting_px,
+        config.painting_detail_px,
+        skipped,
+        trim=config.painting_trim,
     )
     if skipped:
         _note_skipped(observer, skipped, f"files in {config.painting} that are not pictures")
@@ -178,7 +182,12 @@ def _note_skipped(observer: TrainObserver, paths: list[Path], what: str) -> None
 
 
 def _refuse_other_settings(config: TrainConfig, former: dict[str, Any]) -> None:
-    """A resumed run must have the settings it began with: schedule and crops depend on them."""
+    """A resumed run must have the settings it began with: schedule and crops depend on them.
+
+    Settings that are newer than the checkpoint had their default values, which change nothing.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    former = defaults | former
     requested = config.as_dict()
     for name in requested.keys() - {"device", "checkpoint_every", "sample_every"}:
         if requested[name] != former.get(name):
