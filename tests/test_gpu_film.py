@@ -88,7 +88,7 @@ def test_a_film_is_painted_without_leaving_the_gpu(cuda: FakeCuda, tmp_path: Pat
     assert times_of(out) == times_of(film)
     assert sound_of(out) == sound_of(film)
     assert lumas_of(out) == pytest.approx([255 - luma for luma in lumas_of(film)], abs=2)
-    assert any("painted by itself" in note for note in notes)
+    assert any("not available in GPU memory" in note for note in notes)
     del job
     gc.collect()
     assert cuda.left == cuda.memory

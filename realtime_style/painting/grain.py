@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime_style.frame import Frame, FramePool
+from realtime_style.painting.wrapper import Wrapper
 from realtime_style.stages import Painter, Pending
 
 CELL_PX = 4
@@ -23,7 +23,7 @@ _MAX_BEND = 2.0  # codes that count of a cell: one edge does not make an area li
 _AROUND_CELLS = 2
 
 
-class Grain:
+class Grain(Wrapper):
     """A `Painter` that lays a faint, fixed grain under the flat areas of frames.
 
     A network that answers equal inputs equally paints a white sky as one dead area, a hole among
@@ -39,20 +39,9 @@ class Grain:
             seed: of the random grain.
             strength: 0..1 of the usual one.
         """
-        self._painter = painter
+        super().__init__(painter)
         self._tile = (_tile(seed) * (strength * _GRAIN_CODES * _FINE)).round().astype(np.int16)
         self._pool = FramePool()
-
-    @property
-    def in_flight(self) -> int:
-        """See `Painter`."""
-        return self._painter.in_flight
-
-    def prepare(
-        self, size: tuple[int, int], on_build: Callable[[float], None] | None = None
-    ) -> None:
-        """See `Painter`."""
-        self._painter.prepare(size, on_build)
 
     def begin(self, frame: Frame) -> Pending[Frame]:
         """See `Painter`."""
@@ -61,14 +50,6 @@ class Grain:
         if grained is not frame:
             grained.release()
         return wait
-
-    def reset(self) -> None:
-        """See `Painter`."""
-        self._painter.reset()
-
-    def cancel(self) -> None:
-        """See `Painter`."""
-        self._painter.cancel()
 
     def lay_under(self, frame: Frame) -> Frame:
         """A new frame with grain; the given one itself where none of its areas is flat."""

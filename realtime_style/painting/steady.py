@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from realtime_style.frame import Frame
 from realtime_style.painting.grain import CELL_PX, luma_cells
 from realtime_style.painting.plan import DEFAULT_STABILITY
+from realtime_style.painting.wrapper import Wrapper
 from realtime_style.stages import Painter, Pending
 
 _BLOCK_CELLS = 2  # blocks are held or not: 2x2 cells of 4x4 luma pixels and 2x2 chroma ones
@@ -45,7 +45,7 @@ _FRACTION_BITS = 7
 _MAX_SHIFT = 6
 
 
-class Steady:
+class Steady(Wrapper):
     """A `Painter` for the frames of one film or camera, in order, whose paint does not flicker.
 
     The network is deterministic: an unchanged input is painted unchanged, except near something
@@ -78,8 +78,8 @@ class Steady:
             ValueError: a stability outside 0..1.
         """
         if not 0 <= stability <= 1:
-            raise ValueError(f"stability goes from 0 to 1, not {stability:g}")
-        self._painter = painter
+            raise ValueError(f"stability must be from 0 to 1, not {stability:g}")
+        super().__init__(painter)
         self._shift = math.ceil(_MAX_SHIFT * stability)
         self._patience = 2 * stability
         self._held: NDArray[np.uint8] | None = None  # I420, as the network sees it
@@ -92,25 +92,10 @@ class Steady:
         self._drift = np.zeros(0, np.int16)
         self._relit = 0  # frames for which the painting still follows a change of light
 
-    @property
-    def in_flight(self) -> int:
-        """See `Painter`."""
-        return self._painter.in_flight
-
-    def prepare(
-        self, size: tuple[int, int], on_build: Callable[[float], None] | None = None
-    ) -> None:
-        """See `Painter`."""
-        self._painter.prepare(size, on_build)
-
     def reset(self) -> None:
         """See `Painter`."""
+        super().reset()
         self._held = None
-        self._painter.reset()
-
-    def cancel(self) -> None:
-        """See `Painter`."""
-        self._painter.cancel()
 
     def begin(self, frame: Frame) -> Pending[Frame]:
         """See `Painter`; the painted frame is a new one of the same size, time and colours."""

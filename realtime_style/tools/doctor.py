@@ -68,7 +68,9 @@ def examine() -> dict[str, Any]:
         "cpu": describe_cpu(),
         "packages": {name: version_of(name) for name in _PACKAGES},
         "engines": [
-            _try_engine(name, precision) for name in ENGINES for precision in _precisions(name)
+            _try_engine(name, precision)
+            for name in ENGINES
+            for precision in ENGINES[name].precisions
         ],
         "gpus": [asdict(gpu) for gpu in gpus()],
         "gpu_trouble": gpu_trouble(),
@@ -81,13 +83,6 @@ def examine() -> dict[str, Any]:
             "virtual_camera": _virtual_camera_trouble(),
         },
     }
-
-
-def _precisions(engine: str) -> tuple[str, ...]:
-    """The precisions that an engine has on some machine."""
-    if ENGINES[engine].is_gpu:
-        return ("f16", "f32")
-    return ("int8", "bf16", "f32") if engine == "openvino" else ("int8", "f32")
 
 
 def table(report: dict[str, Any]) -> str:
