@@ -22,7 +22,8 @@ from realtime_style.media.encoding import Encoding, gpu_encoder_name
 from realtime_style.media.film_sink import FileSink
 from realtime_style.media.film_source import FileSource
 from realtime_style.painting.chain import PainterChain, build_gpu_painter, build_painter
-from realtime_style.painting.gpu import GpuSource, GpuStylizer
+from realtime_style.painting.gpu_source import GpuSource
+from realtime_style.painting.gpu_stylizer import GpuStylizer
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.system.paths import refuse_overwriting_source
 

@@ -19,7 +19,7 @@ from realtime_style.engines.opening import open_engine, open_gpu_engine
 from realtime_style.engines.tensorrt.cuda import Cuda
 from realtime_style.frame import Frame
 from realtime_style.media.scaling import frame_from_rgb, rgb_from_frame
-from realtime_style.painting.gpu import GpuStylizer
+from realtime_style.painting.gpu_stylizer import GpuStylizer
 from realtime_style.painting.grain import Grain
 from realtime_style.painting.keep_colors import KeepColors
 from realtime_style.painting.plan import PaintPlan

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime_style.frame import Frame, FramePool
+from realtime_style.painting.cells import CELL_PX, luma_cells
 from realtime_style.painting.wrapper import Wrapper
 from realtime_style.stages import Painter, Pending
 
-CELL_PX = 4
 _TILE_PX = 512  # the grain repeats after so many pixels
 _SOFTNESS_PX = 2.0
 _GRAIN_CODES = 1.5  # of luma, standard deviation
@@ -83,20 +83,6 @@ def _tile(seed: int) -> NDArray[np.float64]:
     bell = np.exp(-2 * (np.pi * _SOFTNESS_PX * frequency) ** 2)
     soft = np.fft.ifft2(np.fft.fft2(white) * bell[:, None] * bell).real
     return np.asarray(soft / soft.std())
-
-
-def luma_cells(frame: Frame) -> NDArray[np.int16]:
-    """Sums over cells of 4x4 luma pixels, (H // 4, W // 4) int16: means in 16ths of codes.
-
-    Four pixels are added at once, as lanes of one 32-bit number.
-    """
-    rows, columns = frame.height // CELL_PX, frame.width // CELL_PX
-    fours = frame.i420[: rows * CELL_PX, : columns * CELL_PX].view(np.uint32)
-    lanes = fours & 0x00FF00FF
-    lanes += (fours >> 8) & 0x00FF00FF
-    lanes = np.add.reduce(lanes.reshape(rows, CELL_PX, columns), 1, dtype=np.uint32)
-    cells: NDArray[np.int16] = ((lanes & 0xFFFF) + (lanes >> 16)).astype(np.int16)
-    return cells
 
 
 def _flatness(cells: NDArray[np.int16]) -> NDArray[np.int16]:
