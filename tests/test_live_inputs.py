@@ -17,8 +17,8 @@ from realtime_style.errors import MediaError
 from realtime_style.frame import Size
 from realtime_style.live.devices import open_camera
 from realtime_style.live.inputs import FilmPlayer
+from realtime_style.live.opencv_window import load_opencv
 from realtime_style.live.request import LiveRequest, live_job
-from realtime_style.live.window import load_opencv
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.style.bundled import bundled_styles
 from realtime_style.style.look import Look
@@ -116,7 +116,7 @@ def test_requests_are_checked(values: dict[str, Any], message: str, setting: str
 
 
 def test_recordings_that_cannot_be_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match=r"ends in \.mp4"):
+    with pytest.raises(MediaError, match=r"must end in \.mp4"):
         live_job(LiveRequest("test", window=False, record=tmp_path / "a.avi"))
     there = tmp_path / "a.mp4"
     there.write_bytes(b"mine")
@@ -130,9 +130,9 @@ def test_recordings_that_cannot_be_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("a.mp4", "a.mp4 is no address to stream to; it begins with rtmp://"),
-        ("foo://x", "foo://x is no address to stream to"),
-        ("udp://127.0.0.1", "lacks a port; give one, as in udp://127.0.0.1:5000"),
+        ("a.mp4", "a.mp4 cannot be streamed to; an address begins with rtmp://"),
+        ("foo://x", "foo://x cannot be streamed to"),
+        ("udp://127.0.0.1", "has no port; give one, such as udp://127.0.0.1:5000"),
     ],
 )
 def test_addresses_that_cannot_be_streamed_to_are_refused(
@@ -150,7 +150,7 @@ def test_the_styles_to_choose_from(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     request = LiveRequest("test", PaintPlan(Look("my.onnx")), style_images=tmp_path)
     pictures = [str(tmp_path / "a.jpg"), str(tmp_path / "b.png")]
-    assert live_job(request).painter.styles == ["my.onnx", *bundled_styles(), *pictures]
+    assert live_job(request).stage.styles == ["my.onnx", *bundled_styles(), *pictures]
     empty = tmp_path / "empty"
     empty.mkdir()
     for folder, message in (

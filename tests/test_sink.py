@@ -372,7 +372,7 @@ def test_ctrl_c_while_a_film_is_put_in_place_costs_nothing(
 def test_messages_of_media_name_no_command_line_flags() -> None:
     """They name settings of the library; only the command line knows its flags."""
     package = Path(film_sink.__file__).parents[1]
-    files = [*package.glob("media/*.py"), *package.glob("system/*.py"), package / "live/outputs.py"]
+    files = [path for room in ("live", "media", "system") for path in package.glob(f"{room}/*.py")]
     assert len(files) > 15
     for file in files:
         assert re.findall(r"[ \"`(]--[a-z]", file.read_text("utf-8")) == [], file

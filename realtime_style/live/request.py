@@ -10,6 +10,13 @@ from pathlib import Path
 from realtime_style.errors import MediaError
 from realtime_style.frame import Size, StreamInfo
 from realtime_style.live.captures import rate_of
+from realtime_style.live.destinations import (
+    recording,
+    refuse_recording,
+    refuse_stream,
+    stream,
+    virtual_camera,
+)
 from realtime_style.live.devices import (
     open_address,
     open_camera,
@@ -17,20 +24,13 @@ from realtime_style.live.devices import (
     open_test_pattern,
 )
 from realtime_style.live.feed import Feed
+from realtime_style.live.front_end import FrontEnd
 from realtime_style.live.inputs import FilmPlayer, LiveSource
-from realtime_style.live.interface import FrontEnd
-from realtime_style.live.local_window import LocalWindow
-from realtime_style.live.outputs import (
-    Output,
-    recording,
-    refuse_recording,
-    refuse_stream,
-    stream,
-    virtual_camera,
-)
-from realtime_style.live.painter import LivePainter
+from realtime_style.live.opencv_window import Window
+from realtime_style.live.output import Output
 from realtime_style.live.session import LiveJob
-from realtime_style.live.window import Window
+from realtime_style.live.stage import LiveStage
+from realtime_style.live.window_front_end import WindowFrontEnd
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.painting.style_picture import is_picture
 from realtime_style.style.bundled import bundled_styles
@@ -139,7 +139,7 @@ def live_job(
         refuse_stream(address)
     return LiveJob(
         Feed(request.open_source, has_end=request.is_film and not request.loop),
-        LivePainter(_styles(request), request.plan, size=request.size),
+        LiveStage(_styles(request), request.plan, size=request.size),
         open_front_end=_window_opener(request) if request.window else None,
         open_outputs=lambda info: _open_outputs(request, info),
         rate=request.rate,
@@ -168,10 +168,10 @@ def _pictures_in(folder: Path) -> list[str]:
 
 
 def _window_opener(request: LiveRequest) -> Callable[[StreamInfo], FrontEnd]:
-    def open_window(info: StreamInfo) -> LocalWindow:
+    def open_window(info: StreamInfo) -> WindowFrontEnd:
         width = min(max(info.width, _MIN_WINDOW_PX), _MAX_WINDOW_PX)
         window = Window("realtime-style", width, round(info.height * width / info.width))
-        return LocalWindow(window, mirror=request.is_camera)
+        return WindowFrontEnd(window, mirror=request.is_camera)
 
     return open_window
 

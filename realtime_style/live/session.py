@@ -15,10 +15,10 @@ from realtime_style.live.captures import Captures, rate_of
 from realtime_style.live.clock import now_us
 from realtime_style.live.controls import LiveControls
 from realtime_style.live.feed import Feed
-from realtime_style.live.interface import FrontEnd, LiveStatus, OpenFrontEnd, Shot
+from realtime_style.live.front_end import FrontEnd, LiveStatus, OpenFrontEnd, Shot
 from realtime_style.live.messages import Messages, Trouble
-from realtime_style.live.outputs import Output, OutputKind
-from realtime_style.live.painter import LivePainter
+from realtime_style.live.output import Output, OutputKind
+from realtime_style.live.stage import LiveStage
 from realtime_style.live.stats import LiveStats
 
 _ANSWER_S = 3.0  # how long a source may take to open before this is reported
@@ -40,7 +40,7 @@ class LiveJob:
 
     Attributes:
         feed: reads the source.
-        painter: paints.
+        stage: paints.
         stats: of the run so far.
         left_behind: names of threads that did not end in time. If there are any, the process must
             end without waiting for them.
@@ -49,7 +49,7 @@ class LiveJob:
     def __init__(
         self,
         feed: Feed,
-        painter: LivePainter,
+        stage: LiveStage,
         *,
         open_front_end: OpenFrontEnd | None = None,
         open_outputs: OpenOutputs = lambda info: [],
@@ -70,7 +70,7 @@ class LiveJob:
             on_message: called on the thread of `run` with each message for people.
         """
         self.feed = feed
-        self.painter = painter
+        self.stage = stage
         self.stats = LiveStats()
         self.left_behind: list[str] = []
         self._open_front_end, self._open_outputs = open_front_end, open_outputs
@@ -78,7 +78,7 @@ class LiveJob:
         self._messages = Messages(on_message)
         self._captures = Captures(folder, rate, self._messages)
         self._controls = LiveControls(
-            painter, self._captures, self._messages, lambda: self._info, self.stop
+            stage, self._captures, self._messages, lambda: self._info, self.stop
         )
         self._painted: Channel[Shot] = Channel(1, newest_only=True)
         self._stopping = threading.Event()
@@ -130,7 +130,7 @@ class LiveJob:
             "painted_size": [shot.painted.width, shot.painted.height] if shot else None,
             "style": shot.style if shot else None,
             "look": str(shot.look) if shot else None,
-            "engine": self.painter.engine,
+            "engine": self.stage.engine,
             "frames": stats.frames,
             "dropped": stats.dropped,
             "fps": round(stats.fps(time.monotonic()), 2),
@@ -172,7 +172,7 @@ class LiveJob:
 
     def _open(self) -> None:
         info = self._info
-        self.painter.prepare(info.color, float(1 / rate_of(info, self._rate)))
+        self.stage.prepare(info.color, float(1 / rate_of(info, self._rate)))
         self._outputs = self._open_outputs(info)
         if self._open_front_end:
             self._front_end = self._open_front_end(info)
@@ -180,7 +180,7 @@ class LiveJob:
     def _paint_all(self) -> None:
         try:
             for frame in self.feed.frames:
-                if not self._painted.put(self.painter(frame)):
+                if not self._painted.put(self.stage(frame)):
                     return
         except BaseException as error:  # of any kind: `run` raises it
             if not self._is_cancelled:
@@ -239,7 +239,7 @@ class LiveJob:
             if output.kind is OutputKind.RECORDING and not output.failed
         )
         return LiveStatus(
-            engine=self.painter.engine,
+            engine=self.stage.engine,
             is_frozen=self._controls.is_frozen,
             recordings=tuple(recordings),
             messages=self._messages.shown(),
@@ -251,7 +251,7 @@ class LiveJob:
         troubles: dict[Hashable, Trouble] = {}
         if text := self.feed.trouble:
             troubles[self.feed] = Trouble(text, "the source works again")
-        if failure := self.painter.failure:
+        if failure := self.stage.failure:
             troubles[failure] = Trouble(failure.text)
         for output in self._all_outputs():
             if output.trouble:
@@ -272,7 +272,7 @@ class LiveJob:
             self._captures.complete(output)
         self._captures.close()
         self.left_behind += self._captures.unfinished
-        if not self.painter.close(_JOIN_S):
+        if not self.stage.close(_JOIN_S):
             self.left_behind.append("looks")
 
     def _end_painting(self, painting: threading.Thread) -> bool:
@@ -281,6 +281,6 @@ class LiveJob:
         painting.join(_JOIN_S)
         if painting.is_alive():
             self._is_cancelled = True
-            self.painter.cancel()
+            self.stage.cancel()
             painting.join(_JOIN_S)
         return not painting.is_alive()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from realtime_style.frame import Frame
-from realtime_style.live.interface import Shot
+from realtime_style.live.front_end import Shot
 from realtime_style.media.scaling import rgb_from_frame
 
 Bgr: TypeAlias = NDArray[np.uint8]

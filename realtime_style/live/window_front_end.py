@@ -9,9 +9,9 @@ from typing import Protocol
 
 from realtime_style.live import commands
 from realtime_style.live.commands import Command
-from realtime_style.live.interface import LiveStatus, Shot
+from realtime_style.live.front_end import LiveStatus, Shot
+from realtime_style.live.opencv_window import Pointer
 from realtime_style.live.view import Bgr, Corner, Mode, View
-from realtime_style.live.window import Pointer
 
 _STEP = 0.1  # of strength and shares, for each press of a key
 
@@ -74,7 +74,7 @@ KEYS: dict[str, Command | ViewAction] = {
 
 
 class PictureWindow(Protocol):
-    """A window that shows pictures: see `window.Window`."""
+    """A window that shows pictures: see `opencv_window.Window`."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -93,7 +93,7 @@ class PictureWindow(Protocol):
         """Closes the window."""
 
 
-class LocalWindow:
+class WindowFrontEnd:
     """A `FrontEnd` in a window."""
 
     def __init__(self, window: PictureWindow, *, mirror: bool = False) -> None:

@@ -10,9 +10,9 @@ from av.video.reformatter import VideoReformatter
 
 from realtime_style.color import ColorSpace
 from realtime_style.frame import Frame, FramePool, Size
-from realtime_style.live.interface import Shot
+from realtime_style.live.front_end import Shot
 from realtime_style.live.ladder import SizeLadder
-from realtime_style.live.looks import LoadStylizer, LookFailure, LookLoader
+from realtime_style.live.look_loader import LoadStylizer, LookFailure, LookLoader
 from realtime_style.media.scaling import scaled_frame
 from realtime_style.painting.chain import PainterChain, build_painter, load_stylizer
 from realtime_style.painting.plan import PaintPlan
@@ -22,8 +22,8 @@ from realtime_style.style.look import Look
 _DEFAULT_INTERVAL_S = 1 / 30
 
 
-class LivePainter:
-    """Paints one frame at a time, in a look that may change between frames.
+class LiveStage:
+    """Between feed and front end: paints one frame at a time, in a look that may change.
 
     Looks are chosen from any thread; they load in the background (see `LookLoader`).
 
@@ -139,9 +139,6 @@ class LivePainter:
             self._chain = build_painter(plan, stylizer.color, stylizer=stylizer)
             self._chain_of = look, stylizer
         return self._chain
-
-    def _plan_of(self, look: Look) -> PaintPlan:
-        return replace(self._plan, look=look)
 
     def _size_for(self, frame: Frame) -> tuple[int, int]:
         if self._size:
