@@ -242,7 +242,7 @@ def test_the_grain_is_one_and_a_half_codes_and_as_fine_as_two_pixels() -> None:
 @pytest.mark.parametrize(
     ("noise_codes", "strength"), [(0.0, 1.0), (0.13, 1.0), (0.28, 0.5), (0.6, 0.0)]
 )
-def test_lively_places_get_less_grain_and_the_liveliest_none(
+def test_textured_areas_get_less_grain_and_the_most_textured_none(
     noise_codes: float, strength: float
 ) -> None:
     # noise of cells: one value a cell of 4x4 pixels, in sixteenths of codes

@@ -49,7 +49,7 @@ class GpuSource:
                 raise self._cannot_stay("the size of its pictures changes")
             if picture.interlaced_frame:
                 raise self._cannot_stay("it is interlaced")
-            self._cuda.wait(0)  # the decoder writes on the stream that all share
+            self._cuda.wait(0)  # the decoder writes on CUDA's default stream
             assert picture.pts is not None
             yield GpuFrame(picture, picture.pts, info.time_base, info.color, picture.duration or 0)
 

@@ -18,16 +18,16 @@ _GRAIN_CODES = 1.5  # of luma, standard deviation
 _LEVELS = 4  # steps of its strength
 _FINE = 64  # steps per code in which it is stored
 # codes from cell to cell, slopes left out: below the first all the grain, above the second none
-_FLAT, _LIVELY = 0.15, 0.5
-_MAX_BEND = 2.0  # codes that count of a cell: one edge does not make an area lively
+_FLAT, _TEXTURED = 0.15, 0.5
+_MAX_CURVATURE = 2.0  # codes that count of a cell: one edge does not make an area textured
 _AROUND_CELLS = 2
 
 
 class Grain(Wrapper):
     """A `Painter` that lays a faint, fixed grain under the flat areas of frames.
 
-    A network that answers equal inputs equally paints a white sky as one dead area, a hole among
-    the strokes. On a grain too faint to be seen it paints strokes there, as it does elsewhere. The
+    A network gives equal answers to equal inputs, so it paints a white sky as one flat area without
+    strokes. On a grain too faint to be seen it paints strokes there, as it does elsewhere. The
     grain belongs to the place in the picture, as that of a canvas does, and is the same in every
     frame.
     """
@@ -87,30 +87,30 @@ def _tile(seed: int) -> NDArray[np.float64]:
 
 def _flatness(cells: NDArray[np.int16]) -> NDArray[np.int16]:
     """How flat the surroundings of each cell are, (rows, columns) int16, 0 to _LEVELS."""
-    lively = np.zeros(cells.shape, np.int32)
+    texture = np.zeros(cells.shape, np.int32)
     for axis in (0, 1):
         if cells.shape[axis] < 3:
             continue
-        # An even slope paints as dead as a level area: only what bends is lively. The second
-        # difference of noise is the square root of 3 times its first difference
-        bend = np.abs(np.diff(cells, n=2, axis=axis)).astype(np.int32)
-        bend = (bend * 37) >> 5  # times 2 / sqrt(3)
-        np.minimum(bend, round(32 * _MAX_BEND), out=bend)
+        # The network paints constant gradients as flat as level areas: only curvature counts. The
+        # second difference of noise is the square root of 3 times its first difference
+        curvature = np.abs(np.diff(cells, n=2, axis=axis)).astype(np.int32)
+        curvature = (curvature * 37) >> 5  # times 2 / sqrt(3)
+        np.minimum(curvature, round(32 * _MAX_CURVATURE), out=curvature)
         wide = [(0, 0), (0, 0)]
         wide[axis] = (1, 1)
-        lively += np.pad(bend, wide, mode="edge")
+        texture += np.pad(curvature, wide, mode="edge")
     by = _AROUND_CELLS
     for axis in (0, 1):
         wide = [(0, 0), (0, 0)]
         wide[axis] = (by, by)
-        sums = np.cumsum(np.pad(lively, wide, mode="edge"), axis, dtype=np.int32)
+        sums = np.cumsum(np.pad(texture, wide, mode="edge"), axis, dtype=np.int32)
         ahead = sums.take(np.arange(2 * by, sums.shape[axis]), axis)
         behind = sums.take(np.arange(cells.shape[axis] - 1), axis)
-        lively = ahead
+        texture = ahead
         rest = [slice(None)] * 2
         rest[axis] = slice(1, None)
-        lively[tuple(rest)] -= behind
-    mean = lively / (16 * 4 * (2 * by + 1) ** 2)  # codes from cell to cell
-    strength = (_LIVELY - mean) * (_LEVELS / (_LIVELY - _FLAT))
+        texture[tuple(rest)] -= behind
+    mean = texture / (16 * 4 * (2 * by + 1) ** 2)  # codes from cell to cell
+    strength = (_TEXTURED - mean) * (_LEVELS / (_TEXTURED - _FLAT))
     levels: NDArray[np.int16] = strength.round().clip(0, _LEVELS).astype(np.int16)
     return levels

@@ -24,8 +24,8 @@ from realtime_style.painting.plan import DEFAULT_STABILITY
 from realtime_style.painting.wrapper import Wrapper
 from realtime_style.stages import Painter, Pending
 
-_SLACK = 2.0  # codes that a cell may differ by without any noise: the work of encoders
-_FAINT = 4.0  # codes beyond that up to which a change is faint: an encoder's, a passing shade's
+_SLACK = 2.0  # codes that a cell may differ by without any noise, from compression
+_FAINT = 4.0  # codes beyond that up to which a change is faint: compression, a faint shadow
 _FAINT_SHARE = 0.06  # of the blocks around: where more differ, something moves, however faintly
 _NOISE_FACTOR = 5.0  # times the mean difference that noise makes: four standard deviations
 _MAX_NOISE = (3.0, 6.0, 6.0)  # codes of a cell's mean, luma and chroma: more is not noise
@@ -49,19 +49,20 @@ class Steady(Wrapper):
     """A `Painter` for the frames of one film or camera, in order, whose paint does not flicker.
 
     The network is deterministic: an unchanged input is painted unchanged, except near something
-    that moves. So the input is held: to the network, blocks of 8x8 pixels that have differed only
-    by noise for some frames stay as they were. A block that differs by more is replaced at once,
-    and follows the film until it has been still again for as long: in slow pans blocks are not
-    held here and released there. Small differences that last are taken over too, and so are faint
-    ones with little change around them: an encoder's work, which the painting follows slowly.
+    that moves. So the input is held still. Blocks of 8x8 pixels that have differed only by noise
+    for some frames are shown to the network as they were. A block that differs by more is replaced
+    at once and follows the film until it has been still again for as long; this way a slow pan is
+    not held in one place and released in another. Small differences that last are taken over too.
+    So are faint differences with little change around them, which compression makes; the painting
+    follows those slowly.
 
-    The painting follows at once where the input changes, and as far around as the network's answer
-    to that reaches; elsewhere slowly. Nothing moves the painting of things that stand still, and
-    nothing of what has moved stays behind.
+    The painting follows at once where the input changes, and as far around it as the network's
+    answer changes; elsewhere it follows slowly. So still objects keep their paint, and moving
+    objects leave none behind.
 
-    Where a camera's exposure drifts, or a film fades, every stroke would move in every frame. If
-    the whole picture has changed as one, by a gain and an offset in each plane, the network sees
-    the new frame, and the painting takes its light at once but follows its strokes slowly.
+    When a camera's exposure drifts or a film fades, every stroke would move in every frame. If the
+    whole picture has changed by one gain and one offset per plane, the network sees the new frame,
+    and the painting takes over its brightness at once and its strokes slowly.
 
     At cuts and in fast pans everything is replaced: those frames are painted as if each were the
     first. Output depends only on the frames and their order.
@@ -188,7 +189,7 @@ class Steady(Wrapper):
         blocks, differ = any_in_blocks(changed), any_in_blocks(faint)
         if differ.mean() > _CUT_SHARE:
             return None
-        # Where most neighbours move, a block that looks still is only flat
+        # Where most neighbours move, a block that looks still is probably just flat
         around = count_around(differ, _FIELD_BLOCKS) / (2 * _FIELD_BLOCKS + 1) ** 2
         blocks |= differ & (around > _FAINT_SHARE)
         return grow(blocks, 1) | (around > _FIELD_SHARE), any_in_blocks(drifted) | differ
@@ -205,7 +206,7 @@ class Steady(Wrapper):
         known = self._noise[plane]
         if known is None:
             self._noise[plane] = measured
-        else:  # motion adds to it: a fall is believed at once, a rise slowly
+        else:  # motion raises it, so it is followed down quickly and up slowly
             self._noise[plane] = known + (measured - known) / (4 if measured < known else 32)
 
     def _settle(self, painted: Frame, living: NDArray[np.bool_], *, relit: bool) -> None:
