@@ -91,8 +91,10 @@ def refuse_precision(name: str, precision: str) -> None:
     """Raises EngineError for a precision that the engine does not have on any machine."""
     precisions = ENGINES[name].precisions
     if precision != "auto" and precision not in precisions:
+        *most, last = precisions
         raise EngineError(
-            f"{name} paints in {' or '.join(precisions)}, not in {precision}", setting="precision"
+            f"{name} paints in {', '.join(most)} or {last}, not in {precision}",
+            setting="precision",
         )
 
 
