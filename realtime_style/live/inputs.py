@@ -233,7 +233,7 @@ class FilmPlayer:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        self._film.__exit__(kind, error, tb)
+        self._film.close()
 
     def __iter__(self) -> Iterator[Frame]:
         """See `FrameSource`."""
@@ -252,5 +252,5 @@ class FilmPlayer:
             if not self._loop or first_s is None:
                 return
             due_s += frame_s - first_s + float(1 / self.info.rate)
-            self._film.__exit__(None, None, None)
+            self._film.close()
             self._film = FileSource(self._path)

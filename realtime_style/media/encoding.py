@@ -134,7 +134,7 @@ def pixel_format(codec: av.Codec, bit_depth: int | None) -> str:
 
 
 def encoder_options(codec: av.CodecContext, encoding: Encoding) -> dict[str, str]:
-    """Settings as FFmpeg's options; raises MediaError for those that the encoder lacks."""
+    """Settings as FFmpeg's options; raises MediaError for those that the encoder does not have."""
     encoder = codec.name
     known = {option.name for option in codec.supported_options.private}
     options = dict(_DEFAULTS.get(encoder, {}))
@@ -144,10 +144,10 @@ def encoder_options(codec: av.CodecContext, encoding: Encoding) -> dict[str, str
         if option not in known:
             raise MediaError(f"the encoder {encoder} has no {option}", setting=option)
         options[option] = f"{value:g}" if isinstance(value, float) else str(value)
-    most = _MAX_CRF.get(encoder)
-    if most and encoding.crf is not None and not 0 <= encoding.crf <= most:
+    max_crf = _MAX_CRF.get(encoder)
+    if max_crf and encoding.crf is not None and not 0 <= encoding.crf <= max_crf:
         raise MediaError(
-            f"crf {encoding.crf:g} is out of range; {encoder} takes 0 to {most}", setting="crf"
+            f"crf {encoding.crf:g} is out of range; {encoder} takes 0 to {max_crf}", setting="crf"
         )
     presets = _PRESETS.get(encoder)
     if presets and encoding.preset is not None and encoding.preset not in presets:
