@@ -448,7 +448,12 @@ class Page:
 
 
 def test_a_page_drives_a_job_by_messages(styles: list[str], tmp_path: Path) -> None:
-    page = Page('{"command": "Snapshot"}', '{"command": "ToggleFreeze"}', '{"command": "Quit"}')
+    page = Page(
+        '{"command": "ChooseStyle", "number": 2}',
+        '{"command": "Snapshot"}',
+        '{"command": "ToggleFreeze"}',
+        '{"command": "Quit"}',
+    )
     bench = Bench(rising(), styles, front_end=page, folder=tmp_path)
     bench.run()
     assert page.closed
@@ -456,6 +461,10 @@ def test_a_page_drives_a_job_by_messages(styles: list[str], tmp_path: Path) -> N
     assert not page.statuses[0].is_frozen
     assert page.statuses[-1].is_frozen
     assert page.statuses[-1].engine == "openvino f32"
+    assert page.statuses[-1].styles == ("identity", "negative", "dark")
+    assert [status.chosen for status in (page.statuses[0], page.statuses[-1])] == [0, 2]
+    assert page.statuses[-1].look == "dark"
+    assert page.statuses[0].figures.frames < page.statuses[-1].figures.frames
 
 
 # Faults -----------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from realtime_style.live.controls import LiveControls
 from realtime_style.live.front_end import LiveStatus, Shot
 from realtime_style.live.messages import Messages, Trouble
 from realtime_style.live.opencv_window import Pointer
-from realtime_style.live.stats import LiveStats
+from realtime_style.live.stats import LiveFigures, LiveStats
 from realtime_style.live.view import Corner, Mode, View, fit
 from realtime_style.live.window_front_end import HELP, KEYS, ViewAction, WindowFrontEnd
 from realtime_style.media.scaling import frame_from_rgb, rgb_from_frame, scaled_frame
@@ -220,7 +220,7 @@ def test_captures_and_quitting() -> None:
 
 # The window -------------------------------------------------------------------------------------
 
-STATUS = LiveStatus("openvino int8", False, (), (), LiveStats())
+STATUS = LiveStatus(("starry-night", "my"), 0, "starry-night", "openvino int8")
 
 
 def test_the_help_names_every_key() -> None:
@@ -367,3 +367,28 @@ def test_statistics() -> None:
     assert stats.fps(100.0) == 0
     assert stats.latency_ms(50) == pytest.approx(49.5)
     assert stats.frames == 100
+
+
+def test_figures_do_not_change_with_the_stream() -> None:
+    stats = LiveStats()
+    assert stats.figures(0.0) == LiveFigures()
+    for i in range(100):
+        stats.add(i, i / 50, dropped=i // 10)
+    figures = stats.figures(2.0)
+    stats.add(1000, 2.1, dropped=20)
+    assert (figures.frames, figures.dropped) == (100, 9)
+    assert figures.fps == pytest.approx(50)
+    assert figures.latency_p50_ms == pytest.approx(49.5)
+    assert figures.latency_p95_ms == pytest.approx(94.05)
+    assert figures.latency_p99_ms == pytest.approx(98.01)
+
+
+def test_a_status_is_a_value_in_json() -> None:
+    status = dataclasses.replace(STATUS, messages=("hello",), figures=LiveFigures(3, 1))
+    values = json.loads(status.as_json())
+    assert values["styles"] == ["starry-night", "my"]
+    assert (values["chosen"], values["look"]) == (0, "starry-night")
+    assert (values["messages"], values["is_frozen"]) == (["hello"], False)
+    assert values["figures"]["frames"] == 3
+    assert values.keys() == {field.name for field in dataclasses.fields(status)}
+    assert hash(status) == hash(dataclasses.replace(status))

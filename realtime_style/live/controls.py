@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import assert_never
 
 from realtime_style.frame import StreamInfo
 from realtime_style.live import commands
 from realtime_style.live.captures import Captures
-from realtime_style.live.commands import Command
+from realtime_style.live.commands import COMMANDS, Command
 from realtime_style.live.front_end import Shot
 from realtime_style.live.messages import Messages
 from realtime_style.live.stage import LiveStage
@@ -35,12 +35,13 @@ class LiveControls:
         messages: Messages,
         info: Callable[[], StreamInfo],
         stop: Callable[[], None],
+        allowed: Collection[type[Command]] = COMMANDS,
     ) -> None:
-        """Args: info, returns the open source's; stop, ends the job."""
+        """Args: info, returns the open source's; stop, ends the job; allowed, the commands."""
         self.shot: Shot | None = None
         self.is_frozen = False
         self._stage, self._captures, self._messages = stage, captures, messages
-        self._info, self._stop = info, stop
+        self._info, self._stop, self._allowed = info, stop, allowed
         # The style last asked for. Loading it may have failed: steps continue from there
         self._asked = max(0, stage.chosen)
 
@@ -52,7 +53,10 @@ class LiveControls:
         return True
 
     def apply(self, command: Command) -> None:
-        """Carries out a command; what comes of it is reported as a message."""
+        """Carries out a command if it is allowed; the result is reported as a message."""
+        if type(command) not in self._allowed:
+            self._messages.notify(f"the command {type(command).__name__} is not allowed here")
+            return
         match command:
             case commands.ChooseStyle(number):
                 if 0 <= number < len(self._stage.styles):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from pathlib import Path
 
 from realtime_style.channel import Channel
@@ -13,6 +13,7 @@ from realtime_style.errors import MediaError
 from realtime_style.frame import StreamInfo
 from realtime_style.live.captures import Captures, rate_of
 from realtime_style.live.clock import now_us
+from realtime_style.live.commands import COMMANDS, Command
 from realtime_style.live.controls import LiveControls
 from realtime_style.live.feed import Feed
 from realtime_style.live.front_end import FrontEnd, LiveStatus, OpenFrontEnd, Shot
@@ -56,6 +57,7 @@ class LiveJob:
         rate: float | None = None,
         duration_s: float = math.inf,
         folder: Path = Path(),
+        allowed: Collection[type[Command]] = COMMANDS,
         on_message: Callable[[str], None] = lambda message: None,
     ) -> None:
         """Starts nothing yet.
@@ -66,8 +68,9 @@ class LiveJob:
             open_outputs: called once the source is open.
             rate: frames per second to paint, which decides the size; None takes the source's.
             duration_s: seconds to run once the source is open; the longest wait for it, too.
-            folder: for snapshots and recordings.
-            on_message: called on the thread of `run` with each message for people.
+            folder: for snapshots and recordings that commands ask for.
+            allowed: the commands that the front end may send; others are reported as refused.
+            on_message: called on the thread of `run` with each human-readable message.
         """
         self.feed = feed
         self.stage = stage
@@ -78,7 +81,7 @@ class LiveJob:
         self._messages = Messages(on_message)
         self._captures = Captures(folder, rate, self._messages)
         self._controls = LiveControls(
-            stage, self._captures, self._messages, lambda: self._info, self.stop
+            stage, self._captures, self._messages, lambda: self._info, self.stop, allowed
         )
         self._painted: Channel[Shot] = Channel(1, newest_only=True)
         self._stopping = threading.Event()
@@ -123,7 +126,8 @@ class LiveJob:
 
     def report(self) -> dict[str, object]:
         """A summary of the run in plain values, ready for JSON."""
-        stats, shot, info = self.stats, self._controls.shot, self.feed.info
+        shot, info = self._controls.shot, self.feed.info
+        figures = self.stats.figures(time.monotonic())
         return {
             "source": self.feed.description,
             "camera_size": [info.width, info.height] if info else None,
@@ -131,10 +135,14 @@ class LiveJob:
             "style": shot.style if shot else None,
             "look": str(shot.look) if shot else None,
             "engine": self.stage.engine,
-            "frames": stats.frames,
-            "dropped": stats.dropped,
-            "fps": round(stats.fps(time.monotonic()), 2),
-            "latency_ms": {f"p{p}": round(stats.latency_ms(p), 1) for p in (50, 95, 99)},
+            "frames": figures.frames,
+            "dropped": figures.dropped,
+            "fps": round(figures.fps, 2),
+            "latency_ms": {
+                "p50": round(figures.latency_p50_ms, 1),
+                "p95": round(figures.latency_p95_ms, 1),
+                "p99": round(figures.latency_p99_ms, 1),
+            },
             "outputs": {output.name: output.frames for output in self._outputs},
             "failed": {output.name: output.trouble for output in self.failed},
             "times_source_was_lost": self.feed.lost,
@@ -202,17 +210,17 @@ class LiveJob:
 
     def _pass_on(self, shot: Shot, on_shot: Callable[[Shot], None]) -> bool:
         """Passes a shot on to everybody; False if it is not on display."""
-        former = self._controls.shot
+        previous = self._controls.shot
         is_new = self._controls.offer(shot)
         for output in self._all_outputs():
             output.put(shot.painted)
         if self._front_end and is_new:
             self._front_end.show(shot, self._status())
         latency_ms = (now_us() - int(shot.original.pts)) / 1000
-        self.stats.add(latency_ms, time.monotonic())
-        self.stats.dropped = self.feed.frames.dropped + self._painted.dropped
+        dropped = self.feed.frames.dropped + self._painted.dropped
+        self.stats.add(latency_ms, time.monotonic(), dropped)
         on_shot(shot)
-        replaced = former if is_new else shot
+        replaced = previous if is_new else shot
         if replaced:
             replaced.original.release()
         return is_new
@@ -238,12 +246,16 @@ class LiveJob:
             for output in self._all_outputs()
             if output.kind is OutputKind.RECORDING and not output.failed
         )
+        stage = self.stage
         return LiveStatus(
-            engine=self.stage.engine,
+            styles=stage.style_names,
+            chosen=stage.chosen,
+            look=str(stage.look),
+            engine=stage.engine,
             is_frozen=self._controls.is_frozen,
             recordings=tuple(recordings),
             messages=self._messages.shown(),
-            stats=self.stats,
+            figures=self.stats.figures(time.monotonic()),
         )
 
     def _update_troubles(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from av.video.reformatter import VideoReformatter
 
@@ -71,6 +72,11 @@ class LiveStage:
     def chosen(self) -> int:
         """The number of the chosen look's style; -1 if it is not one of `styles`."""
         return self._looks.chosen
+
+    @property
+    def style_names(self) -> tuple[str, ...]:
+        """Human-readable names of `styles`: of files only the name, without the folder."""
+        return tuple(Path(style).stem for style in self.styles)
 
     @property
     def engine(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Protocol
@@ -144,7 +143,7 @@ class WindowFrontEnd:
             case ViewAction.NEXT_MODE:
                 self.view.next_mode()
             case ViewAction.MIRROR:
-                self.view.mirror = not self.view.mirror
+                self.view.toggle_mirror()
             case ViewAction.FULL_SCREEN:
                 self._fill_screen(not self._is_full_screen)
             case ViewAction.STATISTICS:
@@ -172,12 +171,12 @@ class WindowFrontEnd:
 
 
 def _statistics(shot: Shot, status: LiveStatus) -> list[str]:
-    stats = status.stats
+    figures = status.figures
     return [
         f"{shot.look}   {status.engine}",
-        f"{stats.fps(time.monotonic()):.0f} fps   latency "
-        f"{stats.latency_ms(50):.0f} ms, 99 %: {stats.latency_ms(99):.0f} ms",
+        f"{figures.fps:.0f} fps   latency "
+        f"{figures.latency_p50_ms:.0f} ms, 99 %: {figures.latency_p99_ms:.0f} ms",
         f"camera {shot.original.width}x{shot.original.height}, painted at "
         f"{shot.painted.width}x{shot.painted.height}",
-        f"dropped {stats.dropped} of {stats.frames + stats.dropped}",
+        f"dropped {figures.dropped} of {figures.frames + figures.dropped}",
     ]
