@@ -37,7 +37,7 @@ ASKED = ("camera", "rate", "seconds", "precision", "fixed", "busy", "window", "c
 
 if "--window" in sys.argv:
     from realtime_style.errors import StyleError
-    from realtime_style.live.window import Window, load_opencv
+    from realtime_style.live.opencv_window import Window, load_opencv
 
     try:
         load_opencv()  # before anything imports PyAV
@@ -63,10 +63,10 @@ from realtime_style.engines.choice import EngineChoice  # noqa: E402
 from realtime_style.frame import Frame, Size, StreamInfo  # noqa: E402
 from realtime_style.live.clock import MICROSECOND, now_us  # noqa: E402
 from realtime_style.live.feed import Feed  # noqa: E402
-from realtime_style.live.interface import Shot  # noqa: E402
-from realtime_style.live.local_window import LocalWindow  # noqa: E402
-from realtime_style.live.painter import LivePainter  # noqa: E402
+from realtime_style.live.front_end import Shot  # noqa: E402
 from realtime_style.live.session import LiveJob  # noqa: E402
+from realtime_style.live.stage import LiveStage  # noqa: E402
+from realtime_style.live.window_front_end import WindowFrontEnd  # noqa: E402
 from realtime_style.media.scaling import frame_from_rgb  # noqa: E402
 from realtime_style.painting.plan import PaintPlan  # noqa: E402
 from realtime_style.style.bundled import bundled_styles  # noqa: E402
@@ -186,10 +186,10 @@ class Watcher:
     """Watches a job's shots, asks for the next look every so often, and ends the job in time."""
 
     def __init__(
-        self, painter: LivePainter, looks: Iterator[Look] | None, every_s: float, seconds: float
+        self, stage: LiveStage, looks: Iterator[Look] | None, every_s: float, seconds: float
     ) -> None:
         """Args: looks, to ask for, every `every_s` seconds; None keeps the first one."""
-        self._painter, self._looks, self._every_s = painter, looks, every_s
+        self._stage, self._looks, self._every_s = stage, looks, every_s
         self._begin_s = time.monotonic()
         self._end_s = self._begin_s + seconds
         self._asked_s: list[float] = []
@@ -200,14 +200,14 @@ class Watcher:
         """Takes in a shot that was shown."""
         self.sizes.append((shot.painted.width, shot.painted.height))
         now_s = time.monotonic()
-        is_shown = shot.look == self._painter.look
+        is_shown = shot.look == self._stage.look
         if is_shown and len(self.changes_ms) < len(self._asked_s):
             self.changes_ms.append((now_s - self._asked_s[-1]) * 1000)
         if self._looks and is_shown:
             last_s = self._asked_s[-1] if self._asked_s else self._begin_s
             if now_s - last_s > self._every_s:
                 self._asked_s.append(time.monotonic())
-                self._painter.choose_look(next(self._looks))
+                self._stage.choose_look(next(self._looks))
         if now_s > self._end_s:
             job.stop()
 
@@ -234,15 +234,15 @@ def measure(
         assert pictures
         styles += sorted(map(str, pictures.iterdir()))
     plan = PaintPlan(Look(styles[0]), EngineChoice(precision=precision))
-    painter = LivePainter(styles, plan, size=size if fixed else None)
+    stage = LiveStage(styles, plan, size=size if fixed else None)
     job = LiveJob(
         Feed(lambda: camera, has_end=True),
-        painter,
-        open_front_end=lambda info: LocalWindow(reader),
+        stage,
+        open_front_end=lambda info: WindowFrontEnd(reader),
     )
-    watcher = Watcher(painter, changes(change, styles) if change else None, every_s, seconds)
+    watcher = Watcher(stage, changes(change, styles) if change else None, every_s, seconds)
     job.run(lambda shot: watcher.on_shot(job, shot))
-    about = {"camera": f"{width}x{height}", "rate": rate, "engine": painter.engine}
+    about = {"camera": f"{width}x{height}", "rate": rate, "engine": stage.engine}
     return about | {"seconds": seconds} | figures(camera, reader, watcher)
 
 

@@ -77,9 +77,9 @@ def check_parity(planes: nn.Module, style: Style, frames: Sequence[Frame]) -> li
     reference = [(luma.numpy(), chroma.numpy()) for luma, chroma in planes_of]
     results = []
     for engine_name in available_engines():
-        on_gpu = ENGINES[engine_name].is_gpu
+        kind = ENGINES[engine_name]
         exact, exact_name = reference, "PyTorch f32"
-        if not on_gpu:  # GPUs compute float32 convolutions in TF32, which is not exact
+        if not kind.is_gpu:  # GPUs compute float32 convolutions in TF32, which is not exact
             exact, exact_name = _paint(style, engine_name, "f32", frames), f"{engine_name} f32"
             parity = _compare(engine_name, "f32", "PyTorch f32", exact, reference)
             results.append(parity)
@@ -89,7 +89,9 @@ def check_parity(planes: nn.Module, style: Style, frames: Sequence[Frame]) -> li
                     f"{parity.max_difference} of 255 (allowed {MAX_DIFFERENCE}), "
                     f"{parity.different_part:.3%} of them (allowed {MAX_DIFFERENT_PART:.1%})"
                 )
-        for lower in ("f16",) if on_gpu else ("bf16", "int8"):
+        for lower in ("f16", "bf16", "int8"):
+            if lower not in kind.precisions:
+                continue
             try:
                 painted = _paint(style, engine_name, lower, frames)
             except EngineError:

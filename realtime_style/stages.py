@@ -24,7 +24,12 @@ class Frames(Protocol[Read_co]):
         """What is known before the first frame."""
 
     def __iter__(self) -> Iterator[Read_co]:
-        """Frames in presentation order, once. Raises MediaError where reading fails."""
+        """Frames in presentation order, once.
+
+        Raises:
+            MediaError: reading fails; or the pictures have changed their size, and the source does
+                not scale them to the size of `info`. A live feed then opens the source again.
+        """
 
 
 class FrameSource(Frames[Read_co], Protocol[Read_co]):

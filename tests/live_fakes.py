@@ -18,13 +18,13 @@ from realtime_style.engines.choice import EngineChoice
 from realtime_style.frame import Frame, FramePool, StreamInfo
 from realtime_style.live.clock import MICROSECOND, now_us
 from realtime_style.live.feed import Feed
-from realtime_style.live.interface import FrontEnd, Shot
-from realtime_style.live.local_window import LocalWindow
-from realtime_style.live.outputs import Output
-from realtime_style.live.painter import LivePainter
+from realtime_style.live.front_end import FrontEnd, Shot
+from realtime_style.live.opencv_window import Pointer
+from realtime_style.live.output import Output
 from realtime_style.live.session import LiveJob
+from realtime_style.live.stage import LiveStage
 from realtime_style.live.stats import LiveStats
-from realtime_style.live.window import Pointer
+from realtime_style.live.window_front_end import WindowFrontEnd
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.style.look import Look
 
@@ -162,7 +162,7 @@ class Bench:
         has_end: bool = True,
         open_source: Callable[[], Any] | None = None,
         silent_s: float = LONG_S,
-        painter: Any = None,
+        stage: Any = None,
         outputs: list[Output] | None = None,
         at_own_pace: bool = False,
         on_report: Callable[[str], None] = lambda message: None,
@@ -177,8 +177,8 @@ class Bench:
             open_source or (lambda: camera), has_end=has_end, retry_s=0.01, silent_s=silent_s
         )
         self.in_step = self._in_step
-        self.painter = painter or live_painter(styles)
-        self.window = LocalWindow(window) if window else None
+        self.stage = stage or live_stage(styles)
+        self.window = WindowFrontEnd(window) if window else None
         front_end = front_end or self.window
 
         def take(message: str) -> None:
@@ -188,7 +188,7 @@ class Bench:
 
         self.job = LiveJob(
             self.feed,
-            self.painter,
+            self.stage,
             open_front_end=(lambda info: front_end) if front_end else None,
             open_outputs=lambda info: outputs or [],
             on_message=take,
@@ -214,9 +214,9 @@ class Bench:
             yield Frame(each.i420, now_us(), MICROSECOND, pool=each.pool)
 
 
-def live_painter(styles: list[str], **options: Any) -> LivePainter:
+def live_stage(styles: list[str], **options: Any) -> LiveStage:
     plan = PaintPlan(Look(styles[0]), EngineChoice("openvino", "f32"))
-    return LivePainter(styles, plan, **options)
+    return LiveStage(styles, plan, **options)
 
 
 def frames_in(path: Path) -> int:

@@ -15,6 +15,7 @@ from conftest import make_film, paint_film, run_cli, times_of
 from PIL import Image
 
 from realtime_style.errors import MediaError
+from realtime_style.media.film_source import FileSource
 
 FILMS_A_SEED = 10
 KINDS = {  # ending: codec of the picture, codec of the sound
@@ -120,10 +121,22 @@ def test_decoders_may_fail_with_any_error(
         assert report.stats.frames + round(report.lost_s * 25) == 10  # each is painted or counted
         out.unlink()
     assert painted > 12
-    assert all("film.mov has no frame there that can be decoded" in each for each in refusals)
+    assert all("film.mov: no frame could be decoded" in each for each in refusals)
 
 
-def test_a_damaged_picture_among_numbered_ones_is_left_out(
+def test_a_part_without_a_readable_frame_is_refused(tmp_path: Path) -> None:
+    film = tmp_path / "film.mov"
+    content = bytearray(make_film(film, codec="mjpeg", pix_fmt="yuvj420p", sound=None).read_bytes())
+    begin, end = content.index(b"mdat") + 4, content.index(b"moov") - 4
+    content[begin:end] = bytes(end - begin)
+    film.write_bytes(content)
+    with pytest.raises(MediaError, match="no frame could be decoded"):
+        FileSource(film)
+    with pytest.raises(MediaError, match="no frame in that part could be decoded"):
+        FileSource(film, start_s=0.1)
+
+
+def test_a_damaged_picture_among_numbered_ones_is_dropped(
     tmp_path: Path, identity_style: Path
 ) -> None:
     pictures = [tmp_path / f"f_{i:03}.png" for i in range(6)]
@@ -132,7 +145,7 @@ def test_a_damaged_picture_among_numbered_ones_is_left_out(
     pictures[3].write_bytes(pictures[3].read_bytes()[:60])
     run = run_cli("video", tmp_path / "f_%03d.png", tmp_path / "out.mp4", "-s", identity_style)
     assert run.returncode == 0, run.stderr
-    assert "could not be decoded: 1" in run.stderr
+    assert "1 frame is damaged and could not be decoded" in run.stderr
     assert len(times_of(tmp_path / "out.mp4")) == 5
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from generated import commands
 
-from realtime_style.live.local_window import KEYS
+from realtime_style.live.window_front_end import KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
 # Sphinx checks the links of its own pages; these are read on their own.

@@ -232,7 +232,7 @@ def test_bfloat16_is_used_or_refused_by_name() -> None:
         with pytest.raises(EngineError, match="f32 works"):
             open_engine(negative(), EngineChoice("openvino", "bf16"))
     if "onnxruntime" in available_engines():
-        with pytest.raises(EngineError, match="OpenVINO also has bf16"):
+        with pytest.raises(EngineError, match="onnxruntime paints in int8 or f32, not in bf16"):
             open_engine(negative(), EngineChoice("onnxruntime", "bf16"))
 
 
@@ -505,7 +505,7 @@ def test_an_error_of_the_cpus_engine_is_the_callers(machine: dict[str, str]) -> 
 def test_half_precision_is_refused_by_name_on_a_cpu() -> None:
     for name in ("openvino", "onnxruntime"):
         refuse_missing(name)
-        with pytest.raises(EngineError, match="on a CPU"):
+        with pytest.raises(EngineError, match="not in f16"):
             open_engine(negative(), EngineChoice(name, "f16"))
 
 

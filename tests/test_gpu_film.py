@@ -25,8 +25,7 @@ from realtime_style.jobs.film import FilmJob, FilmRequest, open_film
 from realtime_style.media import encoding, film_sink, film_source
 from realtime_style.media.encoding import Encoding
 from realtime_style.media.film_source import FileSource
-from realtime_style.painting import chain
-from realtime_style.painting import gpu as gpu_painting
+from realtime_style.painting import chain, dlpack, gpu_stylizer
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.style.look import Look
 from realtime_style.tools.demo import write_demo_film
@@ -88,11 +87,11 @@ def test_a_film_is_painted_without_leaving_the_gpu(cuda: FakeCuda, tmp_path: Pat
     assert times_of(out) == times_of(film)
     assert sound_of(out) == sound_of(film)
     assert lumas_of(out) == pytest.approx([255 - luma for luma in lumas_of(film)], abs=2)
-    assert any("painted by itself" in note for note in notes)
+    assert any("not available in GPU memory" in note for note in notes)
     del job
     gc.collect()
     assert cuda.left == cuda.memory
-    assert gpu_painting._held == {}
+    assert dlpack._held == {}
 
 
 def test_colours_can_be_kept(cuda: FakeCuda, trt: FakeTensorRt, tmp_path: Path) -> None:
@@ -173,7 +172,7 @@ def test_the_decoder_shares_the_primary_context() -> None:
 
 def test_memory_is_reused_and_freed(cuda: FakeCuda) -> None:
     cuda.use()
-    memory = gpu_painting._Memory(cuda)
+    memory = gpu_stylizer._Memory(cuda)
     first = memory.take(64, 48)
     assert first.picture.chroma == first.picture.luma + first.picture.luma_pitch * 48
     at = first.picture.luma
@@ -220,7 +219,7 @@ def test_a_real_gpu_paints_like_the_cpu(tmp_path: Path) -> None:
 
 def test_a_plane_is_read_without_a_copy() -> None:
     picture = av.VideoFrame(64, 48, "nv12")
-    plane = gpu_painting._Plane(picture.planes[0])
+    plane = dlpack.ForeignPlane(picture.planes[0])
     rows = np.frombuffer(memoryview(picture.planes[0]), np.uint8)
     assert plane.address == rows.ctypes.data
     assert plane.pitch == picture.planes[0].line_size

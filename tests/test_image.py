@@ -132,7 +132,7 @@ def test_transparency_is_kept_or_said_to_be_lost(tmp_path: Path, identity_style:
     with Image.open(tmp_path / "out.png") as painted:
         assert np.array_equal(np.asarray(painted)[..., 3], alpha)
     (note,) = paint_picture(tmp_path / "in.png", tmp_path / "out.jpg", stylizer)
-    assert "laid on white" in note
+    assert "the background is white" in note
     with Image.open(tmp_path / "out.jpg") as painted:
         assert np.asarray(painted)[:, 0].min() > 230
 
@@ -161,7 +161,7 @@ def test_rubbish_and_unfit_places_are_refused(tmp_path: Path, identity_style: Pa
         ("none.png", "o.png", "there is no picture"),
         ("cut.jpg", "o.png", "cannot be read as a picture"),
         ("tiny.png", "o.png", "smallest picture"),
-        ("in.png", "o.xyz", "names no picture format"),
+        ("in.png", "o.xyz", "is not a picture format"),
         ("in.png", "no/o.png", "there is no folder"),
         ("in.png", "taken.png", "exists already"),
         ("in.png", "in.png", "over itself"),

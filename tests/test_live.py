@@ -25,7 +25,7 @@ from live_fakes import (
     frame,
     frames_in,
     grey,
-    live_painter,
+    live_stage,
     rising,
     until,
     wait_until,
@@ -37,10 +37,11 @@ from realtime_style.frame import Frame, FramePool, Size
 from realtime_style.live.captures import rate_of
 from realtime_style.live.clock import now_us
 from realtime_style.live.commands import Command, command_from_json
-from realtime_style.live.interface import LiveStatus, Shot
-from realtime_style.live.outputs import Output, OutputKind, recording
+from realtime_style.live.destinations import recording
+from realtime_style.live.front_end import LiveStatus, Shot
+from realtime_style.live.opencv_window import Pointer
+from realtime_style.live.output import Output, OutputKind
 from realtime_style.live.view import Mode
-from realtime_style.live.window import Pointer
 
 
 @pytest.fixture
@@ -127,11 +128,11 @@ def test_frames_painted_smaller_need_one_buffer(
             Pool.given += 1
             super().give(buffer)
 
-    monkeypatch.setattr("realtime_style.live.painter.FramePool", Pool)
-    painter = live_painter(styles, size=Size(24))
+    monkeypatch.setattr("realtime_style.live.stage.FramePool", Pool)
+    stage = live_stage(styles, size=Size(24))
     for _ in range(5):
-        assert painter(frame()).painted.height == 24
-    painter.close(5)
+        assert stage(frame()).painted.height == 24
+    stage.close(5)
     assert (Pool.taken, Pool.given) == (5, 5)
 
 
@@ -196,13 +197,13 @@ def test_keys_blend_and_keep_the_colors(styles: list[str]) -> None:
 def test_a_strength_that_cannot_be_mixed_leaves_the_former(styles: list[str]) -> None:
     def user(window: FakeWindow) -> User:
         yield "-"
-        yield from until(lambda: bench.painter.failure)
+        yield from until(lambda: bench.stage.failure)
         yield from until(lambda: bench.has_said("strength 0.9: identity cannot be mixed"))
         yield "q"
 
     bench = Bench(rising(), styles, FakeWindow(user))
     bench.run()
-    assert bench.painter.look.strength == 1
+    assert bench.stage.look.strength == 1
     assert sum("cannot be mixed" in message for message in bench.said) == 1
 
 
@@ -284,8 +285,8 @@ def test_snapshots_name_their_style(styles: list[str], tmp_path: Path) -> None:
         yield "s"
         yield "q"
 
-    painter = live_painter(styles, size=Size(24))
-    bench = Bench(rising(), styles, FakeWindow(user), folder=tmp_path, painter=painter)
+    stage = live_stage(styles, size=Size(24))
+    bench = Bench(rising(), styles, FakeWindow(user), folder=tmp_path, stage=stage)
     bench.run()
     paths = sorted(tmp_path.glob("*.png"))
     assert len(paths) == 2
@@ -447,7 +448,12 @@ class Page:
 
 
 def test_a_page_drives_a_job_by_messages(styles: list[str], tmp_path: Path) -> None:
-    page = Page('{"command": "Snapshot"}', '{"command": "ToggleFreeze"}', '{"command": "Quit"}')
+    page = Page(
+        '{"command": "ChooseStyle", "number": 2}',
+        '{"command": "Snapshot"}',
+        '{"command": "ToggleFreeze"}',
+        '{"command": "Quit"}',
+    )
     bench = Bench(rising(), styles, front_end=page, folder=tmp_path)
     bench.run()
     assert page.closed
@@ -455,6 +461,10 @@ def test_a_page_drives_a_job_by_messages(styles: list[str], tmp_path: Path) -> N
     assert not page.statuses[0].is_frozen
     assert page.statuses[-1].is_frozen
     assert page.statuses[-1].engine == "openvino f32"
+    assert page.statuses[-1].styles == ("identity", "negative", "dark")
+    assert [status.chosen for status in (page.statuses[0], page.statuses[-1])] == [0, 2]
+    assert page.statuses[-1].look == "dark"
+    assert page.statuses[0].figures.frames < page.statuses[-1].figures.frames
 
 
 # Faults -----------------------------------------------------------------------------------------
@@ -600,8 +610,8 @@ def test_a_camera_may_change_its_size(styles: list[str]) -> None:
     assert shapes == {(64, 48), (96, 64)}
 
 
-class StubPainter:
-    """Stands for a `LivePainter`, and does what a test says."""
+class StubStage:
+    """Stands for a `LiveStage`, and does what a test says."""
 
     look, failure, engine, chosen, styles = "none", None, "stub", 0, ("stub",)
 
@@ -624,20 +634,20 @@ class StubPainter:
 
 
 def test_an_engine_that_fails_ends_the_job(styles: list[str]) -> None:
-    painter = StubPainter()
+    stage = StubStage()
     with pytest.raises(StyleError, match="the engine fails"):
-        Bench(rising(), styles, FakeWindow(), painter=painter).run()
-    assert painter.calls == ["close"]
+        Bench(rising(), styles, FakeWindow(), stage=stage).run()
+    assert stage.calls == ["close"]
 
 
 @pytest.mark.parametrize(("rate", "interval_s"), [(None, 1 / 100), (25, 1 / 25)])
 def test_the_rate_decides_the_time_for_a_frame(
     styles: list[str], rate: float | None, interval_s: float
 ) -> None:
-    painter = StubPainter()
+    stage = StubStage()
     with pytest.raises(StyleError):
-        Bench(rising(), styles, painter=painter, rate=rate).run()
-    assert painter.intervals_s == [pytest.approx(interval_s)]
+        Bench(rising(), styles, stage=stage, rate=rate).run()
+    assert stage.intervals_s == [pytest.approx(interval_s)]
 
 
 @pytest.mark.usefixtures("_hasty")
@@ -645,7 +655,7 @@ def test_the_rate_decides_the_time_for_a_frame(
 def test_a_painting_that_takes_long_is_cancelled_at_the_end(styles: list[str], heeds: bool) -> None:
     forever, begun = threading.Event(), threading.Event()
 
-    class Slow(StubPainter):
+    class Slow(StubStage):
         def __call__(self, frame: Frame) -> Shot:
             begun.set()
             forever.wait(60)
@@ -660,27 +670,27 @@ def test_a_painting_that_takes_long_is_cancelled_at_the_end(styles: list[str], h
         begun.wait(20)
         bench.job.stop()
 
-    painter = Slow()
-    bench = Bench(rising(), styles, painter=painter)
+    stage = Slow()
+    bench = Bench(rising(), styles, stage=stage)
     stopper = threading.Thread(target=stop_soon)
     stopper.start()
     bench.run()  # the error is only what came of the cancelling
     stopper.join()
-    assert painter.calls == ["cancel", "close"]
+    assert stage.calls == ["cancel", "close"]
     assert bench.job.left_behind == ([] if heeds else ["paint"])
     forever.set()
 
 
 def test_cancel_reaches_the_engine(styles: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    painter = live_painter(styles)
-    painter.cancel()  # nothing to cancel yet
-    painter(frame())
+    stage = live_stage(styles)
+    stage.cancel()  # nothing to cancel yet
+    stage(frame())
     cancelled: list[bool] = []
-    stylizer = painter._looks.stylizer()
+    stylizer = stage._looks.stylizer()
     assert stylizer
     monkeypatch.setattr(stylizer.engine, "cancel", lambda: cancelled.append(True))
-    painter.cancel()
-    painter.close(5)
+    stage.cancel()
+    stage.close(5)
     assert cancelled == [True]
 
 
@@ -693,7 +703,7 @@ def test_looks_that_load_for_long_are_left_behind(styles: list[str]) -> None:
         yield "q"
 
     bench = Bench(rising(), styles, FakeWindow(user))
-    bench.painter.close = lambda timeout_s: forever.wait(timeout_s)
+    bench.stage.close = lambda timeout_s: forever.wait(timeout_s)
     bench.run()
     assert bench.job.left_behind == ["looks"]
 

@@ -19,12 +19,12 @@ from realtime_style.frame import Frame, FramePool
 from realtime_style.live import commands
 from realtime_style.live.commands import Command, command_as_json, command_from_json
 from realtime_style.live.controls import LiveControls
-from realtime_style.live.interface import LiveStatus, Shot
-from realtime_style.live.local_window import HELP, KEYS, LocalWindow, ViewAction
+from realtime_style.live.front_end import LiveStatus, Shot
 from realtime_style.live.messages import Messages, Trouble
-from realtime_style.live.stats import LiveStats
+from realtime_style.live.opencv_window import Pointer
+from realtime_style.live.stats import LiveFigures, LiveStats
 from realtime_style.live.view import Corner, Mode, View, fit
-from realtime_style.live.window import Pointer
+from realtime_style.live.window_front_end import HELP, KEYS, ViewAction, WindowFrontEnd
 from realtime_style.media.scaling import frame_from_rgb, rgb_from_frame, scaled_frame
 from realtime_style.style.look import Look
 
@@ -92,7 +92,7 @@ def test_anything_else_is_no_command(text: str, message: str) -> None:
 # What commands do -------------------------------------------------------------------------------
 
 
-class StubPainter:
+class StubStage:
     """Remembers the look; every one can be had."""
 
     def __init__(self, styles: list[str], look: Look) -> None:
@@ -127,10 +127,10 @@ class Desk:
     def __init__(self, styles: str = "a b c", look: Look | None = None) -> None:
         self.said: list[str] = []
         self.stopped: list[bool] = []
-        self.painter = StubPainter(styles.split(), look or Look(styles.split()[0]))
+        self.stage = StubStage(styles.split(), look or Look(styles.split()[0]))
         self.captures = StubCaptures()
         self.controls = LiveControls(
-            self.painter,  # type: ignore[arg-type]
+            self.stage,  # type: ignore[arg-type]
             self.captures,  # type: ignore[arg-type]
             Messages(self.said.append),
             lambda: INFO,
@@ -140,7 +140,7 @@ class Desk:
     def do(self, *given: Command) -> Look:
         for command in given:
             self.controls.apply(command)
-        return self.painter.look
+        return self.stage.look
 
 
 def test_styles_are_chosen_by_number_and_by_steps() -> None:
@@ -220,7 +220,7 @@ def test_captures_and_quitting() -> None:
 
 # The window -------------------------------------------------------------------------------------
 
-STATUS = LiveStatus("openvino int8", False, (), (), LiveStats())
+STATUS = LiveStatus(("starry-night", "my"), 0, "starry-night", "openvino int8")
 
 
 def test_the_help_names_every_key() -> None:
@@ -234,7 +234,7 @@ def test_keys_become_commands_and_views_stay_here() -> None:
         yield from ("nP=", "vmhi?", ["escape"], "f", ["escape"])
 
     window = FakeWindow(user)
-    local = LocalWindow(window)
+    local = WindowFrontEnd(window)
     step = commands.StepStyle
     assert local.poll(0.001) == [step(1), step(-1), commands.ChangeStrength(0.1)]
     assert local.poll(0.001) == []
@@ -249,7 +249,7 @@ def test_keys_become_commands_and_views_stay_here() -> None:
 
 def test_the_window_draws_only_what_has_changed() -> None:
     window = FakeWindow(size=(320, 240))
-    local = LocalWindow(window)
+    local = WindowFrontEnd(window)
     shot = shot_of(frame(), frame())
     for _ in range(3):
         local.show(shot, STATUS)
@@ -300,7 +300,7 @@ def test_the_divider_follows_the_mouse() -> None:
     def user(window: FakeWindow) -> User:
         yield from ("v", Pointer(60, 5, pressed=True), Pointer(90, 5, pressed=False))
 
-    local = LocalWindow(FakeWindow(user, size=(120, 48)))  # bars of 28 pixels at both sides
+    local = WindowFrontEnd(FakeWindow(user, size=(120, 48)))  # bars of 28 pixels at both sides
     local.show(shot_of(frame(), frame()), STATUS)
     for _ in range(3):
         assert local.poll(0.001) == []
@@ -367,3 +367,28 @@ def test_statistics() -> None:
     assert stats.fps(100.0) == 0
     assert stats.latency_ms(50) == pytest.approx(49.5)
     assert stats.frames == 100
+
+
+def test_figures_do_not_change_with_the_stream() -> None:
+    stats = LiveStats()
+    assert stats.figures(0.0) == LiveFigures()
+    for i in range(100):
+        stats.add(i, i / 50, dropped=i // 10)
+    figures = stats.figures(2.0)
+    stats.add(1000, 2.1, dropped=20)
+    assert (figures.frames, figures.dropped) == (100, 9)
+    assert figures.fps == pytest.approx(50)
+    assert figures.latency_p50_ms == pytest.approx(49.5)
+    assert figures.latency_p95_ms == pytest.approx(94.05)
+    assert figures.latency_p99_ms == pytest.approx(98.01)
+
+
+def test_a_status_is_a_value_in_json() -> None:
+    status = dataclasses.replace(STATUS, messages=("hello",), figures=LiveFigures(3, 1))
+    values = json.loads(status.as_json())
+    assert values["styles"] == ["starry-night", "my"]
+    assert (values["chosen"], values["look"]) == (0, "starry-night")
+    assert (values["messages"], values["is_frozen"]) == (["hello"], False)
+    assert values["figures"]["frames"] == 3
+    assert values.keys() == {field.name for field in dataclasses.fields(status)}
+    assert hash(status) == hash(dataclasses.replace(status))

@@ -11,14 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import make_film, run_cli
-from live_fakes import frames_in
+from live_fakes import Camera, frame, frames_in, real_time
+from PIL import Image
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import Size
+from realtime_style.live import commands
+from realtime_style.live.commands import COMMANDS, Command
 from realtime_style.live.devices import open_camera
-from realtime_style.live.inputs import FilmPlayer
+from realtime_style.live.front_end import LiveStatus, Shot
+from realtime_style.live.inputs import FilmPlayer, ScreenSource
+from realtime_style.live.opencv_window import load_opencv
 from realtime_style.live.request import LiveRequest, live_job
-from realtime_style.live.window import load_opencv
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.style.bundled import bundled_styles
 from realtime_style.style.look import Look
@@ -104,9 +108,9 @@ def test_sources_that_are_not_there_are_refused() -> None:
     ("values", "message", "setting"),
     [
         ({"window": False}, "nothing to output: enable the window", None),
-        ({"rate": 0}, "a rate is positive, not 0", "rate"),
-        ({"camera_rate": -1.0}, "a rate is positive, not -1", "camera_rate"),
-        ({"duration_s": 0}, "a duration is positive, not 0 s", "duration_s"),
+        ({"rate": 0}, "the rate must be positive and finite, not 0", "rate"),
+        ({"camera_rate": -1.0}, "the rate must be positive and finite, not -1", "camera_rate"),
+        ({"duration_s": 0}, "the duration must be positive, not 0 s", "duration_s"),
     ],
 )
 def test_requests_are_checked(values: dict[str, Any], message: str, setting: str | None) -> None:
@@ -116,7 +120,7 @@ def test_requests_are_checked(values: dict[str, Any], message: str, setting: str
 
 
 def test_recordings_that_cannot_be_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match=r"ends in \.mp4"):
+    with pytest.raises(MediaError, match=r"must end in \.mp4"):
         live_job(LiveRequest("test", window=False, record=tmp_path / "a.avi"))
     there = tmp_path / "a.mp4"
     there.write_bytes(b"mine")
@@ -130,9 +134,9 @@ def test_recordings_that_cannot_be_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("a.mp4", "a.mp4 is no address to stream to; it begins with rtmp://"),
-        ("foo://x", "foo://x is no address to stream to"),
-        ("udp://127.0.0.1", "lacks a port; give one, as in udp://127.0.0.1:5000"),
+        ("a.mp4", "a.mp4 cannot be streamed to; an address begins with rtmp://"),
+        ("foo://x", "foo://x cannot be streamed to"),
+        ("udp://127.0.0.1", "has no port; give one, such as udp://127.0.0.1:5000"),
     ],
 )
 def test_addresses_that_cannot_be_streamed_to_are_refused(
@@ -150,7 +154,7 @@ def test_the_styles_to_choose_from(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     request = LiveRequest("test", PaintPlan(Look("my.onnx")), style_images=tmp_path)
     pictures = [str(tmp_path / "a.jpg"), str(tmp_path / "b.png")]
-    assert live_job(request).painter.styles == ["my.onnx", *bundled_styles(), *pictures]
+    assert live_job(request).stage.styles == ["my.onnx", *bundled_styles(), *pictures]
     empty = tmp_path / "empty"
     empty.mkdir()
     for folder, message in (
@@ -161,6 +165,78 @@ def test_the_styles_to_choose_from(tmp_path: Path) -> None:
         with pytest.raises(MediaError, match=message) as refusal:
             live_job(LiveRequest("test", style_images=folder))
         assert refusal.value.setting == "style_images"
+
+
+class Page:
+    """A front end that sends commands once it has shown a few shots, and then quits."""
+
+    def __init__(self, *given: Command) -> None:
+        self._given = [*given, commands.Quit()]
+        self.shown = 0
+
+    def show(self, shot: Shot, status: LiveStatus) -> None:
+        self.shown += 1
+
+    def poll(self, timeout_s: float) -> list[Command]:
+        return [self._given.pop(0)] if self.shown > 5 and self._given else []
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("allowed", [None, COMMANDS, {commands.Quit, commands.Snapshot}])
+def test_another_front_end_writes_files_only_where_it_may(
+    tmp_path: Path, identity_style: Path, allowed: set[type[Command]] | None
+) -> None:
+    said: list[str] = []
+    page = Page(commands.ToggleFreeze(), commands.Snapshot())
+    folder = tmp_path / "captures"
+    folder.mkdir()
+    job = live_job(
+        LiveRequest(plan=PaintPlan(Look(str(identity_style)))),
+        said.append,
+        open_source=lambda: Camera(real_time(40)),
+        open_front_end=lambda info: page,
+        folder=folder,
+        allowed=allowed,
+    )
+    assert job.run().frames > 5
+    may_write = allowed is not None
+    assert len(list(folder.iterdir())) == may_write
+    assert ("the command Snapshot is not allowed here" in said) == (not may_write)
+    assert ("the command ToggleFreeze is not allowed here" in said) == (
+        allowed is not None and commands.ToggleFreeze not in allowed
+    )
+
+
+def test_a_job_may_end_with_the_source_that_it_is_given(identity_style: Path) -> None:
+    camera = Camera(lambda: (frame(i) for i in range(5)))
+    page = Page()
+    job = live_job(
+        LiveRequest(plan=PaintPlan(Look(str(identity_style)))),
+        open_source=lambda: camera,
+        has_end=True,
+        open_front_end=lambda info: page,
+    )
+    stats = job.run()
+    assert 0 < stats.frames <= 5
+    assert job.feed.lost == 0
+
+
+def test_a_screen_that_changes_its_size_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feed opens it again, with the new size."""
+    sizes = iter([(96, 64), (96, 64), (64, 48)])
+
+    def grab(xdisplay: str) -> Image.Image:
+        return Image.new("RGB", next(sizes))
+
+    monkeypatch.setattr("realtime_style.live.inputs.ImageGrab.grab", grab)
+    with ScreenSource(":9", Size(48, 64), 1000) as screen:
+        shots = iter(screen)
+        first = next(shots)
+        assert (first.width, first.height) == (64, 48)
+        with pytest.raises(MediaError, match="the screen :9 has changed its size"):
+            next(shots)
 
 
 def refusing(error: Exception) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Looks that load while another one paints, and the painter that uses them."""
+"""Looks that load while another one paints, and the stage that uses them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from conftest import affine_style
-from live_fakes import frame, live_painter, wait_until
+from live_fakes import frame, live_stage, wait_until
 
 from realtime_style.color import ColorSpace
 from realtime_style.errors import StyleError
 from realtime_style.frame import Size
-from realtime_style.live.looks import LookLoader
+from realtime_style.live.look_loader import LookLoader
 from realtime_style.painting.chain import load_stylizer
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.painting.stylizer import Stylizer
@@ -205,16 +205,16 @@ def test_closing_does_not_wait_for_a_load_that_does_not_end() -> None:
     assert loader.close(10)
 
 
-# The painter ------------------------------------------------------------------------------------
+# The stage ------------------------------------------------------------------------------------
 
 
 def test_styles_without_a_fast_tier_are_chosen_in_their_own() -> None:
-    painter = live_painter(["great-wave", "my.onnx", "mondrian"])
-    painter.choose_look(Look("great-wave", tier="fast"))
-    painter.choose(2)
-    assert painter.look == Look("mondrian", tier="fast")
-    painter.choose(1)
-    assert painter.look == Look("my.onnx")
+    stage = live_stage(["great-wave", "my.onnx", "mondrian"])
+    stage.choose_look(Look("great-wave", tier="fast"))
+    stage.choose(2)
+    assert stage.look == Look("mondrian", tier="fast")
+    stage.choose(1)
+    assert stage.look == Look("my.onnx")
 
 
 def test_kept_colors_are_those_of_the_camera(tmp_path: Path) -> None:
@@ -227,16 +227,16 @@ def test_kept_colors_are_those_of_the_camera(tmp_path: Path) -> None:
         networks.append(load_stylizer(plan, color))
         return networks[-1]
 
-    painter = live_painter([str(style)], load=load)
+    stage = live_stage([str(style)], load=load)
     colored = frame()
     colored.chroma[...] = 77
-    painter.choose_look(Look(str(style), keep_colors=True))
-    shot = painter(colored)
+    stage.choose_look(Look(str(style), keep_colors=True))
+    shot = stage(colored)
     assert int(shot.painted.luma.mean()) == 90
     assert int(shot.painted.chroma.mean()) == 77
-    painter.choose_look(Look(str(style)))
-    assert painter(colored).look == Look(str(style))
-    assert painter.close(10)
+    stage.choose_look(Look(str(style)))
+    assert stage(colored).look == Look(str(style))
+    assert stage.close(10)
     assert len(networks) == 1
 
 
@@ -245,19 +245,19 @@ def test_the_size_follows_the_time_for_a_frame(tmp_path: Path) -> None:
     style.write_bytes(affine_style(name="identity"))
     sizes = {}
     for interval_s in (1e-9, 100.0):
-        painter = live_painter([str(style)])
-        painter.prepare(COLOR, interval_s)
-        shots = [painter(frame(size=(512, 384))) for _ in range(8)]
+        stage = live_stage([str(style)])
+        stage.prepare(COLOR, interval_s)
+        shots = [stage(frame(size=(512, 384))) for _ in range(8)]
         sizes[interval_s] = (shots[-1].painted.width, shots[-1].painted.height)
-        assert painter.close(10)
+        assert stage.close(10)
     assert sizes == {1e-9: (128, 96), 100.0: (512, 384)}
 
 
 def test_a_size_that_was_asked_for_stays(tmp_path: Path) -> None:
     style = tmp_path / "identity.onnx"
     style.write_bytes(affine_style(name="identity"))
-    painter = live_painter([str(style)], size=Size(96))
-    painter.prepare(COLOR, 1e-9)
-    shots = [painter(frame(size=(512, 384))) for _ in range(8)]
+    stage = live_stage([str(style)], size=Size(96))
+    stage.prepare(COLOR, 1e-9)
+    shots = [stage(frame(size=(512, 384))) for _ in range(8)]
     assert {(shot.painted.width, shot.painted.height) for shot in shots} == {(128, 96)}
-    assert painter.close(10)
+    assert stage.close(10)

@@ -30,7 +30,9 @@ from live_fakes import (
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame
 from realtime_style.live.clock import MICROSECOND
-from realtime_style.live.outputs import EncodedSink, Output, OutputKind, stream, virtual_camera
+from realtime_style.live.destinations import stream, virtual_camera
+from realtime_style.live.encoded_sink import EncodedSink
+from realtime_style.live.output import Output, OutputKind, PermanentError
 
 
 @pytest.fixture
@@ -102,7 +104,7 @@ def test_without_a_window_a_failed_recording_is_an_error(styles: list[str], tmp_
 
 
 def test_a_stream_is_opened_again(styles: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime_style.live.outputs._RETRY_S", 0.02)
+    monkeypatch.setattr("realtime_style.live.output._RETRY_S", 0.02)
     written: list[list[Frame]] = []
 
     class Server:
@@ -231,10 +233,20 @@ for picture in av.open(sys.argv[1], options=options, timeout=(20, 10)).decode(vi
 """
 
 
+def test_an_address_that_this_ffmpeg_cannot_send_to_is_a_permanent_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise av.ProtocolNotFoundError(0, "Protocol not found")
+
+    monkeypatch.setattr("realtime_style.live.encoded_sink.Muxer", unknown)
+    with pytest.raises(PermanentError, match="srt://x:1 cannot be reached: Protocol not found"):
+        EncodedSink("srt://x:1", frame(), SIZE, Fraction(30), sent=True)
+
+
 def test_a_stream_that_this_ffmpeg_cannot_send_fails_once(styles: list[str]) -> None:
     def unknown(first: Frame) -> Any:
-        cause = av.ProtocolNotFoundError(0, "Protocol not found")
-        raise MediaError("srt://x cannot be reached: Protocol not found") from cause
+        raise PermanentError("srt://x cannot be reached: Protocol not found")
 
     bench = Bench(
         rising(), styles, outputs=[Output(OutputKind.STREAM, "srt://x", unknown, retries=True)]

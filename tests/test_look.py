@@ -171,9 +171,9 @@ def test_no_bundled_style_is_changed_by_mixing() -> None:
 @pytest.mark.parametrize(
     ("look", "words"),
     [
-        (lambda: Look(strength=1.6), "strength goes from 0 to 1.5, not 1.6"),
-        (lambda: Look(strength=math.nan), "strength goes from 0 to 1.5, not nan"),
-        (lambda: Look(blend={"mondrian": -0.1}), "share of mondrian goes from 0 to 1, not -0.1"),
+        (lambda: Look(strength=1.6), "strength must be from 0 to 1.5, not 1.6"),
+        (lambda: Look(strength=math.nan), "strength must be from 0 to 1.5, not nan"),
+        (lambda: Look(blend={"mondrian": -0.1}), "share of mondrian must be from 0 to 1, not -0.1"),
         (
             lambda: Look(blend={"mondrian": 0.7, "great-wave": 0.5}),
             "add up to 1.2; they may have at",
@@ -254,7 +254,7 @@ def test_image_takes_a_look(tmp_path: Path) -> None:
         (["--blend", "great-wave"], 2, "STYLE:SHARE"),
         (["--blend", "great-wave:much"], 2, "STYLE:SHARE"),
         (["--strength", "2"], 2, "from 0 to 1.5"),
-        (["--blend", "great-wave:1.4"], 2, "great-wave goes from 0 to 1"),
+        (["--blend", "great-wave:1.4"], 2, "great-wave must be from 0 to 1"),
         (["--blend", "nothing:0.4"], 1, "there is no style 'nothing'"),
     ],
 )
@@ -384,13 +384,13 @@ def test_a_stored_look_may_leave_values_out() -> None:
         ('{"strength": true}', "strength cannot be True"),
         ('{"keep_colors": "no"}', "keep_colors cannot be 'no'"),
         ('{"variation": 1.5}', "variation cannot be 1.5"),
-        ('{"strength": NaN}', "strength goes from 0 to 1.5, not nan"),
-        ('{"strength": 2}', "strength goes from 0 to 1.5, not 2"),
+        ('{"strength": NaN}', "strength must be from 0 to 1.5, not nan"),
+        ('{"strength": 2}', "strength must be from 0 to 1.5, not 2"),
         ('{"blend": 1}', "blend cannot be 1"),
         ('{"blend": [["mondrian"]]}', "not a look"),
         ('{"blend": [["mondrian", "much"]]}', "not a look"),
         ('{"blend": [[3, 0.5]]}', "not a look"),
-        ('{"blend": [["mondrian", 2]]}', "share of mondrian goes from 0 to 1"),
+        ('{"blend": [["mondrian", 2]]}', "share of mondrian must be from 0 to 1"),
         ('{"variation": "x"}', "variation cannot be 'x'"),
         ('{"tier": null}', "tier cannot be None"),
         ('{"tier": "quick"}', "no tier 'quick'"),

@@ -188,8 +188,8 @@ def test_mp4_converts_what_it_cannot_hold_with_a_note(tmp_path: Path, rich_film:
     out = tmp_path / "out.mp4"
     notes = carry(rich_film, out)
     assert notes == [
-        "subtitles (srt, ita) are converted to mov_text: .mp4 films cannot hold them",
-        "attachment (font.ttf) is left out: .mp4 films cannot hold it",
+        "subtitles (srt, ita) are converted to mov_text: .mp4 cannot hold them",
+        "attachment (font.ttf) dropped: .mp4 cannot hold it",
     ]
     with av.open(str(out)) as film:
         kinds = [(s.type, s.codec_context.name) for s in film.streams if s.type != "data"]
@@ -210,8 +210,8 @@ def test_webm_gets_sound_that_it_can_hold_at_its_time(tmp_path: Path, rich_film:
     out = tmp_path / "out.webm"
     notes = carry(rich_film, out)
     assert notes[:2] == [
-        "sound (aac, deu) is transcoded to libopus: .webm films cannot hold it",
-        "sound (flac, fra) is transcoded to libopus: .webm films cannot hold it",
+        "sound (aac, deu) is transcoded to libopus: .webm cannot hold it",
+        "sound (flac, fra) is transcoded to libopus: .webm cannot hold it",
     ]
     with av.open(str(out)) as film:
         assert [s.codec_context.name for s in film.streams.audio] == ["opus", "opus"]
@@ -283,10 +283,10 @@ def test_a_cover_is_kept(tmp_path: Path, film: Path, ending: str) -> None:
 
 def test_what_a_format_cannot_hold_is_noted(tmp_path: Path, rich_film: Path) -> None:
     avi, ts = carry(rich_film, tmp_path / "out.avi"), carry(rich_film, tmp_path / "out.ts")
-    assert "chapters are left out: .avi films cannot hold them" in avi
-    assert "languages are left out: .avi films cannot hold them" in avi
-    assert "sound (flac, fra) is transcoded to aac: .ts films cannot hold it" in ts
-    assert any("subtitles (srt, ita) left out" in note for note in ts)
+    assert "chapters dropped: .avi cannot hold them" in avi
+    assert "language tags dropped: .avi cannot hold them" in avi
+    assert "sound (flac, fra) is transcoded to aac: .ts cannot hold it" in ts
+    assert any("subtitles (srt, ita) dropped: .ts cannot hold them" in note for note in ts)
 
 
 def test_packets_that_lost_their_time_to_damage_are_counted(
@@ -307,7 +307,7 @@ def test_packets_that_lost_their_time_to_damage_are_counted(
     out = tmp_path / "out.mkv"
     notes = carry(rich_film, out)
     assert robbed == 3
-    assert "packets of sound or text without a usable time: 3" in notes
+    assert "dropped 3 packets without a usable time" in notes
     before = len(packets_of(rich_film, "audio", 0)) + len(packets_of(rich_film, "audio", 1))
     assert len(packets_of(out, "audio", 0)) + len(packets_of(out, "audio", 1)) == before - 3
 

@@ -40,8 +40,8 @@ class CountingPool(FramePool):
 class Numbers:
     """A source of `count` frames whose pts count up; `fails_at` raises."""
 
-    def __init__(self, count: int, fails_at: int | None = None, is_live: bool = False) -> None:
-        self.info = StreamInfo(16, 16, Fraction(25), Fraction(1, 25), ColorSpace(), is_live=is_live)
+    def __init__(self, count: int, fails_at: int | None = None) -> None:
+        self.info = StreamInfo(16, 16, Fraction(25), Fraction(1, 25), ColorSpace())
         self.count = count
         self.fails_at = fails_at
         self.given = 0
@@ -118,7 +118,7 @@ def test_every_frame_arrives_once_and_in_order() -> None:
     sink = Collector()
     stats = Pipeline(Numbers(300), same, sink).run()
     assert sink.pts == list(range(300))
-    assert (stats.frames, stats.dropped) == (300, 0)
+    assert stats.frames == 300
 
 
 def test_the_sink_is_called_on_the_calling_thread() -> None:
@@ -192,35 +192,6 @@ def test_what_was_begun_is_waited_for_though_nobody_wants_it() -> None:
     with pytest.raises(StyleError, match="disk"):
         Pipeline(Numbers(50), painter, Full()).run()
     assert painter.begun == painter.finished
-
-
-def test_live_frames_are_never_kept_waiting_for_later_ones() -> None:
-    painter = Late(in_flight=3)
-    Pipeline(Numbers(20, is_live=True), painter, Collector()).run()
-    assert painter.most == 1
-
-
-def test_a_live_source_never_waits_and_keeps_the_newest() -> None:
-    source, sink = Numbers(200, is_live=True), Collector()
-    gate = threading.Event()
-
-    def slow(frame: Frame) -> Frame:
-        if frame.pts == 0:
-            gate.wait(10)
-        return copied(frame)
-
-    class Opening(Numbers):
-        def __iter__(self) -> Iterator[Frame]:
-            yield from super().__iter__()
-            gate.set()  # reached only if the source was never made to wait for the stylizer
-
-    source = Opening(200, is_live=True)
-    stats = Pipeline(source, AtOnce(slow), sink).run()
-    assert source.given == 200
-    assert sink.pts[-1] == 199
-    assert sink.pts == sorted(sink.pts)
-    assert stats.dropped == 200 - len(sink.pts)
-    assert stats.dropped > 100
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 50])
@@ -302,19 +273,6 @@ def test_a_frame_that_nobody_wants_any_more_is_cancelled(error: type[BaseExcepti
     with pytest.raises(error):
         Pipeline(Numbers(10), painter, Collector()).run(stop)
     assert painter.cancelled.is_set()
-
-
-def test_stop_ends_the_run_with_what_was_read() -> None:
-    source, sink = Numbers(100_000), Collector()
-    pipeline = Pipeline(source, same, sink)
-
-    def stop(stats: RunStats) -> None:
-        if stats.frames == 10:
-            pipeline.stop()
-
-    stats = pipeline.run(stop)
-    assert 10 <= stats.frames < 100
-    assert sink.pts == list(range(stats.frames))
 
 
 def test_channel_gives_what_is_within_after_the_end_and_nothing_after_a_cut() -> None:

@@ -23,7 +23,8 @@ from PIL import Image
 from realtime_style.color import ColorSpace
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, FramePool, StreamInfo
-from realtime_style.live.outputs import EncodedSink, VirtualCameraSink
+from realtime_style.live.encoded_sink import EncodedSink
+from realtime_style.live.virtual_camera import VirtualCameraSink
 from realtime_style.media.film_sink import FileSink
 from realtime_style.stages import FrameSink
 

@@ -14,9 +14,10 @@ import pytest
 from numpy.typing import NDArray
 
 from realtime_style.frame import Frame
-from realtime_style.painting import grain
+from realtime_style.painting import grain, light
 from realtime_style.painting.grain import Grain
-from realtime_style.painting.steady import Steady, _fitted, _Light, _light_between
+from realtime_style.painting.light import Light, light_between
+from realtime_style.painting.steady import Steady
 from realtime_style.stages import Pending
 
 Picture = NDArray[np.uint8]
@@ -209,15 +210,15 @@ def lit(gain: float = 1.0, offset_codes: float = 0.0) -> NDArray[np.int16]:
 
 def test_light_may_change_by_a_quarter_or_by_32_codes() -> None:
     middle = 100.0  # codes; a gain around it moves nothing much else
-    assert _light_between(cells(), lit(1.2, -0.2 * middle), 0.0)
-    assert not _light_between(cells(), lit(1.3, -0.3 * middle), 0.0)
-    assert _light_between(cells(), lit(offset_codes=31), 0.0)
-    assert not _light_between(cells(), lit(offset_codes=33), 0.0)
+    assert light_between(cells(), lit(1.2, -0.2 * middle), 0.0)
+    assert not light_between(cells(), lit(1.3, -0.3 * middle), 0.0)
+    assert light_between(cells(), lit(offset_codes=31), 0.0)
+    assert not light_between(cells(), lit(offset_codes=33), 0.0)
 
 
 def test_light_must_change_by_half_a_code() -> None:
-    assert not _light_between(cells(), lit(offset_codes=0.4), 0.0)
-    assert _light_between(cells(), lit(offset_codes=0.6), 0.0)
+    assert not light_between(cells(), lit(offset_codes=0.4), 0.0)
+    assert light_between(cells(), lit(offset_codes=0.6), 0.0)
 
 
 @pytest.mark.parametrize(("share", "is_light"), [(0.65, True), (0.55, False)])
@@ -225,7 +226,7 @@ def test_three_fifths_of_the_cells_must_change_as_one(share: float, is_light: bo
     changed = lit(offset_codes=8)
     columns = round(changed.shape[2] * share)
     changed[:, :, columns:] = cells(1)[:, :, columns:]
-    assert bool(_light_between(cells(), changed, 0.0)) is is_light
+    assert bool(light_between(cells(), changed, 0.0)) is is_light
 
 
 def test_the_grain_is_one_and_a_half_codes_and_as_fine_as_two_pixels() -> None:
@@ -241,7 +242,7 @@ def test_the_grain_is_one_and_a_half_codes_and_as_fine_as_two_pixels() -> None:
 @pytest.mark.parametrize(
     ("noise_codes", "strength"), [(0.0, 1.0), (0.13, 1.0), (0.28, 0.5), (0.6, 0.0)]
 )
-def test_lively_places_get_less_grain_and_the_liveliest_none(
+def test_textured_areas_get_less_grain_and_the_most_textured_none(
     noise_codes: float, strength: float
 ) -> None:
     # noise of cells: one value a cell of 4x4 pixels, in sixteenths of codes
@@ -305,10 +306,10 @@ def test_under_a_change_of_light_blocks_may_differ_by_four_codes_more() -> None:
     def differs(codes: float) -> bool:
         steady = settled()
         cells = steady._known.copy()
-        light = _Light((1.0, 1.0, 1.0), (8.0, 0.0, 0.0))
-        cells = light.on(cells)
+        lighter = Light((1.0, 1.0, 1.0), (8.0, 0.0, 0.0))
+        cells = lighter.on(cells)
         cells[0, 40:42, 40:42] += round(16 * codes)
-        found = steady._changed(cells, light)
+        found = steady._changed(cells, lighter)
         assert found is not None
         return bool(found[1].any())
 
@@ -326,7 +327,7 @@ def test_paint_follows_a_change_of_light_for_24_frames() -> None:
 def test_where_cells_hardly_vary_light_is_an_offset_rather_than_a_gain() -> None:
     x = np.tile(np.array([96.0, 104.0], np.float32), 200)  # a variance of 16 codes^2
     y = (2 * (x - 100) + 100).astype(np.float32)
-    _, gain, _ = _fitted(x, y, 2.0)
+    _, gain, _ = light._fitted(x, y, 2.0)
     assert gain == pytest.approx((32 + 16) / (16 + 16))
 
 

@@ -92,7 +92,6 @@ FLAGS: dict[str, str] = {
     # live
     "window": "--no-window",
     "record": "--record",
-    "stream": "--stream",
     "streams": "--stream",
     "virtual_camera": "--virtual-camera",
     "camera_size": "--camera-size",

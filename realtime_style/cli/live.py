@@ -43,7 +43,7 @@ from realtime_style.errors import StyleError
 from realtime_style.system import interrupts
 
 if TYPE_CHECKING:
-    from realtime_style.live.interface import Shot
+    from realtime_style.live.front_end import Shot
     from realtime_style.live.session import LiveJob
 
 WEBCAM_EXAMPLES = examples(
@@ -172,7 +172,7 @@ def webcam(
         _list_cameras(output)
         return
     if not no_window:
-        from realtime_style.live.window import load_opencv
+        from realtime_style.live.opencv_window import load_opencv
 
         load_opencv()  # before anything imports PyAV
     from realtime_style.live.request import LiveRequest, live_job
@@ -225,7 +225,7 @@ def _run(job: LiveJob, asked: str, output: Output) -> None:
             assert info
             output.say(
                 f"{job.feed.description}: {info.width}x{info.height}, {float(info.rate):.4g} fps"
-                f"{asked}; style {shot.look}; engine {job.painter.engine}"
+                f"{asked}; style {shot.look}; engine {job.stage.engine}"
             )
         bar.line(
             lambda: (

@@ -20,7 +20,6 @@ class Engine(ABC):
         device: the device it runs on, for people to read.
         precision: the arithmetic of its convolutions: f32, bf16, f16 or int8.
         in_flight: how many pictures may be begun before the first is waited for.
-        notes: what its user should know, in sentences; an engine may add to them while it runs.
     """
 
     name: str
@@ -29,7 +28,12 @@ class Engine(ABC):
     in_flight: int = 1
 
     def __init__(self, notes: Sequence[str] = ()) -> None:
-        self.notes = list(notes)
+        self._notes = list(notes)
+
+    @property
+    def notes(self) -> list[str]:
+        """What its user should know, in sentences; may grow while it runs."""
+        return self._notes
 
     def prepare(
         self, width: int, height: int, on_build: Callable[[float], None] | None = None

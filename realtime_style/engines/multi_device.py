@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,6 +18,7 @@ class MultiDeviceEngine(Engine):
 
     def __init__(self, engines: Sequence[Engine]) -> None:
         """Takes one engine a device, all of one kind."""
+        super().__init__()
         self.engines = list(engines)
         first = self.engines[0]
         self.name, self.precision = first.name, first.precision
@@ -24,9 +26,10 @@ class MultiDeviceEngine(Engine):
         self.in_flight = sum(engine.in_flight for engine in self.engines)
         self._next = 0
         self._threads = [ThreadPoolExecutor(1) if e.in_flight == 1 else None for e in self.engines]
+        weakref.finalize(self, _end, self._threads)
 
     @property
-    def notes(self) -> list[str]:  # type: ignore[override]
+    def notes(self) -> list[str]:
         """The notes of all engines, each once."""
         return list(dict.fromkeys(note for engine in self.engines for note in engine.notes))
 
@@ -55,3 +58,9 @@ class MultiDeviceEngine(Engine):
         """See `Engine.cancel`."""
         for engine in self.engines:
             engine.cancel()
+
+
+def _end(threads: list[ThreadPoolExecutor | None]) -> None:
+    for thread in threads:
+        if thread:
+            thread.shutdown(wait=False)

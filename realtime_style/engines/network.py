@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 from numpy.typing import NDArray
 
 from realtime_style.engines.registry import (
-    ENGINES,
     available_engines,
     refuse_unusable,
     silence_telemetry,
 )
+
+_LOADERS = {  # engines that can run any network, and the modules of their `load_network`
+    "openvino": "realtime_style.engines.openvino_engine",
+    "onnxruntime": "realtime_style.engines.onnxruntime_engine",
+}
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -24,20 +29,16 @@ class Network:
         """Loads the model.
 
         Args:
-            engine: a CPU engine of `registry.ENGINES`; "auto" and GPU engines take the first CPU
-                engine that is installed.
+            engine: "openvino" or "onnxruntime"; any other name takes the first that is installed.
 
         Raises:
             EngineError: no CPU engine is installed, or it cannot load the model.
         """
-        on_cpu = [name for name in available_engines() if not ENGINES[name].is_gpu]
-        name = engine if engine in on_cpu else next(iter(on_cpu), "openvino")
+        here = [name for name in available_engines() if name in _LOADERS]
+        name = engine if engine in here else next(iter(here), "openvino")
         refuse_unusable(name, "f32")
         silence_telemetry(name)
-        if name == "openvino":
-            from realtime_style.engines.openvino_engine import load_network
-        else:
-            from realtime_style.engines.onnxruntime_engine import load_network
+        load_network = import_module(_LOADERS[name]).load_network
         self._run: Callable[[Arrays], dict[str, NDArray[Any]]] = load_network(model)
 
     def __call__(self, inputs: Arrays) -> dict[str, NDArray[Any]]:

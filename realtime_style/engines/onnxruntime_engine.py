@@ -81,11 +81,6 @@ class OnnxRuntimeEngine(Engine):
                 providers.append(("CUDAExecutionProvider", {"device_id": number}))
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
             load_cuda()
-        elif precision == "bf16":
-            raise EngineError(
-                "ONNX Runtime computes in int8 or f32 on a CPU; OpenVINO also has bf16",
-                setting="precision",
-            )
         else:
             self.device = cpu_name_and_flags()[0]
             self.precision = "int8" if precision == "int8" else "f32"

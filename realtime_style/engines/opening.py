@@ -78,16 +78,20 @@ def _open_on(
     in_flight: int | None,
     notes: Sequence[str],
 ) -> Engine:
+    """Opens an engine on one device. A new kind of engine adds its case here."""
     kind = ENGINES[name]
-    if kind.module.startswith("tensorrt"):
-        return open_tensorrt(model, name, precision, CudaPython(number), notes=notes)
-    if kind.module == "onnxruntime":
-        from realtime_style.engines.onnxruntime_engine import OnnxRuntimeEngine
+    match kind.module:
+        case "tensorrt" | "tensorrt_rtx":
+            return open_tensorrt(model, name, precision, CudaPython(number), notes=notes)
+        case "onnxruntime":
+            from realtime_style.engines.onnxruntime_engine import OnnxRuntimeEngine
 
-        return OnnxRuntimeEngine(model, precision, name, kind.provider, number, notes=notes)
-    from realtime_style.engines.openvino_engine import OpenVinoEngine
+            return OnnxRuntimeEngine(model, precision, name, kind.provider, number, notes=notes)
+        case "openvino":
+            from realtime_style.engines.openvino_engine import OpenVinoEngine
 
-    return OpenVinoEngine(model, precision, in_flight=in_flight, notes=notes)
+            return OpenVinoEngine(model, precision, in_flight=in_flight, notes=notes)
+    raise AssertionError(f"{name} is in the table, but cannot be opened")
 
 
 def open_gpu_engine(model: bytes, cuda: Cuda, choice: EngineChoice = EngineChoice()) -> GpuEngine:

@@ -20,7 +20,7 @@ _PRECISIONS = {
     "f32": openvino.Type.f32,
     "bf16": openvino.Type.bf16,
 }
-_MAX_STREAMS = 4  # each has memory of its own, 40 MB at 1080p
+_MAX_STREAMS = 4  # each allocates 40 MB at 1080p
 
 
 @cache

@@ -12,26 +12,42 @@ from realtime_style.errors import EngineError
 
 @dataclass(frozen=True, slots=True)
 class EngineKind:
-    """An engine: the module it needs, how to install that, and what it runs on.
+    """An engine: what it needs, what it runs on, and what it can compute in.
 
-    `provider` is ONNX Runtime's name of the device, "" for engines of other libraries.
+    Attributes:
+        module: the Python module that must be installed.
+        command: how to install it.
+        precisions: what it may be asked for, apart from "auto"; a machine may have fewer.
+        device: "cpu" or "cuda" (NVIDIA GPUs).
+        provider: ONNX Runtime's name of the device; "" for engines of other libraries.
     """
 
     module: str
     command: str
-    is_gpu: bool = False
+    precisions: tuple[str, ...]
+    device: str = "cpu"
     provider: str = ""
 
+    @property
+    def is_gpu(self) -> bool:
+        """Whether it runs on a GPU, so that devices can be chosen."""
+        return self.device != "cpu"
 
-_ORT_GPU = "pip uninstall onnxruntime && pip install 'realtime-style[gpu]'"
+
+_GPU = "pip install 'realtime-style[gpu]'"
+_ORT_GPU = f"pip uninstall onnxruntime && {_GPU}"
+_RTX = "pip install tensorrt-rtx cuda-python"
+_HALF = ("f16", "f32")
 
 ENGINES = {  # best first
-    "tensorrt": EngineKind("tensorrt", "pip install 'realtime-style[gpu]'", True),
-    "tensorrt-rtx": EngineKind("tensorrt_rtx", "pip install tensorrt-rtx cuda-python", True),
-    "onnxruntime-cuda": EngineKind("onnxruntime", _ORT_GPU, True, "CUDAExecutionProvider"),
-    "onnxruntime-tensorrt": EngineKind("onnxruntime", _ORT_GPU, True, "TensorrtExecutionProvider"),
-    "openvino": EngineKind("openvino", "pip install openvino"),
-    "onnxruntime": EngineKind("onnxruntime", "pip install onnxruntime"),
+    "tensorrt": EngineKind("tensorrt", _GPU, _HALF, "cuda"),
+    "tensorrt-rtx": EngineKind("tensorrt_rtx", _RTX, _HALF, "cuda"),
+    "onnxruntime-cuda": EngineKind("onnxruntime", _ORT_GPU, _HALF, "cuda", "CUDAExecutionProvider"),
+    "onnxruntime-tensorrt": EngineKind(
+        "onnxruntime", _ORT_GPU, _HALF, "cuda", "TensorrtExecutionProvider"
+    ),
+    "openvino": EngineKind("openvino", "pip install openvino", ("int8", "bf16", "f32")),
+    "onnxruntime": EngineKind("onnxruntime", "pip install onnxruntime", ("int8", "f32")),
 }
 
 PRECISIONS = ("auto", "f32", "bf16", "f16", "int8")
@@ -43,7 +59,7 @@ GPU_FRAME_ENGINES = ("tensorrt", "tensorrt-rtx")
 def engine_trouble(name: str) -> str:
     """Why an engine of ENGINES cannot be used here and what to do about it; "" if it can."""
     kind = ENGINES[name]
-    if kind.is_gpu and (trouble := gpu_trouble()):
+    if kind.device == "cuda" and (trouble := gpu_trouble()):
         return trouble
     if not find_spec(kind.module):
         return f"the engine '{name}' is not installed; install it with: {kind.command}"
@@ -73,11 +89,12 @@ def refuse_gpu_frames(name: str, precision: str) -> None:
 
 def refuse_precision(name: str, precision: str) -> None:
     """Raises EngineError for a precision that the engine does not have on any machine."""
-    if ENGINES[name].is_gpu and precision in ("bf16", "int8"):
-        raise EngineError(f"{name} paints in f16 or f32, not in {precision}", setting="precision")
-    if not ENGINES[name].is_gpu and precision == "f16":
+    precisions = ENGINES[name].precisions
+    if precision != "auto" and precision not in precisions:
+        *most, last = precisions
         raise EngineError(
-            f"{name} paints on a CPU in int8, bf16 or f32; f16 needs a GPU", setting="precision"
+            f"{name} paints in {', '.join(most)} or {last}, not in {precision}",
+            setting="precision",
         )
 
 

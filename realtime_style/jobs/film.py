@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.engine import Engine
 from realtime_style.engines.registry import refuse_gpu_frames
 from realtime_style.engines.tensorrt.cuda import Cuda, CudaPython
@@ -23,9 +22,9 @@ from realtime_style.media.encoding import Encoding, gpu_encoder_name
 from realtime_style.media.film_sink import FileSink
 from realtime_style.media.film_source import FileSource
 from realtime_style.painting.chain import PainterChain, build_gpu_painter, build_painter
-from realtime_style.painting.gpu import GpuSource, GpuStylizer
+from realtime_style.painting.gpu_source import GpuSource
+from realtime_style.painting.gpu_stylizer import GpuStylizer
 from realtime_style.painting.plan import PaintPlan
-from realtime_style.style.look import Look
 from realtime_style.system.paths import refuse_overwriting_source
 
 RESIDENCIES = ("memory", "gpu")
@@ -72,17 +71,18 @@ class FilmRequest:
             object.__setattr__(self, name, os.fspath(getattr(self, name)))
         if not math.isfinite(self.start_s) or self.start_s < 0:
             raise MediaError(
-                f"a part begins at 0 s or later, not at {self.start_s:g} s", setting="start_s"
+                f"the start must be 0 s or later, not {self.start_s:g} s", setting="start_s"
             )
         if self.duration_s is not None and not 0 < self.duration_s < math.inf:
             raise MediaError(
-                f"a part of {self.duration_s:g} s has no frames, or no end", setting="duration_s"
+                f"the duration must be positive and finite, not {self.duration_s:g} s",
+                setting="duration_s",
             )
         if self.rate is not None and self.rate <= 0:
-            raise MediaError(f"a frame rate is above 0, not {self.rate}", setting="rate")
+            raise MediaError(f"the frame rate must be above 0, not {self.rate}", setting="rate")
         if self.residency not in RESIDENCIES:
             raise MediaError(
-                f"frames live in {' or '.join(RESIDENCIES)}, not in '{self.residency}'",
+                f"unknown residency '{self.residency}'; choose {' or '.join(RESIDENCIES)}",
                 setting="residency",
             )
         if self.residency == "gpu":
@@ -97,7 +97,9 @@ class FilmRequest:
         }
         for setting, value in unwanted.items():
             if value is not None:
-                raise MediaError("does not go with frames in GPU memory", setting=setting)
+                raise MediaError(
+                    f"{setting} cannot be combined with frames in GPU memory", setting=setting
+                )
         if len(self.plan.engine.devices) > 1:
             raise MediaError("frames in GPU memory need exactly one GPU", setting="devices")
         refuse_gpu_frames(self.plan.engine.name, self.plan.engine.precision)
@@ -108,17 +110,8 @@ class FilmRequest:
         Raises:
             StyleFileError: the look holds an opened style, which has no name.
         """
-        engine, encoding = self.plan.engine, self.encoding
         values: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
-        values |= {
-            "plan": {
-                "look": self.plan.look.as_dict(),
-                "engine": asdict(engine),
-                "stability": self.plan.stability,
-                "grain": self.plan.grain,
-            },
-            "encoding": asdict(encoding),
-        }
+        values |= {"plan": self.plan.as_dict(), "encoding": asdict(self.encoding)}
         for name in ("size", "output_size", "rate"):
             values[name] = None if values[name] is None else str(values[name])
         return json.dumps(values)
@@ -132,14 +125,7 @@ class FilmRequest:
         """
         try:
             values = json.loads(text)
-            plan = values["plan"]
-            engine = plan["engine"] | {"devices": tuple(plan["engine"]["devices"])}
-            values["plan"] = PaintPlan(
-                Look.from_dict(plan["look"]),
-                EngineChoice(**engine),
-                plan["stability"],
-                plan["grain"],
-            )
+            values["plan"] = PaintPlan.from_dict(values["plan"])
             values["encoding"] = Encoding(**values["encoding"])
             for name, kind in (
                 ("size", Size.parse),
@@ -224,8 +210,9 @@ class FilmJob:
             if size and size.width and (size.width % 2 or size.height % 2)
         ]
         notes += [*self.source.notes, *self.sink.notes]
-        if self.request.residency == "gpu":
-            notes.append("in GPU memory every frame is painted by itself: nothing is held still")
+        plan = self.request.plan
+        if self.request.residency == "gpu" and (plan.stability or plan.grain):
+            notes.append("flicker reduction and grain are not available in GPU memory")
         return [*notes, *self.engine.notes]
 
     def prepare(self, observer: FilmObserver | None = None) -> None:
@@ -246,7 +233,7 @@ class FilmJob:
         self.prepare(observer)
         stats = self._pipeline.run(observer.on_frame if observer else None)
         if stats.frames == 0:
-            raise MediaError(f"{self.source.path} has no frame there that could be read")
+            raise MediaError(f"{self.source.path} has no frame in that part that could be decoded")
         info = self.source.info
         return FilmReport(
             out=self.request.out,

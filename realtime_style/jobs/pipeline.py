@@ -24,13 +24,9 @@ _JOIN_S = 1.5  # after Ctrl-C; a source that delivers nothing is left behind, wa
 
 @dataclass(slots=True)
 class RunStats:
-    """What a run did. Seconds are wall time within each stage; stages overlap.
-
-    `dropped` counts frames of a live source that newer ones replaced.
-    """
+    """What a run did. Seconds are wall time within each stage; stages overlap."""
 
     frames: int = 0
-    dropped: int = 0
     wall_s: float = 0.0
     read_s: float = 0.0
     paint_s: float = 0.0
@@ -40,25 +36,18 @@ class RunStats:
 class Pipeline(Generic[F]):
     """Takes every frame of a source through a painter to a sink; runs once.
 
-    Films wait for the slowest stage and lose no frame. Live sources keep the newest frame, and
-    are painted one frame at a time; films with as many in flight as the painter takes.
+    Every stage waits for the slowest one and no frame is lost; as many are in flight as the
+    painter takes.
     """
 
     def __init__(self, source: Frames[F], painter: Painter[F], sink: FrameSink[F]) -> None:
         """Starts nothing yet."""
         self._source, self._painter, self._sink = source, painter, sink
-        is_live = source.info.is_live
-        queue_frames = 1 if is_live else QUEUE_FRAMES
-        self._in_flight = 1 if is_live else painter.in_flight
-        self._read: Channel[F] = Channel(queue_frames, newest_only=is_live)
-        self._painted: Channel[F] = Channel(queue_frames)
+        self._read: Channel[F] = Channel(QUEUE_FRAMES)
+        self._painted: Channel[F] = Channel(QUEUE_FRAMES)
         self._stopping = threading.Event()
         self._errors: list[BaseException] = []
         self._stats = RunStats()
-
-    def stop(self) -> None:
-        """Ends the run after the frames already read; for any thread."""
-        self._stopping.set()
 
     def run(self, on_frame: Callable[[RunStats], None] | None = None) -> RunStats:
         """Runs to the end of the source.
@@ -82,7 +71,7 @@ class Pipeline(Generic[F]):
             self._write_all(start, on_frame)
         except BaseException as error:
             self._painted.cut()
-            self._painter.cancel()  # nobody waits for a large frame that is not wanted any more
+            self._painter.cancel()  # do not wait for a frame that is no longer needed
             if isinstance(error, KeyboardInterrupt):
                 timeout_s = _JOIN_S
             raise
@@ -129,7 +118,7 @@ class Pipeline(Generic[F]):
                     pending.append(self._painter.begin(frame))
                     self._stats.paint_s += time.perf_counter() - begin
                     frame.release()
-                    if len(pending) >= self._in_flight and not self._finish_first(pending):
+                    if len(pending) >= self._painter.in_flight and not self._finish_first(pending):
                         return
                 while pending:
                     if not self._finish_first(pending):
@@ -155,7 +144,6 @@ class Pipeline(Generic[F]):
             stats.write_s += now - begin
             stats.wall_s = now - start
             stats.frames += 1
-            stats.dropped = self._read.dropped
             frame.release()
             if on_frame:
                 on_frame(stats)

@@ -15,9 +15,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame, FramePool, StreamInfo
-from realtime_style.live.interface import Shot
+from realtime_style.live.destinations import recording
+from realtime_style.live.front_end import Shot
 from realtime_style.live.messages import Messages
-from realtime_style.live.outputs import Output, recording
+from realtime_style.live.output import Output
 from realtime_style.media.scaling import rgb_from_frame, scaled_frame
 from realtime_style.system.paths import free_name
 from realtime_style.system.whole_file import new_whole_file

@@ -1,4 +1,4 @@
-"""What the user of a live job can ask for: values that a key, a button or a message stands for."""
+"""Commands that keys, buttons and messages map to."""
 
 from __future__ import annotations
 
@@ -92,6 +92,12 @@ Command: TypeAlias = (
     | ToggleRecording
     | Quit
 )
+
+COMMANDS: frozenset[type[Command]] = frozenset(get_args(Command))
+"""All kinds of commands."""
+
+WRITE_COMMANDS: frozenset[type[Command]] = frozenset((Snapshot, ToggleRecording))
+"""Those that write files."""
 
 _KINDS: dict[str, type[Command]] = {kind.__name__: kind for kind in get_args(Command)}
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import assert_never
 
 from realtime_style.frame import StreamInfo
 from realtime_style.live import commands
 from realtime_style.live.captures import Captures
-from realtime_style.live.commands import Command
-from realtime_style.live.interface import Shot
+from realtime_style.live.commands import COMMANDS, Command
+from realtime_style.live.front_end import Shot
 from realtime_style.live.messages import Messages
-from realtime_style.live.painter import LivePainter
+from realtime_style.live.stage import LiveStage
 from realtime_style.painting.style_picture import is_picture
 from realtime_style.style.bundled import TIERS
 from realtime_style.style.look import MAX_STRENGTH, Look
@@ -30,19 +30,20 @@ class LiveControls:
 
     def __init__(
         self,
-        painter: LivePainter,
+        stage: LiveStage,
         captures: Captures,
         messages: Messages,
         info: Callable[[], StreamInfo],
         stop: Callable[[], None],
+        allowed: Collection[type[Command]] = COMMANDS,
     ) -> None:
-        """Args: info, returns the open source's; stop, ends the job."""
+        """Args: info, returns the open source's; stop, ends the job; allowed, the commands."""
         self.shot: Shot | None = None
         self.is_frozen = False
-        self._painter, self._captures, self._messages = painter, captures, messages
-        self._info, self._stop = info, stop
+        self._stage, self._captures, self._messages = stage, captures, messages
+        self._info, self._stop, self._allowed = info, stop, allowed
         # The style last asked for. Loading it may have failed: steps continue from there
-        self._asked = max(0, painter.chosen)
+        self._asked = max(0, stage.chosen)
 
     def offer(self, shot: Shot) -> bool:
         """Puts a new shot on display; False if the display is frozen."""
@@ -52,10 +53,13 @@ class LiveControls:
         return True
 
     def apply(self, command: Command) -> None:
-        """Carries out a command; what comes of it is reported as a message."""
+        """Carries out a command if it is allowed; the result is reported as a message."""
+        if type(command) not in self._allowed:
+            self._messages.notify(f"the command {type(command).__name__} is not allowed here")
+            return
         match command:
             case commands.ChooseStyle(number):
-                if 0 <= number < len(self._painter.styles):
+                if 0 <= number < len(self._stage.styles):
                     self._choose(number)
             case commands.StepStyle(by):
                 self._choose(self._asked + by)
@@ -71,28 +75,28 @@ class LiveControls:
             case commands.Quit():
                 self._stop()
             case _:
-                self._change_look(_changed(self._painter.look, command, self._painter.styles))
+                self._change_look(_changed(self._stage.look, command, self._stage.styles))
 
     def _choose(self, number: int) -> None:
-        self._asked = number % len(self._painter.styles)
-        self._painter.choose(number)
+        self._asked = number % len(self._stage.styles)
+        self._stage.choose(number)
         self._report_look()
 
     def _next_picture(self) -> None:
-        pictures = [i for i, name in enumerate(self._painter.styles) if is_picture(name)]
+        pictures = [i for i, name in enumerate(self._stage.styles) if is_picture(name)]
         if not pictures:
             self._messages.notify("there are no style pictures to choose from")
             return
         self._choose(next((i for i in pictures if i > self._asked), pictures[0]))
 
     def _change_look(self, look: Look) -> None:
-        self._painter.choose_look(look)
+        self._stage.choose_look(look)
         self._report_look()
 
     def _report_look(self) -> None:
-        if self._painter.failure is None:  # a failure is reported, and shown, with the troubles
+        if self._stage.failure is None:  # a failure is reported, and shown, with the troubles
             later = ", visible once the picture is no longer frozen" if self.is_frozen else ""
-            self._messages.notify(f"{self._painter.look}{later}")
+            self._messages.notify(f"{self._stage.look}{later}")
 
 
 _LookCommand = (

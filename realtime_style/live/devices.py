@@ -19,7 +19,7 @@ _TEST_SIZE, _TEST_RATE = "1280x720", 30
 
 
 def list_cameras() -> list[tuple[str, str]]:
-    """The connected cameras: the `source` that opens each, and its name for people."""
+    """The connected cameras: the `source` that opens each, and its human-readable name."""
     device_format, _ = _camera_format()
     try:
         devices = av.enumerate_input_devices(device_format)

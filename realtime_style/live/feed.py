@@ -23,7 +23,7 @@ class Feed:
     Attributes:
         frames: holds the newest frame.
         info: the open source's stream; None before it is open.
-        description: of the source, for people.
+        description: of the source, human-readable.
         error: what ended the feed, if anything did.
         lost: how often the source was lost.
     """
@@ -61,12 +61,12 @@ class Feed:
         self._thread.start()
 
     def wait_until_open(self, timeout_s: float) -> bool:
-        """Whether the source has opened, or failed to, within that time."""
+        """Waits; True once it has opened or failed."""
         return self._opened.wait(timeout_s)
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong with the source now, for people; None if nothing is."""
+        """What is wrong with the source now, as a sentence; None if nothing is."""
         if fault := self._fault:
             return fault
         silent_s = time.monotonic() - self._last_frame_s

@@ -35,11 +35,11 @@ class LiveSource(FrameSource[Frame], Protocol):
 
     @property
     def description(self) -> str:
-        """What the source is, for people."""
+        """What the source is, human-readable."""
 
 
 OpenSource = Callable[[], LiveSource]
-"""Opens a live source; called again after the source was lost."""
+"""Opens a live source; called again after the source was lost, also because its size changed."""
 
 
 class DeviceSource:
@@ -52,7 +52,7 @@ class DeviceSource:
 
         Args:
             container: an open one, which is closed with this source.
-            name: of the device, for people.
+            name: of the device, human-readable.
             pace_s: seconds between frames, for containers that deliver frames as fast as they are
                 read; None for devices, which pace themselves.
 
@@ -160,18 +160,16 @@ class ScreenSource(AbstractContextManager["ScreenSource"]):
         Raises:
             MediaError: the display cannot be read, or is smaller than `size`.
         """
-        self._display, self._box = display, None
+        self._display = display
         self._pace_s = 1 / (rate or SCREEN_RATE)
-        width, height = self._grab().size
-        if size:
-            wide, high = size.of(width, height)
-            if wide > width or high > height:
-                raise MediaError(
-                    f"the screen is {width}x{height}; {wide}x{high} is larger",
-                    setting="camera_size",
-                )
-            self._box = (0, 0, wide, high)
-            width, height = wide, high
+        self._size = screen_width, screen_height = self._grab().size
+        width, height = size.of(screen_width, screen_height) if size else self._size
+        if width > screen_width or height > screen_height:
+            raise MediaError(
+                f"the screen is {screen_width}x{screen_height}; {width}x{height} is larger",
+                setting="camera_size",
+            )
+        self._part = slice(height & ~1), slice(width & ~1)
         exact_rate = Fraction(rate or SCREEN_RATE).limit_denominator(1001)
         self.info = StreamInfo(
             width & ~1, height & ~1, exact_rate, MICROSECOND, ColorSpace(), is_live=True
@@ -186,18 +184,21 @@ class ScreenSource(AbstractContextManager["ScreenSource"]):
         return None
 
     def __iter__(self) -> Iterator[Frame]:
-        """See `FrameSource`."""
+        """See `FrameSource`; raises MediaError also when the screen changes its size."""
         due_s = time.monotonic()
         while True:
             time.sleep(max(0.0, due_s - time.monotonic()))
             captured_us = now_us()
-            rgb = np.asarray(self._grab())[: self.info.height, : self.info.width]
+            picture = self._grab()
+            if picture.size != self._size:
+                raise MediaError(f"the screen {self._display} has changed its size")
+            rgb = np.asarray(picture)[self._part]
             yield frame_from_rgb(rgb, self.info.color, captured_us, MICROSECOND)
             due_s = max(due_s + self._pace_s, time.monotonic() - self._pace_s)
 
     def _grab(self) -> Image.Image:
         try:
-            return ImageGrab.grab(self._box, xdisplay=self._display).convert("RGB")
+            return ImageGrab.grab(xdisplay=self._display).convert("RGB")
         except OSError as error:
             raise MediaError(f"the screen {self._display} cannot be read: {error}") from error
 
@@ -233,7 +234,7 @@ class FilmPlayer:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        self._film.__exit__(kind, error, tb)
+        self._film.close()
 
     def __iter__(self) -> Iterator[Frame]:
         """See `FrameSource`."""
@@ -252,5 +253,5 @@ class FilmPlayer:
             if not self._loop or first_s is None:
                 return
             due_s += frame_s - first_s + float(1 / self.info.rate)
-            self._film.__exit__(None, None, None)
+            self._film.close()
             self._film = FileSource(self._path)

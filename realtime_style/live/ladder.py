@@ -78,7 +78,7 @@ class SizeLadder:
 
     def _consider_step_up(self, now_s: float) -> None:
         if self._climbed_s is not None and now_s - self._climbed_s > _MAX_PATIENCE_S:
-            self._patience_s = _PATIENCE_S  # the last step up has lasted: it was no mistake
+            self._patience_s = _PATIENCE_S  # the last step up has lasted: it was not a mistake
             self._climbed_s = None
         if not self._rung or self._time_s(self._rung - 1) > _ROOM * self._interval_s:
             self._room_since_s = None
@@ -111,5 +111,6 @@ def _rung(width: int, height: int, part: float) -> tuple[int, int]:
     Both sides are multiples of 8, except that neither exceeds the camera's.
     """
     part = max(part, min(1.0, _MIN_HEIGHT_PX / height))
-    wide, high = (max(1, round(side * part / _MULTIPLE)) * _MULTIPLE for side in (width, height))
-    return min(wide, width & ~1), min(high, height & ~1)
+    rounded = (max(1, round(side * part / _MULTIPLE)) * _MULTIPLE for side in (width, height))
+    fitting_width, fitting_height = map(min, rounded, (width & ~1, height & ~1))
+    return fitting_width, fitting_height

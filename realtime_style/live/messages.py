@@ -1,4 +1,4 @@
-"""What a live job reports to people: notices shown for a while, troubles shown while they last."""
+"""What a live job reports: notices shown for a while, troubles shown while they last."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Trouble:
 
 
 class Messages:
-    """Passes messages to a listener once each, and keeps those that a front end should show.
+    """Passes each message once to a listener, and keeps those that a front end should show.
 
     Not thread-safe.
     """

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import Size, StreamInfo
 from realtime_style.live.captures import rate_of
+from realtime_style.live.commands import COMMANDS, WRITE_COMMANDS, Command
+from realtime_style.live.destinations import (
+    recording,
+    refuse_recording,
+    refuse_stream,
+    stream,
+    virtual_camera,
+)
 from realtime_style.live.devices import (
     open_address,
     open_camera,
@@ -17,20 +25,13 @@ from realtime_style.live.devices import (
     open_test_pattern,
 )
 from realtime_style.live.feed import Feed
-from realtime_style.live.inputs import FilmPlayer, LiveSource
-from realtime_style.live.interface import FrontEnd
-from realtime_style.live.local_window import LocalWindow
-from realtime_style.live.outputs import (
-    Output,
-    recording,
-    refuse_recording,
-    refuse_stream,
-    stream,
-    virtual_camera,
-)
-from realtime_style.live.painter import LivePainter
+from realtime_style.live.front_end import FrontEnd, OpenFrontEnd
+from realtime_style.live.inputs import FilmPlayer, LiveSource, OpenSource
+from realtime_style.live.opencv_window import Window
+from realtime_style.live.output import Output
 from realtime_style.live.session import LiveJob
-from realtime_style.live.window import Window
+from realtime_style.live.stage import LiveStage
+from realtime_style.live.window_front_end import WindowFrontEnd
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.painting.style_picture import is_picture
 from realtime_style.style.bundled import bundled_styles
@@ -54,7 +55,7 @@ class LiveRequest:
         size: at which to paint; None chooses the largest that keeps up.
         rate: frames per second to keep up with; None takes the source's.
         duration_s: seconds to run, counted from when the source is open.
-        window: whether to open a window.
+        window: whether to open a window, or the front end that `live_job` is given.
         record: a film file to record to.
         streams: addresses to stream to.
         virtual_camera: whether to feed a virtual camera.
@@ -84,10 +85,12 @@ class LiveRequest:
         for setting in ("camera_rate", "rate"):
             value = getattr(self, setting)
             if value is not None and not 0 < value < math.inf:
-                raise MediaError(f"a rate is positive, not {value:g}", setting=setting)
+                raise MediaError(
+                    f"the rate must be positive and finite, not {value:g}", setting=setting
+                )
         if not self.duration_s > 0:
             raise MediaError(
-                f"a duration is positive, not {self.duration_s:g} s", setting="duration_s"
+                f"the duration must be positive, not {self.duration_s:g} s", setting="duration_s"
             )
         if not (self.window or self.record or self.streams or self.virtual_camera):
             raise MediaError(
@@ -122,12 +125,25 @@ class LiveRequest:
 
 
 def live_job(
-    request: LiveRequest, on_message: Callable[[str], None] = lambda message: None
+    request: LiveRequest,
+    on_message: Callable[[str], None] = lambda message: None,
+    *,
+    open_source: OpenSource | None = None,
+    has_end: bool = False,
+    open_front_end: OpenFrontEnd | None = None,
+    folder: Path = Path(),
+    allowed: Collection[type[Command]] | None = None,
 ) -> LiveJob:
-    """Prepares the job of a request; sources, outputs and the window open when it runs.
+    """Prepares the job of a request; sources, outputs and the front end open when it runs.
 
     Args:
-        on_message: called on the thread that runs the job with each message for people.
+        on_message: called on the thread that runs the job with each human-readable message.
+        open_source: opens the source instead of `request.source`.
+        has_end: whether the job ends with the frames of that source; otherwise it is opened again.
+        open_front_end: opens the front end instead of the window.
+        folder: for snapshots and recordings that commands ask for.
+        allowed: the commands that the front end may send. None allows all to the window; to
+            another front end, which may belong to somebody else, all that write no files.
 
     Raises:
         MediaError: `record`, `streams` or `style_images` cannot be used.
@@ -137,13 +153,21 @@ def live_job(
         refuse_recording(request.record, overwrite=request.overwrite)
     for address in request.streams:
         refuse_stream(address)
+    if open_source is None:
+        open_source, has_end = request.open_source, request.is_film and not request.loop
+    if allowed is None:
+        allowed = COMMANDS - WRITE_COMMANDS if open_front_end else COMMANDS
+    if open_front_end is None and request.window:
+        open_front_end = _window_opener(request)
     return LiveJob(
-        Feed(request.open_source, has_end=request.is_film and not request.loop),
-        LivePainter(_styles(request), request.plan, size=request.size),
-        open_front_end=_window_opener(request) if request.window else None,
+        Feed(open_source, has_end=has_end),
+        LiveStage(_styles(request), request.plan, size=request.size),
+        open_front_end=open_front_end,
         open_outputs=lambda info: _open_outputs(request, info),
         rate=request.rate,
         duration_s=request.duration_s,
+        folder=folder,
+        allowed=allowed,
         on_message=on_message,
     )
 
@@ -168,10 +192,10 @@ def _pictures_in(folder: Path) -> list[str]:
 
 
 def _window_opener(request: LiveRequest) -> Callable[[StreamInfo], FrontEnd]:
-    def open_window(info: StreamInfo) -> LocalWindow:
+    def open_window(info: StreamInfo) -> WindowFrontEnd:
         width = min(max(info.width, _MIN_WINDOW_PX), _MAX_WINDOW_PX)
         window = Window("realtime-style", width, round(info.height * width / info.width))
-        return LocalWindow(window, mirror=request.is_camera)
+        return WindowFrontEnd(window, mirror=request.is_camera)
 
     return open_window
 

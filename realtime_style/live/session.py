@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from pathlib import Path
 
 from realtime_style.channel import Channel
@@ -13,12 +13,13 @@ from realtime_style.errors import MediaError
 from realtime_style.frame import StreamInfo
 from realtime_style.live.captures import Captures, rate_of
 from realtime_style.live.clock import now_us
+from realtime_style.live.commands import COMMANDS, Command
 from realtime_style.live.controls import LiveControls
 from realtime_style.live.feed import Feed
-from realtime_style.live.interface import FrontEnd, LiveStatus, OpenFrontEnd, Shot
+from realtime_style.live.front_end import FrontEnd, LiveStatus, OpenFrontEnd, Shot
 from realtime_style.live.messages import Messages, Trouble
-from realtime_style.live.outputs import Output, OutputKind
-from realtime_style.live.painter import LivePainter
+from realtime_style.live.output import Output, OutputKind
+from realtime_style.live.stage import LiveStage
 from realtime_style.live.stats import LiveStats
 
 _ANSWER_S = 3.0  # how long a source may take to open before this is reported
@@ -40,7 +41,7 @@ class LiveJob:
 
     Attributes:
         feed: reads the source.
-        painter: paints.
+        stage: paints.
         stats: of the run so far.
         left_behind: names of threads that did not end in time. If there are any, the process must
             end without waiting for them.
@@ -49,13 +50,14 @@ class LiveJob:
     def __init__(
         self,
         feed: Feed,
-        painter: LivePainter,
+        stage: LiveStage,
         *,
         open_front_end: OpenFrontEnd | None = None,
         open_outputs: OpenOutputs = lambda info: [],
         rate: float | None = None,
         duration_s: float = math.inf,
         folder: Path = Path(),
+        allowed: Collection[type[Command]] = COMMANDS,
         on_message: Callable[[str], None] = lambda message: None,
     ) -> None:
         """Starts nothing yet.
@@ -66,11 +68,12 @@ class LiveJob:
             open_outputs: called once the source is open.
             rate: frames per second to paint, which decides the size; None takes the source's.
             duration_s: seconds to run once the source is open; the longest wait for it, too.
-            folder: for snapshots and recordings.
-            on_message: called on the thread of `run` with each message for people.
+            folder: for snapshots and recordings that commands ask for.
+            allowed: the commands that the front end may send; others are reported as refused.
+            on_message: called on the thread of `run` with each human-readable message.
         """
         self.feed = feed
-        self.painter = painter
+        self.stage = stage
         self.stats = LiveStats()
         self.left_behind: list[str] = []
         self._open_front_end, self._open_outputs = open_front_end, open_outputs
@@ -78,7 +81,7 @@ class LiveJob:
         self._messages = Messages(on_message)
         self._captures = Captures(folder, rate, self._messages)
         self._controls = LiveControls(
-            painter, self._captures, self._messages, lambda: self._info, self.stop
+            stage, self._captures, self._messages, lambda: self._info, self.stop, allowed
         )
         self._painted: Channel[Shot] = Channel(1, newest_only=True)
         self._stopping = threading.Event()
@@ -123,18 +126,23 @@ class LiveJob:
 
     def report(self) -> dict[str, object]:
         """A summary of the run in plain values, ready for JSON."""
-        stats, shot, info = self.stats, self._controls.shot, self.feed.info
+        shot, info = self._controls.shot, self.feed.info
+        figures = self.stats.figures(time.monotonic())
         return {
             "source": self.feed.description,
             "camera_size": [info.width, info.height] if info else None,
             "painted_size": [shot.painted.width, shot.painted.height] if shot else None,
             "style": shot.style if shot else None,
             "look": str(shot.look) if shot else None,
-            "engine": self.painter.engine,
-            "frames": stats.frames,
-            "dropped": stats.dropped,
-            "fps": round(stats.fps(time.monotonic()), 2),
-            "latency_ms": {f"p{p}": round(stats.latency_ms(p), 1) for p in (50, 95, 99)},
+            "engine": self.stage.engine,
+            "frames": figures.frames,
+            "dropped": figures.dropped,
+            "fps": round(figures.fps, 2),
+            "latency_ms": {
+                "p50": round(figures.latency_p50_ms, 1),
+                "p95": round(figures.latency_p95_ms, 1),
+                "p99": round(figures.latency_p99_ms, 1),
+            },
             "outputs": {output.name: output.frames for output in self._outputs},
             "failed": {output.name: output.trouble for output in self.failed},
             "times_source_was_lost": self.feed.lost,
@@ -172,7 +180,7 @@ class LiveJob:
 
     def _open(self) -> None:
         info = self._info
-        self.painter.prepare(info.color, float(1 / rate_of(info, self._rate)))
+        self.stage.prepare(info.color, float(1 / rate_of(info, self._rate)))
         self._outputs = self._open_outputs(info)
         if self._open_front_end:
             self._front_end = self._open_front_end(info)
@@ -180,7 +188,7 @@ class LiveJob:
     def _paint_all(self) -> None:
         try:
             for frame in self.feed.frames:
-                if not self._painted.put(self.painter(frame)):
+                if not self._painted.put(self.stage(frame)):
                     return
         except BaseException as error:  # of any kind: `run` raises it
             if not self._is_cancelled:
@@ -202,17 +210,17 @@ class LiveJob:
 
     def _pass_on(self, shot: Shot, on_shot: Callable[[Shot], None]) -> bool:
         """Passes a shot on to everybody; False if it is not on display."""
-        former = self._controls.shot
+        previous = self._controls.shot
         is_new = self._controls.offer(shot)
         for output in self._all_outputs():
             output.put(shot.painted)
         if self._front_end and is_new:
             self._front_end.show(shot, self._status())
         latency_ms = (now_us() - int(shot.original.pts)) / 1000
-        self.stats.add(latency_ms, time.monotonic())
-        self.stats.dropped = self.feed.frames.dropped + self._painted.dropped
+        dropped = self.feed.frames.dropped + self._painted.dropped
+        self.stats.add(latency_ms, time.monotonic(), dropped)
         on_shot(shot)
-        replaced = former if is_new else shot
+        replaced = previous if is_new else shot
         if replaced:
             replaced.original.release()
         return is_new
@@ -238,12 +246,16 @@ class LiveJob:
             for output in self._all_outputs()
             if output.kind is OutputKind.RECORDING and not output.failed
         )
+        stage = self.stage
         return LiveStatus(
-            engine=self.painter.engine,
+            styles=stage.style_names,
+            chosen=stage.chosen,
+            look=str(stage.look),
+            engine=stage.engine,
             is_frozen=self._controls.is_frozen,
             recordings=tuple(recordings),
             messages=self._messages.shown(),
-            stats=self.stats,
+            figures=self.stats.figures(time.monotonic()),
         )
 
     def _update_troubles(self) -> None:
@@ -251,7 +263,7 @@ class LiveJob:
         troubles: dict[Hashable, Trouble] = {}
         if text := self.feed.trouble:
             troubles[self.feed] = Trouble(text, "the source works again")
-        if failure := self.painter.failure:
+        if failure := self.stage.failure:
             troubles[failure] = Trouble(failure.text)
         for output in self._all_outputs():
             if output.trouble:
@@ -272,7 +284,7 @@ class LiveJob:
             self._captures.complete(output)
         self._captures.close()
         self.left_behind += self._captures.unfinished
-        if not self.painter.close(_JOIN_S):
+        if not self.stage.close(_JOIN_S):
             self.left_behind.append("looks")
 
     def _end_painting(self, painting: threading.Thread) -> bool:
@@ -281,6 +293,6 @@ class LiveJob:
         painting.join(_JOIN_S)
         if painting.is_alive():
             self._is_cancelled = True
-            self.painter.cancel()
+            self.stage.cancel()
             painting.join(_JOIN_S)
         return not painting.is_alive()

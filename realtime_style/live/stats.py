@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 
 _RECENT_FRAMES = 300
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFigures:
+    """The figures of a live stream at one moment; they do not change.
+
+    Attributes:
+        frames: how many were painted and passed on.
+        dropped: how many were skipped because a newer one was there.
+        fps: frames per second over the last two seconds.
+        latency_p50_ms, latency_p95_ms, latency_p99_ms: percentiles of the latency of the last 300
+            frames; 0 before the first frame.
+    """
+
+    frames: int = 0
+    dropped: int = 0
+    fps: float = 0.0
+    latency_p50_ms: float = 0.0
+    latency_p95_ms: float = 0.0
+    latency_p99_ms: float = 0.0
 
 
 class LiveStats:
@@ -26,9 +47,15 @@ class LiveStats:
         self._latencies_ms: deque[float] = deque(maxlen=_RECENT_FRAMES)
         self._times_s: deque[float] = deque(maxlen=_RECENT_FRAMES)
 
-    def add(self, latency_ms: float, now_s: float) -> None:
-        """Counts a frame that was passed on at `now_s`, in seconds of the monotonic clock."""
+    def add(self, latency_ms: float, now_s: float, dropped: int = 0) -> None:
+        """Counts a frame that was passed on.
+
+        Args:
+            now_s: when, in seconds of the monotonic clock.
+            dropped: how many frames of the run have been dropped by then.
+        """
         self.frames += 1
+        self.dropped = dropped
         self._latencies_ms.append(latency_ms)
         self._times_s.append(now_s)
 
@@ -41,3 +68,10 @@ class LiveStats:
     def latency_ms(self, percent: float) -> float:
         """A percentile of the latency, `percent` in 0..100; 0 before the first frame."""
         return float(np.percentile(self._latencies_ms, percent)) if self._latencies_ms else 0.0
+
+    def figures(self, now_s: float) -> LiveFigures:
+        """The figures at a moment, in seconds of the monotonic clock."""
+        if not self._latencies_ms:
+            return LiveFigures(self.frames, self.dropped)
+        p50, p95, p99 = np.percentile(self._latencies_ms, (50, 95, 99)).tolist()
+        return LiveFigures(self.frames, self.dropped, self.fps(now_s), p50, p95, p99)

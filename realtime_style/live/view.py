@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from realtime_style.frame import Frame
-from realtime_style.live.interface import Shot
+from realtime_style.live.front_end import Shot
 from realtime_style.media.scaling import rgb_from_frame
 
 Bgr: TypeAlias = NDArray[np.uint8]
@@ -62,6 +62,10 @@ class View:
         modes = list(Mode)
         self.mode = modes[(modes.index(self.mode) + 1) % len(modes)]
 
+    def toggle_mirror(self) -> None:
+        """Mirrors pictures, or no longer does."""
+        self.mirror = not self.mirror
+
     def move_divider(self, x: int, shot: Shot, size: tuple[int, int]) -> None:
         """Puts the divider at `x`, in pixels from the left edge of a window of a size."""
         left, _, width, _ = fit(shot.original.width, shot.original.height, *size)
@@ -73,7 +77,7 @@ class View:
         Args:
             shot: the two pictures; both are shown in the original's shape.
             size: width and height of the window, in pixels.
-            texts: what to write into the corners; empty texts are left out.
+            texts: what to write into the corners; empty texts are not drawn.
         """
         width, height = size
         content = np.zeros((height, width, 3), np.uint8)
@@ -126,9 +130,9 @@ class View:
 def fit(width: int, height: int, into_width: int, into_height: int) -> tuple[int, int, int, int]:
     """Left, top, width and height of a picture scaled to fit into an area, centred in it."""
     scale = min(into_width / width, into_height / height)
-    wide, high = max(2, round(width * scale)), max(2, round(height * scale))
-    wide, high = min(wide, into_width), min(high, into_height)
-    return (into_width - wide) // 2, (into_height - high) // 2, wide, high
+    width, height = max(2, round(width * scale)), max(2, round(height * scale))
+    width, height = min(width, into_width), min(height, into_height)
+    return (into_width - width) // 2, (into_height - height) // 2, width, height
 
 
 def _panel(text: str, font_px: int) -> NDArray[np.uint8]:

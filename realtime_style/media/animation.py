@@ -71,17 +71,21 @@ def film_of_animation(path: Path) -> IO[bytes]:
 
 
 class GifTimes:
-    """Leaves out frames that GIF cannot show so briefly; `left_out` counts them."""
+    """Decides which frames to drop because GIF cannot show them so briefly; counts them.
+
+    Attributes:
+        dropped: how many were dropped.
+    """
 
     def __init__(self) -> None:
-        self.left_out = 0
+        self.dropped = 0
         self._last: int | None = None  # hundredths of a second
 
     def takes(self, pts: int, time_base: Fraction) -> bool:
         """Whether the frame before has been shown long enough by then."""
         hundredth = round(pts * time_base * 100)
         if self._last is not None and hundredth - self._last < _GIF_STEPS:
-            self.left_out += 1
+            self.dropped += 1
             return False
         self._last = hundredth
         return True

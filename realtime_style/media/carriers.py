@@ -38,7 +38,7 @@ class Copy:
 
 
 class AudioTranscode:
-    """Decodes sound, resamples it and encodes it again; damaged packets are left out."""
+    """Decodes sound, resamples it and encodes it again; damaged packets are dropped."""
 
     def __init__(
         self, old: Any, container: OutputContainer, encoder: str, layout: str, rate: int
@@ -88,7 +88,7 @@ class AudioTranscode:
 
 
 class SubtitleTranscode:
-    """Converts text subtitles to another format; damaged ones are left out."""
+    """Converts text subtitles to another format; damaged ones are dropped."""
 
     def __init__(self, old: Any, container: OutputContainer, encoder: str) -> None:
         """Adds a stream to the new film."""

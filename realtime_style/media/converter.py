@@ -51,7 +51,7 @@ class Converter:
         color: the frames' colour space.
         sample_aspect_ratio: a frame pixel's width over its height; None if unknown.
         source_width, source_height: of the upright picture before scaling, in pixels.
-        notes: what is changed apart from the size, in words.
+        notes: what is changed apart from the size, as sentences.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Converter:
         yield from self._flushed(time_base)
 
     def changes(self, first: av.VideoFrame) -> list[str]:
-        """How a picture is changed, apart from being copied, in words."""
+        """How a picture is changed, apart from being copied, as sentences."""
         turned = ["it is turned upright"] if self._turn else []
         interlaced = ["it is interlaced"] if first.interlaced_frame else []
         scaled = []
@@ -189,7 +189,9 @@ class Converter:
             return ()
         a, b, _, c, d = np.sign(np.frombuffer(bytes(data), np.int32)[:5]).tolist()
         if (a, b, c, d) not in _UPRIGHT:
-            self.notes.append("the film is to be shown at an odd angle; it is not turned")
+            self.notes.append(
+                "the film has a rotation that is not a multiple of 90°; it is ignored"
+            )
         return _UPRIGHT.get((a, b, c, d), ())
 
     def _color_of(self, first: av.VideoFrame) -> ColorSpace:

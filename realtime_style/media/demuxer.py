@@ -24,7 +24,7 @@ RAW_BYTES = "surrogateescape"  # metadata that is not UTF-8 passes through uncha
 _OPEN_S = 20.0  # for an address to answer; FFmpeg does not notice Ctrl-C meanwhile
 _AHEAD_S = 10  # packets further ahead than this have a damaged time: nobody waits for it
 _PAST_END_S = 2  # how far streams of a film may lie apart
-_MOST_WAITING_BYTES = 256 * 2**20
+_MAX_WAITING_BYTES = 256 * 2**20
 
 
 def open_film(
@@ -161,10 +161,10 @@ class PacketSource(Protocol):
 
 
 class Demuxer:
-    """Packets read through a file of their own, only when they are asked for."""
+    """Packets read through a second container, only when they are asked for."""
 
     def __init__(self, path: Path | str, painted: int, part: Part) -> None:
-        """Opens the film a second time; `painted` is the index of the stream to leave out."""
+        """Opens the film a second time; `painted` is the index of the stream to skip."""
         self._container = open_film(str(path))
         self._painted, self._part = painted, part
         self.streams: tuple[Any, ...] = tuple(
@@ -234,10 +234,10 @@ class Tee:
     def put(self, packet: Packet) -> None:
         """Adds a packet of the part; raises MediaError if too much waits."""
         self._put_bytes += packet.size
-        if self._put_bytes - self._taken_bytes > _MOST_WAITING_BYTES:
+        if self._put_bytes - self._taken_bytes > _MAX_WAITING_BYTES:
             raise MediaError(
-                "sound and picture lie too far apart in this film for reading it from a pipe or "
-                "an address; save it as a file first",
+                "sound and picture are too far apart to read this film from a pipe or an address; "
+                "save it as a file first",
                 setting="source",
             )
         self._arrived.put(packet)

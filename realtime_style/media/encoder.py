@@ -21,7 +21,7 @@ from realtime_style.media.encoding import HARDWARE, encoded_color, pixel_format
 from realtime_style.media.scaling import EXACT, UNSHIFTED
 from realtime_style.system.cores import usable_cores
 
-_MOST_REORDERED = 16  # frames; H.264 and H.265 allow no more
+_MAX_REORDERED = 16  # frames; H.264 and H.265 allow no more
 
 
 class Encoder:
@@ -82,7 +82,7 @@ class Encoder:
         context.options = dict(options)
         context.thread_type = "SLICE" if by_slices else "AUTO"
         if self.name == "libx264" and not by_slices:
-            # by default it has half as many threads more, each with pictures of its own
+            # by default it has half as many threads more, each with its own pictures
             context.thread_count = usable_cores()
         if not b_frames:
             context.max_b_frames = 0
@@ -218,7 +218,7 @@ class _ReorderGroups:
             with contextlib.suppress(ValueError):
                 self._expected.remove(packet.pts)
             self._latest = max(packet.pts, packet.pts if self._latest is None else self._latest)
-        if len(self._held) > _MOST_REORDERED:  # the encoder has dropped a frame
+        if len(self._held) > _MAX_REORDERED:  # the encoder has dropped a frame
             while self._is_open():
                 self._expected.popleft()
         return [] if self._is_open() else self.rest()

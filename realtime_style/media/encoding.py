@@ -63,6 +63,17 @@ class Encoding:
     preset: str | None = None
     bit_depth: int | None = None
 
+    def __post_init__(self) -> None:
+        """Refuses values of other types, as JSON may hold them, and bits that films do not have."""
+        if self.crf is not None and not isinstance(self.crf, int | float):
+            raise MediaError(f"the quality must be a number, not {self.crf!r}", setting="crf")
+        for name in ("codec", "preset"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise MediaError(f"the {name} must be a name, not {value!r}", setting=name)
+        if self.bit_depth not in (None, 8, 10):
+            raise MediaError(f"films have 8 or 10 bits, not {self.bit_depth}", setting="bit_depth")
+
 
 def encoder_name(path: Path, encoding: Encoding) -> str:
     """FFmpeg's name of the encoder asked for, or of the usual one for the file."""
@@ -101,8 +112,6 @@ def encoded_color(color: ColorSpace, encoder: str, pix_fmt: str) -> ColorSpace:
 def pixel_format(codec: av.Codec, bit_depth: int | None) -> str:
     """The encoder's pixel format that is closest to a frame's."""
     supported = [form.name for form in codec.video_formats or []]
-    if bit_depth not in (None, 8, 10):
-        raise MediaError(f"films have 8 or 10 bits, not {bit_depth}", setting="bit_depth")
     wanted = {8: _8_BIT, 10: _10_BIT, None: _8_BIT + _10_BIT}[bit_depth]
     if codec.name == "tiff":  # its YUV has a fixed matrix and range, whatever the film's are
         wanted = tuple(pix_fmt for pix_fmt in wanted if pix_fmt == "rgb24")
@@ -125,7 +134,7 @@ def pixel_format(codec: av.Codec, bit_depth: int | None) -> str:
 
 
 def encoder_options(codec: av.CodecContext, encoding: Encoding) -> dict[str, str]:
-    """Settings as FFmpeg's options; raises MediaError for those that the encoder lacks."""
+    """Settings as FFmpeg's options; raises MediaError for those that the encoder does not have."""
     encoder = codec.name
     known = {option.name for option in codec.supported_options.private}
     options = dict(_DEFAULTS.get(encoder, {}))
@@ -135,10 +144,10 @@ def encoder_options(codec: av.CodecContext, encoding: Encoding) -> dict[str, str
         if option not in known:
             raise MediaError(f"the encoder {encoder} has no {option}", setting=option)
         options[option] = f"{value:g}" if isinstance(value, float) else str(value)
-    most = _MAX_CRF.get(encoder)
-    if most and encoding.crf is not None and not 0 <= encoding.crf <= most:
+    max_crf = _MAX_CRF.get(encoder)
+    if max_crf and encoding.crf is not None and not 0 <= encoding.crf <= max_crf:
         raise MediaError(
-            f"crf {encoding.crf:g} is out of range; {encoder} takes 0 to {most}", setting="crf"
+            f"crf {encoding.crf:g} is out of range; {encoder} takes 0 to {max_crf}", setting="crf"
         )
     presets = _PRESETS.get(encoder)
     if presets and encoding.preset is not None and encoding.preset not in presets:

@@ -21,14 +21,15 @@ from realtime_style.media.encoding import (
     encoder_options,
     gpu_encoder_name,
 )
-from realtime_style.media.film_source import FileSource
 from realtime_style.media.muxer import Muxer
+from realtime_style.media.notes import counted
+from realtime_style.media.passthrough import PassthroughSource
 from realtime_style.media.pipes import StandardOutput
 from realtime_style.system.interrupts import deferred
 from realtime_style.system.paths import escaped_pattern, is_numbered, numbered, refuse_unwritable
 from realtime_style.system.whole_file import PartialFile, PartialSequence
 
-_MOST_TICKS = 1_000_000  # per second
+_MAX_TICKS = 1_000_000  # per second
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
@@ -37,9 +38,10 @@ class _NotReplacedError(MediaError):
 
 
 class FileSink:
-    """A film on disk: written under a hidden name, put in place when it is complete.
+    """A film, which need not be one file.
 
-    "-" is standard output (Matroska), a pattern such as frame_%04d.png a sequence of pictures.
+    Files are written under a hidden name, and put in place when they are complete. "-" is standard
+    output (Matroska), a pattern such as frame_%04d.png a sequence of pictures.
 
     If its context is left by KeyboardInterrupt, the frames written so far become a film too, under
     its own name (out.stopped.mp4); a second KeyboardInterrupt meanwhile cuts it where it is.
@@ -56,7 +58,7 @@ class FileSink:
         *,
         size: tuple[int, int] | None = None,
         encoding: Encoding = Encoding(),
-        passthrough_of: FileSource | None = None,
+        passthrough_of: PassthroughSource | None = None,
         overwrite: bool = False,
         gpu_device: int | None = None,
     ) -> None:
@@ -111,7 +113,7 @@ class FileSink:
         options = {}
         if self._suffix in (".mp4", ".mov", ".m4v"):
             # edit lists count in the movie's ticks: coarser than the frames', they move starts
-            ticks = max(1000, min(self._info.time_base.denominator, _MOST_TICKS))
+            ticks = max(1000, min(self._info.time_base.denominator, _MAX_TICKS))
             options = {"movflags": "+faststart", "movie_timescale": str(ticks)}
         if self._suffix == ".webp" and not self._is_sequence:
             options = {"loop": "0"}  # for ever, as GIF does by default
@@ -167,13 +169,14 @@ class FileSink:
 
     @property
     def notes(self) -> list[str]:
-        """What passes through but is not simply copied, and what was left out."""
+        """What passes through but is not simply copied, and what was dropped."""
         notes = list(self._muxer.notes)
-        if self._gif_times and self._gif_times.left_out:
-            left_out = self._gif_times.left_out
-            notes.append(f"frames left out because .gif cannot show them so briefly: {left_out}")
+        if self._gif_times and self._gif_times.dropped:
+            frames = counted(self._gif_times.dropped, "frame")
+            notes.append(f"{frames} dropped: GIF cannot show them so briefly")
         if isinstance(self._file, PartialSequence) and self._file.removed:
-            notes.append(f"pictures of the former film that were removed: {self._file.removed}")
+            pictures = counted(self._file.removed, "picture")
+            notes.append(f"removed {pictures} of the previous sequence")
         return notes
 
     @property
@@ -233,7 +236,7 @@ class FileSink:
         if is_stopped and not self._encoder.frames_out:
             self._discard()
             return True
-        # a second Ctrl-C does not wait for this; the first one does, or it would cost the film
+        # The first Ctrl-C waits for this, or the film would be lost; a second one does not
         with contextlib.nullcontext() if is_stopped else self._uninterrupted():
             self._finish(last, is_stopped)
             if self._file:

@@ -17,6 +17,7 @@ import av
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, Size, StreamInfo
 from realtime_style.media.converter import Converter
+from realtime_style.media.damage import Damage
 from realtime_style.media.demuxer import (
     Demuxer,
     Packet,
@@ -31,14 +32,13 @@ from realtime_style.media.pipes import StandardInput
 from realtime_style.system.paths import is_numbered, name_of, numbered
 
 _ONE_FRAME_PER_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
-_CUT_S = 0.5  # a film this much shorter than it says was cut off; less is rounding
-_MOST_REORDERED = 16  # pictures; H.264 and H.265 allow no more
+_MAX_REORDERED = 16  # pictures; H.264 and H.265 allow no more
 
 Given = TypeVar("Given")
 
 
 class FileSource:
-    """The frames of a film.
+    """The frames of a film, which need not be a file.
 
     A film is a file, "-" (standard input), an address that FFmpeg opens (http://, rtsp://, ...), or
     a pattern for numbered pictures (frame_%04d.png, 25 per second).
@@ -81,7 +81,6 @@ class FileSource:
             device = nvidia_device(gpu_device)
         self._is_waiting = False  # for a packet
         self._part = Part(start_s, None if duration_s is None else start_s + duration_s)
-        self._damage = _Damage()
         self._has_ended = False
         self._tee: Tee | None = None
         # packets of other streams that cannot be read a second time, until iteration begins
@@ -96,12 +95,13 @@ class FileSource:
             self._time_base = Fraction(self._video.time_base or Fraction(1, 90000))
             rates = (self._video.average_rate, self._video.guessed_rate)
             self._rate = Fraction(next(filter(None, rates), 25))
+            self._damage = Damage(self._rate)
             self._pictures = self._translated(self._timed(self._in_order(self._decode())))
             self._first = self._first_picture(pipe)
             self._converter = Converter(self._first, size, self._video.sample_aspect_ratio)
+            self._gap: str | None = None
             if self._container.format.name == "image2":
-                gap = _missing_pictures(Path(path))
-                self._converter.notes += [gap] if gap else []
+                self._gap = _missing_pictures(Path(path))
             self.info = self._read_info()
         except BaseException:
             self._container.close()
@@ -125,8 +125,10 @@ class FileSource:
         if pipe:
             pipe.interrupt.check()
         if first is None:
+            is_whole = self._part == Part()
+            where = "" if is_whole else " in that part"
             raise MediaError(
-                f"{self.path} has no frame there that can be decoded{self._advice}",
+                f"{self.path}: no frame{where} could be decoded{self._advice}",
                 setting="source",
             )
         return first
@@ -134,12 +136,13 @@ class FileSource:
     @property
     def notes(self) -> list[str]:
         """What is changed on the way to frames, and what is lost; grows while reading."""
-        return [*self._converter.notes, *self._damage.notes(self._rate)]
+        gaps = [self._gap] if self._gap else []
+        return [*self._converter.notes, *gaps, *self._damage.notes()]
 
     @property
     def lost_s(self) -> float:
         """How much of the film could not be read so far, in seconds."""
-        return self._damage.missing_s + float(self._damage.lost_frames / self._rate)
+        return self._damage.lost_s
 
     @property
     def is_file(self) -> bool:
@@ -163,7 +166,7 @@ class FileSource:
 
     @property
     def part(self) -> Part:
-        """What is read of the film."""
+        """The part of the film that is read."""
         return self._part
 
     def other_packets(self) -> PacketSource:
@@ -238,11 +241,15 @@ class FileSource:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the film; a second call does nothing."""
         if not self._is_waiting:  # else another thread is reading, and closing would crash it
             self._container.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        """See `FrameSource`; what cannot be read is left out, and counted in `notes`."""
+        """See `FrameSource`; what cannot be read is dropped, and counted in `notes`."""
         yield from self._translated(self._converter.convert(self.pictures(), self._time_base))
 
     def pictures(self) -> Iterator[av.VideoFrame]:
@@ -308,21 +315,20 @@ class FileSource:
                     f"{self.path} is encrypted; give a copy that plays without a key",
                     setting="source",
                 )
-            damage.packets_in += packet.size > 0 and not packet.is_discard
+            damage.decoding(packet)
             try:
                 decoded = packet.decode()
             except av.FFmpegError:  # decoders report damage with errors of many kinds
-                damage.lost_frames += 1
+                damage.failed()
                 continue
             for frame in decoded:
                 if isinstance(frame, av.VideoFrame):
-                    damage.frames_out += 1
-                    damage.spoilt_frames += frame.is_corrupt
+                    damage.decoded(frame)
                     yield frame
-        if damage.end_reason:  # then no packet has told the decoder to return what it holds
+        if damage.has_ended_early:  # then no packet has told the decoder to return what it holds
             with contextlib.suppress(av.FFmpegError):
                 for frame in self._video.codec_context.decode(None):
-                    damage.frames_out += 1
+                    damage.decoded(frame)
                     yield frame
         self._count_missing()
 
@@ -339,9 +345,9 @@ class FileSource:
             except StopIteration:
                 return
             except av.FFmpegError as error:  # what came before is still a film
-                self._damage.end_reason = f" ({error.strerror})"
+                self._damage.end_early(str(error.strerror))
                 return
-            self._damage.reach(packet)
+            self._damage.read(packet)
             if packet.stream is self._video:
                 yield packet
             elif self._tee:
@@ -352,53 +358,14 @@ class FileSource:
 
     def _count_missing(self) -> None:
         """Compares what was read with what the film says it has."""
-        damage = self._damage
-        if self._video.codec_context.name in _ONE_FRAME_PER_PACKET:  # decoders drop some silently
-            damage.lost_frames = max(damage.lost_frames, damage.packets_in - damage.frames_out)
+        if self._video.codec_context.name in _ONE_FRAME_PER_PACKET:
+            self._damage.compare_packets()
         length_s = self._film_s
         if self._container.format.name == "avi":  # the duration there is a guess from the size
             length_s = float(self._video.frames / self._rate)
         if length_s is not None:
-            missing_s = length_s + (self._container.start_time or 0) / 1e6 - damage.reached_s
-            damage.missing_s = missing_s if missing_s > _CUT_S else 0.0
-
-
-class _Damage:
-    """What could not be read of a film."""
-
-    def __init__(self) -> None:
-        self.packets_in = self.frames_out = 0
-        self.lost_frames = 0  # that were in the film, but could not be decoded
-        self.spoilt_frames = 0  # that were decoded in part
-        self.reached_s = 0.0  # the latest end of a packet
-        self.missing_s = 0.0  # at the end, of the length that the film says it has
-        self.end_reason = ""
-
-    def reach(self, packet: Packet) -> None:
-        """Notes how far the film has been read."""
-        if packet.pts is not None and packet.time_base is not None:
-            end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-            self.reached_s = max(self.reached_s, end_s)
-
-    def notes(self, rate: Fraction) -> list[str]:
-        """In words; `rate` is the film's, in frames per second."""
-        notes = []
-        if self.lost_frames:
-            notes.append(
-                f"the film is damaged: frames that could not be decoded: {self.lost_frames} (about "
-                f"{self.lost_frames / float(rate):.2f} s)"
-            )
-        if self.spoilt_frames:
-            notes.append(
-                f"the film is damaged: frames that were painted in spite of it: "
-                f"{self.spoilt_frames}"
-            )
-        if self.missing_s:
-            notes.append(
-                f"the film ends early{self.end_reason}: {self.missing_s:.2f} s (about "
-                f"{round(self.missing_s * rate)} frames) of its length are missing"
-            )
-        return notes
+            start_s = (self._container.start_time or 0) / 1e6
+            self._damage.compare_length(start_s + length_s)
 
 
 def _with_times_in_order(pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
@@ -409,7 +376,7 @@ def _with_times_in_order(pictures: Iterator[av.VideoFrame]) -> Iterator[av.Video
         held.append(picture)
         if picture.pts is not None:
             heappush(times, picture.pts)
-        if len(held) > _MOST_REORDERED:
+        if len(held) > _MAX_REORDERED:
             first = held.popleft()
             first.pts = heappop(times) if times else None
             yield first
@@ -434,14 +401,14 @@ def _with_lengths(pictures: Iterator[av.VideoFrame], end_pts: int) -> Iterator[a
 
 
 def _missing_pictures(pattern: Path) -> str | None:
-    """A note on numbered pictures after a gap, which are not read; None if there is no gap."""
+    """A note on numbered pictures after a gap, which are ignored; None if there is no gap."""
     if not is_numbered(pattern):  # some kinds of pictures are read as a sequence of one
         return None
     there = numbered(pattern)
     for one, following in pairwise(sorted(there)):
         if following != one + 1:
             missing = name_of(pattern, one + 1)
-            return f"{missing} is missing; the pictures after it are left out"
+            return f"{missing} is missing; the pictures after it are ignored"
     return None
 
 

@@ -12,8 +12,7 @@ from av.codec.hwaccel import HWAccel
 from realtime_style.errors import MediaError
 from realtime_style.media.demuxer import RAW_BYTES, Packet
 from realtime_style.media.encoding import CODECS
-from realtime_style.media.film_source import FileSource
-from realtime_style.media.passthrough import Passthrough
+from realtime_style.media.passthrough import Passthrough, PassthroughSource
 from realtime_style.media.pipes import StandardOutput
 
 _WITHOUT_TIMES = ("avi", "asf")  # containers that know only the order of decoding
@@ -98,7 +97,7 @@ class Muxer:
         self._video = stream
         return stream
 
-    def pass_through(self, source: FileSource) -> None:
+    def pass_through(self, source: PassthroughSource) -> None:
         """Adds all other streams of a film, its chapters and its metadata."""
         self._passthrough = Passthrough(source, self._container, self._video, self._ending)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import av
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.stream import Disposition
 
 from realtime_style.media.carriers import (
@@ -20,10 +21,10 @@ from realtime_style.media.carriers import (
     move_to,
     usable_sound,
 )
-from realtime_style.media.demuxer import RAW_BYTES, Part
-from realtime_style.media.film_source import FileSource
+from realtime_style.media.demuxer import RAW_BYTES, PacketSource, Part
+from realtime_style.media.notes import counted, dropped
 
-_OF_THE_FILE = {  # metadata that describes the former file, not the film
+_OF_THE_FILE = {  # metadata that describes the previous file, not the film
     "major_brand", "minor_version", "compatible_brands", "encoder",
     "duration", "bps", "number_of_frames", "number_of_bytes",
     "_statistics_writing_app", "_statistics_writing_date_utc", "_statistics_tags",
@@ -49,15 +50,46 @@ _PROBE_PACKETS = 400
 _ATTACHED_PICTURE = Disposition.attached_pic
 
 
+class PassthroughSource(Protocol):
+    """A film whose other streams can be carried over, as `FileSource`."""
+
+    @property
+    def path(self) -> Path | str:
+        """Where it is read from."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the film can be opened a second time."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all frames of the film, or of the part asked for, have been read."""
+
+    @property
+    def part(self) -> Part:
+        """The part of the film that is read."""
+
+    @property
+    def container(self) -> InputContainer:
+        """For its chapters and metadata."""
+
+    @property
+    def main_stream(self) -> av.VideoStream:
+        """The stream that is painted, for its metadata."""
+
+    def other_packets(self) -> PacketSource:
+        """The packets of all streams but the painted one; to be asked for before iterating."""
+
+
 class Passthrough:
     """Every stream of a film but the painted one, on its way into a container.
 
-    Each stream is copied if the container takes it, else transcoded, else left out. `notes` says
+    Each stream is copied if the container takes it, else transcoded, else dropped. `notes` says
     which were not simply copied. Chapters and metadata are set at once.
     """
 
     def __init__(
-        self, source: FileSource, container: OutputContainer, painted: Any, ending: str
+        self, source: PassthroughSource, container: OutputContainer, painted: Any, ending: str
     ) -> None:
         """Plans every stream, trying each in a container of the same format in memory.
 
@@ -96,10 +128,10 @@ class Passthrough:
         if chapters and self._format in _WITH_CHAPTERS:
             self._container.set_chapters(chapters)
         elif chapters:
-            self._notes.append(f"chapters are left out: {self._ending} films cannot hold them")
+            self._notes.append(dropped("chapters", self._ending))
         languages = {stream.metadata.get("language", "und") for stream in streams}
         if languages - {"und"} and self._format in _WITHOUT_LANGUAGES:
-            self._notes.append(f"languages are left out: {self._ending} films cannot hold them")
+            self._notes.append(dropped("language tags", self._ending))
 
     @property
     def notes(self) -> list[str]:
@@ -108,7 +140,7 @@ class Passthrough:
             return self._notes
         return [
             *self._notes,
-            f"packets of sound or text without a usable time: {self._lost_packets}",
+            f"dropped {counted(self._lost_packets, 'packet')} without a usable time",
         ]
 
     def until(self, time_s: float | None) -> Iterator[Any]:
@@ -162,7 +194,7 @@ class Passthrough:
             yield packet
 
     def _plan(self, stream: Any, first: Sequence[Any]) -> Carrier | None:
-        """How a stream gets into the container; None if it does not, or is no stream there."""
+        """How a stream gets into the container; None if it does not, or not as a stream."""
         what = _name(stream)
         if stream.type == "attachment":
             self._attach(stream, what)
@@ -189,12 +221,12 @@ class Passthrough:
             transcode = self._converted_text(stream, what)
         if transcode is None:
             other = "" if "matroska" in self._format else "; .mkv may"
-            self._notes.append(f"{what} left out: {self._ending} films cannot hold it{other}")
+            self._notes.append(dropped(what, self._ending) + other)
         return transcode
 
     def _attach(self, stream: Any, what: str) -> None:
         if "matroska" not in self._format:
-            self._notes.append(f"{what} is left out: {self._ending} films cannot hold it")
+            self._notes.append(dropped(what, self._ending))
             return
         self._container.add_attachment(
             stream.name or "attachment",
@@ -216,7 +248,7 @@ class Passthrough:
             changed.append(f"{rate} Hz")
         self._notes.append(
             f"{what} is transcoded to {' '.join([encoder, *changed])}: {self._ending} "
-            "films cannot hold it"
+            "cannot hold it"
         )
         return transcode
 
@@ -226,9 +258,7 @@ class Passthrough:
             return None
         subtitles = SubtitleTranscode(stream, self._container, encoder)
         self._describe(subtitles.stream, stream)
-        self._notes.append(
-            f"{what} are converted to {encoder}: {self._ending} films cannot hold them"
-        )
+        self._notes.append(f"{what} are converted to {encoder}: {self._ending} cannot hold them")
         return subtitles
 
     def _keep_cover(self, stream: Any, first: Sequence[Any]) -> None:
@@ -241,7 +271,7 @@ class Passthrough:
             self._describe(copy, stream)
             self._covers.append((copy, first[0]))
         else:
-            self._notes.append(f"the cover is left out: {self._ending} films cannot hold it")
+            self._notes.append(dropped("cover", self._ending))
 
     def _takes(self, stream: Any, first: Sequence[Any]) -> bool:
         """Whether a container of this format really muxes the stream's first packets."""
@@ -275,7 +305,7 @@ class Passthrough:
         new.disposition = old.disposition
 
 
-def _first_packets(source: FileSource, streams: Sequence[Any]) -> dict[int, list[Any]]:
+def _first_packets(source: PassthroughSource, streams: Sequence[Any]) -> dict[int, list[Any]]:
     """A few packets of each stream, from the file's start; a pipe cannot be read twice for them."""
     found: dict[int, list[Any]] = {}
     wanted = {stream.index for stream in streams if stream.type != "attachment"}

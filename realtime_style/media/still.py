@@ -43,7 +43,7 @@ class Picture:
         exif: the file's own bytes, without the orientation; None if it has none.
         icc: the bytes of its RGB colour profile, likewise.
         dpi: dots per inch, across and down, likewise.
-        notes: what was converted, in words.
+        notes: what was converted, as sentences.
     """
 
     rgb: NDArray[np.uint8]
@@ -109,9 +109,9 @@ def _picture_of(opened: ImageFile.ImageFile) -> Picture:
     if is_wide or is_wide_grey:
         notes.append("16-bit values are converted to 8 bits")
     if is_wide_grey:
-        wide = np.asarray(upright, np.float64)
-        most = 65535 if mode.startswith("I") else max(1.0, float(wide.max()))
-        upright = Image.fromarray((wide * (255 / most)).clip(0, 255).astype(np.uint8))
+        grey = np.asarray(upright, np.float64)
+        max_grey = 65535 if mode.startswith("I") else max(1.0, float(grey.max()))
+        upright = Image.fromarray((grey * (255 / max_grey)).clip(0, 255).astype(np.uint8))
     if mode in ("CMYK", "YCCK", "LAB"):
         notes.append(f"{mode} is converted to RGB")
     if icc and icc[16:20] != b"RGB ":  # it describes inks or greys, not the new colours
@@ -168,14 +168,14 @@ def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False
     formats = Image.registered_extensions()
     if suffix not in formats:
         raise MediaError(
-            f"'{path.suffix}' names no picture format; end {path.name} in .jpg, .png or .webp",
+            f"'{path.suffix}' is not a picture format; end {path.name} in .jpg, .png or .webp",
             setting="out",
         )
     notes = []
     image = Image.fromarray(picture.rgb)
     if picture.alpha is not None:
         if suffix in _WITHOUT_ALPHA:
-            notes.append(f"{suffix} pictures hold no transparency; it is laid on white")
+            notes.append(f"transparency dropped: {suffix} cannot hold it; the background is white")
             white = Image.new("RGB", image.size, (255, 255, 255))
             image = Image.composite(image, white, Image.fromarray(picture.alpha))
         else:
@@ -185,7 +185,7 @@ def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False
     if exif and suffix in (".tif", ".tiff"):
         exif, has_tables = _without_tables(exif)  # libtiff does not write them
     if has_tables or (exif and suffix in _WITHOUT_EXIF):
-        notes.append(f"metadata about camera and place (EXIF) is left out of {suffix}")
+        notes.append(f"metadata about camera and place (EXIF) dropped: {suffix} cannot hold it")
     if exif:
         settings["exif"] = exif
     if picture.icc:

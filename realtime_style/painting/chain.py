@@ -19,18 +19,19 @@ from realtime_style.engines.opening import open_engine, open_gpu_engine
 from realtime_style.engines.tensorrt.cuda import Cuda
 from realtime_style.frame import Frame
 from realtime_style.media.scaling import frame_from_rgb, rgb_from_frame
-from realtime_style.painting.gpu import GpuStylizer
+from realtime_style.painting.gpu_stylizer import GpuStylizer
 from realtime_style.painting.grain import Grain
 from realtime_style.painting.keep_colors import KeepColors
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.painting.steady import Steady
 from realtime_style.painting.style_picture import open_any_style
 from realtime_style.painting.stylizer import Stylizer
+from realtime_style.painting.wrapper import Wrapper
 from realtime_style.stages import Painter, Pending
 from realtime_style.style.style import Style
 
 
-class PainterChain:
+class PainterChain(Wrapper):
     """A `Painter` of frames of one colour space, made of all stages of a plan.
 
     Attributes:
@@ -39,30 +40,19 @@ class PainterChain:
         color: the colour space of the frames.
     """
 
-    def __init__(self, first: Painter[Frame], stylizer: Stylizer) -> None:
-        self._first = first
+    def __init__(self, outermost: Painter[Frame], stylizer: Stylizer) -> None:
+        super().__init__(outermost)
         self.style: Style = stylizer.style
         self.engine: Engine = stylizer.engine
         self.color = stylizer.color
 
-    @property
-    def in_flight(self) -> int:
-        """See `Painter`."""
-        return self._first.in_flight
-
-    def prepare(
-        self, size: tuple[int, int], on_build: Callable[[float], None] | None = None
-    ) -> None:
-        """See `Painter`."""
-        self._first.prepare(size, on_build)
-
     def begin(self, frame: Frame) -> Pending[Frame]:
         """See `Painter`; the painted frame is a new one of the same size, time and colours."""
-        return self._first.begin(frame)
+        return self._painter.begin(frame)
 
     def __call__(self, frame: Frame) -> Frame:
         """Paints a frame and waits for it; raises EngineError where the network fails."""
-        return self._first.begin(frame)()
+        return self.begin(frame)()
 
     def paint_rgb(
         self, rgb: NDArray[np.uint8], on_build: Callable[[float], None] | None = None
@@ -78,14 +68,6 @@ class PainterChain:
         frame = frame_from_rgb(rgb, self.color)
         self.prepare((frame.width, frame.height), on_build)
         return rgb_from_frame(self(frame))[: rgb.shape[0], : rgb.shape[1]]
-
-    def reset(self) -> None:
-        """See `Painter`."""
-        self._first.reset()
-
-    def cancel(self) -> None:
-        """See `Painter`."""
-        self._first.cancel()
 
 
 def load_stylizer(

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime_style.frame import Frame, FramePool
+from realtime_style.painting.cells import CELL_PX, luma_cells
+from realtime_style.painting.wrapper import Wrapper
 from realtime_style.stages import Painter, Pending
 
-CELL_PX = 4
 _TILE_PX = 512  # the grain repeats after so many pixels
 _SOFTNESS_PX = 2.0
 _GRAIN_CODES = 1.5  # of luma, standard deviation
 _LEVELS = 4  # steps of its strength
 _FINE = 64  # steps per code in which it is stored
 # codes from cell to cell, slopes left out: below the first all the grain, above the second none
-_FLAT, _LIVELY = 0.15, 0.5
-_MAX_BEND = 2.0  # codes that count of a cell: one edge does not make an area lively
+_FLAT, _TEXTURED = 0.15, 0.5
+_MAX_CURVATURE = 2.0  # codes that count of a cell: one edge does not make an area textured
 _AROUND_CELLS = 2
 
 
-class Grain:
+class Grain(Wrapper):
     """A `Painter` that lays a faint, fixed grain under the flat areas of frames.
 
-    A network that answers equal inputs equally paints a white sky as one dead area, a hole among
-    the strokes. On a grain too faint to be seen it paints strokes there, as it does elsewhere. The
+    A network gives equal answers to equal inputs, so it paints a white sky as one flat area without
+    strokes. On a grain too faint to be seen it paints strokes there, as it does elsewhere. The
     grain belongs to the place in the picture, as that of a canvas does, and is the same in every
     frame.
     """
@@ -39,20 +39,9 @@ class Grain:
             seed: of the random grain.
             strength: 0..1 of the usual one.
         """
-        self._painter = painter
+        super().__init__(painter)
         self._tile = (_tile(seed) * (strength * _GRAIN_CODES * _FINE)).round().astype(np.int16)
         self._pool = FramePool()
-
-    @property
-    def in_flight(self) -> int:
-        """See `Painter`."""
-        return self._painter.in_flight
-
-    def prepare(
-        self, size: tuple[int, int], on_build: Callable[[float], None] | None = None
-    ) -> None:
-        """See `Painter`."""
-        self._painter.prepare(size, on_build)
 
     def begin(self, frame: Frame) -> Pending[Frame]:
         """See `Painter`."""
@@ -61,14 +50,6 @@ class Grain:
         if grained is not frame:
             grained.release()
         return wait
-
-    def reset(self) -> None:
-        """See `Painter`."""
-        self._painter.reset()
-
-    def cancel(self) -> None:
-        """See `Painter`."""
-        self._painter.cancel()
 
     def lay_under(self, frame: Frame) -> Frame:
         """A new frame with grain; the given one itself where none of its areas is flat."""
@@ -104,46 +85,32 @@ def _tile(seed: int) -> NDArray[np.float64]:
     return np.asarray(soft / soft.std())
 
 
-def luma_cells(frame: Frame) -> NDArray[np.int16]:
-    """Sums over cells of 4x4 luma pixels, (H // 4, W // 4) int16: means in 16ths of codes.
-
-    Four pixels are added at once, as lanes of one 32-bit number.
-    """
-    rows, columns = frame.height // CELL_PX, frame.width // CELL_PX
-    fours = frame.i420[: rows * CELL_PX, : columns * CELL_PX].view(np.uint32)
-    lanes = fours & 0x00FF00FF
-    lanes += (fours >> 8) & 0x00FF00FF
-    lanes = np.add.reduce(lanes.reshape(rows, CELL_PX, columns), 1, dtype=np.uint32)
-    cells: NDArray[np.int16] = ((lanes & 0xFFFF) + (lanes >> 16)).astype(np.int16)
-    return cells
-
-
 def _flatness(cells: NDArray[np.int16]) -> NDArray[np.int16]:
     """How flat the surroundings of each cell are, (rows, columns) int16, 0 to _LEVELS."""
-    lively = np.zeros(cells.shape, np.int32)
+    texture = np.zeros(cells.shape, np.int32)
     for axis in (0, 1):
         if cells.shape[axis] < 3:
             continue
-        # An even slope paints as dead as a level area: only what bends is lively. The second
-        # difference of noise is the square root of 3 times its first difference
-        bend = np.abs(np.diff(cells, n=2, axis=axis)).astype(np.int32)
-        bend = (bend * 37) >> 5  # times 2 / sqrt(3)
-        np.minimum(bend, round(32 * _MAX_BEND), out=bend)
+        # The network paints constant gradients as flat as level areas: only curvature counts. The
+        # second difference of noise is the square root of 3 times its first difference
+        curvature = np.abs(np.diff(cells, n=2, axis=axis)).astype(np.int32)
+        curvature = (curvature * 37) >> 5  # times 2 / sqrt(3)
+        np.minimum(curvature, round(32 * _MAX_CURVATURE), out=curvature)
         wide = [(0, 0), (0, 0)]
         wide[axis] = (1, 1)
-        lively += np.pad(bend, wide, mode="edge")
+        texture += np.pad(curvature, wide, mode="edge")
     by = _AROUND_CELLS
     for axis in (0, 1):
         wide = [(0, 0), (0, 0)]
         wide[axis] = (by, by)
-        sums = np.cumsum(np.pad(lively, wide, mode="edge"), axis, dtype=np.int32)
+        sums = np.cumsum(np.pad(texture, wide, mode="edge"), axis, dtype=np.int32)
         ahead = sums.take(np.arange(2 * by, sums.shape[axis]), axis)
         behind = sums.take(np.arange(cells.shape[axis] - 1), axis)
-        lively = ahead
+        texture = ahead
         rest = [slice(None)] * 2
         rest[axis] = slice(1, None)
-        lively[tuple(rest)] -= behind
-    mean = lively / (16 * 4 * (2 * by + 1) ** 2)  # codes from cell to cell
-    strength = (_LIVELY - mean) * (_LEVELS / (_LIVELY - _FLAT))
+        texture[tuple(rest)] -= behind
+    mean = texture / (16 * 4 * (2 * by + 1) ** 2)  # codes from cell to cell
+    strength = (_TEXTURED - mean) * (_LEVELS / (_TEXTURED - _FLAT))
     levels: NDArray[np.int16] = strength.round().clip(0, _LEVELS).astype(np.int16)
     return levels

@@ -1,30 +1,14 @@
-"""Keeps the film's colours under the painting's light."""
+"""Keeps the film's chroma, and takes only luma from the painting."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from realtime_style.frame import Frame
-from realtime_style.stages import Painter, Pending
+from realtime_style.painting.wrapper import Wrapper
+from realtime_style.stages import Pending
 
 
-class KeepColors:
-    """A `Painter` that puts the chroma of each frame under the painted luma."""
-
-    def __init__(self, painter: Painter[Frame]) -> None:
-        """Wraps the painter whose luma is taken."""
-        self._painter = painter
-
-    @property
-    def in_flight(self) -> int:
-        """See `Painter`."""
-        return self._painter.in_flight
-
-    def prepare(
-        self, size: tuple[int, int], on_build: Callable[[float], None] | None = None
-    ) -> None:
-        """See `Painter`."""
-        self._painter.prepare(size, on_build)
+class KeepColors(Wrapper):
+    """A `Painter` whose frames have the painted luma and the film's own chroma."""
 
     def begin(self, frame: Frame) -> Pending[Frame]:
         """See `Painter`."""
@@ -37,11 +21,3 @@ class KeepColors:
             return painted
 
         return finish
-
-    def reset(self) -> None:
-        """See `Painter`."""
-        self._painter.reset()
-
-    def cancel(self) -> None:
-        """See `Painter`."""
-        self._painter.cancel()

@@ -1,8 +1,9 @@
-"""What a painting is asked to be: a value, the same for films, pictures and live streams."""
+"""How frames are to be painted: a value, the same for films, pictures and live streams."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
 
 from realtime_style.engines.choice import EngineChoice
 from realtime_style.errors import StyleError
@@ -18,7 +19,7 @@ class PaintPlan:
     Attributes:
         look: the style, its blend, strength, variation and colours.
         engine: what runs the network.
-        stability: flicker reduction, 0 (every frame by itself) to 1.
+        stability: flicker reduction, from 0 (none) to 1.
         grain: whether flat areas get a faint grain, so that the network paints strokes there.
 
     Raises:
@@ -33,5 +34,28 @@ class PaintPlan:
     def __post_init__(self) -> None:
         if not 0 <= self.stability <= 1:
             raise StyleError(
-                f"stability goes from 0 to 1, not {self.stability:g}", setting="stability"
+                f"stability must be from 0 to 1, not {self.stability:g}", setting="stability"
             )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan in plain values, for JSON; `from_dict` reads it.
+
+        Raises:
+            StyleFileError: the look holds an opened style, which has no name.
+        """
+        plain = {item.name: getattr(self, item.name) for item in fields(self)}
+        return plain | {"look": self.look.as_dict(), "engine": asdict(self.engine)}
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Self:
+        """Reads what `as_dict` returned.
+
+        Raises:
+            StyleError: a value is out of range.
+            TypeError, KeyError: these are not the values of a plan.
+        """
+        return cls(
+            **plain
+            | {"look": Look.from_dict(plain["look"])}
+            | {"engine": EngineChoice(**plain["engine"])}
+        )

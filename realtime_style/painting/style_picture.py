@@ -34,7 +34,8 @@ def open_any_style(name: str | Path, tier: str = STANDARD) -> Style:
         return open_style(name, tier)
     if tier != STANDARD:
         raise StyleFileError(
-            f"{name} has no {tier} tier: styles from pictures are {STANDARD} ones", setting="tier"
+            f"{name} has no {tier} tier: styles from pictures exist only in the {STANDARD} tier",
+            setting="tier",
         )
     return style_from_picture(name)
 

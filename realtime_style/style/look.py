@@ -95,13 +95,13 @@ class Look:
             )
         if not 0 <= self.strength <= MAX_STRENGTH:
             raise StyleFileError(
-                f"strength goes from 0 to {MAX_STRENGTH:g}, not {self.strength:g}",
+                f"strength must be from 0 to {MAX_STRENGTH:g}, not {self.strength:g}",
                 setting="strength",
             )
         for name, share in self.blend:
             if not 0 <= share <= 1:
                 raise StyleFileError(
-                    f"the share of {name} goes from 0 to 1, not {share:g}", setting="blend"
+                    f"the share of {name} must be from 0 to 1, not {share:g}", setting="blend"
                 )
         names = [name for name, _ in self.blend]
         if twice := next((name for name in names if names.count(name) > 1), None):

@@ -24,7 +24,7 @@ from realtime_style.engines.tensorrt.plan_cache import PlanCache
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame, StreamInfo
 from realtime_style.live.devices import list_cameras
-from realtime_style.live.outputs import VirtualCameraSink
+from realtime_style.live.virtual_camera import VirtualCameraSink
 from realtime_style.media.encoding import Encoding
 from realtime_style.media.film_sink import FileSink
 from realtime_style.painting.chain import build_painter
@@ -68,7 +68,9 @@ def examine() -> dict[str, Any]:
         "cpu": describe_cpu(),
         "packages": {name: version_of(name) for name in _PACKAGES},
         "engines": [
-            _try_engine(name, precision) for name in ENGINES for precision in _precisions(name)
+            _try_engine(name, precision)
+            for name in ENGINES
+            for precision in ENGINES[name].precisions
         ],
         "gpus": [asdict(gpu) for gpu in gpus()],
         "gpu_trouble": gpu_trouble(),
@@ -81,13 +83,6 @@ def examine() -> dict[str, Any]:
             "virtual_camera": _virtual_camera_trouble(),
         },
     }
-
-
-def _precisions(engine: str) -> tuple[str, ...]:
-    """The precisions that an engine has on some machine."""
-    if ENGINES[engine].is_gpu:
-        return ("f16", "f32")
-    return ("int8", "bf16", "f32") if engine == "openvino" else ("int8", "f32")
 
 
 def table(report: dict[str, Any]) -> str:
@@ -178,7 +173,7 @@ def _try_engine(name: str, precision: str) -> dict[str, Any]:
 
 def _window_trouble() -> str:
     """Why no window can be opened, or ""; tested in a process of its own, which may crash."""
-    trial = "from realtime_style.live.window import Window; Window('trial', 64, 48).close()"
+    trial = "from realtime_style.live.opencv_window import Window; Window('trial', 64, 48).close()"
     try:
         done = subprocess.run(
             [sys.executable, "-c", trial], capture_output=True, text=True, timeout=_TRIAL_S

@@ -71,20 +71,14 @@ def train_any_style(
         observer: receives progress and notes.
 
     Raises:
-        TrainingError: unusable data, a checkpoint made for other bundled styles, or a weight of a
-            loss that needs a painting and not only its Gram matrices.
+        TrainingError: unusable data, a checkpoint made for other bundled styles, or a loss that
+            needs more than Gram matrices.
         KeyboardInterrupt: passed on, after the state is saved.
     """
-    for name in ("class_share", "palette_weight", "nearest_color_weight"):
-        if getattr(config, name):
-            raise TrainingError(f"{name} has no meaning for the encoder of styles", setting=name)
+    _refuse_losses_without_targets(config)
     torch.manual_seed(config.seed)
     tune_cpu()
-    everything = [path for path in pictures_below(config.painting) if _is_usable(path)]
-    paintings = [path for path in everything if path.name not in held_out]
-    if not paintings:
-        raise TrainingError(f"{config.painting} has no pictures to train on", setting="painting")
-    shown = [*(path for path in everything if path.name in held_out), *paintings[::4]]
+    paintings, shown = _pictures(config.painting, held_out)
 
     bank = Bank()
     netG = AnyStyleGenerator(bank)
@@ -122,6 +116,22 @@ def _first_state(config: TrainConfig, netE: StyleEncoder, bank: Bank) -> TrainSt
     return TrainState(
         {"E": learner}, config.batch, {"bank": bank.digest, "config": config.as_dict()}
     )
+
+
+def _pictures(folder: Path, held_out: Sequence[str]) -> tuple[list[Path], list[Path]]:
+    """The paintings to train on, and those to show in the sheets."""
+    everything = [path for path in pictures_below(folder) if _is_usable(path)]
+    paintings = [path for path in everything if path.name not in held_out]
+    if not paintings:
+        raise TrainingError(f"{folder} has no pictures to train on", setting="painting")
+    return paintings, [*(path for path in everything if path.name in held_out), *paintings[::4]]
+
+
+def _refuse_losses_without_targets(config: TrainConfig) -> None:
+    """A variant is known by its Gram matrices only; it has no classes and no palette."""
+    for name in ("class_share", "palette_weight", "nearest_color_weight"):
+        if getattr(config, name):
+            raise TrainingError(f"{name} has no meaning for the encoder of styles", setting=name)
 
 
 def _is_usable(path: Path) -> bool:

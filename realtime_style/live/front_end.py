@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 from realtime_style.frame import Frame, StreamInfo
 from realtime_style.live.commands import Command
-from realtime_style.live.stats import LiveStats
+from realtime_style.live.stats import LiveFigures
 from realtime_style.style.look import Look
 
 
@@ -34,18 +35,29 @@ class LiveStatus:
     """What there is to tell about a job at one moment, other than its picture.
 
     Attributes:
+        styles: human-readable names of the styles to choose from, by their numbers
+            (`commands.ChooseStyle`).
+        chosen: the number of the chosen style, which may still be loading; -1 if it has none.
+        look: the chosen look, human-readable.
         engine: name and precision of the engine in use.
         is_frozen: whether the picture is frozen.
         recordings: names of the recordings in progress.
         messages: the current troubles, then what was reported in the last few seconds.
-        stats: the job's own, which keep changing.
+        figures: frame rate and latency.
     """
 
+    styles: tuple[str, ...]
+    chosen: int
+    look: str
     engine: str
-    is_frozen: bool
-    recordings: tuple[str, ...]
-    messages: tuple[str, ...]
-    stats: LiveStats
+    is_frozen: bool = False
+    recordings: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
+    figures: LiveFigures = field(default_factory=LiveFigures)
+
+    def as_json(self) -> str:
+        """All attributes as a JSON object, for a front end in another process."""
+        return json.dumps(asdict(self))
 
 
 class FrontEnd(Protocol):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Protocol
 
 from realtime_style.live import commands
 from realtime_style.live.commands import Command
-from realtime_style.live.interface import LiveStatus, Shot
+from realtime_style.live.front_end import LiveStatus, Shot
+from realtime_style.live.opencv_window import Pointer
 from realtime_style.live.view import Bgr, Corner, Mode, View
-from realtime_style.live.window import Pointer
 
 _STEP = 0.1  # of strength and shares, for each press of a key
 
@@ -74,7 +73,7 @@ KEYS: dict[str, Command | ViewAction] = {
 
 
 class PictureWindow(Protocol):
-    """A window that shows pictures: see `window.Window`."""
+    """A window that shows pictures: see `opencv_window.Window`."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -93,7 +92,7 @@ class PictureWindow(Protocol):
         """Closes the window."""
 
 
-class LocalWindow:
+class WindowFrontEnd:
     """A `FrontEnd` in a window."""
 
     def __init__(self, window: PictureWindow, *, mirror: bool = False) -> None:
@@ -144,7 +143,7 @@ class LocalWindow:
             case ViewAction.NEXT_MODE:
                 self.view.next_mode()
             case ViewAction.MIRROR:
-                self.view.mirror = not self.view.mirror
+                self.view.toggle_mirror()
             case ViewAction.FULL_SCREEN:
                 self._fill_screen(not self._is_full_screen)
             case ViewAction.STATISTICS:
@@ -172,12 +171,12 @@ class LocalWindow:
 
 
 def _statistics(shot: Shot, status: LiveStatus) -> list[str]:
-    stats = status.stats
+    figures = status.figures
     return [
         f"{shot.look}   {status.engine}",
-        f"{stats.fps(time.monotonic()):.0f} fps   latency "
-        f"{stats.latency_ms(50):.0f} ms, 99 %: {stats.latency_ms(99):.0f} ms",
+        f"{figures.fps:.0f} fps   latency "
+        f"{figures.latency_p50_ms:.0f} ms, 99 %: {figures.latency_p99_ms:.0f} ms",
         f"camera {shot.original.width}x{shot.original.height}, painted at "
         f"{shot.painted.width}x{shot.painted.height}",
-        f"dropped {stats.dropped} of {stats.frames + stats.dropped}",
+        f"dropped {figures.dropped} of {figures.frames + figures.dropped}",
     ]

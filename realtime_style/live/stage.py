@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from av.video.reformatter import VideoReformatter
 
 from realtime_style.color import ColorSpace
 from realtime_style.frame import Frame, FramePool, Size
-from realtime_style.live.interface import Shot
+from realtime_style.live.front_end import Shot
 from realtime_style.live.ladder import SizeLadder
-from realtime_style.live.looks import LoadStylizer, LookFailure, LookLoader
+from realtime_style.live.look_loader import LoadStylizer, LookFailure, LookLoader
 from realtime_style.media.scaling import scaled_frame
 from realtime_style.painting.chain import PainterChain, build_painter, load_stylizer
 from realtime_style.painting.plan import PaintPlan
@@ -22,8 +23,8 @@ from realtime_style.style.look import Look
 _DEFAULT_INTERVAL_S = 1 / 30
 
 
-class LivePainter:
-    """Paints one frame at a time, in a look that may change between frames.
+class LiveStage:
+    """Between feed and front end: paints one frame at a time, in a look that may change.
 
     Looks are chosen from any thread; they load in the background (see `LookLoader`).
 
@@ -71,6 +72,11 @@ class LivePainter:
     def chosen(self) -> int:
         """The number of the chosen look's style; -1 if it is not one of `styles`."""
         return self._looks.chosen
+
+    @property
+    def style_names(self) -> tuple[str, ...]:
+        """Human-readable names of `styles`: of files only the name, without the folder."""
+        return tuple(Path(style).stem for style in self.styles)
 
     @property
     def engine(self) -> str:
@@ -139,9 +145,6 @@ class LivePainter:
             self._chain = build_painter(plan, stylizer.color, stylizer=stylizer)
             self._chain_of = look, stylizer
         return self._chain
-
-    def _plan_of(self, look: Look) -> PaintPlan:
-        return replace(self._plan, look=look)
 
     def _size_for(self, frame: Frame) -> tuple[int, int]:
         if self._size:

@@ -122,7 +122,7 @@ def load_opencv() -> Any:
         if "av" in sys.modules and "cv2" not in sys.modules:
             raise MediaError(
                 "a window cannot be opened after PyAV was imported: call "
-                "realtime_style.live.window.load_opencv() before importing anything else",
+                "realtime_style.live.opencv_window.load_opencv() before importing anything else",
                 setting="window",
             )
     try:

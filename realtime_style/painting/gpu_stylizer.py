@@ -8,9 +8,8 @@ and everything else take the same way as on the CPU.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import av
@@ -18,63 +17,13 @@ from av.video.frame import CudaContext
 
 from realtime_style.engines.engine import GpuEngine, GpuPicture
 from realtime_style.engines.tensorrt.cuda import Cuda
-from realtime_style.errors import EngineError, MediaError
-from realtime_style.frame import GpuFrame, StreamInfo
-from realtime_style.media.film_source import FileSource
+from realtime_style.errors import EngineError
+from realtime_style.frame import GpuFrame
+from realtime_style.painting.dlpack import CUDA_DEVICE, ForeignPlane, plane_capsule
 from realtime_style.stages import Pending
 from realtime_style.style.style import Style
 
 _PITCH = 256  # bytes: rows begin at multiples of it, which the encoder reads best
-_CUDA = 2  # kDLCUDA
-
-
-class GpuSource:
-    """`Frames` of a film that are decoded on a GPU and stay there.
-
-    Nothing is converted: the film must be 8-bit 4:2:0, progressive and upright.
-    """
-
-    def __init__(self, film: FileSource, cuda: Cuda, multiple: int) -> None:
-        """Reads a film that was opened on a GPU.
-
-        Args:
-            film: opened with `gpu_device`.
-            multiple: both sides of the film must be multiples of it.
-
-        Raises:
-            MediaError: the film needs a conversion, or has other sides.
-        """
-        self.film = film
-        self.info: StreamInfo = film.info
-        self._cuda = cuda
-        if film.changes:
-            raise self._cannot_stay(film.changes[0])
-        if self.info.width % multiple or self.info.height % multiple:
-            raise self._cannot_stay(
-                f"{self.info.width}x{self.info.height} are not multiples of {multiple}"
-            )
-
-    def __iter__(self) -> Iterator[GpuFrame]:
-        """See `Frames`."""
-        self._cuda.use()
-        info = self.info
-        for picture in self.film.pictures():
-            planes = picture.planes
-            is_here = planes[0].__dlpack_device__() == self._cuda.dlpack_device
-            if len(planes) != 2 or not is_here:  # FFmpeg falls back to the CPU where it must
-                raise self._cannot_stay("the GPU does not decode it")
-            if (picture.width, picture.height) != (info.width, info.height):
-                raise self._cannot_stay("the size of its pictures changes")
-            if picture.interlaced_frame:
-                raise self._cannot_stay("it is interlaced")
-            self._cuda.wait(0)  # the decoder writes on the stream that all share
-            assert picture.pts is not None
-            yield GpuFrame(picture, picture.pts, info.time_base, info.color, picture.duration or 0)
-
-    def _cannot_stay(self, reason: str) -> MediaError:
-        return MediaError(
-            f"{self.film.path} cannot stay in GPU memory: {reason}", setting="residency"
-        )
 
 
 class GpuStylizer:
@@ -114,7 +63,7 @@ class GpuStylizer:
         """See `Painter`."""
         self._cuda.use()
         picture = frame.picture
-        planes = [_Plane(plane) for plane in picture.planes]
+        planes = [ForeignPlane(plane) for plane in picture.planes]
         given = GpuPicture(
             picture.width, picture.height,
             planes[0].address, planes[0].pitch, planes[1].address, planes[1].pitch,
@@ -142,12 +91,12 @@ class GpuStylizer:
     def _as_frame(self, block: _Block) -> av.VideoFrame:
         picture = block.picture
         kind, number = self._cuda.dlpack_device
-        if kind == _CUDA and self._context is None:
+        if kind == CUDA_DEVICE and self._context is None:
             # the thread's own, like the decoder's and the encoder's (see `device_of_films`)
             self._context = CudaContext(device_id=number, primary_ctx=False, current_ctx=True)
         width, height = picture.width, picture.height
         luma, chroma = (
-            _capsule(block, address, (rows, width), pitch, self._cuda.dlpack_device)
+            plane_capsule(block, address, (rows, width), pitch, self._cuda.dlpack_device)
             for address, pitch, rows in (
                 (picture.luma, picture.luma_pitch, height),
                 (picture.chroma, picture.chroma_pitch, height // 2),
@@ -156,9 +105,6 @@ class GpuStylizer:
         return av.VideoFrame.from_dlpack(
             (luma, chroma), "nv12", width, height, cuda_context=self._context
         )
-
-
-# Memory ----------------------------------------------------------------------------------------
 
 
 class _Block:
@@ -205,69 +151,3 @@ def _free_all(cuda: Cuda, pointers: list[int]) -> None:
         cuda.use()
         while pointers:
             cuda.give_back(pointers.pop())
-
-
-# DLPack ----------------------------------------------------------------------------------------
-
-
-class _Device(ctypes.Structure):
-    _fields_ = (("kind", ctypes.c_int32), ("number", ctypes.c_int32))
-
-
-class _Type(ctypes.Structure):
-    _fields_ = (("code", ctypes.c_uint8), ("bits", ctypes.c_uint8), ("lanes", ctypes.c_uint16))
-
-
-class _Tensor(ctypes.Structure):
-    _fields_ = (
-        ("data", ctypes.c_void_p),
-        ("device", _Device),
-        ("dimensions", ctypes.c_int32),
-        ("type", _Type),
-        ("shape", ctypes.POINTER(ctypes.c_int64)),
-        ("strides", ctypes.POINTER(ctypes.c_int64)),
-        ("offset", ctypes.c_uint64),
-    )
-
-
-_Deleter = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-
-
-class _Managed(ctypes.Structure):
-    _fields_ = (("tensor", _Tensor), ("context", ctypes.c_void_p), ("delete", _Deleter))
-
-
-_BYTES = _Type(1, 8, 1)  # unsigned, 8 bits, one lane
-_NAME = b"dltensor"
-_held: dict[
-    int, tuple[Any, ...]
-] = {}  # by address: tensors that others still read, and the memory they are in
-_delete = _Deleter(lambda address: _held.pop(address, None) and None)
-_api = ctypes.pythonapi
-_api.PyCapsule_New.restype = ctypes.py_object
-_api.PyCapsule_New.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
-_api.PyCapsule_GetPointer.restype = ctypes.c_void_p
-_api.PyCapsule_GetPointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
-
-
-def _capsule(
-    owner: _Block, address: int, shape: tuple[int, int], pitch: int, device: tuple[int, int]
-) -> Any:
-    """A plane of bytes as a DLPack capsule; holds its owner until the other library frees it."""
-    sides, strides = (ctypes.c_int64 * 2)(*shape), (ctypes.c_int64 * 2)(pitch, 1)
-    tensor = _Tensor(address, _Device(*device), 2, _BYTES, sides, strides, 0)
-    managed = _Managed(tensor, None, _delete)
-    at = ctypes.addressof(managed)
-    _held[at] = (owner, managed, sides, strides)
-    return _api.PyCapsule_New(at, _NAME, None)
-
-
-class _Plane:
-    """A plane of another library, held as long as this object lives."""
-
-    def __init__(self, plane: Any) -> None:
-        self._capsule = plane.__dlpack__()
-        at = _api.PyCapsule_GetPointer(self._capsule, _NAME)
-        tensor = _Managed.from_address(at).tensor
-        self.address: int = tensor.data + tensor.offset
-        self.pitch: int = tensor.strides[0]

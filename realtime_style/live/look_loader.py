@@ -31,7 +31,7 @@ class LookFailure:
 class LookLoader:
     """Loads the wanted look on its own thread, and then the same look in the other styles.
 
-    The former look stays in use until the wanted one is loaded. If several are wanted in quick
+    The previous look stays in use until the wanted one is loaded. If several are wanted in quick
     succession, only the last is loaded. Looks that differ only in `keep_colors` share a network.
 
     Attributes:
@@ -149,7 +149,8 @@ class LookLoader:
             stylizer = self._load(self._plan_of(look), color)
             if size:  # may build an engine, for which the stream must not wait
                 stylizer.prepare(size)
-        except Exception as error:  # of any kind: without this thread no other look is loaded
+        # Any error: otherwise this thread ends and no look loads any more
+        except Exception as error:
             with self._changed:
                 failure = self._failed[look] = LookFailure(look, f"{look}: {error}")
                 if _network_of(self.wanted) == look:

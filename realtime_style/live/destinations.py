@@ -1,0 +1,69 @@
+"""Opens recordings, streams and virtual cameras, and explains why one cannot be used."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+from realtime_style.errors import MediaError
+from realtime_style.live.encoded_sink import STREAM_FORMATS, EncodedSink
+from realtime_style.live.output import Output, OutputKind
+from realtime_style.live.virtual_camera import VirtualCameraSink
+from realtime_style.system.paths import refuse_unwritable
+
+_RECORDINGS = (".mp4", ".mov", ".mkv")
+
+
+def refuse_recording(path: Path, *, overwrite: bool = False) -> None:
+    """Raises MediaError if a recording cannot be written, or its name has another ending."""
+    if path.suffix.lower() not in _RECORDINGS:
+        raise MediaError(
+            f"{path}: a recording must end in .mp4, .mov or .mkv",
+            setting="record",
+        )
+    refuse_unwritable(path, "out.mp4", overwrite=overwrite, setting="record")
+
+
+def recording(
+    path: Path, size: tuple[int, int], rate: Fraction, *, overwrite: bool = False
+) -> Output:
+    """Records to a file, at the size of the camera's frames; raises as `refuse_recording`."""
+    refuse_recording(path, overwrite=overwrite)
+    return Output(
+        OutputKind.RECORDING,
+        str(path),
+        lambda first: EncodedSink(str(path), first, size, rate, sent=False),
+    )
+
+
+def refuse_stream(address: str) -> None:
+    """Raises MediaError if an address cannot be streamed to."""
+    scheme, _, host = address.partition("://")
+    if scheme not in STREAM_FORMATS or not host:
+        raise MediaError(
+            f"{address} cannot be streamed to; an address begins with "
+            f"{', '.join(f'{name}://' for name in STREAM_FORMATS)}, "
+            "for example udp://192.168.1.5:5000",
+            setting="streams",
+        )
+    if scheme in ("udp", "tcp") and ":" not in host:
+        raise MediaError(
+            f"{address} has no port; give one, such as {address}:5000", setting="streams"
+        )
+
+
+def stream(address: str, size: tuple[int, int], rate: Fraction) -> Output:
+    """Streams the frames; retries while nobody answers; raises as `refuse_stream`."""
+    refuse_stream(address)
+    return Output(
+        OutputKind.STREAM,
+        address,
+        lambda first: EncodedSink(address, first, size, rate, sent=True),
+        retries=True,
+    )
+
+
+def virtual_camera(size: tuple[int, int], rate: float) -> Output:
+    """A camera for other programs; raises MediaError if there is none."""
+    sink = VirtualCameraSink(size, rate)
+    return Output(OutputKind.VIRTUAL_CAMERA, sink.device, lambda _: sink)

@@ -1,0 +1,142 @@
+"""Frames as a film, encoded as they come: in a file, or sent to an address."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+from av.video.reformatter import VideoReformatter
+
+from realtime_style.errors import MediaError
+from realtime_style.frame import Frame, FramePool, StreamInfo
+from realtime_style.live.output import PermanentError
+from realtime_style.media.encoder import Encoder
+from realtime_style.media.muxer import Muxer
+from realtime_style.media.scaling import scaled_frame
+
+STREAM_FORMATS = {
+    "rtmp": "flv",
+    "rtmps": "flv",
+    "rtsp": "rtsp",
+    "udp": "mpegts",
+    "tcp": "mpegts",
+    "srt": "mpegts",
+}
+"""FFmpeg's formats of addresses to stream to, by their scheme."""
+
+_TICKS = 90_000  # per second; MPEG's own clock
+_KEY_EVERY_S = 1.0  # a crash loses no more than this
+_RECORDED = {"preset": "superfast", "crf": "21", "bf": "0"}
+_SENT = {**_RECORDED, "tune": "zerolatency"}  # else the encoder holds a frame back
+
+
+class EncodedSink:
+    """Frames encoded as they come, each with its true time: H.264 in a file, or sent to an address.
+
+    Files are fragmented MP4 or Matroska, written in place: what is on disk plays at any moment.
+    """
+
+    def __init__(
+        self, target: str, first: Frame, size: tuple[int, int], rate: Fraction, *, sent: bool
+    ) -> None:
+        """Opens the target.
+
+        Args:
+            target: a file, or an address.
+            first: a frame like those to come; its time is zero.
+            size: width and height of the film, in pixels, even.
+            rate: frames per second, at most.
+            sent: whether a receiver waits for each frame, so that none may be held back.
+
+        Raises:
+            MediaError: it cannot be written, or nobody answers there.
+            PermanentError: this FFmpeg cannot send to such an address.
+        """
+        self.target = target
+        self._size = size
+        self._first_us = int(first.pts * first.time_base * 1_000_000)
+        self._last_pts = -1
+        self._reformatter = VideoReformatter()
+        self._pool = FramePool()
+        info = StreamInfo(*size, rate, Fraction(1, _TICKS), first.color, is_live=True)
+        container_format, options = _container_of(target, sent)
+        try:
+            self._muxer = Muxer(
+                target,
+                ending=Path(target).suffix,
+                container_format=container_format,
+                options=options,
+            )
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise self._unusable(error, sent) from error
+        try:
+            self._encoder = Encoder(
+                self._muxer.add_video("libx264", rate),
+                info,
+                _SENT if sent else _RECORDED,
+                b_frames=False,
+                key_frame_every=max(1, round(rate * _KEY_EVERY_S)),
+                by_slices=True,
+            )
+            self._muxer.start()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._muxer.discard()
+            raise self._unusable(error, sent) from error
+        except BaseException:
+            self._muxer.discard()
+            raise
+
+    def _unusable(self, error: Exception, sent: bool) -> MediaError:
+        reason = getattr(error, "strerror", None) or error
+        what = "cannot be reached" if sent else "cannot be written"
+        is_permanent = isinstance(error, av.ProtocolNotFoundError)  # this FFmpeg cannot send it
+        kind = PermanentError if is_permanent else MediaError
+        return kind(f"{self.target} {what}: {reason}", setting="streams" if sent else "record")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None or not issubclass(kind, MediaError):
+                for packets in self._encoder.flush():
+                    self._muxer.mux(packets)
+            self._muxer.close()
+        except (av.FFmpegError, OSError) as failure:
+            if kind is None:
+                raise MediaError(
+                    f"{self.target} could not be completed: {failure.strerror}"
+                ) from failure
+
+    def write(self, frame: Frame) -> None:
+        """See `FrameSink.write`."""
+        time_us = int(frame.pts * frame.time_base * 1_000_000) - self._first_us
+        pts = max(round(time_us * _TICKS / 1_000_000), self._last_pts + 1)
+        self._last_pts = pts
+        if (frame.width, frame.height) != self._size:
+            frame = scaled_frame(frame, self._size, self._reformatter, self._pool)
+        timed = Frame(frame.i420, pts, Fraction(1, _TICKS), frame.color)
+        try:
+            self._muxer.mux(self._encoder.encode(timed))
+        except (av.FFmpegError, OSError) as error:
+            raise MediaError(f"{self.target} cannot be written: {error.strerror}") from error
+        if frame.pool is self._pool:
+            frame.release()
+
+
+def _container_of(target: str, sent: bool) -> tuple[str | None, dict[str, str]]:
+    """FFmpeg's format and its options for a target."""
+    if sent:
+        return STREAM_FORMATS[target.partition("://")[0]], {"flush_packets": "1"}
+    if Path(target).suffix.lower() == ".mkv":
+        return None, {"flush_packets": "1", "cluster_time_limit": "1000"}
+    flags = "frag_keyframe+empty_moov+default_base_moof"
+    return None, {"movflags": flags, "flush_packets": "1"}

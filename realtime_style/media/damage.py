@@ -1,0 +1,89 @@
+"""What could not be read of a film, counted while it is read."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+
+from realtime_style.media.demuxer import Packet
+from realtime_style.media.notes import counted
+
+_CUT_S = 0.5  # a film this much shorter than it says was cut off; less is rounding
+
+
+class Damage:
+    """Counts the frames and the seconds that a film has lost.
+
+    Attributes:
+        has_ended_early: whether reading failed before the film's end.
+    """
+
+    def __init__(self, rate: Fraction) -> None:
+        """Args: rate, the film's, in frames per second."""
+        self.has_ended_early = False
+        self._rate = rate
+        self._packets = self._frames = 0  # of the painted pictures: read, and decoded
+        self._lost = 0  # frames that were in the film, but could not be decoded
+        self._damaged = 0  # frames that were decoded in part
+        self._reached_s = 0.0  # the latest end of a packet
+        self._missing_s = 0.0  # at the end, of the length that the film says it has
+        self._reason = ""
+
+    @property
+    def lost_s(self) -> float:
+        """How much of the film could not be read so far, in seconds."""
+        return self._missing_s + float(self._lost / self._rate)
+
+    def read(self, packet: Packet) -> None:
+        """Takes note of a packet of any stream: how far the film has been read."""
+        if packet.pts is not None and packet.time_base is not None:
+            end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            self._reached_s = max(self._reached_s, end_s)
+
+    def decoding(self, packet: Packet) -> None:
+        """Counts a packet of the painted pictures, before it is decoded."""
+        self._packets += packet.size > 0 and not packet.is_discard
+
+    def failed(self) -> None:
+        """Counts a packet that the decoder refused."""
+        self._lost += 1
+
+    def decoded(self, picture: av.VideoFrame) -> None:
+        """Counts a decoded picture."""
+        self._frames += 1
+        self._damaged += picture.is_corrupt
+
+    def end_early(self, reason: str) -> None:
+        """Records why reading failed before the film's end."""
+        self.has_ended_early = True
+        self._reason = f" ({reason})"
+
+    def compare_packets(self) -> None:
+        """Counts pictures that the decoder dropped silently; for codecs of one per packet."""
+        self._lost = max(self._lost, self._packets - self._frames)
+
+    def compare_length(self, length_s: float) -> None:
+        """Compares how far the film was read with the length that it says it has."""
+        missing_s = length_s - self._reached_s
+        self._missing_s = missing_s if missing_s > _CUT_S else 0.0
+
+    def notes(self) -> list[str]:
+        """The damage, in sentences."""
+        notes = []
+        if self._lost:
+            verb = "is" if self._lost == 1 else "are"
+            notes.append(
+                f"{counted(self._lost, 'frame')} {verb} damaged and could not be decoded (about "
+                f"{self._lost / float(self._rate):.2f} s)"
+            )
+        if self._damaged:
+            verb = "was" if self._damaged == 1 else "were"
+            notes.append(f"{counted(self._damaged, 'damaged frame')} {verb} painted anyway")
+        if self._missing_s:
+            frames = counted(round(self._missing_s * self._rate), "frame")
+            notes.append(
+                f"the film ends early{self._reason}: {self._missing_s:.2f} s (about {frames}) "
+                "of its length are missing"
+            )
+        return notes

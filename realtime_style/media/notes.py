@@ -1,0 +1,19 @@
+"""The wording of notes, which say what becomes of a film apart from the painting."""
+
+from __future__ import annotations
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and a noun that takes an s in the plural: "1 frame", "2 frames"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def dropped(what: str, ending: str) -> str:
+    """That a format cannot hold something: "chapters dropped: .avi cannot hold them".
+
+    Args:
+        what: in the plural if it ends in s.
+        ending: of the file, such as ".avi".
+    """
+    them = "them" if what.partition(" (")[0].endswith("s") else "it"
+    return f"{what} dropped: {ending} cannot hold {them}"
