@@ -146,7 +146,7 @@ def until(holds: Callable[[], object]) -> User:
 
 
 class Bench:
-    """A live job with a camera that gives each frame once the former was shown: none is dropped.
+    """A live job whose camera gives each frame once the one before was shown: none is dropped.
 
     Attributes:
         shots: (look, style, mean luma) of each shot.

@@ -79,7 +79,9 @@ def test_options_named_in_the_guides_exist() -> None:
     params = [param for command in commands().values() for param in command.params]
     known = {flag for param in params for flag in param.opts}
     others = {"--index-url", "--nproc-per-node", "--logdir"}  # of pip, torchrun and tensorboard
-    for page in sorted(ROOT.glob("docs/guides/*.md")):
+    pages = sorted(ROOT.glob("docs/guides/*.md"))
+    assert len(pages) > 3
+    for page in pages:
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text()))
         scripts = {"--clip"} if page.name == "styles.md" else set()  # of benchmarks/sheet.py
         assert named <= known | others | scripts, page.name

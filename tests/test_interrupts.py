@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from _thread import interrupt_main
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -202,16 +201,14 @@ def test_the_default_action_ends_the_process_without_a_message() -> None:
 
 
 def test_the_process_ends_without_its_threads() -> None:
-    started = time.monotonic()
-    done = run_python(
+    done = run_python(  # which waits for at most a minute
         "import threading, time\n"
         "from realtime_style.system import interrupts\n"
-        "threading.Thread(target=time.sleep, args=(50,)).start()\n"
+        "threading.Thread(target=time.sleep, args=(1000,)).start()\n"
         "print('written', end='')\n"
         "interrupts.end_process(130)\n"
     )
     assert (done.returncode, done.stdout) == (130, "written"), done.stderr
-    assert time.monotonic() - started < 40
 
 
 def test_the_suite_passes_where_a_script_ignores_ctrl_c() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -17,6 +16,7 @@ from conftest import affine_style
 from live_fakes import (
     CLOSE,
     INFO,
+    LONG_S,
     SIZE,
     Bench,
     Camera,
@@ -32,16 +32,19 @@ from live_fakes import (
 )
 from PIL import Image
 
+from realtime_style.color import ColorSpace
 from realtime_style.errors import EngineError, MediaError, StyleError
 from realtime_style.frame import Frame, FramePool, Size
 from realtime_style.live.captures import rate_of
-from realtime_style.live.clock import now_us
 from realtime_style.live.commands import Command, command_from_json
 from realtime_style.live.destinations import recording
 from realtime_style.live.front_end import LiveStatus, Shot
 from realtime_style.live.opencv_window import Pointer
 from realtime_style.live.output import Output, OutputKind
 from realtime_style.live.view import Mode
+from realtime_style.painting.chain import load_stylizer
+from realtime_style.painting.plan import PaintPlan
+from realtime_style.painting.stylizer import Stylizer
 
 
 @pytest.fixture
@@ -68,27 +71,34 @@ def test_it_paints_every_frame_and_ends_with_the_source(styles: list[str]) -> No
     assert len(window.shown) >= 30
     assert window.closed
     assert not bench.job.left_behind
-    assert 0 < stats.latency_ms(50) < 1000
+    assert stats.latency_ms(50) > 0
 
 
 def test_the_newest_frame_wins_and_nothing_queues(styles: list[str]) -> None:
-    def acts() -> Iterator[Frame]:
-        for _ in range(200):
-            time.sleep(0.002)
-            yield frame()
+    first_is_shown, all_are_given = threading.Event(), threading.Event()
+    given: list[int] = []
+    shown: list[int] = []
 
-    bench = Bench(acts, styles, at_own_pace=True)
-    lags_ms: list[float] = []
+    def acts() -> Iterator[Frame]:
+        for i in range(200):
+            each = frame()
+            given.append(each.pts)
+            yield each
+            if i == 0:
+                assert first_is_shown.wait(LONG_S)
+        all_are_given.set()
 
     def slow(shot: Shot) -> None:
-        time.sleep(0.03)
-        lags_ms.append((now_us() - shot.original.pts) / 1000)
+        shown.append(shot.original.pts)
+        first_is_shown.set()
+        assert all_are_given.wait(LONG_S)
 
-    stats = bench.run(slow)
-    assert stats.dropped > stats.frames
-    assert stats.frames + stats.dropped >= 198
-    # a queue would make every frame later than the one before: 200 frames at 30 ms, 6 s at the end
-    assert max(lags_ms[5:]) < 1000
+    stats = Bench(acts, styles, at_own_pace=True).run(slow)
+    # One is shown, one painted and one read meanwhile; then comes the newest
+    assert stats.frames == len(shown) <= 4
+    assert (shown[0], shown[-1]) == (given[0], given[-1])
+    assert shown == sorted(shown)
+    assert stats.frames + stats.dropped == 200
 
 
 def test_frames_of_the_source_are_released_once_they_are_replaced(styles: list[str]) -> None:
@@ -148,21 +158,29 @@ def test_ways_to_quit(styles: list[str], key: list[str] | str) -> None:
 
 
 def test_styles_change_by_keys_without_a_pause(styles: list[str]) -> None:
-    times_s: list[float] = []
+    may_load = threading.Event()
+
+    def load(plan: PaintPlan, color: ColorSpace) -> Stylizer:
+        assert plan.look.style == styles[0] or may_load.wait(LONG_S)
+        return load_stylizer(plan, color)
 
     def user(window: FakeWindow) -> User:
-        for key, style in (("", "identity"), ("n", "negative"), ("n", "dark"), ("1", "identity"),
-                           ("p", "dark")):  # fmt: skip
+        yield "n"
+        at = len(bench.shots)
+        yield from until(lambda: len(bench.shots) > at + 5)  # it goes on while the next one loads
+        assert bench.shots[-1][1] == "identity"
+        may_load.set()
+        for key, style in (("", "negative"), ("n", "dark"), ("1", "identity"), ("p", "dark")):
             yield key
-            yield from until(lambda style=style: bench.shots and bench.shots[-1][1] == style)
+            yield from until(lambda style=style: bench.shots[-1][1] == style)
         yield "q"
 
-    bench = Bench(rising(), styles, FakeWindow(user))
-    bench.run(lambda shot: times_s.append(time.monotonic()))
+    stage = live_stage(styles, load=load)
+    bench = Bench(rising(), styles, FakeWindow(user), stage=stage)
+    bench.run()
     assert order([style for _, style, _ in bench.shots]) == [
         "identity", "negative", "dark", "identity", "dark",
     ]  # fmt: skip
-    assert max(np.diff(times_s)) < 1.0
 
 
 def order(values: list[Any]) -> list[Any]:
@@ -194,7 +212,7 @@ def test_keys_blend_and_keep_the_colors(styles: list[str]) -> None:
         assert seen[look] == pytest.approx(luma, abs=2)
 
 
-def test_a_strength_that_cannot_be_mixed_leaves_the_former(styles: list[str]) -> None:
+def test_a_strength_that_cannot_be_mixed_leaves_the_previous_look(styles: list[str]) -> None:
     def user(window: FakeWindow) -> User:
         yield "-"
         yield from until(lambda: bench.stage.failure)
@@ -305,6 +323,8 @@ def test_a_snapshot_that_cannot_be_written_is_reported(styles: list[str], tmp_pa
 
     bench = Bench(rising(), styles, FakeWindow(user), folder=tmp_path / "none")
     bench.run()
+    assert bench.has_said("cannot be written")
+    assert not (tmp_path / "none").exists()
 
 
 def test_recording_by_key(styles: list[str], tmp_path: Path) -> None:
@@ -537,10 +557,8 @@ def test_a_camera_that_never_returns_does_not_keep_anybody(
         open_source=open_source,
         on_report=stop_if_late,
     )
-    begin_s = time.monotonic()
     bench.run()
-    assert time.monotonic() - begin_s < 8
-    assert bench.job.left_behind == ["camera"]
+    assert bench.job.left_behind == ["camera"]  # it still waits
     assert bench.has_said("does not answer yet") == (when == "open")
     forever.set()
 
@@ -560,13 +578,12 @@ def test_a_silent_camera_does_not_outlast_the_duration(styles: list[str], answer
         return Camera(acts)
 
     bench = Bench(acts, styles, has_end=False, open_source=open_source, duration_s=0.2)
-    begin_s = time.monotonic()
     if answers:
         assert bench.run().frames == 1
     else:
         with pytest.raises(MediaError, match=r"has not answered within 0\.2 s"):
             bench.run()
-    assert time.monotonic() - begin_s < 8
+    assert bench.job.left_behind == ["camera"]  # it still waits
     forever.set()
 
 
@@ -575,7 +592,6 @@ def test_silence_is_reported(styles: list[str]) -> None:
         yield frame()
         wait_until(is_shown)
         while not bench.has_said("the source works again"):
-            time.sleep(0.005)
             yield frame()
 
     def is_shown() -> bool:

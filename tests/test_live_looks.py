@@ -84,7 +84,7 @@ def test_the_other_styles_are_loaded_ahead_the_nearest_first(loaders: list[LookL
     assert [look.style for look in loads.looks] == ["a", "b", "e", "c", "d"]
 
 
-def test_the_former_paints_until_the_wanted_one_is_ready(loaders: list[LookLoader]) -> None:
+def test_the_previous_look_paints_until_the_wanted_one_is_ready(loaders: list[LookLoader]) -> None:
     loads = Loads()
     loader = loader_of(loaders, loads, settle_s=30)
     loads.gate.clear()
@@ -117,18 +117,29 @@ def test_keeping_colors_needs_no_loading(loaders: list[LookLoader]) -> None:
     assert loads.looks == [Look("a")]
 
 
-def test_looks_go_on_being_loaded_when_a_wish_is_taken_back(loaders: list[LookLoader]) -> None:
+def test_looks_go_on_being_loaded_when_a_wish_is_taken_back(
+    loaders: list[LookLoader], monkeypatch: pytest.MonkeyPatch
+) -> None:
     loads = Loads()
-    loader = loader_of(loaders, loads, settle_s=0.05)
+    loader = loader_of(loaders, loads)
     wait_until(lambda: len(loads.looks) == 5)  # the thread has nothing to do now
+    settling = threading.Event()
+    wait = loader._changed.wait
+
+    def noted(timeout_s: float | None = None) -> bool:
+        if timeout_s is not None:
+            settling.set()
+        return wait(timeout_s)
+
+    monkeypatch.setattr(loader._changed, "wait", noted)
+    monkeypatch.setattr(loader, "_settle_s", 30)
     loader.want(replace(Look("a"), strength=0.9))
     wait_until(lambda: now(loader).strength == 0.9)
-    loader.want(Look("a"))  # while the neighbours of the former wait to be loaded
-    loads_then = len(loads.looks)
-    threading.Event().wait(0.1)  # they are not wanted any more when their time has come
+    assert settling.wait(30)
+    loader.want(Look("a"))  # while the neighbours of that look wait to be loaded
     loader.want(replace(Look("a"), strength=0.5))
     wait_until(lambda: now(loader).strength == 0.5)
-    assert len(loads.looks) >= loads_then
+    assert [look.strength for look in loads.looks] == [1, 1, 1, 1, 1, 0.9, 0.5]
 
 
 @pytest.mark.parametrize("error", [StyleError("it is bad"), RuntimeError("a driver fell over")])
@@ -156,7 +167,7 @@ def test_a_failure_ahead_of_its_time_is_no_trouble_yet(loaders: list[LookLoader]
     assert loader.failure is None
 
 
-def test_another_color_space_loads_anew(loaders: list[LookLoader]) -> None:
+def test_another_color_space_loads_again(loaders: list[LookLoader]) -> None:
     loads = Loads()
     loader = loader_of(loaders, loads, settle_s=30)
     loader.load_for(COLOR)
@@ -166,12 +177,12 @@ def test_another_color_space_loads_anew(loaders: list[LookLoader]) -> None:
     assert loader.stylizer() is loads.networks[-1]
 
 
-def test_a_network_for_the_former_color_space_is_not_used(loaders: list[LookLoader]) -> None:
+def test_a_network_for_the_previous_color_space_is_not_used(loaders: list[LookLoader]) -> None:
     loads = Loads()
     loader = loader_of(loaders, loads, settle_s=30)
     loads.gate.clear()
     loader.want(Look("b"))
-    wait_until(lambda: len(loads.looks) == 2)  # it is being loaded for the former
+    wait_until(lambda: len(loads.looks) == 2)  # it is being loaded for the previous one
     loader.load_for(replace(COLOR, range=2))
     loads.gate.set()
     assert loader.close(10)  # with that network

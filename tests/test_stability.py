@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -58,10 +58,16 @@ def paint(steady: Steady, pictures: list[NDArray[np.uint8]]) -> list[NDArray[np.
 
 
 class Pooled:
-    """A source of pictures whose buffers are used again as soon as they are given back."""
+    """A source of pictures whose buffers are used again as soon as they are released.
 
-    def __init__(self, film: list[NDArray[np.uint8]]) -> None:
+    Attributes:
+        is_ahead: set once so many frames were taken that the queues are full, or all.
+    """
+
+    def __init__(self, film: list[NDArray[np.uint8]], depth: int) -> None:
         self.film, self.pool = film, FramePool()
+        self.is_ahead = threading.Event()
+        self._full = min(2 * depth, len(film) - 1)
         self.info = StreamInfo(WIDTH, HEIGHT, Fraction(25), Fraction(1, 25), ColorSpace())
 
     def __enter__(self) -> Self:
@@ -71,16 +77,18 @@ class Pooled:
 
     def __iter__(self) -> Iterator[Frame]:
         for number, picture in enumerate(self.film):
+            if number == self._full:
+                self.is_ahead.set()
             buffer = self.pool.take(HEIGHT, WIDTH)
             buffer[:] = picture
             yield Frame(buffer, number, Fraction(1, 25), pool=self.pool)
 
 
 class Kept:
-    """A sink that keeps all pictures; slower for shorter queues."""
+    """A sink that keeps all pictures, and takes none before an event."""
 
-    def __init__(self, found: list[NDArray[np.uint8]], depth: int) -> None:
-        self.found, self.delay_s = found, 0.04 / depth
+    def __init__(self, found: list[NDArray[np.uint8]], begins: threading.Event) -> None:
+        self.found, self.begins = found, begins
 
     def __enter__(self) -> Self:
         return self
@@ -88,7 +96,7 @@ class Kept:
     def __exit__(self, *error: object) -> None: ...
 
     def write(self, frame: Frame) -> None:
-        time.sleep(self.delay_s)
+        assert self.begins.wait(60)
         self.found.append(frame.i420.copy())
 
 
@@ -315,7 +323,8 @@ def test_queues_and_buffers_change_nothing(stylizer, monkeypatch, depth):
     film = [noisy(with_square(scene(), 8 + 6 * i, 40), 2.0, i) for i in range(10)]
     found: list[NDArray[np.uint8]] = []
     monkeypatch.setattr(pipeline, "QUEUE_FRAMES", depth)
-    pipeline.Pipeline(Pooled(film), Steady(stylizer, 0.5), Kept(found, depth)).run()
+    source = Pooled(film, depth)
+    pipeline.Pipeline(source, Steady(stylizer, 0.5), Kept(found, source.is_ahead)).run()
     assert np.array_equal(found, paint(Steady(stylizer, 0.5), film))
 
 
