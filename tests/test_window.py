@@ -1,4 +1,4 @@
-"""A real window on a display of its own (Xvfb), real keys and a real mouse (xdotool)."""
+"""A real window on its own display (Xvfb), real keys and a real mouse (xdotool)."""
 
 from __future__ import annotations
 

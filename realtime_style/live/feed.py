@@ -15,7 +15,7 @@ _SILENT_S = 2.0
 
 
 class Feed:
-    """Reads a source on its own thread, which nobody has to wait for.
+    """Reads a source on its own thread, so that no other has to wait for it.
 
     A source that fails after its first frame is opened again until it works; one that fails before
     that ends the feed with `error`.

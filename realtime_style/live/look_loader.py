@@ -16,7 +16,7 @@ from realtime_style.style.look import Look
 LoadStylizer = Callable[[PaintPlan, ColorSpace], Stylizer]
 """Loads the network of a plan for frames of a colour space; raises StyleError."""
 
-_SETTLE_S = 1.0  # pause before loading a look that nobody has asked for
+_SETTLE_S = 1.0  # pause before loading a look that was not asked for
 _SPARE = 4  # loaded looks to keep, in addition to one for each style
 
 

@@ -333,7 +333,7 @@ class FileSource:
         self._count_missing()
 
     def _painted_packets(self) -> Iterator[Packet]:
-        """Packets of the painted stream; those of the others go to whoever asked for them."""
+        """Packets of the painted stream; those of the others go to `other_packets`."""
         if self._part.start_s:
             self._container.seek(round(self._part.start_s * 1e6))
         packets = self._container.demux()
