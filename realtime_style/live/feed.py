@@ -41,7 +41,7 @@ class Feed:
         Args:
             has_end: whether the feed ends with the source's frames; otherwise an end is a fault.
             retry_s: seconds between attempts to open a lost source.
-            silent_s: seconds without a frame that count as a trouble.
+            silent_s: seconds without a frame that count as trouble.
         """
         self.frames: Channel[Frame] = Channel(1, newest_only=True)
         self.info: StreamInfo | None = None

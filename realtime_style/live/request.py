@@ -42,7 +42,7 @@ _MIN_WINDOW_PX, _MAX_WINDOW_PX = 640, 1280  # range of the window's first width
 
 @dataclass(frozen=True, slots=True)
 class LiveRequest:
-    """Everything that a live job is asked for.
+    """The settings of a live job.
 
     Attributes:
         source: a camera (its number, or a device such as /dev/video0), "screen", "test" (a moving

@@ -161,7 +161,7 @@ class PacketSource(Protocol):
 
 
 class Demuxer:
-    """Packets read through a second container, only when they are asked for."""
+    """Packets read on demand through a second container."""
 
     def __init__(self, path: Path | str, painted: int, part: Part) -> None:
         """Opens the film a second time; `painted` is the index of the stream to skip."""
