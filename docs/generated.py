@@ -1,6 +1,6 @@
 """A Sphinx extension: fills marked places of the pages from the code, each time they are built.
 
-A marker is an HTML comment on a line of its own:
+A marker is an HTML comment alone on its line:
 
     <!-- commands -->       a list of all commands, then usage, help and options of each
     <!-- modules -->        one row per module: its path and the summary of its docstring

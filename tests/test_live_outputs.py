@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -199,11 +200,15 @@ def test_a_slow_output_holds_up_nobody(styles: list[str]) -> None:
 @pytest.mark.parametrize(
     ("address", "options"),
     [
-        ("udp://127.0.0.1:23456", {}),
-        ("rtmp://127.0.0.1:23457/live/x", {"listen": "1", "analyzeduration": "500000"}),
+        ("udp://127.0.0.1:{}", {}),
+        ("rtmp://127.0.0.1:{}/live/x", {"listen": "1", "analyzeduration": "500000"}),
     ],
 )
 def test_streams_arrive(styles: list[str], address: str, options: dict[str, str]) -> None:
+    kind = socket.SOCK_DGRAM if address.startswith("udp") else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = address.format(unused.getsockname()[1])
     receiver = subprocess.Popen(
         [sys.executable, "-c", RECEIVER, address, json.dumps(options)],
         stdout=subprocess.PIPE,

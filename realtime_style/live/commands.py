@@ -108,7 +108,7 @@ def command_as_json(command: Command) -> str:
 
 
 def command_from_json(text: str) -> Command:
-    """Reads a command from `command_as_json`; the text may come from anybody.
+    """Reads a command from `command_as_json`; the text need not be trusted.
 
     Raises:
         StyleError: not a JSON object, no such command, or arguments that it does not take.

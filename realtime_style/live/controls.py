@@ -42,7 +42,7 @@ class LiveControls:
         self.is_frozen = False
         self._stage, self._captures, self._messages = stage, captures, messages
         self._info, self._stop, self._allowed = info, stop, allowed
-        # The style last asked for. Loading it may have failed: steps continue from there
+        # The style requested last. Loading it may have failed: steps continue from there
         self._asked = max(0, stage.chosen)
 
     def offer(self, shot: Shot) -> bool:

@@ -53,7 +53,7 @@ def refuse_stream(address: str) -> None:
 
 
 def stream(address: str, size: tuple[int, int], rate: Fraction) -> Output:
-    """Streams the frames; retries while nobody answers; raises as `refuse_stream`."""
+    """Streams the frames; retries until a server answers; raises as `refuse_stream`."""
     refuse_stream(address)
     return Output(
         OutputKind.STREAM,

@@ -52,7 +52,7 @@ class EncodedSink:
             sent: whether a receiver waits for each frame, so that none may be held back.
 
         Raises:
-            MediaError: it cannot be written, or nobody answers there.
+            MediaError: it cannot be written, or no server answers there.
             PermanentError: this FFmpeg cannot send to such an address.
         """
         self.target = target

@@ -15,7 +15,7 @@ _SILENT_S = 2.0
 
 
 class Feed:
-    """Reads a source on its own thread, which nobody has to wait for.
+    """Reads a source on its own thread, so that no other has to wait for it.
 
     A source that fails after its first frame is opened again until it works; one that fails before
     that ends the feed with `error`.
@@ -41,7 +41,7 @@ class Feed:
         Args:
             has_end: whether the feed ends with the source's frames; otherwise an end is a fault.
             retry_s: seconds between attempts to open a lost source.
-            silent_s: seconds without a frame that count as a trouble.
+            silent_s: seconds without a frame that count as trouble.
         """
         self.frames: Channel[Frame] = Channel(1, newest_only=True)
         self.info: StreamInfo | None = None

@@ -25,7 +25,7 @@ from realtime_style.media.scaling import frame_from_rgb
 from realtime_style.stages import FrameSource
 
 SCREEN_RATE = 30
-"""Frames per second of a screen, unless another rate is asked for."""
+"""Frames per second of a screen, unless another rate is requested."""
 
 _MAX_LAG_S = 0.5  # a film that falls further behind continues from there, without catching up
 
@@ -143,8 +143,8 @@ class DeviceSource:
 class ScreenSource(AbstractContextManager["ScreenSource"]):
     """The screen of an X server, captured by Pillow.
 
-    FFmpeg's screen capture loads an X library of the same name as the one in OpenCV's window; both
-    in one process end in a segmentation fault.
+    FFmpeg's screen capture loads an X library of the same name as the one in OpenCV's window; a
+    process that loads both crashes.
     """
 
     description = "screen (X11)"

@@ -16,7 +16,7 @@ from realtime_style.style.look import Look
 LoadStylizer = Callable[[PaintPlan, ColorSpace], Stylizer]
 """Loads the network of a plan for frames of a colour space; raises StyleError."""
 
-_SETTLE_S = 1.0  # pause before loading a look that nobody has asked for
+_SETTLE_S = 1.0  # pause before loading a look that was not requested
 _SPARE = 4  # loaded looks to keep, in addition to one for each style
 
 
@@ -52,7 +52,7 @@ class LookLoader:
         Args:
             styles: names or files of the styles to load in advance.
             plan: the look to begin with, and the engine for all looks.
-            settle_s: seconds to wait before loading a look that was not asked for.
+            settle_s: seconds to wait before loading a look that was not requested.
         """
         self.wanted = self.in_use = plan.look
         self.failure: LookFailure | None = None

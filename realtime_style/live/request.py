@@ -42,7 +42,7 @@ _MIN_WINDOW_PX, _MAX_WINDOW_PX = 640, 1280  # range of the window's first width
 
 @dataclass(frozen=True, slots=True)
 class LiveRequest:
-    """Everything that a live job is asked for.
+    """The settings of a live job.
 
     Attributes:
         source: a camera (its number, or a device such as /dev/video0), "screen", "test" (a moving
@@ -55,7 +55,7 @@ class LiveRequest:
         size: at which to paint; None chooses the largest that keeps up.
         rate: frames per second to keep up with; None takes the source's.
         duration_s: seconds to run, counted from when the source is open.
-        window: whether to open a window, or the front end that `live_job` is given.
+        window: whether to open a window, or what `live_job` opens instead.
         record: a film file to record to.
         streams: addresses to stream to.
         virtual_camera: whether to feed a virtual camera.
@@ -143,7 +143,7 @@ def live_job(
         open_front_end: opens the front end instead of the window.
         folder: for snapshots and recordings that commands ask for.
         allowed: the commands that the front end may send. None allows all to the window; to
-            another front end, which may belong to somebody else, all that write no files.
+            another front end, such as a web page, only those that write no files.
 
     Raises:
         MediaError: `record`, `streams` or `style_images` cannot be used.
@@ -157,7 +157,9 @@ def live_job(
         open_source, has_end = request.open_source, request.is_film and not request.loop
     if allowed is None:
         allowed = COMMANDS - WRITE_COMMANDS if open_front_end else COMMANDS
-    if open_front_end is None and request.window:
+    if not request.window:
+        open_front_end = None
+    elif open_front_end is None:
         open_front_end = _window_opener(request)
     return LiveJob(
         Feed(open_source, has_end=has_end),

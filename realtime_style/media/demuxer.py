@@ -21,8 +21,8 @@ from realtime_style.system.paths import escaped_pattern, is_numbered
 
 Packet: TypeAlias = "av.Packet[Any]"
 RAW_BYTES = "surrogateescape"  # metadata that is not UTF-8 passes through unchanged
-_OPEN_S = 20.0  # for an address to answer; FFmpeg does not notice Ctrl-C meanwhile
-_AHEAD_S = 10  # packets further ahead than this have a damaged time: nobody waits for it
+_OPEN_S = 20.0  # for an address to answer; FFmpeg does not notice Ctrl-C in that time
+_AHEAD_S = 10  # packets further ahead than this have a damaged time, and do not wait for it
 _PAST_END_S = 2  # how far streams of a film may lie apart
 _MAX_WAITING_BYTES = 256 * 2**20
 
@@ -161,7 +161,7 @@ class PacketSource(Protocol):
 
 
 class Demuxer:
-    """Packets read through a second container, only when they are asked for."""
+    """Packets read on demand through a second container."""
 
     def __init__(self, path: Path | str, painted: int, part: Part) -> None:
         """Opens the film a second time; `painted` is the index of the stream to skip."""
@@ -257,7 +257,7 @@ class Tee:
             yield packet
 
     def close(self) -> None:
-        """See `PacketSource`; its packets are read by somebody else."""
+        """See `PacketSource`; the `FileSource` closes the film."""
 
 
 def _decoding_s(packet: Packet) -> float | None:

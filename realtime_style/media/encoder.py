@@ -82,7 +82,7 @@ class Encoder:
         context.options = dict(options)
         context.thread_type = "SLICE" if by_slices else "AUTO"
         if self.name == "libx264" and not by_slices:
-            # by default it has half as many threads more, each with its own pictures
+            # by default it starts 1.5 threads a core, each with its own pictures
             context.thread_count = usable_cores()
         if not b_frames:
             context.max_b_frames = 0

@@ -76,7 +76,7 @@ class Encoding:
 
 
 def encoder_name(path: Path, encoding: Encoding) -> str:
-    """FFmpeg's name of the encoder asked for, or of the usual one for the file."""
+    """FFmpeg's name of the requested encoder, or of the usual one for the file."""
     name = encoding.codec or _default_codec(path)
     return CODECS.get(name.lower(), name)
 

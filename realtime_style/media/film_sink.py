@@ -44,7 +44,8 @@ class FileSink:
     output (Matroska), a pattern such as frame_%04d.png a sequence of pictures.
 
     If its context is left by KeyboardInterrupt, the frames written so far become a film too, under
-    its own name (out.stopped.mp4); a second KeyboardInterrupt meanwhile cuts it where it is.
+    its own name (out.stopped.mp4); a second KeyboardInterrupt ends it with the frames that are in
+    the file by then.
 
     Attributes:
         path: the film's name.
@@ -226,7 +227,7 @@ class FileSink:
     def _uninterrupted(self) -> contextlib.AbstractContextManager[None]:
         """Within it no packet is lost between encoder and file.
 
-        The reader of a pipe may take nothing for as long as it likes: there Ctrl-C must not wait.
+        A pipe's reader may stop reading for any time: there Ctrl-C must not wait.
         """
         return contextlib.nullcontext() if self._pipe else deferred()
 
@@ -261,12 +262,12 @@ class FileSink:
     def _drain(self, is_stopped: bool) -> tuple[bool, Packet | None]:
         """Muxes what the encoder holds, all but the last packet; whether the film was stopped.
 
-        The first Ctrl-C, before or meanwhile, stops the film but keeps all its frames; at the
-        second one it ends with the frames that are muxed.
+        The first Ctrl-C, before this call or during it, stops the film but keeps all its frames; at
+        the second one it ends with the frames that are muxed.
         """
         groups = self._encoder.flush()
         last: Packet | None = None
-        while not (self._pipe and self._pipe.interrupt.is_set):  # then nobody reads any more
+        while not (self._pipe and self._pipe.interrupt.is_set):  # then the reader has gone
             try:
                 with self._uninterrupted():
                     packets = next(groups, None)

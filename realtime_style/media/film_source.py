@@ -45,7 +45,7 @@ class FileSource:
 
     Frames are timed so that `start_s` is time zero. `notes` says what is changed apart from the
     painting, and what could not be read; `lost_s` is how much that is. The packets of all other
-    streams are only kept for those who ask for them (`other_packets`).
+    streams are only kept if they are requested (`other_packets`).
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class FileSource:
             raise
 
     def _painted_stream(self) -> av.VideoStream:
-        """The film's picture, once it is known that the part asked for lies within the film."""
+        """The stream to paint; raises MediaError for a part that begins after the film's end."""
         video = _main_video(self._container)
         if video is None:
             raise MediaError(f"{self.path} has no picture that can be decoded", setting="source")
@@ -151,7 +151,7 @@ class FileSource:
 
     @property
     def has_ended(self) -> bool:
-        """Whether all frames of the film, or of the part asked for, have been read."""
+        """Whether all frames of the film, or of the requested part, have been read."""
         return self._has_ended
 
     @property
@@ -170,7 +170,7 @@ class FileSource:
         return self._part
 
     def other_packets(self) -> PacketSource:
-        """The packets of all streams but the painted one; to be asked for before iterating.
+        """The packets of all streams but the painted one; call this before iterating.
 
         A file is opened a second time for them. From a pipe or an address they are kept while
         frames are read, until they are taken.
@@ -265,7 +265,7 @@ class FileSource:
         return self._converter.changes(self._first)
 
     def _translated(self, items: Iterator[Given]) -> Iterator[Given]:
-        """The same items; an unforeseen error of FFmpeg's becomes a MediaError."""
+        """The same items; an unexpected FFmpeg error becomes a MediaError."""
         try:
             yield from items
         except av.FFmpegError as error:
@@ -274,7 +274,7 @@ class FileSource:
             ) from error
 
     def _in_order(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
-        """Pictures with the times and lengths that their container means."""
+        """Pictures with the times and durations that their container defines."""
         video = self._video
         if self._container.format.name == "avi":
             pictures = _with_times_in_order(pictures)
@@ -283,7 +283,7 @@ class FileSource:
         return pictures
 
     def _timed(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
-        """Pictures of the part asked for, each with a later time than the one before."""
+        """Pictures of the requested part, each with a later time than the one before."""
         part = self._part
         first = round(Fraction(part.start_s) / self._time_base)
         end = None if part.end_s is None else round(Fraction(part.end_s) / self._time_base)
@@ -333,7 +333,7 @@ class FileSource:
         self._count_missing()
 
     def _painted_packets(self) -> Iterator[Packet]:
-        """Packets of the painted stream; those of the others go to whoever asked for them."""
+        """Packets of the painted stream; those of the others go to `other_packets`."""
         if self._part.start_s:
             self._container.seek(round(self._part.start_s * 1e6))
         packets = self._container.demux()
@@ -386,7 +386,7 @@ def _with_times_in_order(pictures: Iterator[av.VideoFrame]) -> Iterator[av.Video
 
 
 def _with_lengths(pictures: Iterator[av.VideoFrame], end_pts: int) -> Iterator[av.VideoFrame]:
-    """MP4 has lengths in decoding order: here each picture is shown until the next one."""
+    """MP4 has durations in decoding order: here each picture is shown until the next one."""
     last = next(pictures, None)
     for picture in pictures:
         assert last is not None

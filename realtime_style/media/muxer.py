@@ -158,7 +158,7 @@ class Muxer:
         self._container.close()
 
     def discard(self) -> None:
-        """Closes everything, whatever errors that brings; the file is of no use."""
+        """Closes everything and ignores errors; the file is incomplete."""
         with contextlib.suppress(av.FFmpegError, OSError, ValueError):
             self.close()
 

@@ -63,7 +63,7 @@ class PassthroughSource(Protocol):
 
     @property
     def has_ended(self) -> bool:
-        """Whether all frames of the film, or of the part asked for, have been read."""
+        """Whether all frames of the film, or of the requested part, have been read."""
 
     @property
     def part(self) -> Part:
@@ -78,7 +78,7 @@ class PassthroughSource(Protocol):
         """The stream that is painted, for its metadata."""
 
     def other_packets(self) -> PacketSource:
-        """The packets of all streams but the painted one; to be asked for before iterating."""
+        """The packets of all streams but the painted one; call this before iterating."""
 
 
 class Passthrough:

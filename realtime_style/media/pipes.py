@@ -1,7 +1,7 @@
 """Standard input and output, as FFmpeg reads and writes them.
 
 FFmpeg cannot pass on a KeyboardInterrupt that is raised while it calls one of these: the pipe ends
-there instead, and whoever uses it asks `interrupt` afterwards.
+there instead, and its user checks `interrupt` afterwards.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ class Picture:
         rgb: (H, W, 3) uint8.
         alpha: (H, W) uint8; None if it is opaque.
         exif: the file's own bytes, without the orientation; None if it has none.
-        icc: the bytes of its RGB colour profile, likewise.
-        dpi: dots per inch, across and down, likewise.
+        icc: the bytes of its RGB colour profile; None if it has none.
+        dpi: dots per inch, across and down; None if it does not say.
         notes: what was converted, as sentences.
     """
 
