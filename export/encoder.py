@@ -3,7 +3,8 @@
     python -m export.encoder PAINTINGS PHOTOS encoder.onnx
 
 PAINTINGS is a folder of pictures in many styles, PHOTOS a folder of photos. The encoder belongs to
-the bundled styles: when one of them changes, it must be trained again.
+the styles of its bank. When a bundled style changes, keep its former file in `models/bank`; to
+train the encoder on today's styles, empty that folder first.
 """
 
 from __future__ import annotations

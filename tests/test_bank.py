@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from realtime_style.engines.network import Network
 from realtime_style.engines.registry import available_engines
 from realtime_style.style.bank import Bank
+from realtime_style.style.bundled import bank_styles, bundled_styles, open_style
 
 torch = pytest.importorskip("torch", reason="the extra [train] is not installed")
 
@@ -175,6 +176,15 @@ def test_what_is_recoloured_has_the_palette(bank: Bank) -> None:
             torch.testing.assert_close(found[0], mean, atol=0.01, rtol=0)
             covariances = (f @ f.transpose(1, 2) for f in (found[1], factor))
             torch.testing.assert_close(*covariances, atol=0.004, rtol=0.05)
+
+
+def test_styles_that_changed_after_the_encoder_was_trained_are_kept_for_it(bank: Bank) -> None:
+    bundled = bundled_styles()
+    assert [style.name for style in bank.styles] == [*bundled, "identity"]
+    for path in bank_styles():
+        if path.parent.name == "bank":
+            assert path.read_bytes() != bundled[path.stem].read_bytes()
+            assert open_style(path).shapes() == open_style(path.stem).shapes()
 
 
 def test_the_digest_is_of_the_weights(bank: Bank, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_style.style.bundled import IDENTITIES, STANDARD, bundled_styles, open_style
+from realtime_style.style.bundled import bank_styles, open_style
 from realtime_style.style.file_format import union_of_ranges
 from realtime_style.style.style import Style
 
@@ -101,9 +101,9 @@ class Bank:
         """Builds a bank.
 
         Args:
-            styles: styles with one network shape; None takes the bundled styles and the identity.
+            styles: styles with one network shape; None takes those of `bank_styles`.
         """
-        styles = styles or [*map(open_style, bundled_styles()), open_style(IDENTITIES[STANDARD])]
+        styles = styles or [*map(open_style, bank_styles())]
         self.styles = list(styles)
         weights = [style.weights() for style in styles]
         self.layers: list[Layer] = []

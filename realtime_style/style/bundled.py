@@ -22,13 +22,27 @@ IDENTITIES = {
 """The identity style of each tier: trained from the same base, it reproduces its input."""
 
 ENCODER = IDENTITIES[STANDARD].with_name("encoder.onnx")
-"""The network that computes, from a picture, a code for the bank of bundled styles."""
+"""The network that computes, from a picture, a code for the bank of `bank_styles`."""
 
 
 def bundled_styles(tier: str = STANDARD) -> dict[str, Path]:
     """The files of the bundled styles of a tier, by name, in alphabetical order."""
     folder = _PACKAGE / "styles" / _FOLDERS[tier]
     return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
+
+
+def bank_styles() -> list[Path]:
+    """The files of the styles that the encoder chooses from, the identity last.
+
+    They are the bundled styles as they were when the encoder was trained. The folder `models/bank`
+    holds those that have changed since.
+    """
+    former = ENCODER.with_name("bank")
+    files = [
+        each if (each := former / path.name).is_file() else path
+        for path in bundled_styles().values()
+    ]
+    return [*files, IDENTITIES[STANDARD]]
 
 
 def open_style(name: str | Path, tier: str = STANDARD) -> Style:
