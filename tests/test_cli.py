@@ -124,7 +124,7 @@ def test_sizes_and_parts(tmp_path: Path, film: Path, identity_style: Path) -> No
         (["film.mp4", "out.mp4", "--codec", "mp5"], "no video encoder 'mp5'"),
         (
             ["film.mp4", "out.mp4", "--duration", "0"],
-            "error: --duration: a part of 0 s has no",
+            "error: --duration: the duration must be positive and finite, not 0 s",
         ),
         (["film.mp4", "out.mp4", "--hwaccel", "abacus"], "no decoding device 'abacus'"),
         (["film.mp4", "nowhere/x/out.mp4"], "there is no folder nowhere"),
@@ -132,7 +132,7 @@ def test_sizes_and_parts(tmp_path: Path, film: Path, identity_style: Path) -> No
         (["film.mp4", "out.mp4", "--start", "99"], "there is nothing at 99 s"),
         (
             ["film.mp4", "out.mp4", "--duration", "inf"],
-            "error: --duration: a part of inf s",
+            "error: --duration: the duration must be positive and finite, not inf s",
         ),
     ],
 )
