@@ -362,7 +362,7 @@ def test_open_style_reads_a_file(style_bytes: bytes, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "/"])
 def test_empty_names_are_refused(name: str) -> None:
-    with pytest.raises(StyleFileError, match="names no style: give a file"):
+    with pytest.raises(StyleFileError, match="is not a style; give a file"):
         open_style(name)
 
 
