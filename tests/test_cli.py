@@ -34,7 +34,7 @@ if sys.platform != "win32":
 from realtime_style import __version__, bundled_styles
 from realtime_style.engines.tensorrt.cuda import gpu_trouble
 from realtime_style.engines.tensorrt.plan_cache import PlanCache, PlanKey
-from realtime_style.errors import MediaError
+from realtime_style.errors import EngineError, MediaError
 from realtime_style.jobs.film import FilmRequest
 from realtime_style.jobs.samples import paint_samples
 from realtime_style.painting.chain import PainterChain
@@ -602,6 +602,14 @@ def test_without_a_gpu_its_engines_are_refused_in_a_line(tmp_path: Path, film: P
         assert result.returncode == status
         assert why in one_line(result.stderr)
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_engine_build_names_its_own_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise EngineError("there is no GPU 5", setting="devices")
+
+    monkeypatch.setattr("realtime_style.engines.opening.prebuild", refuse)
+    assert "error: --device: there is no GPU 5" in run_cli("engine", "build").stderr
 
 
 @pytest.mark.slow

@@ -279,7 +279,7 @@ def _metadata(**changes: Any) -> Callable[[ModelProto], None]:
         (_rename_tensor("head.bias"), "'head.bias' is missing or malformed"),
         (_rename_tensor("center"), "'center' is missing or malformed"),
         (_missing_tensor, "invalid.*down.weight"),
-        (_no_metadata, "not one of `realtime-style export`"),
+        (_no_metadata, "`realtime-style export` did not write it"),
         (_raw_metadata('{"format": 1'), "description is broken"),
         (_raw_metadata("[1]"), "description is broken"),
         (_raw_metadata("[" * 100_000), "description is broken"),
