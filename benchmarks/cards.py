@@ -17,7 +17,7 @@ from record import rows_of, run
 
 from export.to_onnx import export_trained
 from realtime_style import bundled_styles
-from realtime_style.painting.steady import DEFAULT_STABILITY
+from realtime_style.defaults import DEFAULT_STABILITY
 
 STYLES = Path(__file__).resolve().parents[1] / "realtime_style" / "styles"
 

@@ -28,9 +28,9 @@ from record import run
 from skimage import data
 
 import realtime_style as rs
+from realtime_style.defaults import DEFAULT_STABILITY
 from realtime_style.media.scaling import rgb_from_frame
 from realtime_style.painting.from_noise import paint_from_noise
-from realtime_style.painting.plan import DEFAULT_STABILITY
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs/images"
 TILE_PX, GAP_PX = 400, 8

@@ -50,10 +50,10 @@ from quality import (
 )
 from record import add_pairs, add_usual, keep, machine, rows_of, run
 
+from realtime_style.defaults import DEFAULT_STABILITY
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame, FramePool
 from realtime_style.media.scaling import frame_from_rgb, rgb_from_frame
-from realtime_style.painting.plan import DEFAULT_STABILITY
 from realtime_style.painting.steady import Steady
 from realtime_style.stages import Painter
 from realtime_style.style.bundled import FAST

@@ -18,8 +18,8 @@ from realtime_style.training.dataset import UNREADABLE, open_rgb
 from realtime_style.training.generator import SIZE_MULTIPLE
 
 PARITY_FRAMES = 12
-_LARGEST_PX = 720
-_SMALLEST = 8  # in SIZE_MULTIPLE
+_MAX_PX = 720
+_MIN_MULTIPLES = 8  # in SIZE_MULTIPLE
 
 
 def parity_frames(pictures: Path | None) -> list[Frame]:
@@ -50,8 +50,10 @@ def parity_frames(pictures: Path | None) -> list[Frame]:
 
 
 def _frame(image: Image.Image) -> Frame:
-    image.thumbnail((_LARGEST_PX, _LARGEST_PX))
-    width, height = (max(side // SIZE_MULTIPLE, _SMALLEST) * SIZE_MULTIPLE for side in image.size)
+    image.thumbnail((_MAX_PX, _MAX_PX))
+    width, height = (
+        max(side // SIZE_MULTIPLE, _MIN_MULTIPLES) * SIZE_MULTIPLE for side in image.size
+    )
     rgb = torch.from_numpy(np.array(ImageOps.fit(image, (width, height))))
     planes = planes_from_rgb(rgb.permute(2, 0, 1)[None].float() / 255, PLANES_COLOR)
     codes = torch.cat([(plane * 255).round().byte().flatten() for plane in planes])

@@ -1,4 +1,4 @@
-"""Trains the identity style, from which strength leads to every other style.
+"""Trains the identity style, used to scale the strength of all styles.
 
     python -m export.identity PHOTOS identity.safetensors
 

@@ -61,6 +61,6 @@ class ColorSpace:
         return np.stack((luma, cb, cr)) * scale[:, None], offset
 
     def __str__(self) -> str:
-        """Matrix and range for people to read, such as "BT.709 limited"."""
+        """Matrix and range in human-readable form, such as "BT.709 limited"."""
         matrix = {BT709: "BT.709", BT2020_NCL: "BT.2020"}.get(self.matrix, "BT.601")
         return f"{matrix} {'full' if self.range == FULL else 'limited'}"

@@ -192,7 +192,7 @@ def test_without_a_gpu_the_error_is_one_line(film: Path, tmp_path: Path) -> None
     run = run_cli("video", film, tmp_path / "out.mp4", "--on-gpu")
     assert run.returncode == 1
     assert run.stderr.count("\n") == 1
-    assert gpu_trouble() in run.stderr
+    assert run.stderr == f"error: {gpu_trouble()}; leave --on-gpu out\n"
     run = run_cli("video", film, tmp_path / "out.mp4", "--on-gpu", "--size", "720p")
     assert run.returncode == 2
     assert "--on-gpu" in run.stderr

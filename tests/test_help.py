@@ -15,9 +15,8 @@ from conftest import run_cli
 from realtime_style import __version__
 from realtime_style.cli import app
 from realtime_style.cli.help import option_groups
-from realtime_style.cli.options import DEFAULT_STABILITY
-from realtime_style.engines.registry import ENGINES, PRECISIONS
-from realtime_style.painting import plan
+from realtime_style.engines.registry import ENGINES, GPU_FRAME_ENGINES, PRECISIONS
+from realtime_style.painting.plan import PaintPlan
 from realtime_style.style.bundled import STANDARD
 from realtime_style.style.look import Look
 from realtime_style.training.config import PRESETS, TrainConfig
@@ -61,6 +60,7 @@ def test_a_page_is_in_plain_words(name: str) -> None:
     page = run_cli(*name.split(), "--help")
     assert (page.returncode, page.stderr) == (0, "")
     assert f"Usage: realtime-style {name} [OPTIONS]" in page.stdout
+    assert ("[OPTIONS] [PAINTING]" in page.stdout) == (name == "train")
     assert not JARGON.findall(page.stdout.replace("{name}", ""))
     assert ("extra [train]" in page.stdout) == (name in ("train", "export"))
     assert max(map(len, page.stdout.splitlines())) <= 100
@@ -117,18 +117,30 @@ def test_defaults_are_the_librarys() -> None:
             else rf"{option} .*Default: {value}\.",
             page,
         ), option
-    assert DEFAULT_STABILITY == plan.DEFAULT_STABILITY
     look = Look()
     by_name = {param.name: param.default for param in COMMANDS["video"].params}
-    assert (by_name["style"], by_name["strength"], by_name["tier"]) == (
-        look.style, look.strength, STANDARD,
+    assert (by_name["style"], by_name["strength"], by_name["tier"], by_name["stability"]) == (
+        look.style, look.strength, STANDARD, PaintPlan().stability,
     )  # fmt: skip
 
 
+def words_of(command: str, option: str) -> list[str]:
+    """The words of an option's help."""
+    params = COMMANDS[command].params
+    return re.findall(r"[\w-]+", next(param.help for param in params if option in param.opts))
+
+
 def test_names_to_choose_from_are_all_in_the_help() -> None:
-    page = " ".join(run_cli("video", "--help").stdout.split())
-    for name in (*ENGINES, *PRECISIONS):
-        assert name in page
+    for command, engines in (("video", ENGINES), ("engine build", GPU_FRAME_ENGINES)):
+        words = words_of(command, "--engine")
+        assert [word for word in words if word in ENGINES] == [*engines]
+    on_cpu, on_gpu = " ".join(words_of("video", "--precision")).split(" on a CPU ")
+    for text, is_gpu in ((on_cpu, False), (on_gpu, True)):
+        offered = {p for kind in ENGINES.values() if kind.is_gpu == is_gpu for p in kind.precisions}
+        assert {word for word in text.split() if word in PRECISIONS} - {"auto"} == offered
+    words = words_of("engine build", "--precision")
+    offered = {p for name in GPU_FRAME_ENGINES for p in ENGINES[name].precisions}
+    assert {word for word in words if word in PRECISIONS} - {"auto"} == offered
     for name in PRESETS:
         assert name in run_cli("train", "--help").stdout
 
@@ -148,14 +160,18 @@ def test_names_to_choose_from_are_all_in_the_help() -> None:
         ("video a b --size huge", "--size: "),
         ("video a b --fps none", "--fps: 'none' is not a frame rate"),
         ("video a b --fps 1/0", "--fps: '1/0' is not a frame rate"),
-        ("video a b --devices x", "--devices: 'x' names no GPUs"),
+        ("video a b --devices x", "--devices: 'x' is not a list of GPUs"),
         ("video a b --tier slow", "--tier: there is no 'slow'; choose standard, fast"),
         ("video a b --engine abacus", "--engine: there is no 'abacus'; choose auto, "),
         ("video a b --precision f1", "--precision: there is no 'f1'; choose auto, "),
         ("video a b --startt 5", "No such option: --startt"),
         ("video a - --json", "standard output holds the film or JSON, not both"),
+        ("video a b --on-gpu --size 720p", "--size: size cannot be combined with frames in GPU "),
+        ("video a b --on-gpu --sample 3", "--on-gpu: cannot be combined with --sample"),
+        ("video a b --duration 0", "--duration: the duration must be positive and finite"),
+        ("video a b --duration inf", "--duration: the duration must be positive and finite"),
         ("webcam --fps 0", "--fps: give a number from 1 to 240, not '0'"),
-        ("image --size 720p a b", "--size: goes with --from-noise only"),
+        ("image --size 720p a b", "--size: works only with --from-noise"),
         ("image --from-noise 1 a b", "OUT: with --from-noise there is nothing to read"),
         ("engine build --level 6", "--level: give a whole number from 0 to 5, not '6'"),
         ("train --crop 96", "--crop: give a whole number of at least 128, not '96'"),

@@ -200,7 +200,7 @@ def test_another_front_end_writes_files_only_where_it_may(
         folder=folder,
         allowed=allowed,
     )
-    assert job.run().frames > 5
+    assert job.run().frames
     may_write = allowed is not None
     assert len(list(folder.iterdir())) == may_write
     assert ("the command Snapshot is not allowed here" in said) == (not may_write)
@@ -290,8 +290,9 @@ def test_the_command_records_a_test_pattern(tmp_path: Path, identity_style: Path
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["camera_size"] == [128, 96]
-    assert report["frames"] > 10
-    assert frames_in(out) >= report["frames"] - 10
+    assert report["frames"] > 0
+    assert report["outputs"] == {f"recording {out}": frames_in(out)}
+    assert 0 < frames_in(out) <= report["frames"]
     assert "128x96" in done.stderr
 
 

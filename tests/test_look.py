@@ -376,7 +376,7 @@ def test_a_stored_look_may_leave_values_out() -> None:
     [
         ("", "not a look in JSON"),
         ("[" * 100_000, "not a look in JSON"),
-        ("[1]", "is an object"),
+        ("[1]", "must be a JSON object"),
         ('{"colour": 1}', "a look has no colour"),
         ('{"style": 3}', "style cannot be 3"),
         ('{"style": null}', "style cannot be None"),

@@ -279,7 +279,7 @@ def _metadata(**changes: Any) -> Callable[[ModelProto], None]:
         (_rename_tensor("head.bias"), "'head.bias' is missing or malformed"),
         (_rename_tensor("center"), "'center' is missing or malformed"),
         (_missing_tensor, "invalid.*down.weight"),
-        (_no_metadata, "not one of `realtime-style export`"),
+        (_no_metadata, "`realtime-style export` did not write it"),
         (_raw_metadata('{"format": 1'), "description is broken"),
         (_raw_metadata("[1]"), "description is broken"),
         (_raw_metadata("[" * 100_000), "description is broken"),
@@ -362,7 +362,7 @@ def test_open_style_reads_a_file(style_bytes: bytes, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "/"])
 def test_empty_names_are_refused(name: str) -> None:
-    with pytest.raises(StyleFileError, match="names no style: give a file"):
+    with pytest.raises(StyleFileError, match="is not a style; give a file"):
         open_style(name)
 
 

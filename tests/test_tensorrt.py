@@ -26,7 +26,7 @@ from realtime_style.engines.graphs.precision import (
 from realtime_style.engines.multi_device import MultiDeviceEngine
 from realtime_style.engines.tensorrt import builder, plan_cache
 from realtime_style.engines.tensorrt import engine as tensorrt_engine
-from realtime_style.engines.tensorrt.builder import PROFILES, Profile, build_engine, layer_types
+from realtime_style.engines.tensorrt.builder import PROFILES, Profile, build_engine
 from realtime_style.engines.tensorrt.engine import TensorRtEngine
 from realtime_style.engines.tensorrt.plan_cache import PlanCache, PlanKey
 from realtime_style.errors import EngineError
@@ -574,6 +574,18 @@ def test_nv12_chroma_is_painted_the_same(precision: str) -> None:
 @pytest.fixture
 def rtx():
     return pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
+
+
+def layer_types(model: bytes, trt) -> list[tuple[str, str, str]]:
+    """Kind, input type and output type of each layer of a model, as TensorRT parses it."""
+    log = builder.listening_log(trt)
+    empty = builder.started(trt.Builder, log)
+    network, _parser = builder.parsed(empty, model, trt, log)
+    return [
+        (layer.type.name, layer.get_input(0).dtype.name, layer.get_output(0).dtype.name)
+        for layer in map(network.get_layer, range(network.num_layers))
+        if layer.num_inputs
+    ]
 
 
 @pytest.mark.parametrize("tier", TIERS)

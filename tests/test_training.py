@@ -803,7 +803,7 @@ def test_folder_of_broken_and_tiny_pictures_alone(config: TrainConfig, tmp_path:
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/broken.jpg").write_bytes(b"not a picture")
     Image.new("RGB", (20, 20)).save(tmp_path / "bad/tiny.png")
-    with pytest.raises(TrainingError, match=r"none of the pictures in .*bad can be read"):
+    with pytest.raises(TrainingError, match=r"no picture in .*bad is readable"):
         train(dataclasses.replace(config, content=tmp_path / "bad"), tmp_path / "run")
 
 
@@ -867,7 +867,7 @@ def test_begun_anew_and_refused_nothing_of_the_run_before_is_lost(
     (tmp_path / "tiny").mkdir()
     Image.new("RGB", (40, 30)).save(tmp_path / "tiny/photo.png")
     for change, message in (
-        ({"content": tmp_path / "tiny"}, "none of the pictures"),
+        ({"content": tmp_path / "tiny"}, "no picture in"),
         ({"base": run_dir / "generator.safetensors"}, "is replaced when training starts over"),
         ({"base": run_dir / "../run/checkpoint.pt"}, "is replaced when training starts over"),
     ):
@@ -1013,9 +1013,7 @@ def test_a_share_of_the_crops_comes_from_portraits(tmp_path: Path) -> None:
         PhotoFolder(tmp_path / "photos", 64, 0, portraits=tmp_path / "empty")
     (tmp_path / "empty/broken.png").write_bytes(b"not a picture")
     photos = PhotoFolder(tmp_path / "photos", 64, 0, portraits=tmp_path / "empty", portrait_share=1)
-    with pytest.raises(
-        TrainingError, match=r"none of the pictures in .*empty can be read"
-    ) as error:
+    with pytest.raises(TrainingError, match=r"no picture in .*empty is readable") as error:
         photos.batch(1, range(2))
     assert error.value.setting == "portraits"
 
@@ -1039,7 +1037,7 @@ def test_held_back_photos_are_never_trained_on(tmp_path: Path) -> None:
 def test_no_readable_photo(tmp_path: Path) -> None:
     for i in range(3):
         (tmp_path / f"{i}.jpg").write_bytes(b"not a picture")
-    with pytest.raises(TrainingError, match=r"none of the pictures in .* can be read"):
+    with pytest.raises(TrainingError, match=r"no picture in .* is readable"):
         PhotoFolder(tmp_path, 32, seed=0).batch(1, range(2))
 
 
@@ -1109,7 +1107,7 @@ def test_train_command_is_stopped_and_goes_on(
     assert "--resume continues it" in refused.stderr
     finished = run_cli(*arguments, "--resume")
     assert finished.returncode == 0, finished.stderr
-    assert f"resumes after step {stopped_at}" in finished.stderr
+    assert f"resuming after step {stopped_at}" in finished.stderr
     again = run_cli(*arguments, "--resume")
     assert again.returncode == 1
     assert "its training has ended; to train on from there" in again.stderr

@@ -98,7 +98,7 @@ def run(arguments: Sequence[str], started_s: float | None = None) -> int:
         console.print_usage_error(error)
         return 2
     except (Exception, KeyboardInterrupt) as error:
-        # a library that is being loaded turns Ctrl-C into an error of its own
+        # a library that is being loaded turns Ctrl-C into another error
         if interrupts.came() or isinstance(error, KeyboardInterrupt):
             return console.print_stopped(error)
         if isinstance(error, StyleError):

@@ -38,17 +38,22 @@ class Batch:
     Attributes:
         out: where the next file goes.
         total: how many files there are.
+        pairs: the files to paint, see `expect`.
     """
 
     output: Output
     out: str
     total: int = 1
+    pairs: Sequence[Pair] = ()
     painted: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
 
+    def expect(self, pairs: Sequence[Pair]) -> None:
+        """Sets the files that `run` paints; from here on, reports count them."""
+        self.pairs, self.total = pairs, len(pairs)
+
     def run(
         self,
-        pairs: Sequence[Pair],
         paint: Callable[[Pair], dict[str, Any]],
         tell: Callable[[dict[str, Any]], None] = lambda report: None,
     ) -> None:
@@ -65,8 +70,7 @@ class Batch:
         """
         from realtime_style.system.paths import make_folder
 
-        self.total = len(pairs)
-        for pair in pairs:
+        for pair in self.pairs:
             self.out = str(pair.out)
             interrupts.check()
             try:

@@ -66,13 +66,11 @@ FLAGS: dict[str, str] = {
     "start_s": "--start",
     "duration_s": "--duration",
     "rate": "--fps",
-    "fps": "--fps",
     # encoding
     "codec": "--codec",
     "crf": "--crf",
     "preset": "--preset",
     "bit_depth": "--bit-depth",
-    "encoding": "--codec",
     # machine
     "engine": "--engine",
     "precision": "--precision",
@@ -80,15 +78,11 @@ FLAGS: dict[str, str] = {
     "device": "--device",
     "hwaccel": "--hwaccel",
     "residency": "--on-gpu",
-    "gpu_device": "--on-gpu",
     "profile": "--profile",
-    "level": "--level",
-    "workspace_mb": "--workspace",
     # input, output
     "source": "IN",
     "out": "OUT",
     "overwrite": "--overwrite",
-    "count": "--sample",
     # live
     "window": "--no-window",
     "record": "--record",
@@ -97,7 +91,6 @@ FLAGS: dict[str, str] = {
     "camera_size": "--camera-size",
     "camera_rate": "--camera-fps",
     "style_images": "--style-images",
-    "loop": "--loop",
     # training
     "painting": "PAINTING",
     "content": "--content",
@@ -114,10 +107,7 @@ FLAGS: dict[str, str] = {
     "learning_rate": "--learning-rate",
     "seed": "--seed",
     "resume": "--resume",
-    "config": "--config",
-    "checkpoint": "CHECKPOINT",
     "card": "--card",
-    "frames": "--frames",
     "pictures": "--frames",
 }
 """The option, or argument, for each name that `StyleError.setting` may have."""
@@ -297,7 +287,7 @@ class BuildBar:
     def __call__(self, part: float) -> None:
         """Shows that a part is done, 0..1."""
         if not self._told:
-            self._output.say("building an engine for this GPU; it is kept for the next time")
+            self._output.say("building an engine for this GPU; it is cached")
             self._told = True
         self._bar.update(round(100 * part), "")
 

@@ -11,7 +11,8 @@ from realtime_style.cli.console import BuildBar, Output, print_line
 from realtime_style.cli.help import examples
 from realtime_style.cli.options import (
     MACHINE,
-    Json,
+    OUTPUT,
+    JsonText,
     Quiet,
     StyleName,
     Tier,
@@ -19,6 +20,8 @@ from realtime_style.cli.options import (
     plain_look,
     whole,
 )
+from realtime_style.defaults import DEFAULT_STYLE
+from realtime_style.errors import StyleError
 
 if TYPE_CHECKING:
     from realtime_style.engines.tensorrt.plan_cache import PlanCache
@@ -69,7 +72,7 @@ Level = Annotated[
     int | None,
     typer.Option(
         parser=whole(0, 5), metavar="0..5", rich_help_panel=_BUILD,
-        help="How hard to optimise. Default: TensorRT's own, 3.",
+        help="Optimisation level; a higher one takes longer to build. Default: TensorRT's own, 3.",
     ),
 ]  # fmt: skip
 Workspace = Annotated[
@@ -79,6 +82,12 @@ Workspace = Annotated[
         help="Memory that a layer may use. Default: all.",
     ),
 ]  # fmt: skip
+JsonLines = Annotated[
+    bool,
+    typer.Option(
+        "--json", rich_help_panel=OUTPUT, help="Print a JSON summary of each engine, one a line."
+    ),
+]
 
 
 def build(
@@ -88,11 +97,11 @@ def build(
     on_gpu: OnGpu = False,
     level: Level = None,
     workspace: Workspace = None,
-    style: StyleName = "starry-night",
+    style: StyleName = DEFAULT_STYLE,
     tier: Tier = "standard",
     device: Device = 0,
     quiet: Quiet = False,
-    as_json: Json = False,
+    as_json: JsonLines = False,
 ) -> None:
     """Pre-builds GPU engines, so that the first film starts at once.
 
@@ -107,10 +116,15 @@ def build(
     model = plain_look(style, tier).mixed(open_any_style).model_for(ColorSpace())
     for name in profile or PROFILES:
         with BuildBar(output, f"building {name}") as on_build:
-            built = prebuild(
-                model, name, choice, level=level, workspace_mb=workspace,
-                gpu_frames=on_gpu, on_build=on_build,
-            )  # fmt: skip
+            try:
+                built = prebuild(
+                    model, name, choice, level=level, workspace_mb=workspace,
+                    gpu_frames=on_gpu, on_build=on_build,
+                )  # fmt: skip
+            except StyleError as error:
+                if error.setting == "devices":
+                    error.setting = "device"  # this command takes only one
+                raise
         report: dict[str, Any] = {"profile": name, "engine": built.name, "device": built.device}
         report |= {"precision": built.precision, "notes": list(built.notes)}
         for note in built.notes:
@@ -119,7 +133,7 @@ def build(
         output.json(report)
 
 
-def list_built(as_json: Json = False) -> None:
+def list_built(as_json: JsonText = False) -> None:
     """Lists the engines that have been built."""
     cache = _cache()
     plans = cache.plans()

@@ -11,12 +11,11 @@ import typer
 
 from realtime_style.cli import console
 from realtime_style.cli.batch import Batch, inputs_and_out
-from realtime_style.cli.console import FLAGS, BuildBar, Output, Stopped, clock
+from realtime_style.cli.console import ADVICE, BuildBar, Output, Stopped, clock
 from realtime_style.cli.help import examples
 from realtime_style.cli.options import (
-    BATCH,
-    DEFAULT_STABILITY,
     ENCODING,
+    INPUT,
     MACHINE,
     PART,
     SIZE,
@@ -42,8 +41,10 @@ from realtime_style.cli.options import (
     plan_of,
     rate_of,
     size_of,
+    usage_errors,
     whole,
 )
+from realtime_style.defaults import DEFAULT_STABILITY, DEFAULT_STYLE
 from realtime_style.system import interrupts
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ Crf = Annotated[
     float | None,
     typer.Option(
         parser=number(), metavar="NUMBER", rich_help_panel=ENCODING,
-        help="Quality: lower is better, and larger. Default for h264: 20.",
+        help="A lower number gives better quality and a larger file. Default for h264: 20.",
     ),
 ]  # fmt: skip
 Preset = Annotated[
@@ -123,13 +124,13 @@ BitDepth = Annotated[
     int | None,
     typer.Option(
         parser=whole(1), metavar="BITS", rich_help_panel=ENCODING,
-        help="8 or 10 bits per colour. Default: what is usual for the encoder.",
+        help="8 or 10 bits per colour. Default: the encoder's own.",
     ),
 ]  # fmt: skip
 SequenceRate = Annotated[
     str | None,
     typer.Option(
-        "--fps", metavar="RATE", rich_help_panel=BATCH,
+        "--fps", metavar="RATE", rich_help_panel=INPUT,
         help="Frame rate of an image sequence, 24 or 30000/1001. Default: 25.",
     ),
 ]  # fmt: skip
@@ -137,7 +138,7 @@ HwAccel = Annotated[
     str | None,
     typer.Option(
         metavar="DEVICE", rich_help_panel=MACHINE,
-        help="Decode on a device: cuda, qsv, ... Default: on the CPU.",
+        help="Hardware decoder, such as cuda or qsv. Default: the CPU.",
     ),
 ]  # fmt: skip
 OnGpu = Annotated[
@@ -161,7 +162,8 @@ DemoLength = Annotated[
 
 def video(
     paths: Files,
-    style: StyleName = "starry-night",
+    fps: SequenceRate = None,
+    style: StyleName = DEFAULT_STYLE,
     style_image: StyleImage = None,
     blend: Blend = None,
     strength: Strength = 1.0,
@@ -179,7 +181,6 @@ def video(
     preset: Preset = None,
     bit_depth: BitDepth = None,
     recursive: Recursive = False,
-    fps: SequenceRate = None,
     engine: Engine = "auto",
     precision: Precision = "auto",
     devices: Devices = "0",
@@ -192,7 +193,8 @@ def video(
     """Paints films; sound, subtitles and timing stay as they are.
 
     OUT is written only on success; an existing file stays untouched otherwise. Ctrl-C keeps the
-    frames so far in a file of their own; press it again to quit at once. Broken files are skipped.
+    frames so far in a separate file; press it again to quit at once. With several inputs, broken
+    ones are skipped and the exit status is 1.
     """
     inputs, out = inputs_and_out(paths)
     if out == "-" and as_json:
@@ -202,32 +204,34 @@ def video(
         from realtime_style.media.encoding import Encoding
 
         look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
-        sizes = {"size": size, "output_size": output_size}
-        _refuse_together(sample, on_gpu, sizes | {"bit_depth": bit_depth, "hwaccel": hwaccel})
-        request = FilmRequest(
-            inputs[0],
-            out,
-            plan_of(look, engine_of(engine, precision, devices), stability),
-            size=size_of(size, "size"),
-            output_size=size_of(output_size, "output_size"),
-            start_s=start,
-            duration_s=duration,
-            rate=rate_of(fps),
-            encoding=Encoding(codec, crf, preset, bit_depth),
-            hwaccel=hwaccel,
-            residency="gpu" if on_gpu else "memory",
-            overwrite=overwrite,
-        )
+        plan = plan_of(look, engine_of(engine, precision, devices), stability)
+        if sample:
+            _refuse_with_sample(output_size, on_gpu)
+        with usage_errors():
+            request = FilmRequest(
+                inputs[0],
+                out,
+                plan,
+                size=size_of(size, "size"),
+                output_size=size_of(output_size, "output_size"),
+                start_s=start,
+                duration_s=duration,
+                rate=rate_of(fps),
+                encoding=Encoding(codec, crf, preset, bit_depth),
+                hwaccel=hwaccel,
+                overwrite=overwrite,
+            )
+        if on_gpu:
+            with usage_errors(ADVICE["residency"]):
+                request = replace(request, residency="gpu")
         _paint_all(batch, request, inputs, recursive, sample)
 
 
-def _refuse_together(sample: int | None, on_gpu: bool, given: dict[str, object]) -> None:
-    """Refuses options that exclude each other; `given` are the values, None where not given."""
-    if sample and given["output_size"] is not None:
-        raise typer.BadParameter("does not go with --sample", param_hint="--output-size")
-    for setting, value in {**given, "count": sample}.items() if on_gpu else ():
-        if value is not None:
-            raise typer.BadParameter("does not go with --on-gpu", param_hint=FLAGS[setting])
+def _refuse_with_sample(output_size: str | None, on_gpu: bool) -> None:
+    """Refuses options that samples would ignore."""
+    for flag, is_given in (("--output-size", output_size is not None), ("--on-gpu", on_gpu)):
+        if is_given:
+            raise typer.BadParameter("cannot be combined with --sample", param_hint=flag)
 
 
 def _paint_all(
@@ -254,15 +258,17 @@ def _paint_all(
         pairs = pair_up(inputs, f"{request.out}/", FILM_SUFFIXES, recursive=recursive)
         # the folder is made once there is something to put into it
         pairs = [replace(pair, makes_folder=False) for pair in pairs]
-        batch.run(pairs, paint_sample, tell_samples)
+        batch.expect(pairs)
+        batch.run(paint_sample, tell_samples)
         return
     pairs = pair_up(inputs, request.out, FILM_SUFFIXES, recursive=recursive, new_suffix=".mp4")
-    batch.run(pairs, paint)
+    batch.expect(pairs)
+    batch.run(paint)
 
 
 def demo(
     out: DemoOut,
-    style: StyleName = "starry-night",
+    style: StyleName = DEFAULT_STYLE,
     style_image: StyleImage = None,
     blend: Blend = None,
     strength: Strength = 1.0,
@@ -276,7 +282,7 @@ def demo(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Paints a short built-in test clip; you need no film of your own."""
+    """Paints a short built-in test clip."""
     from tempfile import TemporaryDirectory
 
     output = Output(quiet, as_json)
@@ -291,7 +297,8 @@ def demo(
         request = FilmRequest(clip, str(out), plan, overwrite=overwrite)
         output.say(f"drawing a clip of {duration:g} s")
         write_demo_film(Path(clip), duration)
-        batch.run([Pair(clip, out, makes_folder=False)], lambda pair: _paint(request, output))
+        batch.expect([Pair(clip, out, makes_folder=False)])
+        batch.run(lambda pair: _paint(request, output))
 
 
 class _Progress:

@@ -32,7 +32,8 @@ class Command(TyperCommand):
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The words after the command's name in its first line of help."""
         arguments = [param for param in self.params if param.param_type_name == "argument"]
-        return ["[OPTIONS]", *(str(getattr(param, "metavar", "")) for param in arguments)]
+        words = [(str(getattr(param, "metavar", "")), param.required) for param in arguments]
+        return ["[OPTIONS]", *(word if needed else f"[{word}]" for word, needed in words)]
 
 
 class Group(TyperGroup):

@@ -14,7 +14,7 @@ from realtime_style.cli import console
 from realtime_style.cli.console import Output
 from realtime_style.cli.help import examples
 from realtime_style.cli.options import (
-    DEFAULT_STABILITY,
+    INPUT,
     LOOK,
     OUTPUT,
     PART,
@@ -39,6 +39,7 @@ from realtime_style.cli.options import (
     plan_of,
     size_of,
 )
+from realtime_style.defaults import DEFAULT_STABILITY, DEFAULT_STYLE
 from realtime_style.errors import StyleError
 from realtime_style.system import interrupts
 
@@ -52,34 +53,31 @@ WEBCAM_EXAMPLES = examples(
     "webcam --source film.mp4 --loop --record painted.mp4",
 )
 
-_INPUT = "Input"
-
 LiveSource = Annotated[
     str,
     typer.Option(
-        "--source", metavar="SOURCE", rich_help_panel=_INPUT,
-        help="A camera (0, 1, /dev/video2), screen, test, rtsp://... or a film to play.",
+        "--source", metavar="SOURCE", rich_help_panel=INPUT,
+        help="A camera (0, 1, /dev/video2), screen, test (a moving pattern), rtsp://..., "
+        "http://... or a film to play.",
     ),
 ]  # fmt: skip
 CameraSize = Annotated[
     str | None,
     typer.Option(
-        metavar="SIZE", rich_help_panel=_INPUT,
+        metavar="SIZE", rich_help_panel=INPUT,
         help="Requested camera mode, 1280x720 or 720p; the actual one is printed.",
     ),
 ]  # fmt: skip
 CameraRate = Annotated[
     float | None,
     typer.Option(
-        "--camera-fps", parser=number(1, 240), metavar="RATE", rich_help_panel=_INPUT,
+        "--camera-fps", parser=number(1, 240), metavar="RATE", rich_help_panel=INPUT,
         help="Requested frame rate of the camera.",
     ),
 ]  # fmt: skip
-Loop = Annotated[
-    bool, typer.Option("--loop", rich_help_panel=_INPUT, help="Play a film again and again.")
-]
+Loop = Annotated[bool, typer.Option("--loop", rich_help_panel=INPUT, help="Repeat the film.")]
 List = Annotated[
-    bool, typer.Option("--list", rich_help_panel=_INPUT, help="List the cameras and exit.")
+    bool, typer.Option("--list", rich_help_panel=INPUT, help="List the cameras and exit.")
 ]
 StyleImages = Annotated[
     Path | None,
@@ -99,7 +97,7 @@ TargetRate = Annotated[
     float | None,
     typer.Option(
         "--fps", parser=number(1, 240), metavar="RATE", rich_help_panel=SIZE,
-        help="Target frame rate, by which the size is chosen. Default: the camera's.",
+        help="Target frame rate; the painting size is chosen to reach it. Default: the camera's.",
     ),
 ]  # fmt: skip
 LiveLength = Annotated[
@@ -113,7 +111,7 @@ Record = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE", rich_help_panel=OUTPUT,
-        help="Record to a .mp4, .mov or .mkv file, which can be played at any moment.",
+        help="Record to a .mp4, .mov or .mkv file; playable while recording, even after a crash.",
     ),
 ]  # fmt: skip
 Stream = Annotated[
@@ -140,7 +138,7 @@ def webcam(
     camera_fps: CameraRate = None,
     loop: Loop = False,
     list_: List = False,
-    style: StyleName = "starry-night",
+    style: StyleName = DEFAULT_STYLE,
     style_image: StyleImage = None,
     style_images: StyleImages = None,
     blend: Blend = None,
@@ -165,7 +163,8 @@ def webcam(
 ) -> None:
     """Paints a camera live: in a window, in a call, on a stream. Press h in the window for help.
 
-    Late frames are dropped, so the delay stays low. A camera that is unplugged reconnects.
+    Late frames are dropped, so the delay stays low. An unplugged camera is reconnected
+    when it returns.
     """
     output = Output(quiet, as_json)
     if list_:

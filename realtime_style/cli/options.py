@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from realtime_style.cli.console import FLAGS, sentence
+from realtime_style.cli.console import FLAGS
+from realtime_style.defaults import DEFAULT_STYLE
 from realtime_style.errors import StyleError
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from realtime_style.painting.plan import PaintPlan
     from realtime_style.style.look import Look
 
+INPUT = "Input"
 LOOK = "Look"
 SIZE = "Size"
 PART = "Part"
@@ -26,8 +29,6 @@ ENCODING = "Encoding"
 BATCH = "Batch"
 MACHINE = "Machine"
 OUTPUT = "Output"
-
-DEFAULT_STABILITY = 0.5  # a test compares it with the library's, which takes NumPy to load
 
 
 def number(least: float = -math.inf, most: float = math.inf) -> Callable[[str], float]:
@@ -119,7 +120,7 @@ Variation = Annotated[
     int | None,
     typer.Option(
         parser=whole(0), metavar="NUMBER", rich_help_panel=LOOK,
-        help="A variation of the style; every number gives another one.",
+        help="Number of a variation; each gives a different one.",
     ),
 ]  # fmt: skip
 Tier = Annotated[
@@ -156,6 +157,14 @@ Json = Annotated[
     bool,
     typer.Option("--json", rich_help_panel=OUTPUT, help="Print a JSON summary at the end."),
 ]
+JsonTable = Annotated[
+    bool,
+    typer.Option("--json", rich_help_panel=OUTPUT, help="Print JSON instead of a table."),
+]
+JsonText = Annotated[
+    bool,
+    typer.Option("--json", rich_help_panel=OUTPUT, help="Print JSON instead of text."),
+]
 
 # Machine --------------------------------------------------------------------------------------
 
@@ -171,7 +180,7 @@ Precision = Annotated[
     str,
     typer.Option(
         metavar="PRECISION", rich_help_panel=MACHINE,
-        help="auto, f32, bf16 or int8 (CPU), or f16 (GPU).",
+        help="auto; f32, bf16 or int8 on a CPU; f16 or f32 on a GPU.",
     ),
 ]  # fmt: skip
 Devices = Annotated[
@@ -183,6 +192,20 @@ Devices = Annotated[
 
 
 # From texts to values --------------------------------------------------------------------------
+
+
+@contextmanager
+def usage_errors(advice: str = "") -> Iterator[None]:
+    """A value that the library refuses while options become values is wrong usage: status 2.
+
+    Args:
+        advice: what to do about it, put behind the library's message.
+    """
+    try:
+        yield
+    except StyleError as error:
+        message = f"{error}; {advice}" if advice else str(error)
+        raise typer.BadParameter(message, param_hint=FLAGS.get(error.setting or "")) from error
 
 
 def refuse_other(setting: str, text: str | None, choices: Iterable[str]) -> None:
@@ -207,7 +230,7 @@ def look_of(
     A style file brings its own tier, as long as --tier asks for none.
     """
     from realtime_style.style.bundled import STANDARD, TIERS, open_style, tier_of
-    from realtime_style.style.look import DEFAULT_STYLE, Look
+    from realtime_style.style.look import Look
 
     refuse_other("tier", tier, TIERS)
     shares = _shares(blend or ())
@@ -220,10 +243,8 @@ def look_of(
         style = str(style_image)
     if tier == STANDARD and Path(style).suffix == ".onnx":
         tier = tier_of(open_style(style))
-    try:
+    with usage_errors():  # a share may be out of range
         return Look(style, shares, strength, variation, keep_colors, tier)
-    except StyleError as error:  # a share that is out of range
-        raise typer.BadParameter(sentence(error)) from error
 
 
 def plain_look(style: str, tier: str) -> Look:
@@ -255,7 +276,7 @@ def engine_of(engine: str, precision: str, devices: str = "0") -> EngineChoice:
     numbers = devices.split(",")
     if not all(text.isdecimal() for text in numbers) or len(set(numbers)) < len(numbers):
         raise typer.BadParameter(
-            f"'{devices}' names no GPUs; write their numbers, each once, for example 0 or 0,1",
+            f"'{devices}' is not a list of GPUs; write their numbers, each once, such as 0 or 0,1",
             param_hint="--devices",
         )
     return EngineChoice(engine, precision, tuple(map(int, numbers)))

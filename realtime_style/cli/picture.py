@@ -11,10 +11,10 @@ from realtime_style.cli.batch import Batch, inputs_and_out
 from realtime_style.cli.console import BuildBar, Output
 from realtime_style.cli.help import examples
 from realtime_style.cli.options import (
+    INPUT,
     SIZE,
     Blend,
     Engine,
-    Files,
     Json,
     KeepColors,
     Overwrite,
@@ -32,6 +32,7 @@ from realtime_style.cli.options import (
     size_of,
     whole,
 )
+from realtime_style.defaults import DEFAULT_STYLE
 
 if TYPE_CHECKING:
     from realtime_style.jobs.batch import Pair
@@ -43,10 +44,18 @@ IMAGE_EXAMPLES = examples(
     "image --from-noise 7 --size 1024x768 canvas.png",
 )
 
+Pictures = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IN... OUT",
+        help="Pictures or folders to paint; then the file or folder to write, or a pattern such as "
+        "painted/{name}.png.",
+    ),
+]
 FromNoise = Annotated[
     int | None,
     typer.Option(
-        parser=whole(0), metavar="SEED", rich_help_panel="Input",
+        parser=whole(0), metavar="SEED", rich_help_panel=INPUT,
         help="Generate a picture from noise; there is no IN, only OUT.",
     ),
 ]  # fmt: skip
@@ -60,9 +69,9 @@ NoiseSize = Annotated[
 
 
 def image(
-    paths: Files,
+    paths: Pictures,
     from_noise: FromNoise = None,
-    style: StyleName = "starry-night",
+    style: StyleName = DEFAULT_STYLE,
     style_image: StyleImage = None,
     blend: Blend = None,
     strength: Strength = 1.0,
@@ -82,7 +91,7 @@ def image(
     with Batch(output, paths[-1], max(1, len(paths) - 1)) as batch:
         if from_noise is None:
             if size is not None:
-                raise typer.BadParameter("goes with --from-noise only", param_hint="--size")
+                raise typer.BadParameter("works only with --from-noise", param_hint="--size")
             inputs, out = inputs_and_out(paths)
         elif len(paths) != 1:
             raise typer.BadParameter(
@@ -106,7 +115,7 @@ def _paint_files(
     from realtime_style.painting.chain import build_painter
 
     pairs = pair_up(inputs, out, PICTURE_SUFFIXES, recursive=recursive, new_suffix=".png")
-    batch.total = len(pairs)
+    batch.expect(pairs)
     painter, output = build_painter(plan), batch.output
 
     def paint(pair: Pair) -> dict[str, Any]:
@@ -123,7 +132,7 @@ def _paint_files(
             output.say(f"note: {sources[report['out']]}: {note}")
         output.say(report["out"])
 
-    batch.run(pairs, paint, tell)
+    batch.run(paint, tell)
 
 
 def _paint_noise(batch: Batch, plan: PaintPlan, seed: int, size: str, *, overwrite: bool) -> None:
@@ -146,5 +155,5 @@ def _paint_noise(batch: Batch, plan: PaintPlan, seed: int, size: str, *, overwri
             "out": str(pair.out), "look": str(plan.look), "from_noise": seed, "notes": notes
         }  # fmt: skip
 
-    pair = Pair("", out, makes_folder=False)
-    batch.run([pair], paint, lambda report: batch.output.say(report["out"]))
+    batch.expect([Pair("", out, makes_folder=False)])
+    batch.run(paint, lambda report: batch.output.say(report["out"]))

@@ -12,6 +12,7 @@ from realtime_style.cli.help import examples
 from realtime_style.cli.options import (
     Blend,
     Json,
+    JsonTable,
     Overwrite,
     Quiet,
     Strength,
@@ -30,14 +31,12 @@ STYLE_FROM_EXAMPLES = examples(
 
 Original = Annotated[
     str,
-    typer.Argument(
-        metavar="STYLE|PICTURE", help="A style to blend or to weaken, or any picture to learn from."
-    ),
+    typer.Argument(metavar="STYLE|PICTURE", help="An included style, a style file or any picture."),
 ]
 StyleOut = Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The style file to write.")]
 
 
-def styles(as_json: Json = False) -> None:
+def styles(as_json: JsonTable = False) -> None:
     """Lists the included styles."""
     from rich.table import Table
 

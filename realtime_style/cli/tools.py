@@ -9,12 +9,11 @@ import typer
 from realtime_style.cli.console import Output, print_table
 from realtime_style.cli.help import examples
 from realtime_style.cli.options import (
-    DEFAULT_STABILITY,
     LOOK,
     SIZE,
     Devices,
     Engine,
-    Json,
+    JsonTable,
     Precision,
     Quiet,
     StyleName,
@@ -23,6 +22,7 @@ from realtime_style.cli.options import (
     plan_of,
     refuse_other,
 )
+from realtime_style.defaults import DEFAULT_STABILITY, DEFAULT_STYLE
 from realtime_style.errors import EngineError
 from realtime_style.system import interrupts
 
@@ -55,7 +55,7 @@ Quick = Annotated[
 
 
 def bench(
-    style: StyleName = "starry-night",
+    style: StyleName = DEFAULT_STYLE,
     tier: BenchTier = None,
     size: BenchSizes = None,
     quick: Quick = False,
@@ -63,7 +63,7 @@ def bench(
     precision: Precision = "auto",
     devices: Devices = "0",
     quiet: Quiet = False,
-    as_json: Json = False,
+    as_json: JsonTable = False,
 ) -> None:
     """Measures how fast this computer paints, live and with films; takes about a minute."""
     from realtime_style.engines.registry import engine_trouble
@@ -96,7 +96,7 @@ def bench(
         print_table(report.table())
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(as_json: JsonTable = False) -> None:
     """Tests every engine and codec on this machine, and says what to install for more."""
     from realtime_style.tools.doctor import examine, table
 

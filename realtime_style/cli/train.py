@@ -13,7 +13,7 @@ from realtime_style.cli.console import Output, Stopped, print_line
 from realtime_style.cli.help import examples
 from realtime_style.cli.options import (
     MACHINE,
-    Json,
+    JsonText,
     Overwrite,
     Quiet,
     number,
@@ -42,11 +42,16 @@ _LEARNED_FROM = "Painting"
 
 PaintingFile = Annotated[
     Path | None,
-    typer.Argument(metavar="PAINTING", help="The picture to learn from, or a folder of them."),
+    typer.Argument(
+        metavar="PAINTING",
+        help="The picture to learn from, or a folder of them. Required, or --styles-dir.",
+    ),
 ]
 Content = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", rich_help_panel=_DATA, help="A folder of photos to train on."),
+    typer.Option(
+        metavar="FOLDER", rich_help_panel=_DATA, help="A folder of photos to train on. Required."
+    ),
 ]
 StylesDir = Annotated[
     Path | None,
@@ -73,7 +78,7 @@ Base = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE", rich_help_panel=_DATA,
-        help="Start from this generator (.safetensors or .pt), or from nothing: 'none'. "
+        help="Start from this generator (.safetensors or .pt), or 'none' for random weights. "
         "Default: the included base, which reproduces the photo.",
     ),
 ]  # fmt: skip
@@ -272,10 +277,7 @@ def _refuse_run(out: Path, *, resume: bool, overwrite: bool) -> None:
     # a run that goes on may replace what it was begun to replace
     refuse_unwritable(out, "my-style.onnx", overwrite=overwrite or (resume and not has_ended))
     if checkpoint.exists() and not (resume or overwrite) and leads():
-        raise StyleError(
-            f"{checkpoint} is left from an earlier run; --resume continues it, --overwrite starts "
-            "over"
-        )
+        raise StyleError(f"{checkpoint} is left from an earlier run", setting="resume")
 
 
 def _run(settings: TrainConfig, out: Path, output: Output, *, resume: bool) -> None:
@@ -315,9 +317,12 @@ def export(
     card: Card = None,
     frames: Frames = None,
     overwrite: Overwrite = False,
-    as_json: Json = False,
+    as_json: JsonText = False,
 ) -> None:
-    """Makes a style file from a trained generator, and compares both. Needs the extra [train]."""
+    """Makes a style file from a trained generator, and checks that both paint alike.
+
+    Needs the extra [train].
+    """
     from realtime_style.system.paths import refuse_unwritable
 
     with _training_extra():

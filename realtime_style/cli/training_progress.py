@@ -1,4 +1,4 @@
-"""Shows a training run; a module of its own, because its base class is part of training."""
+"""Shows a training run; a separate module, because its base class is part of training."""
 
 from __future__ import annotations
 

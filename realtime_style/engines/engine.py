@@ -17,7 +17,7 @@ class Engine(ABC):
 
     Attributes:
         name: its name in `registry.ENGINES`.
-        device: the device it runs on, for people to read.
+        device: the device it runs on, human-readable.
         precision: the arithmetic of its convolutions: f32, bf16, f16 or int8.
         in_flight: how many pictures may be begun before the first is waited for.
     """

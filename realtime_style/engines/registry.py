@@ -106,7 +106,7 @@ def refuse_unusable(name: str, precision: str) -> None:
 
 
 def silence_telemetry(name: str) -> None:
-    """Keeps OpenVINO from reporting every import to its maker, from a process of its own.
+    """Keeps OpenVINO from reporting every import to its maker, from a separate process.
 
     OpenVINO runs without its telemetry package, and then reports nothing.
     """

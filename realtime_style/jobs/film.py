@@ -50,7 +50,7 @@ class FilmRequest:
         overwrite: whether an existing film may be replaced, once the new one is complete.
 
     Raises:
-        StyleError: a value that is out of range or does not go with another.
+        StyleError: a value that is out of range or that cannot be combined with another.
     """
 
     source: str

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
+from realtime_style.defaults import DEFAULT_STABILITY
 from realtime_style.engines.choice import EngineChoice
 from realtime_style.errors import StyleError
 from realtime_style.style.look import Look
-
-DEFAULT_STABILITY = 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime_style.defaults import DEFAULT_STABILITY
 from realtime_style.frame import Frame
 from realtime_style.painting.blend import copy_blocks, fade_in
 from realtime_style.painting.cells import (
@@ -20,7 +21,6 @@ from realtime_style.painting.cells import (
     grow,
 )
 from realtime_style.painting.light import Light, light_between, relight
-from realtime_style.painting.plan import DEFAULT_STABILITY
 from realtime_style.painting.wrapper import Wrapper
 from realtime_style.stages import Painter, Pending
 

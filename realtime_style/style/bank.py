@@ -21,7 +21,7 @@ _PHASES = {"up": (16, 0), "head": (1, 2)}
 _COLORS = 12  # values of a code's colour map: a 3x3 matrix of planes and an offset
 _PLANES = (0, 0, 0, 0, 1, 2)  # plane of each head output: four phases of luma, then chroma
 _LOOK_PX = 512  # square root of the pixel count at which a style picture is analysed
-_LEAST_LOOK_PX = 32
+_MIN_LOOK_PX = 32
 
 FloatArray = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ def look_size(width: int, height: int) -> tuple[int, int]:
     """
     scale = _LOOK_PX / (width * height) ** 0.5
     new_width, new_height = (
-        max(_LEAST_LOOK_PX, round(side * scale / 4) * 4) for side in (width, height)
+        max(_MIN_LOOK_PX, round(side * scale / 4) * 4) for side in (width, height)
     )
     return new_width, new_height
 

@@ -86,7 +86,7 @@ def _not_found(name: str | Path, bundled: list[str]) -> StyleFileError:
     path = Path(name)
     choices = ", ".join(bundled)
     if not path.name:
-        message = f"'{name}' names no style: give a file, or one of {choices}"
+        message = f"'{name}' is not a style; give a file, or one of {choices}"
     elif path.suffix == ".onnx":
         message = f"there is no file {path}; give a style file, or one of {choices}"
     else:
@@ -95,5 +95,5 @@ def _not_found(name: str | Path, bundled: list[str]) -> StyleFileError:
             [str(beside)] if beside.is_file() else difflib.get_close_matches(str(name), bundled, 1)
         )
         hint = f" (did you mean {near[0]}?)" if near else ""
-        message = f"there is no style '{name}'{hint}: give a file, or one of {choices}"
+        message = f"there is no style '{name}'{hint}; give a file, or one of {choices}"
     return StyleFileError(message, setting="style")

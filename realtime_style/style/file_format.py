@@ -65,7 +65,7 @@ def describe(
     Args:
         model: changed in place.
         name: name of the style.
-        card: free facts for people, such as title, painter and year; must be JSON.
+        card: free-form facts, such as title, painter and year; must be JSON.
         size_multiple: luma width and height given to the model must be multiples of it.
         color: colour space of the planes that the model reads and writes.
         version: version of the package that made the style.

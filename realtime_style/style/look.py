@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime_style.defaults import DEFAULT_STYLE
 from realtime_style.errors import StyleFileError
 from realtime_style.style.bundled import IDENTITIES, STANDARD, TIERS, open_style
 from realtime_style.style.file_format import union_of_ranges
 from realtime_style.style.style import Style
 
-DEFAULT_STYLE = "starry-night"
 MAX_STRENGTH = 1.5
 
 _BEYOND = 0.4  # weight of strength above 1: extrapolated by the full amount, weights paint noise
@@ -123,7 +123,7 @@ class Look:
         return sum(share for _, share in self.blend)
 
     def __str__(self) -> str:
-        """A short description for people: the style, and whatever differs from the defaults."""
+        """A short human-readable description: the style, and whatever differs from the defaults."""
         own = self.style.name if isinstance(self.style, Style) else Path(self.style).stem
         shares = {own: 1 - self._blended}
         shares |= {Path(name).stem: share for name, share in self.blend if share}
@@ -185,7 +185,7 @@ class Look:
         except (ValueError, RecursionError) as error:
             raise StyleFileError(f"this is not a look in JSON: {error}") from error
         if not isinstance(values, dict):
-            raise StyleFileError("a look in JSON is an object")
+            raise StyleFileError("a look must be a JSON object")
         return cls.from_dict(values)
 
     def mixed(self, opener: Callable[[str | Path, str], Style] = open_style) -> Style:

@@ -123,7 +123,7 @@ def parse_style(data: bytes) -> Style:
     except (KeyError, TypeError, ValueError) as error:  # too few values, text that is not UTF-8
         raise StyleFileError(f"it is damaged: {error}") from error
     if description is None:
-        raise StyleFileError("it is an ONNX model, but not one of `realtime-style export`")
+        raise StyleFileError("it is an ONNX model, but `realtime-style export` did not write it")
     return _described(model, description)
 
 

@@ -85,11 +85,11 @@ def default_action() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    former = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, former)
+        signal.signal(signal.SIGINT, previous)
 
 
 @contextmanager
@@ -132,11 +132,11 @@ def held_back() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked = True
 
-    former = {number: signal.signal(number, hold) for number in _handled()}
+    previous = {number: signal.signal(number, hold) for number in _handled()}
     try:
         yield lambda: asked
     finally:
-        for number, handler in former.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
@@ -168,7 +168,7 @@ class Latch:
 
 
 def interruptible(work: Callable[[], T], stop: Callable[[], None]) -> T:
-    """Does work in C on a thread of its own, so that Ctrl-C is noticed here meanwhile.
+    """Does work in C on a separate thread, so that Ctrl-C is noticed here meanwhile.
 
     Args:
         work: what to do; its result is returned, its exception raised.

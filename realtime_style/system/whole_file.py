@@ -1,7 +1,7 @@
 """Files that appear only when they are complete.
 
 What is being written has a hidden name beside its own (.film.partial.mp4), and is renamed at the
-end. A former file of that name stays until then; after an error nothing is left behind.
+end. An existing file of that name stays until then; after an error nothing is left behind.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class PartialFile:
         self.partial = path.with_name(name)
 
     def put_in_place(self, target: Path | None = None) -> None:
-        """Renames it to `target` (None: to `path`), replacing a former file. Raises OSError."""
+        """Renames it to `target` (None: to `path`), replacing an existing file. Raises OSError."""
         os.replace(self.partial, target or self.path)
 
     def put_in_free_place(self) -> None:
@@ -52,7 +52,7 @@ class PartialFile:
     def keep(self, target: Path) -> Path:
         """Keeps it under a name near a target that cannot be replaced; returns that name.
 
-        For example, a program on Windows may have the former file open.
+        For example, a program on Windows may have the existing file open.
         """
         kept = free_name(target.with_stem(f"{target.stem}.painted"))
         try:
@@ -71,7 +71,7 @@ class PartialSequence:
     """Numbered files on their way, in a hidden folder beside them; `partial` is their pattern.
 
     Attributes:
-        removed: how many files of a longer former sequence `put_in_place` has removed.
+        removed: how many files of a longer existing sequence `put_in_place` has removed.
     """
 
     def __init__(self, pattern: Path) -> None:
@@ -84,16 +84,16 @@ class PartialSequence:
         self.partial = self._folder / pattern.name
 
     def put_in_place(self, target: Path | None = None) -> None:
-        """Renames all files to the pattern `target` (None: `path`), replacing a former sequence.
+        """Renames all files to the pattern `target` (None: `path`), replacing an existing one.
 
-        Former files with higher numbers are removed. Raises OSError.
+        Existing files with higher numbers are removed. Raises OSError.
         """
         target = target or self.path
-        former, new = numbered(target), numbered(self.partial)
+        existing, new = numbered(target), numbered(self.partial)
         for number, path in sorted(new.items()):
             os.replace(path, target.with_name(name_of(target, number)))
-        for number in former.keys() - new.keys():
-            former[number].unlink()
+        for number in existing.keys() - new.keys():
+            existing[number].unlink()
             self.removed += 1
         self._folder.rmdir()
 

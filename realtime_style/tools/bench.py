@@ -85,7 +85,7 @@ class Report:
         )
 
     def table(self) -> str:
-        """The measurements as a table for people to read."""
+        """The measurements as a human-readable table."""
         lines = [
             f"{self.engine} on {self.device}, style {self.style}",
             "tier       size     live, ms    95th pct.    live    film, fps",

@@ -86,7 +86,7 @@ def examine() -> dict[str, Any]:
 
 
 def table(report: dict[str, Any]) -> str:
-    """The report of `examine` as text for people to read."""
+    """The report of `examine` as human-readable text."""
     cpu = report["cpu"]
     flags = " ".join(cpu["flags"]) or "no AVX2"
     if not cpu["flags_known"]:
@@ -172,7 +172,7 @@ def _try_engine(name: str, precision: str) -> dict[str, Any]:
 
 
 def _window_trouble() -> str:
-    """Why no window can be opened, or ""; tested in a process of its own, which may crash."""
+    """Why no window can be opened, or ""; tested in a separate process, which may crash."""
     trial = "from realtime_style.live.opencv_window import Window; Window('trial', 64, 48).close()"
     try:
         done = subprocess.run(

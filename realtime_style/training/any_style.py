@@ -191,7 +191,7 @@ class AnyStyleObjective:
 
 
 def _gram_loss(variants: Sequence[StyleVariant]) -> GramLoss:
-    """The style loss of a batch, each photo towards a variant of its own."""
+    """The style loss of a batch, each photo towards its own variant."""
     return GramLoss.towards(
         [
             {name: torch.cat([each.targets[scale][name] for each in variants]) for name in layers}
@@ -201,7 +201,7 @@ def _gram_loss(variants: Sequence[StyleVariant]) -> GramLoss:
 
 
 class StyleSheets(TrainObserver):
-    """Writes a sheet at step 0, every so many steps, and at the end."""
+    """Writes a sheet at step 0, every `sample_every` steps, and at the end."""
 
     def __init__(
         self,

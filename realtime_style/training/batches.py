@@ -82,7 +82,11 @@ class StyleBatch:
 
 @dataclass(frozen=True, slots=True)
 class StyleBatches:
-    """Reads batches of photos, in the second part of a run also of films, with second views."""
+    """Reads the batches of style training.
+
+    Before normalisation is frozen they are photos only; afterwards photos, or frames of films, with
+    second views.
+    """
 
     config: TrainConfig
     photos: PhotoFolder
@@ -91,8 +95,8 @@ class StyleBatches:
     def read(self, step: int, items: range, attempt: int) -> StyleBatch:
         """A `BatchReader`."""
         config = self.config
-        # Only once normalisation is frozen: with statistics of its own each view would be painted
-        # a little differently
+        # Only once normalisation is frozen: with its own statistics, each view would be painted a
+        # little differently
         moves = config.motion_weight or config.motion_features_weight
         moves = moves and step > config.freeze_norm_at * config.steps
         if moves and self.clips and step % 2:

@@ -19,7 +19,7 @@ CHECKPOINT_NAME = "checkpoint.pt"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Writes a training state, see `TrainState.as_dict`. The former file stays until then.
+    """Writes a training state, see `TrainState.as_dict`, in place of the previous file.
 
     Raises:
         TrainingError: it cannot be written, for example because the disk is full.
@@ -29,7 +29,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
             torch.save(state, partial)
     except (OSError, RuntimeError) as error:
         raise TrainingError(
-            f"{path} cannot be written: {error}; the checkpoint before it is intact"
+            f"{path} cannot be written: {error}; the previous checkpoint is intact"
         ) from error
 
 
@@ -47,10 +47,10 @@ def load_checkpoint(path: Path, holds: str = "netG") -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise TrainingError(f"there is no checkpoint {path}") from error
-    except Exception as error:  # PyTorch raises many kinds, and at length
+    except Exception as error:  # PyTorch raises many types, with long messages
         raise TrainingError(
-            f"{path} is not a checkpoint of this program, a .pt or .safetensors file that training "
-            "wrote"
+            f"{path} is not a checkpoint of this program; expected a .pt or .safetensors file that "
+            "training wrote"
         ) from error
     if not isinstance(state, dict) or holds not in state or "config" not in state:
         raise TrainingError(f"{path} is not a checkpoint of this program: it has no {holds}")

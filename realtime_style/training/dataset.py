@@ -216,8 +216,8 @@ class PhotoFolder:
 
 def _none_usable(folder: Path | None, setting: str) -> TrainingError:
     return TrainingError(
-        f"none of the pictures in {folder} can be read and is at least {SMALLEST_PHOTO_PX} px on "
-        "its shorter side",
+        f"no picture in {folder} is readable and at least {SMALLEST_PHOTO_PX} px on its shorter "
+        "side",
         setting=setting,
     )
 

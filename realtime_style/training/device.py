@@ -45,7 +45,7 @@ def tune_cpu() -> None:
 
     Denormal numbers are flushed to zero, which is faster. glibc keeps what a step frees for the
     next step: otherwise every step requests the same gigabyte from the system, page by page, which
-    is a sixth of its time.
+    takes a sixth of the step's time.
     """
     torch.set_flush_denormal(True)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None

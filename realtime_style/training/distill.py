@@ -37,7 +37,7 @@ BATCH = 4
 LEARNING_RATE = 5e-3
 CHECKPOINT_EVERY = 100
 _EDGES_WEIGHT = 2.0
-_LARGEST_GRADIENT = 1.0
+_MAX_GRADIENT = 1.0
 _FREEZE_NORM_AT = 0.5  # share of the steps
 
 
@@ -58,7 +58,7 @@ def distill(
 
     Args:
         teacher: a trained generator.
-        start: the smaller generator to start from; it is trained itself.
+        start: the smaller generator to start from; trained in place.
         photos: crops of CROP_PX.
         steps: optimiser steps.
         checkpoint: the file that checkpoints are written to.
@@ -74,9 +74,7 @@ def distill(
     """
     tune_cpu()
     netG: Generator = start.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    learner = Learner(
-        netG, Muon(netG.parameters(), LEARNING_RATE), LEARNING_RATE, _LARGEST_GRADIENT
-    )
+    learner = Learner(netG, Muon(netG.parameters(), LEARNING_RATE), LEARNING_RATE, _MAX_GRADIENT)
     about = {"generator_config": dataclasses.asdict(netG.config), "config": {"steps": steps}}
     state = TrainState({"G": learner}, BATCH, about)
     if resume:

@@ -14,8 +14,8 @@ from realtime_style.training.generator import STEM_MARGIN, FoldedGenerator, Gene
 
 _HIDDEN = 512
 _PALETTE = 12  # numbers: a mean and a covariance factor
-_MOST_CHANGE = 2.0  # largest length of a code's change: more turns dark pictures to mud
-_LEAST_VARIANCE = 1e-4  # of luma or chroma in 0..1, in a palette
+_MAX_CHANGE = 2.0  # length of a code's change: more turns dark pictures to mud
+_MIN_VARIANCE = 1e-4  # of luma or chroma in 0..1, in a palette
 
 
 class StyleEncoder(nn.Module):
@@ -108,8 +108,8 @@ class StyleEncoder(nn.Module):
         offset = mean - torch.einsum("nij,nj->ni", matrix, chosen @ self.palette_means)
         color = torch.cat((matrix.flatten(1), offset), 1)
         # Clamped before the root, whose gradient at 0, where training begins, is infinite
-        length = change.square().sum(1, keepdim=True).clamp_min(_MOST_CHANGE**2).sqrt()
-        code = chosen @ self.codes + change * (_MOST_CHANGE / length)
+        length = change.square().sum(1, keepdim=True).clamp_min(_MAX_CHANGE**2).sqrt()
+        code = chosen @ self.codes + change * (_MAX_CHANGE / length)
         return torch.cat((code[:, : -color.shape[1]], code[:, -color.shape[1] :] + color), 1)
 
 
@@ -130,13 +130,13 @@ def palette_of(picture: Tensor) -> tuple[Tensor, Tensor]:
     mean = planes.mean(2)
     apart = planes - mean[..., None]
     covariance = apart @ apart.transpose(1, 2) / planes.shape[2]
-    a = (luma - mean[:, :1, None, None]).square().mean((1, 2, 3)) + _LEAST_VARIANCE  # at full size
+    a = (luma - mean[:, :1, None, None]).square().mean((1, 2, 3)) + _MIN_VARIANCE  # at full size
     b, c = covariance[:, 1, 0], covariance[:, 2, 0]
     x = a.sqrt()
     y, u = b / x, c / x
-    z = (covariance[:, 1, 1] - y * y).clamp_min(0).add(_LEAST_VARIANCE).sqrt()
+    z = (covariance[:, 1, 1] - y * y).clamp_min(0).add(_MIN_VARIANCE).sqrt()
     v = (covariance[:, 2, 1] - u * y) / z
-    w = (covariance[:, 2, 2] - u * u - v * v).clamp_min(0).add(_LEAST_VARIANCE).sqrt()
+    w = (covariance[:, 2, 2] - u * u - v * v).clamp_min(0).add(_MIN_VARIANCE).sqrt()
     zero = torch.zeros_like(x)
     rows = [torch.stack(row, 1) for row in ((x, zero, zero), (y, z, zero), (u, v, w))]
     return mean, torch.stack(rows, 1)

@@ -30,7 +30,7 @@ from realtime_style.training.parallel import (
 from realtime_style.training.schedule import Schedule
 from realtime_style.training.state import Learner, TrainState
 
-MOST_ROLLBACKS = 5
+MAX_ROLLBACKS = 5
 
 B = TypeVar("B", contravariant=True)
 T = TypeVar("T")
@@ -153,7 +153,7 @@ def _descend(learner: Learner, losses: dict[str, Tensor], rate: float) -> float:
     learner.optimizer.zero_grad(set_to_none=True)
     torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     share_gradients(parameters)
-    norm = float(nn.utils.clip_grad_norm_(parameters, learner.largest_gradient))
+    norm = float(nn.utils.clip_grad_norm_(parameters, learner.max_gradient))
     if not math.isfinite(norm):
         raise NanError
     for group in learner.optimizer.param_groups:
@@ -177,9 +177,9 @@ def _go_back(state: TrainState, last_good: dict[str, Any], error: Exception) -> 
     rate, rollbacks, batch = state.rate, state.rollbacks, state.batch
     if isinstance(error, NanError):
         rate, rollbacks = rate / 2, rollbacks + 1
-        if rollbacks > MOST_ROLLBACKS:
+        if rollbacks > MAX_ROLLBACKS:
             raise TrainingError(
-                f"loss became NaN at step {step}, also at {MOST_ROLLBACKS} smaller learning rates; "
+                f"loss became NaN at step {step}, also at {MAX_ROLLBACKS} smaller learning rates; "
                 "a smaller learning rate or smaller weights may help",
                 setting="learning_rate",
             ) from None

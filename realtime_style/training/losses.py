@@ -21,10 +21,10 @@ WEAVE_WINDOW_PX = 96
 WEAVE_FROM = 0.2  # periods per pixel
 WEAVE_FREE = 1.5
 WEAVE_AROUND = 21  # bins
-_LEAST_FINE_POWER = 1e-4  # mean power per bin: that of noise with the amplitude of half a code
-_LEAST_ENERGY = 1e-3  # of a layer's mean square: a black crop has almost none
-_LEAST_TONE = 0.01  # sum of squared colours over a picture's cells: a flat picture has none
-_LEAST_TEXTURE = 1e-5  # variance within a tile: a flat picture has none
+_MIN_FINE_POWER = 1e-4  # mean power per bin: that of noise with the amplitude of half a code
+_MIN_ENERGY = 1e-3  # of a layer's mean square: a black crop has almost none
+_MIN_TONE = 0.01  # sum of squared colours over a picture's cells: a flat picture has none
+_MIN_TEXTURE = 1e-5  # variance within a tile: a flat picture has none
 _DIRECTIONS = 32  # of the sliced Wasserstein distance, per layer
 _POSITIONS = 4096  # at most, per picture
 
@@ -126,7 +126,7 @@ def content_losses(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tens
     contents, structures = [], []
     for painted, photo in pairs:
         x, xx, xy, y, yy = _moments(painted, photo)  # (N, C) each
-        contents.append((xx - 2 * xy + yy).mean(1) / (yy.mean(1) + _LEAST_ENERGY))
+        contents.append((xx - 2 * xy + yy).mean(1) / (yy.mean(1) + _MIN_ENERGY))
         energy_x, energy_y = (xx - x * x).clamp_min(0), (yy - y * y).clamp_min(0)
         correlation = (xy - x * y) / (energy_x * energy_y + 1e-6).sqrt()
         weight = energy_y / (energy_y.sum(1, keepdim=True) + 1e-6)
@@ -159,7 +159,7 @@ def tone_loss(painted: Tensor, photo: Tensor) -> Tensor:
         basis = torch.linalg.qr(basis).Q  # (N, cells, 5)
     left = ours - basis @ (basis.transpose(1, 2) @ ours)
     whole = ours - ours.mean(1, keepdim=True)
-    shares: Tensor = left.square().sum((1, 2)) / (whole.square().sum((1, 2)) + _LEAST_TONE)
+    shares: Tensor = left.square().sum((1, 2)) / (whole.square().sum((1, 2)) + _MIN_TONE)
     return shares.mean()
 
 
@@ -198,7 +198,7 @@ def grid_loss(rgb: Tensor) -> Tensor:
     window = min(GRID_WINDOW_PX // GRID_PX, *phases.shape[2:])
     means = functional.avg_pool2d(phases, window, max(1, window // 2))
     grid = _tile_variance(means)
-    return (grid / (_tile_variance(phases.detach()) + _LEAST_TEXTURE)).mean()
+    return (grid / (_tile_variance(phases.detach()) + _MIN_TEXTURE)).mean()
 
 
 def weave_loss(rgb: Tensor) -> Tensor:
@@ -225,7 +225,7 @@ def weave_loss(rgb: Tensor) -> Tensor:
     power = torch.fft.fft2(centred * hann[:, None] * hann).abs().square()
     at = torch.fft.fftfreq(size, dtype=rgb.dtype, device=rgb.device)
     fine = torch.hypot(at[:, None], at) >= WEAVE_FROM
-    own = power.detach()[:, fine].sum(1) + _LEAST_FINE_POWER * size**2
+    own = power.detach()[:, fine].sum(1) + _MIN_FINE_POWER * size**2
     shares = mean_over_processes((power / own[:, None, None]).mean(0))
     around = min(WEAVE_AROUND, size // 2) // 2
     wrapped = functional.pad(shares.detach()[None, None], (around,) * 4, mode="circular")

@@ -33,7 +33,7 @@ _EDGE_PX = 16  # of the view: what a generator paints there depends on what it c
 _GAIN, _OFFSET, _NOISE = 0.12, 0.04, 0.04
 _PAIRS_OF_CLIP = 12
 _CLIP_SHORT_PX = 480
-_LARGEST_STEP = 4  # frames between the two of a pair
+_MAX_STEP = 4  # frames between the two of a pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,9 +281,9 @@ def _pairs_of(path: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]
         frames: list[NDArray[np.uint8]] = []
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        every = max(_LARGEST_STEP + 1, (stream.frames or 300) // _PAIRS_OF_CLIP)
+        every = max(_MAX_STEP + 1, (stream.frames or 300) // _PAIRS_OF_CLIP)
         for number, frame in enumerate(container.decode(stream)):
-            if number % every > _LARGEST_STEP:
+            if number % every > _MAX_STEP:
                 continue
             if number % every == 0:
                 frames = []
@@ -295,7 +295,7 @@ def _pairs_of(path: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]
                     format="rgb24",
                 )
             )
-            if len(frames) > 1 and (len(frames) - 1) == 1 + (number // every) % _LARGEST_STEP:
+            if len(frames) > 1 and (len(frames) - 1) == 1 + (number // every) % _MAX_STEP:
                 yield frames[0], frames[-1]
 
 

@@ -156,7 +156,7 @@ class PaintingLosses:
         Args:
             config: weights and scales.
             features: of `load_features`.
-            style: of `style_loss`, or for a batch of its own.
+            style: of `style_loss`, or one for its own batch.
             more: further losses, such as `palette_terms`.
         """
         self._config = config

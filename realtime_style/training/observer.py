@@ -50,21 +50,21 @@ class Observers(TrainObserver):
         self._observers = observers
 
     def on_start(self) -> None:
-        """Passed on."""
+        """Calls every observer."""
         for observer in self._observers:
             observer.on_start()
 
     def on_step(self, step: TrainStep) -> None:
-        """Passed on."""
+        """Calls every observer."""
         for observer in self._observers:
             observer.on_step(step)
 
     def on_note(self, note: str) -> None:
-        """Passed on."""
+        """Calls every observer."""
         for observer in self._observers:
             observer.on_note(note)
 
     def on_end(self) -> None:
-        """Passed on."""
+        """Calls every observer."""
         for observer in self._observers:
             observer.on_end()

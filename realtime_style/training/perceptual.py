@@ -162,10 +162,10 @@ def load_networks(paths: Sequence[Path]) -> list[Vgg]:
                 state = torch.load(path, map_location="cpu", weights_only=True)
         except FileNotFoundError as error:
             raise TrainingError(f"there is no file {path}", setting="features") from error
-        except Exception as error:  # PyTorch and safetensors raise many kinds, and at length
+        except Exception as error:  # PyTorch and safetensors raise many types, with long messages
             raise TrainingError(
-                f"{path} cannot be read as network weights: a .safetensors or .pth file of VGG-19 "
-                "or VGG-16",
+                f"{path} cannot be read as network weights; expected a .safetensors or .pth file "
+                "of VGG-19 or VGG-16",
                 setting="features",
             ) from error
         try:

@@ -38,11 +38,11 @@ def one_disk_error(run_dir: Path) -> Iterator[None]:
 
     The thread in which TensorBoard writes prints its errors; its next caller receives them too.
     """
-    former = threading.excepthook
+    previous = threading.excepthook
 
     def hook(arguments: threading.ExceptHookArgs) -> None:
         if not isinstance(arguments.exc_value, OSError):
-            former(arguments)
+            previous(arguments)
 
     threading.excepthook = hook
     try:
@@ -53,4 +53,4 @@ def one_disk_error(run_dir: Path) -> Iterator[None]:
             f"{error.filename or run_dir} cannot be written: {error.strerror or error}{intact}"
         ) from error
     finally:
-        threading.excepthook = former
+        threading.excepthook = previous

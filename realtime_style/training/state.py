@@ -24,13 +24,13 @@ class Learner:
         net: the network; all of it is saved in checkpoints.
         optimizer: updates the parameters that are trained, all of `net` or some.
         learning_rate: the peak of the schedule.
-        largest_gradient: the norm to which longer gradients are clipped.
+        max_gradient: the norm to which longer gradients are clipped.
     """
 
     net: nn.Module
     optimizer: torch.optim.Optimizer
     learning_rate: float
-    largest_gradient: float = math.inf
+    max_gradient: float = math.inf
 
     def parameters(self) -> list[nn.Parameter]:
         """The parameters that are trained."""
@@ -65,7 +65,7 @@ class TrainState:
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """The networks' device."""
         learner = next(iter(self.learners.values()))
         return learner.parameters()[0].device
 

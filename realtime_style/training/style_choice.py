@@ -28,7 +28,7 @@ STATISTICS_NOISE = 0.3  # in standard deviations: few paintings are known, many 
 _STEPS = 1000
 _BATCH = 64
 _CLOSENESS_POWER = 24.0  # larger: closer styles count more
-_SMALLEST_DEVIATION = 1e-3
+_MIN_DEVIATION = 1e-3
 _GUIDE_PHOTOS = 4  # painted in every bundled style, to compare strokes with
 _WEIGHT_DECAY = 0.01
 
@@ -75,7 +75,7 @@ def learn_choice(
     shares = torch.stack([guide.shares(variants.picture(n)) for n in range(VARIANTS)])
     statistics = torch.cat([variant.statistics for variant in everything])
     netE.mean.copy_(statistics.mean(0))
-    netE.deviation.copy_(statistics.std(0) + _SMALLEST_DEVIATION)
+    netE.deviation.copy_(statistics.std(0) + _MIN_DEVIATION)
     optimizer = torch.optim.AdamW(
         netE.choice.parameters(), LEARNING_RATE, weight_decay=_WEIGHT_DECAY
     )
@@ -96,7 +96,8 @@ def learn_choice(
 class StyleGuide:
     """Knows how close the strokes of each bundled style are to a picture's.
 
-    Compares Gram matrices, of everything in the palette of photos: netE recolours in any case.
+    Compares Gram matrices of pictures, all recoloured to the palette of photos, since netE
+    recolours anyway.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ from realtime_style.training.perceptual import Features
 _PHOTO_SHARE = 0.25  # of the variants that are of photos: textures and palettes no painting has
 _RECOLORED_SHARE = 0.6
 _INVERTED_SHARE = 0.1  # of the recoloured
-_SMALLEST_CROP_PX = 64
+_MIN_CROP_PX = 64
 
 Targets = list[dict[str, Tensor]]
 """Gram matrices of a picture by layer, one set for each scale; see `gram_targets`."""
@@ -115,7 +115,7 @@ def _resized(picture: Image.Image, width: int, height: int) -> Tensor:
 def _crop(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     """A crop whose sides are from a third of the picture's to all of them; half are mirrored."""
     share = np.exp(rng.uniform(np.log(1 / 3), 0))
-    width, height = (max(_SMALLEST_CROP_PX, round(side * share)) for side in picture.size)
+    width, height = (max(_MIN_CROP_PX, round(side * share)) for side in picture.size)
     left = rng.integers(max(1, picture.width - width + 1))
     top = rng.integers(max(1, picture.height - height + 1))
     crop = picture.crop((left, top, left + width, top + height))

@@ -112,7 +112,7 @@ def _train(
         saved = load_checkpoint(run_dir / CHECKPOINT_NAME)
         _refuse_other_settings(config, saved["config"])
         state.load(saved, run_dir / CHECKPOINT_NAME)
-        observer.on_note(f"resumes after step {state.step} of {config.steps}")
+        observer.on_note(f"resuming after step {state.step} of {config.steps}")
     netG.train()
 
     records = Records(run_dir, config, netG, samples, paintings[0], state.step)

@@ -36,7 +36,7 @@ class Profile:
         return all(low <= side <= high for low, side, high in sides)
 
     def __str__(self) -> str:
-        """The three sizes as text, for people and for cache keys."""
+        """The three sizes as text, for messages and for cache keys."""
         return " ".join(f"{width}x{height}" for width, height in (self.least, self.best, self.most))
 
 
@@ -81,7 +81,7 @@ def build_engine(
     use_gpu()
     log = listening_log(trt)
     builder = started(trt.Builder, log)
-    network, _parser = _parsed(builder, model, trt, log)
+    network, _parser = parsed(builder, model, trt, log)
     config = _config(builder, network, profile, trt, timing_cache)
     if level is not None:
         config.builder_optimization_level = level
@@ -147,19 +147,7 @@ def refit_engine(engine: Any, model: bytes, trt: ModuleType, log: Any) -> bool:
     )
 
 
-def layer_types(model: bytes, trt: ModuleType) -> list[tuple[str, str, str]]:
-    """Kind, input type and output type of each layer of a model, as TensorRT parses it."""
-    log = listening_log(trt)
-    builder = started(trt.Builder, log)
-    network, _parser = _parsed(builder, model, trt, log)
-    return [
-        (layer.type.name, layer.get_input(0).dtype.name, layer.get_output(0).dtype.name)
-        for layer in map(network.get_layer, range(network.num_layers))
-        if layer.num_inputs
-    ]
-
-
-def _parsed(builder: Any, model: bytes, trt: ModuleType, log: Any) -> tuple[Any, Any]:
+def parsed(builder: Any, model: bytes, trt: ModuleType, log: Any) -> tuple[Any, Any]:
     """The strongly typed network of a model, and the parser, which must outlive it."""
     # TensorRT 11 has no such flag, because all its networks are strongly typed
     strongly_typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)

@@ -29,7 +29,7 @@ class Gpu:
 
     Attributes:
         number: its CUDA device number, from 0.
-        name: its name for people to read.
+        name: its human-readable name.
         capability: its compute capability, such as "9.0".
         memory_mb: total memory, in MiB.
     """
@@ -110,8 +110,8 @@ class CudaPython:
             EngineError: there is no such GPU, no driver, or no binding.
         """
         trouble = gpu_trouble()
-        if trouble:
-            raise EngineError(trouble, setting="devices")
+        if trouble:  # an engine that was asked for by its name has been refused before
+            raise EngineError(trouble, setting="residency")
         from cuda.bindings import runtime
 
         self._runtime = runtime
@@ -243,7 +243,7 @@ def gpus() -> list[Gpu]:
 
 NO_DRIVER = (
     "there is no NVIDIA driver on this machine; if it has an NVIDIA GPU, install the driver from "
-    "nvidia.com/drivers; otherwise drop the GPU option"
+    "nvidia.com/drivers; otherwise paint on the CPU"
 )
 """What `gpu_trouble` reports on machines without an NVIDIA driver."""
 

@@ -39,7 +39,7 @@ _NAMES = (("luma", "chroma"), ("painted_luma", "painted_chroma"))
 
 
 class TensorRtEngine(GpuEngine):
-    """A style in TensorRT, with several pictures in flight, each in a slot of its own.
+    """A style in TensorRT, with several pictures in flight, each in its own slot.
 
     The work of a slot (copy in, compute, copy out) is recorded once per size as a CUDA graph, so
     that a picture costs one launch. TensorRT's engine is built for a range of sizes, not for one
@@ -193,7 +193,7 @@ class TensorRtEngine(GpuEngine):
             engine = self._runtime.deserialize_cuda_engine(self._build(key, profile, on_build))
         if engine is None:
             raise EngineError(f"TensorRT cannot load its own engine: {self._log.last()}")
-        contexts = self._contexts(engine)  # if this fails, the former engine can still be used
+        contexts = self._contexts(engine)  # if this fails, the previous engine can still be used
         for slot in self._slots:
             slot.close()
         self._profile, self._engine = profile, engine

@@ -25,7 +25,7 @@ _MAX_PLANS = 200  # TensorRT-RTX builds one of 3 MB for every blend of styles
 
 @dataclass(frozen=True, slots=True)
 class PlanKey:
-    """Everything that a built engine depends on; it is useless with anything else.
+    """Everything that a built engine depends on; it cannot be used with any other.
 
     Attributes:
         model: digest of the ONNX model, without its weights if the engine can be refitted.
