@@ -10,7 +10,7 @@ from realtime_style.training.classes import (
     painting_bounds,
     photo_bounds,
 )
-from realtime_style.training.losses import GramLoss, gram_matrix, style_layers
+from realtime_style.training.losses import GramLoss, gram_matrix, gram_targets, style_layers
 from realtime_style.training.perceptual import Features, Vgg
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -121,7 +121,7 @@ def test_paint_in_its_own_class_costs_less_than_in_another(
     assert right < 0.05
     assert wrong > 10 * right
     # The Gram matrix of the whole picture is nearly the same for both
-    blind = GramLoss(features, [painting], SCALES)
+    blind = GramLoss(gram_targets(features, [painting], SCALES))
     assert blind(pyramid(features, painting.flip(3))) < 0.05
 
 
@@ -129,7 +129,7 @@ def test_one_class_equals_the_gram_loss_of_the_batch(features: Features) -> None
     painting = two_halves()
     painted = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     one = ClassGramLoss(features, [painting], SCALES, light=1, hues=False)
-    whole = GramLoss(features, [painting], SCALES, batch_share=1)
+    whole = GramLoss(gram_targets(features, [painting], SCALES), batch_share=1)
     found = pyramid(features, painted)
     torch.testing.assert_close(one(found, painted), whole(found))
 

@@ -18,6 +18,7 @@ from realtime_style.training.losses import (
     discriminator_loss,
     gamut_loss,
     gram_matrix,
+    gram_targets,
     grid_loss,
     style_layers,
     tone_loss,
@@ -131,7 +132,7 @@ def test_structure_loss_is_one_minus_correlation() -> None:
 
 def test_style_loss_of_the_painting_itself_is_0(features: Features) -> None:
     painting = smooth_picture()
-    style_loss = GramLoss(features, [painting], SCALES, batch_share=1)
+    style_loss = GramLoss(gram_targets(features, [painting], SCALES), batch_share=1)
     assert style_loss(pyramid(features, painting)) < 1e-8
     other = style_loss(pyramid(features, picture(1)))
     half_way = style_loss(pyramid(features, (painting + picture(1)) / 2))
@@ -140,14 +141,16 @@ def test_style_loss_of_the_painting_itself_is_0(features: Features) -> None:
 
 def test_style_loss_does_not_look_at_places(features: Features) -> None:
     painting = picture(1)
-    style_loss = GramLoss(features, [painting], SCALES, batch_share=1)
+    style_loss = GramLoss(gram_targets(features, [painting], SCALES), batch_share=1)
     moved = style_loss(pyramid(features, painting.roll((16, 32), (2, 3))))
     assert moved < 0.1 * style_loss(pyramid(features, smooth_picture()))
 
 
 def test_style_loss_asks_the_batch_as_a_whole(features: Features) -> None:
     calm, busy = smooth_picture(), picture(1)
-    style_loss = GramLoss(features, [torch.cat((calm, busy), 3)], SCALES, batch_share=1)
+    style_loss = GramLoss(
+        gram_targets(features, [torch.cat((calm, busy), 3)], SCALES), batch_share=1
+    )
     alone = [style_loss(pyramid(features, half)) for half in (calm, busy)]
     assert style_loss(pyramid(features, torch.cat((calm, busy)))) < 0.1 * min(alone)
 
@@ -155,11 +158,13 @@ def test_style_loss_asks_the_batch_as_a_whole(features: Features) -> None:
 def test_style_loss_of_each_photo_and_of_the_batch_are_mixed(features: Features) -> None:
     painting, photos = smooth_picture(), torch.cat((picture(1), picture(2)))
     each, whole, mixed = (
-        float(GramLoss(features, [painting], SCALES, share)(pyramid(features, photos)))
+        float(
+            GramLoss(gram_targets(features, [painting], SCALES), share)(pyramid(features, photos))
+        )
         for share in (0.0, 1.0, 0.25)
     )
     assert mixed == pytest.approx(0.75 * each + 0.25 * whole)
-    apart = GramLoss(features, [painting], SCALES)
+    apart = GramLoss(gram_targets(features, [painting], SCALES))
     alone = [float(apart(pyramid(features, photo[None]))) for photo in photos]
     assert each == pytest.approx(sum(alone) / 2)
 
@@ -172,7 +177,7 @@ def test_gram_loss_by_hand() -> None:
     painting = torch.zeros(1, 3, 2, 2)
     painting[:, 0], painting[:, 1] = 1, 2  # Gram matrix 1, 2; 2, 4; its energy 25
     photo = torch.ones(1, 3, 2, 2)  # Gram matrix of ones: errors 0, 1; 1, 9, together 11
-    loss = GramLoss(Grey(), [painting], (1,))  # type: ignore[arg-type]
+    loss = GramLoss(gram_targets(Grey(), [painting], (1,)))  # type: ignore[arg-type]
     assert float(loss([Grey()(photo, style_layers(1))])) == pytest.approx(11 / 25)
 
 
@@ -233,7 +238,7 @@ def test_adversarial_losses_pull_the_right_way_and_stay_finite(kind: str) -> Non
 def test_gradients_are_those_of_finite_differences(features: Features) -> None:
     painting, photo = smooth_picture(32).double(), picture(3, 32).double()
     networks = features.double()
-    gram = GramLoss(networks, [painting], (1,), batch_share=0.5)
+    gram = GramLoss(gram_targets(networks, [painting], (1,)), batch_share=0.5)
 
     def contents(rgb: Tensor) -> tuple[Tensor, Tensor]:
         found, aims = networks(rgb), networks(photo)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Self
@@ -128,17 +127,26 @@ def test_the_sink_is_called_on_the_calling_thread() -> None:
 
 
 def test_a_slow_sink_holds_the_source_back() -> None:
-    source, sink = Numbers(100), Collector()
-    most_ahead = 0
+    bound = 2 * QUEUE_FRAMES + 4  # both queues, and one frame in each stage's hands
+    filled, too_far = threading.Event(), threading.Event()
 
-    def watch(stats: RunStats) -> None:
-        nonlocal most_ahead
-        time.sleep(0.002)
-        most_ahead = max(most_ahead, source.given - stats.frames)
+    class Ahead(Numbers):
+        def __iter__(self) -> Iterator[Frame]:
+            for frame in super().__iter__():
+                if self.given > 2 * QUEUE_FRAMES:
+                    filled.set()
+                if self.given > bound + 1:
+                    too_far.set()
+                yield frame
 
-    Pipeline(source, same, sink).run(watch)
+    def hold(stats: RunStats) -> None:
+        if stats.frames == 1:
+            assert filled.wait(20), "the source reads ahead as far as the queues allow"
+            assert not too_far.wait(0.2)
+
+    sink = Collector()
+    Pipeline(Ahead(100), same, sink).run(hold)
     assert sink.pts == list(range(100))
-    assert most_ahead <= 2 * QUEUE_FRAMES + 4  # both queues, and one frame in each stage's hands
 
 
 def test_every_frame_of_the_source_and_of_the_painter_is_released() -> None:

@@ -11,7 +11,7 @@ from realtime_style.painting.cells import FRACTION_BITS, planes_of
 
 _LIT_SHARE = 0.6  # of the cells that must have changed as one, for it to be a change of light
 _LIT_SLACK = 3.0  # codes within which they must have
-_LEAST_LIGHT = 0.5  # codes by which a change of light must change anything
+_MIN_LIGHT = 0.5  # codes by which a change of light must change anything
 _MAX_GAIN, _MAX_OFFSET_CODES = 0.25, 32.0  # a larger change between two frames is a cut
 _FLAT = 16.0  # codes^2: where cells vary by less, light is an offset rather than a gain
 
@@ -70,7 +70,7 @@ def light_between(known: NDArray[np.int16], cells: NDArray[np.int16], noise: flo
         gains.append(gain)
         offsets.append(offset)
         most = max(most, shift)
-    return Light(tuple(gains), tuple(offsets)) if most > _LEAST_LIGHT else None
+    return Light(tuple(gains), tuple(offsets)) if most > _MIN_LIGHT else None
 
 
 def _fitted(

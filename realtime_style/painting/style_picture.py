@@ -19,8 +19,8 @@ from realtime_style.style.style import Style
 STYLE_PICTURE_SUFFIXES = PICTURE_SUFFIXES | {".gif"}
 """The first picture of an animated one is taken."""
 
-_LEAST_PX = 64  # shorter side of a style picture: smaller ones hold no strokes
-_LEAST_CONTRAST, _USUAL_CONTRAST = 3.0, 32.0  # standard deviations of luma, codes
+_MIN_PX = 64  # shorter side of a style picture: smaller ones hold no strokes
+_MIN_CONTRAST, _USUAL_CONTRAST = 3.0, 32.0  # standard deviations of luma, codes
 _DARKEST, _LIGHTEST = 56.0, 200.0  # means of luma; 9 of 10 paintings lie between
 
 
@@ -72,7 +72,7 @@ def _as_light_as_paintings(rgb: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     """
     luma = rgb @ np.array([0.299, 0.587, 0.114])
     mean, contrast = float(luma.mean()), float(luma.std())
-    if contrast < _LEAST_CONTRAST:
+    if contrast < _MIN_CONTRAST:
         return None
     gain = max(1.0, _USUAL_CONTRAST / contrast)
     middle = min(max(mean, _DARKEST), _LIGHTEST)
@@ -96,10 +96,10 @@ def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
     """
     picture = read_picture(path)
     height, width = picture.rgb.shape[:2]
-    if min(height, width) < _LEAST_PX:
+    if min(height, width) < _MIN_PX:
         raise MediaError(
             f"{path} is {width}x{height}; a picture to take a style from has at least "
-            f"{_LEAST_PX}x{_LEAST_PX} pixels",
+            f"{_MIN_PX}x{_MIN_PX} pixels",
             setting="style_image",
         )
     small = Image.fromarray(picture.rgb).resize(look_size(width, height), Image.Resampling.LANCZOS)

@@ -41,11 +41,11 @@ from realtime_style.training.style_variants import StyleVariant, StyleVariants
 _STYLE_SCALE = 150.0  # weighted style losses far above this count by their logarithm
 _RESTRAINT = 10.0  # weight of the mean square of the code's changes
 _PALETTE_PHOTOS = 16  # painted in every bundled style, to measure its palette
-_LARGEST_GRADIENT = 5.0
+_MAX_GRADIENT = 5.0
 _LEARNING_RATE = 1e-5
 _WEIGHT_DECAY = 0.01
-_SMALLEST_PAINTING_PX = 64
-_MOST_SHOWN = 8  # style pictures in a sheet
+_MIN_PAINTING_PX = 64
+_MAX_SHOWN = 8  # style pictures in a sheet
 
 
 def train_any_style(
@@ -87,7 +87,7 @@ def train_any_style(
     photos = PhotoFolder.of(config)
     variants = StyleVariants(paintings, photos.paths, config, features, netE)
     sheets = StyleSheets(
-        run_dir, config, netE, netG, photos.samples(3, config.crop_px), shown[:_MOST_SHOWN]
+        run_dir, config, netE, netG, photos.samples(3, config.crop_px), shown[:_MAX_SHOWN]
     )
     state = _first_state(config, netE, bank)
     checkpoint = run_dir / CHECKPOINT_NAME
@@ -112,7 +112,7 @@ def _first_state(config: TrainConfig, netE: StyleEncoder, bank: Bank) -> TrainSt
     optimizer = torch.optim.AdamW(
         netE.change.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98)
     )
-    learner = Learner(netE, optimizer, _LEARNING_RATE, _LARGEST_GRADIENT)
+    learner = Learner(netE, optimizer, _LEARNING_RATE, _MAX_GRADIENT)
     return TrainState(
         {"E": learner}, config.batch, {"bank": bank.digest, "config": config.as_dict()}
     )
@@ -136,7 +136,7 @@ def _refuse_losses_without_targets(config: TrainConfig) -> None:
 
 def _is_usable(path: Path) -> bool:
     try:
-        return min(open_rgb(path).size) >= _SMALLEST_PAINTING_PX
+        return min(open_rgb(path).size) >= _MIN_PAINTING_PX
     except UNREADABLE:
         return False
 
@@ -192,7 +192,7 @@ class AnyStyleObjective:
 
 def _gram_loss(variants: Sequence[StyleVariant]) -> GramLoss:
     """The style loss of a batch, each photo towards its own variant."""
-    return GramLoss.towards(
+    return GramLoss(
         [
             {name: torch.cat([each.targets[scale][name] for each in variants]) for name in layers}
             for scale, layers in enumerate(variants[0].targets)

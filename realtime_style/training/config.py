@@ -25,7 +25,7 @@ _CHOICES = {
     "statistic": ("gram", "wasserstein"),
     "precision": ("bf16", "f32"),
 }
-_LARGEST_WEIGHT = 1e6
+_MAX_WEIGHT = 1e6
 _RANGES = {  # beyond them a value is a slip; weights are checked as well
     "steps": (1, 1e9),
     "batch": (1, 1e9),
@@ -165,7 +165,7 @@ class TrainConfig:
                 setting="crop_px",
             )
         weights = [field.name for field in dataclasses.fields(self) if "_weight" in field.name]
-        for name, (low, high) in (_RANGES | dict.fromkeys(weights, (0, _LARGEST_WEIGHT))).items():
+        for name, (low, high) in (_RANGES | dict.fromkeys(weights, (0, _MAX_WEIGHT))).items():
             values = getattr(self, name)
             for number in values if isinstance(values, tuple) else (values,):
                 if not low <= number <= high:

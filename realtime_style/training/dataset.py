@@ -25,12 +25,12 @@ UNREADABLE = (
 
 _SUFFIXES = frozenset(Image.registered_extensions())
 _CACHE_BYTES = 1_000_000_000
-_LARGEST_SHORT_PX = 1024  # shorter side of the photos kept in memory
+_MAX_SHORT_PX = 1024  # shorter side of the photos kept in memory
 _SMALL_SCALES = (0.4, 0.7)  # the scale of small crops, 1 for the photo's own
-_MOST_DRAWS = 20  # photos that are tried for one that is large enough
-SMALLEST_PHOTO_PX = 64
+_MAX_DRAWS = 20  # photos that are tried for one that is large enough
+MIN_PHOTO_PX = 64
 """The least shorter side of a photo; smaller ones are skipped."""
-_SMALLEST_PAINTING_PX = 64
+_MIN_PAINTING_PX = 64
 _PHOTO, _REAL = 0, 1  # keep random numbers of photos apart from those of paintings
 _HELD_BACK_OF = 20  # one photo in so many is not trained on, but shown in the sample sheets
 
@@ -155,7 +155,7 @@ class PhotoFolder:
         portraits = self._portrait_share and rng.random() < self._portrait_share
         paths = self._portraits if portraits else self.paths
         largest = self._readable_photo(rng, paths)
-        for _ in range(_MOST_DRAWS - 1):
+        for _ in range(_MAX_DRAWS - 1):
             if min(largest.size) * self._largest_zoom >= self._crop_px:
                 break
             photo = self._readable_photo(rng, paths)
@@ -181,9 +181,9 @@ class PhotoFolder:
         if path in self._cache:
             return Image.fromarray(self._cache[path])
         photo = open_rgb(path)
-        if min(photo.size) < SMALLEST_PHOTO_PX:
+        if min(photo.size) < MIN_PHOTO_PX:
             raise ValueError(f"{path} is {photo.width}x{photo.height}")
-        largest = max(_LARGEST_SHORT_PX, 2 * self._crop_px)
+        largest = max(_MAX_SHORT_PX, 2 * self._crop_px)
         if min(photo.size) > largest:
             scale = largest / min(photo.size)
             photo = photo.resize(
@@ -216,8 +216,7 @@ class PhotoFolder:
 
 def _none_usable(folder: Path | None, setting: str) -> TrainingError:
     return TrainingError(
-        f"no picture in {folder} is readable and at least {SMALLEST_PHOTO_PX} px on its shorter "
-        "side",
+        f"no picture in {folder} is readable and at least {MIN_PHOTO_PX} px on its shorter side",
         setting=setting,
     )
 
@@ -271,10 +270,10 @@ def _load_painting(path: Path, longer_side_px: int, detail_px: int, trim: float)
         raise TrainingError(
             f"{path} cannot be read as a picture: {_reason(error)}", setting="painting"
         ) from error
-    if min(painting.size) < _SMALLEST_PAINTING_PX:
+    if min(painting.size) < _MIN_PAINTING_PX:
         raise TrainingError(
             f"{path} is {painting.width}x{painting.height}; a painting needs at least "
-            f"{_SMALLEST_PAINTING_PX} pixels on its shorter side",
+            f"{_MIN_PAINTING_PX} pixels on its shorter side",
             setting="painting",
         )
     kept = painting.height - round(trim * painting.height)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -282,25 +282,11 @@ class GramLoss(nn.Module):
     batch as a whole must match it, each photo has more freedom to stay as it was.
     """
 
-    def __init__(
-        self,
-        features: Features,
-        paintings: list[Tensor],
-        scales: tuple[int, ...],
-        batch_share: float = 0.0,
-    ) -> None:
-        """Args: as for `gram_targets`; `batch_share`, in 0..1."""
+    def __init__(self, targets: list[dict[str, Tensor]], batch_share: float = 0.0) -> None:
+        """Args: targets, of `gram_targets`, or one for each photo, (N, C, C); batch_share, 0..1."""
         super().__init__()
         self.batch_share = batch_share
-        self.targets = gram_targets(features, paintings, scales)
-
-    @classmethod
-    def towards(cls, targets: list[dict[str, Tensor]]) -> Self:
-        """A loss towards given targets: see `gram_targets`, or one for each photo, (N, C, C)."""
-        loss = cls.__new__(cls)
-        nn.Module.__init__(loss)
-        loss.batch_share, loss.targets = 0.0, targets
-        return loss
+        self.targets = targets
 
     def forward(self, pyramid: list[dict[str, Tensor]]) -> Tensor:
         """Features of the painted photos, one set for each scale, to a scalar."""

@@ -30,6 +30,7 @@ from realtime_style.training.losses import (
     content_losses,
     discriminator_loss,
     gamut_loss,
+    gram_targets,
     grid_loss,
     style_layers,
     tone_loss,
@@ -242,7 +243,7 @@ def _whole_style_loss(
 ) -> PaintedLoss:
     scales = config.painting_scales
     if config.statistic == "gram":
-        gram = GramLoss(features, paintings, scales, config.batch_share)
+        gram = GramLoss(gram_targets(features, paintings, scales), config.batch_share)
         return lambda painted: gram(painted.pyramid)
     wasserstein = WassersteinLoss(features, paintings, scales)
     return lambda painted: wasserstein(painted.pyramid, painted.random)

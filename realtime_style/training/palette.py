@@ -14,7 +14,7 @@ Colors = list[list[Tensor]]
 
 _DIRECTIONS = 16
 _QUANTILES = 256
-_MOST_EARLIER = 6  # steps; no two photos have all of a painting's colours
+_MAX_EARLIER = 6  # steps; no two photos have all of a painting's colours
 _NEAREST = 1536  # colours of the painting, drawn in each step
 
 
@@ -58,7 +58,7 @@ class Palette:
             targets = _quantiles(theirs @ directions, at)
             errors.append((_quantiles(projected, at) - targets).abs().mean())
             kept.append(ours.detach())
-            del kept[:-_MOST_EARLIER]
+            del kept[:-_MAX_EARLIER]
         return torch.stack(errors).mean()
 
     def nearest_loss(self, painted: Tensor, random: torch.Generator) -> Tensor:

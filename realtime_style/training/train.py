@@ -19,7 +19,7 @@ from realtime_style.training.checkpoint import (
     save_generator,
 )
 from realtime_style.training.config import TrainConfig
-from realtime_style.training.dataset import SMALLEST_PHOTO_PX, PhotoFolder, load_paintings
+from realtime_style.training.dataset import MIN_PHOTO_PX, PhotoFolder, load_paintings
 from realtime_style.training.device import find_device, tune_cpu
 from realtime_style.training.discriminator import Discriminator
 from realtime_style.training.generator import Generator
@@ -38,9 +38,9 @@ from realtime_style.training.run_folder import (
 from realtime_style.training.schedule import trapezoid
 from realtime_style.training.state import Learner, TrainState
 
-_MOST_NAMES = 5  # of skipped files in a note
+_MAX_NAMES = 5  # of skipped files in a note
 _MIN_PAINTING_PX = 32  # five poolings reduce it to one pixel
-_LARGEST_GRADIENT = 10.0
+_MAX_GRADIENT = 10.0
 
 
 def train(
@@ -120,7 +120,7 @@ def _train(
     loop.run(state, objective, StyleBatches(config, photos, clips).read, recipe, watched)
 
     if photos.skipped:
-        what = f"photos that cannot be read or are under {SMALLEST_PHOTO_PX} px"
+        what = f"photos that cannot be read or are under {MIN_PHOTO_PX} px"
         _note_skipped(observer, sorted(photos.skipped), what)
     if leads():
         save_generator(run_dir / GENERATOR_NAME, netG, {"training": config.as_dict()})
@@ -141,11 +141,11 @@ def _discriminator(device: torch.device) -> Discriminator:
 
 def _first_state(config: TrainConfig, netG: Generator, netD: Discriminator | None) -> TrainState:
     optimizer_G = Muon(netG.parameters(), lr=config.learning_rate)
-    learners = {"G": Learner(netG, optimizer_G, config.learning_rate, _LARGEST_GRADIENT)}
+    learners = {"G": Learner(netG, optimizer_G, config.learning_rate, _MAX_GRADIENT)}
     if netD:
         rate = config.discriminator_learning_rate
         optimizer_D = torch.optim.Adam(netD.parameters(), lr=rate, betas=(0.5, 0.99))
-        learners["D"] = Learner(netD, optimizer_D, rate, _LARGEST_GRADIENT)
+        learners["D"] = Learner(netD, optimizer_D, rate, _MAX_GRADIENT)
     about = {
         "generator_config": dataclasses.asdict(netG.config),
         "config": config.as_dict(),
@@ -176,23 +176,23 @@ def _load_paintings(config: TrainConfig, observer: TrainObserver) -> list[Tensor
 
 
 def _note_skipped(observer: TrainObserver, paths: list[Path], what: str) -> None:
-    names = ", ".join(path.name for path in paths[:_MOST_NAMES])
-    more = f" and {len(paths) - _MOST_NAMES} more" if len(paths) > _MOST_NAMES else ""
+    names = ", ".join(path.name for path in paths[:_MAX_NAMES])
+    more = f" and {len(paths) - _MAX_NAMES} more" if len(paths) > _MAX_NAMES else ""
     observer.on_note(f"skipped {what}: {names}{more}")
 
 
-def _refuse_other_settings(config: TrainConfig, former: dict[str, Any]) -> None:
+def _refuse_other_settings(config: TrainConfig, previous: dict[str, Any]) -> None:
     """A resumed run must have the settings it began with: schedule and crops depend on them.
 
     Settings that are newer than the checkpoint had their default values, which change nothing.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
-    former = defaults | former
+    previous = defaults | previous
     requested = config.as_dict()
     for name in requested.keys() - {"device", "checkpoint_every", "sample_every"}:
-        if requested[name] != former.get(name):
+        if requested[name] != previous.get(name):
             raise TrainingError(
-                f"the checkpoint was made with {name} = {former.get(name)}, not "
+                f"the checkpoint was made with {name} = {previous.get(name)}, not "
                 f"{requested[name]}; a run is resumed with the settings it began with",
                 setting=name,
             )
