@@ -25,7 +25,7 @@ _PHOTO_EXCESS = 0.05
 """How far a channel of a photo must exceed the other two to count as its hue."""
 _PAINTING_HUE_SHARE = 0.18
 """The largest share of a painting's class of light that counts as one hue."""
-_LEAST_SHARE = 0.002  # of the batch: smaller classes have too few pixels for a Gram matrix
+_MIN_SHARE = 0.002  # of the batch: smaller classes have too few pixels for a Gram matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class ClassGramLoss(nn.Module):
                 classes = classes_of(photo, self._bounds, _size(found[name]))
                 grams, areas = class_grams(found[name], classes, len(target))
                 shares = areas / areas.sum()
-                shares = shares * (shares >= _LEAST_SHARE)
+                shares = shares * (shares >= _MIN_SHARE)
                 energy = target.square().sum((1, 2))
                 error = (grams - target).square().sum((1, 2)) / (energy + 1e-12)
                 errors.append((error * shares).sum())

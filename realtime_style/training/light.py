@@ -11,7 +11,7 @@ LIGHT_PX = (8, 32)
 _LUMA = (0.2126, 0.7152, 0.0722)  # BT.709
 _HALF_LUMA = 0.002  # variance of luma at which a photo counts half
 _HALF_CHROMA = 0.0005  # the same for colour differences
-_LEAST_DEVIATIONS = 1e-4  # of the product of two norms
+_MIN_NORMS = 1e-4  # of the product of two norms
 
 
 def luma_of(rgb: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def _uncorrelated(painted: Tensor, photo: Tensor, half: float) -> Tensor:
         ours, theirs = (functional.avg_pool2d(each, cell).flatten(2) for each in (painted, photo))
         x, y = (each - each.mean(2, keepdim=True) for each in (ours, theirs))
         norms = (x.square().sum(2) * y.square().sum(2) + 1e-12).sqrt()
-        correlation = (x * y).sum(2) / (norms + _LEAST_DEVIATIONS)
+        correlation = (x * y).sum(2) / (norms + _MIN_NORMS)
         variance = y.square().mean(2)
         errors.append(((1 - correlation) * variance / (variance + half)).mean())
     return torch.stack(errors).mean()
