@@ -16,10 +16,13 @@ from realtime_style import __version__
 from realtime_style.cli import app
 from realtime_style.cli.help import option_groups
 from realtime_style.engines.registry import ENGINES, GPU_FRAME_ENGINES, PRECISIONS
+from realtime_style.engines.tensorrt.builder import PROFILES
+from realtime_style.media.encoding import CODECS
 from realtime_style.painting.plan import PaintPlan
-from realtime_style.style.bundled import STANDARD
+from realtime_style.style.bundled import STANDARD, TIERS
 from realtime_style.style.look import Look
-from realtime_style.training.config import PRESETS, TrainConfig
+from realtime_style.tools.bench import SIZES
+from realtime_style.training.config import ADVERSARIAL_KINDS, PRESETS, TrainConfig
 
 ROOT: Any = typer.main.get_command(app.app)
 
@@ -141,8 +144,17 @@ def test_names_to_choose_from_are_all_in_the_help() -> None:
     words = words_of("engine build", "--precision")
     offered = {p for name in GPU_FRAME_ENGINES for p in ENGINES[name].precisions}
     assert {word for word in words if word in PRECISIONS} - {"auto"} == offered
-    for name in PRESETS:
-        assert name in run_cli("train", "--help").stdout
+    for command, option, names in (
+        ("train", "--preset", PRESETS),
+        ("train", "--adversarial", ADVERSARIAL_KINDS),
+        ("video", "--tier", TIERS),
+        ("bench", "--tier", TIERS),
+        ("bench", "--size", SIZES),
+        ("engine build", "--profile", PROFILES),
+    ):
+        assert {*names} <= {*words_of(command, option)}, option
+    encoders = {CODECS[word] for word in words_of("video", "--codec") if word in CODECS}
+    assert encoders == {*CODECS.values()}
 
 
 @pytest.mark.parametrize(
