@@ -48,7 +48,7 @@ class ColorSpace:
         section 8.3).
 
         Raises:
-            KeyError: the matrix is none of the four.
+            KeyError: the matrix is not one of the four above.
         """
         kr, kb = _LUMA_WEIGHTS[self.matrix]
         luma = np.array([kr, 1 - kr - kb, kb])
