@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MIN_SIDE_PX = 16
 MAX_SIDE_PX = 8192
 
+_LINES = {"4k": 2160, "8k": 4320}  # of sizes that have a name
+
 
 class FramePool:
     """Reuses I420 buffers, so that frames need no new memory from the system.
@@ -169,19 +171,22 @@ class Size:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Reads a size such as "720p" or "1280x720".
+        """Reads a size such as "720p", "720", "4k" or "1280x720".
 
         Raises:
             ValueError: the text is not a size, or a side is not within 16 to 8192 pixels.
         """
-        lines = re.fullmatch(r"(\d{1,9})p", text)
-        sides = re.fullmatch(r"(\d{1,9})x(\d{1,9})", text)
-        if lines:
+        plain = text.strip().lower()
+        lines = re.fullmatch(r"(\d{1,9})p?", plain)
+        sides = re.fullmatch(r"(\d{1,9})\s*[x*\N{MULTIPLICATION SIGN}]\s*(\d{1,9})", plain)
+        if plain in _LINES:
+            size = cls(_LINES[plain])
+        elif lines:
             size = cls(int(lines[1]))
         elif sides:
             size = cls(int(sides[2]), int(sides[1]))
         else:
-            raise ValueError(f"'{text}' is not a size; write it as 720p or 1280x720")
+            raise ValueError(f"'{text}' is not a size; write it as 720p, 4k or 1280x720")
         for side in (size.height, size.width or size.height):
             if not MIN_SIDE_PX <= side <= MAX_SIDE_PX:
                 raise ValueError(

@@ -119,7 +119,7 @@ def test_sizes_and_parts(tmp_path: Path, film: Path, identity_style: Path) -> No
         (["film.mp4", "taken.mp4"], "taken.mp4 exists already"),
         (["film.mp4", "out.nonsense"], "must name a film format"),
         (["film.mp4", "none/out.mp4"], "there is no folder none"),
-        (["film.mp4", "out.mp4", "-s", "monet"], "there is no style 'monet'"),
+        (["film.mp4", "out.mp4", "-s", "manets"], "there is no style 'manets'"),
         (["film.mp4", "out.mp4", "-s", "rubbish.mp4"], "rubbish.mp4 is not a usable style"),
         (["film.mp4", "out.mp4", "--codec", "mp5"], "no video encoder 'mp5'"),
         (["film.mp4", "out.mp4", "--hwaccel", "abacus"], "no decoding device 'abacus'"),

@@ -67,13 +67,25 @@ def test_a_blank_frame_has_the_time_and_colours_and_any_size() -> None:
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("720p", (1280, 720)), ("640x360", (640, 360)), ("361p", (642, 360)), ("101x77", (100, 76))],
+    [
+        ("720p", (1280, 720)),
+        ("640x360", (640, 360)),
+        ("361p", (642, 360)),
+        ("101x77", (100, 76)),
+        ("720", (1280, 720)),
+        ("4k", (3840, 2160)),
+        ("4K", (3840, 2160)),
+        ("8k", (7680, 4320)),
+        ("720P", (1280, 720)),
+        ("640X360", (640, 360)),
+        ("640 \N{MULTIPLICATION SIGN} 360", (640, 360)),
+    ],
 )
 def test_sizes_are_even_and_keep_the_shape(text: str, size: tuple[int, int]) -> None:
     assert Size.parse(text).of(1920, 1080) == size
 
 
-@pytest.mark.parametrize("text", ["", "720", "0p", "8p", "x", "1280x", "1e3x20", "-5p", "99999p"])
+@pytest.mark.parametrize("text", ["", "0", "8p", "4k2", "x", "1280x", "1e3x20", "-5p", "99999p"])
 def test_text_that_is_not_a_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a size|is out of range"):
         Size.parse(text)

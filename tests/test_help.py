@@ -15,6 +15,7 @@ from conftest import run_cli
 from realtime_style import __version__
 from realtime_style.cli import app
 from realtime_style.cli.help import option_groups
+from realtime_style.cli.options import look_of
 from realtime_style.engines.registry import ENGINES, GPU_FRAME_ENGINES, PRECISIONS
 from realtime_style.engines.tensorrt.builder import PROFILES
 from realtime_style.media.encoding import CODECS
@@ -158,8 +159,34 @@ def test_names_to_choose_from_are_all_in_the_help() -> None:
 
 
 @pytest.mark.parametrize(
+    ("option", "text", "value"),
+    [
+        ("--start", "1:23", 83), ("--start", "0:05.5", 5.5), ("--start", "1:02:03.5", 3723.5),
+        ("--start", "90", 90), ("--start", "90s", 90), ("--duration", "2:00", 120),
+        ("--strength", "80%", 0.8), ("--strength", "0.8", 0.8), ("--strength", "150%", 1.5),
+        ("--stability", "25 %", 0.25),
+    ],
+)  # fmt: skip
+def test_values_may_be_written_as_people_write_them(option: str, text: str, value: float) -> None:
+    command = COMMANDS["video"]
+    context = command.make_context("video", ["a", "b", option, text])
+    assert context.params[option.removeprefix("--")] == pytest.approx(value)
+
+
+def test_shares_of_a_blend_may_be_percentages() -> None:
+    look = look_of("great wave", None, ["Mondrian:40%", "udnie:0.1"], 1, False, None, STANDARD)
+    assert look == Look("great-wave", {"mondrian": 0.4, "udnie": 0.1})
+
+
+@pytest.mark.parametrize(
     ("line", "said"),
     [
+        ("video a b --start 1:75", "--start: give seconds"),
+        ("video a b --start 1:-5", "--start: give seconds"),
+        ("video a b --start 1:2:3:4", "--start: give seconds"),
+        ("video a b --start 1.5:20", "--start: give seconds"),
+        ("video a b --strength 151%", "--strength: give a number from 0 to 1.5, not '151%'"),
+        ("video a b --size 50%", "--size: '50%' is not a size; write it as 720p, 4k or 1280x720"),
         ("video", "IN... OUT is missing"),
         ("video in.mp4", "IN... OUT: give at least one IN, and OUT as the last"),
         ("video a b --strength x", "--strength: give a number from 0 to 1.5, not 'x'"),
@@ -167,7 +194,10 @@ def test_names_to_choose_from_are_all_in_the_help() -> None:
         ("video a b --variation -1", "--variation: give a whole number of at least 0, not '-1'"),
         ("video a b --variation 1.5", "--variation: give a whole number of at least 0, not '1.5'"),
         ("video a b --crf good", "--crf: give a number, not 'good'"),
-        ("video a b --start nan", "--start: give a number of at least 0, not 'nan'"),
+        (
+            "video a b --start nan",
+            "--start: give seconds of at least 0, such as 83.5, or 1:23.5",
+        ),
         ("video a b --blend udnie", "--blend: 'udnie' has no share; write STYLE:SHARE"),
         ("video a b --size huge", "--size: "),
         ("video a b --fps none", "--fps: 'none' is not a frame rate"),

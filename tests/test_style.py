@@ -21,6 +21,7 @@ from realtime_style.engines.opening import open_engine
 from realtime_style.errors import StyleFileError
 from realtime_style.frame import Frame
 from realtime_style.style.bundled import FAST, STANDARD, bundled_styles, open_style, tier_of
+from realtime_style.style.look import Look
 from realtime_style.style.reading import parse_style
 from realtime_style.style.style import Style
 from realtime_style.tools.demo import draw_scene
@@ -362,7 +363,7 @@ def test_open_style_reads_a_file(style_bytes: bytes, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "/"])
 def test_empty_names_are_refused(name: str) -> None:
-    with pytest.raises(StyleFileError, match="is not a style; give a file"):
+    with pytest.raises(StyleFileError, match="is not a style; a style is a picture, a style file"):
         open_style(name)
 
 
@@ -473,6 +474,48 @@ def test_nan_weights_are_refused() -> None:
     kernel.CopyFrom(numpy_helper.from_array(values, kernel.name))
     with pytest.raises(StyleFileError, match="NaN or infinite values"):
         parse_style(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("The Starry Night", "starry-night"), ("STARRY_NIGHT", "starry-night"),
+        ("van gogh", "starry-night"), ("Vincent van Gogh", "starry-night"),
+        ("hokusai", "great-wave"), ("great wave", "great-wave"), ("Wave", "great-wave"),
+        ("night cafe", "night-cafe"), ("The Night Café", "night-cafe"), ("Scream", "the-scream"),
+        ("Monet", "water-lilies"), ("Tableau No. 2 / Composition No. VII", "mondrian"),
+    ],
+)  # fmt: skip
+def test_a_style_is_found_by_case_underscore_title_and_painter(text: str, name: str) -> None:
+    assert open_style(text).name == name
+    assert open_style(text, "fast").shapes() == open_style(name, "fast").shapes()
+    assert Look(text, blend={"mondrian": 0.2}) == Look(name, blend={"Mondrian": 0.2})
+
+
+def test_a_file_comes_before_a_painter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, style_bytes: bytes
+) -> None:
+    (tmp_path / "munch").write_bytes(style_bytes)
+    monkeypatch.chdir(tmp_path)
+    assert (open_style("munch").name, Look("munch").style) == ("small", "munch")
+
+
+def test_a_name_of_several_styles_is_refused_with_all_of_them() -> None:
+    with pytest.raises(StyleFileError, match="'night' may be night-cafe or starry-night; choose"):
+        Look("night")
+    for text in ("a", "the", "no", "vii"):  # parts of names that mean nothing
+        with pytest.raises(StyleFileError, match="there is no style"):
+            open_style(text)
+
+
+def test_a_title_or_painter_written_wrongly_is_suggested_by_its_style() -> None:
+    for text, name in (
+        ("hokusay", "great-wave"),
+        ("kandinski", "composition-vii"),
+        ("Munsch", "the-sc"),
+    ):
+        with pytest.raises(StyleFileError, match=f"did you mean {name}"):
+            open_style(text)
 
 
 def test_for_a_missing_style_the_nearest_name_is_suggested(tmp_path: Path) -> None:

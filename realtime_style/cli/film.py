@@ -40,6 +40,7 @@ from realtime_style.cli.options import (
     number,
     plan_of,
     rate_of,
+    seconds,
     size_of,
     usage_errors,
     whole,
@@ -67,7 +68,7 @@ PaintSize = Annotated[
     str | None,
     typer.Option(
         "--size", metavar="SIZE", rich_help_panel=SIZE,
-        help="Paint at this size, 720p or 1280x720; smaller gives larger strokes. "
+        help="Paint at this size, 720p, 4k or 1280x720; smaller gives larger strokes. "
         "Default: the size of IN.",
     ),
 ]  # fmt: skip
@@ -81,14 +82,17 @@ FilmSize = Annotated[
 Start = Annotated[
     float,
     typer.Option(
-        parser=number(0), metavar="SECONDS", rich_help_panel=PART, help="Start at this time."
+        parser=seconds(0),
+        metavar="TIME",
+        rich_help_panel=PART,
+        help="Start at this time, in seconds or as 1:23.",
     ),
 ]
 Duration = Annotated[
     float | None,
     typer.Option(
-        parser=number(0), metavar="SECONDS", rich_help_panel=PART,
-        help="Paint this long. Default: to the end.",
+        parser=seconds(0), metavar="TIME", rich_help_panel=PART,
+        help="Paint this long, in seconds or as 1:23. Default: to the end.",
     ),
 ]  # fmt: skip
 Sample = Annotated[
@@ -154,7 +158,7 @@ DemoOut = Annotated[
 DemoLength = Annotated[
     float,
     typer.Option(
-        "--duration", parser=number(0.5, 60), metavar="SECONDS", rich_help_panel=PART,
+        "--duration", parser=seconds(0.5, 60), metavar="SECONDS", rich_help_panel=PART,
         help="Length of the clip, from 0.5 to 60.",
     ),
 ]  # fmt: skip

@@ -37,6 +37,7 @@ from realtime_style.cli.options import (
     look_of,
     number,
     plan_of,
+    seconds,
     size_of,
 )
 from realtime_style.defaults import DEFAULT_STABILITY, DEFAULT_STYLE
@@ -103,8 +104,8 @@ TargetRate = Annotated[
 LiveLength = Annotated[
     float | None,
     typer.Option(
-        "--duration", parser=number(0.1), metavar="SECONDS", rich_help_panel=PART,
-        help="Stop after this time.",
+        "--duration", parser=seconds(0.1), metavar="TIME", rich_help_panel=PART,
+        help="Stop after this time, in seconds or as 1:23.",
     ),
 ]  # fmt: skip
 Record = Annotated[

@@ -46,6 +46,48 @@ def number(least: float = -math.inf, most: float = math.inf) -> Callable[[str], 
     return read
 
 
+def share(most: float) -> Callable[[str], float]:
+    """A parser for numbers from 0 that may be percentages: 0.8 or 80%."""
+
+    def read(text: str) -> float:
+        try:
+            value = _part(text)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value <= most:
+            raise typer.BadParameter(f"give a number{_range(0, most)}, not '{text}'")
+        return value
+
+    return read
+
+
+def _part(text: str) -> float:
+    """The value of a text such as 0.8 or 80%; raises ValueError."""
+    plain = str(text).strip()
+    return float(plain[:-1]) / 100 if plain.endswith("%") else float(plain)
+
+
+def seconds(least: float, most: float = math.inf) -> Callable[[str], float]:
+    """A parser for times: seconds, or hours, minutes and seconds as in 1:23 and 1:02:03.5."""
+
+    def read(text: str) -> float:
+        parts = str(text).strip().removesuffix("s").split(":")
+        try:
+            higher, last = [int(part) for part in parts[:-1]], float(parts[-1])
+        except ValueError:
+            higher, last = [], math.nan
+        if len(parts) > 3 or (higher and not 0 <= last < 60) or min(higher, default=0) < 0:
+            last = math.nan
+        value = last + sum(each * 60**power for power, each in enumerate(reversed(higher), 1))
+        if not least <= value <= most:
+            raise typer.BadParameter(
+                f"give seconds{_range(least, most)}, such as 83.5, or 1:23.5, not '{text}'"
+            )
+        return value
+
+    return read
+
+
 def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
     """A parser for whole numbers in a range."""
 
@@ -84,7 +126,8 @@ StyleName = Annotated[
     str,
     typer.Option(
         "--style", "-s", metavar="STYLE", rich_help_panel=LOOK,
-        help="An included style (see `realtime-style styles`) or a style file.",
+        help="An included style (see `realtime-style styles`), also by its title or painter; a "
+        "style file or a picture.",
     ),
 ]  # fmt: skip
 StyleImage = Annotated[
@@ -105,7 +148,7 @@ Blend = Annotated[
 Strength = Annotated[
     float,
     typer.Option(
-        parser=number(0, 1.5), metavar="NUMBER", rich_help_panel=LOOK,
+        parser=share(1.5), metavar="NUMBER", rich_help_panel=LOOK,
         help="Strength of the style: 0 keeps the picture, 1 is the style, up to 1.5 exaggerates.",
     ),
 ]  # fmt: skip
@@ -133,7 +176,7 @@ Tier = Annotated[
 Stability = Annotated[
     float,
     typer.Option(
-        parser=number(0, 1), metavar="NUMBER", rich_help_panel=LOOK,
+        parser=share(1), metavar="NUMBER", rich_help_panel=LOOK,
         help="Flicker reduction, from 0 (off) to 1.",
     ),
 ]  # fmt: skip
@@ -255,9 +298,9 @@ def plain_look(style: str, tier: str) -> Look:
 def _shares(texts: Iterable[str]) -> dict[str | Path, float]:
     shares: dict[str | Path, float] = {}
     for text in texts:
-        name, _, share = text.rpartition(":")
+        name, _, number_text = text.rpartition(":")
         try:
-            shares[name] = shares.get(name, 0.0) + float(share)
+            shares[name] = shares.get(name, 0.0) + _part(number_text)
         except ValueError:
             raise typer.BadParameter(
                 f"'{text}' has no share; write STYLE:SHARE, for example great-wave:0.4",
@@ -290,7 +333,7 @@ def plan_of(look: Look, choice: EngineChoice, stability: float = 0.0) -> PaintPl
 
 
 def size_of(text: str | None, setting: str) -> Size | None:
-    """A size written as 720p or 1280x720; None stays None."""
+    """A size written as 720p, 4k or 1280x720; None stays None."""
     from realtime_style.frame import Size
 
     if text is None:

@@ -21,6 +21,7 @@ from realtime_style.cli.options import (
     plain_look,
     plan_of,
     refuse_other,
+    size_of,
 )
 from realtime_style.defaults import DEFAULT_STABILITY, DEFAULT_STYLE
 from realtime_style.errors import EngineError
@@ -72,7 +73,8 @@ def bench(
     from realtime_style.tools.bench import bench as measure
 
     output = Output(quiet, as_json)
-    for name in size or ():
+    sizes = [str(size_of(each, "size")) for each in size or ()]
+    for name in sizes:
         refuse_other("size", name, SIZES)
     choice = engine_of(engine, precision, devices)
     if engine != "auto" and (trouble := engine_trouble(engine)):
@@ -86,7 +88,7 @@ def bench(
     report = measure(
         plan_of(look, choice, DEFAULT_STABILITY),
         tiers=TIERS if tier is None and style in bundled_styles() else (look.tier,),
-        sizes=size or (["360p", "720p"] if quick else list(SIZES)),
+        sizes=sizes or (["360p", "720p"] if quick else list(SIZES)),
         seconds=0.6 if quick else 2.5,
         on_size=on_size,
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from realtime_style.defaults import DEFAULT_STYLE
 from realtime_style.errors import StyleFileError
-from realtime_style.style.bundled import IDENTITIES, STANDARD, TIERS, open_style
+from realtime_style.style.bundled import IDENTITIES, STANDARD, TIERS, open_style, style_named
 from realtime_style.style.file_format import union_of_ranges
 from realtime_style.style.style import Style
 
@@ -48,7 +48,8 @@ class Look:
     Looks are compared by value, hashable and picklable, also with an opened style in them.
 
     Attributes:
-        style: name of a bundled style, path of a style file (kept as a string), or opened style.
+        style: name of a bundled style, path of a style file (kept as a string), or opened style;
+            whatever `style_named` takes for a bundled style becomes its name.
         blend: other styles (names or files) and their shares, 0..1; `style` has the remainder.
             Any mapping or pairs are accepted; kept as pairs, in the given order.
         strength: 0..1.5; 0 reproduces the film, 1 is the style, more exaggerates it.
@@ -78,8 +79,8 @@ class Look:
         """Checks all values. Raises StyleFileError, which names the setting, if one is invalid."""
         pairs = blend.items() if isinstance(blend, Mapping) else blend
         for name, value in (
-            ("style", style if isinstance(style, Style) else os.fspath(style)),
-            ("blend", tuple((os.fspath(other), share) for other, share in pairs)),
+            ("style", style if isinstance(style, Style) else style_named(os.fspath(style))),
+            ("blend", tuple((style_named(os.fspath(other)), share) for other, share in pairs)),
             ("strength", strength),
             ("variation", variation),
             ("keep_colors", keep_colors),
