@@ -78,7 +78,9 @@ def seconds(least: float, most: float = math.inf) -> Callable[[str], float]:
             higher, last = [], math.nan
         if len(parts) > 3 or (higher and not 0 <= last < 60) or min(higher, default=0) < 0:
             last = math.nan
-        value = last + sum(each * 60**power for power, each in enumerate(reversed(higher), 1))
+        value = last
+        for count, unit_s in zip(reversed(higher), (60, 3600), strict=False):
+            value += count * unit_s
         if not least <= value <= most:
             raise typer.BadParameter(
                 f"give seconds{_range(least, most)}, such as 83.5, or 1:23.5, not '{text}'"
