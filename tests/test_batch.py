@@ -54,7 +54,6 @@ def test_folders_and_patterns() -> None:
         (["d.mp4", "films/a.mp4"], "-", "2 inputs do not fit into standard output"),
         (["films"], "-", "2 inputs do not fit into standard output"),
         (["empty"], "new", "empty has nothing to paint"),
-        (["d.mp4"], "new/{nam}.mp4", r"is not a pattern; write \{name\} where"),
     ],
 )
 def test_what_does_not_fit(films: Path, sources: list[str], out: str, message: str) -> None:

@@ -12,10 +12,11 @@ import pytest
 from conftest import make_film
 
 from realtime_style.color import ColorSpace
+from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, StreamInfo
 from realtime_style.media.film_sink import FileSink
 from realtime_style.media.film_source import FileSource
-from realtime_style.media.pipes import StandardInput, StandardOutput
+from realtime_style.media.pipes import OutputPipe, StandardInput
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_standard_output_drops_what_comes_after_ctrl_c(
     interrupted_pipe: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdout", (tmp_path / "out.mkv").open("wb"))
-    pipe = StandardOutput()
+    pipe = OutputPipe()
     assert pipe.write(b"first") == 5
     interrupted_pipe[0] = 1
     assert pipe.write(b"second") == 6
@@ -89,3 +90,23 @@ def test_ctrl_c_while_a_reader_takes_nothing(
             written += 1
     assert written < 500
     assert sink.complete_path is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_films_are_neither_written_to_a_terminal_nor_read_from_one(
+    film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller, terminal = os.openpty()
+    monkeypatch.setattr(sys, "stdin", os.fdopen(os.dup(terminal), "rb"))
+    monkeypatch.setattr(sys, "stdout", os.fdopen(os.dup(terminal), "wb"))
+    with pytest.raises(MediaError, match="standard input is a terminal; pipe a film"):
+        FileSource("-")
+    with FileSource(film) as source:
+        for out in ("-", os.ttyname(terminal)):
+            with pytest.raises(MediaError, match="is a terminal, which cannot show a film"):
+                FileSink(out, source.info, overwrite=True)
+    os.set_blocking(controller, False)
+    with pytest.raises(BlockingIOError):  # nothing has been written
+        os.read(controller, 1)
+    os.close(terminal)
+    os.close(controller)

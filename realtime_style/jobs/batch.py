@@ -53,11 +53,7 @@ def pair_up(
     """
     found = _inputs(sources, suffixes, recursive)
     is_folder = Path(out).is_dir() or out.endswith(("/", "\\"))
-    is_pattern = "{name}" in out
-    if "{" in out and not is_pattern:
-        raise MediaError(
-            f"{out} is not a pattern; write {{name}} where the input's name goes", setting="out"
-        )
+    is_pattern = not is_folder and _filled(out, "") != Path(out)
     is_single = len(sources) == 1 and not Path(sources[0]).is_dir()
     if not is_single and out == "-":
         raise MediaError(
@@ -75,7 +71,7 @@ def pair_up(
     pairs = [
         Pair(
             source,
-            Path(out.replace("{name}", path.stem))
+            _filled(out, path.stem)
             if is_pattern
             else Path(out) / _renamed(path, suffixes, new_suffix),
         )
@@ -83,6 +79,13 @@ def pair_up(
     ]
     _refuse_shared_outputs(pairs)
     return pairs
+
+
+def _filled(out: str, name: str) -> Path:
+    """A pattern with the name of an input; folders that exist may have {name} in their own."""
+    parts = Path(out).parts
+    there = next(n for n in range(len(parts), -1, -1) if n == 0 or Path(*parts[:n]).is_dir())
+    return Path(*parts[:there], *(part.replace("{name}", name) for part in parts[there:]))
 
 
 def _inputs(

@@ -12,7 +12,7 @@ from realtime_style.media.film_source import FileSource
 from realtime_style.media.scaling import rgb_from_frame
 from realtime_style.media.still import Picture, write_picture
 from realtime_style.painting.chain import build_painter
-from realtime_style.system.paths import is_numbered, make_folder, refuse_unwritable
+from realtime_style.system.paths import is_numbered, make_folder, refuse_unwritable, with_mark
 
 
 def paint_samples(request: FilmRequest, count: int) -> list[Path]:
@@ -38,8 +38,8 @@ def paint_samples(request: FilmRequest, count: int) -> list[Path]:
         )
     times_s = _times_s(request)
     chosen = sorted({times_s[int(len(times_s) * (i + 0.5) / count)] for i in range(count)})
-    stem = Path(request.source).stem
-    paths = [folder / f"{stem}-{i + 1:02d}.png" for i in range(len(chosen))]
+    name = folder / f"{Path(request.source).stem}.png"
+    paths = [with_mark(name, f"-{i + 1:02d}") for i in range(len(chosen))]
     for path in paths if folder.is_dir() else ():
         refuse_unwritable(path, "looks/", overwrite=request.overwrite)
     plan = replace(request.plan, stability=0.0)

@@ -16,6 +16,8 @@ from realtime_style.live.output import PermanentError
 from realtime_style.media.encoder import Encoder
 from realtime_style.media.muxer import Muxer
 from realtime_style.media.scaling import scaled_frame
+from realtime_style.system.paths import ffmpeg_name
+from realtime_style.system.whole_file import lock_of
 
 STREAM_FORMATS = {
     "rtmp": "flv",
@@ -62,15 +64,17 @@ class EncodedSink:
         self._reformatter = VideoReformatter()
         self._pool = FramePool()
         info = StreamInfo(*size, rate, Fraction(1, _TICKS), first.color, is_live=True)
+        self._lock = None if sent else lock_of(Path(target), setting="record")
         container_format, options = _container_of(target, sent)
         try:
             self._muxer = Muxer(
-                target,
+                target if sent else ffmpeg_name(target),
                 ending=Path(target).suffix,
                 container_format=container_format,
                 options=options,
             )
         except (av.FFmpegError, OSError, ValueError) as error:
+            self._release()
             raise self._unusable(error, sent) from error
         try:
             self._encoder = Encoder(
@@ -83,11 +87,19 @@ class EncodedSink:
             )
             self._muxer.start()
         except (av.FFmpegError, OSError, ValueError) as error:
-            self._muxer.discard()
+            self._discard()
             raise self._unusable(error, sent) from error
         except BaseException:
-            self._muxer.discard()
+            self._discard()
             raise
+
+    def _discard(self) -> None:
+        self._muxer.discard()
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock:
+            self._lock.release()
 
     def _unusable(self, error: Exception, sent: bool) -> MediaError:
         reason = getattr(error, "strerror", None) or error
@@ -115,6 +127,8 @@ class EncodedSink:
                 raise MediaError(
                     f"{self.target} could not be completed: {failure.strerror}"
                 ) from failure
+        finally:
+            self._release()
 
     def write(self, frame: Frame) -> None:
         """See `FrameSink.write`."""

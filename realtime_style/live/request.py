@@ -35,7 +35,7 @@ from realtime_style.live.window_front_end import WindowFrontEnd
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.painting.style_picture import is_picture
 from realtime_style.style.bundled import bundled_styles
-from realtime_style.system.paths import refuse_overwriting_source
+from realtime_style.system.paths import is_address, refuse_overwriting_source
 
 _MIN_WINDOW_PX, _MAX_WINDOW_PX = 640, 1280  # range of the window's first width
 
@@ -100,12 +100,13 @@ class LiveRequest:
     @property
     def is_camera(self) -> bool:
         """Whether the source is a camera, whose picture is mirrored at first."""
-        return self.source.isdigit() or self.source.startswith(("/dev/", "video="))
+        is_device = self.source.startswith(("/dev/", "video="))
+        return self.source.isdigit() or (is_device and not Path(self.source).is_file())
 
     @property
     def is_film(self) -> bool:
         """Whether the source is a film, which ends."""
-        return not (self.is_camera or self.source in ("screen", "test") or "://" in self.source)
+        return not (self.is_camera or self.source in ("screen", "test") or is_address(self.source))
 
     def open_source(self) -> LiveSource:
         """Opens the source; may take as long as the device does.

@@ -17,7 +17,7 @@ from av.container import InputContainer
 from realtime_style.errors import MediaError
 from realtime_style.media.animation import film_of_animation, is_animated_webp
 from realtime_style.media.pipes import StandardInput
-from realtime_style.system.paths import escaped_pattern, is_numbered
+from realtime_style.system.paths import ffmpeg_name, ffmpeg_pattern, is_address, is_numbered
 
 Packet: TypeAlias = "av.Packet[Any]"
 RAW_BYTES = "surrogateescape"  # metadata that is not UTF-8 passes through unchanged
@@ -44,13 +44,13 @@ def open_film(
     Raises:
         MediaError: it is missing, empty, not a film, or does not answer.
     """
-    is_address = path == "-" or "://" in path
-    is_pattern = is_numbered(path) and not is_address and not Path(path).exists()
+    is_local = path != "-" and not is_address(path)
+    is_pattern = is_local and is_numbered(path) and not Path(path).exists()
     if rate is not None and not is_pattern:
         raise MediaError(
             f"{path} has its own times; a rate is for numbered pictures", setting="rate"
         )
-    if not is_address and not is_pattern:
+    if is_local and not is_pattern:
         if not Path(path).exists():
             raise MediaError(f"there is no file {path}", setting="source")
         if Path(path).is_file() and not Path(path).stat().st_size:
@@ -60,13 +60,14 @@ def open_film(
             return av.open(pipe, "r", hwaccel=device, metadata_errors=RAW_BYTES)
         if Path(path).is_file() and is_animated_webp(Path(path)):
             return av.open(film_of_animation(Path(path)), "r")
+        name = ffmpeg_name(path) if is_local else path
         return av.open(
-            escaped_pattern(Path(path)) if is_pattern else path,
+            ffmpeg_pattern(Path(path)) if is_pattern else name,
             "r",
             options={"framerate": str(rate)} if rate else {},
             hwaccel=device,
             metadata_errors=RAW_BYTES,
-            timeout=(_OPEN_S, None) if is_address else None,
+            timeout=None if is_local else (_OPEN_S, None),
         )
     except (av.FFmpegError, OSError, RuntimeError, NotImplementedError) as error:
         if pipe and pipe.interrupt.is_set:

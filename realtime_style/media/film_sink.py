@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from errno import EEXIST
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -24,9 +25,17 @@ from realtime_style.media.encoding import (
 from realtime_style.media.muxer import Muxer
 from realtime_style.media.notes import counted
 from realtime_style.media.passthrough import PassthroughSource
-from realtime_style.media.pipes import StandardOutput
+from realtime_style.media.pipes import OutputPipe
 from realtime_style.system.interrupts import deferred
-from realtime_style.system.paths import escaped_pattern, is_numbered, numbered, refuse_unwritable
+from realtime_style.system.paths import (
+    ffmpeg_name,
+    ffmpeg_pattern,
+    is_numbered,
+    is_special,
+    numbered,
+    refuse_unwritable,
+    with_mark,
+)
 from realtime_style.system.whole_file import PartialFile, PartialSequence
 
 _MAX_TICKS = 1_000_000  # per second
@@ -41,7 +50,8 @@ class FileSink:
     """A film, which need not be one file.
 
     Files are written under a hidden name, and put in place when they are complete. "-" is standard
-    output (Matroska), a pattern such as frame_%04d.png a sequence of pictures.
+    output (Matroska), a pattern such as frame_%04d.png a sequence of pictures. Named pipes and
+    devices are written to as they are.
 
     If its context is left by KeyboardInterrupt, the frames written so far become a film too, under
     its own name (out.stopped.mp4); a second KeyboardInterrupt ends it with the frames that are in
@@ -49,7 +59,7 @@ class FileSink:
 
     Attributes:
         path: the film's name.
-        complete_path: where the film is; None until it is complete, and for standard output.
+        complete_path: where the film is; None until it is complete, and for pipes.
     """
 
     def __init__(
@@ -80,15 +90,21 @@ class FileSink:
         self.path = Path(path)
         self.complete_path: Path | None = None
         self._info = info
+        self._overwrite = overwrite
         self._suffix = self.path.suffix.lower()
         self._is_sequence = is_numbered(self.path)
         self._kept_frames: int | None = None  # of a film that was stopped twice
         self._gif_times = GifTimes() if self._suffix == ".gif" else None
-        self._pipe = StandardOutput() if str(path) == "-" else None
+        self._pipe: OutputPipe | None = None
         self._file: PartialFile | PartialSequence | None = None
-        if not self._pipe:
+        if str(path) == "-":
+            self._pipe = OutputPipe()
+        else:
             self._refuse_unwritable(overwrite)
-            self._file = (PartialSequence if self._is_sequence else PartialFile)(self.path)
+            if is_special(self.path):
+                self._pipe = OutputPipe(self.path)
+            else:
+                self._file = (PartialSequence if self._is_sequence else PartialFile)(self.path)
         self._muxer = self._open_muxer()
         try:
             self._encoder = self._open_encoder(encoding, size, gpu_device)
@@ -115,21 +131,22 @@ class FileSink:
         if self._suffix in (".mp4", ".mov", ".m4v"):
             # edit lists count in the movie's ticks: coarser than the frames', they move starts
             ticks = max(1000, min(self._info.time_base.denominator, _MAX_TICKS))
-            options = {"movflags": "+faststart", "movie_timescale": str(ticks)}
+            flags = "frag_keyframe+empty_moov+default_base_moof" if self._pipe else "+faststart"
+            options = {"movflags": flags, "movie_timescale": str(ticks)}
         if self._suffix == ".webp" and not self._is_sequence:
             options = {"loop": "0"}  # for ever, as GIF does by default
         ending = self.path.suffix or ".mkv"
         try:
             if self._file is None:
                 assert self._pipe
-                return Muxer(self._pipe, ending=ending, container_format="matroska")
+                matroska = None if self.path.suffix else "matroska"
+                return Muxer(self._pipe, ending=ending, container_format=matroska, options=options)
             if self._is_sequence:
-                target = escaped_pattern(self._file.partial)
+                target = ffmpeg_pattern(self._file.partial)
                 return Muxer(target, ending=ending, container_format="image2")
-            return Muxer(str(self._file.partial), ending=ending, options=options)
+            return Muxer(ffmpeg_name(self._file.partial), ending=ending, options=options)
         except (av.FFmpegError, OSError, ValueError) as error:
-            if self._file:
-                self._file.discard()
+            self._abandon()
             reason = getattr(error, "strerror", None) or error
             raise MediaError(
                 f"{self.path} cannot be written: {reason}; its ending must name a film format, "
@@ -219,7 +236,7 @@ class FileSink:
             with self._uninterrupted():
                 self._muxer.mux(self._encoder.encode(frame))
         except (av.FFmpegError, OSError) as error:
-            name = "standard output" if self._pipe else self.path
+            name = self._pipe.name if self._pipe else self.path
             raise MediaError(f"{name} cannot be written: {error.strerror}") from error
         if self._pipe:
             self._pipe.interrupt.check()
@@ -244,6 +261,8 @@ class FileSink:
                 target = self._name_if_stopped() if is_stopped else self.path
                 self._put_in_place(self._file, target)
                 self.complete_path = target
+            if self._pipe:
+                self._pipe.close()
         return is_stopped
 
     def _finish(self, last: Packet | None, is_stopped: bool) -> None:
@@ -285,14 +304,13 @@ class FileSink:
 
     def _name_if_stopped(self) -> Path:
         """A free name for the frames written so far: nothing is replaced by them."""
-        names = (f"{self.path.stem}.stopped{i or ''}{self.path.suffix}" for i in count())
-        paths = map(self.path.with_name, names)
-        if self._is_sequence:
-            return next(path for path in paths if not numbered(path))
-        return next(path for path in paths if not path.exists())
+        paths = (with_mark(self.path, f".stopped{i or ''}") for i in count())
+        return next(path for path in paths if not self._exists(path))
 
     def _put_in_place(self, file: PartialFile | PartialSequence, target: Path) -> None:
         try:
+            if not self._overwrite and self._exists(target):
+                raise FileExistsError(EEXIST, "it has appeared meanwhile")
             file.put_in_place(target)
         except OSError as error:
             kept = file.keep(target)
@@ -301,7 +319,15 @@ class FileSink:
                 setting="out",
             ) from error
 
+    def _exists(self, path: Path) -> bool:
+        return bool(numbered(path)) if self._is_sequence else path.exists()
+
     def _discard(self) -> None:
         self._muxer.discard()
+        self._abandon()
+
+    def _abandon(self) -> None:
         if self._file:
             self._file.discard()
+        if self._pipe:
+            self._pipe.close()

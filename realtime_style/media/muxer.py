@@ -13,7 +13,7 @@ from realtime_style.errors import MediaError
 from realtime_style.media.demuxer import RAW_BYTES, Packet
 from realtime_style.media.encoding import CODECS
 from realtime_style.media.passthrough import Passthrough, PassthroughSource
-from realtime_style.media.pipes import StandardOutput
+from realtime_style.media.pipes import OutputPipe
 
 _WITHOUT_TIMES = ("avi", "asf")  # containers that know only the order of decoding
 
@@ -23,7 +23,7 @@ class Muxer:
 
     def __init__(
         self,
-        target: str | StandardOutput,
+        target: str | OutputPipe,
         *,
         ending: str,
         container_format: str | None = None,

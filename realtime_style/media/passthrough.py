@@ -23,6 +23,7 @@ from realtime_style.media.carriers import (
 )
 from realtime_style.media.demuxer import RAW_BYTES, PacketSource, Part
 from realtime_style.media.notes import counted, dropped
+from realtime_style.system.paths import ffmpeg_name
 
 _OF_THE_FILE = {  # metadata that describes the previous file, not the film
     "major_brand", "minor_version", "compatible_brands", "encoder",
@@ -311,7 +312,7 @@ def _first_packets(source: PassthroughSource, streams: Sequence[Any]) -> dict[in
     wanted = {stream.index for stream in streams if stream.type != "attachment"}
     if not source.is_file or not wanted:
         return found
-    with av.open(str(source.path), metadata_errors=RAW_BYTES) as probe:
+    with av.open(ffmpeg_name(source.path), metadata_errors=RAW_BYTES) as probe:
         try:
             for i, packet in enumerate(probe.demux()):
                 if packet.size and packet.stream.index in wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from itertools import count
@@ -10,10 +11,40 @@ from pathlib import Path
 from realtime_style.errors import MediaError
 
 _NUMBER = re.compile(r"%0?\d*d")
+_NUMBERED_SUFFIXES = frozenset(
+    (
+        ".bmp", ".dpx", ".exr", ".gif", ".hdr", ".jp2", ".jpeg", ".jpg", ".jxl", ".pbm", ".pgm",
+        ".png", ".pnm", ".ppm", ".qoi", ".sgi", ".tga", ".tif", ".tiff", ".webp",
+    )
+)  # fmt: skip
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # C:// is a drive
+_MAX_NAME_BYTES = 255  # where the system does not tell
+
+
+def is_address(text: Path | str) -> bool:
+    """Whether a text is an address such as http://host/film.mp4, and not the name of a file."""
+    return _ADDRESS.match(str(text)) is not None and not Path(text).exists()
+
+
+def ffmpeg_name(path: Path | str) -> str:
+    """A local path for FFmpeg, which would take a colon in it for the end of a protocol's name."""
+    return f"file:{path}"
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path is a named pipe, a terminal or another device, which cannot be replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def written_through(path: Path) -> Path:
+    """The file that a symbolic link leads to, whether or not it exists; other paths as they are."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def refuse_unwritable(path: Path, example: str, *, overwrite: bool, setting: str = "out") -> None:
     """Raises MediaError if a file cannot or must not be written.
+
+    Named pipes and devices are written to, not replaced.
 
     Args:
         example: a good name, for the message.
@@ -21,14 +52,18 @@ def refuse_unwritable(path: Path, example: str, *, overwrite: bool, setting: str
         setting: the argument that names the file, for the error.
     """
     message = None
+    folder = written_through(path).parent
     if path.is_dir():
         message = f"{path} is a folder; give the name of a file, such as {example}"
+    elif is_special(path):
+        if not os.access(path, os.W_OK):
+            message = f"{path} is not writable; choose another"
     elif path.exists() and not overwrite:
         raise MediaError(f"{path} exists already", setting="overwrite")
-    elif not path.parent.is_dir():
-        message = f"there is no folder {path.parent} to write to; create it first"
-    elif not os.access(path.parent, os.W_OK):
-        message = f"the folder {path.parent} is not writable; choose another"
+    elif not folder.is_dir():
+        message = f"there is no folder {folder} to write to; create it first"
+    elif not os.access(folder, os.W_OK):
+        message = f"the folder {folder} is not writable; choose another"
     if message:
         raise MediaError(message, setting=setting)
 
@@ -56,13 +91,49 @@ def make_folder(path: Path) -> None:
 
 def free_name(path: Path) -> Path:
     """The path; if it is taken, the first of name-2, name-3, ... that is not."""
-    names = (path if i == 1 else path.with_stem(f"{path.stem}-{i}") for i in count(1))
-    return next(name for name in names if not name.exists())
+    names = (path if i == 1 else with_mark(path, f"-{i}") for i in count(1))
+    return next(name for name in names if not os.path.lexists(name))
+
+
+def with_mark(path: Path, mark: str) -> Path:
+    """A name beside a path, with a mark before its ending: film.mp4, film.stopped.mp4.
+
+    Names that would be too long for the file system lose the end of their stem.
+    """
+    return path.with_name(_fitting(path, path.stem, f"{mark}{path.suffix}"))
+
+
+def hidden_name(path: Path, ending: str) -> Path:
+    """A hidden name beside a path, always the same: film.mp4, .film.partial.mp4.
+
+    Names that would be too long for the file system are shortened, but stay different.
+    """
+    stem = f".{path.stem}"
+    name = _fitting(path, stem, ending)
+    if name != stem + ending:
+        digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
+        name = _fitting(path, stem, f"-{digest}{ending}")
+    return path.with_name(name)
+
+
+def _fitting(path: Path, stem: str, ending: str) -> str:
+    """A name of a stem and an ending, in a path's folder: as much of the stem as fits."""
+    try:
+        limit = os.pathconf(path.parent, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):
+        limit = _MAX_NAME_BYTES
+    spare = limit - len(os.fsencode(ending))
+    encoded = os.fsencode(stem)
+    return (stem if len(encoded) <= spare else encoded[:spare].decode(errors="ignore")) + ending
 
 
 def is_numbered(path: Path | str) -> bool:
-    """Whether a name is a pattern for numbered pictures, such as frame_%04d.png."""
-    return _NUMBER.search(Path(path).name) is not None
+    """Whether a name is a pattern for numbered pictures, such as frame_%04d.png.
+
+    Films may have such names too (100%d.mp4), and are no patterns.
+    """
+    path = Path(path)
+    return path.suffix.lower() in _NUMBERED_SUFFIXES and _NUMBER.search(path.name) is not None
 
 
 def numbered(pattern: Path) -> dict[int, Path]:
@@ -83,12 +154,12 @@ def name_of(pattern: Path, number: int) -> str:
     return _NUMBER.sub(lambda place: place[0] % number, pattern.name, count=1)
 
 
-def escaped_pattern(pattern: Path) -> str:
+def ffmpeg_pattern(pattern: Path) -> str:
     """A pattern for FFmpeg: all per cent signs but the number's are doubled."""
     place = _NUMBER.search(pattern.name)
     assert place
     before, after = str(pattern)[: place.start() - len(pattern.name)], pattern.name[place.end() :]
-    return f"{before.replace('%', '%%')}{place[0]}{after.replace('%', '%%')}"
+    return ffmpeg_name(f"{before.replace('%', '%%')}{place[0]}{after.replace('%', '%%')}")
 
 
 def _any_number(pattern: Path | str) -> tuple[Path, str]:

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from realtime_style.errors import TrainingError
+from realtime_style.system.paths import ffmpeg_name
 
 _MOTION, _CLIP = 2, 3  # keep these random numbers apart from those of photos and paintings
 _STILL_SHARE = 0.15  # of the views: nothing moves, only noise differs
@@ -275,7 +276,7 @@ class ClipFolder:
 
 def _pairs_of(path: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
     """Pairs of frames, (H, W, 3) RGB, spread over a film."""
-    with av.open(str(path)) as container:
+    with av.open(ffmpeg_name(path)) as container:
         if not container.streams.video:
             return
         frames: list[NDArray[np.uint8]] = []
