@@ -205,7 +205,7 @@ def test_killing_the_program_at_any_moment_loses_no_file_of_the_user(
             out.write_bytes(b"precious")
         assert film.read_bytes() == before
         litter = {path.name for path in tmp_path.iterdir()} - {"film.mp4", "out.mp4"}
-        assert litter <= {".out.partial.mp4"}
+        assert litter <= {".out.partial.mp4", ".out.partial.mp4.lock"}
     done = run_cli("video", film, out, "-y", "-q", "-s", identity_style)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"film.mp4", "out.mp4"}
