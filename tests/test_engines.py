@@ -18,7 +18,7 @@ from conftest import affine_style
 from fake_gpu import FakeCuda
 
 from realtime_style.color import ColorSpace
-from realtime_style.engines import opening, registry
+from realtime_style.engines import opening, openvino_engine, registry
 from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.engine import Engine
 from realtime_style.engines.graphs.precision import typed_model
@@ -213,6 +213,16 @@ def test_every_engine_can_be_cancelled(name: str, in_flight: int | None) -> None
         time.sleep(0.01)
     thread.join()
     assert len(errors) == 1
+
+
+def test_on_one_core_openvino_reports_errors_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_engine, "usable_cores", lambda: 1)
+    style = open_style("starry-night")
+    engine = open_engine(style.model_for(style.color), EngineChoice("openvino", "f32"))
+    luma, _ = planes(48, 64)
+    _, chroma = planes(32, 32)
+    with pytest.raises(EngineError, match="failed"):
+        engine.infer(luma, chroma, *(np.zeros_like(plane) for plane in planes(48, 64)))
 
 
 def test_every_engine_says_what_and_where_it_is(engine: Engine) -> None:

@@ -110,10 +110,11 @@ class OpenVinoEngine(Engine):
             for name, tensor in tensors.items():
                 request.set_tensor(name, tensor)
             self._planes[number] = tensors
-            if self.in_flight == 1:
-                request.infer()
-                return done
+            # Not infer(): on one core it neither reports errors nor can be cancelled
             request.start_async()
+            if self.in_flight == 1:
+                request.wait()
+                return done
 
         # a bound method: whoever waits keeps the engine, and with it the request, alive
         return partial(self._wait, request, tensors)
@@ -163,9 +164,14 @@ def load_network(
         raise EngineError(f"OpenVINO cannot load this model: {_last_line(error)}") from error
 
     def run(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        request = compiled.create_infer_request()
         with _errors():
-            found = compiled(dict(inputs))
-        return {output.get_any_name(): found[output].copy() for output in compiled.outputs}
+            request.start_async(dict(inputs))
+            request.wait()
+        return {
+            output.get_any_name(): request.get_tensor(output).data.copy()
+            for output in compiled.outputs
+        }
 
     return run
 
