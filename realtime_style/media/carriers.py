@@ -14,10 +14,15 @@ from av.subtitles.stream import SubtitleStream
 
 _USUAL_HZ = 48_000  # what all encoders take; libopus takes nothing else
 _BITS_PER_CHANNEL = 96_000
+_USUAL_LAYOUTS = ("7.1", "6.1", "5.1", "5.0", "quad", "3.0", "stereo", "mono")  # 8 to 1 channels
 
 
 class Carrier(Protocol):
     """Takes the packets of one stream of a film to its stream in the new film."""
+
+    @property
+    def lost(self) -> int:
+        """How many packets could not be converted so far."""
 
     def carry(self, packet: Any) -> Iterator[Any]:
         """The packets to mux for one that was read; None marks the end of the film."""
@@ -25,6 +30,8 @@ class Carrier(Protocol):
 
 class Copy:
     """Passes packets on unchanged."""
+
+    lost = 0
 
     def __init__(self, stream: Any) -> None:
         """Args: stream, of the new film."""
@@ -38,7 +45,11 @@ class Copy:
 
 
 class AudioTranscode:
-    """Decodes sound, resamples it and encodes it again; damaged packets are dropped."""
+    """Decodes sound, resamples it and encodes it again; what cannot be converted is dropped.
+
+    Attributes:
+        lost: how many packets could not be converted so far.
+    """
 
     def __init__(
         self, old: Any, container: OutputContainer, encoder: str, layout: str, rate: int
@@ -47,25 +58,36 @@ class AudioTranscode:
         self.stream: Any = container.add_stream(encoder, rate=rate)
         _set_up(self.stream.codec_context, layout, rate)
         self.stream.codec_context.open()
+        self.lost = 0
         self._decoder = old
         self._resampler: av.AudioResampler | None = None
         self._given: tuple[object, ...] = ()  # the format that the resampler takes
+        self._end_s: Fraction | None = None  # of the latest frame
 
     def carry(self, packet: Any) -> Iterator[Any]:
         """See `Carrier`."""
         try:
-            decoded = self._decoder.codec_context.decode(packet)
-        except (av.FFmpegError, ValueError):  # damage
-            return
-        for frame in decoded:
+            yield from self._converted(packet)
+            if packet is None:
+                yield from self._resampled(None)
+                yield from self._encoded(None)
+        except (av.FFmpegError, ValueError):  # damage, or channels that cannot be converted
+            self.lost += 1
+
+    def _converted(self, packet: Any) -> Iterator[Any]:
+        for frame in self._decoder.codec_context.decode(packet):
+            if frame.pts is None and self._end_s is not None:
+                # some decoders return their last frames without times
+                frame.time_base = Fraction(1, frame.sample_rate)
+                frame.pts = round(self._end_s * frame.sample_rate)
+            if frame.pts is not None:
+                length_s = Fraction(frame.samples, frame.sample_rate)
+                self._end_s = frame.pts * frame.time_base + length_s
             given = (frame.format.name, frame.layout.name, frame.sample_rate)
             if given != self._given:
                 yield from self._resampled(None)
                 self._resampler, self._given = self._new_resampler(), given
             yield from self._resampled(frame)
-        if packet is None:
-            yield from self._resampled(None)
-            yield from self._encoded(None)
 
     def _new_resampler(self) -> av.AudioResampler:
         context = self.stream.codec_context
@@ -88,7 +110,11 @@ class AudioTranscode:
 
 
 class SubtitleTranscode:
-    """Converts text subtitles to another format; damaged ones are dropped."""
+    """Converts text subtitles to another format; damaged ones are dropped.
+
+    Attributes:
+        lost: how many packets could not be converted so far.
+    """
 
     def __init__(self, old: Any, container: OutputContainer, encoder: str) -> None:
         """Adds a stream to the new film."""
@@ -98,6 +124,7 @@ class SubtitleTranscode:
         old.codec_context.open(strict=False)
         stream.codec_context.subtitle_header = old.codec_context.subtitle_header
         self.stream: Any = stream
+        self.lost = 0
         self._decoder = old
 
     def carry(self, packet: Any) -> Iterator[Any]:
@@ -109,7 +136,8 @@ class SubtitleTranscode:
             if decoded is None or not len(decoded):
                 return
             encoded = self.stream.codec_context.encode_subtitle(decoded)
-        except (av.InvalidDataError, ValueError):
+        except (av.FFmpegError, ValueError):
+            self.lost += 1
             return
         encoded.pts = encoded.dts = packet.pts
         encoded.duration = packet.duration
@@ -118,19 +146,24 @@ class SubtitleTranscode:
         yield encoded
 
 
-def usable_sound(encoder: str, stream: Any) -> tuple[str, int] | None:
+def usable_sound(encoder: str, stream: Any, channels: int) -> tuple[str, int] | None:
     """Channel layout and rate (Hz) for an encoder: the stream's own, or close to them.
 
-    None if the encoder takes nothing of the kind.
+    Args:
+        encoder: FFmpeg's name.
+        stream: sound that can be converted; see `StreamDescription.is_convertible`.
+        channels: how many it has.
+
+    Returns:
+        None if the encoder takes nothing of the kind.
     """
     context = stream.codec_context
-    own = context.layout.name
-    layouts = dict.fromkeys([own, *(["5.1"] if own.startswith("5.1") else []), "stereo", "mono"])
+    layouts = [context.layout.name, *_USUAL_LAYOUTS[max(0, len(_USUAL_LAYOUTS) - channels) :]]
     rates = [_USUAL_HZ] if encoder == "libopus" else [context.sample_rate, _USUAL_HZ]
-    for layout, rate in product(layouts, rates):
+    for layout, rate in product(dict.fromkeys(layouts), rates):
         trial: Any = av.CodecContext.create(encoder, "w")
-        _set_up(trial, layout, rate)
         try:
+            _set_up(trial, layout, rate)
             trial.open()
         except (av.FFmpegError, ValueError):
             continue

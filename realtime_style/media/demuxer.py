@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,12 +17,14 @@ from av.container import InputContainer
 
 from realtime_style.errors import MediaError
 from realtime_style.media.animation import film_of_animation, is_animated_webp
+from realtime_style.media.description import describe
 from realtime_style.media.pipes import StandardInput
 from realtime_style.system.paths import ffmpeg_name, ffmpeg_pattern, is_address, is_numbered
 
 Packet: TypeAlias = "av.Packet[Any]"
 RAW_BYTES = "surrogateescape"  # metadata that is not UTF-8 passes through unchanged
 _OPEN_S = 20.0  # for an address to answer; FFmpeg does not notice Ctrl-C in that time
+_PROBE_FURTHER = {"analyzeduration": "600000000", "probesize": "100000000"}  # µs, bytes
 _AHEAD_S = 10  # packets further ahead than this have a damaged time, and do not wait for it
 _PAST_END_S = 2  # how far streams of a film may lie apart
 _MAX_WAITING_BYTES = 256 * 2**20
@@ -61,7 +64,7 @@ def open_film(
         if Path(path).is_file() and is_animated_webp(Path(path)):
             return av.open(film_of_animation(Path(path)), "r")
         name = ffmpeg_name(path) if is_local else path
-        return av.open(
+        film = av.open(
             ffmpeg_pattern(Path(path)) if is_pattern else name,
             "r",
             options={"framerate": str(rate)} if rate else {},
@@ -69,10 +72,23 @@ def open_film(
             metadata_errors=RAW_BYTES,
             timeout=None if is_local else (_OPEN_S, None),
         )
+        if not is_local or all(stream.is_known for stream in describe(film).values()):
+            return film
+        film.close()  # a stream begins later than FFmpeg looks, if it has any packets
+        return av.open(name, "r", options=_PROBE_FURTHER, hwaccel=device, metadata_errors=RAW_BYTES)
     except (av.FFmpegError, OSError, RuntimeError, NotImplementedError) as error:
         if pipe and pipe.interrupt.is_set:
             raise KeyboardInterrupt from error
         raise _not_opened(path, error, device) from error
+
+
+def all_packets(film: InputContainer) -> Iterator[Packet]:
+    """The packets of all streams that the film had when it was opened, then an empty one for each.
+
+    Packets of streams that appear later are left out. Raises av.FFmpegError.
+    """
+    with contextlib.suppress(IndexError):  # PyAV looks for the new ones at the end
+        yield from film.demux()
 
 
 def _not_opened(path: str, error: Exception, device: HWAccel | None) -> MediaError:
@@ -196,7 +212,7 @@ class Demuxer:
         last_s = None if part.end_s is None else part.end_s - part.start_s + _PAST_END_S
         if part.start_s:
             self._container.seek(round(part.start_s * 1e6))
-        packets = self._container.demux()
+        packets = all_packets(self._container)
         while True:
             try:
                 packet = next(packets, None)

@@ -24,10 +24,13 @@ from realtime_style.media.demuxer import (
     PacketSource,
     Part,
     Tee,
+    all_packets,
     decoding_device,
     nvidia_device,
     open_film,
 )
+from realtime_style.media.description import describe
+from realtime_style.media.notes import named
 from realtime_style.media.pipes import StandardInput
 from realtime_style.system.paths import is_numbered, name_of, numbered
 
@@ -83,6 +86,7 @@ class FileSource:
         self._part = Part(start_s, None if duration_s is None else start_s + duration_s)
         self._has_ended = False
         self._tee: Tee | None = None
+        self._late: list[str] = []  # kinds of streams that have appeared while reading
         # packets of other streams that cannot be read a second time, until iteration begins
         self._early: list[Packet] | None = None if self.is_file else []
         pipe = StandardInput() if str(path) == "-" else None
@@ -137,7 +141,8 @@ class FileSource:
     def notes(self) -> list[str]:
         """What is changed on the way to frames, and what is lost; grows while reading."""
         gaps = [self._gap] if self._gap else []
-        return [*self._converter.notes, *gaps, *self._damage.notes()]
+        late = [f"{named(kind)} that begins half-way is left out" for kind in self._late]
+        return [*self._converter.notes, *gaps, *late, *self._damage.notes()]
 
     @property
     def lost_s(self) -> float:
@@ -336,13 +341,18 @@ class FileSource:
         """Packets of the painted stream; those of the others go to `other_packets`."""
         if self._part.start_s:
             self._container.seek(round(self._part.start_s * 1e6))
-        packets = self._container.demux()
+        packets = all_packets(self._container)
         while True:
             try:
                 self._is_waiting = True
                 packet = next(packets)
                 self._is_waiting = False
             except StopIteration:
+                self._late = [
+                    stream.kind
+                    for index, stream in describe(self._container).items()
+                    if index >= len(self._container.streams)
+                ]
                 return
             except av.FFmpegError as error:  # what came before is still a film
                 self._damage.end_early(str(error.strerror))

@@ -8,6 +8,12 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
+def named(kind: str) -> str:
+    """What a stream of one of FFmpeg's kinds is called, such as "sound" for "audio"."""
+    words = {"audio": "sound", "subtitle": "subtitles", "video": "a second picture"}
+    return words.get(kind, kind)
+
+
 def dropped(what: str, ending: str) -> str:
     """That a format cannot hold something: "chapters dropped: .avi cannot hold them".
 

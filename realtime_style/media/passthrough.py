@@ -22,7 +22,8 @@ from realtime_style.media.carriers import (
     usable_sound,
 )
 from realtime_style.media.demuxer import RAW_BYTES, PacketSource, Part
-from realtime_style.media.notes import counted, dropped
+from realtime_style.media.description import StreamDescription, describe
+from realtime_style.media.notes import counted, dropped, named
 from realtime_style.system.paths import ffmpeg_name
 
 _OF_THE_FILE = {  # metadata that describes the previous file, not the film
@@ -31,8 +32,13 @@ _OF_THE_FILE = {  # metadata that describes the previous file, not the film
     "_statistics_writing_app", "_statistics_writing_date_utc", "_statistics_tags",
 }  # fmt: skip
 _AUDIO_ENCODERS = {  # else the container's default
-    "webm": "libopus", "avi": "libmp3lame", "mpegts": "aac",
+    "webm": "libopus", "ogv": "libopus", "avi": "libmp3lame", "mpegts": "aac",
 }  # fmt: skip
+_OTHER_AUDIO_ENCODERS = ("aac", "libmp3lame", "mp2", "ac3", "libopus", "pcm_s16le")
+_IN_AVI = (  # likewise
+    "mp3", "mp2", "ac3", "aac", "wmav1", "wmav2", "adpcm_ms", "adpcm_ima_wav", "pcm_u8",
+    "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le", "pcm_alaw", "pcm_mulaw",
+)  # fmt: skip
 _IN_TRANSPORT_STREAMS = (  # their muxer takes all codecs, but most as data that no player plays
     "aac", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "opus", "dvb_subtitle", "dvb_teletext",
     "hdmv_pgs_subtitle", "timed_id3", "klv",
@@ -47,7 +53,9 @@ _SUBTITLE_ENCODERS = {
     "mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska": "ass",
 }  # fmt: skip
 _TEXT_SUBTITLES = ("subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text")
+_MPEG_AUDIO = {"mp2": "mp3"}  # layers of one format; transport streams do not say which
 _PROBE_PACKETS = 400
+_TRIED_PACKETS = 8  # of each stream; some demuxers find no format in fewer
 _ATTACHED_PICTURE = Disposition.attached_pic
 
 
@@ -110,6 +118,7 @@ class Passthrough:
         self._last_dts: dict[int, tuple[Fraction, int]] = {}  # as given, and in ticks as muxed
         self._format: str = container.format.name
         self._describe(painted, source.main_stream)
+        self._descriptions = describe(source.container)
         self._packets = source.other_packets()
         try:
             self._plan_all()
@@ -137,12 +146,13 @@ class Passthrough:
     @property
     def notes(self) -> list[str]:
         """What is not simply copied, and what was lost to damage."""
-        if not self._lost_packets:
-            return self._notes
-        return [
-            *self._notes,
-            f"dropped {counted(self._lost_packets, 'packet')} without a usable time",
-        ]
+        notes = list(self._notes)
+        if self._lost_packets:
+            packets = counted(self._lost_packets, "packet")
+            notes.append(f"dropped {packets} without a usable time")
+        if lost := sum(carrier.lost for carrier in self._carriers.values()):
+            notes.append(f"dropped {counted(lost, 'packet')} that could not be converted")
+        return notes
 
     def until(self, time_s: float | None) -> Iterator[Any]:
         """Packets to mux, up to those decoded at a time (in seconds); None: all that are left."""
@@ -209,6 +219,9 @@ class Passthrough:
             and stream.name == "bin_data"
         ):
             return None  # a QuickTime chapter track; chapters are written by the muxer
+        if stream.type == "audio" and not self._description(stream).is_known:
+            self._notes.append(f"{what} is left out: the film does not say what it holds")
+            return None
         if self._takes(stream, first):
             if stream.type == "video":
                 self._notes.append(f"{what} is copied, not painted")
@@ -216,6 +229,12 @@ class Passthrough:
             self._describe(copy, stream)
             return Copy(copy)
         transcode: Carrier | None = None
+        if not self._description(stream).is_convertible:
+            self._notes.append(
+                f"{what} dropped: {self._ending} cannot hold it, and its channels "
+                f"({self._description(stream).layout}) cannot be converted"
+            )
+            return None
         if stream.type == "audio" and _codec(stream):
             transcode = self._transcoded_sound(stream, what)
         elif stream.type == "subtitle" and _codec(stream) in _TEXT_SUBTITLES:
@@ -224,6 +243,10 @@ class Passthrough:
             other = "" if "matroska" in self._format else "; .mkv may"
             self._notes.append(dropped(what, self._ending) + other)
         return transcode
+
+    def _description(self, stream: Any) -> StreamDescription:
+        unknown = StreamDescription(stream.type, is_known=False)
+        return self._descriptions.get(stream.index, unknown)
 
     def _attach(self, stream: Any, what: str) -> None:
         if "matroska" not in self._format:
@@ -236,20 +259,29 @@ class Passthrough:
         )
 
     def _transcoded_sound(self, stream: Any, what: str) -> AudioTranscode | None:
-        encoder = _AUDIO_ENCODERS.get(self._format, self._container.default_audio_codec)
-        usable = usable_sound(encoder, stream) if encoder and encoder != "none" else None
-        if not usable:
+        channels = self._description(stream).channels
+        default = _AUDIO_ENCODERS.get(self._format, self._container.default_audio_codec)
+        for encoder in dict.fromkeys((default, *_OTHER_AUDIO_ENCODERS)):
+            if not _can_encode(encoder):
+                continue
+            usable = usable_sound(encoder, stream, channels)
+            if usable is None:
+                continue
+            layout, rate = usable
+            try:
+                transcode = AudioTranscode(stream, self._container, encoder, layout, rate)
+            except ValueError:  # the container does not hold it
+                continue
+            break
+        else:
             return None
-        layout, rate = usable
-        transcode = AudioTranscode(stream, self._container, encoder, layout, rate)
         self._describe(transcode.stream, stream)
-        context = stream.codec_context
-        changed = [layout] if layout != context.layout.name else []
-        if rate != context.sample_rate and encoder != "libopus":
+        changed = [layout] if av.AudioLayout(layout).nb_channels != channels else []
+        if rate != stream.codec_context.sample_rate and encoder != "libopus":
             changed.append(f"{rate} Hz")
+        name = av.Codec(encoder, "w").canonical_name
         self._notes.append(
-            f"{what} is transcoded to {' '.join([encoder, *changed])}: {self._ending} "
-            "cannot hold it"
+            f"{what} is transcoded to {' '.join([name, *changed])}: {self._ending} cannot hold it"
         )
         return transcode
 
@@ -275,26 +307,45 @@ class Passthrough:
             self._notes.append(dropped("cover", self._ending))
 
     def _takes(self, stream: Any, first: Sequence[Any]) -> bool:
-        """Whether a container of this format really muxes the stream's first packets."""
+        """Whether a container of this format really holds the stream's first packets."""
         codec = _codec(stream) or getattr(stream, "name", None)
         if self._format == "mpegts" and codec not in _IN_TRANSPORT_STREAMS:
+            return False
+        if self._format == "avi" and stream.type == "audio" and codec not in _IN_AVI:
             return False
         same_kind = self._format in self._source.container.format.name.split(",")
         if stream.type == "data" and not same_kind:
             return False
+        file = io.BytesIO()
         try:
-            with av.open(
-                io.BytesIO(), "w", format=self._format, metadata_errors=RAW_BYTES
-            ) as trial:
-                copy = trial.add_stream_from_template(stream)
-                trial.start_encoding()
-                for packet in first[:1]:
+            with av.open(file, "w", format=self._format, metadata_errors=RAW_BYTES) as written:
+                copy = written.add_stream_from_template(stream)
+                written.start_encoding()
+                last: int | None = None
+                for packet in first[:_TRIED_PACKETS]:
                     packet.stream = copy
                     give_time(packet)
-                    trial.mux_one(packet)
+                    if last is not None and packet.dts is not None and packet.dts <= last:
+                        continue  # containers refuse it
+                    last = packet.dts
+                    written.mux_one(packet)
+            file.seek(0)
+            if first and stream.type in ("audio", "subtitle"):
+                with av.open(file, "r", metadata_errors=RAW_BYTES) as read:
+                    return self._is_same(stream, read)
         except (av.FFmpegError, ValueError, OSError):
             return False
         return True
+
+    def _is_same(self, stream: Any, trial: InputContainer) -> bool:
+        """Whether what was written of a stream reads as the same."""
+        before, after = self._description(stream), describe(trial).get(0)
+        if len(trial.streams) != 1 or after is None:
+            return False
+        codecs = {
+            _MPEG_AUDIO.get(str(name), name) for name in map(_codec, (stream, *trial.streams))
+        }
+        return len(codecs) == 1 and (before.kind, before.channels) == (after.kind, after.channels)
 
     def _describe(self, new: Any, old: Any) -> None:
         kept = _kept(old.metadata)
@@ -317,7 +368,8 @@ def _first_packets(source: PassthroughSource, streams: Sequence[Any]) -> dict[in
             for i, packet in enumerate(probe.demux()):
                 if packet.size and packet.stream.index in wanted:
                     found.setdefault(packet.stream.index, []).append(packet)
-                if i == _PROBE_PACKETS or wanted <= found.keys():
+                is_enough = all(len(found.get(index, ())) >= _TRIED_PACKETS for index in wanted)
+                if i == _PROBE_PACKETS or is_enough:
                     break
         except av.FFmpegError:
             pass  # the film is damaged; the trial goes on with what has been read
@@ -348,12 +400,17 @@ def _moved(chapters: Sequence[Any], part: Part) -> list[Any]:
 def _codec(stream: Any) -> str | None:
     """FFmpeg's name of the stream's codec; None if it has no decoder for it."""
     context = getattr(stream, "codec_context", None)
-    return context.name if context else None
+    return context.codec.canonical_name if context else None
+
+
+def _can_encode(encoder: str) -> bool:
+    try:
+        return av.Codec(encoder, "w").type == "audio"
+    except ValueError:
+        return False
 
 
 def _name(stream: Any) -> str:
-    words = {"audio": "sound", "subtitle": "subtitles", "video": "a second picture"}
     codec = _codec(stream) or getattr(stream, "name", None) or "of an unknown format"
     language = stream.metadata.get("language")
-    what = words.get(stream.type, stream.type)
-    return f"{what} ({codec}{f', {language}' if language else ''})"
+    return f"{named(stream.type)} ({codec}{f', {language}' if language else ''})"
