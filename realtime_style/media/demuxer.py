@@ -72,7 +72,7 @@ def open_film(
             metadata_errors=RAW_BYTES,
             timeout=None if is_local else (_OPEN_S, None),
         )
-        if not is_local or all(stream.is_known for stream in describe(film).values()):
+        if not is_local or is_pattern or all(stream.is_known for stream in describe(film).values()):
             return film
         film.close()  # a stream begins later than FFmpeg looks, if it has any packets
         return av.open(name, "r", options=_PROBE_FURTHER, hwaccel=device, metadata_errors=RAW_BYTES)
