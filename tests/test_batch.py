@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from conftest import lumas_of, make_film, run_cli
 
+from realtime_style.cli.console import duration
 from realtime_style.errors import MediaError
-from realtime_style.jobs.batch import FILM_SUFFIXES, pair_up
+from realtime_style.jobs.batch import (
+    FILM_SUFFIXES,
+    READ_ONLY_FILM_SUFFIXES,
+    Pairing,
+    names_of,
+    pair_up,
+)
+from realtime_style.jobs.film import FilmJob
 
 
 @pytest.fixture
@@ -18,9 +28,20 @@ def films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def paired(*sources: str, out: str, recursive: bool = False) -> Pairing:
+    return pair_up(
+        sources,
+        out,
+        FILM_SUFFIXES,
+        read_only=READ_ONLY_FILM_SUFFIXES,
+        recursive=recursive,
+        new_suffix=".mp4",
+    )
+
+
 def named(*sources: str, out: str, recursive: bool = False) -> dict[str, str]:
-    pairs = pair_up(sources, out, FILM_SUFFIXES, recursive=recursive, new_suffix=".mp4")
-    return {pair.source: pair.out.as_posix() for pair in pairs}
+    pairing = paired(*sources, out=out, recursive=recursive)
+    return {pair.source: pair.out.as_posix() for pair in pairing.pairs}
 
 
 @pytest.mark.usefixtures("films")
@@ -60,3 +81,120 @@ def test_what_does_not_fit(films: Path, sources: list[str], out: str, message: s
     (films / "empty").mkdir()
     with pytest.raises(MediaError, match=message):
         pair_up(sources, out, FILM_SUFFIXES)
+
+
+def test_hidden_files_and_the_paintings_themselves_are_no_inputs(films: Path) -> None:
+    for name in ("._a.mp4", ".a.partial.mp4", ".cache/x.mp4", "painted/a.mp4", "notes.srt"):
+        path = films / "films" / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    pairing = paired("films", out="films/painted", recursive=True)
+    assert [pair.source for pair in pairing.pairs] == [
+        "films/a.mp4",
+        "films/b.MKV",
+        "films/more/c.mov",
+    ]
+    assert [path.name for path in pairing.skipped] == ["notes.srt", "notes.txt"]
+    assert named("films/._a.mp4", out="x.mp4") == {"films/._a.mp4": "x.mp4"}  # asked for by name
+
+
+def test_every_film_that_can_be_read_is_taken_and_gets_a_name_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for name in ("a.VOB", "b.m2t", "c.mxf", "d.f4v", "e.dv", "e.mp4", "f.divx", "f.qt", "g.heic"):
+        (tmp_path / "in" / name).touch()
+    assert sorted(named("in", out="new/").values()) == [
+        "new/a.VOB", "new/b.m2t", "new/c.mxf", "new/d.f4v", "new/e.dv.mp4", "new/e.mp4",
+        "new/f.mp4", "new/f.qt.mp4",
+    ]  # fmt: skip
+    assert paired("in", out="new/").skipped == (Path("in/g.heic"),)
+
+
+@pytest.mark.usefixtures("films")
+def test_wildcards_work_where_the_shell_does_not_expand_them() -> None:
+    assert set(named("films/*", out="new/")) == {"films/a.mp4", "films/b.MKV", "films/notes.txt",
+                                                 "films/more/c.mov"}  # fmt: skip
+    assert set(named("**/*.mov", out="new/")) == {"films/more/c.mov"}
+    assert named("d*.mp4", out="one.mp4") == {"d.mp4": "one.mp4"}
+    assert named("none*.mp4", out="one.mp4") == {"none*.mp4": "one.mp4"}
+    Path("d[1].mp4").touch()
+    assert named("d[1].mp4", out="one.mp4") == {"d[1].mp4": "one.mp4"}
+    assert named("http://host/a?b=*", out="one.mp4") == {"http://host/a?b=*": "one.mp4"}
+
+
+def test_a_folder_without_films_says_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for name in ("a.heic", "b.txt", ".hidden.mp4"):
+        (tmp_path / "in" / name).touch()
+    with pytest.raises(
+        MediaError, match=r"in has nothing to paint: it has a\.heic, b\.txt; expected"
+    ):
+        paired("in", out="new/")
+
+
+def test_names_and_durations_in_words() -> None:
+    paths = [Path(f"{i}.txt") for i in range(7)]
+    assert names_of(paths) == "0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more"
+    assert names_of(paths[:2]) == "0.txt, 1.txt"
+    assert [duration(s) for s in (0.4, 59.4, 59.6, 185, 3723)] == [
+        "0 s", "59 s", "1:00 min", "3:05 min", "1:02:03 h",
+    ]  # fmt: skip
+
+
+def test_what_is_there_is_skipped_and_no_error(tmp_path: Path, identity_style: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        make_film(tmp_path / "in" / name, pts=range(3), sound=None)
+    (tmp_path / "in" / "notes.txt").touch()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b.mp4").write_bytes(b"painted before")
+    paint = ("video", tmp_path / "in", tmp_path / "out", "-s", identity_style, "--skip-existing")
+    done = run_cli(*paint, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert [Path(film["out"]).name for film in report["painted"]] == ["a.mp4", "c.mp4"]
+    assert report["existing"] == [str(tmp_path / "out" / "b.mp4")]
+    assert "note: 1 file skipped: notes.txt\n" in done.stderr
+    assert "1 of 3 exist already\n" in done.stderr
+    assert f"2 of 3: {tmp_path / 'in' / 'a.mp4'}\n" in done.stderr
+    assert f"3 of 3: {tmp_path / 'in' / 'c.mp4'}; about " in done.stderr
+    assert "left for all" in done.stderr
+    assert "2 of 3 painted in " in done.stderr
+    assert (tmp_path / "out" / "b.mp4").read_bytes() == b"painted before"
+    done = run_cli(*paint, "--json")
+    assert (done.returncode, json.loads(done.stdout)["painted"]) == (0, [])
+    done = run_cli("video", tmp_path / "in" / "a.mp4", tmp_path / "out" / "a.mp4",
+                   "-s", identity_style, "--skip-existing")  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, f"{tmp_path / 'out' / 'a.mp4'} exists already\n")
+    done = run_cli(*paint, "--overwrite")
+    assert (done.returncode, "cannot be combined" in done.stderr) == (2, True)
+
+
+def test_an_unforeseen_error_is_one_line_of_its_file_and_the_rest_goes_on(
+    tmp_path: Path, identity_style: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    films = [make_film(tmp_path / f"{name}.mp4", pts=range(3), sound=None) for name in "abcd"]
+    errors = [ZeroDivisionError("of\nours"), MemoryError(), MediaError("it is odd"), None]
+    run = FilmJob.run
+
+    def fail(job: FilmJob, *arguments: object) -> object:
+        if error := errors.pop(0):
+            raise error
+        return run(job)
+
+    monkeypatch.setattr(FilmJob, "run", fail)
+    done = run_cli("video", *films, tmp_path / "out/", "-s", identity_style, "-q", "--json")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"error: {films[0]}: unexpected error: ZeroDivisionError: of ours",
+        f"error: {films[1]}: out of memory",
+        f"error: {films[2]}: it is odd",
+    ]
+    assert len(json.loads(done.stdout)["failed"]) == 3
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["d.mp4"]
+    assert len(lumas_of(tmp_path / "out" / "d.mp4")) == 3

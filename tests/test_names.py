@@ -138,7 +138,7 @@ def test_braces_are_a_pattern_only_with_name_and_only_where_no_folder_has_them(
     (tmp_path / "{name}").mkdir()
 
     def out_of(out: str) -> str:
-        (pair,) = pair_up(["film.mp4"], out, FILM_SUFFIXES)
+        (pair,) = pair_up(["film.mp4"], out, FILM_SUFFIXES).pairs
         return pair.out.as_posix()
 
     assert out_of("{nam}.mp4") == "{nam}.mp4"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,7 +17,7 @@ from realtime_style.errors import StyleError
 from realtime_style.system import interrupts
 
 if TYPE_CHECKING:
-    from realtime_style.jobs.batch import Pair
+    from realtime_style.jobs.batch import Pair, Pairing
 
 
 def inputs_and_out(paths: Sequence[str]) -> tuple[list[str], str]:
@@ -37,6 +39,7 @@ class Batch:
 
     Attributes:
         out: where the next file goes.
+        skip_existing: whether files that are there already are left as they are.
         total: how many files there are.
         pairs: the files to paint, see `expect`.
     """
@@ -44,25 +47,69 @@ class Batch:
     output: Output
     out: str
     total: int = 1
+    skip_existing: bool = False
     pairs: Sequence[Pair] = ()
     painted: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
+    existing: list[str] = field(default_factory=list)
+    _began_s: float = 0.0
+    _weights: list[int] = field(default_factory=list)  # of the pairs: how long each takes
+    _done: int = 0
 
-    def expect(self, pairs: Sequence[Pair]) -> None:
-        """Sets the files that `run` paints; from here on, reports count them."""
-        self.pairs, self.total = pairs, len(pairs)
+    def expect(self, pairing: Pairing) -> None:
+        """Sets the files that `run` paints, and says which are left alone."""
+        from realtime_style.jobs.batch import names_of
+
+        self.pairs, self.total = pairing.pairs, len(pairing.pairs)
+        if pairing.skipped:
+            files = "1 file" if len(pairing.skipped) == 1 else f"{len(pairing.skipped)} files"
+            self.output.say(f"note: {files} skipped: {names_of(pairing.skipped)}")
+        if self.skip_existing:
+            self.existing = [str(pair.out) for pair in self.pairs if pair.is_there]
+            self.pairs = [pair for pair in self.pairs if not pair.is_there]
+        if self.existing and self.total > 1:
+            self.output.say(f"{len(self.existing)} of {self.total} exist already")
+        elif self.existing:
+            self.output.say(f"{self.existing[0]} exists already")
+        self._weights = _weights_of([pair.source for pair in self.pairs])
+
+    @property
+    def place(self) -> str:
+        """Which of several files is being painted, such as "2 of 40"; empty if there is one."""
+        number = len(self.existing) + self._done + 1
+        return f"{number} of {self.total}" if self.total > 1 else ""
+
+    def left(self, before: str, part: float = 0.0) -> str:
+        """How long several files will still take, such as "3:05 min left for all".
+
+        Args:
+            before: what to put before it; if there is no telling yet, nothing is returned.
+            part: how much of the current file is done, 0..1.
+        """
+        current = self._weights[self._done : self._done + 1]
+        done = sum(self._weights[: self._done]) + part * sum(current)
+        if self.total == 1 or not done:
+            return ""
+        taken_s = time.perf_counter() - self._began_s
+        left_s = taken_s * (sum(self._weights) / done - 1)
+        return f"{before}{console.duration(left_s)} left for all"
 
     def run(
         self,
         paint: Callable[[Pair], dict[str, Any]],
         tell: Callable[[dict[str, Any]], None] = lambda report: None,
+        *,
+        announces: bool = True,
     ) -> None:
         """Paints every pair; a failure does not stop the rest, but sets the exit status.
+
+        With several pairs, that holds for every error, also for those of this program.
 
         Args:
             paint: paints one, and returns its part of the JSON summary.
             tell: prints the same in words. Called once it is counted: what was printed is in the
                 summary even if Ctrl-C follows at once.
+            announces: whether to say which of several files is next.
 
         Raises:
             StyleError: the only pair failed.
@@ -70,31 +117,50 @@ class Batch:
         """
         from realtime_style.system.paths import make_folder
 
-        for pair in self.pairs:
-            self.out = str(pair.out)
+        self._began_s = time.perf_counter()
+        for number, pair in enumerate(self.pairs):
+            self.out, self._done = str(pair.out), number
             interrupts.check()
+            if announces and self.total > 1:
+                self.output.say(f"{self.place}: {pair.source}{self.left('; about ')}")
             try:
                 if pair.makes_folder:
                     make_folder(pair.out.parent)
                 self.painted.append(paint(pair))
                 tell(self.painted[-1])
-            except StyleError as error:
-                if self.total == 1:
+            except Exception as error:  # the other files are not at fault
+                if self.total == 1 or interrupts.came():
                     raise
-                self.failed.append({"in": pair.source, "error": console.sentence(error)})
-                console.print_error(console.sentence(error))
+                self._fail(pair, error)
         if self.total > 1:
-            self.output.say(f"{len(self.painted)} of {self.total} painted")
+            taken = console.duration(time.perf_counter() - self._began_s)
+            existed = f", {len(self.existing)} existed already" if self.existing else ""
+            self.output.say(f"{len(self.painted)} of {self.total} painted in {taken}{existed}")
         self._summarize()
         if self.failed:
             raise typer.Exit(1)
 
+    def _fail(self, pair: Pair, error: Exception) -> None:
+        """Counts a file that could not be painted, and says why, in one line that names it."""
+        if isinstance(error, StyleError):
+            reason = console.sentence(error)
+        elif isinstance(error, MemoryError):
+            reason = "out of memory"
+        else:
+            reason = f"unexpected error: {' '.join(f'{type(error).__name__}: {error}'.split())}"
+        names = (pair.source, str(pair.out))
+        if not any(name in reason for name in names):
+            reason = f"{pair.source}: {reason}"
+        self.failed.append({"in": pair.source, "error": reason})
+        console.print_error(reason)
+
     def _summarize(self, stopped: dict[str, Any] | None = None) -> None:
+        existing = {"existing": self.existing} if self.skip_existing else {}
         if self.total > 1:
-            many: dict[str, Any] = {"painted": self.painted, "failed": self.failed}
+            many: dict[str, Any] = {"painted": self.painted, "failed": self.failed} | existing
             self.output.json(many | {"stopped": stopped} if stopped else many)
         else:
-            self.output.json(stopped or self.painted[0])
+            self.output.json(stopped or (self.painted[0] if self.painted else existing))
 
     def __enter__(self) -> Self:
         return self
@@ -115,3 +181,11 @@ class Batch:
             console.print_line(f"stopped{painted}")
         self._summarize(stop.report)
         raise stop from None
+
+
+def _weights_of(sources: Sequence[str]) -> list[int]:
+    """How long each input takes, relative to the others: its size, as far as it has one."""
+    sizes = [path.stat().st_size if (path := Path(name)).is_file() else 0 for name in sources]
+    known = [size for size in sizes if size]
+    typical = sum(known) // len(known) if known else 1
+    return [size or typical for size in sizes]

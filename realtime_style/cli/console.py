@@ -193,6 +193,15 @@ def print_stopped(error: BaseException) -> int:
     return STOPPED
 
 
+def duration(seconds: float) -> str:
+    """A time in words for people: 45 s, 3:05 min or 1:02:03 h."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02} h"
+    return f"{minutes}:{rest:02} min" if minutes else f"{rest} s"
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """What one command prints.

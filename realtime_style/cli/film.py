@@ -29,6 +29,7 @@ from realtime_style.cli.options import (
     Precision,
     Quiet,
     Recursive,
+    SkipExisting,
     Stability,
     Strength,
     StyleImage,
@@ -40,6 +41,7 @@ from realtime_style.cli.options import (
     number,
     plan_of,
     rate_of,
+    refuse_both_ways,
     seconds,
     size_of,
     usage_errors,
@@ -185,6 +187,7 @@ def video(
     preset: Preset = None,
     bit_depth: BitDepth = None,
     recursive: Recursive = False,
+    skip_existing: SkipExisting = False,
     engine: Engine = "auto",
     precision: Precision = "auto",
     devices: Devices = "0",
@@ -203,14 +206,15 @@ def video(
     inputs, out = inputs_and_out(paths)
     if out == "-" and as_json:
         raise typer.BadParameter("standard output holds the film or JSON, not both")
-    with Batch(Output(quiet, as_json), out, len(inputs)) as batch:
+    refuse_both_ways(skip_existing, overwrite)
+    with Batch(Output(quiet, as_json), out, len(inputs), skip_existing) as batch:
         from realtime_style.jobs.film import FilmRequest
         from realtime_style.media.encoding import Encoding
 
         look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
         plan = plan_of(look, engine_of(engine, precision, devices), stability)
         if sample:
-            _refuse_with_sample(output_size, on_gpu)
+            _refuse_with_sample(output_size, on_gpu, skip_existing)
         with usage_errors():
             request = FilmRequest(
                 inputs[0],
@@ -231,9 +235,13 @@ def video(
         _paint_all(batch, request, inputs, recursive, sample)
 
 
-def _refuse_with_sample(output_size: str | None, on_gpu: bool) -> None:
+def _refuse_with_sample(output_size: str | None, on_gpu: bool, skip_existing: bool) -> None:
     """Refuses options that samples would ignore."""
-    for flag, is_given in (("--output-size", output_size is not None), ("--on-gpu", on_gpu)):
+    for flag, is_given in (
+        ("--output-size", output_size is not None),
+        ("--on-gpu", on_gpu),
+        ("--skip-existing", skip_existing),
+    ):
         if is_given:
             raise typer.BadParameter("cannot be combined with --sample", param_hint=flag)
 
@@ -242,10 +250,25 @@ def _paint_all(
     batch: Batch, request: FilmRequest, inputs: list[str], recursive: bool, sample: int | None
 ) -> None:
     """Paints all inputs into the request's output, each as the request says."""
-    from realtime_style.jobs.batch import FILM_SUFFIXES, pair_up
+    from realtime_style.jobs.batch import (
+        FILM_SUFFIXES,
+        READ_ONLY_FILM_SUFFIXES,
+        Pairing,
+        pair_up,
+    )
+
+    def pairs_of(out: str) -> Pairing:
+        return pair_up(
+            inputs,
+            out,
+            FILM_SUFFIXES,
+            read_only=READ_ONLY_FILM_SUFFIXES,
+            recursive=recursive,
+            new_suffix=".mp4",
+        )
 
     def paint(pair: Pair) -> dict[str, Any]:
-        return _paint(replace(request, source=pair.source, out=str(pair.out)), batch.output)
+        return _paint(replace(request, source=pair.source, out=str(pair.out)), batch)
 
     def paint_sample(pair: Pair) -> dict[str, Any]:
         from realtime_style.jobs.samples import paint_samples
@@ -259,14 +282,13 @@ def _paint_all(
             batch.output.say(path)
 
     if sample:
-        pairs = pair_up(inputs, f"{request.out}/", FILM_SUFFIXES, recursive=recursive)
+        found = pairs_of(f"{request.out}/")
         # the folder is made once there is something to put into it
-        pairs = [replace(pair, makes_folder=False) for pair in pairs]
-        batch.expect(pairs)
+        pairs = tuple(replace(pair, makes_folder=False) for pair in found.pairs)
+        batch.expect(replace(found, pairs=pairs))
         batch.run(paint_sample, tell_samples)
         return
-    pairs = pair_up(inputs, request.out, FILM_SUFFIXES, recursive=recursive, new_suffix=".mp4")
-    batch.expect(pairs)
+    batch.expect(pairs_of(request.out))
     batch.run(paint)
 
 
@@ -291,7 +313,7 @@ def demo(
 
     output = Output(quiet, as_json)
     with Batch(output, str(out)) as batch, TemporaryDirectory(prefix="realtime-style-") as folder:
-        from realtime_style.jobs.batch import Pair
+        from realtime_style.jobs.batch import Pair, Pairing
         from realtime_style.jobs.film import FilmRequest
         from realtime_style.tools.demo import write_demo_film
 
@@ -301,25 +323,27 @@ def demo(
         request = FilmRequest(clip, str(out), plan, overwrite=overwrite)
         output.say(f"drawing a clip of {duration:g} s")
         write_demo_film(Path(clip), duration)
-        batch.expect([Pair(clip, out, makes_folder=False)])
-        batch.run(lambda pair: _paint(request, output))
+        batch.expect(Pairing((Pair(clip, out, makes_folder=False),)))
+        batch.run(lambda pair: _paint(request, batch))
 
 
 class _Progress:
     """Shows a film being painted: a `FilmObserver`."""
 
-    def __init__(self, output: Output, frames: int | None) -> None:
-        self._frames = frames
-        self.on_build = BuildBar(output)
-        self._painting = output.progress("painting", frames)
+    def __init__(self, batch: Batch, frames: int | None) -> None:
+        self._batch, self._frames = batch, frames
+        self.on_build = BuildBar(batch.output)
+        self._painting = batch.output.progress(f"painting {batch.place}".strip(), frames)
 
     def on_frame(self, stats: RunStats) -> None:
         """Shows the frames so far; stops after Ctrl-C that a library swallowed."""
         interrupts.check()
         fps = stats.frames / stats.wall_s
         of = f" of {self._frames}" if self._frames else ""
-        self._painting.update(stats.frames, f"{fps:.1f} fps")
-        self._painting.line(lambda: f"{stats.frames} frames{of}, {fps:.1f} fps")
+        part = min(1, stats.frames / self._frames) if self._frames else 0
+        left = self._batch.left(", ", part)
+        self._painting.update(stats.frames, f"{fps:.1f} fps{left}")
+        self._painting.line(lambda: f"{stats.frames} frames{of}, {fps:.1f} fps{left}")
 
     def close(self) -> None:
         """Ends the bars."""
@@ -327,13 +351,14 @@ class _Progress:
         self._painting.close()
 
 
-def _paint(request: FilmRequest, output: Output) -> dict[str, Any]:
+def _paint(request: FilmRequest, batch: Batch) -> dict[str, Any]:
     """Paints one film, and says how it went; returns that for JSON."""
     from realtime_style.jobs.film import open_film
 
+    output = batch.output
     job = open_film(request)
     began_s = time.perf_counter()
-    progress = _Progress(output, job.source.info.frames)
+    progress = _Progress(batch, job.source.info.frames)
     try:
         with job:
             interrupts.check()

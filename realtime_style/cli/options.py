@@ -189,6 +189,13 @@ Recursive = Annotated[
     bool,
     typer.Option("--recursive", "-r", rich_help_panel=BATCH, help="Include subfolders."),
 ]
+SkipExisting = Annotated[
+    bool,
+    typer.Option(
+        "--skip-existing", rich_help_panel=BATCH,
+        help="Leave files that exist already as they are, and paint only the others.",
+    ),
+]  # fmt: skip
 Overwrite = Annotated[
     bool,
     typer.Option(
@@ -234,6 +241,12 @@ Devices = Annotated[
         metavar="0,1,...", rich_help_panel=MACHINE, help="Numbers of the GPUs that share the work."
     ),
 ]
+
+
+def refuse_both_ways(skip_existing: bool, overwrite: bool) -> None:
+    """Raises BadParameter where existing files are to be skipped and replaced."""
+    if skip_existing and overwrite:
+        raise typer.BadParameter("cannot be combined", param_hint="--skip-existing, --overwrite")
 
 
 # From texts to values --------------------------------------------------------------------------

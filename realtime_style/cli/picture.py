@@ -21,6 +21,7 @@ from realtime_style.cli.options import (
     Precision,
     Quiet,
     Recursive,
+    SkipExisting,
     Strength,
     StyleImage,
     StyleName,
@@ -29,6 +30,7 @@ from realtime_style.cli.options import (
     engine_of,
     look_of,
     plan_of,
+    refuse_both_ways,
     size_of,
     whole,
 )
@@ -80,6 +82,7 @@ def image(
     tier: Tier = "standard",
     size: NoiseSize = None,
     recursive: Recursive = False,
+    skip_existing: SkipExisting = False,
     engine: Engine = "auto",
     precision: Precision = "auto",
     overwrite: Overwrite = False,
@@ -88,7 +91,8 @@ def image(
 ) -> None:
     """Paints pictures: JPEG, PNG, WebP, TIFF or BMP, up to 150 megapixels."""
     output = Output(quiet, as_json)
-    with Batch(output, paths[-1], max(1, len(paths) - 1)) as batch:
+    refuse_both_ways(skip_existing, overwrite)
+    with Batch(output, paths[-1], max(1, len(paths) - 1), skip_existing) as batch:
         if from_noise is None:
             if size is not None:
                 raise typer.BadParameter("works only with --from-noise", param_hint="--size")
@@ -114,8 +118,8 @@ def _paint_files(
     from realtime_style.media.still import PICTURE_SUFFIXES
     from realtime_style.painting.chain import build_painter
 
-    pairs = pair_up(inputs, out, PICTURE_SUFFIXES, recursive=recursive, new_suffix=".png")
-    batch.expect(pairs)
+    found = pair_up(inputs, out, PICTURE_SUFFIXES, recursive=recursive, new_suffix=".png")
+    batch.expect(found)
     painter, output = build_painter(plan), batch.output
 
     def paint(pair: Pair) -> dict[str, Any]:
@@ -125,18 +129,19 @@ def _paint_files(
             )
         return {"out": str(pair.out), "look": str(plan.look), "notes": notes}
 
-    sources = {str(pair.out): Path(pair.source).name for pair in pairs}
+    sources = {str(pair.out): Path(pair.source).name for pair in found.pairs}
 
     def tell(report: dict[str, Any]) -> None:
         for note in report["notes"]:
             output.say(f"note: {sources[report['out']]}: {note}")
-        output.say(report["out"])
+        place = f" ({batch.place}{batch.left(', about ', 1)})" if batch.place else ""
+        output.say(f"{report['out']}{place}")
 
-    batch.run(paint, tell)
+    batch.run(paint, tell, announces=False)
 
 
 def _paint_noise(batch: Batch, plan: PaintPlan, seed: int, size: str, *, overwrite: bool) -> None:
-    from realtime_style.jobs.batch import Pair
+    from realtime_style.jobs.batch import Pair, Pairing
     from realtime_style.media.still import Picture, write_picture
     from realtime_style.painting.chain import build_painter
     from realtime_style.painting.from_noise import paint_from_noise
@@ -155,5 +160,5 @@ def _paint_noise(batch: Batch, plan: PaintPlan, seed: int, size: str, *, overwri
             "out": str(pair.out), "look": str(plan.look), "from_noise": seed, "notes": notes
         }  # fmt: skip
 
-    batch.expect([Pair("", out, makes_folder=False)])
+    batch.expect(Pairing((Pair("", out, makes_folder=False),)))
     batch.run(paint, lambda report: batch.output.say(report["out"]))

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from realtime_style.errors import MediaError
-from realtime_style.system.paths import is_numbered
+from realtime_style.system.paths import is_address, is_numbered, numbered
 
 FILM_SUFFIXES = frozenset(
     (
-        ".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4",
-        ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".webp", ".wmv",
+        ".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".gif", ".m2t", ".m2ts", ".m4v", ".mkv",
+        ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".ts", ".vob", ".webm",
+        ".webp", ".wmv",
     )
 )  # fmt: skip
+"""Endings of films that are read and written, in lower case."""
+
+READ_ONLY_FILM_SUFFIXES = frozenset(
+    (
+        ".264", ".265", ".amv", ".divx", ".dv", ".h264", ".h265", ".hevc", ".m1v", ".m2v", ".mj2",
+        ".mjpeg", ".mjpg", ".mod", ".mpe", ".ogm", ".qt", ".rm", ".rmvb", ".tod", ".tp", ".trp",
+        ".wtv", ".y4m",
+    )
+)  # fmt: skip
+"""Endings of films that are only read: their paintings get another ending."""
+
+_NAMED = 5  # how many files a sentence names
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,38 +43,61 @@ class Pair:
     out: Path
     makes_folder: bool = True
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the file for its painting exists already."""
+        return bool(numbered(self.out)) if is_numbered(self.out) else self.out.exists()
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """What a command line paints.
+
+    Attributes:
+        pairs: the inputs and their outputs.
+        skipped: the files in the given folders that are left alone, except for hidden ones.
+    """
+
+    pairs: tuple[Pair, ...]
+    skipped: tuple[Path, ...] = ()
+
 
 def pair_up(
     sources: Sequence[str],
     out: str,
     suffixes: frozenset[str],
     *,
+    read_only: frozenset[str] = frozenset(),
     recursive: bool = False,
-    new_suffix: str | None = None,
-) -> list[Pair]:
+    new_suffix: str = "",
+) -> Pairing:
     """Names an output for every input.
 
     Several inputs, or a folder, need `out` to be a folder (made if it is missing; files keep their
-    names and sub-folders) or a pattern with {name}, such as "painted/{name}.mp4".
+    names and sub-folders) or a pattern with {name}, such as "painted/{name}.mp4". Sources with
+    wildcards (*.mp4) give the files that they match. Hidden files in folders, and those in `out`
+    itself, are no inputs.
 
     Args:
-        suffixes: endings of the files of a folder that are inputs, in lower case.
+        suffixes: endings of files that are inputs and whose paintings keep them, in lower case.
+        read_only: endings of further inputs.
         recursive: whether to include sub-folders.
         new_suffix: ending of files written into a folder, where the input's own cannot be kept.
 
     Raises:
         MediaError: there is nothing to do, `out` does not fit, or two inputs have one output.
     """
-    found = _inputs(sources, suffixes, recursive)
     is_folder = Path(out).is_dir() or out.endswith(("/", "\\"))
     is_pattern = not is_folder and _filled(out, "") != Path(out)
+    sources = [match for source in sources for match in _matches(source)]
     is_single = len(sources) == 1 and not Path(sources[0]).is_dir()
+    if is_single and not is_folder and not is_pattern:
+        return Pairing((Pair(sources[0], Path(out), makes_folder=False),))
+    found, skipped = _inputs(sources, suffixes | read_only, recursive, Path(out))
     if not is_single and out == "-":
         raise MediaError(
             f"{len(found)} inputs do not fit into standard output; give a folder", setting="out"
         )
-    if is_single and not is_folder and not is_pattern:
-        return [Pair(sources[0], Path(out), makes_folder=False)]
     is_file = Path(out).exists() or Path(out).suffix.lower() in suffixes
     if is_file and not is_folder and not is_pattern:
         raise MediaError(
@@ -68,17 +105,23 @@ def pair_up(
             "or a pattern such as painted/{name}.mp4",
             setting="out",
         )
-    pairs = [
-        Pair(
-            source,
-            _filled(out, path.stem)
-            if is_pattern
-            else Path(out) / _renamed(path, suffixes, new_suffix),
-        )
-        for source, path in found
-    ]
+    if is_pattern:
+        pairs = [Pair(source, _filled(out, path.stem)) for source, path in found]
+    else:
+        taken = {path for _, path in found if path.suffix.lower() in suffixes}
+        pairs = [
+            Pair(source, Path(out) / _renamed(path, suffixes, new_suffix, taken))
+            for source, path in found
+        ]
     _refuse_shared_outputs(pairs)
-    return pairs
+    return Pairing(tuple(pairs), tuple(skipped))
+
+
+def names_of(paths: Sequence[Path]) -> str:
+    """The names of a few files in words, and the number of the others."""
+    names = ", ".join(path.name for path in paths[:_NAMED])
+    others = len(paths) - _NAMED
+    return f"{names} and {others} more" if others > 0 else names
 
 
 def _filled(out: str, name: str) -> Path:
@@ -88,27 +131,52 @@ def _filled(out: str, name: str) -> Path:
     return Path(*parts[:there], *(part.replace("{name}", name) for part in parts[there:]))
 
 
+def _matches(source: str) -> list[str]:
+    """The files that a source with wildcards matches, as shells expand it; else the source."""
+    if is_address(source) or not glob.has_magic(source) or Path(source).exists():
+        return [source]
+    return sorted(glob.glob(source, recursive=True)) or [source]
+
+
 def _inputs(
-    sources: Sequence[str], suffixes: frozenset[str], recursive: bool
-) -> list[tuple[str, Path]]:
-    """Every input and its path below `out`; folders give their files."""
+    sources: Sequence[str], suffixes: frozenset[str], recursive: bool, out: Path
+) -> tuple[list[tuple[str, Path]], list[Path]]:
+    """Every input and its path below `out`; then the files that are left alone."""
     found: list[tuple[str, Path]] = []
+    skipped: list[Path] = []
     for source in sources:
         folder = Path(source)
         if not folder.is_dir():
             found.append((source, Path(folder.name)))
             continue
-        files = sorted(folder.rglob("*") if recursive else folder.iterdir())
-        files = [path for path in files if path.suffix.lower() in suffixes and path.is_file()]
-        if not files:
+        files = _files_in(folder, recursive, out)
+        fitting = [path for path in files if path.suffix.lower() in suffixes]
+        others = [path for path in files if path.suffix.lower() not in suffixes]
+        if not fitting:
+            examples = ".jpg or .png" if ".png" in suffixes else ".mp4 or .mkv"
             pattern = "" if ".png" in suffixes else ", or a pattern such as frame_%04d.png"
+            there = f": it has {names_of(others)}" if others else ""
             raise MediaError(
-                f"{source} has nothing to paint; expected {', '.join(sorted(suffixes))} files"
-                f"{pattern}",
+                f"{source} has nothing to paint{there}; expected files such as {examples}{pattern}",
                 setting="source",
             )
-        found += [(str(path), path.relative_to(folder)) for path in files]
-    return found
+        found += [(str(path), path.relative_to(folder)) for path in fitting]
+        skipped += others
+    return found, skipped
+
+
+def _files_in(folder: Path, recursive: bool, out: Path) -> list[Path]:
+    """The files of a folder, without hidden ones and those of `out`, if that is inside it."""
+    paths = sorted(folder.rglob("*") if recursive else folder.iterdir())
+    painted = out.resolve()
+    is_inside = painted != folder.resolve() and out.is_dir()
+    return [
+        path
+        for path in paths
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+        and not (is_inside and path.resolve().is_relative_to(painted))
+    ]
 
 
 def _refuse_shared_outputs(pairs: list[Pair]) -> None:
@@ -123,10 +191,15 @@ def _refuse_shared_outputs(pairs: list[Pair]) -> None:
         source_of[pair.out] = pair.source
 
 
-def _renamed(path: Path, suffixes: frozenset[str], new_suffix: str | None) -> Path:
-    if new_suffix and path.suffix.lower() not in suffixes:
-        stem = path.stem
-        if is_numbered(path):  # pictures that become one film
-            stem = re.sub(r"[-_. ]*%0?\d*d", "", stem) or "film"
-        return path.with_name(stem + new_suffix)
-    return path
+def _renamed(path: Path, suffixes: frozenset[str], new_suffix: str, taken: set[Path]) -> Path:
+    """The name of a painting; with its input's whole name in it if another has the short one."""
+    if not new_suffix or path.suffix.lower() in suffixes:
+        return path
+    stem = path.stem
+    if is_numbered(path):  # pictures that become one film
+        stem = re.sub(r"[-_. ]*%0?\d*d", "", stem) or "film"
+    short = path.with_name(stem + new_suffix)
+    if short not in taken:
+        taken.add(short)
+        return short
+    return path.with_name(path.name + new_suffix)
