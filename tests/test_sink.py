@@ -22,6 +22,7 @@ from realtime_style.media import film_sink
 from realtime_style.media.encoding import Encoding
 from realtime_style.media.film_sink import FileSink
 from realtime_style.media.film_source import FileSource
+from realtime_style.media.muxer import Muxer
 from realtime_style.media.scaling import frame_from_rgb, rgb_from_frame
 
 TIME_BASE = Fraction(1, 1000)
@@ -202,6 +203,22 @@ def test_a_finished_film_that_cannot_take_its_name_is_kept(
         write(FileSink(path, info(), overwrite=True))
     assert len(times_of(tmp_path / "film.painted.mp4")) == len(TIMES_MS)
     assert path.read_bytes() == b"open in a player"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), RuntimeError("unforeseen")])
+def test_a_painted_film_that_cannot_be_completed_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def finish(muxer: Muxer, end_s: float, *, is_stopped: bool) -> None:
+        raise error
+
+    monkeypatch.setattr(Muxer, "finish", finish)
+    path = tmp_path / "film.mp4"
+    reason = "No space left" if isinstance(error, OSError) else "unforeseen"
+    with pytest.raises(MediaError, match=f"{reason}; what was written is .*film.painted.mp4"):
+        write(FileSink(path, info(), overwrite=True))
+    assert [file.name for file in tmp_path.iterdir()] == ["film.painted.mp4"]
+    assert len(times_of(tmp_path / "film.painted.mp4")) == len(TIMES_MS)
 
 
 def test_gif_leaves_out_frames_that_are_too_short(tmp_path: Path) -> None:

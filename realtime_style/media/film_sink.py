@@ -219,12 +219,11 @@ class FileSink:
             was_stopped = self._complete(is_stopped)
         except _NotReplacedError:
             raise
-        except (av.FFmpegError, OSError) as failure:
-            self._discard()
-            raise MediaError(f"{self.path} could not be completed: {failure.strerror}") from failure
-        except BaseException:
+        except KeyboardInterrupt:
             self._discard()
             raise
+        except BaseException as failure:  # whatever it is, all frames have been painted
+            raise self._not_completed(failure) from failure
         if was_stopped and not is_stopped:
             raise KeyboardInterrupt
 
@@ -321,6 +320,13 @@ class FileSink:
 
     def _exists(self, path: Path) -> bool:
         return bool(numbered(path)) if self._is_sequence else path.exists()
+
+    def _not_completed(self, failure: BaseException) -> MediaError:
+        """Keeps what has been written, under another name; the error that says so."""
+        reason = getattr(failure, "strerror", None) or failure
+        self._muxer.discard()
+        kept = f"; what was written is {self._file.keep(self.path)}" if self._file else ""
+        return MediaError(f"{self.path} could not be completed: {reason}{kept}", setting="out")
 
     def _discard(self) -> None:
         self._muxer.discard()
