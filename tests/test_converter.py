@@ -8,7 +8,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import add_picture, grey, make_film, paint_film, scene_rgb, times_of
+from av.video.reformatter import Colorspace
+from conftest import add_picture, make_film, paint_film, scene_rgb, times_of
 from numpy.typing import NDArray
 
 from realtime_style.color import BT709, BT2020_NCL, FULL, LIMITED, SMPTE170M, ColorSpace
@@ -242,18 +243,79 @@ def test_odd_sides_are_cut_with_a_note(tmp_path: Path) -> None:
     assert np.abs(back - scene_rgb(65, 49)[:48, :64]).mean() < 5  # cut, not squeezed
 
 
-def test_a_film_that_changes_its_size_half_way_is_read_on(tmp_path: Path) -> None:
-    first, second = (
-        make_film(tmp_path / f"{i}.ts", size=size, sound=None)
-        for i, size in enumerate(((64, 48), (96, 80)))
-    )
-    path = tmp_path / "both.ts"
-    path.write_bytes(first.read_bytes() + second.read_bytes())
-    with FileSource(path) as source:
-        frames = [(frame.width, frame.height, float(frame.luma.mean())) for frame in source]
+def joined(folder: Path, parts: list[tuple[NDArray[np.uint8], Fraction, int, int]]) -> Path:
+    """A film of parts of ten frames: RGB picture, pixel shape, matrix and range of each."""
+    path = folder / "joined.ts"
+    content = b""
+    for i, (rgb, ratio, matrix, reach) in enumerate(parts):
+        part = folder / f"{i}.ts"
+        picture = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709 if matrix == BT709 else Colorspace.ITU601,
+            dst_color_range=reach,
+        )
+        with av.open(str(part), "w") as film:
+            size = picture.width, picture.height
+            stream = add_picture(film, size=size, options={"crf": "1"})
+            context = stream.codec_context
+            context.sample_aspect_ratio = ratio
+            context.colorspace, context.color_range = matrix, reach
+            for k in range(10):
+                picture.pts, picture.time_base = 10 * i + k, Fraction(1, 25)
+                film.mux(stream.encode(picture))
+            film.mux(stream.encode(None))
+        content += part.read_bytes()
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("size", "ratio", "inner"),
+    [
+        ((96, 80), 1, (58, 48)),  # another size and shape
+        ((128, 96), 1, (64, 48)),  # another size
+        ((48, 64), 1, (36, 48)),  # a camera that was turned
+        ((64, 48), Fraction(4, 3), (64, 36)),  # wider pixels
+        ((64, 64), Fraction(4, 3), (64, 48)),  # the same shape in other pixels
+    ],
+)
+def test_pictures_of_another_shape_are_fitted_with_bars(
+    tmp_path: Path, size: tuple[int, int], ratio: Fraction, inner: tuple[int, int]
+) -> None:
+    white = np.full((48, 64, 3), 255, np.uint8)
+    other = np.full((size[1], size[0], 3), 255, np.uint8)
+    one = Fraction(1)
+    parts = [(white, one, BT709, LIMITED), (other, Fraction(ratio), BT709, LIMITED)]
+    with FileSource(joined(tmp_path, parts)) as source:
+        lumas = [frame.luma[0, 0].copy() for frame in source]
+        notes = source.notes
+    assert notes == [
+        "pictures change their size or shape half-way; all are fitted into 64x48, with bars"
+    ]
+    expected = np.full((48, 64), 16)
+    x, y = (64 - inner[0]) // 4 * 2, (48 - inner[1]) // 4 * 2  # even, as chroma needs it
+    expected[y : y + inner[1], x : x + inner[0]] = 235
+    assert len(lumas) == 20
+    for luma in lumas[:10]:
+        assert np.abs(luma.astype(int) - 235).max() <= 2
+    for luma in lumas[10:]:
+        assert np.abs(luma.astype(int) - expected).max() <= 8
+
+
+@pytest.mark.parametrize("reach", [LIMITED, FULL])
+def test_each_picture_is_read_with_its_own_colour_tags(tmp_path: Path, reach: int) -> None:
+    chart = chart_rgb()
+    one = Fraction(1)
+    parts = [(chart, one, BT709, LIMITED), (chart, one, SMPTE170M, reach)]
+    with FileSource(joined(tmp_path, parts)) as source:
+        frames = [(frame.color, rgb_from_frame(frame).astype(int)) for frame in source]
+        notes = source.notes
     assert len(frames) == 20
-    assert {frame[:2] for frame in frames} == {(64, 48)}
-    assert frames[-1][2] == pytest.approx(grey(9), abs=4)
+    assert {color for color, _ in frames} == {ColorSpace(BT709, LIMITED)}
+    middle = np.s_[4::16, 4::16]
+    for _, rgb in frames:
+        assert np.abs(rgb[middle] - chart[middle]).max() <= 6
+    assert notes == ["pictures change their colour space half-way; all are converted to one"]
 
 
 def test_any_format_is_scaled_to_the_size_asked_for(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ class DeviceSource:
         if first is None:
             raise MediaError(f"{self.name} is open, but delivers no picture")
         self._first = first
-        self._converter = Converter(first, None, stream.sample_aspect_ratio)
+        self._converter = Converter(first, None, stream.sample_aspect_ratio, stream.codec_context)
         rate = stream.average_rate or stream.guessed_rate or Fraction(30)
         self.info = StreamInfo(
             width=self._converter.width,

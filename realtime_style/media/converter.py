@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -38,13 +39,53 @@ _TURNED = {  # by degrees, counterclockwise
     180: (("hflip", ""), ("vflip", "")),
     270: (("transpose", "clock"),),
 }
+_SAME_SHAPE = 0.015  # a shape that differs by less is rounding, and needs no bars
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What pictures must have in common to be converted in the same way.
+
+    Attributes:
+        pix_fmt: FFmpeg's name of the pixel format.
+        width, height: as stored, in pixels.
+        turn: the filters that turn it upright.
+        tags: matrix, range, primaries and transfer, as H.273 codes.
+    """
+
+    pix_fmt: str
+    width: int
+    height: int
+    turn: tuple[tuple[str, str], ...]
+    tags: tuple[int, int, int, int]
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether its sides change places."""
+        return any(name == "transpose" for name, _ in self.turn)
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height of the upright picture, in pixels."""
+        return (self.height, self.width) if self.is_turned else (self.width, self.height)
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether it has a high dynamic range."""
+        return self.tags[3] in (PQ, HLG)
+
+    @property
+    def color(self) -> tuple[int, int]:
+        """The matrix as a frame has it, or as it is if no frame has it, and the range."""
+        return _MATRICES.get(self.tags[0], self.tags[0]), self.tags[1]
 
 
 class Converter:
     """Converts decoded pictures to frames.
 
     Pictures that have a frame's format are copied plane by plane; all others go through FFmpeg's
-    filters.
+    filters. Pictures may change half-way: those of another shape are fitted, with black bars, and
+    each is read with its own colour tags.
 
     Attributes:
         width, height: of the frames, in pixels.
@@ -55,17 +96,31 @@ class Converter:
     """
 
     def __init__(
-        self, first: av.VideoFrame, size: Size | None, sample_aspect_ratio: Fraction | None
+        self,
+        first: av.VideoFrame,
+        size: Size | None,
+        sample_aspect_ratio: Fraction | None,
+        decoder: av.VideoCodecContext | None = None,
     ) -> None:
-        """Args: first, a picture of the film, which the others are expected to be like."""
+        """Reads the first picture's size and colours, which become those of all frames.
+
+        Args:
+            first: a picture of the film.
+            size: of the frames; None keeps the film's (odd sides lose one pixel).
+            sample_aspect_ratio: a pixel's width over its height; None if unknown.
+            decoder: what decodes the pictures, in order to notice a change of that ratio; None if
+                it cannot change.
+        """
         self.notes: list[str] = []
-        self._turn = self._filters_upright(first)
-        turned = any(name == "transpose" for name, _ in self._turn)
-        self.source_width, self.source_height = first.width, first.height
+        self._decoder = decoder
+        self._first_ratio = decoder.sample_aspect_ratio if decoder else None
+        self._ratio_changes = False
+        self.color, self._first_height = _color_of(first), first.height
+        self._first = self._kind_of(first)
         self.sample_aspect_ratio = sample_aspect_ratio
-        if turned:
-            self.source_width, self.source_height = first.height, first.width
-            self.sample_aspect_ratio = 1 / sample_aspect_ratio if sample_aspect_ratio else None
+        self.source_width, self.source_height = self._first.upright
+        if self._first.is_turned and sample_aspect_ratio:
+            self.sample_aspect_ratio = 1 / sample_aspect_ratio
         whole = self.source_width & ~1, self.source_height & ~1
         if whole != (self.source_width, self.source_height):
             self.notes.append(
@@ -73,13 +128,7 @@ class Converter:
                 f"{whole[0]}x{whole[1]}"
             )
         self.width, self.height = size.of(*whole) if size else whole
-        self._hdr = int(first.color_trc) in (PQ, HLG)
-        self._input = _tags_of(first)
-        self.color = self._color_of(first)
-        known = first.format.is_rgb or self._input[0] in (*_MATRICES, *_OTHER_MATRICES)
-        if not known:  # untagged, or with an invalid tag
-            self._input = (self.color.matrix, *self._input[1:])
-        self._note_format(first)
+        self._note_format(first, self._first)
         self._pool = FramePool()
         self._graph: Graph | None = None
         self._graph_of: tuple[object, ...] = ()
@@ -92,37 +141,85 @@ class Converter:
                 self.notes.append("interlaced pictures are made progressive")
                 yield from self._flushed(time_base)
                 self._deinterlace = True
-            if self._is_exact(picture):
+            kind = self._kind_of(picture)
+            if kind != self._first:
+                self._note_change(picture, kind)
+            self._notice_ratio()
+            if self._is_exact(kind):
                 yield self._copied(picture, time_base)
                 continue
-            kind = (picture.format.name, picture.width, picture.height)
-            if self._graph is None or kind != self._graph_of:
+            graph_of = (kind, self._ratio_changes)
+            if self._graph is None or graph_of != self._graph_of:
                 yield from self._flushed(time_base)
-                self._graph, self._graph_of = self._make_graph(picture), kind
-            matrix, color_range, primaries, transfer = self._input
-            picture.colorspace, picture.color_range = matrix, color_range
-            picture.color_primaries, picture.color_trc = primaries, transfer
+                self._graph, self._graph_of = self._make_graph(picture, kind), graph_of
+            picture.colorspace, picture.color_range = kind.tags[:2]
+            picture.color_primaries, picture.color_trc = kind.tags[2:]
             self._graph.push(picture)
             yield from self._pulled(time_base)
         yield from self._flushed(time_base)
 
     def changes(self, first: av.VideoFrame) -> list[str]:
         """How a picture is changed, apart from being copied, as sentences."""
-        turned = ["it is turned upright"] if self._turn else []
+        turned = ["it is turned upright"] if self._first.turn else []
         interlaced = ["it is interlaced"] if first.interlaced_frame else []
         scaled = []
         if (self.width, self.height) != (self.source_width, self.source_height):
             scaled = ["it is painted at another size"]
         return [*turned, *interlaced, *self.notes, *scaled]
 
-    def _is_exact(self, picture: av.VideoFrame) -> bool:
+    def _kind_of(self, picture: av.VideoFrame) -> _Kind:
+        matrix, color_range, primaries, transfer = _tags_of(picture)
+        if not picture.format.is_rgb and matrix not in (*_MATRICES, *_OTHER_MATRICES):
+            # untagged, or with an invalid tag
+            matrix = self.color.matrix
+            if picture.height != self._first_height:
+                matrix = _usual_matrix(picture)
+        return _Kind(
+            picture.format.name,
+            picture.width,
+            picture.height,
+            self._filters_upright(picture),
+            (matrix, color_range, primaries, transfer),
+        )
+
+    def _notice_ratio(self) -> None:
+        """Notices that pixels have changed their shape: not later than their first picture."""
+        if self._ratio_changes or self._decoder is None:
+            return
+        if (self._decoder.sample_aspect_ratio or 1) != (self._first_ratio or 1):
+            self._ratio_changes = True
+            self._note_once(self._bars)
+
+    def _note_change(self, picture: av.VideoFrame, kind: _Kind) -> None:
+        first = self._first
+        if kind.upright != first.upright:
+            self._note_once(self._bars)
+        if kind.color != first.color and not kind.is_hdr and not picture.format.is_rgb:
+            self._note_once("pictures change their colour space half-way; all are converted to one")
+        self._note_format(picture, kind)
+
+    def _note_once(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
+    @property
+    def _bars(self) -> str:
         return (
-            picture.format.name in _EXACT
-            and not self._turn
+            "pictures change their size or shape half-way; all are fitted into "
+            f"{self.width}x{self.height}, with bars"
+        )
+
+    def _is_exact(self, kind: _Kind) -> bool:
+        width, height = kind.upright
+        return (
+            kind.pix_fmt in _EXACT
+            and not kind.turn
             and not self._deinterlace
-            and not self._hdr
-            and self._input[0] in _MATRICES
-            and (picture.width & ~1, picture.height & ~1) == (self.width, self.height)
+            and not self._ratio_changes
+            and not kind.is_hdr
+            and kind.color == (self.color.matrix, self.color.range)
+            and kind.upright == self._first.upright
+            and (width & ~1, height & ~1) == (self.width, self.height)
         )
 
     def _flushed(self, time_base: Fraction) -> Iterator[Frame]:
@@ -152,72 +249,98 @@ class Converter:
         copy_planes(picture, frame)
         return frame
 
-    def _make_graph(self, picture: av.VideoFrame) -> Graph:
-        matrix, color_range, _, _ = self._input
+    def _make_graph(self, picture: av.VideoFrame, kind: _Kind) -> Graph:
+        matrix, color_range, _, _ = kind.tags
         graph = Graph()
         assert picture.time_base is not None
-        size = f"video_size={picture.width}x{picture.height}:pix_fmt={picture.format.name}"
+        size = f"video_size={kind.width}x{kind.height}:pix_fmt={kind.pix_fmt}"
         times = f"time_base={picture.time_base.numerator}/{picture.time_base.denominator}"
         chain = [graph.add("buffer", f"{size}:{times}:colorspace={matrix}:range={color_range}")]
         if self._deinterlace:
             chain.append(graph.add("bwdif", "mode=send_frame:deint=interlaced"))
-        chain += [graph.add(name, setting or None) for name, setting in self._turn]
-        width, height = picture.width, picture.height
-        if any(name == "transpose" for name, _ in self._turn):
-            width, height = height, width
+        chain += [graph.add(name, setting or None) for name, setting in kind.turn]
+        width, height = kind.upright
         if (width & ~1, height & ~1) != (width, height):
             chain.append(graph.add("crop", f"{width & ~1}:{height & ~1}:0:0"))
-        to = f"w={self.width}:h={self.height}:flags=bicubic+accurate_rnd"
+        is_fitted = kind.upright != self._first.upright or self._ratio_changes
+        to = self._fitted_size() if is_fitted else f"w={self.width}:h={self.height}"
+        to += ":flags=bicubic+accurate_rnd"
         names = {BT709: "bt709", BT2020_NCL: "bt2020nc"}
         to += f":out_color_matrix={names.get(self.color.matrix, 'smpte170m')}"
         to += f":out_range={'pc' if self.color.range == FULL else 'tv'}"
-        if self._hdr:
+        if kind.is_hdr:
             to += ":out_transfer=bt709:out_primaries=bt709:intent=perceptual"
         chain.append(graph.add("scale", to))
+        if is_fitted:
+            middle = "x=2*trunc((ow-iw)/4):y=2*trunc((oh-ih)/4)"
+            chain.append(graph.add("pad", f"{self.width}:{self.height}:{middle}:eval=frame"))
         chain.append(graph.add("format", "yuvj420p" if self.color.range == FULL else "yuv420p"))
         chain.append(graph.add("buffersink"))
         graph.link_nodes(*chain).configure()
         return graph
 
-    def _filters_upright(self, first: av.VideoFrame) -> tuple[tuple[str, str], ...]:
+    def _fitted_size(self) -> str:
+        """The scale filter's size of a picture within the frame, for each picture's own shape.
+
+        The first picture's shape fills the frame, whatever size the frame has.
+        """
+        width, height = self._first.upright
+        shape = Fraction(width & ~1, height & ~1)
+        if self._first_ratio:
+            shape *= 1 / self._first_ratio if self._first.is_turned else self._first_ratio
+        wider = f"dar/{float(shape):.6f}"  # than the first
+        is_same = f"lt(abs({wider}-1),{_SAME_SHAPE})"
+        fitted_width = f"max(2,2*round({self.width}*min(1,{wider})/2))"
+        fitted_height = f"max(2,2*round({self.height}*min(1,1/({wider}))/2))"
+        return (
+            f"w='if({is_same},{self.width},{fitted_width})'"
+            f":h='if({is_same},{self.height},{fitted_height})':eval=frame"
+        )
+
+    def _filters_upright(self, picture: av.VideoFrame) -> tuple[tuple[str, str], ...]:
         try:
-            side_data: Any = first.side_data  # its annotations are narrower than its values
+            side_data: Any = picture.side_data  # its annotations are narrower than its values
         except ValueError:  # PyAV does not know every kind, such as EXIF beside a matrix
-            return _TURNED.get(first.rotation % 360, ())
+            return _TURNED.get(picture.rotation % 360, ())
         data = side_data.get(SideDataType.DISPLAYMATRIX)
         if data is None:
             return ()
         a, b, _, c, d = np.sign(np.frombuffer(bytes(data), np.int32)[:5]).tolist()
         if (a, b, c, d) not in _UPRIGHT:
-            self.notes.append(
-                "the film has a rotation that is not a multiple of 90°; it is ignored"
-            )
+            self._note_once("the film has a rotation that is not a multiple of 90°; it is ignored")
         return _UPRIGHT.get((a, b, c, d), ())
 
-    def _color_of(self, first: av.VideoFrame) -> ColorSpace:
-        matrix, color_range, primaries, transfer = self._input
-        if self._hdr:
-            return ColorSpace(BT709, LIMITED, 1, 1)
-        by_size = BT709 if first.height >= _HD_LINES else SMPTE170M
-        if first.format.is_rgb:
-            return ColorSpace(by_size, LIMITED, primaries, transfer)
-        if matrix in _OTHER_MATRICES:
-            return ColorSpace(BT709, LIMITED, primaries, transfer)
-        return ColorSpace(_MATRICES.get(matrix, by_size), color_range, primaries, transfer)
-
-    def _note_format(self, first: av.VideoFrame) -> None:
-        form, exact = first.format, _EXACT
-        if first.sw_format is not None:  # in a GPU's memory
-            form, exact = first.sw_format, _EXACT_ON_GPU
-        if self._hdr:
-            kind = "PQ" if int(first.color_trc) == PQ else "HLG"
-            self.notes.append(f"high dynamic range ({kind}) is tone-mapped to BT.709")
-        elif self._input[0] in _OTHER_MATRICES:
-            self.notes.append(f"colours are converted from {_OTHER_MATRICES[self._input[0]]}")
+    def _note_format(self, picture: av.VideoFrame, kind: _Kind) -> None:
+        form, exact = picture.format, _EXACT
+        if picture.sw_format is not None:  # in a GPU's memory
+            form, exact = picture.sw_format, _EXACT_ON_GPU
+        if kind.is_hdr:
+            name = "PQ" if kind.tags[3] == PQ else "HLG"
+            self._note_once(f"high dynamic range ({name}) is tone-mapped to BT.709")
+        elif kind.tags[0] in _OTHER_MATRICES:
+            self._note_once(f"colours are converted from {_OTHER_MATRICES[kind.tags[0]]}")
         if any(component.is_alpha for component in form.components):
-            self.notes.append("transparency is not kept")
+            self._note_once("transparency is not kept")
         if form.name not in exact:
-            self.notes.append(f"pictures are converted from {form.name} to 8-bit 4:2:0")
+            self._note_once(f"pictures are converted from {form.name} to 8-bit 4:2:0")
+
+
+def _color_of(first: av.VideoFrame) -> ColorSpace:
+    """The colour space of frames for a film whose first picture is this one."""
+    matrix, color_range, primaries, transfer = _tags_of(first)
+    if transfer in (PQ, HLG):
+        return ColorSpace(BT709, LIMITED, 1, 1)
+    if first.format.is_rgb:
+        return ColorSpace(_usual_matrix(first), LIMITED, primaries, transfer)
+    if matrix in _OTHER_MATRICES:
+        return ColorSpace(BT709, LIMITED, primaries, transfer)
+    matrix = _MATRICES.get(matrix, _usual_matrix(first))
+    return ColorSpace(matrix, color_range, primaries, transfer)
+
+
+def _usual_matrix(picture: av.VideoFrame) -> int:
+    """The matrix of untagged pictures of this height."""
+    return BT709 if picture.height >= _HD_LINES else SMPTE170M
 
 
 def picture_of(frame: Frame) -> av.VideoFrame:

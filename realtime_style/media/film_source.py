@@ -102,7 +102,9 @@ class FileSource:
             self._damage = Damage(self._rate)
             self._pictures = self._translated(self._timed(self._in_order(self._decode())))
             self._first = self._first_picture(pipe)
-            self._converter = Converter(self._first, size, self._video.sample_aspect_ratio)
+            self._converter = Converter(
+                self._first, size, self._video.sample_aspect_ratio, self._video.codec_context
+            )
             self._gap: str | None = None
             if self._container.format.name == "image2":
                 self._gap = _missing_pictures(Path(path))
