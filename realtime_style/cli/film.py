@@ -116,7 +116,8 @@ Crf = Annotated[
     float | None,
     typer.Option(
         parser=number(), metavar="NUMBER", rich_help_panel=ENCODING,
-        help="A lower number gives better quality and a larger file. Default for h264: 20.",
+        help="Quality: lower is better, and makes larger files. Each codec has its own scale: h264 "
+        "and h265 0 to 51 (default 20 and 23), vp9 and av1 0 to 63 (default 30).",
     ),
 ]  # fmt: skip
 Preset = Annotated[

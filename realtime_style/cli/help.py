@@ -14,7 +14,7 @@ Row = tuple[str, str]
 
 
 def examples(*commands: str) -> str:
-    """The end of a help page: command lines to copy, without the program's name."""
+    """The examples at the end of a help page, one a line, with "realtime-style" put before each."""
     return "\n".join(f"realtime-style {command}" for command in commands)
 
 
@@ -30,7 +30,7 @@ class Command(TyperCommand):
         _write_examples(self, formatter)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """The words after the command's name in its first line of help."""
+        """What the usage line shows after the command's name: [OPTIONS] and the arguments."""
         arguments = [param for param in self.params if param.param_type_name == "argument"]
         words = [(str(getattr(param, "metavar", "")), param.required) for param in arguments]
         return ["[OPTIONS]", *(word if needed else f"[{word}]" for word, needed in words)]
@@ -60,7 +60,7 @@ class Group(TyperGroup):
 
 
 def option_groups(command: Any, ctx: Any) -> dict[str, list[Row]]:
-    """What a command takes, by group: for each argument and option its names and what it does."""
+    """Arguments and options of a command, by help section: pairs of (names, description)."""
     groups: dict[str, list[Row]] = {}
     others: list[Row] = []
     for param in command.get_params(ctx):

@@ -68,7 +68,10 @@ def _part(text: str) -> float:
 
 
 def seconds(least: float, most: float = math.inf) -> Callable[[str], float]:
-    """A parser for times: seconds, or hours, minutes and seconds as in 1:23 and 1:02:03.5."""
+    """A parser that turns a time, such as 83.5, 83.5s, 1:23.5 or 1:02:03.5, into seconds.
+
+    It raises BadParameter for other texts, and for times outside `least` to `most` seconds.
+    """
 
     def read(text: str) -> float:
         parts = str(text).strip().removesuffix("s").split(":")
@@ -267,7 +270,12 @@ def usage_errors(advice: str = "") -> Iterator[None]:
 
 
 def refuse_other(setting: str, text: str | None, choices: Iterable[str]) -> None:
-    """Raises BadParameter for a text that is not one of the choices; None is always accepted."""
+    """Raises BadParameter for a text that is not one of the choices; None is always accepted.
+
+    Args:
+        setting: the library's name of the setting, such as "precision"; the error names its option.
+        text: what the user gave.
+    """
     if text is not None and text not in choices:
         raise typer.BadParameter(
             f"there is no '{text}'; choose {', '.join(choices)}", param_hint=FLAGS[setting]

@@ -234,7 +234,9 @@ def train(
     if painting is not None and styles_dir is not None:
         raise typer.BadParameter("give PAINTING or --styles-dir, not both")
     if styles_dir is not None and not styles_dir.is_dir():
-        raise TrainingError(f"there is no folder {styles_dir}; --styles-dir takes one of paintings")
+        raise TrainingError(
+            f"there is no folder {styles_dir}; give --styles-dir a folder with paintings in it"
+        )
     if crop is not None and crop % 32:
         raise typer.BadParameter(f"{crop} is not a multiple of 32", param_hint="--crop")
     options = {
@@ -274,7 +276,7 @@ def _refuse_run(out: Path, *, resume: bool, overwrite: bool) -> None:
             f"{out} is ready, its training has ended; to train on from there, give another --out "
             f"and --base {generator}"
         )
-    # a run that goes on may replace what it was begun to replace
+    # a run that was begun with --overwrite may be resumed without it
     refuse_unwritable(out, "my-style.onnx", overwrite=overwrite or (resume and not has_ended))
     if checkpoint.exists() and not (resume or overwrite) and leads():
         raise StyleError(f"{checkpoint} is left from an earlier run", setting="resume")

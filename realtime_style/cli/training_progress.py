@@ -13,10 +13,18 @@ class TrainingProgress(TrainObserver):
     """Shows the steps and the losses of a run.
 
     Attributes:
-        has_begun: whether a checkpoint in the run's folder is of this run, not of an earlier one.
+        has_begun: whether training has begun, now or before it was resumed. A checkpoint in the
+            run's folder then belongs to this run, and not to an older one that it replaces.
     """
 
     def __init__(self, output: Output, steps: int, run_dir: Path, *, has_begun: bool) -> None:
+        """Shows nothing yet.
+
+        Args:
+            steps: number of steps of the whole run.
+            run_dir: the folder for all results.
+            has_begun: whether an interrupted run is resumed.
+        """
         self.has_begun = has_begun
         self._output, self._steps, self._run_dir = output, steps, run_dir
         self._bar = output.progress("training", steps)

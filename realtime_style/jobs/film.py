@@ -145,7 +145,12 @@ class FilmObserver(Protocol):
         """An engine is being built; `part` of it, 0..1, is done."""
 
     def on_frame(self, stats: RunStats) -> None:
-        """A frame has been written; the statistics so far."""
+        """A frame has been written.
+
+        Args:
+            stats: of the run so far. Every call gets the same object, which keeps changing: read
+                it, do not keep it.
+        """
 
 
 @dataclass(frozen=True, slots=True)

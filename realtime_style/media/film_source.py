@@ -41,14 +41,11 @@ Given = TypeVar("Given")
 
 
 class FileSource:
-    """The frames of a film, which need not be a file.
-
-    A film is a file, "-" (standard input), an address that FFmpeg opens (http://, rtsp://, ...), or
-    a pattern for numbered pictures (frame_%04d.png, 25 per second).
+    """The frames of a film: a file, standard input, an address, or numbered pictures.
 
     Frames are timed so that `start_s` is time zero. `notes` says what is changed apart from the
-    painting, and what could not be read; `lost_s` is how much that is. The packets of all other
-    streams are only kept if they are requested (`other_packets`).
+    painting, and what could not be read; `lost_s` says how many seconds could not be read. The
+    packets of all other streams are only kept if they are requested (`other_packets`).
     """
 
     def __init__(
@@ -65,10 +62,12 @@ class FileSource:
         """Opens the film and decodes its first picture.
 
         Args:
+            path: a file, "-" (standard input), an address that FFmpeg opens (http://, rtsp://,
+                ...), or a pattern for numbered pictures (frame_%04d.png).
             size: of the frames; None keeps the film's (odd sides lose one pixel).
             start_s: where to begin, in seconds of the film.
             duration_s: how much to read, in seconds; None reads to the end.
-            rate: of numbered pictures, per second; None takes 25.
+            rate: frames per second of numbered pictures; None takes 25. Films have their own.
             hwaccel: the device that decodes, a name of `hwaccels()`; None decodes on the CPU.
             gpu_device: the number of the NVIDIA GPU that decodes and keeps `pictures`.
 

@@ -192,16 +192,17 @@ def _replace(partial: Path, target: Path) -> None:
 
 @contextmanager
 def whole_file(path: Path, *, unique: bool = False) -> Iterator[Path]:
-    """Yields the name to write under; the file takes its place when the block ends without error.
+    """Yields a temporary path to write to; it is renamed to `path` when the block succeeds.
 
-    Named pipes and devices are not replaced: they get the whole content.
+    An error in the block deletes the temporary file, and leaves `path` as it was. Named pipes and
+    devices are not replaced: they get the whole content at the end.
 
     Args:
         unique: whether other processes may be writing the same file now.
 
     Raises:
         MediaError: another run is writing the file.
-        OSError: it cannot take its place.
+        OSError: the temporary file cannot be renamed to `path`.
     """
     if is_special(path):
         with TemporaryDirectory() as folder:

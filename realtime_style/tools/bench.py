@@ -62,7 +62,14 @@ class SizeReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was measured at all sizes; `engine` is its name and precision."""
+    """What was measured, one `SizeReport` for each tier and size.
+
+    Attributes:
+        engine: the engine's name and precision, such as "openvino int8".
+        device: the device that it ran on, human-readable.
+        style: the look, as `str` writes it.
+        notes: sentences of the engine, such as why a better one is not used.
+    """
 
     engine: str
     device: str
