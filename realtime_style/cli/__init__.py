@@ -30,6 +30,7 @@ def main() -> NoReturn:
         status = app.run(sys.argv[1:], _STARTED_S)
     except console.Abandon as end:
         interrupts.end_process(end.status)
+    interrupts.ignore()
     if status == console.STOPPED:
         interrupts.end_process(status)
     sys.exit(status)

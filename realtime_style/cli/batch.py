@@ -132,6 +132,7 @@ class Batch:
                 if self.total == 1 or interrupts.came():
                     raise
                 self._fail(pair, error)
+        interrupts.ignore()  # all is done
         if self.total > 1:
             taken = console.duration(time.perf_counter() - self._began_s)
             existed = f", {len(self.existing)} existed already" if self.existing else ""

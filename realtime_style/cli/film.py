@@ -360,6 +360,7 @@ def _paint(request: FilmRequest, batch: Batch) -> dict[str, Any]:
     job = open_film(request)
     began_s = time.perf_counter()
     progress = _Progress(batch, job.source.info.frames)
+    report = None
     try:
         with job:
             interrupts.check()
@@ -368,9 +369,17 @@ def _paint(request: FilmRequest, batch: Batch) -> dict[str, Any]:
             report = job.run(progress)
     except KeyboardInterrupt:
         progress.close()
-        raise _stopped(job) from None
+        if report is None or job.sink.complete_path != Path(request.out):
+            raise _stopped(job) from None
+        interrupts.remember()  # the film is complete: what follows it is stopped
     finally:
         progress.close()
+    with interrupts.remembered():
+        return _tell(report, told, began_s, output)
+
+
+def _tell(report: FilmReport, told: int, began_s: float, output: Output) -> dict[str, Any]:
+    """Says how painting a film went, with the notes after the first `told`; returns its summary."""
     start_s, wall_s = clock.lap(began_s)
     for note in report.notes[told:]:
         output.say(f"note: {note}")

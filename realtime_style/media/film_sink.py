@@ -55,7 +55,7 @@ class FileSink:
 
     If its context is left by KeyboardInterrupt, the frames written so far become a film too, under
     its own name (out.stopped.mp4); a second KeyboardInterrupt ends it with the frames that are in
-    the file by then.
+    the file by then. One that comes while the film is being completed waits until that is done.
 
     Attributes:
         path: the film's name.
@@ -220,7 +220,8 @@ class FileSink:
         except _NotReplacedError:
             raise
         except KeyboardInterrupt:
-            self._discard()
+            if self.complete_path is None:
+                self._discard()
             raise
         except BaseException as failure:  # whatever it is, all frames have been painted
             raise self._not_completed(failure) from failure
@@ -253,8 +254,7 @@ class FileSink:
         if is_stopped and not self._encoder.frames_out:
             self._discard()
             return True
-        # The first Ctrl-C waits for this, or the film would be lost; a second one does not
-        with contextlib.nullcontext() if is_stopped else self._uninterrupted():
+        with self._uninterrupted():  # Ctrl-C waits for this, or the film would be lost
             self._finish(last, is_stopped)
             if self._file:
                 target = self._name_if_stopped() if is_stopped else self.path

@@ -2,9 +2,10 @@
 
 A library must not decide this for its caller, so nothing is installed on import. A program calls
 `install` once; from then on Ctrl-C, SIGTERM and SIGHUP all raise KeyboardInterrupt on the main
-thread, and whoever is running completes what can be kept. Five cases need more than that:
+thread, and whoever is running completes what can be kept. Six cases need more than that:
 
 - Code that must not be interrupted half-way (a packet between encoder and file): `deferred`.
+- Reports on what is complete already: `remembered`.
 - A loop that stops only between two steps (training): `held_back`.
 - C code that swallows exceptions raised in its callbacks: `Latch`; and modules being loaded, which
   may take the process down with them: `check`.
@@ -62,6 +63,12 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
+def remember() -> None:
+    """Makes `came` and `check` know of a KeyboardInterrupt that its catcher does not pass on."""
+    global _came
+    _came = True
+
+
 def ignore() -> None:
     """Ignores further signals, while what was completed is reported."""
     if threading.current_thread() is threading.main_thread():
@@ -113,6 +120,26 @@ def deferred() -> Iterator[None]:
             signal.signal(number, handler)
     if waiting:
         ours[waiting[0][0]](*waiting[0])
+
+
+@contextmanager
+def remembered() -> Iterator[None]:
+    """Signals only make `check` raise, later: for reports on what is complete already.
+
+    On other threads it does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    ours = {number: handler for number, handler in handlers.items() if callable(handler)}
+    try:
+        for number in ours:
+            signal.signal(number, lambda *call: remember())
+        yield
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
