@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from conftest import make_film, paint_film, run_cli, times_of
@@ -181,6 +182,37 @@ def test_a_truncated_film_is_painted_as_far_as_it_goes_with_a_note(
     done = run_cli("video", film, tmp_path / "out.mp4", "-s", identity_style)
     assert done.returncode == 0, done.stderr
     assert 30 < len(times_of(tmp_path / "out.mp4")) < 100
+
+
+@pytest.mark.parametrize("threads", [1, 2, 16])
+@pytest.mark.parametrize(
+    ("ending", "codec"), [(".mkv", "libx264"), (".avi", "mpeg4"), (".webm", "libvpx-vp9")]
+)
+def test_frames_at_the_end_after_a_damaged_one_are_painted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, codec: str, threads: int
+) -> None:
+    options = {"bf": "0", "g": "100"} if codec != "libvpx-vp9" else {"lag-in-frames": "0"}
+    film = make_film(
+        tmp_path / f"film{ending}", pts=range(40), codec=codec, sound=None, options=options
+    )
+    with av.open(str(film)) as whole:
+        packets = [bytes(packet) for packet in whole.demux(video=0) if packet.size]
+    data, harmed = film.read_bytes(), packets[33]
+    at = data.rindex(harmed)
+    film.write_bytes(data[:at] + bytes(len(harmed)) + data[at + len(harmed) :])
+    usual = FileSource._painted_stream
+
+    def with_threads(source: FileSource) -> av.VideoStream:
+        stream = usual(source)
+        stream.codec_context.thread_count = threads
+        return stream
+
+    monkeypatch.setattr(FileSource, "_painted_stream", with_threads)
+    with FileSource(film) as source:
+        times = [frame.pts * frame.time_base * 25 for frame in source]
+        notes = source.notes
+    assert [round(time) for time in times] == [i for i in range(40) if i != 33]
+    assert notes == ["1 frame is damaged and could not be decoded (about 0.04 s)"]
 
 
 def test_killing_the_program_at_any_moment_loses_no_file_of_the_user(

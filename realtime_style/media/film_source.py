@@ -32,6 +32,7 @@ from realtime_style.media.demuxer import (
 from realtime_style.media.description import describe
 from realtime_style.media.notes import named
 from realtime_style.media.pipes import StandardInput
+from realtime_style.media.tail import Tail
 from realtime_style.system.paths import is_numbered, name_of, numbered
 
 _ONE_FRAME_PER_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
@@ -314,7 +315,7 @@ class FileSource:
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         """Pictures as the decoder returns them; damage is counted, and ends nothing."""
-        damage = self._damage
+        damage, tail = self._damage, Tail()
         for packet in self._painted_packets():
             if packet.has_sidedata("encryption_info"):
                 raise MediaError(
@@ -322,20 +323,30 @@ class FileSource:
                     setting="source",
                 )
             damage.decoding(packet)
+            tail.sent(packet)
             try:
                 decoded = packet.decode()
             except av.FFmpegError:  # decoders report damage with errors of many kinds
                 damage.failed()
+                tail.failed()
                 continue
             for frame in decoded:
                 if isinstance(frame, av.VideoFrame):
                     damage.decoded(frame)
+                    tail.decoded(frame)
                     yield frame
         if damage.has_ended_early:  # then no packet has told the decoder to return what it holds
             with contextlib.suppress(av.FFmpegError):
                 for frame in self._video.codec_context.decode(None):
                     damage.decoded(frame)
+                    tail.decoded(frame)
                     yield frame
+        for missed in tail.missed(self._video.codec_context):
+            if missed is None:
+                damage.failed()
+            else:
+                damage.decoded(missed)
+                yield missed
         self._count_missing()
 
     def _painted_packets(self) -> Iterator[Packet]:
