@@ -420,7 +420,7 @@ def measure_film(
 
 def parsed_arguments() -> argparse.Namespace:
     """The command line's options."""
-    names = [*TORCH, *(name for name, kind in ENGINES.items() if kind.is_gpu)]
+    names = [*TORCH, *(name for name, kind in ENGINES.items() if kind.is_nvidia)]
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--engines", nargs="+", default=names, choices=names, help="the engines to measure"

@@ -79,7 +79,7 @@ def check_parity(planes: nn.Module, style: Style, frames: Sequence[Frame]) -> li
     for engine_name in available_engines():
         kind = ENGINES[engine_name]
         exact, exact_name = reference, "PyTorch f32"
-        if not kind.is_gpu:  # GPUs compute float32 convolutions in TF32, which is not exact
+        if kind.device == "cpu":  # GPUs compute float32 convolutions in TF32, which is not exact
             exact, exact_name = _paint(style, engine_name, "f32", frames), f"{engine_name} f32"
             parity = _compare(engine_name, "f32", "PyTorch f32", exact, reference)
             results.append(parity)

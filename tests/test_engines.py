@@ -47,14 +47,14 @@ def negative() -> bytes:
 
 def refuse_missing(name: str) -> None:
     """Skips a test of an engine that cannot be used here; fails it where a GPU is required."""
-    if ENGINES[name].is_gpu and gpu_trouble() and os.environ.get("REQUIRE_GPU") == "1":
+    if ENGINES[name].is_nvidia and gpu_trouble() and os.environ.get("REQUIRE_GPU") == "1":
         pytest.fail(f"REQUIRE_GPU=1, but {gpu_trouble()}")
     if trouble := engine_trouble(name):
         pytest.skip(trouble)
 
 
 EVERY = [
-    pytest.param(name, marks=[pytest.mark.gpu] if kind.is_gpu else [])
+    pytest.param(name, marks=[pytest.mark.gpu] if kind.is_nvidia else [])
     for name, kind in ENGINES.items()
 ]
 
@@ -238,7 +238,7 @@ def test_every_engine_refuses_sizes_that_do_not_fit(engine: Engine) -> None:
         engine.infer(luma, chroma, np.zeros_like(luma), np.zeros_like(chroma))
 
 
-@pytest.mark.parametrize("name", [n for n, kind in ENGINES.items() if not kind.is_gpu])
+@pytest.mark.parametrize("name", [n for n, kind in ENGINES.items() if not kind.is_nvidia])
 def test_every_engine_refuses_a_broken_model(name: str) -> None:
     refuse_missing(name)
     with pytest.raises(EngineError, match="cannot load"):
@@ -311,7 +311,7 @@ def test_signals_are_handled_after_engines_came_and_went(identity_style: Path) -
     assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
-ON_GPU = [name for name, kind in ENGINES.items() if kind.is_gpu]
+ON_GPU = [name for name, kind in ENGINES.items() if kind.is_nvidia]
 
 # The choice, where there may be a GPU ---------------------------------------------------------
 

@@ -140,7 +140,12 @@ def test_names_to_choose_from_are_all_in_the_help() -> None:
         assert [word for word in words if word in ENGINES] == [*engines]
     on_cpu, on_gpu = " ".join(words_of("video", "--precision")).split(" on a CPU ")
     for text, is_gpu in ((on_cpu, False), (on_gpu, True)):
-        offered = {p for kind in ENGINES.values() if kind.is_gpu == is_gpu for p in kind.precisions}
+        offered = {
+            p
+            for kind in ENGINES.values()
+            if is_gpu == (kind.device != "cpu")
+            for p in kind.precisions
+        }
         assert {word for word in text.split() if word in PRECISIONS} - {"auto"} == offered
     words = words_of("engine build", "--precision")
     offered = {p for name in GPU_FRAME_ENGINES for p in ENGINES[name].precisions}

@@ -48,7 +48,7 @@ def open_engine(
                 refuse_precision(name, choice.precision)
                 return _open(model, name, choice, in_flight, notes)
             except EngineError as error:
-                if not kind.is_gpu:
+                if kind.device == "cpu":
                     raise
                 trouble = str(error)
         passed_over.append(f"{name} is not used: {trouble}")
@@ -60,9 +60,9 @@ def _open(
 ) -> Engine:
     silence_telemetry(name)
     kind = ENGINES[name]
-    if not kind.is_gpu and choice.devices != (0,):
-        notes = [*notes, f"{name} paints on the CPU; GPU numbers are ignored"]
-    devices = choice.devices if kind.is_gpu else (0,)
+    if not kind.is_nvidia and choice.devices != (0,):
+        notes = [*notes, f"{name} uses no NVIDIA GPU; the GPU numbers are ignored"]
+    devices = choice.devices if kind.is_nvidia else (0,)
     engines = [
         _open_on(number, model, name, choice.precision, in_flight, notes if i == 0 else ())
         for i, number in enumerate(devices)

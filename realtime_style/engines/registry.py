@@ -12,14 +12,15 @@ from realtime_style.errors import EngineError
 
 @dataclass(frozen=True, slots=True)
 class EngineKind:
-    """An engine: what it needs, what it runs on, and what it can compute in.
+    """A row of ENGINES: what an engine needs, what it runs on, and its precisions.
 
     Attributes:
         module: the Python module that must be installed.
-        command: how to install it.
-        precisions: what it may be asked for, apart from "auto"; a machine may have fewer.
-        device: "cpu" or "cuda" (NVIDIA GPUs).
-        provider: ONNX Runtime's name of the device; "" for engines of other libraries.
+        command: the shell command that installs it.
+        precisions: the precisions that it may be asked for, apart from "auto"; not every machine
+            has all of them.
+        device: "cpu", "cuda" (NVIDIA GPUs), or any other word for another kind of device.
+        provider: the name of its device in ONNX Runtime; "" on the CPU, and for other libraries.
     """
 
     module: str
@@ -29,9 +30,9 @@ class EngineKind:
     provider: str = ""
 
     @property
-    def is_gpu(self) -> bool:
-        """Whether it runs on a GPU, so that devices can be chosen."""
-        return self.device != "cpu"
+    def is_nvidia(self) -> bool:
+        """Whether it runs on NVIDIA GPUs, of which `EngineChoice.devices` gives the numbers."""
+        return self.device == "cuda"
 
 
 _GPU = "pip install 'realtime-style[gpu]'"
@@ -59,7 +60,7 @@ GPU_FRAME_ENGINES = ("tensorrt", "tensorrt-rtx")
 def engine_trouble(name: str) -> str:
     """Why an engine of ENGINES cannot be used here and what to do about it; "" if it can."""
     kind = ENGINES[name]
-    if kind.device == "cuda" and (trouble := gpu_trouble()):
+    if kind.is_nvidia and (trouble := gpu_trouble()):
         return trouble
     if not find_spec(kind.module):
         return f"the engine '{name}' is not installed; install it with: {kind.command}"

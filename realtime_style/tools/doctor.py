@@ -105,7 +105,7 @@ def table(report: dict[str, Any]) -> str:
     if report["gpu_trouble"]:
         lines.append(f"GPU        {report['gpu_trouble']}")
     for engine in report["engines"]:
-        if report["gpu_trouble"] and ENGINES[engine["name"]].is_gpu:
+        if report["gpu_trouble"] and ENGINES[engine["name"]].is_nvidia:
             continue  # one line for the GPU is enough
         verdict = f"works on {engine['device']}" if engine["works"] else engine["reason"]
         lines.append(f"engine     {engine['name']} {engine['precision']}: {verdict}")
