@@ -24,7 +24,8 @@ class Channel(Generic[T]):
 
         Args:
             size: how many items it holds.
-            newest_only: when it is full, drop the oldest item instead of making the writer wait.
+            newest_only: whether a full channel drops its oldest item, instead of making the
+                writer wait.
         """
         self.dropped = 0
         self._size = size
@@ -35,7 +36,7 @@ class Channel(Generic[T]):
         self._cut = False
 
     def put(self, item: T) -> bool:
-        """Waits for room and adds an item. Returns False if the channel was cut."""
+        """Waits for room and adds an item. Returns False, without adding it, after `cut`."""
         with self._changed:
             if self._newest_only and len(self._items) == self._size:
                 self._items.popleft()
@@ -49,7 +50,7 @@ class Channel(Generic[T]):
             return True
 
     def __iter__(self) -> Iterator[T]:
-        """Yields items as they arrive, until the channel has ended and is empty, or was cut."""
+        """Yields items as they arrive, until the channel is over (see `is_over`)."""
         while True:
             with self._changed:
                 while not self._items and not self._ended and not self._cut:
@@ -61,7 +62,7 @@ class Channel(Generic[T]):
             yield item
 
     def take(self, timeout_s: float) -> T | None:
-        """The next item; None if none arrives within `timeout_s` seconds or at all."""
+        """Removes and returns the next item, waiting up to `timeout_s` seconds; else None."""
         with self._changed:
             if not self._items and not self.is_over:
                 self._changed.wait(timeout_s)
@@ -73,7 +74,7 @@ class Channel(Generic[T]):
 
     @property
     def is_over(self) -> bool:
-        """Whether the channel is empty and no more items will arrive."""
+        """Whether no item is left and none will arrive: it has ended and is empty, or was cut."""
         return self._cut or (self._ended and not self._items)
 
     def end(self) -> None:

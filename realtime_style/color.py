@@ -31,9 +31,10 @@ class ColorSpace:
     """How the values of YUV planes stand for colours, in the codes of ITU-T H.273.
 
     Attributes:
-        matrix: BT709, BT470BG, SMPTE170M or BT2020_NCL: how YUV is computed from RGB.
+        matrix: how YUV is computed from RGB: BT709, BT470BG, SMPTE170M or BT2020_NCL.
         range: LIMITED (luma 16..235, chroma 16..240) or FULL (0..255).
-        primaries, transfer: any code, such as UNSPECIFIED; kept, but not computed with.
+        primaries, transfer: any H.273 code, such as UNSPECIFIED; passed on to the painted film,
+            but not used in calculations.
     """
 
     matrix: int = BT709
@@ -48,7 +49,7 @@ class ColorSpace:
         section 8.3).
 
         Raises:
-            KeyError: the matrix is not one of the four above.
+            KeyError: `matrix` is not one of the four that the class lists.
         """
         kr, kb = _LUMA_WEIGHTS[self.matrix]
         luma = np.array([kr, 1 - kr - kb, kb])

@@ -7,8 +7,8 @@ class StyleError(Exception):
     """Anything this package refuses or fails at; the message is one line.
 
     Attributes:
-        setting: the argument that caused it, as the library spells it ("duration_s"); None where
-            no argument did. The command line turns it into its option.
+        setting: the name of the argument that caused it, such as "duration_s"; None where no
+            argument did. The command line names the matching option instead (--duration).
     """
 
     def __init__(self, message: str, *, setting: str | None = None) -> None:

@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 MIN_SIDE_PX = 16
 MAX_SIDE_PX = 8192
 
-_LINES = {"4k": 2160, "8k": 4320}  # of sizes that have a name
+_LINES = {"4k": 2160, "8k": 4320}  # heights of sizes that have a name
 
 
 class FramePool:
-    """Reuses I420 buffers, so that frames need no new memory from the system.
+    """Reuses I420 buffers, so that frames need no new memory from the system. Thread-safe.
 
-    Thread-safe. It holds at most as many buffers as were in use at the same time.
+    The pool never holds more buffers than have been in use at the same time.
     """
 
     def __init__(self) -> None:
         self._free: deque[NDArray[np.uint8]] = deque()
 
     def take(self, height: int, width: int) -> NDArray[np.uint8]:
-        """A uint8 buffer (height * 3 // 2, width) with undefined content.
+        """A uint8 buffer of shape (height * 3 // 2, width), with undefined content.
 
         Args:
             height, width: size of the picture in pixels, both even.
@@ -49,7 +49,7 @@ class FramePool:
         return np.empty(shape, np.uint8)
 
     def give(self, buffer: NDArray[np.uint8]) -> None:
-        """Makes a buffer available again; nobody may use it afterwards."""
+        """Puts a buffer back; the caller must not use it afterwards."""
         self._free.append(buffer)
 
 
@@ -60,7 +60,8 @@ class Frame:
     It is shown at `pts * time_base` seconds, for `duration * time_base` seconds.
 
     Attributes:
-        i420: (H * 3 // 2, W) uint8, C-contiguous: H rows of luma, then Cb and Cr.
+        i420: (H * 3 // 2, W) uint8, C-contiguous: H rows of luma, then the plane of Cb, then that
+            of Cr, each with H/2 * W/2 values.
         pts: presentation time, in units of `time_base`.
         time_base: seconds per unit.
         color: colour space of the planes.
@@ -81,11 +82,11 @@ class Frame:
             self.pool.give(self.i420)
 
     def blank(self, pool: FramePool, height: int | None = None, width: int | None = None) -> Frame:
-        """A frame with this one's time and colour space, and undefined content.
+        """A new frame with this one's time and colour space, and undefined content.
 
         Args:
-            pool: where its buffer is taken from.
-            height, width: its size in pixels, both even; None takes this frame's.
+            pool: where the new frame's buffer is taken from, and where `release` returns it.
+            height, width: size of the new frame in pixels, both even; None takes this frame's.
         """
         buffer = pool.take(height or self.height, width or self.width)
         return Frame(buffer, self.pts, self.time_base, self.color, self.duration, pool)
@@ -114,10 +115,11 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class GpuFrame:
-    """One picture in GPU memory, in 8-bit NV12; for the other attributes see `Frame`.
+    """One picture in GPU memory, in 8-bit NV12.
 
     Attributes:
-        picture: its memory is freed when nothing refers to it any more.
+        picture: PyAV's picture; its GPU memory is freed with the last reference to it.
+        pts, time_base, color, duration: as in `Frame`.
     """
 
     picture: av.VideoFrame
@@ -127,7 +129,7 @@ class GpuFrame:
     duration: int = 0
 
     def release(self) -> None:
-        """No-op, in place of `Frame.release`: GPU frames are not pooled."""
+        """Does nothing: GPU frames are not pooled, unlike those of `Frame.release`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class StreamInfo:
         color: colour space of the frames.
         frames: number of frames; None if unknown.
         duration_s: length in seconds; None if unknown.
-        source_width, source_height: size in the file or device, before any scaling.
+        source_width, source_height: size in the file or device in pixels, before any scaling.
         sample_aspect_ratio: width of a source pixel divided by its height; None if unknown.
         is_live: whether frames arrive in real time, from a camera or a stream.
     """
@@ -161,9 +163,11 @@ class StreamInfo:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A requested picture size: a height, or a height and a width, in pixels.
+    """A requested picture size in pixels.
 
-    Without a width, the aspect ratio of the picture is kept.
+    Attributes:
+        height: height of the picture.
+        width: its width; None keeps the aspect ratio of the picture that is scaled.
     """
 
     height: int
@@ -174,7 +178,7 @@ class Size:
         """Reads a size such as "720p", "720", "4k" or "1280x720".
 
         Raises:
-            ValueError: the text is not a size, or a side is not within 16 to 8192 pixels.
+            ValueError: the text is not a size, or a side is below 16 or above 8192 pixels.
         """
         plain = text.strip().lower()
         lines = re.fullmatch(r"(\d{1,9})p?", plain)
@@ -199,6 +203,6 @@ class Size:
         return f"{self.width}x{self.height}" if self.width else f"{self.height}p"
 
     def of(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height in pixels, both even, for a picture of the given width and height."""
+        """(width, height) in pixels, both even, to scale a picture of a width and height to."""
         ours = self.width or max(2, round(width * self.height / height / 2) * 2)
         return ours & ~1, self.height & ~1

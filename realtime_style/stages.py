@@ -21,10 +21,10 @@ class Frames(Protocol[Read_co]):
 
     @property
     def info(self) -> StreamInfo:
-        """What is known before the first frame."""
+        """Size, rate and colour space of the frames, known before the first one is read."""
 
     def __iter__(self) -> Iterator[Read_co]:
-        """Frames in presentation order, once.
+        """Yields the frames in presentation order; a source can be iterated over only once.
 
         Raises:
             MediaError: reading fails; or the pictures have changed their size, and the source does
@@ -33,7 +33,7 @@ class Frames(Protocol[Read_co]):
 
 
 class FrameSource(Frames[Read_co], Protocol[Read_co]):
-    """A context manager that iterates over frames."""
+    """`Frames` that are opened and closed as a context manager."""
 
     def __enter__(self) -> Self: ...
 
@@ -46,7 +46,10 @@ class FrameSource(Frames[Read_co], Protocol[Read_co]):
 
 
 class Painter(Protocol[F]):
-    """Paints the frames of one stream, in order. One thread at a time."""
+    """Paints the frames of one stream, in order.
+
+    Only one thread at a time may call it; `cancel` may be called from any thread.
+    """
 
     @property
     def in_flight(self) -> int:
@@ -59,28 +62,34 @@ class Painter(Protocol[F]):
 
         Args:
             size: width and height, in pixels.
-            on_build: called with the part that is done, 0..1, while an engine is built.
+            on_build: called while an engine is built, with the finished part of the work, 0..1.
 
         Raises:
             EngineError: the engine cannot be built.
         """
 
     def begin(self, frame: F) -> Pending[F]:
-        """Begins to paint a frame; the caller may reuse the given frame on return.
+        """Begins to paint a frame. Call the result to wait for the painted frame.
 
-        Pending frames are waited for in the order in which they were begun. Raises EngineError
-        where the network fails, as waiting does.
+        The given frame may be reused as soon as this returns. Frames must be waited for in the
+        order in which they were begun.
+
+        Raises:
+            EngineError: the network fails; waiting for the frame may raise it as well.
         """
 
     def reset(self) -> None:
         """Forgets all frames: the next one is painted as the first, for example after a seek."""
 
     def cancel(self) -> None:
-        """Ends a call in another thread with EngineError; no calls may follow."""
+        """Makes a call that is running in another thread raise EngineError; no calls may follow."""
 
 
 class FrameSink(Protocol[Written_contra]):
-    """A context manager that takes frames; leaving it completes them, or discards on an error."""
+    """A context manager that frames are written to.
+
+    Leaving it completes the output; leaving it with an error discards the output.
+    """
 
     def __enter__(self) -> Self: ...
 
@@ -92,4 +101,8 @@ class FrameSink(Protocol[Written_contra]):
     ) -> None: ...
 
     def write(self, frame: Written_contra) -> None:
-        """Takes one frame; the caller may reuse its buffer on return. Raises MediaError."""
+        """Writes one frame, which the caller may reuse as soon as this returns.
+
+        Raises:
+            MediaError: the frame cannot be encoded or written.
+        """

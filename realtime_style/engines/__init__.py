@@ -1,1 +1,1 @@
-"""Engines run a style's network on planes: an adapter a file, one table, one way to open them."""
+"""Engines, which run a style's network: one module per engine, a table of them, and opening."""

@@ -10,17 +10,17 @@ from realtime_style.errors import EngineError
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """A choice of engine; it says nothing about whether this machine has it.
+    """A choice of engine. Whether this machine has the engine is not checked here.
 
     Attributes:
-        name: "auto" (the best one here) or a name of `registry.ENGINES`.
+        name: "auto" (the best engine of this machine) or a name in `registry.ENGINES`.
         precision: "auto" (f16 on a GPU; int8 or bf16 where the CPU has it, else f32), "f32",
             "bf16", "f16" or "int8".
-        devices: numbers of the GPUs that share the frames; CPU engines ignore them.
+        devices: numbers of the NVIDIA GPUs that share the frames; other engines ignore them.
 
     Raises:
-        EngineError: no such engine or precision, a precision the engine has on no machine, or no
-            device.
+        EngineError: there is no such engine or precision, the engine never has that precision, or
+            `devices` is empty or names a GPU twice.
     """
 
     name: str = "auto"
@@ -43,6 +43,6 @@ class EngineChoice:
         object.__setattr__(self, "devices", tuple(self.devices))
         if not self.devices or len(set(self.devices)) < len(self.devices):
             raise EngineError(
-                f"devices are {self.devices}; give the number of at least one GPU, each once",
+                f"the devices are {self.devices}; give at least one GPU number, each only once",
                 setting="devices",
             )

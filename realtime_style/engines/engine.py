@@ -1,4 +1,4 @@
-"""What every engine can do, and what an engine for frames in GPU memory can do as well."""
+"""The interface of all engines, and that of engines for frames in GPU memory."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ Plane = NDArray[np.uint8]
 
 
 class Engine(ABC):
-    """A loaded network. Only one thread at a time may call it.
+    """A loaded network.
+
+    Only one thread at a time may call it; `cancel` may be called from any thread.
 
     Attributes:
-        name: its name in `registry.ENGINES`.
-        device: the device it runs on, human-readable.
-        precision: the arithmetic of its convolutions: f32, bf16, f16 or int8.
+        name: the engine's name in `registry.ENGINES`.
+        device: the device that it runs on, human-readable.
+        precision: the arithmetic of its convolutions: "f32", "bf16", "f16" or "int8".
         in_flight: how many pictures may be begun before the first is waited for.
     """
 
@@ -28,11 +30,12 @@ class Engine(ABC):
     in_flight: int = 1
 
     def __init__(self, notes: Sequence[str] = ()) -> None:
+        """Args: notes, the first ones of `notes`."""
         self._notes = list(notes)
 
     @property
     def notes(self) -> list[str]:
-        """What its user should know, in sentences; may grow while it runs."""
+        """Sentences that the user should read; more may be added while the engine runs."""
         return self._notes
 
     def prepare(
@@ -41,10 +44,11 @@ class Engine(ABC):
         """Gets ready for pictures of a size, so that the first takes no longer than the others.
 
         Args:
-            on_build: called with the part that is done, 0..1, while an engine is built.
+            width, height: size of the pictures in pixels.
+            on_build: called while an engine is built, with the finished part of the work, 0..1.
 
         Raises:
-            EngineError: it cannot be built.
+            EngineError: the engine cannot be built.
         """
         return  # most engines have nothing to build
 
@@ -52,37 +56,42 @@ class Engine(ABC):
     def begin(
         self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
     ) -> Callable[[], None]:
-        """Begins to paint one picture; call the result to wait until it is done.
+        """Begins to paint one picture. Call the result to wait until the picture is painted.
+
+        The inputs may be reused as soon as this returns; the outputs are complete after waiting.
+        At most `in_flight` pictures may be begun before the first is waited for. Each must be
+        waited for, in the order in which they were begun, even if it is no longer needed.
 
         Args:
-            luma, out_luma: (1, 1, H, W) uint8, C-contiguous. H and W are multiples of the style's
-                size multiple and may change from call to call.
-            chroma, out_chroma: (1, 2, H/2, W/2) uint8, C-contiguous.
-
-        The inputs are read before this returns, the outputs are complete after waiting. Pictures
-        are waited for in the order in which they were begun, at most `in_flight` of them at once;
-        every one must be waited for, even if its result is no longer needed.
+            luma: (1, 1, H, W) uint8, C-contiguous. H and W are multiples of the style's
+                `size_multiple`, and may change from call to call.
+            chroma: (1, 2, H/2, W/2) uint8, C-contiguous: Cb and Cr.
+            out_luma, out_chroma: where the painted planes are written, in the same shapes.
 
         Raises:
-            EngineError: the network fails, changes the size, or is cancelled; waiting raises it
-                as well.
+            EngineError: the network fails, the shapes do not fit together, or the engine was
+                cancelled; waiting may raise it as well.
         """
 
     def infer(self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane) -> None:
-        """Paints one picture into the given arrays and waits for it; see `begin`."""
+        """Paints one picture into `out_luma` and `out_chroma`, and waits for it; see `begin`."""
         self.begin(luma, chroma, out_luma, out_chroma)()
 
     @abstractmethod
     def cancel(self) -> None:
-        """Ends a call in another thread with EngineError; no calls may follow."""
+        """Makes a call that is running in another thread raise EngineError; no calls may follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class GpuPicture:
-    """A picture in GPU memory, as video hardware stores it (NV12, uint8).
+    """A picture in GPU memory, as video hardware stores it: NV12, uint8.
 
-    `luma` and `chroma` are the addresses of the first bytes; chroma has Cb and Cr interleaved in
-    half as many rows. A pitch is the distance between the starts of two rows, in bytes.
+    Attributes:
+        width, height: size of luma in pixels, both even.
+        luma: address of the first byte of luma, which has `height` rows of `width` bytes.
+        chroma: address of the first byte of chroma, which has `height` / 2 rows of `width` bytes:
+            Cb and Cr in turn.
+        luma_pitch, chroma_pitch: distance between the starts of two rows, in bytes.
     """
 
     width: int
@@ -94,12 +103,15 @@ class GpuPicture:
 
 
 class GpuEngine(Engine):
-    """An engine that can also paint pictures in the memory of its GPU and leave them there."""
+    """An engine that can also paint from GPU memory into GPU memory."""
 
     @abstractmethod
     def begin_gpu_picture(self, picture: GpuPicture, painted: GpuPicture) -> Callable[[], None]:
-        """Like `begin`, but `picture` must not change until it has been waited for."""
+        """Begins to paint a picture into another of the same size; see `begin`.
+
+        Unlike with `begin`, neither may be reused before the result has been waited for.
+        """
 
 
 def done() -> None:
-    """Waits for a picture that is painted already."""
+    """Does nothing; what `begin` returns where the picture is painted already."""

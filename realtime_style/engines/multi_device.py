@@ -12,12 +12,12 @@ from realtime_style.engines.engine import Engine, Plane
 class MultiDeviceEngine(Engine):
     """The same network on several devices.
 
-    An engine with one picture in flight paints it before `begin` returns; each such engine gets a
-    thread of its own, or the devices would wait for one another.
+    An engine whose `in_flight` is 1 paints the picture before `begin` returns. Each such engine is
+    called on a thread of its own; otherwise the devices would wait for one another.
     """
 
     def __init__(self, engines: Sequence[Engine]) -> None:
-        """Takes one engine a device, all of one kind."""
+        """Args: engines, one for each device, all of the same name and precision."""
         super().__init__()
         self.engines = list(engines)
         first = self.engines[0]
@@ -30,7 +30,7 @@ class MultiDeviceEngine(Engine):
 
     @property
     def notes(self) -> list[str]:
-        """The notes of all engines, each once."""
+        """The notes of all engines, without repetitions."""
         return list(dict.fromkeys(note for engine in self.engines for note in engine.notes))
 
     def prepare(
@@ -51,7 +51,7 @@ class MultiDeviceEngine(Engine):
         self._next = (self._next + 1) % len(self.engines)
         if thread is None:
             return engine.begin(luma, chroma, out_luma, out_chroma)
-        inputs = luma.copy(), chroma.copy()  # the caller may change its own while the thread reads
+        inputs = luma.copy(), chroma.copy()  # the caller may reuse its arrays once this returns
         return thread.submit(engine.infer, *inputs, out_luma, out_chroma).result
 
     def cancel(self) -> None:

@@ -1,4 +1,4 @@
-"""Runs any ONNX network on the CPU in float32: encoders, masks, whatever is not a style."""
+"""Runs any ONNX network on the CPU in float32, such as an encoder; styles have `Engine`."""
 
 from __future__ import annotations
 
@@ -29,10 +29,12 @@ class Network:
         """Loads the model.
 
         Args:
-            engine: "openvino" or "onnxruntime"; any other name takes the first that is installed.
+            model: a serialised ONNX model.
+            engine: "openvino" or "onnxruntime". With any other name, or if that engine is not
+                installed, the first of the two that is installed runs the model.
 
         Raises:
-            EngineError: no CPU engine is installed, or it cannot load the model.
+            EngineError: neither engine is installed, or the engine cannot load the model.
         """
         here = [name for name in available_engines() if name in _LOADERS]
         name = engine if engine in here else next(iter(here), "openvino")
@@ -42,5 +44,15 @@ class Network:
         self._run: Callable[[Arrays], dict[str, NDArray[Any]]] = load_network(model)
 
     def __call__(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        """The outputs by name, for inputs by name; raises EngineError where the network fails."""
+        """Runs the network.
+
+        Args:
+            inputs: one array for each input of the model, by name, in the model's types.
+
+        Returns:
+            All outputs, by name.
+
+        Raises:
+            EngineError: an input is missing or does not fit, or the network fails.
+        """
         return self._run(inputs)

@@ -29,7 +29,7 @@ _NOT_STARTED = {  # by provider, why it did not start
 
 
 def _options(provider: str, model: bytes) -> dict[str, Any]:
-    """Options of a provider: TensorRT caches its engines in our own folder."""
+    """Options of a provider: TensorRT's engines are cached in this package's cache folder."""
     if provider != TENSORRT:
         return {}
     folder = PlanCache().folder / "onnxruntime"
@@ -46,7 +46,7 @@ def _options(provider: str, model: bytes) -> dict[str, Any]:
 
 
 class OnnxRuntimeEngine(Engine):
-    """A style in ONNX Runtime. On a GPU all of it runs on the GPU, or it does not start."""
+    """A style in ONNX Runtime. On a GPU, no part of the network falls back to the CPU."""
 
     def __init__(
         self,
@@ -61,8 +61,13 @@ class OnnxRuntimeEngine(Engine):
         """Loads the model.
 
         Args:
+            model: a serialised ONNX model, from `Style.model_for`.
+            precision: "int8" or "f32" on the CPU, "f16" or "f32" on a GPU; "auto" means f32 on the
+                CPU and f16 on a GPU.
+            name: the engine's name in `registry.ENGINES`.
             provider: ONNX Runtime's name of the GPU provider; "" runs on the CPU.
-            number: which GPU.
+            number: number of the GPU, from 0.
+            notes: see `Engine`.
 
         Raises:
             EngineError: the precision is not available, or the model cannot be loaded.
@@ -91,7 +96,7 @@ class OnnxRuntimeEngine(Engine):
             self._session = onnxruntime.InferenceSession(
                 model, options, providers=providers, enable_fallback=0
             )
-        except Exception as error:  # its exceptions share no base class
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
             if provider and _NO_FALLBACK in str(error):  # no GPU provider started
                 raise _not_started(provider) from error
             raise EngineError(f"ONNX Runtime cannot load this model: {error}") from error
@@ -103,7 +108,7 @@ class OnnxRuntimeEngine(Engine):
     def begin(
         self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
     ) -> Callable[[], None]:
-        """See `Engine.begin`; the picture is painted when this returns."""
+        """See `Engine.begin`; the picture is already painted when this returns."""
         binding = self._binding
         for name, array in (("luma", luma), ("chroma", chroma)):
             binding.bind_input(name, "cpu", 0, np.uint8, array.shape, array.ctypes.data)
@@ -128,10 +133,17 @@ def _not_started(provider: str) -> EngineError:
 def load_network(
     model: bytes,
 ) -> Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]:
-    """Loads any model on the CPU; see `network.Network`. Raises EngineError, as calls do."""
+    """Loads any ONNX model on the CPU, in float32; see `network.Network`.
+
+    Returns:
+        A function from inputs to outputs, by name. It raises EngineError where the network fails.
+
+    Raises:
+        EngineError: the model cannot be loaded.
+    """
     try:
         session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions share no base class
+    except Exception as error:  # ONNX Runtime's exceptions share no base class
         raise EngineError(f"ONNX Runtime cannot load this model: {error}") from error
     names = [output.name for output in session.get_outputs()]
 

@@ -11,12 +11,12 @@ import onnxruntime
 
 @cache
 def load_cuda() -> None:
-    """Loads CUDA and cuDNN from where pip installed them; what is missing goes to stderr."""
+    """Loads the CUDA and cuDNN libraries that pip installed; missing ones are printed to stderr."""
     if hasattr(onnxruntime, "preload_dlls"):
         with contextlib.redirect_stdout(sys.stderr):
             onnxruntime.preload_dlls()
 
 
 def available_providers() -> list[str]:
-    """The providers of this build of ONNX Runtime, by its own names."""
+    """ONNX Runtime's names of the providers in this build, such as "CPUExecutionProvider"."""
     return list(onnxruntime.get_available_providers())

@@ -1,4 +1,4 @@
-"""Opens the engine that is asked for, or the best one here."""
+"""Opens the engine that was chosen by name, or the best one that works on this machine."""
 
 from __future__ import annotations
 
@@ -27,13 +27,16 @@ def open_engine(
     """Loads an ONNX model (from `Style.model_for`) into an engine.
 
     Args:
-        choice: which engine; one that is named is that one or an error, "auto" falls back from
-            the best to the others.
-        in_flight: how many pictures will be begun before the first is waited for: 1 paints each
-            as soon as possible, None as many pictures a second as possible, each of them later.
+        model: the serialised model.
+        choice: which engine. A name gives that engine or an error; "auto" tries the engines from
+            the best one on, until one works.
+        in_flight: how many pictures will be begun before the first is waited for. 1 gives the
+            shortest time for each picture; None gives the most pictures per second, although each
+            takes longer.
 
     Raises:
-        EngineError: the engine cannot be used, does not have the precision, or cannot load it.
+        EngineError: the engine cannot be used, does not have the precision, or cannot load the
+            model.
     """
     if choice.name != "auto":
         refuse_unusable(choice.name, choice.precision)
@@ -42,7 +45,7 @@ def open_engine(
     for name, kind in ENGINES.items():
         trouble = engine_trouble(name)
         if not trouble:
-            # without a GPU there is nothing that a GPU engine could have used
+            # on a machine without a GPU, nobody needs to read why GPU engines are not used
             notes = [] if gpu_trouble() else passed_over
             try:
                 refuse_precision(name, choice.precision)
@@ -78,7 +81,7 @@ def _open_on(
     in_flight: int | None,
     notes: Sequence[str],
 ) -> Engine:
-    """Opens an engine on one device. A new kind of engine adds its case here."""
+    """Opens an engine on one device. A new engine adds its case here."""
     kind = ENGINES[name]
     match kind.module:
         case "tensorrt" | "tensorrt_rtx":
@@ -98,11 +101,13 @@ def open_gpu_engine(model: bytes, cuda: Cuda, choice: EngineChoice = EngineChoic
     """Loads an ONNX model (from `Style.model_for`) into an engine for frames in GPU memory.
 
     Args:
-        choice: "auto", "tensorrt" or "tensorrt-rtx", in f16 or f32; other engines cannot do it.
-            Its devices are ignored: `cuda` is the device.
+        model: the serialised model.
+        cuda: the GPU; the devices of `choice` are ignored.
+        choice: "auto", "tensorrt" or "tensorrt-rtx", in "auto", "f16" or "f32".
 
     Raises:
-        EngineError: the engine cannot be used, or cannot load it.
+        EngineError: it is another engine or precision, the engine cannot be used, or it cannot
+            load the model.
     """
     return _open_first(
         choice,
@@ -120,16 +125,18 @@ def prebuild(
     gpu_frames: bool = False,
     on_build: Callable[[float], None] | None = None,
 ) -> Engine:
-    """Builds the TensorRT engine for a profile of PROFILES, unless it is cached already.
+    """Builds the TensorRT engine for a profile, unless it is cached already, and opens it.
 
     Args:
-        choice: as for `open_gpu_engine`; the engine is built on its first device.
+        model: a serialised ONNX model, from `Style.model_for`.
+        profile: a name in `builder.PROFILES`.
+        choice: as for `open_gpu_engine`; the engine is built on the first of its devices.
         level, workspace_mb: see `build_engine`; None accepts a cached engine however it was built.
-        gpu_frames: whether it is for frames in GPU memory, as `open_gpu_engine` needs it.
-        on_build: called with the part that is done, 0..1.
+        gpu_frames: whether the engine is for frames in GPU memory, as for `open_gpu_engine`.
+        on_build: called with the finished part of the work, 0..1.
 
     Raises:
-        EngineError: there is no TensorRT or no GPU here, or the build fails.
+        EngineError: there is no such profile, no TensorRT or no GPU, or the build fails.
     """
     from realtime_style.engines.tensorrt.builder import PROFILES
 
@@ -154,7 +161,7 @@ def prebuild(
 
 
 def _open_first(choice: EngineChoice, open_one: Callable[[str], GpuEngine]) -> GpuEngine:
-    """The TensorRT that is named; for "auto" the first that can be used."""
+    """Opens the TensorRT that `choice` names; for "auto" the first that can be used."""
     refuse_gpu_frames(choice.name, choice.precision)
     troubles = []
     for name in GPU_FRAME_ENGINES if choice.name == "auto" else [choice.name]:
@@ -177,7 +184,11 @@ def open_tensorrt(
     gpu_frames: bool = False,
     notes: Sequence[str] = (),
 ) -> GpuEngine:
-    """Loads a model into "tensorrt" or "tensorrt-rtx" on one GPU; see `prebuild`.
+    """Loads a model into TensorRT or TensorRT-RTX on one GPU.
+
+    Args:
+        name: "tensorrt" or "tensorrt-rtx".
+        model, precision, cuda, level, workspace_mb, gpu_frames, notes: see `TensorRtEngine`.
 
     Raises:
         EngineError: the library cannot be loaded, or does not start on this GPU.
@@ -188,7 +199,7 @@ def open_tensorrt(
     kind = ENGINES[name]
     try:
         trt = import_module(kind.module)
-    except (ImportError, OSError, AttributeError) as error:  # a part of it is missing
+    except (ImportError, OSError, AttributeError) as error:  # parts of the library are missing
         raise EngineError(
             f"{name} cannot be loaded ({error}); reinstall it with: {kind.command}"
         ) from error

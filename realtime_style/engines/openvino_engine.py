@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, in the fastest arithmetic that it has: int8, bfloat16 or float32."""
+"""OpenVINO on the CPU, in the fastest arithmetic that the CPU has: int8, bfloat16 or float32."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _MAX_STREAMS = 4  # each allocates 40 MB at 1080p
 
 @cache
 def _core() -> openvino.Core:
-    """One Core for the whole process.
+    """OpenVINO's Core, one for the whole process.
 
-    The CPU plugin replaces the stack that signals are handled on and restores it when its Core is
-    destroyed. Of two Cores that overlap, the second restores the first one's stack, which is freed
-    by then: the next Ctrl-C ends in a segmentation fault.
+    The CPU plugin replaces the stack on which signals are handled, and restores the former one
+    when its Core is destroyed. If the lives of two Cores overlapped, the second would restore the
+    stack of the first, which is freed by then, and the next Ctrl-C would be a segmentation fault.
     """
     return openvino.Core()
 
@@ -50,9 +50,12 @@ class OpenVinoEngine(Engine):
         """Compiles the model.
 
         Args:
-            in_flight: see `open_engine`. Cores that share a picture wait for each other at every
-                layer, and for a core that an encoder has taken. Where each core has a picture of
-                its own, none waits: more pictures a second, each of them later.
+            model: a serialised ONNX model, from `Style.model_for`.
+            precision: "int8", "bf16", "f32", or "auto" for the fastest that this CPU has.
+            in_flight: see `open_engine`. With 1, all cores share a picture: they wait for each
+                other at every layer, and for a core that an encoder is using. With more, each
+                core paints its own picture and none waits.
+            notes: see `Engine`.
 
         Raises:
             EngineError: this CPU does not have the precision, or the model cannot be compiled.
@@ -69,7 +72,7 @@ class OpenVinoEngine(Engine):
         self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
         cores = usable_cores()
         streams = min(cores, _MAX_STREAMS, in_flight or _MAX_STREAMS)
-        # one more than there are streams: no core waits for the next picture
+        # one more picture than there are streams, so that no core waits for the next one
         self.in_flight = 1 if in_flight == 1 else streams + 1
         settings = {
             "NUM_STREAMS": streams,
@@ -82,8 +85,8 @@ class OpenVinoEngine(Engine):
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot load this model: {_last_line(error)}") from error
         self._requests = [compiled.create_infer_request() for _ in range(self.in_flight)]
-        # The arrays that each request reads and writes: they must live until the request has
-        # ended, even where nobody waits for it any more
+        # The arrays that each request reads and writes. They must live until the request has
+        # ended, even if nobody waits for it any more
         self._planes: list[dict[str, openvino.Tensor]] = [{} for _ in self._requests]
         self._next = 0
         weakref.finalize(self, _end, self._requests, self._planes)
@@ -91,11 +94,11 @@ class OpenVinoEngine(Engine):
     def begin(
         self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
     ) -> Callable[[], None]:
-        """See `Engine.begin`; with one in flight, the picture is painted when this returns."""
+        """See `Engine.begin`; if `in_flight` is 1, the picture is painted when this returns."""
         number = self._next
         request = self._requests[number]
         self._next = (number + 1) % self.in_flight
-        if self.in_flight > 1:  # the caller may change its own while the request reads
+        if self.in_flight > 1:  # the caller may reuse its arrays once this returns
             luma, chroma = luma.copy(), chroma.copy()
         planes = {
             "luma": luma,
@@ -110,7 +113,7 @@ class OpenVinoEngine(Engine):
             for name, tensor in tensors.items():
                 request.set_tensor(name, tensor)
             self._planes[number] = tensors
-            # Not infer(): on one core it neither reports errors nor can be cancelled
+            # Not infer(), which on one core neither reports errors nor can be cancelled
             request.start_async()
             if self.in_flight == 1:
                 request.wait()
@@ -131,7 +134,7 @@ class OpenVinoEngine(Engine):
 
 
 def _end(requests: list[openvino.InferRequest], planes: list[dict[str, openvino.Tensor]]) -> None:
-    """Ends the requests in flight before the memory that they use is freed."""
+    """Ends the requests in flight, and only then frees the memory that they use."""
     for request in requests:
         with suppress(RuntimeError):
             request.cancel()
@@ -140,6 +143,7 @@ def _end(requests: list[openvino.InferRequest], planes: list[dict[str, openvino.
 
 
 def _precision_for(model: bytes, precision: str, has_bf16: bool) -> str:
+    """The precision to compute in, for a requested one that may be "auto"; raises EngineError."""
     if precision == "bf16" and not has_bf16:
         raise EngineError(
             "this CPU does not compute in bfloat16 (it has neither AMX nor AVX512_BF16); f32 works",
@@ -155,7 +159,14 @@ def _precision_for(model: bytes, precision: str, has_bf16: bool) -> str:
 def load_network(
     model: bytes,
 ) -> Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]:
-    """Loads any model on the CPU; see `network.Network`. Raises EngineError, as calls do."""
+    """Loads any ONNX model on the CPU, in float32; see `network.Network`.
+
+    Returns:
+        A function from inputs to outputs, by name. It raises EngineError where the network fails.
+
+    Raises:
+        EngineError: the model cannot be loaded.
+    """
     core = _core()
     settings = {"INFERENCE_PRECISION_HINT": _PRECISIONS["f32"]}
     try:
@@ -178,6 +189,7 @@ def load_network(
 
 @contextmanager
 def _errors() -> Iterator[None]:
+    """Turns OpenVINO's errors into EngineError."""
     try:
         yield
     except RuntimeError as error:

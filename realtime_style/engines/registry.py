@@ -1,4 +1,4 @@
-"""The table of engines: what each needs, and whether it can be used here."""
+"""The table of engines: what each one needs, and whether it can be used on this machine."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ GPU_FRAME_ENGINES = ("tensorrt", "tensorrt-rtx")
 
 
 def engine_trouble(name: str) -> str:
-    """Why an engine of ENGINES cannot be used here and what to do about it; "" if it can."""
+    """Why an engine of ENGINES cannot be used on this machine, and what to do; "" if it can."""
     kind = ENGINES[name]
     if kind.is_nvidia and (trouble := gpu_trouble()):
         return trouble
@@ -73,12 +73,17 @@ def engine_trouble(name: str) -> str:
 
 
 def available_engines() -> list[str]:
-    """Names of the engines that can be used here, best first."""
+    """Names of the engines that can be used on this machine, best first."""
     return [name for name in ENGINES if not engine_trouble(name)]
 
 
 def refuse_gpu_frames(name: str, precision: str) -> None:
-    """Raises EngineError where an engine can never paint frames in GPU memory, on any machine."""
+    """Raises EngineError if the engine cannot paint frames in GPU memory in the precision.
+
+    Args:
+        name: "auto" or a name in ENGINES.
+        precision: one of PRECISIONS.
+    """
     if name not in ("auto", *GPU_FRAME_ENGINES):
         raise EngineError(
             f"frames in GPU memory need TensorRT, not {name}; "
@@ -89,7 +94,12 @@ def refuse_gpu_frames(name: str, precision: str) -> None:
 
 
 def refuse_precision(name: str, precision: str) -> None:
-    """Raises EngineError for a precision that the engine does not have on any machine."""
+    """Raises EngineError for a precision that the engine has on no machine.
+
+    Args:
+        name: a name in ENGINES.
+        precision: one of PRECISIONS; "auto" is always accepted.
+    """
     precisions = ENGINES[name].precisions
     if precision != "auto" and precision not in precisions:
         *most, last = precisions
@@ -100,16 +110,22 @@ def refuse_precision(name: str, precision: str) -> None:
 
 
 def refuse_unusable(name: str, precision: str) -> None:
-    """Raises EngineError where an engine cannot be used here, or does not have the precision."""
+    """Raises EngineError if this machine cannot use the engine, or it lacks the precision.
+
+    Args:
+        name: a name in ENGINES.
+        precision: one of PRECISIONS; "auto" is always accepted.
+    """
     refuse_precision(name, precision)
     if trouble := engine_trouble(name):
         raise EngineError(trouble, setting="engine")
 
 
 def silence_telemetry(name: str) -> None:
-    """Keeps OpenVINO from reporting every import to its maker, from a separate process.
+    """Keeps OpenVINO from reporting its import to Intel; other engines are left alone.
 
-    OpenVINO runs without its telemetry package, and then reports nothing.
+    OpenVINO reports through a separate package, openvino_telemetry, and runs without it. So that
+    package is marked as missing before the import.
     """
     if name == "openvino":
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

@@ -1,1 +1,1 @@
-"""Changes that engines make to a style's network before they load it."""
+"""Rewrites a style's ONNX model for an engine: to int8, to one float type, or to NV12."""

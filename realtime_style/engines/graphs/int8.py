@@ -13,8 +13,8 @@ from realtime_style.errors import EngineError
 from realtime_style.style.file_format import Ranges, ranges_in
 from realtime_style.system.cores import multiplies_integers
 
-_LEVELS = 255
-_MAX_CODE = 127  # kernels are symmetric, -127..127, so their zero point is 0
+_LEVELS = 255  # steps between the lowest and the highest uint8 value
+_MAX_CODE = 127  # kernels use -127..127, which is symmetric, so their zero point is 0
 _MIDDLE = 128  # zero point of the planes
 _PLANES = ("luma", "chroma")
 
@@ -37,6 +37,9 @@ def int8_model(model: bytes) -> bytes:
 
     Args:
         model: a serialised ONNX model of a style, from `Style.model_for`.
+
+    Returns:
+        The serialised int8 model, with the same inputs and outputs.
 
     Raises:
         EngineError: the style has no ranges, or its network has an unknown structure.
@@ -67,7 +70,8 @@ def refuse_inexact_cpu() -> None:
     saturate: 24.6 dB from f32 instead of 46.6.
 
     Raises:
-        EngineError: this CPU has neither VNNI nor AMX.
+        EngineError: this is an x86 CPU with neither VNNI nor AMX. Where this is not known, int8 is
+            allowed.
     """
     if multiplies_integers() is False:
         raise EngineError(
@@ -78,7 +82,7 @@ def refuse_inexact_cpu() -> None:
 
 
 class _Quantizer:
-    """Rewrites a model in place, node by node."""
+    """Rewrites a float32 model in place, node by node, into its int8 form."""
 
     def __init__(self, proto: ModelProto, ranges: Ranges) -> None:
         self._graph = proto.graph
@@ -94,7 +98,7 @@ class _Quantizer:
             if node.op_type == "Conv" and node.input[1] != "stem.weight"
         }
         self._nodes: list[NodeProto] = []
-        self._renamed: dict[str, str] = {}  # tensors that are replaced, and by which
+        self._renamed: dict[str, str] = {}  # from replaced tensors to their replacements
 
     def rewrite(self) -> None:
         """Replaces the nodes of the graph, and removes the tensors that are no longer used."""
@@ -122,8 +126,8 @@ class _Quantizer:
             self._round_kernel(node)
             self._nodes.append(node)
         elif node.op_type == "DepthToSpace" and (relu := self._relu_after(made)):
-            # With 0 as the lowest code, quantising does the ReLU as well, and then bytes are moved
-            # instead of floats
+            # Quantised before the move, bytes are moved instead of floats. As 0 is the lowest
+            # value that can be stored, quantising does the work of the ReLU as well
             self._round(given, 0.0, self._ranges[relu][1])
             self._nodes.pop()
             node.input[0], node.output[0] = f"{given}.codes", f"{relu}.codes"
@@ -132,7 +136,7 @@ class _Quantizer:
             self._put("DequantizeLinear", [f"{relu}.codes", *grid], f"{relu}.rounded")
             self._renamed |= {made: f"{relu}.rounded", relu: f"{relu}.rounded"}
         elif node.op_type == "Relu" and made in self._renamed:
-            pass  # quantising has done it
+            pass  # quantising has done the work of this ReLU
         elif node.op_type in ("Round", "Clip") and self._becomes_plane(node.input[0]):
             self._renamed[made] = given
         elif node.op_type == "Cast" and made in {output.name for output in self._graph.output}:
@@ -143,7 +147,12 @@ class _Quantizer:
             self._nodes.append(node)
 
     def _round(self, name: str, low: float, high: float) -> None:
-        """Quantises a tensor to uint8: from here on its users read the rounded values."""
+        """Quantises a tensor to uint8; nodes rewritten after this read the rounded values.
+
+        Args:
+            name: the tensor.
+            low, high: the range of its values; values outside are clipped.
+        """
         low, high = min(low, 0.0), max(high, 0.0)  # 0 must be exact: ReLU makes many
         scale = max(high - low, 1e-6) / _LEVELS
         self._add(f"{name}.scale", np.float32(scale))
@@ -172,21 +181,21 @@ class _Quantizer:
             node.input[:] = [*node.input[:2], "stem.moved"]
 
     def _unpadded(self, node: NodeProto) -> str:
-        """The input of a convolution before its padding."""
+        """The name of a convolution's input before padding."""
         name = node.input[0]
         while name in self._maker and self._maker[name].op_type == "Pad":
             name = self._maker[name].input[0]
         return name
 
     def _relu_after(self, name: str) -> str:
-        """The output of the ReLU that is a tensor's only user and is to be quantised; else ""."""
+        """The output of the only node that reads a tensor, if a ReLU to be quantised; else ""."""
         users = self._users.get(name, [])
         if len(users) == 1 and users[0].op_type == "Relu" and users[0].output[0] in self._ranges:
             return users[0].output[0]
         return ""
 
     def _becomes_plane(self, name: str) -> bool:
-        """Whether a tensor is only rounded and clipped to 0..255 and becomes an output plane."""
+        """Whether all that is done with a tensor is rounding it and clipping it to an output."""
         planes = {output.name for output in self._graph.output}
         for user in self._users.get(name, []):
             bounds = [self._weights[bound] for bound in user.input[1:]]
@@ -213,12 +222,15 @@ class _Quantizer:
 def _codes(kernel: NDArray[np.floating]) -> NDArray[np.floating]:
     """Rounds a kernel to integers in -127..127 and keeps the sum of each 2-D window.
 
-    The inputs under one window are similar, so its rounding errors should cancel out. Where their
-    sum is off by n, the n values with the largest errors in that direction are rounded the other
+    The inputs under one window are similar, so the rounding errors within it should cancel out. If
+    they add up to n, the n values with the largest errors in that direction are rounded the other
     way ("SQuant-K" of Guo et al., ICLR 2022).
 
     Args:
-        kernel: (out, in, height, width), in units of its scale.
+        kernel: float array (out, in, height, width), already divided by the scales.
+
+    Returns:
+        A float array of the same shape, of whole numbers.
     """
     windows = kernel.reshape(*kernel.shape[:2], -1)
     codes = np.round(windows)

@@ -1,4 +1,4 @@
-"""Networks for GPUs: one float type throughout, NV12 chroma, and digests to cache them by."""
+"""Networks for GPUs: one float type throughout, NV12 chroma, and digests as keys for caches."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
 def typed_model(model: bytes, precision: str) -> bytes:
-    """The same ONNX model with all floats of one type.
+    """Converts all floats of an ONNX model to one type, so that engines compute in it.
 
     A strongly typed TensorRT network, the only kind since TensorRT 11, computes in the types of
-    its ONNX model. Styles store their weights in float16 and cast them; here the weights are
-    stored in the type that is computed in, and the casts are removed. The final rounding stays in
-    the graph: float16 is exact to 1/8 in 128..255.
+    its ONNX model. Style files store weights in float16 and cast them to float32. Here the weights
+    are stored in the wanted type, and those casts are removed. The final rounding to integers is
+    still right in float16, whose values between 128 and 255 are 1/8 apart.
 
     Args:
         model: a serialised ONNX model.
         precision: "f16" or "f32".
+
+    Returns:
+        The serialised new model.
     """
     kind, dtype = _TYPES[precision]
     proto = onnx.load_model_from_string(model)
@@ -49,13 +52,16 @@ def typed_model(model: bytes, precision: str) -> bytes:
 
 
 def nv12_model(model: bytes) -> bytes:
-    """The same ONNX model with interleaved chroma, (1, H/2, W/2, 2), as video hardware stores it.
+    """Changes an ONNX model's chroma, input and output, to the order of video hardware.
 
-    This holds for its input and its output. The transpositions are placed between the casts from
-    and to uint8, because TensorRT accepts uint8 only in casts.
+    The two transpositions are placed after the cast from uint8 and before the cast to uint8,
+    because TensorRT accepts uint8 only in casts.
 
     Args:
-        model: a serialised ONNX model with chroma as planes, (1, 2, H/2, W/2).
+        model: a serialised ONNX model with chroma as planes, (1, 2, H/2, W/2) uint8.
+
+    Returns:
+        The serialised new model, with interleaved chroma (NV12), (1, H/2, W/2, 2) uint8.
     """
     proto = onnx.load_model_from_string(model)
     graph = proto.graph
@@ -86,15 +92,16 @@ def nv12_model(model: bytes) -> bytes:
 
 
 def digest(model: bytes) -> str:
-    """SHA-256, in hexadecimal, of a model's network, without its description."""
+    """SHA-256, in hexadecimal, of a serialised model without its metadata: equal networks match."""
     proto = onnx.load_model_from_string(model)
     return _digest(proto)
 
 
 def structure_digest(model: bytes) -> str:
-    """SHA-256, in hexadecimal, of a model's network without the values of its weights.
+    """SHA-256, in hexadecimal, of a serialised model without metadata and values of weights.
 
-    Engines of models with the same digest can be refitted with each other's weights.
+    An engine built for one model can be refitted with the weights of another that has the same
+    structure digest.
     """
     proto = onnx.load_model_from_string(model)
     for tensor in proto.graph.initializer:

@@ -1,1 +1,1 @@
-"""NVIDIA's TensorRT: engines are built for one GPU, cached, and run on it."""
+"""NVIDIA's TensorRT: engines are built for the GPU that they run on, and cached."""

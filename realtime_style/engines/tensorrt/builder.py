@@ -1,7 +1,7 @@
 """Builds TensorRT engines from ONNX models: strongly typed, for any size within a profile.
 
-Works with TensorRT from 10.12, TensorRT 11 and TensorRT-RTX. They share one interface; parts that
-only some of them have are looked up by name. PyTorch is not needed.
+Works with TensorRT from 10.12 on, including 11, and with TensorRT-RTX. They share one interface;
+parts that only some of them have are looked up by name. PyTorch is not needed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class Profile:
     """The sizes that an engine paints: (width, height) of luma in pixels, multiples of 4.
 
     Attributes:
-        least, most: the range of widths and heights; both may be chosen independently.
+        least, most: the smallest and the largest width and height. Any width in that range may be
+            combined with any height.
         best: the size that the engine is tuned for.
     """
 
@@ -59,24 +60,25 @@ def build_engine(
     timing_cache: bytes = b"",
     on_build: Callable[[float], None] = lambda part: None,
 ) -> tuple[bytes, bytes]:
-    """Builds an engine; TensorRT-RTX needs no GPU for it.
+    """Builds an engine. TensorRT needs the GPU that it will run on; TensorRT-RTX needs none.
 
     Args:
-        model: a serialised ONNX model with uint8 inputs and outputs; it is computed in its types.
+        model: a serialised ONNX model with uint8 inputs and outputs. The engine computes in the
+            float types of the model; see `typed_model`.
         profile: the sizes that the engine will paint.
         trt: the module `tensorrt` or `tensorrt_rtx`.
         level: optimisation level, 0 to 5; None is TensorRT's default, 3.
         workspace_mb: most memory that one layer may use for itself, in MiB; None is unlimited.
         use_gpu: makes the GPU current in the calling thread; it is called in every thread.
-        timing_cache: what an earlier build learned about this GPU.
-        on_build: called from time to time with the part that is done, 0..1, on another thread.
+        timing_cache: the timing cache of an earlier build for this GPU; b"" if there is none.
+        on_build: called from time to time, on another thread, with the finished part, 0..1.
 
     Returns:
         The serialised engine, and the new timing cache, which is empty for TensorRT-RTX.
 
     Raises:
         EngineError: TensorRT does not accept the model, or the build fails.
-        KeyboardInterrupt: passed on, once TensorRT has stopped.
+        KeyboardInterrupt: on Ctrl-C, once TensorRT has stopped.
     """
     use_gpu()
     log = listening_log(trt)
@@ -120,7 +122,7 @@ def _config(
         config.set_flag(trt.BuilderFlag.REFIT)
         learned = config.create_timing_cache(timing_cache)
         if not config.set_timing_cache(learned, ignore_mismatch=False):
-            # it is from another GPU or another version
+            # the cache is from another GPU or another version of TensorRT
             config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
     return config
 
@@ -128,9 +130,13 @@ def _config(
 def refittable(trt: ModuleType) -> bool:
     """Whether one engine is built for all styles, and refitted with the weights of each.
 
-    TensorRT times kernels while it builds, which takes a minute, so its engines are reused.
-    TensorRT-RTX builds in a second, and without a GPU if the engine is not refittable. It compiles
-    kernels when it runs; only it has a cache for those.
+    True for TensorRT: it times kernels while it builds, which takes a minute, so engines are
+    reused. False for TensorRT-RTX: it builds an engine in a second, without a GPU if the engine is
+    not refittable, and compiles kernels only when the engine runs. The cache for those kernels is
+    what the two are told apart by.
+
+    Args:
+        trt: the module `tensorrt` or `tensorrt_rtx`.
     """
     return not hasattr(trt, "IRuntimeCache")
 
@@ -138,7 +144,14 @@ def refittable(trt: ModuleType) -> bool:
 def refit_engine(engine: Any, model: bytes, trt: ModuleType, log: Any) -> bool:
     """Gives an engine the weights of another model with the same structure.
 
-    Returns False if TensorRT refuses; the engine must not be used then.
+    Args:
+        engine: changed in place.
+        model: the serialised ONNX model that has the weights.
+        trt: the module `tensorrt`.
+        log: from `listening_log`.
+
+    Returns:
+        False if TensorRT refuses; the engine must not be used then.
     """
     refitter = trt.Refitter(engine, log)
     return bool(
@@ -148,7 +161,14 @@ def refit_engine(engine: Any, model: bytes, trt: ModuleType, log: Any) -> bool:
 
 
 def parsed(builder: Any, model: bytes, trt: ModuleType, log: Any) -> tuple[Any, Any]:
-    """The strongly typed network of a model, and the parser, which must outlive it."""
+    """Reads a serialised ONNX model into a strongly typed TensorRT network.
+
+    Returns:
+        The network, and its parser, which must live as long as the network.
+
+    Raises:
+        EngineError: TensorRT does not accept the model.
+    """
     # TensorRT 11 has no such flag, because all its networks are strongly typed
     strongly_typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     flags = 0 if strongly_typed is None else 1 << int(strongly_typed)
@@ -162,7 +182,7 @@ def parsed(builder: Any, model: bytes, trt: ModuleType, log: Any) -> tuple[Any, 
 
 @cache
 def listening_log(trt: ModuleType) -> Any:
-    """TensorRT's logger: it prints nothing, and `last()` returns the last error message.
+    """A logger for TensorRT that prints nothing, and whose `last()` returns the last error.
 
     There is one for the whole process, because TensorRT keeps the first logger that it is given
     and uses it until the process ends.
@@ -186,8 +206,12 @@ def listening_log(trt: ModuleType) -> Any:
 def started(kind: Callable[[Any], Any], log: Any) -> Any:
     """Creates a TensorRT builder or runtime.
 
+    Args:
+        kind: `Builder` or `Runtime` of the module.
+        log: from `listening_log`.
+
     Raises:
-        EngineError: it does not start.
+        EngineError: TensorRT does not start.
     """
     try:
         made = kind(log)
@@ -199,16 +223,16 @@ def started(kind: Callable[[Any], Any], log: Any) -> Any:
 
 
 def _progress(trt: ModuleType, on_build: Callable[[float], None]) -> Any:
-    """A progress monitor that turns TensorRT's nested phases into one part of the whole, 0..1.
+    """A progress monitor that turns TensorRT's nested phases into one finished part, 0..1.
 
-    Its event `stopping` ends the build.
+    Setting its event `stopping` ends the build.
     """
 
     class Progress(trt.IProgressMonitor):  # type: ignore[name-defined, misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.stopping = threading.Event()
-            self._phases: dict[str, tuple[str | None, int, int]] = {}  # parent, steps, done
+            self._phases: dict[str, tuple[str | None, int, int]] = {}  # parent, steps, steps done
             self._most = 0.0
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:

@@ -41,11 +41,11 @@ class Gpu:
 
 
 class Cuda(Protocol):
-    """The calls to one GPU that an engine makes. Pointers and streams are integers.
+    """The CUDA calls that an engine makes, for one GPU. Pointers and streams are integers.
 
-    Copies, launches and captures run in the order in which they were put on a stream. Host memory
-    must exist and stay unchanged until `wait` has returned for that stream. Stream 0 is CUDA's
-    default stream, in which FFmpeg decodes.
+    Copies and launches run later, in the order in which they were put on a stream. The host memory
+    that they use must exist and stay unchanged until `wait` has returned for that stream. Stream 0
+    is CUDA's default stream, in which FFmpeg decodes.
 
     All methods raise EngineError if CUDA fails.
 
@@ -79,16 +79,16 @@ class Cuda(Protocol):
         """Destroys a stream."""
 
     def copy_in(self, pointer: int, array: NDArray[np.uint8], stream: int) -> None:
-        """Puts a copy from host to device on a stream."""
+        """Puts a copy of a host array to device memory on a stream."""
 
     def copy_out(self, array: NDArray[np.uint8], pointer: int, stream: int) -> None:
-        """Puts a copy from device to host on a stream."""
+        """Puts a copy of device memory to a host array, of its size, on a stream."""
 
     def copy_rows(self, target: Rows, source: Rows, shape: tuple[int, int], stream: int) -> None:
-        """Puts a copy within the device on a stream; `shape` is the row count and bytes per row."""
+        """Puts a copy within device memory on a stream; `shape` is (rows, bytes per row)."""
 
     def capture(self, stream: int, work: Callable[[], None]) -> Any:
-        """Records what `work` puts on a stream as a graph, without running it."""
+        """Records what `work` puts on a stream as a CUDA graph, without running it."""
 
     def launch(self, graph: Any, stream: int) -> None:
         """Puts a recorded graph on a stream."""
@@ -110,7 +110,7 @@ class CudaPython:
             EngineError: there is no such GPU, no driver, or no binding.
         """
         trouble = gpu_trouble()
-        if trouble:  # an engine that was asked for by its name has been refused before
+        if trouble:  # only frames in GPU memory get here: engines are refused earlier
             raise EngineError(trouble, setting="residency")
         from cuda.bindings import runtime
 
@@ -203,7 +203,11 @@ class CudaPython:
         self._call("cudaStreamSynchronize", stream)
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        """Calls a function of the CUDA runtime; returns its result, if it has one."""
+        """Calls a function of the CUDA runtime, and returns its result, or None.
+
+        Raises:
+            EngineError: the function reports an error.
+        """
         code, *results = getattr(self._runtime, name)(*arguments)
         if int(code):
             raise EngineError(_explained(int(code), code.name, name))
@@ -250,10 +254,10 @@ NO_DRIVER = (
 
 @cache
 def gpu_trouble() -> str:
-    """Why no NVIDIA GPU can be used, in one sentence; "" if one can.
+    """Why no NVIDIA GPU can be used, in one sentence with advice; "" if one can be used.
 
-    The driver's library is loaded first, because TensorRT and the CUDA runtime can kill the
-    process if there is no driver.
+    The driver's library is loaded before anything else, because TensorRT and the CUDA runtime can
+    kill the process if there is no driver.
     """
     driver = _driver()
     if driver is None:

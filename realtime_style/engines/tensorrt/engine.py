@@ -35,15 +35,18 @@ from realtime_style.engines.tensorrt.plan_cache import PlanCache, PlanKey
 from realtime_style.errors import EngineError
 
 _ALIGNMENT = 256  # bytes; TensorRT requires aligned addresses
-_NAMES = (("luma", "chroma"), ("painted_luma", "painted_chroma"))
+_NAMES = (("luma", "chroma"), ("painted_luma", "painted_chroma"))  # inputs, outputs
 
 
 class TensorRtEngine(GpuEngine):
-    """A style in TensorRT, with several pictures in flight, each in its own slot.
+    """A style in TensorRT or TensorRT-RTX.
 
-    The work of a slot (copy in, compute, copy out) is recorded once per size as a CUDA graph, so
-    that a picture costs one launch. TensorRT's engine is built for a range of sizes, not for one
-    style: a style's weights are set when it is loaded, which takes milliseconds.
+    Several pictures are in flight, each in its own slot. The work of a slot (copy in, compute, copy
+    out) is recorded once per size as a CUDA graph, so that a picture costs one launch.
+
+    TensorRT's engine is built for a range of sizes and for all styles of one shape: the weights of
+    a style are set when the engine is loaded, which takes milliseconds. TensorRT-RTX has an engine
+    for each style (see `refittable`).
     """
 
     in_flight = 3
@@ -65,13 +68,13 @@ class TensorRtEngine(GpuEngine):
 
         Args:
             model: a serialised ONNX model, from `Style.model_for`.
-            precision: "f32" or "f16"; anything else means "f16".
+            precision: "f32" or "f16"; "auto" means f16.
             trt: the module `tensorrt` or `tensorrt_rtx`.
             cuda: the GPU.
             cache: where built engines are kept.
             level, workspace_mb: see `build_engine`; None accepts an engine however it was built.
             gpu_frames: build for `begin_gpu_picture` (chroma in NV12) instead of `begin`.
-            notes: first notes.
+            notes: see `Engine`.
 
         Raises:
             EngineError: TensorRT does not start on this GPU.
@@ -174,7 +177,7 @@ class TensorRtEngine(GpuEngine):
         return Profile((width, height), (width, height), (width, height))
 
     def _load(self, profile: Profile, on_build: Callable[[float], None] | None = None) -> None:
-        """Loads the engine for a profile from the cache, or builds it; replaces all slots."""
+        """Loads the engine for a profile from the cache, or builds it, and replaces all slots."""
         key = replace(self._key, profile=str(profile))
         for slot in self._slots:
             slot.refuse_change()
@@ -192,7 +195,10 @@ class TensorRtEngine(GpuEngine):
         if engine is None:
             engine = self._runtime.deserialize_cuda_engine(self._build(key, profile, on_build))
         if engine is None:
-            raise EngineError(f"TensorRT cannot load its own engine: {self._log.last()}")
+            raise EngineError(
+                f"TensorRT cannot load the engine that it has just built ({self._log.last()}); "
+                "paint on the CPU with the engine openvino"
+            )
         contexts = self._contexts(engine)  # if this fails, the previous engine can still be used
         for slot in self._slots:
             slot.close()
@@ -204,7 +210,7 @@ class TensorRtEngine(GpuEngine):
         self._next = 0
 
     def _contexts(self, engine: Any) -> list[Any]:
-        """One execution context per slot; their memory is allocated and freed by us."""
+        """Creates one execution context for each slot, whose memory the slot allocates."""
         managed = getattr(self._trt.ExecutionContextAllocationStrategy, "USER_MANAGED")  # noqa: B009
         how = managed
         if not refittable(self._trt):  # TensorRT-RTX compiles kernels when it runs
@@ -220,7 +226,10 @@ class TensorRtEngine(GpuEngine):
             how.set_runtime_cache(self._kernels)
         contexts = [engine.create_execution_context(how) for _ in range(self.in_flight)]
         if None in contexts:
-            raise EngineError(f"TensorRT cannot create a context: {self._log.last()}")
+            raise EngineError(
+                f"TensorRT cannot start the engine on this GPU ({self._log.last()}); close other "
+                "programs that use the GPU, or paint on the CPU with the engine openvino"
+            )
         return contexts
 
     def _store_kernels(self) -> None:
@@ -255,7 +264,7 @@ class TensorRtEngine(GpuEngine):
 
 @dataclass(slots=True)
 class _Memory:
-    """What a slot has allocated on the GPU and in page-locked memory."""
+    """What a slot has allocated: on the GPU (`pointers`), page-locked (`arrays`), and its graph."""
 
     cuda: Cuda
     pointers: list[int]
@@ -289,7 +298,7 @@ class _Slot:
         self._close = weakref.finalize(self, _close, cuda, self._stream, self._memory)
 
     def fit(self, width: int, height: int) -> bool:
-        """Gets ready for a size in pixels. Returns whether it differs from the current size."""
+        """Gets ready for a size in pixels. Returns False if the slot was ready for it already."""
         if self._size == (width, height):
             return False
         self.refuse_change()
@@ -328,7 +337,7 @@ class _Slot:
         return True
 
     def refuse_change(self) -> None:
-        """Raises EngineError while a picture is in flight: it could not be waited for any more."""
+        """Raises EngineError while a picture is in flight, which a change of size would lose."""
         if self._pending:
             raise EngineError("TensorRT failed: the size changed while a picture was in flight")
 
@@ -341,7 +350,7 @@ class _Slot:
         self._run(self._work)
 
     def start_gpu_picture(self, picture: GpuPicture, painted: GpuPicture) -> None:
-        """Starts painting a picture in GPU memory into another."""
+        """Starts painting a picture in GPU memory into another one."""
         self._occupy()
         given, made = self._blocks
         self._copy(picture, given, into=True)
@@ -349,7 +358,7 @@ class _Slot:
         self._copy(painted, made, into=False)
 
     def finish(self, luma: NDArray[np.uint8], chroma: NDArray[np.uint8]) -> None:
-        """Waits for the picture, and copies it to the given arrays."""
+        """Waits for the picture, and copies the painted planes to the given arrays."""
         self._cuda.use()
         self._cuda.wait(self._stream)
         self._pending = False
@@ -358,7 +367,7 @@ class _Slot:
         chroma.reshape(-1)[:] = painted[self._chroma_at :]
 
     def finish_gpu_picture(self) -> None:
-        """Waits for the picture."""
+        """Waits for the picture that `start_gpu_picture` started."""
         self._cuda.use()
         self._cuda.wait(self._stream)
         self._pending = False

@@ -25,15 +25,16 @@ _MAX_PLANS = 200  # TensorRT-RTX builds one of 3 MB for every blend of styles
 
 @dataclass(frozen=True, slots=True)
 class PlanKey:
-    """Everything that a built engine depends on; it cannot be used with any other.
+    """Everything that a built engine depends on: with any other key it cannot be used.
 
     Attributes:
         model: digest of the ONNX model, without its weights if the engine can be refitted.
-        profile: the sizes that it paints.
+        profile: the sizes that the engine paints, as `str(Profile)`.
         precision: "f16" or "f32".
-        builder: the library and its version.
-        device: the GPU's name and compute capability.
-        level, workspace_mb: how it was built, see `build_engine`; None is the library's default.
+        builder: the library and its version, such as "tensorrt 10.12.0".
+        device: the GPU's name and compute capability, such as "NVIDIA L4 8.9".
+        level, workspace_mb: how the engine was built, see `build_engine`; None is the library's
+            default.
     """
 
     model: str
@@ -46,7 +47,7 @@ class PlanKey:
 
     @property
     def digest(self) -> str:
-        """Identifies everything except how the engine was built: 16 hexadecimal digits."""
+        """16 hexadecimal digits that depend on everything but `level` and `workspace_mb`."""
         what = asdict(replace(self, level=None, workspace_mb=None))
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
@@ -62,13 +63,13 @@ class PlanKey:
 
 @dataclass(frozen=True, slots=True)
 class KeptPlan:
-    """A file in the cache.
+    """A built engine in the cache.
 
     Attributes:
-        path: the file.
-        size: in bytes.
-        used_s: when it was last written or read, in seconds since 1970.
-        key: None if the file is damaged.
+        path: its file.
+        size: size of the file in bytes.
+        used_s: when the file was last written or read, in seconds since 1970.
+        key: what the engine depends on; None if the file is damaged.
     """
 
     path: Path
@@ -78,9 +79,10 @@ class KeptPlan:
 
 
 class PlanCache:
-    """A folder of built engines, one file each, which appear only when complete.
+    """A folder of built engines, one file each.
 
-    Several processes may use it at the same time; at worst they build the same engine twice.
+    A file appears only when it is complete. Several processes may use the folder at the same time;
+    at worst they build the same engine twice.
 
     Attributes:
         folder: the folder, which need not exist yet.
@@ -92,14 +94,14 @@ class PlanCache:
         """Opens a cache.
 
         Args:
-            folder: None takes FOLDER_VARIABLE or the user's cache folder.
+            folder: None takes the one that FOLDER_VARIABLE names, or else the user's cache folder.
         """
         named = os.environ.get(FOLDER_VARIABLE)
         self.folder = folder or (Path(named) if named else user_cache_path("realtime-style"))
         self.trouble = ""
 
     def read(self, key: PlanKey) -> bytes | None:
-        """The engine for a key; None if there is none, or it is damaged (see `trouble`)."""
+        """The serialised engine for a key; None if it is not cached, or damaged (see `trouble`)."""
         path = self._path(key)
         try:
             kept, plan = _read(path)
@@ -113,7 +115,10 @@ class PlanCache:
         return plan if kept.serves(key) else None
 
     def write(self, key: PlanKey, plan: bytes) -> None:
-        """Stores an engine, and deletes those that it replaces and those unused for longest."""
+        """Stores a serialised engine; a failure is reported by `trouble` only.
+
+        Deletes engines of other versions of the library, and beyond 200 those unused for longest.
+        """
         about = json.dumps(asdict(key) | {"sha256": hashlib.sha256(plan).hexdigest()}).encode()
         if not self._store(self._path(key), b"".join((_MAGIC, about, b"\n", plan))):
             return
@@ -127,8 +132,8 @@ class PlanCache:
     def read_learned(self, builder: str, device: str) -> bytes:
         """What an earlier build or run has learned about a GPU; b"" if nothing, or damaged.
 
-        This is TensorRT's timing cache, or the kernels that TensorRT-RTX compiled. TensorRT kills
-        the process if one byte of it is wrong, so a SHA-256 is stored in front.
+        It is TensorRT's timing cache, or the kernels that TensorRT-RTX compiled. The file begins
+        with a SHA-256, because one wrong byte would make TensorRT kill the process.
 
         Args:
             builder, device: as in `PlanKey`.
@@ -147,7 +152,7 @@ class PlanCache:
             self._store(path, hashlib.sha256(learned).digest() + learned)
 
     def plans(self) -> list[KeptPlan]:
-        """All engines in the cache, by file name, including damaged ones."""
+        """All engines in the cache, in the order of their file names, including damaged ones."""
         return self._found(lambda path: _read(path)[0])
 
     def _found(self, read_key: Callable[[Path], PlanKey]) -> list[KeptPlan]:
@@ -168,7 +173,7 @@ class PlanCache:
         return found
 
     def clean(self) -> int:
-        """Deletes all engines, timings and partial files. Returns their size in bytes."""
+        """Deletes everything in the cache. Returns how many bytes that has freed."""
         freed = 0
         for path in self._files():
             with contextlib.suppress(OSError):
@@ -203,7 +208,7 @@ class PlanCache:
 
 
 def _replaces(new: PlanKey, old: PlanKey) -> bool:
-    """Whether two engines differ only in the version of the library."""
+    """Whether two engines differ at most in the library's version and in how they were built."""
     same_library = new.builder.split()[0] == old.builder.split()[0]
     return same_library and replace(old, builder=new.builder).digest == new.digest
 
@@ -225,7 +230,11 @@ def _read_key(path: Path) -> PlanKey:
 
 
 def _read_header(file: IO[bytes]) -> tuple[PlanKey, str]:
-    """The key and the checksum of the engine, which follows in the file."""
+    """Reads the key, and the checksum of the engine; the file is then at the engine's first byte.
+
+    Raises:
+        ValueError: it is not the file of a cached engine, or is damaged.
+    """
     if file.read(len(_MAGIC)) != _MAGIC:
         raise ValueError("it is not a cached engine")
     line = file.readline(_MAX_HEADER_BYTES)
