@@ -211,7 +211,7 @@ def test_if_contexts_cannot_be_created_the_previous_size_still_paints(
         engine.infer(luma, chroma, *out)
         assert np.array_equal(out[0], 255 - luma)
         trt.has_room = has_room
-    with pytest.raises(EngineError, match="cannot start the engine on this GPU.*openvino"):
+    with pytest.raises(EngineError, match=r"cannot start the engine on this GPU.*openvino"):
         engine.prepare(1920, 1088)
     out = np.zeros_like(luma), np.zeros_like(chroma)
     engine.infer(luma, chroma, *out)
