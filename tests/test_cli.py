@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -108,6 +109,46 @@ def test_sizes_and_parts(tmp_path: Path, film: Path, identity_style: Path) -> No
         assert (frame.width, frame.height) == (128, 96)
     assert times_of(out) == [Fraction(i, 25) for i in range(4)]
     assert lumas_of(out) == pytest.approx([grey(i) for i in range(3, 7)], abs=3)
+
+
+def test_the_size_of_a_film_is_said_before_and_at_the_end(
+    tmp_path: Path, film: Path, identity_style: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime_style.cli.film._FORECAST_S", 0)
+    monkeypatch.setattr("realtime_style.media.film_sink._FRAMES_TO_EXPECT_BY", 5)
+    out = tmp_path / "out.mkv"
+    done = run_cli("video", film, out, "-s", identity_style, "--codec", "ffv1", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["bytes"] == out.stat().st_size
+    assert report["mbit_per_s"] == pytest.approx(out.stat().st_size * 8e-6 / 0.4, rel=0.01)
+    told = re.findall(r"out\.mkv will have about (\d+) kB", done.stderr)
+    assert len(told) == 1
+    assert 0.5 < 1000 * int(told[0]) / out.stat().st_size < 1.1
+    end = rf"out\.mkv: 10 frames in .+ start-up; {-(-report['bytes'] // 1000)} kB, [\d.]+ Mbit/s\n"
+    assert re.search(end, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("out.gif", (480, 360)), ("out.webp", (640, 480)), ("out.mkv", (800, 600))]
+)
+def test_animations_have_a_size_of_their_own_unless_told(
+    tmp_path: Path, identity_style: Path, name: str, size: tuple[int, int]
+) -> None:
+    film = make_film(tmp_path / "film.mp4", size=(800, 600), pts=range(2), sound=None)
+    for extra, expected in (((), size), (("--output-size", "600p"), (800, 600))):
+        done = run_cli("video", film, tmp_path / name, "-y", "-s", identity_style, *extra)
+        assert done.returncode == 0, done.stderr
+        if name == "out.mkv":
+            with av.open(str(tmp_path / name)) as painted:
+                context = painted.streams.video[0].codec_context
+                found = (context.width, context.height)
+        else:
+            with Image.open(tmp_path / name) as animation:
+                found = animation.size
+        assert found == expected
+        noted = f"grows large, so it is written at {size[0]}x{size[1]}" in done.stderr
+        assert noted == (expected != (800, 600))
 
 
 @pytest.mark.parametrize(

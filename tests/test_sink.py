@@ -563,7 +563,7 @@ def test_pixel_shape_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("size", "shape"),
-    [((852, 480), 1), ((640, 360), 1), ((426, 240), 1), ((480, 480), Fraction(71, 40))],
+    [((852, 480), 1), ((640, 360), 1), ((426, 240), 1), ((480, 480), 1)],
 )
 def test_pixels_stay_square_over_rounded_sides(
     tmp_path: Path, size: tuple[int, int], shape: Fraction
@@ -577,6 +577,53 @@ def test_pixels_stay_square_over_rounded_sides(
         sink.write(Frame(np.full((720, 852), 128, np.uint8), 0, TIME_BASE))
     with av.open(str(path)) as film:
         assert film.streams.video[0].sample_aspect_ratio == shape
+
+
+@pytest.mark.parametrize(
+    ("size", "pixel", "place"),
+    [  # place: left, top, width, height
+        ((48, 48), None, (0, 6, 48, 36)), ((96, 48), None, (16, 0, 64, 48)),
+        ((64, 48), Fraction(4, 3), (0, 0, 64, 48)), ((64, 36), Fraction(4, 3), (0, 0, 64, 36)),
+        ((64, 64), Fraction(4, 3), (0, 14, 64, 36)), ((32, 24), None, (0, 0, 32, 24)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("reach", [LIMITED, FULL])
+def test_a_film_of_another_shape_has_bars(
+    tmp_path: Path,
+    size: tuple[int, int],
+    pixel: Fraction | None,
+    place: tuple[int, ...],
+    reach: int,
+) -> None:
+    color = ColorSpace(BT709, reach)
+    source = dataclasses.replace(info(color=color), sample_aspect_ratio=pixel)
+    path = tmp_path / "film.mp4"
+    picture = np.full((72, 64), 128, np.uint8)
+    picture[:48] = 200
+    with FileSink(path, source, size=size, encoding=Encoding(crf=1)) as sink:
+        sink.write(Frame(picture, 0, TIME_BASE, color))
+    left, top, width, height = place
+    expected = np.full((size[1], size[0]), 16 if reach == LIMITED else 0)
+    expected[top : top + height, left : left + width] = 200
+    with av.open(str(path)) as film:
+        planes = next(film.decode(video=0)).to_ndarray()
+        shape = film.streams.video[0].sample_aspect_ratio
+    assert np.abs(planes[: size[1]] - expected).max() <= 2
+    assert np.abs(planes[size[1] :].astype(int) - 128).max() <= 2
+    assert shape == (pixel if place[2:] == size == (64, 48) else pixel and 1)
+    assert ("get bars" in " ".join(sink.notes)) == (place[2:] != size)
+
+
+def test_a_film_knows_how_large_and_how_long_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "film.mkv"
+    with FileSink(path, info(), encoding=Encoding("ffv1")) as sink:
+        assert sink.expected_bytes(1000) is None
+        for number in range(60):
+            sink.write(dataclasses.replace(frames()[0], pts=40 * number))
+        assert sink.expected_bytes(120) == pytest.approx(120 * sink.size_bytes / 60, rel=0.02)
+        written = sink.size_bytes
+    assert sink.size_bytes == path.stat().st_size >= written > 0
+    assert sink.duration_s == pytest.approx(2.4)
 
 
 @pytest.mark.parametrize("color", [ColorSpace(), ColorSpace(SMPTE170M, FULL)])

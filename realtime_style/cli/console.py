@@ -7,6 +7,7 @@ names the argument that caused them; here an argument becomes the option that th
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -227,6 +228,14 @@ class Output:
     def progress(self, what: str, total: int | None = None) -> Bar:
         """The progress of one task: a context manager."""
         return Bar(what, total, quiet=self.quiet)
+
+
+def as_size(count: int) -> str:
+    """A number of bytes in words: 830 kB, 12.3 MB, 1.24 GB."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB")):
+        if count >= unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{math.ceil(count / 1e3)} kB"
 
 
 def print_table(table: RenderableType) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from realtime_style.cli import console
 from realtime_style.cli.batch import Batch, inputs_and_out
-from realtime_style.cli.console import ADVICE, BuildBar, Output, Stopped, clock
+from realtime_style.cli.console import ADVICE, BuildBar, Output, Stopped, as_size, clock
 from realtime_style.cli.help import examples
 from realtime_style.cli.options import (
     ENCODING,
@@ -66,6 +66,8 @@ DEMO_EXAMPLES = examples(
     "demo demo.mp4 --tier fast --overwrite",
 )
 
+_FORECAST_S = 5.0  # of painting, after which the size of the film can be told
+
 PaintSize = Annotated[
     str | None,
     typer.Option(
@@ -78,7 +80,8 @@ FilmSize = Annotated[
     str | None,
     typer.Option(
         "--output-size", metavar="SIZE", rich_help_panel=SIZE,
-        help="Write at this size. Default: the size of IN.",
+        help="Write at this size; another shape gets bars. Default: the size of IN; GIF and WebP "
+        "are smaller.",
     ),
 ]  # fmt: skip
 Start = Annotated[
@@ -331,8 +334,10 @@ def demo(
 class _Progress:
     """Shows a film being painted: a `FilmObserver`."""
 
-    def __init__(self, batch: Batch, frames: int | None) -> None:
-        self._batch, self._frames = batch, frames
+    def __init__(self, batch: Batch, job: FilmJob) -> None:
+        self._batch, self._job = batch, job
+        self._frames = frames = job.source.info.frames
+        self._has_told_size = False
         self.on_build = BuildBar(batch.output)
         self._painting = batch.output.progress(f"painting {batch.place}".strip(), frames)
 
@@ -345,6 +350,15 @@ class _Progress:
         left = self._batch.left(", ", part)
         self._painting.update(stats.frames, f"{fps:.1f} fps{left}")
         self._painting.line(lambda: f"{stats.frames} frames{of}, {fps:.1f} fps{left}")
+        if stats.wall_s >= _FORECAST_S and not self._has_told_size:
+            self._forecast()
+
+    def _forecast(self) -> None:
+        """Says once how large the film will be, as soon as that can be told."""
+        expected = self._frames and self._job.sink.expected_bytes(self._frames)
+        if expected:
+            self._batch.output.say(f"{self._job.request.out} will have about {as_size(expected)}")
+            self._has_told_size = True
 
     def close(self) -> None:
         """Ends the bars."""
@@ -359,7 +373,7 @@ def _paint(request: FilmRequest, batch: Batch) -> dict[str, Any]:
     output = batch.output
     job = open_film(request)
     began_s = time.perf_counter()
-    progress = _Progress(batch, job.source.info.frames)
+    progress = _Progress(batch, job)
     report = None
     try:
         with job:
@@ -385,8 +399,22 @@ def _tell(report: FilmReport, told: int, began_s: float, output: Output) -> dict
         output.say(f"note: {note}")
     frames = "1 frame" if report.stats.frames == 1 else f"{report.stats.frames} frames"
     fps = report.stats.frames / wall_s
-    output.say(f"{report.out}: {frames} in {wall_s:.1f} s, {fps:.1f} fps including start-up")
-    return _summary(report, start_s, wall_s)
+    took = f"{frames} in {wall_s:.1f} s, {fps:.1f} fps including start-up"
+    output.say(f"{report.out}: {took}; {_size_of(job)}")
+    sizes = {"bytes": job.sink.size_bytes, "mbit_per_s": round(_mbit_per_s(job), 3)}
+    return _summary(report, start_s, wall_s) | sizes
+
+
+def _size_of(job: FilmJob) -> str:
+    """The size of a finished film in words, with its bitrate if it is one file."""
+    size = as_size(job.sink.size_bytes)
+    rate = _mbit_per_s(job)
+    return f"{size}, {rate:.2g} Mbit/s" if 0 < rate < 10 else f"{size}, {rate:.0f} Mbit/s"
+
+
+def _mbit_per_s(job: FilmJob) -> float:
+    shown_s = job.sink.duration_s
+    return job.sink.size_bytes * 8e-6 / shown_s if shown_s else 0.0
 
 
 def _stopped(job: FilmJob) -> Stopped:

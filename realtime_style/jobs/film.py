@@ -16,9 +16,9 @@ from realtime_style.engines.engine import Engine
 from realtime_style.engines.registry import refuse_gpu_frames
 from realtime_style.engines.tensorrt.cuda import Cuda, CudaPython
 from realtime_style.errors import MediaError, StyleError
-from realtime_style.frame import MIN_SIDE_PX, Frame, GpuFrame, Size
+from realtime_style.frame import MIN_SIDE_PX, Frame, GpuFrame, Size, StreamInfo
 from realtime_style.jobs.pipeline import Pipeline, RunStats
-from realtime_style.media.encoding import Encoding, gpu_encoder_name
+from realtime_style.media.encoding import Encoding, gpu_encoder_name, usual_size
 from realtime_style.media.film_sink import FileSink
 from realtime_style.media.film_source import FileSource
 from realtime_style.painting.chain import PainterChain, build_gpu_painter, build_painter
@@ -40,7 +40,8 @@ class FilmRequest:
         out: the new film: a file, "-" (standard output, Matroska) or such a pattern.
         plan: how its frames are painted.
         size: the size at which frames are painted; None paints at the film's own.
-        output_size: the new film's size; None keeps the film's.
+        output_size: the new film's size; None keeps the film's, or takes a smaller one for GIF and
+            WebP. Pictures of another shape get bars.
         start_s, duration_s: the part of the film to paint, in seconds; None paints to the end.
         rate: of numbered pictures, in frames per second; None takes 25.
         encoding: how the new film is encoded.
@@ -214,6 +215,12 @@ class FilmJob:
             for size in (self.request.size, self.request.output_size)
             if size and size.width and (size.width % 2 or size.height % 2)
         ]
+        if not self.request.output_size and self.sink.size != _own_size(self.source.info):
+            width, height = self.sink.size
+            notes.append(
+                f"{Path(self.request.out).suffix} grows large, so it is written at "
+                f"{width}x{height}; any output size can be chosen"
+            )
         notes += [*self.source.notes, *self.sink.notes]
         plan = self.request.plan
         if self.request.residency == "gpu" and (plan.stability or plan.grain):
@@ -300,6 +307,11 @@ def open_film(request: FilmRequest) -> FilmJob:
         return FilmJob(request, source, sink, painter, pipeline, stack.pop_all())
 
 
+def _own_size(info: StreamInfo) -> tuple[int, int]:
+    """Width and height of a film before any scaling, in pixels, even."""
+    return info.source_width & ~1, info.source_height & ~1
+
+
 def _gpu_device(request: FilmRequest) -> int | None:
     return request.plan.engine.devices[0] if request.residency == "gpu" else None
 
@@ -318,11 +330,11 @@ def _open_source(request: FilmRequest) -> FileSource:
 
 def _open_sink(request: FilmRequest, source: FileSource) -> FileSink:
     info = source.info
-    own_size = (info.source_width & ~1, info.source_height & ~1)
+    own_size, wanted = _own_size(info), request.output_size
     return FileSink(
         request.out,
         info,
-        size=request.output_size.of(*own_size) if request.output_size else own_size,
+        size=wanted.of(*own_size) if wanted else usual_size(Path(request.out), own_size),
         encoding=request.encoding,
         passthrough_of=source,
         overwrite=request.overwrite,

@@ -13,12 +13,12 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from realtime_style.color import FULL
 from realtime_style.errors import MediaError
-from realtime_style.frame import Frame, GpuFrame, StreamInfo
+from realtime_style.frame import Frame, FramePool, GpuFrame, StreamInfo
 from realtime_style.media.animation import palette_graph
 from realtime_style.media.converter import SWSCALE_MATRIX, picture_of
 from realtime_style.media.demuxer import Packet
 from realtime_style.media.encoding import HARDWARE, encoded_color, pixel_format
-from realtime_style.media.scaling import EXACT, UNSHIFTED
+from realtime_style.media.scaling import EXACT, UNSHIFTED, frame_with_bars, place_within
 from realtime_style.system.cores import usable_cores
 
 _MAX_REORDERED = 16  # frames; H.264 and H.265 allow no more
@@ -31,6 +31,7 @@ class Encoder:
     shown after it): wherever a film is cut between two calls, no frame before the cut is missing.
 
     Attributes:
+        size: width and height of the film, in pixels.
         color: what the encoded values mean.
         frames: how many frames were given.
         frames_out: how many of them have been returned as packets.
@@ -56,7 +57,8 @@ class Encoder:
         Args:
             info: the frames that will come.
             options: FFmpeg's, such as crf and preset.
-            size: width and height of the film, in pixels, even; None takes the frames'.
+            size: width and height of the film, in pixels, even; None takes the frames'. Pictures
+                of another shape get bars.
             bit_depth: 8 or 10; None leaves it to the encoder.
             on_gpu: whether frames come in a GPU's memory; the stream has a device then.
             b_frames: whether frames may be reordered.
@@ -67,12 +69,14 @@ class Encoder:
             MediaError: the encoder does not take such frames, or cannot be opened.
         """
         self._stream, self._context = stream, stream.codec_context
-        self._size = size or (info.width, info.height)
-        self._reformatter = VideoReformatter()
+        self.size = size or (info.width, info.height)
+        self._place = _place_of(info, self.size)
+        self._reformatter, self._bars_reformatter = VideoReformatter(), VideoReformatter()
         self._groups = _ReorderGroups()
         self._durations: dict[int, int] = {}  # of frames in the encoder, by their pts
         self._last_pts: int | None = None  # of the frames returned
         self._step = max(1, round(1 / (info.rate * info.time_base)))
+        self._first_pts: int | None = None
         self.frames = self.frames_out = 0
         self.end_pts = self.last_duration = 0
         pix_fmt = "nv12" if on_gpu else pixel_format(self._context.codec, bit_depth)
@@ -91,12 +95,12 @@ class Encoder:
         self._open()
         self._palette: Graph | None = None
         if pix_fmt == "pal8":
-            self._palette = palette_graph(*self._size, info.time_base)
+            self._palette = palette_graph(*self.size, info.time_base)
 
     def _describe(self, info: StreamInfo, pix_fmt: str) -> None:
         """Tells the encoder what pictures it gets, and what their values mean."""
         stream, context = self._stream, self._context
-        stream.width, stream.height = self._size
+        stream.width, stream.height = self.size
         stream.pix_fmt = pix_fmt
         stream.time_base = context.time_base = info.time_base
         context.colorspace = self.color.matrix
@@ -104,12 +108,22 @@ class Encoder:
         context.color_primaries = info.color.primaries
         context.color_trc = info.color.transfer
         if info.sample_aspect_ratio:
-            context.sample_aspect_ratio = _pixel_shape(info, self._size)
+            context.sample_aspect_ratio = _pixel_shape(info, self.size)
 
     @property
     def name(self) -> str:
         """FFmpeg's name of the encoder."""
         return self._context.name
+
+    @property
+    def has_bars(self) -> bool:
+        """Whether pictures have another shape than the film, and get bars."""
+        return self._place != (0, 0, *self.size)
+
+    @property
+    def shown(self) -> int:
+        """How long the returned frames are shown, in units of the time base."""
+        return 0 if self._first_pts is None else max(0, self.end_pts - self._first_pts)
 
     def _open(self) -> None:
         context, name = self._context, self.name
@@ -119,8 +133,8 @@ class Encoder:
             settings = ", ".join(f"{key} {value}" for key, value in context.options.items())
             reason = getattr(error, "strerror", None) or error
             message = (
-                f"the encoder {name} cannot be opened for pictures of {self._size[0]}x"
-                f"{self._size[1]}{f' with {settings}' if settings else ''} ({reason})"
+                f"the encoder {name} cannot be opened for pictures of {self.size[0]}x"
+                f"{self.size[1]}{f' with {settings}' if settings else ''} ({reason})"
             )
             if name.endswith(HARDWARE):
                 message += (
@@ -144,6 +158,8 @@ class Encoder:
         self.last_duration = frame.duration
         if frame.duration:
             self._durations[frame.pts] = frame.duration
+        if self._first_pts is None:
+            self._first_pts = frame.pts
         self._groups.sent(frame.pts)
         self.frames += 1
         ready: list[Packet] = []
@@ -172,10 +188,13 @@ class Encoder:
 
     def _formatted(self, frame: Frame) -> av.VideoFrame:
         """The frame in the size and the pixel format that the encoder takes."""
+        if self.has_bars:
+            canvas = frame.blank(FramePool(), self.size[1], self.size[0])
+            frame = frame_with_bars(frame, self._place, self._bars_reformatter, canvas)
         picture = picture_of(frame)
         pix_fmt = "rgb24" if self._palette else self._context.pix_fmt or "yuv420p"
         same = (self.color.matrix, self.color.range) == (frame.color.matrix, frame.color.range)
-        if (frame.width, frame.height) == self._size and pix_fmt == "yuv420p" and same:
+        if (frame.width, frame.height) == self.size and pix_fmt == "yuv420p" and same:
             picture.colorspace, picture.color_range = frame.color.matrix, frame.color.range
             return picture
         matrix, to_matrix = (
@@ -187,7 +206,7 @@ class Encoder:
         to_rgb = UNSHIFTED if self._palette else EXACT
         picture = self._reformatter.reformat(
             picture,
-            *self._size,
+            *self.size,
             pix_fmt,
             src_colorspace=matrix,
             dst_colorspace=None if is_rgb else to_matrix,
@@ -235,11 +254,26 @@ class _ReorderGroups:
         )
 
 
+def _is_of_source(info: StreamInfo, size: tuple[int, int]) -> bool:
+    """Whether a size has the shape of the source's pictures, apart from the rounding of sides."""
+    width, height = _source_size(info)
+    stretch = Fraction(width * size[1], height * size[0])
+    return abs(stretch - 1) * size[0] < 2
+
+
+def _source_size(info: StreamInfo) -> tuple[int, int]:
+    return (info.source_width or info.width) & ~1, (info.source_height or info.height) & ~1
+
+
 def _pixel_shape(info: StreamInfo, size: tuple[int, int]) -> Fraction:
-    """The sample aspect ratio that shows a film of a size as wide as the source."""
+    """The sample aspect ratio of a film of a size: the source's, or square where it has bars."""
     assert info.sample_aspect_ratio
-    whole_width, whole_height = info.source_width & ~1, info.source_height & ~1
-    stretch = Fraction(whole_width * size[1], whole_height * size[0])
-    if abs(stretch - 1) * size[0] < 2:  # sides are even: that is rounding, not a wish
-        return info.sample_aspect_ratio
-    return info.sample_aspect_ratio * stretch
+    return info.sample_aspect_ratio if _is_of_source(info, size) else Fraction(1)
+
+
+def _place_of(info: StreamInfo, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Where pictures lie in a film of a size: left, top, width and height."""
+    if _is_of_source(info, size):
+        return 0, 0, *size
+    width, height = _source_size(info)
+    return place_within(Fraction(width, height) * (info.sample_aspect_ratio or 1), size)

@@ -28,6 +28,7 @@ _CODEC_OF = {  # by a film's ending; h264 for all others
     ".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg",
     ".tif": "tiff", ".tiff": "tiff", ".bmp": "bmp",
 }  # fmt: skip
+_ANIMATION_PX = {".gif": 480, ".webp": 640}  # longer side: they hold each picture by itself
 _RGB = 0  # H.273's matrix for RGB
 _8_BIT = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "rgb24", "bgr24", "pal8", "bgra")
 _10_BIT = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
@@ -90,6 +91,21 @@ def gpu_encoder_name(path: Path, encoding: Encoding) -> str:
             f"a GPU does not encode with {name}; it encodes h264, h265 and av1", setting="codec"
         )
     return name
+
+
+def usual_size(path: Path, size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height, even, of a film that is asked for in no size: its own, unless too large.
+
+    GIF and WebP store painted pictures in many bytes: a second of 1280x720 would be 22 MB of GIF.
+
+    Args:
+        size: width and height of the source, in pixels, even.
+    """
+    longest = None if is_numbered(path) else _ANIMATION_PX.get(path.suffix.lower())
+    if longest is None or max(size) <= longest:
+        return size
+    width, height = (max(2, round(side * longest / max(size) / 2) * 2) for side in size)
+    return width, height
 
 
 def _default_codec(path: Path) -> str:

@@ -39,6 +39,7 @@ from realtime_style.system.paths import (
 from realtime_style.system.whole_file import PartialFile, PartialSequence
 
 _MAX_TICKS = 1_000_000  # per second
+_FRAMES_TO_EXPECT_BY = 25  # with fewer, the first, a large one, counts too much
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
@@ -186,9 +187,34 @@ class FileSink:
         return self._encoder.frames if self._kept_frames is None else self._kept_frames
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the film, in pixels."""
+        return self._encoder.size
+
+    @property
+    def size_bytes(self) -> int:
+        """How large the film is; until it is complete, and for pictures, what is written of it."""
+        if self.complete_path and not self._is_sequence:
+            return self.complete_path.stat().st_size
+        return self._muxer.packet_bytes
+
+    @property
+    def duration_s(self) -> float:
+        """How long the frames that are written are shown, in seconds."""
+        return float(self._encoder.shown * self._info.time_base)
+
+    def expected_bytes(self, frames: int) -> int | None:
+        """How large a film of so many frames will be, by those that are written; None too early."""
+        if self._encoder.frames_out < _FRAMES_TO_EXPECT_BY:
+            return None
+        return round(self.size_bytes / self._encoder.frames_out * frames)
+
+    @property
     def notes(self) -> list[str]:
         """What passes through but is not simply copied, and what was dropped."""
         notes = list(self._muxer.notes)
+        if self._encoder.has_bars:
+            notes.append("the pictures have another shape than the film, and get bars")
         if self._gif_times and self._gif_times.dropped:
             frames = counted(self._gif_times.dropped, "frame")
             notes.append(f"{frames} dropped: GIF cannot show them so briefly")

@@ -19,7 +19,11 @@ _WITHOUT_TIMES = ("avi", "asf")  # containers that know only the order of decodi
 
 
 class Muxer:
-    """Writes the packets of the painted pictures, and those that pass through, in their order."""
+    """Writes the packets of the painted pictures, and those that pass through, in their order.
+
+    Attributes:
+        packet_bytes: the size of all packets written so far.
+    """
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class Muxer:
             options=dict(options or {}),
             metadata_errors=RAW_BYTES,
         )
+        self.packet_bytes = 0
         self._video: av.VideoStream | None = None
         self._passthrough: Passthrough | None = None
         self._first: tuple[int, int] | None = None  # pts and dts of the first packet
@@ -126,8 +131,8 @@ class Muxer:
                 if self._passthrough:
                     time_s = float(packet.dts * packet.time_base)
                     for other in self._passthrough.until(time_s):
-                        self._container.mux_one(other)
-            self._container.mux_one(packet)
+                        self._mux_one(other)
+            self._mux_one(packet)
 
     def mux_last(self, packet: Packet, end_pts: int) -> None:
         """Writes the last packet of the painted pictures; raises as `mux`.
@@ -148,8 +153,12 @@ class Muxer:
         """
         if self._passthrough:
             for other in self._passthrough.finish(end_s, is_stopped=is_stopped):
-                self._container.mux_one(other)
+                self._mux_one(other)
         self.close()
+
+    def _mux_one(self, packet: Packet) -> None:
+        self.packet_bytes += packet.size
+        self._container.mux_one(packet)
 
     def close(self) -> None:
         """Completes the file as it is, and closes what packets are read from."""

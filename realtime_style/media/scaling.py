@@ -67,6 +67,37 @@ def rgb_from_frame(
     return rgb
 
 
+def place_within(shape: Fraction, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Where the largest picture of a shape lies in an area: left, top, width, height, all even.
+
+    Args:
+        shape: width divided by height.
+        size: width and height of the area, in pixels, even. A picture that misses it by less than
+            two pixels fills it.
+    """
+    width, height = size
+    fitting_width = min(width, max(2, round(height * shape / 2) * 2))
+    fitting_height = min(height, max(2, round(width / shape / 2) * 2))
+    if width - fitting_width <= 2 and height - fitting_height <= 2:
+        return 0, 0, width, height
+    left, top = (width - fitting_width) // 2 & ~1, (height - fitting_height) // 2 & ~1
+    return left, top, fitting_width, fitting_height
+
+
+def frame_with_bars(
+    frame: Frame, place: tuple[int, int, int, int], reformatter: VideoReformatter, canvas: Frame
+) -> Frame:
+    """The frame scaled into a place of a canvas (left, top, width, height, even), black around."""
+    left, top, width, height = place
+    small = scaled_frame(frame, (width, height), reformatter, FramePool())
+    canvas.luma[...] = 0 if frame.color.range == FULL else 16
+    canvas.chroma[...] = 128
+    canvas.luma[:, :, top : top + height, left : left + width] = small.luma
+    half = (slice(top // 2, (top + height) // 2), slice(left // 2, (left + width) // 2))
+    canvas.chroma[:, :, half[0], half[1]] = small.chroma
+    return canvas
+
+
 def scaled_frame(
     frame: Frame, size: tuple[int, int], reformatter: VideoReformatter, pool: FramePool
 ) -> Frame:
