@@ -22,7 +22,8 @@ from realtime_style.stages import Pending
 def main(source: str, out: str, preview: str | None = None) -> None:
     """Paints a film; writes every 25th frame to PREVIEW, for an image viewer that reloads it."""
     with rs.FileSource(source) as film:
-        painter = rs.build_painter(rs.PaintPlan(rs.Look("great-wave")), film.info.color)
+        # Frames of one film, in order: with stability, paint stands still where the film does.
+        painter = rs.build_painter(rs.PaintPlan("great-wave", stability=0.5), film.info.color)
         painter.prepare((film.info.width, film.info.height))
         # `passthrough_of` carries over sound, subtitles and everything else.
         with rs.FileSink(out, film.info, passthrough_of=film) as sink:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from realtime_style.jobs.film import FilmRequest as FilmRequest
     from realtime_style.jobs.film import open_film as open_film
     from realtime_style.jobs.picture import paint_picture as paint_picture
+    from realtime_style.jobs.picture import stylize_image as stylize_image
     from realtime_style.jobs.pipeline import Pipeline as Pipeline
     from realtime_style.jobs.pipeline import RunStats as RunStats
     from realtime_style.media.encoding import Encoding as Encoding
@@ -58,7 +59,7 @@ _PUBLIC = {
         "FilmRequest",
         "open_film",
     ),
-    "realtime_style.jobs.picture": ("paint_picture",),
+    "realtime_style.jobs.picture": ("paint_picture", "stylize_image"),
     "realtime_style.stages": ("FrameSink", "FrameSource", "Painter"),
     "realtime_style.style.bundled": ("bundled_styles", "open_style"),
     "realtime_style.style.style": ("Style",),

@@ -76,6 +76,23 @@ class Frame:
     duration: int = 0
     pool: FramePool | None = field(default=None, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for an array that is not the planes of a picture with even sides."""
+        planes = self.i420
+        if (
+            not isinstance(planes, np.ndarray)
+            or planes.ndim != 2
+            or planes.dtype != np.uint8
+            or planes.shape[0] % 3
+            or planes.shape[1] % 2
+            or not planes.flags.c_contiguous
+        ):
+            found = f"{np.shape(planes)} {getattr(planes, 'dtype', type(planes).__name__)}"
+            raise ValueError(
+                f"expected the planes of a picture with even sides, (H * 3 // 2, W) uint8, "
+                f"C-contiguous, got {found}"
+            )
+
     def release(self) -> None:
         """Returns the buffer to its pool, if any; the frame must not be used afterwards."""
         if self.pool:

@@ -75,6 +75,48 @@ def test_it_recommends_what_was_measured(found: Report, words: str) -> None:
     assert found.table().endswith(words)
 
 
+@pytest.mark.parametrize(
+    ("rows", "lines"),
+    [
+        ([("standard", "720p", 30, 40.0)],
+         ["webcam --size 720p", "video film.mp4 painted.mp4 --size 720p"]),
+        ([("standard", "720p", 24, 12.0), ("fast", "720p", 60, 31.0)],
+         ["webcam --size 720p --tier fast", "video film.mp4 painted.mp4 --size 720p --tier fast"]),
+        ([("standard", "360p", 15, 12.0), ("standard", "720p", 0, 3.0)], ["webcam --size 360p"]),
+        ([("fast", "720p", 30, 29.0), ("standard", "720p", 30, 29.0)], ["webcam --size 720p"]),
+        ([("standard", "720p", 0, 3.0)], []),
+    ],
+)  # fmt: skip
+def test_it_ends_in_commands_to_copy(
+    monkeypatch: pytest.MonkeyPatch, rows: list[tuple[str, str, int, float]], lines: list[str]
+) -> None:
+    sizes = [
+        SizeReport(tier, name, *SIZES[name], 10.0, 12.0, rate, fps, 50)
+        for tier, name, rate, fps in rows
+    ]
+    found = Report("openvino int8", "CPU", "starry-night", sizes)
+    monkeypatch.setattr("realtime_style.tools.bench.bench", lambda *_, **__: found)
+    shown = run_cli("bench").stdout
+    said = [line.strip() for line in shown.splitlines() if line.startswith("  realtime-style ")]
+    assert said == [f"realtime-style {line}" for line in lines]
+    if lines:
+        styled = run_cli("bench", "--style", "great-wave").stdout
+        assert styled.count(" --style great-wave") == len(lines)
+
+
+@pytest.mark.parametrize(("load", "is_noted"), [(0.1, False), (1.5, True)])
+def test_a_busy_machine_is_noticed(
+    identity_style: Path, monkeypatch: pytest.MonkeyPatch, load: float, is_noted: bool
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr("os.getloadavg", lambda: (4 * load, 0, 0), raising=False)
+    monkeypatch.setattr("realtime_style.tools.bench._MAX_FRAMES", 2)
+    monkeypatch.setattr("realtime_style.tools.bench._MIN_FRAMES", 2)
+    plan = PaintPlan(Look(identity_style))
+    found = bench(plan, tiers=["standard"], sizes=["360p"], seconds=0.001)
+    assert any("busy (150% of its cores" in note for note in found.notes) == is_noted
+
+
 @pytest.mark.slow
 def test_the_command_says_it_in_words_and_in_json() -> None:
     run = run_cli("bench", "--quick", "--size", "360p", "--json")

@@ -470,14 +470,14 @@ def test_samples_before_a_long_job(tmp_path: Path, film: Path, identity_style: P
     result = run_cli("video", film, "looks", "--sample", "3", "-s", identity_style, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert sorted(p.name for p in (tmp_path / "looks").iterdir()) == [
-        f"film-0{i}.png" for i in (1, 2, 3)
+        f"film-identity-0{i}.png" for i in (1, 2, 3)
     ]
     folder = tmp_path / "films"
     folder.mkdir()
     film.rename(folder / film.name)
     result = run_cli("video", folder, "more", "--sample", "1", "-s", identity_style, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert [p.name for p in (tmp_path / "more").iterdir()] == ["film-01.png"]
+    assert [p.name for p in (tmp_path / "more").iterdir()] == ["film-identity-01.png"]
 
 
 def test_samples_are_of_the_part_that_is_asked_for(
@@ -495,9 +495,30 @@ def test_samples_are_of_the_part_that_is_asked_for(
         for path in sorted((tmp_path / "all").iterdir())
     ]
     assert lumas == every[3:7]
-    refused = run_cli("video", film, looks, "--sample", 1, "--output-size", "96p", "-y")
-    assert refused.returncode == 2
-    assert "cannot be combined with --sample" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "bar_px"),
+    [
+        ((), (64, 48), 0), (("--size", "24p"), (64, 48), 0),
+        (("--output-size", "96p"), (128, 96), 0), (("--output-size", "48x48"), (48, 48), 6),
+    ],
+)  # fmt: skip
+def test_samples_have_the_size_of_the_new_film(
+    tmp_path: Path, film: Path, identity_style: Path, options: tuple[str, ...],
+    size: tuple[int, int], bar_px: int,
+) -> None:  # fmt: skip
+    done = run_cli("video", film, tmp_path / "s", "--sample", 1, "-s", identity_style, *options)
+    assert done.returncode == 0, done.stderr
+    whole = run_cli("video", film, tmp_path / "out.mkv", "-s", identity_style, *options)
+    assert whole.returncode == 0, whole.stderr
+    picture = Image.open(tmp_path / "s/film-identity-01.png")
+    with av.open(str(tmp_path / "out.mkv")) as painted:
+        context = painted.streams.video[0].codec_context
+        assert picture.size == size == (context.width, context.height)
+    luma = np.asarray(picture.convert("L")).astype(int)
+    assert luma[:bar_px].max(initial=0) <= 1
+    assert luma[bar_px + 2 : size[1] - bar_px - 2].min() > 40
 
 
 def test_samples_of_films_with_equal_names_go_into_subfolders(
@@ -510,12 +531,12 @@ def test_samples_of_films_with_equal_names_go_into_subfolders(
     assert run_cli(*command, cwd=tmp_path).returncode == 0
     written = sorted(path.relative_to(tmp_path) for path in tmp_path.glob("looks/*/*.png"))
     assert [str(path) for path in written] == [
-        f"looks/{name}/film-0{i}.png" for name in "ab" for i in (1, 2)
+        f"looks/{name}/film-identity-0{i}.png" for name in "ab" for i in (1, 2)
     ]
-    (tmp_path / "looks/a/film-01.png").unlink()
+    (tmp_path / "looks/a/film-identity-01.png").unlink()
     refused = run_cli("video", film, "looks/a", "--sample", "2", "-s", identity_style, cwd=tmp_path)
-    assert "film-02.png exists already" in one_line(refused.stderr)
-    assert not (tmp_path / "looks/a/film-01.png").exists()
+    assert "film-identity-02.png exists already" in one_line(refused.stderr)
+    assert not (tmp_path / "looks/a/film-identity-01.png").exists()
 
 
 def test_refused_samples_leave_no_folder(tmp_path: Path, film: Path) -> None:
@@ -594,10 +615,15 @@ def test_styles_are_listed_with_their_paintings() -> None:
     assert {style["name"] for style in found} == set(bundled_styles())
     assert {"starry-night", "great-wave"} <= set(bundled_styles())
     for style in found:
-        assert {"title", "painter", "year", "training"} <= set(style["card"])
+        assert set(style) == {"name", "title", "painter", "year"}
     table = run_cli("styles").stdout
     assert "The Starry Night" in table
     assert "Hokusai" in table
+    assert "twice as fast with --tier fast" in table
+    assert max(map(len, table.splitlines())) <= 80
+    for style in found:  # long titles go on in the next line
+        words = f"{style['name']} {style['title']} {style['painter']}".split()
+        assert all(word in table for word in words)
 
 
 def test_engines_are_built_listed_and_cleaned(
@@ -653,9 +679,51 @@ def test_engine_build_names_its_own_option(monkeypatch: pytest.MonkeyPatch) -> N
     assert "error: --device: there is no GPU 5" in run_cli("engine", "build").stderr
 
 
+def examined(**changes: object) -> dict[str, object]:
+    """What `doctor` may find."""
+    chosen = {"name": "openvino", "precision": "int8", "works": True, "device": "Xeon"}
+    live = {"cameras": ["Webcam"], "window": "", "virtual_camera": ""}
+    report: dict[str, object] = {"chosen": chosen, "encoders": {"libx264": True}, "live": live}
+    return report | {"gpu_trouble": ""} | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "can_paint", "said"),
+    [
+        ({}, True, "This computer paints films and pictures, with openvino in int8, on Xeon."),
+        (
+            {"chosen": {"works": False, "reason": "no engine is installed"}}, False,
+            "This computer cannot paint: no engine is installed.",
+        ),
+        ({"encoders": {"libx264": False}}, False, "This computer cannot paint films: H.264 cannot"),
+        ({}, True, "Live painting works, with Webcam."),
+        (
+            {"live": {"cameras": [], "window": "", "virtual_camera": ""}}, True,
+            "Live painting works; no camera is connected, but films can be played.",
+        ),
+        (
+            {"live": {"cameras": [], "window": "no display", "virtual_camera": ""}}, True,
+            "Live painting has no window: no display. It can record and stream.",
+        ),
+        ({"gpu_trouble": "no driver"}, True, "No NVIDIA GPU can be used, and none is needed."),
+    ],
+)  # fmt: skip
+def test_doctor_ends_in_a_verdict(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], can_paint: bool, said: str
+) -> None:
+    report = examined(**changes)
+    assert any(line.startswith(said) for line in doctor.verdict(report))
+    monkeypatch.setattr(doctor, "examine", lambda: report)
+    done = run_cli("doctor", "--json")
+    assert done.returncode == (0 if can_paint else 1)
+    assert json.loads(done.stdout)["verdict"] == doctor.verdict(report)
+
+
 @pytest.mark.slow
 def test_doctor_tries_everything() -> None:
     report = json.loads(run_cli("doctor", "--json").stdout)
+    assert report["chosen"]["name"] == "openvino"
+    assert report["chosen"]["precision"] in ("int8", "bf16", "f32")
     assert report["version"] == __version__
     works = {(e["name"], e["precision"]): e["works"] for e in report["engines"]}
     assert works["openvino", "f32"]
@@ -663,7 +731,9 @@ def test_doctor_tries_everything() -> None:
     assert report["encoders"]["libx264"]
     assert report["decoders"]["h264"]
     assert set(report["live"]) == {"cameras", "window", "virtual_camera"}
-    assert "openvino f32: works" in run_cli("doctor").stdout
+    said = run_cli("doctor").stdout
+    assert "openvino f32: works" in said
+    assert said.strip().endswith("\n".join(report["verdict"]))
 
 
 def test_an_engine_that_paints_one_colour_counts_as_broken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,8 +49,8 @@ def parse(line: str) -> None:
 
 def test_there_is_a_page_for_every_command() -> None:
     assert [*COMMANDS] == [
-        "video", "webcam", "image", "demo", "styles", "style-from", "train", "export", "bench",
-        "doctor", "engine build", "engine list", "engine clean",
+        "video", "webcam", "image", "demo", "styles", "compare", "style-from", "train", "export",
+        "bench", "doctor", "engine build", "engine list", "engine clean",
     ]  # fmt: skip
     assert run_cli("--version").stdout.strip() == f"realtime-style {__version__}"
     listed = run_cli("--help").stdout
@@ -214,11 +214,11 @@ def test_shares_of_a_blend_may_be_percentages() -> None:
         ("video a b --startt 5", "No such option: --startt"),
         ("video a - --json", "standard output holds the film or JSON, not both"),
         ("video a b --on-gpu --size 720p", "--size: size cannot be combined with frames in GPU "),
+        ("compare a b --start x", "--start: give seconds"),
         ("video a b --on-gpu --sample 3", "--on-gpu: cannot be combined with --sample"),
         ("video a b --duration 0", "--duration: the duration must be positive and finite"),
         ("video a b --duration inf", "--duration: the duration must be positive and finite"),
         ("webcam --fps 0", "--fps: give a number from 1 to 240, not '0'"),
-        ("image --size 720p a b", "--size: works only with --from-noise"),
         ("image --from-noise 1 a b", "OUT: with --from-noise there is nothing to read"),
         ("engine build --level 6", "--level: give a whole number from 0 to 5, not '6'"),
         ("train --crop 96", "--crop: give a whole number of at least 128, not '96'"),
@@ -253,6 +253,28 @@ def test_help_loads_nothing_that_it_does_not_need() -> None:
         "realtime_style.live", "realtime_style.media", "realtime_style.painting",
         "realtime_style.style", "realtime_style.tools", "realtime_style.training",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("vi", ["video"]),
+        ("video a b --style st", ["starry-night"]),
+        ("video a b --tier ", ["standard", "fast"]),
+        ("webcam --engine open", ["openvino"]),
+        ("image a b --precision b", ["bf16"]),
+        ("engine ", ["build", "list", "clean"]),
+        ("video --out", ["--output-size"]),
+    ],
+)
+def test_the_shell_completes_commands_options_and_values(
+    monkeypatch: pytest.MonkeyPatch, line: str, completed: list[str]
+) -> None:
+    monkeypatch.setenv("_REALTIME_STYLE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"realtime-style {line}")
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split()) + line.endswith(" ")))
+    done = run_cli()
+    assert (done.returncode, done.stdout.split()) == (0, completed)
 
 
 def test_it_runs_as_a_module() -> None:

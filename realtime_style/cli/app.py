@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
+from typer.completion import shell_complete
 
 from realtime_style import __version__
 from realtime_style.cli import console, engine, film, live, picture, style, tools, train
@@ -15,11 +17,11 @@ from realtime_style.errors import StyleError
 from realtime_style.system import interrupts
 
 NAME = "realtime-style"
+_COMPLETION = "_REALTIME_STYLE_COMPLETE"
 
 app = typer.Typer(
     name=NAME,
     cls=Group,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples(
@@ -57,6 +59,7 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (picture.image, picture.IMAGE_EXAMPLES),
     (film.demo, film.DEMO_EXAMPLES),
     (style.styles, style.STYLES_EXAMPLES),
+    (style.compare, style.COMPARE_EXAMPLES),
     (style.style_from, style.STYLE_FROM_EXAMPLES),
     (train.train, train.TRAIN_EXAMPLES),
     (train.export, train.EXPORT_EXAMPLES),
@@ -89,6 +92,8 @@ def run(arguments: Sequence[str], started_s: float | None = None) -> int:
     """
     console.clock.start(time.perf_counter() if started_s is None else started_s)
     command = typer.main.get_command(app)
+    if instruction := os.environ.get(_COMPLETION):  # set by the shell's script for this program
+        return shell_complete(command, {}, NAME, _COMPLETION, instruction)
     try:
         with command.make_context(NAME, list(arguments) or ["--help"]) as context:
             command.invoke(context)

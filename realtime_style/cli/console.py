@@ -238,11 +238,15 @@ def as_size(count: int) -> str:
     return f"{math.ceil(count / 1e3)} kB"
 
 
-def print_table(table: RenderableType) -> None:
-    """Prints a table or text on standard output, without breaking its lines."""
+def print_table(table: RenderableType, width: int | None = None) -> None:
+    """Prints a table or text on standard output, without breaking its lines.
+
+    Args:
+        width: columns that a table is fitted into, by breaking its cells; None breaks none.
+    """
     from rich.console import Console
 
-    Console(highlight=False, soft_wrap=True).print(table, markup=False)
+    Console(highlight=False, soft_wrap=width is None, width=width).print(table, markup=False)
 
 
 class Bar:

@@ -218,7 +218,7 @@ def video(
         look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
         plan = plan_of(look, engine_of(engine, precision, devices), stability)
         if sample:
-            _refuse_with_sample(output_size, on_gpu, skip_existing)
+            _refuse_with_sample(on_gpu, skip_existing)
         with usage_errors():
             request = FilmRequest(
                 inputs[0],
@@ -239,13 +239,9 @@ def video(
         _paint_all(batch, request, inputs, recursive, sample)
 
 
-def _refuse_with_sample(output_size: str | None, on_gpu: bool, skip_existing: bool) -> None:
+def _refuse_with_sample(on_gpu: bool, skip_existing: bool) -> None:
     """Refuses options that samples would ignore."""
-    for flag, is_given in (
-        ("--output-size", output_size is not None),
-        ("--on-gpu", on_gpu),
-        ("--skip-existing", skip_existing),
-    ):
+    for flag, is_given in (("--on-gpu", on_gpu), ("--skip-existing", skip_existing)):
         if is_given:
             raise typer.BadParameter("cannot be combined with --sample", param_hint=flag)
 

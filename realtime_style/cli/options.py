@@ -108,6 +108,29 @@ def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
     return read
 
 
+def completing(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """A shell's completion of a value by names, which are listed only when one is completed."""
+    return lambda incomplete: [name for name in names() if name.startswith(incomplete)]
+
+
+def _style_names() -> Iterable[str]:
+    from realtime_style.style.bundled import bundled_styles
+
+    return bundled_styles()
+
+
+def _engine_names() -> Iterable[str]:
+    from realtime_style.engines.registry import ENGINES
+
+    return "auto", *ENGINES
+
+
+def _precisions() -> Iterable[str]:
+    from realtime_style.engines.registry import PRECISIONS
+
+    return PRECISIONS
+
+
 def _range(least: float, most: float) -> str:
     if most < math.inf:
         return f" from {least:g} to {most:g}"
@@ -131,6 +154,7 @@ StyleName = Annotated[
     str,
     typer.Option(
         "--style", "-s", metavar="STYLE", rich_help_panel=LOOK,
+        autocompletion=completing(_style_names),
         help="An included style (see `realtime-style styles`), also by its title or painter; a "
         "style file or a picture.",
     ),
@@ -175,6 +199,7 @@ Tier = Annotated[
     str,
     typer.Option(
         metavar="TIER", rich_help_panel=LOOK,
+        autocompletion=completing(lambda: ("standard", "fast")),
         help="standard, or fast: a smaller network that takes about half the time.",
     ),
 ]  # fmt: skip
@@ -227,6 +252,7 @@ Engine = Annotated[
     str,
     typer.Option(
         metavar="ENGINE", rich_help_panel=MACHINE,
+        autocompletion=completing(_engine_names),
         help="auto (the best one here), tensorrt, tensorrt-rtx, onnxruntime-cuda, "
         "onnxruntime-tensorrt, openvino or onnxruntime. If you name one, there is no fallback.",
     ),
@@ -235,6 +261,7 @@ Precision = Annotated[
     str,
     typer.Option(
         metavar="PRECISION", rich_help_panel=MACHINE,
+        autocompletion=completing(_precisions),
         help="auto; f32, bf16 or int8 on a CPU; f16 or f32 on a GPU.",
     ),
 ]  # fmt: skip

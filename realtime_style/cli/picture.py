@@ -37,12 +37,13 @@ from realtime_style.cli.options import (
 from realtime_style.defaults import DEFAULT_STYLE
 
 if TYPE_CHECKING:
+    from realtime_style.frame import Size
     from realtime_style.jobs.batch import Pair
     from realtime_style.painting.plan import PaintPlan
 
 IMAGE_EXAMPLES = examples(
     "image photo.jpg painted.jpg --style mondrian",
-    "image photos/ painted/ --recursive",
+    "image photos/ painted/ --recursive --size 720p",
     "image --from-noise 7 --size 1024x768 canvas.png",
 )
 
@@ -61,11 +62,12 @@ FromNoise = Annotated[
         help="Generate a picture from noise; there is no IN, only OUT.",
     ),
 ]  # fmt: skip
-NoiseSize = Annotated[
+PictureSize = Annotated[
     str | None,
     typer.Option(
         "--size", metavar="SIZE", rich_help_panel=SIZE,
-        help="With --from-noise: 1024x768, or 768p (4:3). Default: 768p.",
+        help="Paint at this size, 720p or 1280x720; smaller gives larger strokes. OUT has the size "
+        "of IN; with --from-noise this one. Default: the size of IN; from noise 768p (4:3).",
     ),
 ]  # fmt: skip
 
@@ -80,7 +82,7 @@ def image(
     keep_colors: KeepColors = False,
     variation: Variation = None,
     tier: Tier = "standard",
-    size: NoiseSize = None,
+    size: PictureSize = None,
     recursive: Recursive = False,
     skip_existing: SkipExisting = False,
     engine: Engine = "auto",
@@ -94,8 +96,6 @@ def image(
     refuse_both_ways(skip_existing, overwrite)
     with Batch(output, paths[-1], max(1, len(paths) - 1), skip_existing) as batch:
         if from_noise is None:
-            if size is not None:
-                raise typer.BadParameter("works only with --from-noise", param_hint="--size")
             inputs, out = inputs_and_out(paths)
         elif len(paths) != 1:
             raise typer.BadParameter(
@@ -105,13 +105,23 @@ def image(
         look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
         plan = plan_of(look, choice)
         if from_noise is None:
-            _paint_files(batch, plan, inputs, out, recursive=recursive, overwrite=overwrite)
+            painted_at = size_of(size, "size")
+            _paint_files(
+                batch, plan, inputs, out, painted_at, recursive=recursive, overwrite=overwrite
+            )
         else:
             _paint_noise(batch, plan, from_noise, size or "768p", overwrite=overwrite)
 
 
 def _paint_files(
-    batch: Batch, plan: PaintPlan, inputs: list[str], out: str, *, recursive: bool, overwrite: bool
+    batch: Batch,
+    plan: PaintPlan,
+    inputs: list[str],
+    out: str,
+    size: Size | None,
+    *,
+    recursive: bool,
+    overwrite: bool,
 ) -> None:
     from realtime_style.jobs.batch import pair_up
     from realtime_style.jobs.picture import paint_picture
@@ -125,8 +135,9 @@ def _paint_files(
     def paint(pair: Pair) -> dict[str, Any]:
         with BuildBar(output) as on_build:
             notes = paint_picture(
-                pair.source, pair.out, painter, overwrite=overwrite, on_build=on_build
-            )
+                pair.source, pair.out, painter,
+                size=size, overwrite=overwrite, on_build=on_build,
+            )  # fmt: skip
         return {"out": str(pair.out), "look": str(plan.look), "notes": notes}
 
     sources = {str(pair.out): Path(pair.source).name for pair in found.pairs}

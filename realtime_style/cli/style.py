@@ -1,4 +1,4 @@
-"""The commands `styles` and `style-from`: what paintings can look like."""
+"""The commands `styles`, `compare` and `style-from`: what paintings can look like."""
 
 from __future__ import annotations
 
@@ -10,47 +10,140 @@ import typer
 from realtime_style.cli.console import Output, print_table
 from realtime_style.cli.help import examples
 from realtime_style.cli.options import (
+    LOOK,
+    PART,
+    SIZE,
     Blend,
+    Engine,
     Json,
     JsonTable,
+    KeepColors,
     Overwrite,
+    Precision,
     Quiet,
     Strength,
     Tier,
     Variation,
+    engine_of,
     look_of,
+    plan_of,
+    seconds,
+    size_of,
 )
+from realtime_style.defaults import DEFAULT_STYLE
 from realtime_style.errors import StyleError
+from realtime_style.system import interrupts
 
 STYLES_EXAMPLES = examples("styles", "styles --json", "video film.mp4 out.mp4 --style udnie")
+COMPARE_EXAMPLES = examples(
+    "compare holiday.mp4 sheet.png",
+    "compare photo.jpg sheet.jpg --size 480p --tier fast",
+    "compare holiday.mp4 sheet.png --start 1:23 --style mondrian --style monet",
+)
 STYLE_FROM_EXAMPLES = examples(
     "style-from photo-of-a-painting.jpg my-style.onnx",
     "style-from starry-night mixed.onnx --blend great-wave:0.4",
     "style-from mondrian calmer.onnx --strength 0.7",
 )
 
+_TABLE_COLUMNS = 80
+
 Original = Annotated[
     str,
     typer.Argument(metavar="STYLE|PICTURE", help="An included style, a style file or any picture."),
 ]
+Compared = Annotated[
+    str, typer.Argument(metavar="FILM|PHOTO", help="The film or picture to try the styles on.")
+]
+Sheet = Annotated[str, typer.Argument(metavar="OUT", help="The sheet to write, a .png or .jpg.")]
+ComparedStyles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--style", "-s", metavar="STYLE", rich_help_panel=LOOK,
+        help="Paint in this style, a style file or a picture; may be repeated. Default: all "
+        "included styles.",
+    ),
+]  # fmt: skip
+ComparedSize = Annotated[
+    str | None,
+    typer.Option(
+        "--size", metavar="SIZE", rich_help_panel=SIZE,
+        help="Paint at this size, 720p, 4k or 1280x720. Default: the size of the film.",
+    ),
+]  # fmt: skip
+FrameTime = Annotated[
+    float | None,
+    typer.Option(
+        "--start", parser=seconds(0), metavar="TIME", rich_help_panel=PART,
+        help="Take the frame at this time, in seconds or as 1:23. Default: the middle.",
+    ),
+]  # fmt: skip
 StyleOut = Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The style file to write.")]
 
 
 def styles(as_json: JsonTable = False) -> None:
-    """Lists the included styles."""
+    """Lists the included styles, with their paintings and painters."""
     from rich.table import Table
 
-    from realtime_style.style.bundled import bundled_styles, open_style
+    from realtime_style.style.bundled import bundled_cards, bundled_styles
 
-    opened = [open_style(name) for name in bundled_styles()]
+    cards = {name: bundled_cards()[name] for name in bundled_styles()}
     if as_json:
-        Output(as_json=True).json([{"name": style.name, "card": style.card} for style in opened])
+        keys = ("title", "painter", "year")
+        rows = [{"name": name} | {key: card[key] for key in keys} for name, card in cards.items()]
+        Output(as_json=True).json(rows)
         return
     table = Table("style", "painting", "painter", "year", box=None, header_style="bold")
-    for style in opened:
-        card = style.card
-        table.add_row(style.name, *(str(card.get(key, "")) for key in ("title", "painter", "year")))
-    print_table(table)
+    for name, card in cards.items():
+        table.add_row(name, card["title"], card["painter"], str(card["year"]))
+    print_table(table, width=_TABLE_COLUMNS)
+    typer.echo(
+        "\nAll are equally fast, and twice as fast with --tier fast; `realtime-style bench`\n"
+        "measures it. `realtime-style compare FILM sheet.png` shows them on your film."
+    )
+
+
+def compare(
+    source: Compared,
+    out: Sheet,
+    style: ComparedStyles = None,
+    strength: Strength = 1.0,
+    keep_colors: KeepColors = False,
+    tier: Tier = "standard",
+    size: ComparedSize = None,
+    start: FrameTime = None,
+    engine: Engine = "auto",
+    precision: Precision = "auto",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Paints one frame in every style, on one sheet with their names, to choose from."""
+    from realtime_style.jobs.comparison import ComparisonRequest, paint_comparison
+    from realtime_style.style.bundled import bundled_styles
+
+    output = Output(quiet, as_json)
+    look = look_of(DEFAULT_STYLE, None, None, strength, keep_colors, None, tier)
+    request = ComparisonRequest(
+        source,
+        out,
+        tuple(style or ()),
+        plan_of(look, engine_of(engine, precision)),
+        size=size_of(size, "size"),
+        start_s=start,
+        overwrite=overwrite,
+    )
+    done: list[str] = []
+    with output.progress("painting", len(style or bundled_styles())) as bar:
+
+        def on_style(name: str) -> None:
+            interrupts.check()
+            bar.update(len(done), name)
+            done.append(name)
+
+        names = paint_comparison(request, on_style)
+    output.say(f"{out}: {len(names)} styles")
+    output.json({"out": out, "styles": names})
 
 
 def style_from(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import shlex
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +27,9 @@ from realtime_style.cli.options import (
 from realtime_style.defaults import DEFAULT_STABILITY, DEFAULT_STYLE
 from realtime_style.errors import EngineError
 from realtime_style.system import interrupts
+
+if TYPE_CHECKING:
+    from realtime_style.tools.bench import Report
 
 BENCH_EXAMPLES = examples(
     "bench",
@@ -94,16 +98,42 @@ def bench(
     )
     if as_json:
         output.json(report.as_dict())
-    else:
-        print_table(report.table())
+        return
+    print_table(report.table())
+    _recommend(report, style)
+
+
+def _recommend(report: Report, style: str) -> None:
+    """Prints the command lines for what this computer keeps up with."""
+    live, film = report.best_live(), report.best_film()
+    lines = []
+    if live:
+        lines.append(f"webcam --size {live.size}{_look(style, live.tier)}")
+    if film:
+        lines.append(f"video film.mp4 painted.mp4 --size {film.size}{_look(style, film.tier)}")
+    if lines:
+        typer.echo("\nfor this computer:")
+    for line in lines:
+        typer.echo(f"  realtime-style {line}")
+
+
+def _look(style: str, tier: str) -> str:
+    """The options of a style and tier that are not the defaults."""
+    named = f" --style {shlex.quote(style)}" if style != DEFAULT_STYLE else ""
+    return named + (f" --tier {tier}" if tier != "standard" else "")
 
 
 def doctor(as_json: JsonTable = False) -> None:
-    """Tests every engine and codec on this machine, and says what to install for more."""
-    from realtime_style.tools.doctor import examine, table
+    """Tests every engine and codec on this machine, and says what it can do.
+
+    The exit status is 1 if it cannot paint films.
+    """
+    from realtime_style.tools.doctor import can_paint, examine, table, verdict
 
     report = examine()
     if as_json:
-        Output(as_json=True).json(report)
+        Output(as_json=True).json(report | {"verdict": verdict(report)})
     else:
         print_table(table(report))
+    if not can_paint(report):
+        raise typer.Exit(1)

@@ -18,7 +18,7 @@ from realtime_style.media.animation import palette_graph
 from realtime_style.media.converter import SWSCALE_MATRIX, picture_of
 from realtime_style.media.demuxer import Packet
 from realtime_style.media.encoding import HARDWARE, encoded_color, pixel_format
-from realtime_style.media.scaling import EXACT, UNSHIFTED, frame_with_bars, place_within
+from realtime_style.media.scaling import EXACT, UNSHIFTED, frame_with_bars, is_of_source, place_of
 from realtime_style.system.cores import usable_cores
 
 _MAX_REORDERED = 16  # frames; H.264 and H.265 allow no more
@@ -70,7 +70,7 @@ class Encoder:
         """
         self._stream, self._context = stream, stream.codec_context
         self.size = size or (info.width, info.height)
-        self._place = _place_of(info, self.size)
+        self._place = place_of(info, self.size)
         self._reformatter, self._bars_reformatter = VideoReformatter(), VideoReformatter()
         self._groups = _ReorderGroups()
         self._durations: dict[int, int] = {}  # of frames in the encoder, by their pts
@@ -254,26 +254,7 @@ class _ReorderGroups:
         )
 
 
-def _is_of_source(info: StreamInfo, size: tuple[int, int]) -> bool:
-    """Whether a size has the shape of the source's pictures, apart from the rounding of sides."""
-    width, height = _source_size(info)
-    stretch = Fraction(width * size[1], height * size[0])
-    return abs(stretch - 1) * size[0] < 2
-
-
-def _source_size(info: StreamInfo) -> tuple[int, int]:
-    return (info.source_width or info.width) & ~1, (info.source_height or info.height) & ~1
-
-
 def _pixel_shape(info: StreamInfo, size: tuple[int, int]) -> Fraction:
     """The sample aspect ratio of a film of a size: the source's, or square where it has bars."""
     assert info.sample_aspect_ratio
-    return info.sample_aspect_ratio if _is_of_source(info, size) else Fraction(1)
-
-
-def _place_of(info: StreamInfo, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Where pictures lie in a film of a size: left, top, width and height."""
-    if _is_of_source(info, size):
-        return 0, 0, *size
-    width, height = _source_size(info)
-    return place_within(Fraction(width, height) * (info.sample_aspect_ratio or 1), size)
+    return info.sample_aspect_ratio if is_of_source(info, size) else Fraction(1)

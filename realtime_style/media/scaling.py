@@ -10,7 +10,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from numpy.typing import NDArray
 
 from realtime_style.color import FULL, ColorSpace
-from realtime_style.frame import Frame, FramePool
+from realtime_style.frame import Frame, FramePool, StreamInfo
 from realtime_style.media.converter import SWSCALE_MATRIX, copy_planes, picture_of
 
 # SWS_ACCURATE_RND: nothing is rounded down; chroma is repeated. With SWS_FULL_CHR_H_INT chroma is
@@ -26,7 +26,8 @@ def frame_from_rgb(
 
     Raises ValueError for arrays of another shape or type.
     """
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+    rgb = np.asarray(rgb)
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
         raise ValueError(f"expected (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
     height, width = rgb.shape[:2]
     if height % 2 or width % 2:
@@ -67,21 +68,34 @@ def rgb_from_frame(
     return rgb
 
 
-def place_within(shape: Fraction, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Where the largest picture of a shape lies in an area: left, top, width, height, all even.
+def is_of_source(info: StreamInfo, size: tuple[int, int]) -> bool:
+    """Whether a size has the shape of the source's pictures, apart from the rounding of sides."""
+    width, height = _source_size(info)
+    return abs(Fraction(width * size[1], height * size[0]) - 1) * size[0] < 2
+
+
+def place_of(info: StreamInfo, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Where the pictures of a source lie in a film of a size, as large as they fit.
 
     Args:
-        shape: width divided by height.
-        size: width and height of the area, in pixels, even. A picture that misses it by less than
-            two pixels fills it.
+        size: width and height of the film, in pixels, even.
+
+    Returns:
+        Left, top, width and height in pixels, all even.
     """
     width, height = size
+    source_width, source_height = _source_size(info)
+    shape = Fraction(source_width, source_height) * (info.sample_aspect_ratio or 1)
     fitting_width = min(width, max(2, round(height * shape / 2) * 2))
     fitting_height = min(height, max(2, round(width / shape / 2) * 2))
-    if width - fitting_width <= 2 and height - fitting_height <= 2:
+    if is_of_source(info, size) or max(width - fitting_width, height - fitting_height) <= 2:
         return 0, 0, width, height
     left, top = (width - fitting_width) // 2 & ~1, (height - fitting_height) // 2 & ~1
     return left, top, fitting_width, fitting_height
+
+
+def _source_size(info: StreamInfo) -> tuple[int, int]:
+    return (info.source_width or info.width) & ~1, (info.source_height or info.height) & ~1
 
 
 def frame_with_bars(

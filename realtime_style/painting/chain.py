@@ -9,6 +9,8 @@ for it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,7 @@ from realtime_style.color import ColorSpace
 from realtime_style.engines.engine import Engine
 from realtime_style.engines.opening import open_engine, open_gpu_engine
 from realtime_style.engines.tensorrt.cuda import Cuda
-from realtime_style.frame import Frame
+from realtime_style.frame import MIN_SIDE_PX, Frame
 from realtime_style.media.scaling import frame_from_rgb, rgb_from_frame
 from realtime_style.painting.gpu_stylizer import GpuStylizer
 from realtime_style.painting.grain import Grain
@@ -28,6 +30,7 @@ from realtime_style.painting.style_picture import open_any_style
 from realtime_style.painting.stylizer import Stylizer
 from realtime_style.painting.wrapper import Wrapper
 from realtime_style.stages import Painter, Pending
+from realtime_style.style.look import Look
 from realtime_style.style.style import Style
 
 
@@ -64,7 +67,13 @@ class PainterChain(Wrapper):
 
         Raises:
             EngineError: the network fails, or its engine cannot be built.
+            ValueError: it is not such an array, or has a side of less than 16 pixels.
         """
+        if min(np.shape(rgb)[:2], default=0) < MIN_SIDE_PX:
+            raise ValueError(
+                f"expected a picture of at least {MIN_SIDE_PX}x{MIN_SIDE_PX}, (H, W, 3) uint8, "
+                f"got an array of {np.shape(rgb)}"
+            )
         frame = frame_from_rgb(rgb, self.color)
         self.prepare((frame.width, frame.height), on_build)
         return rgb_from_frame(self(frame))[: rgb.shape[0], : rgb.shape[1]]
@@ -89,15 +98,19 @@ def load_stylizer(
 
 
 def build_painter(
-    plan: PaintPlan,
+    plan: PaintPlan | Look | str | Path | Style,
     color: ColorSpace | None = None,
     *,
+    strength: float | None = None,
+    tier: str | None = None,
     in_flight: int | None = 1,
     stylizer: Stylizer | None = None,
 ) -> PainterChain:
     """Builds the painter of a plan.
 
     Args:
+        plan: a look, or a style's name or file, stands for a plan with this look.
+        strength, tier: of the look; None leaves them as they are.
         color: the colour space of the frames to come; None takes the style's own, which suits RGB
             pictures.
         in_flight: see `open_engine`.
@@ -107,6 +120,11 @@ def build_painter(
     Raises:
         StyleError: the style or the engine cannot be used.
     """
+    if not isinstance(plan, PaintPlan):
+        plan = PaintPlan(plan)
+    if strength is not None or tier is not None:
+        look = PaintPlan(plan.look, strength=strength, tier=tier).look
+        plan = replace(plan, look=look)
     stylizer = stylizer or load_stylizer(plan, color, in_flight=in_flight)
     painter: Painter[Frame] = stylizer
     if plan.grain:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Self
 
-from realtime_style.defaults import DEFAULT_STABILITY
+from realtime_style.defaults import DEFAULT_STABILITY, DEFAULT_STYLE
 from realtime_style.engines.choice import EngineChoice
 from realtime_style.errors import StyleError
 from realtime_style.style.look import Look
+from realtime_style.style.style import Style
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class PaintPlan:
     """How frames are painted.
 
@@ -20,17 +22,39 @@ class PaintPlan:
         engine: what runs the network.
         stability: flicker reduction, from 0 (none) to 1.
         grain: whether flat areas get a faint grain, so that the network paints strokes there.
-
-    Raises:
-        StyleError: a stability outside 0..1.
     """
 
-    look: Look = field(default_factory=Look)
-    engine: EngineChoice = field(default_factory=EngineChoice)
-    stability: float = DEFAULT_STABILITY
-    grain: bool = True
+    look: Look
+    engine: EngineChoice
+    stability: float
+    grain: bool
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        look: Look | str | Path | Style = DEFAULT_STYLE,
+        engine: EngineChoice = EngineChoice(),
+        stability: float = DEFAULT_STABILITY,
+        grain: bool = True,
+        *,
+        strength: float | None = None,
+        tier: str | None = None,
+    ) -> None:
+        """Checks all values.
+
+        Args:
+            look: a look, or what `Look` takes as a style.
+            strength, tier: of the look; None leaves them as they are.
+
+        Raises:
+            StyleError: a value is out of range.
+        """
+        look = look if isinstance(look, Look) else Look(look)
+        changes = {"strength": strength, "tier": tier}
+        given = {name: value for name, value in changes.items() if value is not None}
+        object.__setattr__(self, "look", replace(look, **given))
+        object.__setattr__(self, "engine", engine)
+        object.__setattr__(self, "stability", stability)
+        object.__setattr__(self, "grain", grain)
         if not 0 <= self.stability <= 1:
             raise StyleError(
                 f"stability must be from 0 to 1, not {self.stability:g}", setting="stability"

@@ -19,6 +19,16 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def load_per_core() -> float | None:
+    """Programs that wanted to run in the last minute, for each core; None where it is unknown."""
+    if not hasattr(os, "getloadavg"):
+        return None
+    try:
+        return os.getloadavg()[0] / (os.cpu_count() or 1)
+    except OSError:
+        return None
+
+
 @cache
 def cpu_name_and_flags() -> tuple[str, tuple[str, ...] | None]:
     """The CPU's name, and those of its instruction sets that speed up networks.

@@ -19,7 +19,8 @@ from realtime_style.jobs.film import FilmRequest, open_film
 from realtime_style.media.film_source import FileSource
 from realtime_style.painting.chain import build_painter
 from realtime_style.painting.plan import PaintPlan
-from realtime_style.style.bundled import TIERS
+from realtime_style.style.bundled import STANDARD, TIERS
+from realtime_style.system.cores import load_per_core
 from realtime_style.tools.demo import draw_scene
 
 SIZES = {"360p": (640, 360), "480p": (848, 480), "720p": (1280, 720), "1080p": (1920, 1080)}
@@ -32,6 +33,7 @@ _RATE = 30  # of the test film
 _SCENES = 12  # different pictures of the test film
 _WARM_UP_FRAMES = 4
 _MIN_FRAMES, _MAX_FRAMES = 20, 240
+_MAX_BUSY = 0.4  # load per core before it begins, above which the figures are too low
 _MAX_LOAD = 0.95  # of the time between frames that painting may take, to keep a rate
 
 
@@ -91,6 +93,17 @@ class Report:
             for tier in tiers
         )
 
+    def best_live(self) -> SizeReport | None:
+        """The size and tier for a camera: the largest at 30 fps, else that of the highest rate."""
+        kept = [each for each in self.sizes if each.live_rate]
+        most = min(30, max((each.live_rate for each in kept), default=0))
+        return max((e for e in kept if e.live_rate >= most), default=None, key=_by_size_and_tier)
+
+    def best_film(self) -> SizeReport | None:
+        """The largest size, in the better tier, whose films are painted in real time, or none."""
+        kept = [each for each in self.sizes if each.film_fps >= _RATE]
+        return max(kept, default=None, key=_by_size_and_tier)
+
     def table(self) -> str:
         """The measurements as a human-readable table."""
         lines = [
@@ -105,6 +118,11 @@ class Report:
             )
         lines += (f"note: {note}" for note in self.notes)
         return "\n".join([*lines, self.recommendation()])
+
+
+def _by_size_and_tier(report: SizeReport) -> tuple[int, bool]:
+    """The larger size is better, then the standard tier."""
+    return report.width * report.height, report.tier == STANDARD
 
 
 def _advice(sizes: Sequence[SizeReport]) -> str:
@@ -152,6 +170,7 @@ def bench(
         ValueError: no tier or no size was given.
     """
     plan = plan or PaintPlan()
+    busy = _busy_note()
     scenes = [draw_scene(i / _RATE, *SIZES["360p"]) for i in range(_SCENES)]
     reports: list[SizeReport] = []
     used: Engine | None = None
@@ -163,7 +182,19 @@ def bench(
             reports.append(report)
     if used is None:
         raise ValueError("there is no tier or no size to measure")
-    return Report(f"{used.name} {used.precision}", used.device, str(plan.look), reports, used.notes)
+    notes = [*used.notes, *busy]
+    return Report(f"{used.name} {used.precision}", used.device, str(plan.look), reports, notes)
+
+
+def _busy_note() -> list[str]:
+    """A note that other programs use the computer, if so; empty if not."""
+    load = load_per_core()
+    if load is None or load <= _MAX_BUSY:
+        return []
+    return [
+        f"other programs keep this computer busy ({load:.0%} of its cores in the last minute); "
+        "measure again when it is idle"
+    ]
 
 
 def _measure(

@@ -59,6 +59,7 @@ def examine() -> dict[str, Any]:
         - "gpus": the NVIDIA GPUs; "gpu_trouble": why none can be used, or ""
         - "engine_cache": folder, number of engines, size in MB, and trouble
         - "encoders", "decoders": whether they work, by name
+        - "chosen": what "auto" takes, as in "engines"
         - "live": camera names; what is wrong with windows and the virtual camera, or ""
     """
     return {
@@ -72,6 +73,7 @@ def examine() -> dict[str, Any]:
             for name in ENGINES
             for precision in ENGINES[name].precisions
         ],
+        "chosen": _try_engine("auto", "auto"),
         "gpus": [asdict(gpu) for gpu in gpus()],
         "gpu_trouble": gpu_trouble(),
         "engine_cache": _describe_cache(),
@@ -107,8 +109,8 @@ def table(report: dict[str, Any]) -> str:
     for engine in report["engines"]:
         if report["gpu_trouble"] and ENGINES[engine["name"]].is_nvidia:
             continue  # one line for the GPU is enough
-        verdict = f"works on {engine['device']}" if engine["works"] else engine["reason"]
-        lines.append(f"engine     {engine['name']} {engine['precision']}: {verdict}")
+        state = f"works on {engine['device']}" if engine["works"] else engine["reason"]
+        lines.append(f"engine     {engine['name']} {engine['precision']}: {state}")
     cache = report["engine_cache"]
     lines.append(
         f"cache      {cache['engines']} built engines, {cache['mb']} MB, in {cache['folder']}"
@@ -125,7 +127,33 @@ def table(report: dict[str, Any]) -> str:
     lines.append(f"cameras    {', '.join(live['cameras']) or 'none connected'}")
     lines.append(f"window     {live['window'] or 'works'}")
     lines.append(f"virtual    {live['virtual_camera'] or 'camera works'}")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *verdict(report)])
+
+
+def can_paint(report: dict[str, Any]) -> bool:
+    """Whether the machine of a report can paint films."""
+    return bool(report["chosen"]["works"] and report["encoders"].get("libx264"))
+
+
+def verdict(report: dict[str, Any]) -> list[str]:
+    """What the machine of a report can do, in sentences; the first is about films."""
+    chosen, live = report["chosen"], report["live"]
+    if not chosen["works"]:
+        said = [f"This computer cannot paint: {chosen['reason']}."]
+    elif not can_paint(report):
+        said = ["This computer cannot paint films: H.264 cannot be encoded (libx264)."]
+    else:
+        where = f"{chosen['name']} in {chosen['precision']}, on {chosen['device']}"
+        said = [f"This computer paints films and pictures, with {where}."]
+    if live["window"]:
+        said.append(f"Live painting has no window: {live['window']}. It can record and stream.")
+    elif not live["cameras"]:
+        said.append("Live painting works; no camera is connected, but films can be played.")
+    else:
+        said.append(f"Live painting works, with {', '.join(live['cameras'])}.")
+    if report["gpu_trouble"]:
+        said.append("No NVIDIA GPU can be used, and none is needed.")
+    return said
 
 
 def describe_cpu() -> dict[str, Any]:
@@ -157,7 +185,7 @@ def version_of(package: str) -> str | None:
 
 def _try_engine(name: str, precision: str) -> dict[str, Any]:
     report: dict[str, Any] = {"name": name, "precision": precision, "works": False}
-    if trouble := engine_trouble(name):
+    if name != "auto" and (trouble := engine_trouble(name)):
         return report | {"reason": trouble}
     try:
         plan = PaintPlan(engine=EngineChoice(name, precision), stability=0, grain=False)
@@ -168,7 +196,10 @@ def _try_engine(name: str, precision: str) -> dict[str, Any]:
         return report | {"reason": str(error)}
     if painted.std() < 1:
         return report | {"reason": f"it paints nothing on {painter.engine.device}"}
-    return report | {"works": True, "device": painter.engine.device}
+    engine = painter.engine
+    return report | {
+        "works": True, "name": engine.name, "precision": engine.precision, "device": engine.device
+    }  # fmt: skip
 
 
 def _window_trouble() -> str:
