@@ -119,8 +119,8 @@ Crf = Annotated[
     float | None,
     typer.Option(
         parser=number(), metavar="NUMBER", rich_help_panel=ENCODING,
-        help="A lower number gives better quality and a larger file. Default for h264: 27."
-        " --crf 20 makes films three times as large.",
+        help="Quality: lower is better, and makes larger files. Each codec has its own scale: h264 "
+        "and h265 0 to 51 (default 27 and 28), vp9 and av1 0 to 63 (default 45 and 44).",
     ),
 ]  # fmt: skip
 Preset = Annotated[
