@@ -15,6 +15,7 @@ from av.subtitles.stream import SubtitleStream
 _USUAL_HZ = 48_000  # what all encoders take; libopus takes nothing else
 _BITS_PER_CHANNEL = 96_000
 _USUAL_LAYOUTS = ("7.1", "6.1", "5.1", "5.0", "quad", "3.0", "stereo", "mono")  # 8 to 1 channels
+_MAX_PRIMING_S = 0.1  # of sound
 
 
 class Carrier(Protocol):
@@ -29,19 +30,43 @@ class Carrier(Protocol):
 
 
 class Copy:
-    """Passes packets on unchanged."""
+    """Passes packets on unchanged, without those that an edit list cuts away.
+
+    What a decoder needs before the first packet that is heard is kept: its priming, which is
+    short, and in containers that can cut it away again also the last of what was cut away.
+    """
 
     lost = 0
 
-    def __init__(self, stream: Any) -> None:
-        """Args: stream, of the new film."""
-        self._stream = stream
+    def __init__(self, stream: Any, *, can_cut: bool = False) -> None:
+        """Args: stream, of the new film; whether its container can cut packets away."""
+        self._stream, self._can_cut = stream, can_cut
+        self._cut_away: list[Any] = []  # before the first packet that is kept
+        self._has_begun = self._is_long = False
 
     def carry(self, packet: Any) -> Iterator[Any]:
         """See `Carrier`."""
-        if packet is not None:
-            packet.stream = self._stream
-            yield packet
+        if packet is None:
+            return
+        if packet.is_discard:
+            if not self._has_begun:
+                self._cut_away.append(packet)
+                self._forget()
+            return
+        needed, self._cut_away, self._has_begun = self._cut_away, [], True
+        for each in [*needed, packet]:
+            each.stream = self._stream
+            yield each
+
+    def _forget(self) -> None:
+        """Forgets what was cut away, once it is too long for priming, as far as it can."""
+        packets = self._cut_away
+        ticks = sum(packet.duration or 0 for packet in packets)
+        if ticks * packets[0].time_base <= _MAX_PRIMING_S and not self._is_long:
+            return
+        self._is_long = True
+        keys = [i for i, packet in enumerate(packets) if packet.is_keyframe]
+        del packets[: keys[-1] if keys and self._can_cut else len(packets)]
 
 
 class AudioTranscode:

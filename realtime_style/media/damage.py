@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import av
 
-from realtime_style.media.demuxer import Packet
 from realtime_style.media.notes import counted
+from realtime_style.media.packet import Packet
 
 _CUT_S = 0.5  # a film this much shorter than it says was cut off; less is rounding
 
@@ -17,16 +18,24 @@ class Damage:
 
     Attributes:
         has_ended_early: whether reading failed before the film's end.
+        reached_s: the latest end of a packet, in seconds of the film.
     """
 
-    def __init__(self, rate: Fraction) -> None:
-        """Args: rate, the film's, in frames per second."""
+    def __init__(self, rate: Fraction, counts: Callable[[int | None], bool]) -> None:
+        """Begins with nothing lost.
+
+        Args:
+            rate: the film's, in frames per second.
+            counts: whether a picture shown at a time, in ticks of its stream, is missed if it is
+                lost; others are decoded only because the first of a part depend on them.
+        """
         self.has_ended_early = False
-        self._rate = rate
+        self.reached_s = 0.0
+        self._rate, self._counts = rate, counts
+        self._is_counted = True  # the packet that was sent last
         self._packets = self._frames = 0  # of the painted pictures: read, and decoded
         self._lost = 0  # frames that were in the film, but could not be decoded
         self._damaged = 0  # frames that were decoded in part
-        self._reached_s = 0.0  # the latest end of a packet
         self._missing_s = 0.0  # at the end, of the length that the film says it has
         self._reason = ""
 
@@ -39,20 +48,22 @@ class Damage:
         """Takes note of a packet of any stream: how far the film has been read."""
         if packet.pts is not None and packet.time_base is not None:
             end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-            self._reached_s = max(self._reached_s, end_s)
+            self.reached_s = max(self.reached_s, end_s)
 
     def decoding(self, packet: Packet) -> None:
         """Counts a packet of the painted pictures, before it is decoded."""
-        self._packets += packet.size > 0 and not packet.is_discard
+        self._is_counted = self._counts(packet.pts)
+        self._packets += self._is_counted and packet.size > 0 and not packet.is_discard
 
     def failed(self) -> None:
         """Counts a packet that the decoder refused."""
-        self._lost += 1
+        self._lost += self._is_counted
 
     def decoded(self, picture: av.VideoFrame) -> None:
         """Counts a decoded picture."""
-        self._frames += 1
-        self._damaged += picture.is_corrupt
+        if self._counts(picture.pts):
+            self._frames += 1
+            self._damaged += picture.is_corrupt
 
     def end_early(self, reason: str) -> None:
         """Records why reading failed before the film's end."""
@@ -65,7 +76,7 @@ class Damage:
 
     def compare_length(self, length_s: float) -> None:
         """Compares how far the film was read with the length that it says it has."""
-        missing_s = length_s - self._reached_s
+        missing_s = length_s - self.reached_s
         self._missing_s = missing_s if missing_s > _CUT_S else 0.0
 
     def notes(self) -> list[str]:

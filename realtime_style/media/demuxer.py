@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import av
 from av.codec.hwaccel import HWAccel, hwdevices_available
@@ -18,10 +18,11 @@ from av.container import InputContainer
 from realtime_style.errors import MediaError
 from realtime_style.media.animation import film_of_animation, is_animated_webp
 from realtime_style.media.description import describe
+from realtime_style.media.packet import Packet, decoding_s, shift
 from realtime_style.media.pipes import StandardInput
+from realtime_style.media.timeline import Timeline, seek_times_s
 from realtime_style.system.paths import ffmpeg_name, ffmpeg_pattern, is_address, is_numbered
 
-Packet: TypeAlias = "av.Packet[Any]"
 RAW_BYTES = "surrogateescape"  # metadata that is not UTF-8 passes through unchanged
 _OPEN_S = 20.0  # for an address to answer; FFmpeg does not notice Ctrl-C in that time
 _PROBE_FURTHER = {"analyzeduration": "600000000", "probesize": "100000000"}  # µs, bytes
@@ -145,8 +146,8 @@ def hwaccels() -> list[str]:
 class Part:
     """A part of a film, in seconds of the film; its start becomes time zero. None: to the end."""
 
-    start_s: float = 0.0
-    end_s: float | None = None
+    start_s: Fraction = Fraction(0)
+    end_s: Fraction | None = None
 
     def takes(self, packet: Packet) -> bool:
         """Whether a packet has content, and belongs to the part; if so, its times are moved."""
@@ -159,9 +160,7 @@ class Part:
             return False
         if self.end_s is not None and seconds >= self.end_s:
             return False
-        shift = round(Fraction(self.start_s) / packet.time_base)
-        packet.pts -= shift
-        packet.dts = None if packet.dts is None else packet.dts - shift
+        shift(packet, -self.start_s)
         return True
 
 
@@ -183,6 +182,7 @@ class Demuxer:
     def __init__(self, path: Path | str, painted: int, part: Part) -> None:
         """Opens the film a second time; `painted` is the index of the stream to skip."""
         self._container = open_film(str(path))
+        self._timeline = Timeline(self._container)
         self._painted, self._part = painted, part
         self.streams: tuple[Any, ...] = tuple(
             stream for stream in self._container.streams if stream.index != painted
@@ -209,10 +209,9 @@ class Demuxer:
         Those of the painted stream come as None: they only show how far the file has been read.
         """
         part = self._part
-        last_s = None if part.end_s is None else part.end_s - part.start_s + _PAST_END_S
-        if part.start_s:
-            self._container.seek(round(part.start_s * 1e6))
-        packets = all_packets(self._container)
+        start_s = float(part.start_s)
+        last_s = None if part.end_s is None else float(part.end_s) - start_s + _PAST_END_S
+        packets = self._from_start()
         while True:
             try:
                 packet = next(packets, None)
@@ -220,15 +219,31 @@ class Demuxer:
                 return
             if packet is None:
                 return
-            time_s = _decoding_s(packet)
+            time_s = decoding_s(packet)
             if time_s is not None:
-                time_s -= part.start_s
+                time_s -= start_s
                 if last_s is not None and time_s >= last_s:
                     return
             if packet.stream.index == self._painted:
                 yield time_s, None
             elif part.takes(packet):
                 yield time_s, packet
+
+    def _from_start(self) -> Iterator[Packet]:
+        """All packets from the start of the part or before, with times of the film."""
+        timeline, container = self._timeline, self._container
+        start_s = float(self._part.start_s)
+        for at_s in seek_times_s(start_s - _PAST_END_S):
+            if not timeline.seek(at_s):
+                break
+            packets = timeline.moved(all_packets(container))
+            first = next(packets, None)
+            time_s = None if first is None else decoding_s(first)
+            if first is not None and (not at_s or time_s is None or time_s <= start_s):
+                yield first
+                yield from packets
+                return
+        yield from timeline.moved(all_packets(container))
 
     def close(self) -> None:
         """See `PacketSource`."""
@@ -267,7 +282,7 @@ class Tee:
                     self._waiting.append(self._arrived.get_nowait())
                 except Empty:
                     return
-            if _waits(_decoding_s(self._waiting[0]), time_s):
+            if _waits(decoding_s(self._waiting[0]), time_s):
                 return
             packet = self._waiting.popleft()
             self._taken_bytes += packet.size
@@ -275,13 +290,6 @@ class Tee:
 
     def close(self) -> None:
         """See `PacketSource`; the `FileSource` closes the film."""
-
-
-def _decoding_s(packet: Packet) -> float | None:
-    """When a packet is decoded, in seconds; None if it does not say."""
-    ticks = packet.pts if packet.dts is None else packet.dts
-    base = packet.time_base
-    return None if ticks is None or base is None else ticks * base.numerator / base.denominator
 
 
 def _waits(decoded_s: float | None, time_s: float | None) -> bool:

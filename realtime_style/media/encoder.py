@@ -16,8 +16,8 @@ from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, FramePool, GpuFrame, StreamInfo
 from realtime_style.media.animation import palette_graph
 from realtime_style.media.converter import SWSCALE_MATRIX, picture_of
-from realtime_style.media.demuxer import Packet
 from realtime_style.media.encoding import HARDWARE, encoded_color, pixel_format
+from realtime_style.media.packet import Packet
 from realtime_style.media.scaling import EXACT, UNSHIFTED, frame_with_bars, is_of_source, place_of
 from realtime_style.system.cores import usable_cores
 

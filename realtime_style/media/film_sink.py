@@ -14,7 +14,7 @@ import av
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, GpuFrame, StreamInfo
 from realtime_style.media.animation import GifTimes, set_last_duration
-from realtime_style.media.demuxer import Packet, nvidia_device
+from realtime_style.media.demuxer import nvidia_device
 from realtime_style.media.encoder import Encoder
 from realtime_style.media.encoding import (
     Encoding,
@@ -24,6 +24,7 @@ from realtime_style.media.encoding import (
 )
 from realtime_style.media.muxer import Muxer
 from realtime_style.media.notes import counted
+from realtime_style.media.packet import Packet
 from realtime_style.media.passthrough import PassthroughSource
 from realtime_style.media.pipes import OutputPipe
 from realtime_style.system.interrupts import deferred

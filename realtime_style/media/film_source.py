@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from heapq import heappop, heappush
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -20,7 +21,6 @@ from realtime_style.media.converter import Converter
 from realtime_style.media.damage import Damage
 from realtime_style.media.demuxer import (
     Demuxer,
-    Packet,
     PacketSource,
     Part,
     Tee,
@@ -30,13 +30,17 @@ from realtime_style.media.demuxer import (
     open_film,
 )
 from realtime_style.media.description import describe
+from realtime_style.media.frame_rate import frame_rate
 from realtime_style.media.notes import named
+from realtime_style.media.packet import Packet
 from realtime_style.media.pipes import StandardInput
 from realtime_style.media.tail import Tail
+from realtime_style.media.timeline import Timeline, has_times, seek_times_s
 from realtime_style.system.paths import is_numbered, name_of, numbered
 
 _ONE_FRAME_PER_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
 _MAX_REORDERED = 16  # pictures; H.264 and H.265 allow no more
+_MAX_SKIPPED_BYTES = 64 * 2**20  # after a key frame, that wait for the start of a part
 
 Given = TypeVar("Given")
 
@@ -47,6 +51,11 @@ class FileSource:
     Frames are timed so that `start_s` is time zero. `notes` says what is changed apart from the
     painting, and what could not be read; `lost_s` says how many seconds could not be read. The
     packets of all other streams are only kept if they are requested (`other_packets`).
+
+    Attributes:
+        path: where it is read from.
+        info: what is known of its frames.
+        timeline: from its container's clock to the time of the film.
     """
 
     def __init__(
@@ -83,25 +92,31 @@ class FileSource:
         if gpu_device is not None:
             device = nvidia_device(gpu_device)
         self._is_waiting = False  # for a packet
-        self._part = Part(start_s, None if duration_s is None else start_s + duration_s)
         self._has_ended = False
         self._tee: Tee | None = None
         self._late: list[str] = []  # kinds of streams that have appeared while reading
         # packets of other streams that cannot be read a second time, until iteration begins
         self._early: list[Packet] | None = None if self.is_file else []
-        pipe = StandardInput() if str(path) == "-" else None
-        self._container = open_film(str(path), rate=rate, device=device, pipe=pipe)
+        self._pipe = StandardInput() if str(path) == "-" else None
+        self._container = open_film(str(path), rate=rate, device=device, pipe=self._pipe)
         try:
+            self.timeline = Timeline(self._container)
             self._video = self._painted_stream()
             self._video.thread_type = "AUTO"
             if device:  # FFmpeg takes one more surface per thread; NVIDIA's decoder has at most 32
                 self._video.thread_type, self._video.codec_context.thread_count = "SLICE", 1
             self._time_base = Fraction(self._video.time_base or Fraction(1, 90000))
-            rates = (self._video.average_rate, self._video.guessed_rate)
-            self._rate = Fraction(next(filter(None, rates), 25))
-            self._damage = Damage(self._rate)
-            self._pictures = self._translated(self._timed(self._in_order(self._decode())))
-            self._first = self._first_picture(pipe)
+            # from tick to tick, so that sound is cut off exactly where the picture is
+            self._part = Part(
+                self._next_tick_s(start_s),
+                None if duration_s is None else self._next_tick_s(start_s + duration_s),
+            )
+            if not self.timeline.may_jump:  # else its length is known only when it has been read
+                self._refuse_start_beyond(self._film_s)
+            self._rate = frame_rate(self._video)
+            self._damage = Damage(self._rate, self._is_in_part)
+            self._pictures = self._translated(self._timed(self._from_start()))
+            self._first = self._first_picture()
             self._converter = Converter(
                 self._first, size, self._video.sample_aspect_ratio, self._video.codec_context
             )
@@ -114,23 +129,31 @@ class FileSource:
             raise
 
     def _painted_stream(self) -> av.VideoStream:
-        """The stream to paint; raises MediaError for a part that begins after the film's end."""
+        """The stream to paint; raises MediaError if there is none."""
         video = _main_video(self._container)
         if video is None:
             raise MediaError(f"{self.path} has no picture that can be decoded", setting="source")
-        film_s = self._film_s
-        if self._part.start_s and film_s is not None and self._part.start_s >= film_s:
-            raise MediaError(
-                f"{self.path} is {film_s:.2f} s long; there is nothing at {self._part.start_s:g} s",
-                setting="start_s",
-            )
         return video
 
-    def _first_picture(self, pipe: StandardInput | None) -> av.VideoFrame:
+    def _next_tick_s(self, time_s: float) -> Fraction:
+        """The first time from a given one on that the painted stream can express, in seconds."""
+        ticks = Fraction(time_s).limit_denominator(1_000_000) / self._time_base
+        return math.ceil(ticks) * self._time_base
+
+    def _refuse_start_beyond(self, film_s: float | None) -> None:
+        if self._part.start_s and film_s is not None and self._part.start_s >= film_s:
+            raise MediaError(
+                f"{self.path} is {film_s:.2f} s long; there is nothing at "
+                f"{float(self._part.start_s):g} s",
+                setting="start_s",
+            )
+
+    def _first_picture(self) -> av.VideoFrame:
         first = next(self._pictures, None)
-        if pipe:
-            pipe.interrupt.check()
+        if self._pipe:
+            self._pipe.interrupt.check()
         if first is None:
+            self._refuse_start_beyond(self._damage.reached_s or None)
             is_whole = self._part == Part()
             where = "" if is_whole else " in that part"
             raise MediaError(
@@ -201,8 +224,9 @@ class FileSource:
             raise MediaError(f"{self.path} can be read only once; give a file", setting="source")
         times = {float((self._first.pts or 0) * self._time_base)}
         with open_film(str(self.path)) as film, contextlib.suppress(av.FFmpegError):
-            for packet in film.demux(film.streams[self._video.index]):
-                if packet.pts is not None and packet.size and not packet.is_discard:
+            for packet in Timeline(film).moved(all_packets(film)):
+                is_painted = packet.stream.index == self._video.index
+                if is_painted and packet.pts is not None and packet.size and not packet.is_discard:
                     times.add(float(packet.pts * self._time_base))
         return sorted(times)
 
@@ -217,14 +241,20 @@ class FileSource:
 
     @property
     def _film_s(self) -> float | None:
-        duration = self._container.duration  # microseconds
-        return None if duration is None else duration / 1e6
+        """How long the film says it is, in seconds; None if it does not."""
+        if self._container.duration is None:
+            return None
+        film_s = self._container.duration / av.time_base
+        start_s = float(self.timeline.start_s)
+        if "matroska" in self._container.format.name and film_s > start_s > 0:
+            return film_s - start_s  # there it is the latest time
+        return film_s
 
     def _read_info(self) -> StreamInfo:
         film_s, converter, part = self._film_s, self._converter, self._part
         frames: int | None = self._video.frames or (round(film_s * self._rate) if film_s else None)
         if film_s is not None and (part.start_s or part.end_s is not None):
-            film_s = min(part.end_s or film_s, film_s) - part.start_s
+            film_s = float(min(part.end_s or film_s, film_s) - part.start_s)
             frames = round(film_s * self._rate)
         return StreamInfo(
             width=converter.width,
@@ -286,14 +316,16 @@ class FileSource:
         if self._container.format.name == "avi":
             pictures = _with_times_in_order(pictures)
         if video.duration is not None and "mp4" in self._container.format.name:
-            pictures = _with_lengths(pictures, (video.start_time or 0) + video.duration)
+            start_pts = round(self.timeline.start_s / self._time_base)
+            end_pts = (video.start_time or 0) + video.duration - start_pts
+            pictures = _with_lengths(pictures, end_pts)
         return pictures
 
     def _timed(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         """Pictures of the requested part, each with a later time than the one before."""
         part = self._part
-        first = round(Fraction(part.start_s) / self._time_base)
-        end = None if part.end_s is None else round(Fraction(part.end_s) / self._time_base)
+        first = round(part.start_s / self._time_base)
+        end = None if part.end_s is None else round(part.end_s / self._time_base)
         step = max(1, round(1 / (self._rate * self._time_base)))
         pts = -step
         last: int | None = None
@@ -303,6 +335,8 @@ class FileSource:
             if pts < first and part.start_s:
                 continue
             if end is not None and pts >= end:
+                if has_times(self._container):  # else the part cannot be told from what follows
+                    self._count_lost()
                 return
             if last is not None and pts <= last:  # damage; no film can show two at a time
                 pts = last + 1
@@ -313,15 +347,42 @@ class FileSource:
             picture.time_base = self._time_base
             yield picture
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
+    def _from_start(self) -> Iterator[av.VideoFrame]:
+        """Decoded pictures in the order in which they are shown, from the part's start or before.
+
+        Where a picture needs others before it, they have been decoded too.
+        """
+        start_pts = round(self._part.start_s / self._time_base)
+        for at_s in seek_times_s(float(self._part.start_s)):
+            if self._pipe or not self.timeline.seek(at_s):
+                break
+            self._damage = Damage(self._rate, self._is_in_part)
+            self._early = None if self._early is None else []
+            pictures = self._in_order(self._decode(is_sought=at_s > 0))
+            first = next(pictures, None)
+            if first is None or first.pts is None:
+                is_early = False
+            else:
+                is_early = first.pts <= start_pts and not first.is_corrupt
+            if is_early or not at_s:
+                yield from chain([first] if first else [], pictures)
+                return
+        yield from self._in_order(self._decode())
+
+    def _decode(self, *, is_sought: bool = False) -> Iterator[av.VideoFrame]:
         """Pictures as the decoder returns them; damage is counted, and ends nothing."""
         damage, tail = self._damage, Tail()
-        for packet in self._painted_packets():
+        packets = self._painted_packets()
+        if self._part.start_s and has_times(self._container):
+            packets = self._from_key_frame(packets, is_sought=is_sought)
+        for packet in packets:
             if packet.has_sidedata("encryption_info"):
                 raise MediaError(
                     f"{self.path} is encrypted; give a copy that plays without a key",
                     setting="source",
                 )
+            if not packet.size and packet.pts is not None:  # the picture before it is shown again
+                continue
             damage.decoding(packet)
             tail.sent(packet)
             try:
@@ -347,13 +408,46 @@ class FileSource:
             else:
                 damage.decoded(missed)
                 yield missed
+        self._count_lost()
         self._count_missing()
+
+    def _is_in_part(self, pts: int | None) -> bool:
+        """Whether a picture is missed if it is lost; others are decoded only to be dropped."""
+        part = self._part
+        if pts is None or part == Part():
+            return True
+        time_s = pts * self._time_base
+        return time_s >= part.start_s and (part.end_s is None or time_s < part.end_s)
+
+    def _from_key_frame(self, packets: Iterator[Packet], *, is_sought: bool) -> Iterator[Packet]:
+        """Packets from the last key frame but one before the part.
+
+        From the last one, pictures that are refreshed bit by bit would not be whole yet.
+
+        Args:
+            is_sought: whether reading began within the film, so that nothing before the first key
+                frame can be decoded.
+        """
+        start_pts = round(self._part.start_s / self._time_base)
+        groups: deque[list[Packet]] = deque(maxlen=2)
+        skipped_bytes = 0
+        for packet in packets:
+            if packet.is_keyframe or not (groups or is_sought):
+                groups.append([])
+                skipped_bytes = sum(each.size for group in groups for each in group)
+            if groups:
+                groups[-1].append(packet)
+                skipped_bytes += packet.size
+            has_begun = packet.pts is not None and packet.pts >= start_pts
+            if has_begun or skipped_bytes > _MAX_SKIPPED_BYTES:
+                break
+        for group in groups:
+            yield from group
+        yield from packets
 
     def _painted_packets(self) -> Iterator[Packet]:
         """Packets of the painted stream; those of the others go to `other_packets`."""
-        if self._part.start_s:
-            self._container.seek(round(self._part.start_s * 1e6))
-        packets = all_packets(self._container)
+        packets = self.timeline.moved(all_packets(self._container))
         while True:
             try:
                 self._is_waiting = True
@@ -378,16 +472,18 @@ class FileSource:
             elif self._early is not None and self._part.takes(packet):
                 self._early.append(packet)
 
-    def _count_missing(self) -> None:
-        """Compares what was read with what the film says it has."""
+    def _count_lost(self) -> None:
+        """Compares the pictures that were decoded with those that were read."""
         if self._video.codec_context.name in _ONE_FRAME_PER_PACKET:
             self._damage.compare_packets()
+
+    def _count_missing(self) -> None:
+        """Compares what was read with the length that the film says it has."""
         length_s = self._film_s
         if self._container.format.name == "avi":  # the duration there is a guess from the size
-            length_s = float(self._video.frames / self._rate)
-        if length_s is not None:
-            start_s = (self._container.start_time or 0) / 1e6
-            self._damage.compare_length(start_s + length_s)
+            length_s = float(self._video.frames * self._time_base)
+        if length_s is not None and not self.timeline.has_jumped:
+            self._damage.compare_length(length_s)
 
 
 def _with_times_in_order(pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:

@@ -10,8 +10,9 @@ import av
 from av.codec.hwaccel import HWAccel
 
 from realtime_style.errors import MediaError
-from realtime_style.media.demuxer import RAW_BYTES, Packet
+from realtime_style.media.demuxer import RAW_BYTES
 from realtime_style.media.encoding import CODECS
+from realtime_style.media.packet import Packet
 from realtime_style.media.passthrough import Passthrough, PassthroughSource
 from realtime_style.media.pipes import OutputPipe
 

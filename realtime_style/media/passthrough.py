@@ -24,6 +24,7 @@ from realtime_style.media.carriers import (
 from realtime_style.media.demuxer import RAW_BYTES, PacketSource, Part
 from realtime_style.media.description import StreamDescription, describe
 from realtime_style.media.notes import counted, dropped, named
+from realtime_style.media.timeline import Timeline
 from realtime_style.system.paths import ffmpeg_name
 
 _OF_THE_FILE = {  # metadata that describes the previous file, not the film
@@ -44,6 +45,7 @@ _IN_TRANSPORT_STREAMS = (  # their muxer takes all codecs, but most as data that
     "hdmv_pgs_subtitle", "timed_id3", "klv",
 )  # fmt: skip
 _WITH_CHAPTERS = ("mp4", "mov", "ipod", "matroska", "webm", "asf", "ogg", "nut", "ffmetadata")
+_WITH_EDIT_LISTS = ("mp4", "mov", "ipod")
 _WITHOUT_LANGUAGES = ("avi", "flv", "mpeg", "vob", "asf")
 _QUICKTIME_LANGUAGES = {  # ISO 639-2/T: /B, the only ones that QuickTime's table has
     "deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb",
@@ -77,6 +79,10 @@ class PassthroughSource(Protocol):
     @property
     def part(self) -> Part:
         """The part of the film that is read."""
+
+    @property
+    def timeline(self) -> Timeline:
+        """From the clock of its container to the time of the film."""
 
     @property
     def container(self) -> InputContainer:
@@ -134,7 +140,7 @@ class Passthrough:
             if carrier is not None:
                 self._carriers[stream.index] = carrier
         self._container.metadata.update(_kept(source.container.metadata))
-        chapters = _moved(source.container.chapters(), source.part)
+        chapters = _moved(source.container.chapters(), source.part, source.timeline.start_s)
         if chapters and self._format in _WITH_CHAPTERS:
             self._container.set_chapters(chapters)
         elif chapters:
@@ -227,7 +233,7 @@ class Passthrough:
                 self._notes.append(f"{what} is copied, not painted")
             copy = self._container.add_stream_from_template(stream)
             self._describe(copy, stream)
-            return Copy(copy)
+            return Copy(copy, can_cut=self._format in _WITH_EDIT_LISTS)
         transcode: Carrier | None = None
         if not self._description(stream).is_convertible:
             self._notes.append(
@@ -384,14 +390,18 @@ def _kept(metadata: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _moved(chapters: Sequence[Any], part: Part) -> list[Any]:
-    """The chapters of a part, counted from its start."""
+def _moved(chapters: Sequence[Any], part: Part, film_start_s: Fraction) -> list[Any]:
+    """The chapters of a part, counted from its start.
+
+    Args:
+        film_start_s: when the film begins on the clock of the chapters, in seconds.
+    """
     moved = []
     for chapter in chapters:
-        start = round(Fraction(part.start_s) / chapter["time_base"])
+        start = round((film_start_s + part.start_s) / chapter["time_base"])
         end = chapter["end"]
         if part.end_s is not None:
-            end = min(end, round(Fraction(part.end_s) / chapter["time_base"]))
+            end = min(end, round((film_start_s + part.end_s) / chapter["time_base"]))
         if end > start and end > chapter["start"]:
             moved.append({**chapter, "start": max(0, chapter["start"] - start), "end": end - start})
     return moved
