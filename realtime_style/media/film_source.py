@@ -39,6 +39,7 @@ from realtime_style.media.timeline import Timeline, has_times, seek_times_s
 from realtime_style.system.paths import is_numbered, name_of, numbered
 
 _ONE_FRAME_PER_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
+_LATEST_TIME_AS_LENGTH = ("matroska,webm", "nut")  # formats, if they begin late
 _MAX_REORDERED = 16  # pictures; H.264 and H.265 allow no more
 _MAX_SKIPPED_BYTES = 64 * 2**20  # after a key frame, that wait for the start of a part
 
@@ -246,8 +247,9 @@ class FileSource:
             return None
         film_s = self._container.duration / av.time_base
         start_s = float(self.timeline.start_s)
-        if "matroska" in self._container.format.name and film_s > start_s > 0:
-            return film_s - start_s  # there it is the latest time
+        says_latest = self._container.format.name in _LATEST_TIME_AS_LENGTH
+        if says_latest and film_s > start_s > 0:
+            return film_s - start_s
         return film_s
 
     def _read_info(self) -> StreamInfo:

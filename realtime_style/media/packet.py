@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import av
 
 Packet: TypeAlias = "av.Packet[Any]"
+_COARSE, _FINE = Fraction(1, 1000), Fraction(1, av.time_base)
 
 
 def decoding_s(packet: Packet) -> float | None:
@@ -19,14 +19,21 @@ def decoding_s(packet: Packet) -> float | None:
 
 
 def shift(packet: Packet, shift_s: Fraction) -> None:
-    """Moves a packet's times by some seconds, to the nearest tick of its stream."""
+    """Moves a packet's times by some seconds, exactly to a millisecond at least."""
     if packet.time_base is None:
         return
-    ticks = _ticks(shift_s, packet.time_base)
-    packet.pts = None if packet.pts is None else packet.pts + ticks
-    packet.dts = None if packet.dts is None else packet.dts + ticks
+    ticks = shift_s / packet.time_base
+    if ticks.denominator > 1 and packet.time_base > _COARSE:
+        _refine(packet, packet.time_base)
+        ticks = shift_s / _FINE
+    packet.pts = None if packet.pts is None else packet.pts + round(ticks)
+    packet.dts = None if packet.dts is None else packet.dts + round(ticks)
 
 
-@lru_cache(maxsize=64)
-def _ticks(shift_s: Fraction, time_base: Fraction) -> int:
-    return round(shift_s / time_base)
+def _refine(packet: Packet, time_base: Fraction) -> None:
+    """Counts a packet's times in microseconds: AVI's ticks are as long as a packet of sound."""
+    scale = time_base / _FINE
+    packet.pts = None if packet.pts is None else round(packet.pts * scale)
+    packet.dts = None if packet.dts is None else round(packet.dts * scale)
+    packet.duration = round((packet.duration or 0) * scale)
+    packet.time_base = _FINE

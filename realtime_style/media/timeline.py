@@ -19,7 +19,9 @@ _LEAP_S = 10.0  # a clock that goes further ahead than this has jumped; less is 
 _BACK_S = 0.1  # a clock that goes back further than this has jumped; less is damage
 _REORDERED_S = 1.0  # the same for packets that only say when they are shown
 _LIVELY_S = 5.0  # streams that were read this short a time ago will go on
+_STRAGGLING_S = 1.0  # how far packets of a former clock may lie behind the first of a new one
 _SHOWN_S = 2.0  # of a new clock, in which all streams that go on have shown themselves
+_TICK_S = 0.001  # times closer than this are equal
 _MAX_HELD = 1000  # packets
 _ROUNDING = Fraction(1, 1000)  # of a tick
 _MAX_CLOCKS = 4  # streams may still come from former clocks, or each from its own
@@ -46,7 +48,9 @@ class _Doubt:
     """What is held from the first packet that fits no clock, until it is clear what happened."""
 
     stream: int  # of that first packet
+    position_s: float  # how far the film had been read then
     held: list[tuple[Packet, bool]] = field(default_factory=list)  # and whether it fits no clock
+    next_in_film_s: dict[int, float] = field(default_factory=dict)  # where each stream would go on
     first_s: dict[int, float] = field(default_factory=dict)  # when shown, on the new clock
     next_s: dict[int, float] = field(default_factory=dict)  # when decoded, on the new clock
     unfit: int = 0
@@ -95,6 +99,7 @@ class Timeline:
                 yield packet
             return
         for packet in packets:
+            _mend_reordering(packet)
             clock = self._clock_of(packet)
             if clock is not None:
                 self._move(packet, clock.shift_s)
@@ -125,7 +130,10 @@ class Timeline:
         time_s = decoding_s(packet)
         if time_s is None:
             return self._clocks[0]
+        recently_s = self._position_s - _STRAGGLING_S
         for clock in self._clocks:
+            if clock.used_s < recently_s and clock is not self._clocks[0]:
+                continue
             if self._fits(packet, time_s + float(clock.shift_s)):
                 return None if self._fits_doubt(packet, time_s, clock) else clock
         return None
@@ -146,7 +154,7 @@ class Timeline:
         if doubt is None or index not in doubt.next_s or index not in self._reached:
             return False
         known_s = time_s + float(known.shift_s) - self._reached[index].next_s
-        return abs(time_s - doubt.next_s[index]) < abs(known_s)
+        return abs(time_s - doubt.next_s[index]) <= abs(known_s) + _TICK_S
 
     def _move(self, packet: Packet, shift_s: Fraction) -> None:
         """Gives a packet its time in the film, which has been read as far as that then."""
@@ -165,7 +173,7 @@ class Timeline:
 
     def _hold(self, packet: Packet, *, is_unfit: bool) -> None:
         index = packet.stream.index
-        doubt = self._doubt = self._doubt or _Doubt(index)
+        doubt = self._doubt = self._doubt or _Doubt(index, self._position_s)
         doubt.held.append((packet, is_unfit))
         if not is_unfit:
             doubt.has_returned |= index == doubt.stream
@@ -176,6 +184,8 @@ class Timeline:
         shown_s = time_s if packet.pts is None else float(packet.pts * packet.time_base)
         doubt.first_s[index] = min(shown_s, doubt.first_s.get(index, shown_s))
         doubt.next_s[index] = time_s + float((packet.duration or 0) * packet.time_base)
+        reached = self._reached.get(index)
+        doubt.next_in_film_s.setdefault(index, reached.next_s if reached else self._position_s)
         doubt.unfit += 1
 
     def _settled(self, *, is_end: bool = False) -> Iterator[Packet]:
@@ -186,14 +196,13 @@ class Timeline:
         self._doubt = None
         is_damage = doubt.has_returned and doubt.unfit == len(doubt.first_s)
         if not is_damage:
-            recent = [c for c in self._clocks if c.used_s > self._position_s - _LIVELY_S]
-            self._clocks = [_Clock(self._continued(doubt), self._position_s), *recent]
-            del self._clocks[_MAX_CLOCKS:]
+            new = _Clock(self._continued(doubt), self._position_s)
+            self._clocks = [new, *self._clocks[: _MAX_CLOCKS - 1]]
             self.has_jumped = True
         for packet, is_unfit in doubt.held:
             if is_unfit:
-                shift_s = self._in_place(packet) if is_damage else self._clocks[0].shift_s
-                self._move(packet, shift_s)
+                clock_s = self._clocks[0].shift_s
+                self._move(packet, _in_place(packet, doubt) if is_damage else clock_s)
             yield packet
 
     def _is_clear(self, doubt: _Doubt) -> bool:
@@ -216,14 +225,24 @@ class Timeline:
             for index, first_s in doubt.first_s.items()
             if index in self._reached
         ]
-        shift_s = max(shifts_s or [self._position_s - min(doubt.first_s.values())])
+        shift_s = max(shifts_s or [doubt.position_s - min(doubt.first_s.values())])
         return self._tick_s * math.ceil(Fraction(shift_s) / self._tick_s - _ROUNDING)
 
-    def _in_place(self, packet: Packet) -> Fraction:
-        """What moves a packet with a wrong time to the end of its stream, in seconds."""
-        reached = self._reached.get(packet.stream.index)
-        time_s = decoding_s(packet) or 0.0
-        return Fraction((reached.next_s if reached else self._position_s) - time_s)
+
+def _mend_reordering(packet: Packet) -> None:
+    """Shows a packet soon after it is decoded.
+
+    Where the clock jumps, FFmpeg takes the time of the last picture from the new clock.
+    """
+    if packet.pts is None or packet.dts is None or packet.time_base is None:
+        return
+    if not -_BACK_S <= (packet.pts - packet.dts) * packet.time_base <= _LEAP_S:
+        packet.pts = packet.dts + (packet.duration or 0)
+
+
+def _in_place(packet: Packet, doubt: _Doubt) -> Fraction:
+    """What moves a packet with a wrong time to where its stream would go on, in seconds."""
+    return Fraction(doubt.next_in_film_s[packet.stream.index] - (decoding_s(packet) or 0.0))
 
 
 def seek_times_s(start_s: float) -> Iterator[float]:
