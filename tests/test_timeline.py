@@ -82,13 +82,15 @@ def copied(source: FileSource, out: Path) -> dict[str, Any]:
 
 def probed(film: Path) -> dict[str, Any]:
     """What ffprobe says of a film's length, and of the first packet and number of each stream."""
-    entries = "format=start_time,duration:packet=stream_index,pts_time,duration_time"
+    entries = "format=start_time,duration:packet=stream_index,pts_time,dts_time"
     command = ["ffprobe", "-v", "error", "-of", "json", "-show_entries", entries, str(film)]
     done = subprocess.run(command, capture_output=True, check=True, text=True)
     found: dict[str, Any] = json.loads(done.stdout)
     times: dict[int, list[float]] = {}
     for packet in found["packets"]:
-        times.setdefault(packet["stream_index"], []).append(float(packet["pts_time"]))
+        times.setdefault(packet["stream_index"], []).append(
+            float(packet.get("pts_time") or packet["dts_time"])
+        )
     return {
         "start_s": float(found["format"]["start_time"]),
         "duration_s": float(found["format"]["duration"]),

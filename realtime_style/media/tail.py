@@ -8,7 +8,7 @@ from typing import Any
 
 import av
 
-from realtime_style.media.demuxer import Packet
+from realtime_style.media.packet import Packet
 
 _MIN_PACKETS = 96  # more than a decoder holds, with all its threads and reordered pictures
 _MAX_BYTES = 64 * 2**20
