@@ -1,189 +1,176 @@
-"""Streams that are not there yet, or that nothing can understand: none ends a job."""
+"""Standard streams that are closed, full, dumb, or read by nobody any more."""
 
 from __future__ import annotations
 
-import gc
+import errno
+import io
+import os
+import subprocess
 import sys
-from fractions import Fraction
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import av
-import numpy as np
 import pytest
-from conftest import add_picture, make_film, times_of
-from test_passthrough import carried, carry, film_with_sound, packets_of
+from conftest import cli_command, run_cli, times_of
+from rich.table import Table
 
-from realtime_style.media.description import describe
+from realtime_style.cli import console
+from realtime_style.cli.console import Output
+from realtime_style.errors import StyleError
+from realtime_style.system.streams import LastingStderr, finish, print_anything
 
-
-def codecs_of(path: Path) -> list[str]:
-    with av.open(str(path)) as film:
-        return [stream.codec_context.codec.canonical_name for stream in film.streams]
-
-
-def film_with_late_sound(path: Path, sound_s: int, film_s: int = 12) -> Path:
-    """Two frames a second; the sound begins at `sound_s`, or never if that is the film's end."""
-    with av.open(str(path), "w") as film:
-        picture = add_picture(film, rate=Fraction(2))
-        sound: Any = film.add_stream("aac", rate=48_000, layout="mono")
-        for i in range(2 * film_s):
-            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 100, np.uint8), "yuv420p")
-            frame.pts, frame.time_base = i, Fraction(1, 2)
-            film.mux(picture.encode(frame))
-        film.mux(picture.encode(None))
-        for begin in range(48_000 * sound_s, 48_000 * film_s, 1024):
-            heard = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-            heard.sample_rate, heard.pts, heard.time_base = 48_000, begin, Fraction(1, 48_000)
-            film.mux(sound.encode(heard))
-        film.mux(sound.encode(None))
-    return path
+NEEDS_SHELL = pytest.mark.skipif(sys.platform == "win32", reason="there is no /bin/sh")
 
 
-@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".webm"])
-def test_sound_that_begins_after_ffmpeg_stops_looking_is_kept(tmp_path: Path, ending: str) -> None:
-    film = film_with_late_sound(tmp_path / "film.ts", 9)
-    with av.open(str(film)) as opened:
-        assert not describe(opened)[1].is_known
-    out = tmp_path / f"out{ending}"
-    carry(film, out)
-    assert codecs_of(out)[1] == ("opus" if ending == ".webm" else "aac")
-    first_s = packets_of(out, "audio")[0][0] - times_of(out)[0]
-    assert float(first_s) == pytest.approx(9, abs=0.06)
+@pytest.fixture(autouse=True)
+def _console_of_this_test() -> Iterator[None]:
+    console._stderr.cache_clear()
+    yield
+    console._stderr.cache_clear()
 
 
-@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".webm", ".avi", ".ts"])
-def test_sound_without_packets_is_left_out_with_a_note(tmp_path: Path, ending: str) -> None:
-    film, out = film_with_late_sound(tmp_path / "film.ts", 12), tmp_path / f"out{ending}"
-    notes = carry(film, out)
-    assert notes[0] == "sound (aac) is left out: the film does not say what it holds"
-    assert len(codecs_of(out)) == 1
-    assert len(times_of(out)) == 24
+class Broken(io.StringIO):
+    """A stream that fails at every write."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def write(self, text: str) -> int:
+        raise OSError(self._number, os.strerror(self._number))
+
+    def flush(self) -> None:
+        raise OSError(self._number, os.strerror(self._number))
 
 
-@pytest.mark.parametrize("is_piped", [False, True])
-def test_a_stream_that_appears_half_way_is_left_out_with_a_note(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_piped: bool
+def in_shell(redirections: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = ["/bin/sh", "-c", f'exec "$@" {redirections}', "sh", *cli_command(*arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@NEEDS_SHELL
+@pytest.mark.slow
+@pytest.mark.parametrize("redirections", ["<&- >&- 2>&-", "2>/dev/full"])
+def test_a_film_is_whole_whatever_becomes_of_the_messages(
+    tmp_path: Path, film: Path, identity_style: Path, redirections: str
 ) -> None:
-    """Broadcasts add sound between two programmes."""
-    silent = make_film(tmp_path / "a.ts", pts=range(50), sound=None).read_bytes()
-    spoken = make_film(tmp_path / "b.ts", pts=range(50, 60)).read_bytes()
-    padding = 2000 * (b"\x47\x1f\xff\x10" + 184 * b"\xff")  # more than FFmpeg reads of the end
-    film, out = tmp_path / "film.ts", tmp_path / "out.mkv"
-    film.write_bytes(silent + padding + spoken + padding + silent)
-    opened = av.open
-
-    def open_quickly(file: Any, mode: str = "r", **settings: Any) -> Any:
-        """FFmpeg looks at megabytes of a film when it is opened; here, at its first frames."""
-        quick = {"options": {"probesize": "9000"}} if mode == "r" else {}
-        return opened(file, mode, **settings | quick)
-
-    monkeypatch.setattr(av, "open", open_quickly)
-    with film.open("rb") as piped, monkeypatch.context() as patch:
-        patch.setattr(sys, "stdin", piped)
-        source, _ = carried("-" if is_piped else film, out)
-    assert source == ["sound that begins half-way is left out"]
-    assert len(times_of(out)) == 110
-    assert codecs_of(out) == ["h264"]
+    out = tmp_path / "out.mkv"
+    done = in_shell(redirections, "video", film, out, "-s", identity_style)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert len(times_of(out)) == 10
+    assert out.read_bytes().startswith(b"\x1aE\xdf\xa3")
 
 
-def with_unused_channels(film: Path, path: Path) -> Path:
-    """A film of MOV with sound of four channels, whose channels are then marked as unused."""
-    data = bytearray(film.read_bytes())
-    at = data.index(b"chan")
-    size = int.from_bytes(data[at - 4 : at], "big")
-    channel = (0).to_bytes(4, "big") + bytes(16)  # label, flags and coordinates
-    content = bytes(12) + (4).to_bytes(4, "big") + 4 * channel  # "use the descriptions"
-    data[at + 4 : at - 4 + size] = content
-    grown = len(content) + 8 - size
-    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"sowt", b"chan"):
-        begin = data.rindex(name, 0, at + 4) - 4
-        whole = int.from_bytes(data[begin : begin + 4], "big") + grown
-        data[begin : begin + 4] = whole.to_bytes(4, "big")
-    path.write_bytes(data)
-    return path
+@NEEDS_SHELL
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("redirection", "source", "out", "said"),
+    [
+        (">&-", "film.mp4", "-", "standard output cannot be written, or is closed"),
+        ("<&-", "-", "out.mkv", "standard input cannot be read, or is closed"),
+    ],
+)
+def test_closed_streams_cannot_hold_a_film(
+    tmp_path: Path, film: Path, identity_style: Path, redirection: str, source: str, out: str,
+    said: str,
+) -> None:  # fmt: skip
+    paths = [path if path == "-" else tmp_path / path for path in (source, out)]
+    done = in_shell(redirection, "video", *paths, "-s", identity_style)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {said}")
+    assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("ending", [".mov", ".mkv", ".mp4", ".webm"])
-def test_channels_without_a_place_are_copied_or_left_out_with_a_note(
-    tmp_path: Path, ending: str
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF])
+def test_messages_that_cannot_be_printed_end_nothing(
+    tmp_path: Path,
+    film: Path,
+    identity_style: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
 ) -> None:
-    film = film_with_sound(tmp_path / "film.mov", "pcm_s16le", "quad", 48_000)
-    film = with_unused_channels(film, tmp_path / "unused.mov")
-    with av.open(str(film)) as opened:
-        assert describe(opened)[1].layout == "4 channels (UNSD+UNSD+UNSD+UNSD)"
-    out = tmp_path / f"out{ending}"
-    notes = carry(film, out)
-    gc.collect()
-    if ending in (".mov", ".mkv"):
-        assert notes == []
-        given = b"".join(data for _, data in packets_of(film, "audio"))
-        assert b"".join(data for _, data in packets_of(out, "audio")) == given
-    else:
-        assert notes == [
-            f"sound (pcm_s16le) dropped: {ending} cannot hold it, and its channels (4 channels "
-            "(UNSD+UNSD+UNSD+UNSD)) cannot be converted"
-        ]
-        assert len(codecs_of(out)) == 1
-
-
-def film_with_ambisonic_sound(path: Path) -> Path:
-    with av.open(str(path), "w") as film:
-        picture = add_picture(film)
-        sound: Any = film.add_stream("libopus", rate=48_000, options={"mapping_family": "2"})
-        sound.codec_context.layout, sound.codec_context.format = "ambisonic 1", "flt"
-        for i in range(25):
-            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 100, np.uint8), "yuv420p")
-            frame.pts, frame.time_base = i, Fraction(1, 25)
-            film.mux(picture.encode(frame))
-        film.mux(picture.encode(None))
-        for begin in range(0, 48_000, 960):
-            block = np.zeros((1, 960 * 4), np.float32)
-            heard = av.AudioFrame.from_ndarray(block, "flt", "ambisonic 1")
-            heard.sample_rate, heard.pts, heard.time_base = 48_000, begin, Fraction(1, 48_000)
-            film.mux(sound.encode(heard))
-        film.mux(sound.encode(None))
-    return path
-
-
-@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".webm", ".mov", ".avi", ".ts"])
-def test_ambisonic_sound_is_copied_or_left_out_with_a_note(tmp_path: Path, ending: str) -> None:
-    film, out = film_with_ambisonic_sound(tmp_path / "film.mkv"), tmp_path / f"out{ending}"
-    notes = carry(film, out)
-    assert len(times_of(out)) == 25
-    if ending in (".mkv", ".mp4", ".webm"):
-        assert notes == []
-        assert len(packets_of(out, "audio")) == len(packets_of(film, "audio"))
-    else:
-        assert notes == [
-            f"sound (opus) dropped: {ending} cannot hold it, and its channels (ambisonic 1) cannot "
-            "be converted"
-        ]
-
-
-@pytest.mark.parametrize("ending", [".ts", ".mp4"])
-def test_sound_of_six_channels_without_names_becomes_5_1(tmp_path: Path, ending: str) -> None:
-    """Matroska does not name the channels of PCM."""
-    film = film_with_sound(tmp_path / "film.mkv", "pcm_s16le", "5.1", 48_000)
-    with av.open(str(film)) as opened:
-        assert describe(opened)[1].layout == "6 channels"
-    out = tmp_path / f"out{ending}"
-    notes = carry(film, out)
-    assert notes == [f"sound (pcm_s16le) is transcoded to aac: {ending} cannot hold it"]
-    with av.open(str(out)) as painted:
-        assert painted.streams.audio[0].codec_context.layout.name == "5.1"
-
-
-def test_the_last_sound_without_a_time_is_kept(tmp_path: Path) -> None:
-    """The decoder of WMA returns its last frame after the last packet, without a time."""
-    film, out = (
-        film_with_sound(tmp_path / "film.wmv", "wmav2", "stereo", 48_000),
-        tmp_path / "o.mp4",
+    monkeypatch.setattr(
+        "contextlib.redirect_stderr", lambda stream: InPlaceOfStderr(Broken(number))
     )
-    with av.open(str(film)) as given:
-        frames = [frame for packet in given.demux(audio=0) for frame in packet.decode()]
-    assert frames[-1].pts is None
-    assert carry(film, out) == ["sound (wmav2) is transcoded to aac: .mp4 cannot hold it"]
-    with av.open(str(out)) as painted:
-        heard = sum(frame.samples for frame in painted.decode(audio=0))
-    assert heard >= sum(frame.samples for frame in frames)
+    done = run_cli("video", film, tmp_path / "out.mkv", "-s", identity_style, "--json")
+    assert done.returncode == 0
+    assert len(times_of(tmp_path / "out.mkv")) == 10
+    assert '"frames": 10' in done.stdout
+
+
+class InPlaceOfStderr:
+    def __init__(self, stream: io.StringIO) -> None:
+        self._stream, self._former = stream, sys.stderr
+
+    def __enter__(self) -> None:
+        sys.stderr = self._stream
+
+    def __exit__(self, *error: object) -> None:
+        sys.stderr = self._former
+
+
+def test_a_result_that_nobody_reads_is_no_error_but_one_that_is_lost_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Broken(errno.EPIPE))
+    Output(as_json=True).json({})
+    monkeypatch.setattr(sys, "stdout", Broken(errno.ENOSPC))
+    for print_it in (lambda: Output(as_json=True).json({}), lambda: console.print_table(Table())):
+        with pytest.raises(StyleError, match="standard output cannot be written: No space left"):
+            print_it()
+    monkeypatch.setattr(sys, "stderr", Broken(errno.EPIPE))
+    finish()
+
+
+def test_what_an_encoding_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdout", "stderr"):
+        stream = io.TextIOWrapper(io.BytesIO(), "ascii", write_through=True)
+        monkeypatch.setattr(sys, name, stream)
+    print_anything()
+    console.print_line("é \udcff :fire: [red]x")
+    console.print_result("日本")
+    table = Table("é")
+    table.add_row(":fire: ü")
+    console.print_table(table)
+    assert sys.stderr.buffer.getvalue() == rb"\xe9 \udcff :fire: [red]x" + b"\n"  # type: ignore[attr-defined]
+    printed = sys.stdout.buffer.getvalue()  # type: ignore[attr-defined]
+    assert printed.startswith(rb"\u65e5\u672c" + b"\n")
+    assert rb":fire: \xfc" in printed
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "environment", "has_bars"),
+    [
+        (True, {"TERM": "xterm"}, True),
+        (True, {"TERM": "dumb"}, False),
+        (False, {"TERM": "xterm"}, False),
+        (False, {"TERM": "xterm", "FORCE_COLOR": "1"}, False),
+    ],
+)
+def test_bars_are_for_terminals_that_can_draw_them_and_lines_for_all_others(
+    monkeypatch: pytest.MonkeyPatch,
+    is_terminal: bool,
+    environment: dict[str, str],
+    has_bars: bool,
+) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return is_terminal
+
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stderr", screen := Screen())
+    monkeypatch.setattr(console, "_LINE_EVERY_S", 0.0)
+    with Output().progress("painting", 10) as bar:
+        bar.update(5, "25.0 fps")
+        bar.line(lambda: "5 frames of 10")
+    assert ("5/10" in screen.getvalue()) is has_bars
+    assert ("5 frames of 10" in screen.getvalue()) is not has_bars
+
+
+def test_standard_error_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    stream = LastingStderr()
+    assert (stream.encoding, stream.isatty()) == ("utf-8", False)

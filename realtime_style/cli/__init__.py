@@ -21,8 +21,10 @@ def main() -> NoReturn:
     """
     import sys
 
-    from realtime_style.system import interrupts
+    from realtime_style.system import interrupts, streams
 
+    streams.open_closed()
+    streams.print_anything()
     with interrupts.default_action():
         from realtime_style.cli import app, console
     interrupts.install()
@@ -33,4 +35,5 @@ def main() -> NoReturn:
     interrupts.ignore()
     if status == console.STOPPED:
         interrupts.end_process(status)
+    streams.finish()
     sys.exit(status)

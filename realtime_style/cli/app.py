@@ -39,7 +39,7 @@ engines = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"{NAME} {__version__}")
+        console.print_result(f"{NAME} {__version__}")
         raise typer.Exit
 
 

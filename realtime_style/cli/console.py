@@ -6,19 +6,22 @@ names the argument that caused them; here an argument becomes the option that th
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 import typer
 
 from realtime_style.errors import StyleError
-from realtime_style.system import interrupts
+from realtime_style.system import interrupts, streams
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -223,7 +226,7 @@ class Output:
     def json(self, value: Any) -> None:
         """Prints the result as JSON, if that was asked for."""
         if self.as_json:
-            typer.echo(json.dumps(value))
+            print_result(json.dumps(value))
 
     def progress(self, what: str, total: int | None = None) -> Bar:
         """The progress of one task: a context manager."""
@@ -238,6 +241,22 @@ def as_size(count: int) -> str:
     return f"{math.ceil(count / 1e3)} kB"
 
 
+def print_result(text: str) -> None:
+    """Prints a line, or several, on standard output.
+
+    Where its reader has gone, nothing more is printed. Raises StyleError for other failures.
+    """
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        streams.silence(sys.stdout)
+    except (OSError, ValueError) as error:
+        streams.silence(sys.stdout)
+        reason = getattr(error, "strerror", None) or error
+        raise StyleError(f"standard output cannot be written: {reason}") from error
+
+
 def print_table(table: RenderableType, width: int | None = None) -> None:
     """Prints a table or text on standard output, without breaking its lines.
 
@@ -246,7 +265,20 @@ def print_table(table: RenderableType, width: int | None = None) -> None:
     """
     from rich.console import Console
 
-    Console(highlight=False, soft_wrap=width is None, width=width).print(table, markup=False)
+    # to a file of its own: Rich would end the process where nobody reads the output any more
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    held = io.BytesIO()
+    file = io.TextIOWrapper(held, encoding, "backslashreplace", write_through=True)
+    screen = Console(
+        file=file,
+        force_terminal=sys.stdout.isatty() or None,
+        width=width or Console().width,
+        highlight=False,
+        soft_wrap=width is None,
+        emoji=False,
+    )
+    screen.print(table, markup=False)
+    print_result(held.getvalue().decode(encoding).removesuffix("\n"))
 
 
 class Bar:
@@ -265,13 +297,13 @@ class Bar:
         """Prints a line, at most every five seconds, where there is no terminal."""
         now = time.monotonic()
         if not self._quiet and now - self._printed_s >= _LINE_EVERY_S:
-            if not _stderr().is_terminal:
+            if not _stderr().is_interactive:
                 print_line(text())
             self._printed_s = now
 
     def update(self, done: int, text: str) -> None:
         """Shows that so much of the total is done; `text` stands behind the bar."""
-        if self._quiet or not _stderr().is_terminal:
+        if self._quiet or not _stderr().is_interactive:
             return
         if self._bar is None:
             self._bar = _bar()
@@ -333,7 +365,16 @@ class BuildBar:
 def _stderr() -> Console:
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    file = streams.LastingStderr()
+    # FORCE_COLOR gives colours to what is no terminal, but must not draw bars into a log
+    is_terminal = file.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    return Console(
+        file=cast(IO[str], file),
+        force_interactive=is_terminal,
+        highlight=False,
+        soft_wrap=True,
+        emoji=False,
+    )
 
 
 def _bar() -> Progress:
@@ -346,10 +387,12 @@ def _bar() -> Progress:
     )
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.fields[text]}", markup=False),
         console=_stderr(),
+        redirect_stdout=False,
+        redirect_stderr=False,  # else what the console prints would come back to it
     )

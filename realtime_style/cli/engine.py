@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from realtime_style.cli.console import BuildBar, Output, print_line
+from realtime_style.cli.console import BuildBar, Output, print_line, print_result
 from realtime_style.cli.help import examples
 from realtime_style.cli.options import (
     MACHINE,
@@ -151,8 +151,8 @@ def list_built(as_json: JsonText = False) -> None:
         if plan.key:
             key = plan.key
             about = f"{key.builder} {key.precision} on {key.device}, for {key.profile}"
-        typer.echo(f"{plan.path.name}  {plan.size / 1e6:.1f} MB  {about}")
-    typer.echo(f"{len(plans)} engines in {cache.folder}")
+        print_result(f"{plan.path.name}  {plan.size / 1e6:.1f} MB  {about}")
+    print_result(f"{len(plans)} engines in {cache.folder}")
 
 
 def clean(quiet: Quiet = False) -> None:

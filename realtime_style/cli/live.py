@@ -208,7 +208,7 @@ def _list_cameras(output: Output) -> None:
     if output.as_json:
         return
     for name, about in cameras:
-        typer.echo(f"{name}  {about}")
+        console.print_result(f"{name}  {about}")
     if not cameras:
         console.print_line("no camera is connected")
 

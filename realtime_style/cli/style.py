@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from realtime_style.cli.console import Output, print_table
+from realtime_style.cli.console import Output, print_result, print_table
 from realtime_style.cli.help import examples
 from realtime_style.cli.options import (
     LOOK,
@@ -97,7 +97,7 @@ def styles(as_json: JsonTable = False) -> None:
     for name, card in cards.items():
         table.add_row(name, card["title"], card["painter"], str(card["year"]))
     print_table(table, width=_TABLE_COLUMNS)
-    typer.echo(
+    print_result(
         "\nAll are equally fast, and twice as fast with --tier fast; `realtime-style bench`\n"
         "measures it. `realtime-style compare FILM sheet.png` shows them on your film."
     )

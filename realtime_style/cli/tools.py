@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from realtime_style.cli.console import Output, print_table
+from realtime_style.cli.console import Output, print_result, print_table
 from realtime_style.cli.help import examples
 from realtime_style.cli.options import (
     LOOK,
@@ -112,9 +112,9 @@ def _recommend(report: Report, style: str) -> None:
     if film:
         lines.append(f"video film.mp4 painted.mp4 --size {film.size}{_look(style, film.tier)}")
     if lines:
-        typer.echo("\nfor this computer:")
+        print_result("\nfor this computer:")
     for line in lines:
-        typer.echo(f"  realtime-style {line}")
+        print_result(f"  realtime-style {line}")
 
 
 def _look(style: str, tier: str) -> str:

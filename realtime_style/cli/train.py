@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from realtime_style.cli.console import Output, Stopped, print_line
+from realtime_style.cli.console import Output, Stopped, print_line, print_result
 from realtime_style.cli.help import examples
 from realtime_style.cli.options import (
     MACHINE,
@@ -336,8 +336,8 @@ def export(
         Output(as_json=True).json(report)
         return
     for result in results:
-        typer.echo(f"parity: {result}")
-    typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
+        print_result(f"parity: {result}")
+    print_result(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
 
 
 @contextmanager

@@ -20,6 +20,12 @@ class StandardInput:
     def __init__(self) -> None:
         """Raises MediaError where nothing is piped in."""
         self.interrupt = Latch()
+        try:
+            os.read(sys.stdin.fileno(), 0)
+        except OSError as error:
+            raise MediaError(
+                f"standard input cannot be read, or is closed: {error.strerror}", setting="source"
+            ) from error
         if os.isatty(sys.stdin.fileno()):
             raise MediaError(
                 "standard input is a terminal; pipe a film into it, or give a file",
@@ -55,9 +61,10 @@ class OutputPipe:
         self._is_ours = path is not None
         try:
             self._file = os.open(path, os.O_WRONLY) if path else sys.stdout.fileno()
+            os.write(self._file, b"")
         except OSError as error:
             raise MediaError(
-                f"{self.name} cannot be written: {error.strerror}", setting="out"
+                f"{self.name} cannot be written, or is closed: {error.strerror}", setting="out"
             ) from error
         if os.isatty(self._file):
             self.close()

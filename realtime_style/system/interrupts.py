@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn, TypeVar
+
+from realtime_style.system.streams import finish
 
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -78,8 +79,7 @@ def ignore() -> None:
 
 def end_process(status: int) -> NoReturn:
     """Ends the process at once: threads that wait for a source or a device would hold it up."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    finish()
     os._exit(status)
 
 
