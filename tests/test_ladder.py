@@ -213,3 +213,40 @@ def test_it_does_not_alternate_between_two_sizes() -> None:
         changes += ladder.size != former
         former = ladder.size
     assert 2 <= changes <= 24
+
+
+@pytest.mark.parametrize(
+    ("camera", "least"),
+    [((1280, 720), (640, 360)), ((640, 480), (480, 360)), ((720, 1280), (360, 640)),
+     ((320, 240), (320, 240))],
+)  # fmt: skip
+def test_the_shorter_side_is_never_below_the_minimum(
+    camera: tuple[int, int], least: tuple[int, int]
+) -> None:
+    ladder = SizeLadder(*camera, INTERVAL_S, min_side_px=360)
+    run(ladder, 1e-4, 2000)  # far too slow for any size
+    assert ladder.size == min(ladder.sizes) == least
+
+
+def kept() -> tuple[SizeLadder, float]:
+    """A ladder that keeps its third size by now, and the time."""
+    ladder = SizeLadder(*CAMERA, INTERVAL_S, keep_after_s=30)
+    now_s = run(ladder, cost(ladder, 2, 0.8), 31)
+    assert ladder.size == ladder.sizes[2]
+    return ladder, now_s
+
+
+def test_a_size_is_kept_after_a_while_so_that_strokes_keep_theirs() -> None:
+    ladder, now_s = kept()
+    now_s = run(ladder, cost(ladder, 0, 0.1), 60, now_s)  # there is room for the largest
+    assert ladder.size == ladder.sizes[2]
+    now_s = run(ladder, cost(ladder, 2, 1.9), 60, now_s)  # nearly half of the frames are late
+    assert ladder.size == ladder.sizes[2]
+
+
+def test_a_kept_size_is_left_for_as_long_as_most_frames_would_be_late() -> None:
+    ladder, now_s = kept()
+    now_s = run(ladder, cost(ladder, 2, 2.5), 5, now_s)
+    assert ladder.size < ladder.sizes[2]
+    run(ladder, cost(ladder, 0, 0.1), 60, now_s)
+    assert ladder.size == ladder.sizes[2]

@@ -311,7 +311,7 @@ def test_snapshots_name_their_style(styles: list[str], tmp_path: Path) -> None:
     with Image.open(paths[0]) as picture:
         assert picture.size == SIZE
         assert picture.info["Style"] == "identity"
-    assert {f"snapshot {path}" for path in paths} <= set(bench.said)
+    assert {f"saved {path}" for path in paths} <= set(bench.said)
 
 
 def test_a_snapshot_that_cannot_be_written_is_reported(styles: list[str], tmp_path: Path) -> None:
@@ -361,7 +361,7 @@ def test_a_recording_that_fails_ends_and_another_may_begin(
     bench = Bench(rising(), styles, FakeWindow(user), folder=folder)
     bench.run()
     assert "there is no folder" in bench.said[0]
-    assert bench.said[-1].startswith("recording ")
+    assert bench.said[-1].startswith(f"saved {folder}")
 
 
 class BrokenSink:
@@ -426,8 +426,12 @@ def test_help_statistics_mirror_and_full_screen(styles: list[str]) -> None:
 
     def user(window: FakeWindow) -> User:
         yield from until(lambda: len(window.shown) >= 2)
-        pictures["none"] = window.shown[1]
-        for key, name in (("h", "help"), ("h", "none again"), ("i", "statistics")):
+        pictures["hint"] = window.shown[1]
+        yield "x"  # any key
+        yield from until(lambda: window.shown[-1].max() < 60)
+        pictures["none"] = window.shown[-1]
+        pages = ("h", "help"), ("h", "styles"), ("h", "none again"), ("i", "statistics")
+        for key, name in pages:
             yield key
             at = len(window.shown)
             yield from until(lambda at=at: len(window.shown) >= at + 3)
@@ -442,6 +446,8 @@ def test_help_statistics_mirror_and_full_screen(styles: list[str]) -> None:
     bench.run()
     assert pictures["none"].max() < 60  # a dark picture: everything bright is text
     assert pictures["none again"].max() < 60
+    assert pictures["hint"][240:].max() > 200 > 60 > pictures["hint"][:240].max()
+    assert (pictures["help"] > 200).sum() > (pictures["styles"] > 200).sum() > 100
     assert (pictures["help"] > 200).sum() > (pictures["statistics"] > 200).sum() > 100
     assert bench.window
     assert bench.window.view.mirror

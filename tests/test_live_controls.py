@@ -189,7 +189,7 @@ def test_colors_and_tiers_alternate() -> None:
     desk = Desk()
     assert [desk.do(commands.ToggleColors()).keep_colors for _ in range(2)] == [True, False]
     assert [desk.do(commands.NextTier()).tier for _ in range(2)] == ["fast", "standard"]
-    assert desk.said[-2:] == ["a, fast tier", "a"]
+    assert desk.said[-2:] == ["1: a, fast tier", "1: a"]
 
 
 def test_a_frozen_shot_stays_on_display() -> None:
@@ -200,7 +200,7 @@ def test_a_frozen_shot_stays_on_display() -> None:
     assert not desk.controls.offer(shots[1])
     assert desk.controls.shot is shots[0]
     desk.do(commands.StepStyle(1))
-    assert desk.said == ["b, visible once the picture is no longer frozen"]
+    assert desk.said == ["2: b, visible once the picture is no longer frozen"]
     desk.do(commands.ToggleFreeze())
     assert desk.controls.offer(shots[2])
     assert desk.controls.shot is shots[2]

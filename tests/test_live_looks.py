@@ -261,7 +261,23 @@ def test_the_size_follows_the_time_for_a_frame(tmp_path: Path) -> None:
         shots = [stage(frame(size=(512, 384))) for _ in range(8)]
         sizes[interval_s] = (shots[-1].painted.width, shots[-1].painted.height)
         assert stage.close(10)
-    assert sizes == {1e-9: (128, 96), 100.0: (512, 384)}
+    assert sizes == {1e-9: (480, 360), 100.0: (512, 384)}
+
+
+@pytest.mark.parametrize(
+    ("least", "size"),
+    [(Size(96), (128, 96)), (Size(360, 200), (264, 200)), (Size(720), (512, 384))],
+)
+def test_no_size_is_smaller_than_the_smallest(
+    tmp_path: Path, least: Size, size: tuple[int, int]
+) -> None:
+    style = tmp_path / "identity.onnx"
+    style.write_bytes(affine_style(name="identity"))
+    stage = live_stage([str(style)], min_size=least)
+    stage.prepare(COLOR, 1e-9)
+    shots = [stage(frame(size=(512, 384))) for _ in range(8)]
+    assert (shots[-1].painted.width, shots[-1].painted.height) == size
+    assert stage.close(10)
 
 
 def test_a_size_that_was_asked_for_stays(tmp_path: Path) -> None:

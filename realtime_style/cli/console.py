@@ -66,6 +66,7 @@ FLAGS: dict[str, str] = {
     "stability": "--stability",
     # size, part
     "size": "--size",
+    "min_size": "--min-size",
     "output_size": "--output-size",
     "start_s": "--start",
     "duration_s": "--duration",

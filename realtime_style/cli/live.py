@@ -37,6 +37,7 @@ from realtime_style.cli.options import (
     look_of,
     number,
     plan_of,
+    required_size,
     seconds,
     size_of,
 )
@@ -94,6 +95,13 @@ LiveSize = Annotated[
         help="Paint at this size, 360p or 640x360. Default: what this computer keeps up with.",
     ),
 ]  # fmt: skip
+MinSize = Annotated[
+    str,
+    typer.Option(
+        "--min-size", metavar="SIZE", rich_help_panel=SIZE,
+        help="Never paint at a smaller size; rather drop frames.",
+    ),
+]  # fmt: skip
 TargetRate = Annotated[
     float | None,
     typer.Option(
@@ -149,6 +157,7 @@ def webcam(
     tier: Tier = "standard",
     stability: Stability = DEFAULT_STABILITY,
     size: LiveSize = None,
+    min_size: MinSize = "360p",
     fps: TargetRate = None,
     duration: LiveLength = None,
     engine: Engine = "auto",
@@ -186,6 +195,7 @@ def webcam(
         loop=loop,
         style_images=style_images,
         size=size_of(size, "size"),
+        min_size=required_size(min_size, "min_size"),
         rate=fps,
         duration_s=math.inf if duration is None else duration,
         window=not no_window,

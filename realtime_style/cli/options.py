@@ -384,10 +384,13 @@ def plan_of(look: Look, choice: EngineChoice, stability: float = 0.0) -> PaintPl
 
 def size_of(text: str | None, setting: str) -> Size | None:
     """A size written as 720p, 4k or 1280x720; None stays None."""
+    return None if text is None else required_size(text, setting)
+
+
+def required_size(text: str, setting: str) -> Size:
+    """A size written as 720p, 4k or 1280x720."""
     from realtime_style.frame import Size
 
-    if text is None:
-        return None
     try:
         return Size.parse(text)
     except ValueError as error:

@@ -18,7 +18,7 @@ from realtime_style.frame import Frame, FramePool, StreamInfo
 from realtime_style.live.destinations import recording
 from realtime_style.live.front_end import Shot
 from realtime_style.live.messages import Messages
-from realtime_style.live.output import Output
+from realtime_style.live.output import Output, OutputKind
 from realtime_style.media.scaling import rgb_from_frame, scaled_frame
 from realtime_style.system.paths import free_name
 from realtime_style.system.whole_file import new_whole_file
@@ -80,7 +80,9 @@ class Captures:
         if not output.close(_COMPLETE_S):
             self.unfinished.append(output.name)
         elif not output.trouble:
-            self._messages.notify(f"{output.name}: {output.frames} frames")
+            is_file = output.kind is OutputKind.RECORDING
+            what = f"saved {output.target}" if is_file else output.name
+            self._messages.notify(f"{what}: {output.frames} frames")
         elif not self._messages.has_reported(output):
             self._messages.report_trouble(output, output.trouble)
         self._messages.discard(output)
@@ -109,7 +111,7 @@ class Captures:
         except OSError as error:
             self._saved.put(f"{path} cannot be written: {error.strerror or error}")
         else:
-            self._saved.put(f"snapshot {file.path}")
+            self._saved.put(f"saved {file.path}")
 
 
 def rate_of(info: StreamInfo, fps: float | None) -> Fraction:

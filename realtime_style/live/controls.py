@@ -96,7 +96,9 @@ class LiveControls:
     def _report_look(self) -> None:
         if self._stage.failure is None:  # a failure is reported, and shown, with the troubles
             later = ", visible once the picture is no longer frozen" if self.is_frozen else ""
-            self._messages.notify(f"{self._stage.look}{later}")
+            number = self._stage.chosen
+            place = f"{number + 1}: " if number >= 0 else ""
+            self._messages.notify(f"{place}{self._stage.look}{later}")
 
 
 _LookCommand = (

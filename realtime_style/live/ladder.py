@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from statistics import median
 
@@ -9,7 +10,7 @@ FRACTIONS = (1.0, 5 / 6, 2 / 3, 1 / 2, 5 / 12, 1 / 3, 1 / 4, 1 / 6)
 """The rungs of the ladder, as fractions of the camera's height."""
 
 _MULTIPLE = 8  # of both sides: a multiple for every style, and whole cache lines
-_MIN_HEIGHT_PX = 96
+_MIN_SIDE_PX = 96
 _START_PX = 640 * 360  # pixels of the first frames, before anything was measured
 _RECENT = 9  # paintings whose median time counts, so that a single slow one changes nothing
 _ENOUGH = 5  # paintings to measure before any step
@@ -19,6 +20,7 @@ _TARGET = 0.8  # of that time: what a size must fit into when stepping down to i
 _ROOM = 0.75  # of that time: what the next larger size must fit into before stepping up
 _PATIENCE_S = 2.0  # how long there must have been room before stepping up
 _MAX_PATIENCE_S = 60.0
+_LATE = 2.0  # times the time for a frame: a size that is kept is left only if it takes longer
 _REGRET_S = 10.0  # stepping down so soon after stepping up means that the step was a mistake
 
 
@@ -30,14 +32,38 @@ class SizeLadder:
     room for a while. A step up that had to be undone doubles that while, so that the size does not
     alternate.
 
+    Strokes have a size in painted pixels, so they change with the painted size. After a while the
+    size is therefore kept: where painting no longer keeps up, frames are dropped, unless it would
+    be more than half of them; and the size grows back to what it was, but no further.
+
     Attributes:
         sizes: width and height of each rung, in pixels, the largest first.
     """
 
-    def __init__(self, width: int, height: int, interval_s: float) -> None:
-        """Args: width and height of the camera's frames; interval_s, the time for each frame."""
-        self.sizes = sorted({_rung(width, height, part) for part in FRACTIONS}, reverse=True)
+    def __init__(
+        self,
+        width: int,
+        height: int,
+        interval_s: float,
+        *,
+        min_side_px: int = _MIN_SIDE_PX,
+        keep_after_s: float = math.inf,
+    ) -> None:
+        """Starts small.
+
+        Args:
+            width, height: of the camera's frames.
+            interval_s: the time for each frame.
+            min_side_px: the shorter side is no smaller, unless the camera's is.
+            keep_after_s: how long sizes are tried, from the first frame, before one is kept.
+        """
+        self.sizes = sorted(
+            {_rung(width, height, part, min_side_px) for part in FRACTIONS}, reverse=True
+        )
         self._interval_s = interval_s
+        self._keep_after_s = keep_after_s
+        self._began_s: float | None = None
+        self._kept_rung: int | None = None  # None while sizes are tried
         low = [i for i, (w, h) in enumerate(self.sizes) if w * h <= _START_PX]
         self._rung = low[0] if low else len(self.sizes) - 1
         self._costs: deque[float] = deque(maxlen=_RECENT)  # seconds per pixel
@@ -59,12 +85,16 @@ class SizeLadder:
             return
         width, height = self.size
         self._costs.append(paint_s / (width * height))
+        self._began_s = now_s if self._began_s is None else self._began_s
         if len(self._costs) < _ENOUGH:
             return
+        if self._kept_rung is None and now_s - self._began_s >= self._keep_after_s:
+            self._kept_rung = self._rung
+        most = _FULL if self._kept_rung is None else _LATE
         if self._is_new:  # the first measurement decides directly
             self._is_new = False
             self._go_to(self._largest_within(_TARGET))
-        elif self._time_s(self._rung) > _FULL * self._interval_s:
+        elif self._time_s(self._rung) > most * self._interval_s:
             self._step_down(now_s)
         else:
             self._consider_step_up(now_s)
@@ -80,7 +110,8 @@ class SizeLadder:
         if self._climbed_s is not None and now_s - self._climbed_s > _MAX_PATIENCE_S:
             self._patience_s = _PATIENCE_S  # the last step up has lasted: it was not a mistake
             self._climbed_s = None
-        if not self._rung or self._time_s(self._rung - 1) > _ROOM * self._interval_s:
+        largest = self._kept_rung or 0
+        if self._rung <= largest or self._time_s(self._rung - 1) > _ROOM * self._interval_s:
             self._room_since_s = None
             return
         if self._room_since_s is None:
@@ -105,12 +136,12 @@ class SizeLadder:
         return median(self._costs) * width * height
 
 
-def _rung(width: int, height: int, part: float) -> tuple[int, int]:
-    """A size of about a fraction of the camera's height, but not below 96 pixels.
+def _rung(width: int, height: int, part: float, min_side_px: int) -> tuple[int, int]:
+    """A size of about a fraction of the camera's; its shorter side is not below a minimum.
 
     Both sides are multiples of 8, except that neither exceeds the camera's.
     """
-    part = max(part, min(1.0, _MIN_HEIGHT_PX / height))
+    part = max(part, min(1.0, min_side_px / min(width, height)))
     rounded = (max(1, round(side * part / _MULTIPLE)) * _MULTIPLE for side in (width, height))
     fitting_width, fitting_height = map(min, rounded, (width & ~1, height & ~1))
     return fitting_width, fitting_height

@@ -36,6 +36,7 @@ class Output:
 
     Attributes:
         kind: what it is.
+        target: the file, address or device.
         name: its kind and target, human-readable.
         trouble: the present problem, as a sentence; empty if there is none.
         failed: whether it is broken for good, and takes no more frames.
@@ -53,7 +54,7 @@ class Output:
             retries: whether the sink is opened again after a failure, as often as needed, unless
                 it fails with `PermanentError`.
         """
-        self.kind = kind
+        self.kind, self.target = kind, target
         self.name = f"{kind.value} {target}"
         self.trouble = ""
         self.failed = False

@@ -30,7 +30,7 @@ from realtime_style.live.inputs import FilmPlayer, LiveSource, OpenSource
 from realtime_style.live.opencv_window import Window
 from realtime_style.live.output import Output
 from realtime_style.live.session import LiveJob
-from realtime_style.live.stage import LiveStage
+from realtime_style.live.stage import MIN_SIZE, LiveStage
 from realtime_style.live.window_front_end import WindowFrontEnd
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.painting.style_picture import is_picture
@@ -53,6 +53,7 @@ class LiveRequest:
         loop: whether a film starts again when it ends.
         style_images: a folder of pictures whose styles can be chosen too.
         size: at which to paint; None chooses the largest that keeps up.
+        min_size: the smallest to choose, by its shorter side; rather frames are dropped.
         rate: frames per second to keep up with; None takes the source's.
         duration_s: seconds to run, counted from when the source is open.
         window: whether to open a window, or what `live_job` opens instead.
@@ -72,6 +73,7 @@ class LiveRequest:
     loop: bool = False
     style_images: Path | None = None
     size: Size | None = None
+    min_size: Size = MIN_SIZE
     rate: float | None = None
     duration_s: float = math.inf
     window: bool = True
@@ -164,7 +166,7 @@ def live_job(
         open_front_end = _window_opener(request)
     return LiveJob(
         Feed(open_source, has_end=has_end),
-        LiveStage(_styles(request), request.plan, size=request.size),
+        LiveStage(_styles(request), request.plan, size=request.size, min_size=request.min_size),
         open_front_end=open_front_end,
         open_outputs=lambda info: _open_outputs(request, info),
         rate=request.rate,

@@ -20,7 +20,11 @@ from realtime_style.painting.plan import PaintPlan
 from realtime_style.painting.stylizer import Stylizer
 from realtime_style.style.look import Look
 
+MIN_SIZE = Size(360)
+"""The smallest size to paint at, unless another is chosen: below it little can be recognised."""
+
 _DEFAULT_INTERVAL_S = 1 / 30
+_TRY_SIZES_S = 30.0  # for looks load meanwhile; then the size, and so the strokes, are kept
 
 
 class LiveStage:
@@ -38,6 +42,7 @@ class LiveStage:
         plan: PaintPlan,
         *,
         size: Size | None = None,
+        min_size: Size = MIN_SIZE,
         load: LoadStylizer = load_stylizer,
     ) -> None:
         """Loads nothing yet.
@@ -45,10 +50,11 @@ class LiveStage:
         Args:
             plan: how to paint; its look is the first one.
             size: at which to paint; None chooses a size that can be painted in time.
+            min_size: the smallest to choose, by its shorter side; rather frames are dropped.
             load: loads a look's network.
         """
         self.styles = list(styles)
-        self._plan, self._size = plan, size
+        self._plan, self._size, self._min_size = plan, size, min_size
         self._looks = LookLoader(self.styles, plan, load)
         self._interval_s = _DEFAULT_INTERVAL_S
         self._chain: PainterChain | None = None
@@ -151,5 +157,11 @@ class LiveStage:
             return self._size.of(frame.width, frame.height)
         if self._ladder is None or self._ladder_of != (frame.width, frame.height):
             self._ladder_of = (frame.width, frame.height)
-            self._ladder = SizeLadder(*self._ladder_of, self._interval_s)
+            shorter = min(self._min_size.height, self._min_size.width or self._min_size.height)
+            self._ladder = SizeLadder(
+                *self._ladder_of,
+                self._interval_s,
+                min_side_px=shorter,
+                keep_after_s=_TRY_SIZES_S,
+            )
         return self._ladder.size

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Protocol
 
@@ -15,7 +17,7 @@ from realtime_style.live.view import Bgr, Corner, Mode, View
 _STEP = 0.1  # of strength and shares, for each press of a key
 
 HELP = """n, p: next, previous style
-1 to 9: style by number
+1 to 9, 0: style by number
 +, -: more, less of the style
 b: blend with another style, and another
 ], [: more, less of that
@@ -30,8 +32,20 @@ space: freeze
 s: snapshot
 r: record, or stop recording
 i: statistics
-h: this help
+h: this help, then the styles
 q: quit"""
+
+
+HINT = "h: help"
+_HINT_S = 10.0  # how long it is shown, unless a key is pressed before
+
+
+class Page(Enum):
+    """What is written over the picture when help is asked for."""
+
+    NONE = auto()
+    KEYS = auto()
+    STYLES = auto()
 
 
 class ViewAction(Enum):
@@ -67,7 +81,7 @@ KEYS: dict[str, Command | ViewAction] = {
     "f": ViewAction.FULL_SCREEN,
     "i": ViewAction.STATISTICS,
     "h": ViewAction.HELP,
-    **{str(number): commands.ChooseStyle(number - 1) for number in range(1, 10)},
+    **{str(number % 10): commands.ChooseStyle(number - 1) for number in range(1, 11)},
 }
 """What each key does, by its character in lower case or "escape"."""
 
@@ -95,22 +109,29 @@ class PictureWindow(Protocol):
 class WindowFrontEnd:
     """A `FrontEnd` in a window."""
 
-    def __init__(self, window: PictureWindow, *, mirror: bool = False) -> None:
-        """Args: mirror, whether pictures are mirrored at first."""
+    def __init__(
+        self,
+        window: PictureWindow,
+        *,
+        mirror: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Args: mirror, whether pictures are mirrored at first; clock, the time in seconds."""
+        self._clock, self._hint_until_s = clock, clock() + _HINT_S
         self.view = View(mirror=mirror)
         self._window = window
         self._shot: Shot | None = None
         self._shown: tuple[object, ...] = ()  # everything that the last picture depended on
         self._is_full_screen = False
         self._has_statistics = False
-        self._has_help = False
+        self._page = Page.NONE
 
     def show(self, shot: Shot, status: LiveStatus) -> None:
         """See `FrontEnd`; draws only if the shot, the status or the view has changed."""
         size, view = self._window.size, self.view
         texts = {
             Corner.TOP: self._top_text(shot, status),
-            Corner.BOTTOM: "\n".join(status.messages),
+            Corner.BOTTOM: "\n".join([*status.messages, *self._hints()]),
         }
         state = (size, view.mode, view.divider, view.mirror, *texts.values())
         if shot is self._shot and state == self._shown:
@@ -124,6 +145,8 @@ class WindowFrontEnd:
         if events is None:
             return None
         keys, pointers = events
+        if keys:
+            self._hint_until_s = -math.inf
         actions = [KEYS[key.lower()] for key in keys if key.lower() in KEYS]
         given = [
             self._change_view(action) if isinstance(action, ViewAction) else action
@@ -149,7 +172,8 @@ class WindowFrontEnd:
             case ViewAction.STATISTICS:
                 self._has_statistics = not self._has_statistics
             case ViewAction.HELP:
-                self._has_help = not self._has_help
+                pages = list(Page)
+                self._page = pages[(pages.index(self._page) + 1) % len(pages)]
             case ViewAction.LEAVE if self._is_full_screen:
                 self._fill_screen(False)
             case ViewAction.LEAVE:
@@ -160,13 +184,22 @@ class WindowFrontEnd:
         self._is_full_screen = on
         self._window.full_screen(on)
 
+    def _hints(self) -> list[str]:
+        """That there is help, at the start."""
+        return [HINT] if self._clock() < self._hint_until_s else []
+
     def _top_text(self, shot: Shot, status: LiveStatus) -> str:
         lines = ["frozen"] if status.is_frozen else []
         lines += status.recordings
         if self._has_statistics:
             lines += _statistics(shot, status)
-        if self._has_help:
+        if self._page is Page.KEYS:
             lines.append(HELP)
+        if self._page is Page.STYLES:
+            lines += [
+                f"{number}: {name}{' *' if number == status.chosen + 1 else ''}"
+                for number, name in enumerate(status.styles, 1)
+            ]
         return "\n".join(lines)
 
 
