@@ -8,7 +8,7 @@ class StyleError(Exception):
 
     Attributes:
         setting: the name of the argument that caused it, such as "duration_s"; None where no
-            argument did. The command line names the matching option instead (--duration).
+            argument did. The command line names the matching option instead.
     """
 
     def __init__(self, message: str, *, setting: str | None = None) -> None:
