@@ -415,3 +415,14 @@ def test_titles_that_are_not_utf_8_pass_through_unchanged(
     carry(path, out)
     with av.open(str(out), metadata_errors="surrogateescape") as painted:
         assert painted.metadata["title"] == title
+
+
+@pytest.mark.parametrize("ending", [".mpg", ".avi", ".flv"])
+def test_text_subtitles_are_not_copied_where_nothing_reads_them(
+    tmp_path: Path, rich_film: Path, ending: str
+) -> None:
+    out = tmp_path / f"out{ending}"
+    notes = carry(rich_film, out)
+    assert f"subtitles (subrip, ita) dropped: {ending} cannot hold them; .mkv may" in notes
+    with av.open(str(out)) as film:
+        assert not film.streams.subtitles

@@ -65,6 +65,12 @@ def write(sink: FileSink) -> None:
         ("film.mov", Encoding("prores")),
         ("film.mp4", Encoding("h265", preset="ultrafast", bit_depth=10)),
         ("film.mkv", Encoding("h264", bit_depth=10)),
+        ("film.mkv", Encoding("mpeg4")),  # these three know only the numbers of frames
+        ("film.mkv", Encoding("mpeg2video")),
+        ("film.mkv", Encoding("mpeg1video")),
+        ("film.mov", Encoding("qtrle")),  # colours only, no planes
+        ("film.nut", Encoding("utvideo")),
+        ("film.ogv", Encoding()),
     ],
 )
 def test_every_container_keeps_frames_and_times(
@@ -498,6 +504,26 @@ def test_encoders_print_nothing(tmp_path: Path, codec: str) -> None:
     assert (done.stdout, done.stderr) == ("", "")
 
 
+@pytest.mark.parametrize(
+    "codec",
+    ["utvideo", "huffyuv", "wmv2", "mpeg1video", "msmpeg4v2", "msvideo1", "cinepak", "zlib"],
+)
+def test_any_encoder_takes_the_frames_of_any_film(tmp_path: Path, codec: str) -> None:
+    """The times of a transport stream, in an encoder that counts frames or takes few formats."""
+    path, time_base = tmp_path / "film.avi", Fraction(1, 90_000)
+    given = dataclasses.replace(info(), rate=Fraction(30_000, 1001), time_base=time_base)
+    with FileSink(path, given, encoding=Encoding(codec)) as sink:
+        for i, frame in enumerate(frames()):
+            sink.write(dataclasses.replace(frame, pts=3003 * i, time_base=time_base))
+    assert lumas_of(path) == pytest.approx([grey(i) for i in range(len(TIMES_MS))], abs=8)
+
+
+def test_frames_that_the_encoder_refuses_are_blamed_on_it(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="the encoder vc2 cannot encode") as refused:
+        write(FileSink(tmp_path / "film.mkv", info(), encoding=Encoding("vc2")))
+    assert refused.value.setting == "codec"
+
+
 def test_frames_are_scaled_to_the_size_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     write(FileSink(path, info(), size=(128, 96)))
@@ -518,9 +544,10 @@ def test_frames_are_scaled_to_the_size_asked_for(tmp_path: Path) -> None:
         ("film.mp4", Encoding("av1", preset="veryfast"), "no preset 'veryfast'; it has 0"),
         ("film.mp4", Encoding(crf=200), "crf 200 is out of range; libx264 takes 0 to 51"),
         ("film.mp4", Encoding("h265", crf=-1), "crf -1 is out of range"),
-        ("film.avi", Encoding("h263"), "cannot be opened for pictures of 64x48"),
+        ("film.avi", Encoding("h263"), r"cannot be opened .* of 64x48 .*Valid sizes are 128x96"),
+        ("film.mkv", Encoding("utvideo"), r"cannot hold .*, or utvideo fits \.avi$"),
         ("film.mkv", Encoding("h264_nvenc"), "it needs its own device, such as an NVIDIA GPU"),
-        ("film.webm", Encoding("h264"), "try vp9 or av1, or another ending"),
+        ("film.webm", Encoding("h264"), r"try vp9 or av1, or libx264 fits \.mkv and \.mp4"),
         ("none/film.mp4", Encoding(), "there is no folder"),
         (".", Encoding(), "is a folder"),
         ("film.webm", Encoding("vp9", bit_depth=10), "has no 10-bit pictures"),

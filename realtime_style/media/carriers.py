@@ -88,6 +88,7 @@ class AudioTranscode:
         self._resampler: av.AudioResampler | None = None
         self._given: tuple[object, ...] = ()  # the format that the resampler takes
         self._end_s: Fraction | None = None  # of the latest frame
+        self._time_base = Fraction(1)  # of the frames
 
     def carry(self, packet: Any) -> Iterator[Any]:
         """See `Carrier`."""
@@ -103,10 +104,11 @@ class AudioTranscode:
         for frame in self._decoder.codec_context.decode(packet):
             if frame.pts is None and self._end_s is not None:
                 # some decoders return their last frames without times
-                frame.time_base = Fraction(1, frame.sample_rate)
-                frame.pts = round(self._end_s * frame.sample_rate)
+                frame.time_base = self._time_base
+                frame.pts = round(self._end_s / self._time_base)
             if frame.pts is not None:
                 length_s = Fraction(frame.samples, frame.sample_rate)
+                self._time_base = frame.time_base
                 self._end_s = frame.pts * frame.time_base + length_s
             given = (frame.format.name, frame.layout.name, frame.sample_rate)
             if given != self._given:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from threading import Lock
 
 import av
-import av.logging
 from av.container import Container
+
+from realtime_style.media.ffmpeg_log import captured_log
 
 _STREAM = re.compile(r"  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\(.*?\))?: (\w+)(?:: (.*))?")
 _SIDE_DATA = re.compile(r"      ([^:]+?)\s*(?::.*)?")
@@ -23,7 +20,6 @@ _CHANNELS = (  # in the order of their bits in a layout's mask
     "TBL", "TBC", "TBR", "DL", "DR", "WL", "WR", "SDL", "SDR", "LFE2", "TSL", "TSR", "BFC", "BFL",
     "BFR", "SSL", "SSR", "TTL", "TTR",
 )  # fmt: skip
-_lock = Lock()  # FFmpeg's log is one for the whole process
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,7 @@ class StreamDescription:
 
 def describe(container: Container) -> dict[int, StreamDescription]:
     """The streams of an open film by index, also those that have appeared since it was opened."""
-    with _log_captured():
+    with captured_log():
         text: str = container.dumps_format()  # type: ignore[attr-defined]  # missing in its stub
     streams: dict[int, StreamDescription] = {}
     index, in_side_data = -1, False
@@ -92,21 +88,3 @@ def _parameters(kind: str, details: str) -> tuple[str, bool]:
         layout = match[1] if match else ""
         return layout, _RATE.search(details) is not None and layout not in ("", "0 channels")
     return "", kind != "video" or _SIZE.search(details) is not None
-
-
-@contextmanager
-def _log_captured() -> Iterator[None]:
-    """Within it FFmpeg's messages reach PyAV, but no other reader of the log."""
-    with _lock:
-        level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
-        logger = logging.getLogger("libav")
-        logger_level = logger.level
-        logger.setLevel(logging.CRITICAL + 1)
-        av.logging.set_skip_repeated(False)
-        av.logging.set_level(av.logging.INFO)
-        try:
-            yield
-        finally:
-            av.logging.set_level(level)
-            av.logging.set_skip_repeated(skips)
-            logger.setLevel(logger_level)

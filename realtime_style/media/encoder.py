@@ -16,7 +16,8 @@ from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, FramePool, GpuFrame, StreamInfo
 from realtime_style.media.animation import palette_graph
 from realtime_style.media.converter import SWSCALE_MATRIX, picture_of
-from realtime_style.media.encoding import HARDWARE, encoded_color, pixel_format
+from realtime_style.media.encoding import HARDWARE, encoded_color, pixel_format, usual_rate
+from realtime_style.media.ffmpeg_log import captured_log, first_error
 from realtime_style.media.packet import Packet
 from realtime_style.media.scaling import EXACT, UNSHIFTED, frame_with_bars, is_of_source, place_of
 from realtime_style.system.cores import usable_cores
@@ -75,6 +76,7 @@ class Encoder:
         self._groups = _ReorderGroups()
         self._durations: dict[int, int] = {}  # of frames in the encoder, by their pts
         self._last_pts: int | None = None  # of the frames returned
+        self._time_base = info.time_base
         self._step = max(1, round(1 / (info.rate * info.time_base)))
         self._first_pts: int | None = None
         self.frames = self.frames_out = 0
@@ -92,7 +94,8 @@ class Encoder:
             context.max_b_frames = 0
         if key_frame_every:
             context.gop_size = key_frame_every
-        self._open()
+        self._counted: dict[int, int] | None = None  # times of frames by number, see `_open`
+        self._open(info)
         self._palette: Graph | None = None
         if pix_fmt == "pal8":
             self._palette = palette_graph(*self.size, info.time_base)
@@ -125,33 +128,54 @@ class Encoder:
         """How long the returned frames are shown, in units of the time base."""
         return 0 if self._first_pts is None else max(0, self.end_pts - self._first_pts)
 
-    def _open(self) -> None:
-        context, name = self._context, self.name
+    def _open(self, info: StreamInfo) -> None:
+        """Opens the encoder, with the film's times or with the numbers of frames.
+
+        Some old encoders only know whole frames at the rates of their day. They get the numbers of
+        frames, and their packets get the times afterwards.
+        """
+        context = self._context
         try:
             context.open(strict=False)
-        except (av.FFmpegError, ValueError) as error:
-            settings = ", ".join(f"{key} {value}" for key, value in context.options.items())
-            reason = getattr(error, "strerror", None) or error
-            message = (
-                f"the encoder {name} cannot be opened for pictures of {self.size[0]}x"
-                f"{self.size[1]}{f' with {settings}' if settings else ''} ({reason})"
+        except (av.FFmpegError, ValueError):
+            self._counted = {}
+            context.framerate = usual_rate(self.name, info.rate)
+            context.time_base = 1 / context.framerate
+            context.max_b_frames = 0
+            with captured_log() as messages:
+                try:
+                    context.open(strict=False)
+                except (av.FFmpegError, ValueError) as error:
+                    raise self._not_opened(error, first_error(messages)) from error
+
+    def _not_opened(self, error: Exception, reason: str | None) -> MediaError:
+        context, name = self._context, self.name
+        settings = ", ".join(f"{key} {value}" for key, value in context.options.items())
+        reason = reason or getattr(error, "strerror", None) or str(error)
+        message = (
+            f"the encoder {name} cannot be opened for pictures of {self.size[0]}x"
+            f"{self.size[1]}{f' with {settings}' if settings else ''} ({reason})"
+        )
+        if name.endswith(HARDWARE):
+            message += (
+                ": it needs its own device, such as an NVIDIA GPU for nvenc, with its driver, "
+                "and a size that it supports; h264 needs no device"
             )
-            if name.endswith(HARDWARE):
-                message += (
-                    ": it needs its own device, such as an NVIDIA GPU for nvenc, with its driver, "
-                    "and a size that it supports; h264 needs no device"
-                )
-            else:
-                message += "; try another codec or output size"
-            raise MediaError(message, setting="codec") from error
+        else:
+            message += "; try another codec or output size"
+        return MediaError(message, setting="codec")
 
     def encode(self, frame: Frame | GpuFrame) -> list[Packet]:
         """Takes a frame; returns the packets that are ready, in decoding order.
 
-        The caller may reuse the frame on return. Raises av.FFmpegError.
+        The caller may reuse the frame on return. Raises MediaError if the encoder refuses it.
         """
         picture = frame.picture if isinstance(frame, GpuFrame) else self._formatted(frame)
         picture.pts, picture.time_base = frame.pts, frame.time_base
+        if self._counted is not None:
+            assert self._context.time_base is not None
+            picture.pts, picture.time_base = self.frames, self._context.time_base
+            self._counted[self.frames] = frame.pts
         if self._palette:
             self._palette.push(picture)
             picture = self._palette.vpull()
@@ -163,16 +187,31 @@ class Encoder:
         self._groups.sent(frame.pts)
         self.frames += 1
         ready: list[Packet] = []
-        for packet in self._stream.encode(picture):
-            ready += self._groups.arrived(packet)
+        try:
+            packets = self._stream.encode(picture)
+        except av.FFmpegError as error:
+            raise MediaError(
+                f"the encoder {self.name} cannot encode these pictures of {self.size[0]}x"
+                f"{self.size[1]} ({error.strerror}); try another codec",
+                setting="codec",
+            ) from error
+        for packet in packets:
+            ready += self._groups.arrived(self._timed(packet))
         return self._returned(ready)
 
     def flush(self) -> Iterator[list[Packet]]:
         """The packets of all frames that are still in the encoder, group by group."""
         for packet in self._stream.encode_lazy(None):
-            yield self._returned(self._groups.arrived(packet))
+            yield self._returned(self._groups.arrived(self._timed(packet)))
         yield self._returned(self._groups.rest())
         self.frames_out = self.frames
+
+    def _timed(self, packet: Packet) -> Packet:
+        """A packet with the time of its frame, if the encoder has only its number."""
+        if self._counted is not None and packet.pts is not None:
+            packet.pts = packet.dts = self._counted.pop(packet.pts)
+            packet.time_base, packet.duration = self._time_base, self._step
+        return packet
 
     def _returned(self, packets: list[Packet]) -> list[Packet]:
         """Gives packets the durations of their frames."""

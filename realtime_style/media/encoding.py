@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.codec.codec import find_best_pix_fmt_of_list
 
 from realtime_style.color import FULL, LIMITED, SMPTE170M, ColorSpace
 from realtime_style.errors import MediaError
@@ -24,11 +26,16 @@ CODECS = {  # common names of codecs: FFmpeg's encoders
 }
 _GPU_ENCODERS = {"libx264": "h264_nvenc", "libx265": "hevc_nvenc", "libsvtav1": "av1_nvenc"}
 _CODEC_OF = {  # by a film's ending; h264 for all others
-    ".webm": "vp9", ".gif": "gif", ".webp": "libwebp_anim",
+    ".webm": "vp9", ".ogv": "libvpx", ".gif": "gif", ".webp": "libwebp_anim",
     ".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg",
     ".tif": "tiff", ".tiff": "tiff", ".bmp": "bmp",
 }  # fmt: skip
 _ANIMATION_PX = {".gif": 480, ".webp": 640}  # longer side: they hold each picture by itself
+_MPEG_RATES = (
+    Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(30),
+    Fraction(50), Fraction(60000, 1001), Fraction(60),
+)  # fmt: skip
+_MPEG4_MAX_TICKS = 65_535  # per second
 _RGB = 0  # H.273's matrix for RGB
 _8_BIT = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "rgb24", "bgr24", "pal8", "bgra")
 _10_BIT = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
@@ -38,8 +45,16 @@ _DEFAULTS = {  # about 8 Mbit/s at 720p, at a speed that leaves the processor to
     "libx265": {"crf": "28", "preset": "veryfast", "x265-params": "log-level=none"},
     "libvpx-vp9": {"crf": "45", "deadline": "realtime", "cpu-used": "7", "row-mt": "1"},
     "libsvtav1": {"crf": "44", "preset": "10"},
+    "libvpx": {"crf": "10", "b": "20M", "deadline": "good", "cpu-used": "5"},
 }
-_MAX_CRF = {"libx264": 51, "libx265": 51, "libvpx-vp9": 63, "libsvtav1": 63}
+_WITHOUT_CRF = (  # they encode at a low bit rate unless they are given a quality
+    "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4", "msmpeg4v2", "wmv1", "wmv2", "flv", "h263p",
+)  # fmt: skip
+_DEFAULTS |= {
+    name: {"flags": "+qscale", "global_quality": "354"}  # 3, in units of 1/118
+    for name in _WITHOUT_CRF
+}
+_MAX_CRF = {"libx264": 51, "libx265": 51, "libvpx-vp9": 63, "libsvtav1": 63, "libvpx": 63}
 _X26_PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast",
     "medium", "slow", "slower", "veryslow", "placebo",
@@ -137,16 +152,22 @@ def pixel_format(codec: av.Codec, bit_depth: int | None) -> str:
         if not supported or pix_fmt in supported:
             return pix_fmt
     if bit_depth is None:
-        raise MediaError(
-            f"the encoder {codec.name} takes only {', '.join(supported)}, which painted pictures "
-            "cannot be converted to; try another, such as h264",
-            setting="codec",
-        )
+        closest, _ = find_best_pix_fmt_of_list(supported, "yuv420p")
+        assert closest is not None
+        return closest.name
     raise MediaError(
         f"the encoder {codec.name} has no {bit_depth}-bit pictures; h265, av1 and ffv1 have 8 and "
         "10 bits",
         setting="bit_depth",
     )
+
+
+def usual_rate(encoder: str, rate: Fraction) -> Fraction:
+    """The rate in frames per second, for encoders that take few, closest to a film's."""
+    if encoder in ("mpeg1video", "mpeg2video"):
+        return min(_MPEG_RATES, key=lambda usual: abs(usual - rate))
+    rate = max(Fraction(1), min(Fraction(1000), rate)).limit_denominator(1001)
+    return rate if rate.numerator <= _MPEG4_MAX_TICKS else Fraction(round(rate))
 
 
 def encoder_options(codec: av.CodecContext, encoding: Encoding) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
@@ -16,6 +17,9 @@ from realtime_style.media.packet import Packet
 from realtime_style.media.passthrough import Passthrough, PassthroughSource
 from realtime_style.media.pipes import OutputPipe
 
+_FILM_FORMATS = {  # by ending: FFmpeg's names, for advice
+    ".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".avi": "avi",
+}  # fmt: skip
 _WITHOUT_TIMES = ("avi", "asf")  # containers that know only the order of decoding
 
 
@@ -183,8 +187,21 @@ class Muxer:
             for name, ours in CODECS.items()
             if name != "hevc" and av.Codec(ours, "w").canonical_name in holds and ours != encoder
         ]
-        advice = f"try {' or '.join(fitting)}, or another ending" if fitting else "try another one"
+        advice = [f"try {' or '.join(fitting)}"] if fitting else []
+        endings = [
+            ending
+            for ending, container_format in _FILM_FORMATS.items()
+            if ending != self._ending and _holds(container_format, encoder)
+        ]
+        if endings:
+            advice.append(f"{encoder} fits {' and '.join(endings)}")
         return MediaError(
-            f"{self._ending} films cannot hold pictures of {encoder}; {advice}, such as .mkv",
+            f"{self._ending} films cannot hold pictures of {encoder}; "
+            f"{', or '.join(advice) or 'try another ending, such as .mkv'}",
             setting="codec",
         )
+
+
+def _holds(container_format: str, encoder: str) -> bool:
+    with av.open(io.BytesIO(), "w", format=container_format) as container:
+        return av.Codec(encoder, "w").canonical_name in container.supported_codecs

@@ -231,7 +231,7 @@ class Passthrough:
         if self._takes(stream, first):
             if stream.type == "video":
                 self._notes.append(f"{what} is copied, not painted")
-            copy = self._container.add_stream_from_template(stream)
+            copy = self._container.add_stream_from_template(self._template(stream, first))
             self._describe(copy, stream)
             return Copy(copy, can_cut=self._format in _WITH_EDIT_LISTS)
         transcode: Carrier | None = None
@@ -352,6 +352,21 @@ class Passthrough:
             _MPEG_AUDIO.get(str(name), name) for name in map(_codec, (stream, *trial.streams))
         }
         return len(codecs) == 1 and (before.kind, before.channels) == (after.kind, after.channels)
+
+    def _template(self, stream: Any, first: Sequence[Any]) -> Any:
+        """The stream to copy from, without what the old container alone has said of its blocks.
+
+        AVI says that MP3 has blocks of one size. Copied into AVI, that makes its length wrong.
+        """
+        if self._format != "avi" or _codec(stream) not in ("mp3", "ac3") or not first:
+            return stream
+        file = io.BytesIO()
+        with av.open(file, "w", format="matroska") as written:
+            copy = written.add_stream_from_template(stream)
+            first[0].stream = copy
+            written.mux_one(first[0])
+        file.seek(0)
+        return av.open(file, "r").streams[0]
 
     def _describe(self, new: Any, old: Any) -> None:
         kept = _kept(old.metadata)
