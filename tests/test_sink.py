@@ -70,7 +70,6 @@ def write(sink: FileSink) -> None:
         ("film.mkv", Encoding("mpeg1video")),
         ("film.mov", Encoding("qtrle")),  # colours only, no planes
         ("film.nut", Encoding("utvideo")),
-        ("film.ogv", Encoding()),
     ],
 )
 def test_every_container_keeps_frames_and_times(
@@ -516,6 +515,16 @@ def test_any_encoder_takes_the_frames_of_any_film(tmp_path: Path, codec: str) ->
         for i, frame in enumerate(frames()):
             sink.write(dataclasses.replace(frame, pts=3003 * i, time_base=time_base))
     assert lumas_of(path) == pytest.approx([grey(i) for i in range(len(TIMES_MS))], abs=8)
+
+
+@pytest.mark.parametrize("per_second", [25, 1000, 12_800, 90_000])
+def test_ogv_keeps_the_times_of_steady_films(tmp_path: Path, per_second: int) -> None:
+    path, time_base = tmp_path / "film.ogv", Fraction(1, per_second)
+    with FileSink(path, dataclasses.replace(info(), time_base=time_base)) as sink:
+        for i, frame in enumerate(frames()):
+            pts = i * per_second // 25
+            sink.write(dataclasses.replace(frame, pts=pts, time_base=time_base))
+    assert times_of(path) == [Fraction(i, 25) for i in range(len(TIMES_MS))]
 
 
 def test_frames_that_the_encoder_refuses_are_blamed_on_it(tmp_path: Path) -> None:

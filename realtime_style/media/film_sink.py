@@ -163,7 +163,7 @@ class FileSink:
         if gpu_device is not None:
             name, device = gpu_encoder_name(self.path, encoding), nvidia_device(gpu_device)
         stream = self._muxer.add_video(name, self._info.rate, device)
-        return Encoder(
+        encoder = Encoder(
             stream,
             self._info,
             encoder_options(stream.codec_context, encoding),
@@ -172,6 +172,9 @@ class FileSink:
             on_gpu=device is not None,
             b_frames=self._muxer.keeps_times,
         )
+        if self._suffix == ".ogv":  # Ogg counts frames; finer times make the first one late
+            stream.time_base = 1 / self._info.rate
+        return encoder
 
     def _start(self) -> None:
         """Creates the file: if that is impossible, better now than half-way."""
@@ -351,6 +354,9 @@ class FileSink:
     def _not_completed(self, failure: BaseException) -> MediaError:
         """Keeps what has been written, under another name; the error that says so."""
         reason = getattr(failure, "strerror", None) or failure
+        if not self.frames:
+            self._discard()
+            return MediaError(f"{self.path} could not be completed: {reason}", setting="out")
         self._muxer.discard()
         kept = f"; what was written is {self._file.keep(self.path)}" if self._file else ""
         return MediaError(f"{self.path} could not be completed: {reason}{kept}", setting="out")
