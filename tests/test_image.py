@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -189,3 +190,121 @@ def test_the_command_paints_one_many_or_a_folder(tmp_path: Path, identity_style:
     assert sorted(path.name for path in (tmp_path / "painted").iterdir()) == [
         "0.png", "1.png", "2.png",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["in.eps", "in.jpg", "in.pdf"])
+def test_no_format_is_opened_that_runs_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    import subprocess
+
+    def refuse(*arguments: object, **named: object) -> None:
+        pytest.fail("it runs a program")
+
+    for function in ("Popen", "run", "check_call", "check_output"):
+        monkeypatch.setattr(subprocess, function, refuse)
+    path = tmp_path / name
+    path.write_text(
+        "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 48\n%%EndComments\n0 setgray\n"
+        "0 0 64 48 rectfill\nshowpage\n%%EOF\n"
+    )
+    with pytest.raises(MediaError, match="not one of JPEG, PNG, WEBP, AVIF, TIFF, BMP, GIF"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize(
+    "ending", ["jpg", "jfif", "jpe", "png", "webp", "avif", "tif", "bmp", "gif"]
+)
+def test_every_listed_format_is_opened(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"in.{ending}"
+    Image.fromarray(scene_rgb(64, 48)).save(path)
+    difference = np.abs(read_picture(path).rgb.astype(int) - scene_rgb(64, 48)).mean()
+    assert difference < 12
+
+
+def test_lab_is_converted_to_the_colours_that_it_means(tmp_path: Path) -> None:
+    colours = np.array([[200, 60, 40], [40, 180, 70], [50, 70, 200], [128, 128, 128]], np.uint8)
+    rgb = np.repeat(np.repeat(colours[None], 48, 0), 16, 1)
+    lab = ImageCms.profileToProfile(
+        Image.fromarray(rgb),
+        ImageCms.createProfile("sRGB"),
+        ImageCms.createProfile("LAB"),
+        outputMode="LAB",
+    )
+    assert lab
+    lab.save(tmp_path / "lab.tif")
+    picture = read_picture(tmp_path / "lab.tif")
+    assert np.abs(picture.rgb.astype(int) - rgb).max() <= 10  # 8 bits of LAB are coarse
+    assert picture.notes == ["LAB is converted to RGB"]
+
+
+def test_floating_point_values_are_scaled_and_those_that_are_none_are_black(tmp_path: Path) -> None:
+    ramp = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (48, 1))
+    Image.fromarray(ramp).save(tmp_path / "float.tif")
+    picture = read_picture(tmp_path / "float.tif")
+    assert np.abs(picture.rgb[0, :, 0].astype(float) - np.linspace(0, 255, 64)).max() <= 1
+    assert picture.notes == ["floating-point values are converted to 8 bits"]
+    ramp[0, :3] = np.nan, np.inf, -np.inf
+    Image.fromarray(ramp).save(tmp_path / "float.tif")
+    picture = read_picture(tmp_path / "float.tif")
+    assert picture.rgb[0, :3].max() == 0
+    assert np.abs(picture.rgb[1, :, 0].astype(float) - np.linspace(0, 255, 64)).max() <= 1
+    assert picture.notes[-1] == "pixels without a finite value are painted as black"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500)])
+def test_pictures_that_are_too_small_are_refused_in_one_line(
+    tmp_path: Path, identity_style: Path, size: tuple[int, int]
+) -> None:
+    Image.new("RGB", size).save(tmp_path / "in.png")
+    done = run_cli("image", tmp_path / "in.png", tmp_path / "out.png", "-s", identity_style)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert f"is {size[0]}x{size[1]}; the smallest picture" in done.stderr
+
+
+def exif_with(entries: list[tuple[int, int, int, bytes]]) -> bytes:
+    """EXIF of entries as they are given: tag, type, count, and four bytes of a value."""
+    table = b"".join(struct.pack("<HHI", *entry[:3]) + entry[3] for entry in entries)
+    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + table + bytes(4)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        (ExifTags.Base.Orientation, 2, 4, b"six\0"),  # text
+        (ExifTags.Base.Orientation, 5, 1, b"\xff\xff\0\0"),  # a fraction beyond the end
+        (ExifTags.Base.Orientation, 3, 2, b"\3\0\3\0"),  # two numbers
+        (ExifTags.Base.XResolution, 2, 4, b"abc\0"),
+        (ExifTags.Base.DateTime, 4, 1, b"\1\2\3\4"),  # a number
+        (ExifTags.IFD.Exif, 2, 4, b"abc\0"),  # text in the place of a table
+        (ExifTags.IFD.GPSInfo, 4, 1, b"\xff\xff\xff\x7f"),  # a table beyond the end
+        (ExifTags.Base.Make, 99, 1, b"\0\0\0\0"),  # of no type
+    ],
+)
+@pytest.mark.parametrize("out", ["out.jpg", "out.png", "out.tif", "out.webp"])
+def test_photos_with_damaged_exif_are_painted(
+    tmp_path: Path, identity_style: Path, entry: tuple[int, int, int, bytes], out: str
+) -> None:
+    exif = exif_with([(ExifTags.Base.Make, 2, 4, b"Cam\0"), entry])
+    Image.fromarray(scene_rgb(64, 48)).save(tmp_path / "in.jpg", exif=exif)
+    done = run_cli("image", tmp_path / "in.jpg", tmp_path / out, "-s", identity_style)
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / out) as painted:
+        is_kept = painted.getexif().get(ExifTags.Base.Make) == "Cam"
+        assert painted.size == (64, 48)
+    assert is_kept or "EXIF" in done.stderr
+
+
+def test_exif_that_is_too_long_for_a_jpeg_is_dropped_with_a_note(
+    tmp_path: Path, identity_style: Path
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = "x" * 70_000
+    Image.fromarray(scene_rgb(64, 48)).save(tmp_path / "in.webp", exif=exif)
+    painter = painter_of(identity_style)
+    notes = paint_picture(tmp_path / "in.webp", tmp_path / "out.jpg", painter)
+    assert notes == ["metadata (EXIF) of 68 KB dropped: .jpg holds 64 KB"]
+    assert paint_picture(tmp_path / "in.webp", tmp_path / "out.png", painter) == []
+    with Image.open(tmp_path / "out.png") as painted:
+        assert len(painted.getexif()[ExifTags.Base.ImageDescription]) == 70_000

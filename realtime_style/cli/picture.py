@@ -91,7 +91,7 @@ def image(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Paints pictures: JPEG, PNG, WebP, TIFF or BMP, up to 150 megapixels."""
+    """Paints pictures: JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF, up to 150 megapixels."""
     output = Output(quiet, as_json)
     refuse_both_ways(skip_existing, overwrite)
     with Batch(output, paths[-1], max(1, len(paths) - 1), skip_existing) as batch:
@@ -125,10 +125,17 @@ def _paint_files(
 ) -> None:
     from realtime_style.jobs.batch import pair_up
     from realtime_style.jobs.picture import paint_picture
-    from realtime_style.media.still import PICTURE_SUFFIXES
+    from realtime_style.media.still import PICTURE_SUFFIXES, READ_ONLY_PICTURE_SUFFIXES
     from realtime_style.painting.chain import build_painter
 
-    found = pair_up(inputs, out, PICTURE_SUFFIXES, recursive=recursive, new_suffix=".png")
+    found = pair_up(
+        inputs,
+        out,
+        PICTURE_SUFFIXES,
+        read_only=READ_ONLY_PICTURE_SUFFIXES,
+        recursive=recursive,
+        new_suffix=".png",
+    )
     batch.expect(found)
     painter, output = build_painter(plan), batch.output
 

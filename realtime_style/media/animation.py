@@ -37,7 +37,10 @@ def film_of_animation(path: Path) -> IO[bytes]:
     """
     film = TemporaryFile()  # noqa: SIM115  (the caller reads it; it is deleted when closed)
     try:
-        with Image.open(path) as animation, av.open(film, "w", format="matroska") as container:
+        with (
+            Image.open(path, formats=["WEBP"]) as animation,
+            av.open(film, "w", format="matroska") as container,
+        ):
             animation.load()
             rate = Fraction(1000, int(animation.info.get("duration", 0)) or _NO_DURATION_MS)
             stream = container.add_stream("ffv1", rate=rate)

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import MIN_SIDE_PX
 from realtime_style.system.paths import refuse_unwritable
 from realtime_style.system.whole_file import whole_file
 
-PICTURE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
+PICTURE_SUFFIXES = frozenset(
+    (
+        ".avif", ".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
+    )
+)  # fmt: skip
+"""Endings of pictures that are read and written, in lower case."""
+
+READ_ONLY_PICTURE_SUFFIXES = frozenset((".gif",))
+"""Endings of pictures that are only read: their paintings get another ending."""
+
 MAX_PICTURE_PX = 150_000_000
-_WITHOUT_ALPHA = (".jpg", ".jpeg", ".bmp")
+_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
+"""Pillow's names of all formats that are read: others run programs, or are seldom tested."""
+
+_DAMAGE = (  # what Pillow raises about damage and about metadata of unexpected types
+    ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SyntaxError,
+    TypeError, ValueError, struct.error, Image.DecompressionBombError,
+)  # fmt: skip
+_TURNS = {  # how a picture becomes upright, by its orientation in EXIF
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+_MAX_DPI = 65535  # of JPEG
+_JPEGS = (".jfif", ".jpe", ".jpeg", ".jpg")
+_MAX_JPEG_EXIF = 65533  # bytes of one segment
+_WITHOUT_ALPHA = (*_JPEGS, ".bmp")
 _WITHOUT_EXIF = (".bmp", ".gif")
 _EXIF_TABLES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 _ABOUT_THE_PICTURE = {  # tags of a TIFF that describe the picture, not the file
@@ -25,8 +50,8 @@ _ABOUT_THE_PICTURE = {  # tags of a TIFF that describe the picture, not the file
     ExifTags.Base.Software, ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.Copyright,
 }  # fmt: skip
 _SETTINGS: dict[str, dict[str, object]] = {  # the texture of paint needs more than the defaults
-    ".jpg": {"quality": 92, "subsampling": 0},
-    ".jpeg": {"quality": 92, "subsampling": 0},
+    **{suffix: {"quality": 92, "subsampling": 0} for suffix in _JPEGS},
+    ".avif": {"quality": 85},
     ".webp": {"quality": 90},
     ".tif": {"compression": "tiff_lzw"},
     ".tiff": {"compression": "tiff_lzw"},
@@ -55,7 +80,7 @@ class Picture:
 
 
 def read_picture(path: Path | str) -> Picture:
-    """Reads JPEG, PNG, WebP, TIFF, BMP and all else that Pillow opens; the first of several.
+    """Reads JPEG, PNG, WebP, AVIF, TIFF, BMP and GIF files; the first of several pictures.
 
     Raises:
         MediaError: no such file, not a picture, a damaged one, or one too large or too small.
@@ -67,7 +92,7 @@ def read_picture(path: Path | str) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about large pictures, and about damage
             # as an open file: given a name, Pillow maps it into memory and misreads turned TIFFs
-            with Path(path).open("rb") as file, Image.open(file) as opened:
+            with Path(path).open("rb") as file, Image.open(file, formats=_FORMATS) as opened:
                 if opened.width * opened.height > MAX_PICTURE_PX:
                     raise MediaError(
                         f"{path} is {opened.width}x{opened.height}; {too_large}", setting="source"
@@ -79,10 +104,11 @@ def read_picture(path: Path | str) -> Picture:
         raise MediaError(f"{path} is too large; {too_large}", setting="source") from error
     except UnidentifiedImageError as error:
         raise MediaError(
-            f"{path} cannot be read as a picture: its format is unknown, or it is damaged",
+            f"{path} cannot be read as a picture: it is damaged, or not one of "
+            f"{', '.join(_FORMATS)}; convert other formats, such as HEIC, to JPEG",
             setting="source",
         ) from error
-    except (OSError, RuntimeError, SyntaxError, TypeError, ValueError) as error:  # damage
+    except _DAMAGE as error:
         raise MediaError(
             f"{path} cannot be read as a picture: {error}", setting="source"
         ) from error
@@ -101,19 +127,32 @@ def _picture_of(opened: ImageFile.ImageFile) -> Picture:
     notes = []
     if getattr(opened, "n_frames", 1) > 1:
         notes.append("only the first of its pictures is painted")
-    mode, icc, dpi = opened.mode, opened.info.get("icc_profile"), opened.info.get("dpi")
+    mode, icc = opened.mode, opened.info.get("icc_profile")
     is_wide = any(";16" in str(tile[3]) for tile in opened.tile)
-    exif = _exif_of(opened)
-    upright = ImageOps.exif_transpose(opened)
+    try:
+        exif = _exif_of(opened)
+    except _DAMAGE:
+        exif = None
+        notes.append("its metadata about camera and place (EXIF) is damaged, and dropped")
+    upright = _upright(opened)
     is_wide_grey = mode in ("I;16", "I;16B", "I;16L", "I", "F")
     if is_wide or is_wide_grey:
-        notes.append("16-bit values are converted to 8 bits")
+        values = "floating-point" if mode == "F" else "16-bit"
+        notes.append(f"{values} values are converted to 8 bits")
     if is_wide_grey:
         grey = np.asarray(upright, np.float64)
-        max_grey = 65535 if mode.startswith("I") else max(1.0, float(grey.max()))
+        if not np.isfinite(grey).all():
+            notes.append("pixels without a finite value are painted as black")
+            grey = np.nan_to_num(grey, nan=0, posinf=0, neginf=0)
+        max_grey = max(65535 if mode.startswith("I") else 1.0, float(grey.max()))
         upright = Image.fromarray((grey * (255 / max_grey)).clip(0, 255).astype(np.uint8))
     if mode in ("CMYK", "YCCK", "LAB"):
         notes.append(f"{mode} is converted to RGB")
+    if mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(upright, lab, srgb, outputMode="RGB")
+        assert converted
+        upright = converted
     if icc and icc[16:20] != b"RGB ":  # it describes inks or greys, not the new colours
         icc = None
     has_alpha = "A" in upright.getbands() or "transparency" in upright.info
@@ -123,9 +162,28 @@ def _picture_of(opened: ImageFile.ImageFile) -> Picture:
         alpha=pixels[..., 3] if has_alpha else None,
         exif=exif,
         icc=icc,
-        dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
+        dpi=_resolution_of(opened),
         notes=notes,
     )
+
+
+def _upright(opened: ImageFile.ImageFile) -> Image.Image:
+    """The picture turned as its EXIF says; as it is stored, if that says nothing usable."""
+    opened.load()
+    try:
+        turn = _TURNS.get(opened.getexif().get(ExifTags.Base.Orientation, 1))
+    except _DAMAGE:
+        turn = None
+    return opened if turn is None else opened.transpose(turn)
+
+
+def _resolution_of(opened: ImageFile.ImageFile) -> tuple[float, float] | None:
+    """Dots per inch, across and down; None if it does not say, or nonsense."""
+    try:
+        across, down = (float(value) for value in opened.info["dpi"])
+    except _DAMAGE:
+        return None
+    return (across, down) if 0 < across < _MAX_DPI and 0 < down < _MAX_DPI else None
 
 
 def _exif_of(opened: Image.Image) -> bytes | None:
@@ -186,6 +244,9 @@ def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False
         exif, has_tables = _without_tables(exif)  # libtiff does not write them
     if has_tables or (exif and suffix in _WITHOUT_EXIF):
         notes.append(f"metadata about camera and place (EXIF) dropped: {suffix} cannot hold it")
+    if exif and suffix in _JPEGS and len(exif) > _MAX_JPEG_EXIF:
+        notes.append(f"metadata (EXIF) of {len(exif) / 1024:.0f} KB dropped: {suffix} holds 64 KB")
+        exif = None
     if exif:
         settings["exif"] = exif
     if picture.icc:
@@ -194,7 +255,13 @@ def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False
         settings["dpi"] = picture.dpi
     try:
         with whole_file(path) as partial:
-            image.save(partial, formats[suffix], **settings)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+            try:
+                image.save(partial, formats[suffix], **settings)
+            except _DAMAGE:
+                if settings.pop("exif", None) is None:
+                    raise
+                image.save(partial, formats[suffix], **settings)
+                notes.append("metadata (EXIF) dropped: it is damaged")
+    except _DAMAGE as error:
         raise MediaError(f"{path} cannot be written: {error}", setting="out") from error
     return notes

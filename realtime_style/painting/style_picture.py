@@ -11,12 +11,12 @@ from PIL import Image
 
 from realtime_style.engines.network import Network
 from realtime_style.errors import MediaError, StyleFileError
-from realtime_style.media.still import PICTURE_SUFFIXES, read_picture
+from realtime_style.media.still import PICTURE_SUFFIXES, READ_ONLY_PICTURE_SUFFIXES, read_picture
 from realtime_style.style.bank import Bank, look_size
 from realtime_style.style.bundled import ENCODER, STANDARD, bundled_styles, open_style
 from realtime_style.style.style import Style
 
-STYLE_PICTURE_SUFFIXES = PICTURE_SUFFIXES | {".gif"}
+STYLE_PICTURE_SUFFIXES = PICTURE_SUFFIXES | READ_ONLY_PICTURE_SUFFIXES
 """The first picture of an animated one is taken."""
 
 _MIN_PX = 64  # shorter side of a style picture: smaller ones hold no strokes
