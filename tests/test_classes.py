@@ -5,6 +5,7 @@ from torch.nn import functional
 
 from realtime_style.training.classes import (
     ClassGramLoss,
+    around_pixels,
     class_grams,
     classes_of,
     painting_bounds,
@@ -52,7 +53,7 @@ def test_classes_run_from_dark_to_light_and_by_hue() -> None:
     middles = (slice(None), 32, [16, 96, 176])
 
     def found(rgb: Tensor, light: int, hues: bool) -> list[int]:
-        return classes_of(rgb, photo_bounds(light, hues), (64, 192))[middles][0].tolist()
+        return classes_of(around_pixels(rgb), photo_bounds(light, hues), (64, 192))[middles][0].tolist()
 
     assert found(picture, 3, False) == [0, 1, 2]
     assert found(picture, 3, True) == [0, 4, 8]
@@ -70,7 +71,7 @@ def test_a_painting_is_divided_into_fixed_areas() -> None:
     painting = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     painting = functional.interpolate(painting, (192, 192), mode="bilinear")
     bounds = painting_bounds([painting], 3, True)
-    shares = torch.bincount(classes_of(painting, bounds, (192, 192)).flatten(), minlength=12)
+    shares = torch.bincount(classes_of(around_pixels(painting), bounds, (192, 192)).flatten(), minlength=12)
     shares = shares / 192**2
     assert shares.view(3, 4).sum(1).tolist() == pytest.approx([1 / 3] * 3, abs=0.01)
     hues = shares.view(3, 4)[:, 1:]
@@ -82,7 +83,7 @@ def test_only_the_bluest_parts_of_a_blue_painting_count_as_blue() -> None:
     blues = torch.linspace(0, 1, 64)[None, None, None].repeat(1, 3, 64, 1)
     blues[:, :2] *= 0.5
     bounds = painting_bounds([blues], 1, True)
-    classes = classes_of(blues, bounds, (64, 64))
+    classes = classes_of(around_pixels(blues), bounds, (64, 64))
     assert set(classes.unique().tolist()) >= {0, 3}
     assert (classes == 3).float().mean() < 0.2
 

@@ -76,6 +76,8 @@ class TrainConfig:
             of a photo get the style of the painting's dark parts. See `classes.ClassGramLoss`.
         light_classes: classes of light, 1 to 3.
         hue_classes: divide each class of light into neutral, red, green and blue.
+        recolor: compare painted photos with the photo in the painting's colours, not as it was
+            taken; see `recoloring.Recoloring`.
         style_start: share of the style's weight at the first step, from which it grows to 1.
         adversarial: "none" or one of ADVERSARIAL_KINDS.
         clips: a folder of films; every second step of the second part learns from their motion.
@@ -96,7 +98,7 @@ class TrainConfig:
         checkpoint_every: steps between checkpoints.
         sample_every: steps between sample sheets.
         *_weight: factors of the losses; at 0 a loss is not computed. See losses.py, motion.py,
-            light.py (light, hue) and palette.py (palette, nearest_color).
+            light.py (light, hue), palette.py (palette, nearest_color) and recoloring.py (color).
 
     Raises:
         TrainingError: a value out of its range; `setting` is the attribute.
@@ -119,6 +121,8 @@ class TrainConfig:
     content_weight: float = 0.8
     structure_weight: float = 20.0
     tone_weight: float = 20.0
+    recolor: bool = False
+    color_weight: float = 0.0
     light_weight: float = 0.0
     hue_weight: float = 0.0
     palette_weight: float = 0.0

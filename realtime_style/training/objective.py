@@ -42,6 +42,7 @@ from realtime_style.training.palette import Palette, no_colors
 from realtime_style.training.parallel import part_of
 from realtime_style.training.perceptual import Features, load_networks
 from realtime_style.training.schedule import style_share
+from realtime_style.training.recoloring import Recoloring, color_loss
 from realtime_style.training.state import TrainState
 
 Pyramid = list[dict[str, Tensor]]
@@ -53,7 +54,8 @@ class Painted:
     """Painted photos as the losses see them.
 
     Attributes:
-        photo: what was painted, (N, 3, H, W) in 0..1, on the training device.
+        photo: what was painted, (N, 3, H, W) in 0..1, on the training device; with `recolor`, in
+            the painting's colours.
         unclamped: what the generator returned for it, the same shape, any range.
         rgb: the same in 0..1, as a screen shows it.
         pyramid: features of `rgb`, shrunk by each of the configuration's scales.
@@ -117,6 +119,7 @@ def terms_of(config: TrainConfig, style: PaintedLoss) -> tuple[Term, ...]:
         Term("weave", config.weave_weight, lambda painted: weave_loss(painted.rgb)),
         Term("gamut", config.gamut_weight, lambda painted: gamut_loss(painted.unclamped)),
         Term("light", config.light_weight, lambda painted: light_loss(painted.rgb, painted.photo)),
+        Term("color", config.color_weight, lambda painted: color_loss(painted.rgb, painted.photo)),
         Term("hue", config.hue_weight, lambda painted: hue_loss(painted.rgb, painted.photo)),
     )
 
@@ -225,7 +228,12 @@ def style_loss(config: TrainConfig, features: Features, paintings: list[Tensor])
     if not share:
         return _whole_style_loss(config, features, paintings)
     classes = ClassGramLoss(
-        features, paintings, config.painting_scales, config.light_classes, config.hue_classes
+        features,
+        paintings,
+        config.painting_scales,
+        config.light_classes,
+        config.hue_classes,
+        recolored=config.recolor,
     )
     if share == 1:
         return lambda painted: classes(painted.pyramid, painted.photo)
@@ -260,11 +268,23 @@ class StyleObjective:
         netG: Generator,
         netD: Discriminator | None,
         device: torch.device,
+        recoloring: Recoloring | None = None,
     ) -> None:
-        """Args: paintings, each (1, 3, H, W) in 0..1, on the CPU; the networks, on the device."""
+        """Sets the losses up.
+
+        Args:
+            config: weights and settings.
+            paintings: each (1, 3, H, W) in 0..1, on the CPU.
+            features: of `load_features`.
+            netG: the generator, on the device.
+            netD: the discriminator, on the device.
+            device: the training device.
+            recoloring: changes photos before painted ones are compared with them.
+        """
         self._config = config
         self._paintings = paintings
         self._device = device
+        self._recoloring = recoloring
         self._netG, self._netD = netG, netD
         self._run_netG = torch.compile(netG.with_features) if config.compile else netG.with_features
         on_device = [each.to(device) for each in paintings]
@@ -291,6 +311,8 @@ class StyleObjective:
         photo = photo.contiguous(memory_format=torch.channels_last)
         if self._netD:
             yield self._discriminate(self._netD, fake.detach(), step, items)
+        if self._recoloring:
+            photo = self._recoloring(photo).contiguous(memory_format=torch.channels_last)
         losses = self._losses.of(photo, fake, step, random, state.memory)
         if batch.views:
             losses |= self._motion_losses(whole, features, batch.views.to(self._device))

@@ -29,6 +29,7 @@ from realtime_style.training.observer import Observers, TrainObserver
 from realtime_style.training.optimizer import Muon
 from realtime_style.training.parallel import leads, processes
 from realtime_style.training.records import Records
+from realtime_style.training.recoloring import Recoloring
 from realtime_style.training.report import write_report
 from realtime_style.training.run_folder import (
     GENERATOR_NAME,
@@ -41,6 +42,7 @@ from realtime_style.training.state import Learner, TrainState
 _MAX_NAMES = 5  # of skipped files in a note
 _MIN_PAINTING_PX = 32  # five poolings reduce it to one pixel
 _MAX_GRADIENT = 10.0
+_RECOLORING_CROPS = 64  # whose colours stand for those of all photos
 
 
 def train(
@@ -103,7 +105,8 @@ def _train(
     netG: Generator = start.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     features = load_features(config, device)
     netD = _discriminator(device) if config.adversarial != "none" else None
-    objective = StyleObjective(config, paintings, features, netG, netD, device)
+    recoloring = _recoloring(config, photos, paintings) if config.recolor else None
+    objective = StyleObjective(config, paintings, features, netG, netD, device, recoloring)
     state = _first_state(config, netG, netD)
     recipe = loop.Recipe(
         config.steps, trapezoid, run_dir / CHECKPOINT_NAME, config.checkpoint_every
@@ -126,6 +129,13 @@ def _train(
         save_generator(run_dir / GENERATOR_NAME, netG, {"training": config.as_dict()})
         write_report(run_dir, config, state.history, state.seconds, records.sheet())
     return netG
+
+
+def _recoloring(
+    config: TrainConfig, photos: PhotoFolder, paintings: list[Tensor]
+) -> Recoloring:
+    """Every process computes the same."""
+    return Recoloring(photos.batch(0, range(_RECOLORING_CROPS)), paintings, config.seed)
 
 
 def _first_generator(file: Path | None) -> Generator:

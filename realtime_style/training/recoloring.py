@@ -1,0 +1,104 @@
+"""Photos in a painting's colours: what a painted photo should look like, apart from its strokes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+COLOR_PX = 16
+"""Side of the cells in which colours are compared: larger than most strokes."""
+
+_SAMPLES = 1536  # colours of photos, and of paintings
+_PHOTO_CELL_PX, _PAINTING_CELL_PX = 8, 4  # their colours are means over cells: no noise, no craquelure
+_CHROMA = 2.0  # of Oklab's a and b over its lightness
+_SOFTNESS = (0.02, 0.01, 0.005, 0.002, 0.001)
+_ITERATIONS = 20  # for each softness
+_TABLE = 17  # entries along each channel
+
+_LMS = ((0.41222147, 0.53633254, 0.05144599), (0.2119035, 0.68069955, 0.10739696),
+        (0.08830246, 0.28171884, 0.6299787))  # fmt: skip
+_OKLAB = ((0.21045426, 0.7936178, -0.00407205), (1.9779985, -2.4285922, 0.45059371),
+          (0.02590404, 0.78277177, -0.80867577))  # fmt: skip
+
+
+class Recoloring:
+    """A map from colours of photos to colours of paintings, as a table.
+
+    It is the optimal transport between both distributions of colours in Oklab: of all maps after
+    which photos have the paintings' colours in the paintings' shares, the one that changes colours
+    least. Light stays light, and foliage becomes green where a painting has any green.
+
+    Computed by Sinkhorn's algorithm (Cuturi, NeurIPS 2013, algorithm 1, on logarithms). Colours
+    between the samples get the entropic map (Pooladian and Niles-Weed, arXiv 2109.12004, eq. 6).
+    """
+
+    def __init__(self, photos: Tensor, paintings: list[Tensor], seed: int) -> None:
+        """Computes the map, which takes some seconds.
+
+        Args:
+            photos: (N, 3, H, W) in 0..1, on the CPU.
+            paintings: each (1, 3, H, W) in 0..1, on the CPU.
+            seed: of the colours that are drawn.
+        """
+        random = torch.Generator().manual_seed(seed)
+        theirs = torch.cat([_cells(each, _PAINTING_CELL_PX) for each in paintings])
+        ours, theirs = (
+            colors[torch.randint(len(colors), (_SAMPLES,), generator=random)]
+            for colors in (_cells(photos, _PHOTO_CELL_PX), theirs)
+        )
+        potential = _potential(_place(ours), _place(theirs))
+        axis = torch.linspace(0, 1, _TABLE)
+        grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+        cost = torch.cdist(_place(grid), _place(theirs)).square()
+        mapped = torch.softmax((potential - cost) / _SOFTNESS[-1], 1) @ theirs
+        # (1, 3, R, G, B), as grid_sample reads it
+        self.table = mapped.reshape(_TABLE, _TABLE, _TABLE, 3).permute(3, 0, 1, 2)[None]
+
+    def __call__(self, rgb: Tensor) -> Tensor:
+        """RGB (N, 3, H, W) in 0..1 in the painting's colours, the same shape."""
+        table = self.table.to(rgb.device).expand(len(rgb), -1, -1, -1, -1)
+        at = rgb.flip(1).permute(0, 2, 3, 1)[:, None] * 2 - 1  # its last axis is B, G, R
+        return functional.grid_sample(table, at, align_corners=True, padding_mode="border")[:, :, 0]
+
+
+def color_loss(painted: Tensor, target: Tensor) -> Tensor:
+    """Mean distance between colours in cells of 16 px.
+
+    Args:
+        painted: (N, 3, H, W) in 0..1. Receives the gradient.
+        target: the same shape.
+
+    Returns:
+        A scalar; 0 for the same colours, whatever the strokes within a cell.
+    """
+    difference = functional.avg_pool2d(painted.float() - target.float(), COLOR_PX)
+    return (difference.square().sum(1) + 1e-6).sqrt().mean()
+
+
+def _cells(rgb: Tensor, cell: int) -> Tensor:
+    return functional.avg_pool2d(rgb, cell).permute(0, 2, 3, 1).reshape(-1, 3)
+
+
+def _place(rgb: Tensor) -> Tensor:
+    """RGB (P, 3) in 0..1 in Oklab (Ottosson 2020), with a and b scaled by _CHROMA."""
+    linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    cones = (linear @ torch.tensor(_LMS).T).clamp_min(0) ** (1 / 3)
+    return cones @ torch.tensor(_OKLAB).T * torch.tensor((1.0, _CHROMA, _CHROMA))
+
+
+def _potential(ours: Tensor, theirs: Tensor) -> Tensor:
+    """The dual potential of `theirs`, (Q,), of the transport from points (P, 3) to (Q, 3)."""
+    cost = torch.cdist(ours, theirs).square()
+    potential = torch.zeros(len(theirs))
+    for softness in _SOFTNESS:
+        for _ in range(_ITERATIONS):
+            other = softness * (
+                math.log(len(theirs)) - torch.logsumexp((potential - cost) / softness, 1)
+            )
+            potential = softness * (
+                math.log(len(ours)) - torch.logsumexp((other[:, None] - cost) / softness, 0)
+            )
+    return potential
