@@ -80,7 +80,9 @@ def test_it_trains_and_goes_on_as_if_it_had_not_stopped(
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", ["class_share", "palette_weight", "nearest_color_weight"])
+@pytest.mark.parametrize(
+    "name", ["class_share", "recolor", "palette_weight", "nearest_color_weight"]
+)
 def test_losses_that_need_a_painting_are_refused(
     config: TrainConfig, tmp_path: Path, name: str
 ) -> None:

@@ -391,6 +391,7 @@ MODES: dict[str, dict[str, object]] = {
         "class_share": 1.0, "light_weight": 5.0, "hue_weight": 5.0, "palette_weight": 5.0,
         "nearest_color_weight": 5.0,
     },
+    "recolored": {"recolor": True, "color_weight": 5.0, "class_share": 1.0},
 }  # fmt: skip
 
 
@@ -407,6 +408,8 @@ def test_every_mode_trains_and_goes_on_bit_for_bit(
         assert scalars(tmp_path / "whole", "discriminator/accuracy_real") == [1, 2, 3, 4]
     if config.light_weight:
         expected |= {"light", "hue", "palette", "nearest_color"}
+    if config.color_weight:
+        expected |= {"color"}
     frozen = config.freeze_norm_at * config.steps
     moves = {"motion", "motion_features"} if config.motion_weight else set()
     for step in reports:

@@ -129,7 +129,7 @@ def _pictures(folder: Path, held_out: Sequence[str]) -> tuple[list[Path], list[P
 
 def _refuse_losses_without_targets(config: TrainConfig) -> None:
     """A variant is known by its Gram matrices only; it has no classes and no palette."""
-    for name in ("class_share", "palette_weight", "nearest_color_weight"):
+    for name in ("class_share", "recolor", "palette_weight", "nearest_color_weight"):
         if getattr(config, name):
             raise TrainingError(f"{name} has no meaning for the encoder of styles", setting=name)
 

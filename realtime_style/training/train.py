@@ -135,7 +135,7 @@ def _recoloring(
     config: TrainConfig, photos: PhotoFolder, paintings: list[Tensor]
 ) -> Recoloring:
     """Every process computes the same."""
-    return Recoloring(photos.batch(0, range(_RECOLORING_CROPS)), paintings, config.seed)
+    return Recoloring(photos.batch(0, range(_RECOLORING_CROPS)), paintings)
 
 
 def _first_generator(file: Path | None) -> Generator:

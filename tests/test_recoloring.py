@@ -1,0 +1,68 @@
+import pytest
+import torch
+from torch import Tensor
+
+from realtime_style.training.light import luma_of
+from realtime_style.training.recoloring import Recoloring, color_loss
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+
+def colors(*rgb: tuple[float, float, float], spread: float = 0.0) -> Tensor:
+    """A picture of vertical stripes, (1, 3, 64, 64 for each colour)."""
+    stripes = [torch.tensor(each)[None, :, None, None].expand(1, 3, 64, 64) for each in rgb]
+    noise = torch.rand(1, 3, 64, 64 * len(rgb), generator=torch.Generator().manual_seed(0))
+    return (torch.cat(stripes, 3) + spread * (noise - 0.5)).clamp(0, 1)
+
+
+PHOTO = colors((0.1, 0.1, 0.1), (0.2, 0.5, 0.2), (0.4, 0.6, 0.9), (0.95, 0.9, 0.9), spread=0.1)
+PAINTING = colors((0.9, 0.9, 0.7), (0.1, 0.05, 0.1), (0.3, 0.5, 0.8), (0.1, 0.6, 0.3))
+
+
+def middles(rgb: Tensor) -> Tensor:
+    """The mean colour of each stripe, (stripes, 3)."""
+    return rgb.unflatten(3, (-1, 64)).mean((2, 4))[0].T
+
+
+def test_every_colour_gets_the_nearest_of_the_painting() -> None:
+    found = middles(Recoloring(PHOTO, [PAINTING])(PHOTO))
+    expected = middles(PAINTING)[[1, 3, 2, 0]]
+    assert torch.allclose(found, expected, atol=0.05)
+
+
+def test_colours_have_the_shares_that_they_have_in_the_painting() -> None:
+    grey = torch.linspace(0.3, 0.6, 256).expand(1, 3, 64, 256)
+    painting = colors((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    painted = luma_of(Recoloring(grey, [painting])(grey))
+    assert (painted < 0.5).float().mean().item() == pytest.approx(0.75, abs=0.06)
+    assert (painted[..., 1:] - painted[..., :-1]).min() > -0.01  # light stays light
+
+
+def test_several_paintings_are_one_palette() -> None:
+    halves = [PAINTING[..., :128], PAINTING[..., 128:]]
+    both = Recoloring(PHOTO, halves)(PHOTO)
+    assert torch.allclose(middles(both), middles(PAINTING)[[1, 3, 2, 0]], atol=0.05)
+
+
+def test_the_map_does_not_depend_on_chance() -> None:
+    first, again = (Recoloring(PHOTO, [PAINTING]).table for _ in range(2))
+    assert torch.equal(first, again)
+
+
+def test_a_colour_is_where_it_belongs_in_the_table() -> None:
+    recoloring = Recoloring(PHOTO, [PAINTING])
+    axis = torch.linspace(0, 1, 5)
+    identity = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"))[None]
+    recoloring.table = identity
+    picture = torch.rand(2, 3, 8, 12, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(recoloring(picture), picture, atol=1e-6)
+
+
+def test_color_loss_is_the_distance_of_colours_and_ignores_strokes() -> None:
+    target = colors((0.5, 0.5, 0.5))
+    assert color_loss(target + torch.tensor([0.3, 0.0, 0.4])[:, None, None], target).item() == (
+        pytest.approx(0.5, abs=1e-3)
+    )
+    strokes = torch.zeros(1, 3, 64, 64)
+    strokes[..., ::2], strokes[..., 1::2] = 0.3, -0.3
+    assert color_loss(target + strokes, target) < 2e-3
