@@ -53,7 +53,9 @@ def test_classes_run_from_dark_to_light_and_by_hue() -> None:
     middles = (slice(None), 32, [16, 96, 176])
 
     def found(rgb: Tensor, light: int, hues: bool) -> list[int]:
-        return classes_of(around_pixels(rgb), photo_bounds(light, hues), (64, 192))[middles][0].tolist()
+        return classes_of(around_pixels(rgb), photo_bounds(light, hues), (64, 192))[middles][
+            0
+        ].tolist()
 
     assert found(picture, 3, False) == [0, 1, 2]
     assert found(picture, 3, True) == [0, 4, 8]
@@ -71,7 +73,9 @@ def test_a_painting_is_divided_into_fixed_areas() -> None:
     painting = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     painting = functional.interpolate(painting, (192, 192), mode="bilinear")
     bounds = painting_bounds([painting], 3, True)
-    shares = torch.bincount(classes_of(around_pixels(painting), bounds, (192, 192)).flatten(), minlength=12)
+    shares = torch.bincount(
+        classes_of(around_pixels(painting), bounds, (192, 192)).flatten(), minlength=12
+    )
     shares = shares / 192**2
     assert shares.view(3, 4).sum(1).tolist() == pytest.approx([1 / 3] * 3, abs=0.01)
     hues = shares.view(3, 4)[:, 1:]

@@ -961,6 +961,19 @@ def test_the_bottom_of_a_painting_is_trimmed(tmp_path: Path) -> None:
     assert load_paintings(tmp_path / "scan.png", 200, 200)[0].max() == 1
 
 
+def test_a_painting_is_sharpened_only_at_its_edges(tmp_path: Path) -> None:
+    scan = np.full((100, 200, 3), 80, np.uint8)
+    scan[:, 100:] = 160
+    Image.fromarray(scan).save(tmp_path / "scan.png")
+    soft, sharp = (
+        load_paintings(tmp_path / "scan.png", 200, 200, sharpness=amount)[0][0, 0]
+        for amount in (0.0, 1.0)
+    )
+    assert sharp[:, :90].equal(soft[:, :90])
+    assert sharp[50, 99] < soft[50, 99] - 0.02
+    assert sharp[50, 100] > soft[50, 100] + 0.02
+
+
 def test_batches_are_the_same_for_the_same_seed_and_step(tmp_path: Path) -> None:
     folder = make_photos(tmp_path / "photos")
     photos = PhotoFolder(folder, 64, seed=3)

@@ -32,6 +32,7 @@ _RANGES = {  # beyond them a value is a slip; weights are checked as well
     "painting_px": (64, 2048),
     "painting_detail_px": (64, 4096),
     "painting_trim": (0, 0.5),
+    "painting_sharpness": (0, 10),
     "painting_scales": (1, 8),
     "batch_share": (0, 1),
     "class_share": (0, 1),
@@ -69,6 +70,8 @@ class TrainConfig:
         painting_detail_px: the painting is first shrunk to this longer side, which removes grain.
         painting_trim: share of the painting's height that is cut off at the bottom, in 0..0.5,
             for scans that carry a mark there.
+        painting_sharpness: amount of an unsharp mask over the painting: 1 doubles details of a few
+            pixels. Scans are softer than paint, and generators paint as softly as what they saw.
         painting_scales: factors by which style is also compared at smaller sizes.
         statistic: what style compares, "gram" or "wasserstein".
         batch_share: share of the Gram loss that is asked of the whole batch, in 0..1.
@@ -115,6 +118,7 @@ class TrainConfig:
     painting_px: int = 720
     painting_detail_px: int = 720
     painting_trim: float = 0.0
+    painting_sharpness: float = 0.0
     painting_scales: tuple[int, ...] = (1, 2)
     statistic: str = "gram"
     batch_share: float = 0.25

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from realtime_style.errors import TrainingError
@@ -31,6 +31,7 @@ _MAX_DRAWS = 20  # photos that are tried for one that is large enough
 MIN_PHOTO_PX = 64
 """The least shorter side of a photo; smaller ones are skipped."""
 _MIN_PAINTING_PX = 64
+_SHARP_RADIUS_PX = 2
 _PHOTO, _REAL = 0, 1  # keep random numbers of photos apart from those of paintings
 _HELD_BACK_OF = 20  # one photo in so many is not trained on, but shown in the sample sheets
 
@@ -233,6 +234,7 @@ def load_paintings(
     skipped: list[Path] | None = None,
     *,
     trim: float = 0.0,
+    sharpness: float = 0.0,
 ) -> list[Tensor]:
     """Reads a painting, or all paintings of a folder, as RGB in 0..1, each (1, 3, H, W).
 
@@ -243,6 +245,7 @@ def load_paintings(
             removes the grain of paper, canvas and scan, which would be painted everywhere.
         skipped: receives the files of a folder that cannot be read.
         trim: share of a painting's height that is cut off at the bottom.
+        sharpness: amount of an unsharp mask, applied last; 0 for none.
 
     Raises:
         TrainingError: the file, or every file of the folder, cannot be read as a picture.
@@ -253,7 +256,7 @@ def load_paintings(
     paintings, error = [], None
     for each in paths:
         try:
-            paintings.append(_load_painting(each, longer_side_px, detail_px, trim))
+            paintings.append(_load_painting(each, longer_side_px, detail_px, trim, sharpness))
         except TrainingError as this:
             error = this
             if skipped is not None:
@@ -263,7 +266,9 @@ def load_paintings(
     return paintings
 
 
-def _load_painting(path: Path, longer_side_px: int, detail_px: int, trim: float) -> Tensor:
+def _load_painting(
+    path: Path, longer_side_px: int, detail_px: int, trim: float, sharpness: float
+) -> Tensor:
     try:
         painting = open_rgb(path)
     except UNREADABLE as error:
@@ -281,7 +286,9 @@ def _load_painting(path: Path, longer_side_px: int, detail_px: int, trim: float)
     painting.thumbnail((detail_px, detail_px), Image.Resampling.LANCZOS)
     scale = longer_side_px / max(painting.size)
     size = (max(1, round(painting.width * scale)), max(1, round(painting.height * scale)))
-    return _tensor(painting.resize(size, Image.Resampling.LANCZOS))[None]
+    painting = painting.resize(size, Image.Resampling.LANCZOS)
+    mask = ImageFilter.UnsharpMask(_SHARP_RADIUS_PX, round(100 * sharpness), 0)
+    return _tensor(painting.filter(mask) if sharpness else painting)[None]
 
 
 def painting_crops(

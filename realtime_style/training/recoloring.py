@@ -10,7 +10,10 @@ COLOR_PX = 16
 """Side of the cells in which colours are compared: larger than most strokes."""
 
 _SAMPLES = 1024  # colours of photos, and of paintings
-_PHOTO_CELL_PX, _PAINTING_CELL_PX = 8, 4  # their colours are means over cells: no noise, no craquelure
+_PHOTO_CELL_PX, _PAINTING_CELL_PX = (
+    8,
+    4,
+)  # their colours are means over cells: no noise, no craquelure
 _CHROMA = 2.0  # of Oklab's a and b over its lightness
 _SOFTNESS = (0.02, 0.01, 0.005, 0.002, 0.001)
 _ABSORPTIONS, _ITERATIONS = 2, 15  # for each softness, and for each of these

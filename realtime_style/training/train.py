@@ -131,9 +131,7 @@ def _train(
     return netG
 
 
-def _recoloring(
-    config: TrainConfig, photos: PhotoFolder, paintings: list[Tensor]
-) -> Recoloring:
+def _recoloring(config: TrainConfig, photos: PhotoFolder, paintings: list[Tensor]) -> Recoloring:
     """Every process computes the same."""
     return Recoloring(photos.batch(0, range(_RECOLORING_CROPS)), paintings)
 
@@ -171,6 +169,7 @@ def _load_paintings(config: TrainConfig, observer: TrainObserver) -> list[Tensor
         config.painting_detail_px,
         skipped,
         trim=config.painting_trim,
+        sharpness=config.painting_sharpness,
     )
     if skipped:
         _note_skipped(observer, skipped, f"files in {config.painting} that are not pictures")
