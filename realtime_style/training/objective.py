@@ -41,8 +41,8 @@ from realtime_style.training.motion import MovedViews, feature_motion_loss, moti
 from realtime_style.training.palette import Palette, no_colors
 from realtime_style.training.parallel import part_of
 from realtime_style.training.perceptual import Features, load_networks
-from realtime_style.training.schedule import style_share
 from realtime_style.training.recoloring import Recoloring, color_loss
+from realtime_style.training.schedule import style_share
 from realtime_style.training.state import TrainState
 
 Pyramid = list[dict[str, Tensor]]

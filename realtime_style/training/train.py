@@ -28,8 +28,8 @@ from realtime_style.training.objective import StyleObjective, load_features
 from realtime_style.training.observer import Observers, TrainObserver
 from realtime_style.training.optimizer import Muon
 from realtime_style.training.parallel import leads, processes
-from realtime_style.training.records import Records
 from realtime_style.training.recoloring import Recoloring
+from realtime_style.training.records import Records
 from realtime_style.training.report import write_report
 from realtime_style.training.run_folder import (
     GENERATOR_NAME,
