@@ -161,6 +161,7 @@ class StreamInfo:
         source_width, source_height: size in the file or device in pixels, before any scaling.
         sample_aspect_ratio: width of a source pixel divided by its height; None if unknown.
         is_live: whether frames arrive in real time, from a camera or a stream.
+        finest_rate: 1 / the shortest time between two frames, per second; None if unknown.
     """
 
     width: int
@@ -174,6 +175,7 @@ class StreamInfo:
     source_height: int = 0
     sample_aspect_ratio: Fraction | None = None
     is_live: bool = False
+    finest_rate: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)

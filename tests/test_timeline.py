@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 from conftest import make_film, without_length
 
+from realtime_style.color import ColorSpace
 from realtime_style.errors import MediaError
+from realtime_style.frame import Frame, StreamInfo
 from realtime_style.media.film_sink import FileSink
 from realtime_style.media.film_source import FileSource
 from realtime_style.media.timeline import Timeline
@@ -228,6 +231,21 @@ def test_a_clock_that_jumps_moves_all_streams_alike(
 def steps_of(times_s: list[float]) -> list[float]:
     """How far each time is from the next."""
     return [b - a for a, b in pairwise(times_s)]
+
+
+def test_the_difference_between_two_clocks_is_no_length(tmp_path: Path) -> None:
+    plain, noise = tmp_path / "film.ts", np.random.default_rng(0)
+    info = StreamInfo(64, 48, Fraction(25), Fraction(1, 25), ColorSpace())
+    with FileSink(plain, info) as sink:
+        for i in range(75):
+            sink.write(Frame(noise.integers(0, 255, (72, 64), np.uint8), i, info.time_base))
+    film = joined(tmp_path / "joined.ts", plain, at_another_time(plain, 24_549))
+    with FileSource(film) as source:
+        assert source.info.duration_s is None
+        assert source.info.frames is None
+    with FileSource(plain) as source:
+        assert source.info.duration_s == pytest.approx(3)
+        assert source.info.frames == 75
 
 
 def test_a_part_after_a_jump_is_that_of_the_whole(tmp_path: Path) -> None:

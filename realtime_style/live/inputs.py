@@ -21,6 +21,7 @@ from realtime_style.frame import Frame, Size, StreamInfo
 from realtime_style.live.clock import MICROSECOND, now_us
 from realtime_style.media.converter import Converter
 from realtime_style.media.film_source import FileSource
+from realtime_style.media.frame_rate import frame_rate
 from realtime_style.media.scaling import frame_from_rgb
 from realtime_style.stages import FrameSource
 
@@ -83,11 +84,11 @@ class DeviceSource:
             raise MediaError(f"{self.name} is open, but delivers no picture")
         self._first = first
         self._converter = Converter(first, None, stream.sample_aspect_ratio, stream.codec_context)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(30)
+        rate = frame_rate(stream, is_interlaced=first.interlaced_frame, usual=Fraction(30))
         self.info = StreamInfo(
             width=self._converter.width,
             height=self._converter.height,
-            rate=Fraction(rate),
+            rate=rate,
             time_base=MICROSECOND,
             color=self._converter.color,
             source_width=self._converter.source_width,

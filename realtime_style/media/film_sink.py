@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from errno import EEXIST
 from itertools import count
 from pathlib import Path
@@ -22,6 +23,7 @@ from realtime_style.media.encoding import (
     encoder_options,
     gpu_encoder_name,
 )
+from realtime_style.media.even_steps import EvenSteps
 from realtime_style.media.muxer import Muxer
 from realtime_style.media.notes import counted
 from realtime_style.media.packet import Packet
@@ -91,9 +93,13 @@ class FileSink:
         """
         self.path = Path(path)
         self.complete_path: Path | None = None
-        self._info = info
+        self._steps: EvenSteps | None = None
         self._overwrite = overwrite
         self._suffix = self.path.suffix.lower()
+        if self._suffix == ".avi":
+            self._steps = EvenSteps(info)
+            info = replace(info, time_base=self._steps.time_base)
+        self._info = info
         self._is_sequence = is_numbered(self.path)
         self._kept_frames: int | None = None  # of a film that was stopped twice
         self._gif_times = GifTimes() if self._suffix == ".gif" else None
@@ -262,6 +268,8 @@ class FileSink:
         """See `FrameSink.write`."""
         if self._gif_times and not self._gif_times.takes(frame.pts, frame.time_base):
             return
+        if self._steps:
+            frame = self._steps.placed(frame)
         try:
             with self._uninterrupted():
                 self._muxer.mux(self._encoder.encode(frame))

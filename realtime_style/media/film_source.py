@@ -18,7 +18,7 @@ import av
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, Size, StreamInfo
 from realtime_style.media.converter import Converter
-from realtime_style.media.damage import Damage
+from realtime_style.media.damage import FIELD, Damage
 from realtime_style.media.demuxer import (
     Demuxer,
     PacketSource,
@@ -30,7 +30,7 @@ from realtime_style.media.demuxer import (
     open_film,
 )
 from realtime_style.media.description import describe
-from realtime_style.media.frame_rate import frame_rate
+from realtime_style.media.frame_rate import finest_rate, frame_rate
 from realtime_style.media.notes import named
 from realtime_style.media.packet import Packet
 from realtime_style.media.pipes import StandardInput
@@ -40,6 +40,9 @@ from realtime_style.system.paths import is_numbered, name_of, numbered
 
 _ONE_FRAME_PER_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
 _LATEST_TIME_AS_LENGTH = ("matroska,webm", "nut")  # formats, if they begin late
+_ROUNDING = Fraction(1, 1000)  # of a tick
+_IMPLAUSIBLE = 10  # times as long, or as short, as a file's size makes likely
+_TELLING_BYTES = 1024  # that have been read say how large a second is
 _MAX_REORDERED = 16  # pictures; H.264 and H.265 allow no more
 _MAX_SKIPPED_BYTES = 64 * 2**20  # after a key frame, that wait for the start of a part
 
@@ -94,6 +97,7 @@ class FileSource:
             device = nvidia_device(gpu_device)
         self._is_waiting = False  # for a packet
         self._has_ended = False
+        self._read_bytes = 0
         self._tee: Tee | None = None
         self._late: list[str] = []  # kinds of streams that have appeared while reading
         # packets of other streams that cannot be read a second time, until iteration begins
@@ -118,6 +122,9 @@ class FileSource:
             self._damage = Damage(self._rate, self._is_in_part)
             self._pictures = self._translated(self._timed(self._from_start()))
             self._first = self._first_picture()
+            is_interlaced = self._first.interlaced_frame
+            self._rate = frame_rate(self._video, is_interlaced=is_interlaced)
+            self._damage.rate = self._rate
             self._converter = Converter(
                 self._first, size, self._video.sample_aspect_ratio, self._video.codec_context
             )
@@ -138,8 +145,7 @@ class FileSource:
 
     def _next_tick_s(self, time_s: float) -> Fraction:
         """The first time from a given one on that the painted stream can express, in seconds."""
-        ticks = Fraction(time_s).limit_denominator(1_000_000) / self._time_base
-        return math.ceil(ticks) * self._time_base
+        return math.ceil(Fraction(time_s) / self._time_base - _ROUNDING) * self._time_base
 
     def _refuse_start_beyond(self, film_s: float | None) -> None:
         if self._part.start_s and film_s is not None and self._part.start_s >= film_s:
@@ -250,11 +256,23 @@ class FileSource:
         says_latest = self._container.format.name in _LATEST_TIME_AS_LENGTH
         if says_latest and film_s > start_s > 0:
             return film_s - start_s
+        if self.timeline.may_jump and self._is_far_from_size(film_s):
+            return None  # the difference between two clocks
         return film_s
+
+    def _is_far_from_size(self, film_s: float) -> bool:
+        """Whether a length cannot be true, going by the file's size and what has been read."""
+        if not self.is_file or self._read_bytes < _TELLING_BYTES or not self._damage.reached_s:
+            return False
+        likely_s = self._container.size / self._read_bytes * self._damage.reached_s
+        return not likely_s / _IMPLAUSIBLE < film_s < likely_s * _IMPLAUSIBLE
 
     def _read_info(self) -> StreamInfo:
         film_s, converter, part = self._film_s, self._converter, self._part
-        frames: int | None = self._video.frames or (round(film_s * self._rate) if film_s else None)
+        frames: int | None = self._video.frames or None
+        likely = round(film_s * self._rate) if film_s else None
+        if not frames or (likely and frames > 1.1 * likely):  # fields, or more than is shown
+            frames = likely
         if film_s is not None and (part.start_s or part.end_s is not None):
             film_s = float(min(part.end_s or film_s, film_s) - part.start_s)
             frames = round(film_s * self._rate)
@@ -269,6 +287,7 @@ class FileSource:
             source_width=converter.source_width,
             source_height=converter.source_height,
             sample_aspect_ratio=converter.sample_aspect_ratio,
+            finest_rate=finest_rate(self._video),
         )
 
     def __enter__(self) -> Self:
@@ -343,6 +362,8 @@ class FileSource:
             if last is not None and pts <= last:  # damage; no film can show two at a time
                 pts = last + 1
             last = pts
+            if picture.interlaced_frame and 0 < (picture.duration or 0) <= FIELD * step:
+                picture.duration = step  # that of its first field
             if end is not None:
                 picture.duration = min(picture.duration or 0, end - pts)
             picture.pts = pts - first
@@ -466,6 +487,7 @@ class FileSource:
                 self._damage.end_early(str(error.strerror))
                 return
             self._damage.read(packet)
+            self._read_bytes = max(self._read_bytes, packet.pos or 0)
             if packet.stream is self._video:
                 yield packet
             elif self._tee:
