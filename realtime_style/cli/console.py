@@ -93,6 +93,7 @@ FLAGS: dict[str, str] = {
     "record": "--record",
     "streams": "--stream",
     "virtual_camera": "--virtual-camera",
+    "microphone": "--microphone",
     "camera_size": "--camera-size",
     "camera_rate": "--camera-fps",
     "style_images": "--style-images",

@@ -130,6 +130,14 @@ Stream = Annotated[
         help="Send to rtmp://..., udp://... or rtsp://...; may be repeated.",
     ),
 ]  # fmt: skip
+MicrophoneName = Annotated[
+    str | None,
+    typer.Option(
+        "--microphone", metavar="DEVICE", rich_help_panel=INPUT,
+        help="Record and stream this microphone: default, or the name of a device. Without it "
+        "films keep their own sound, and cameras are silent.",
+    ),
+]  # fmt: skip
 VirtualCamera = Annotated[
     bool,
     typer.Option(
@@ -145,6 +153,7 @@ def webcam(
     source: LiveSource = "0",
     camera_size: CameraSize = None,
     camera_fps: CameraRate = None,
+    microphone: MicrophoneName = None,
     loop: Loop = False,
     list_: List = False,
     style: StyleName = DEFAULT_STYLE,
@@ -201,6 +210,7 @@ def webcam(
         window=not no_window,
         record=record,
         streams=tuple(stream or ()),
+        microphone=microphone,
         virtual_camera=virtual_camera,
         overwrite=overwrite,
     )

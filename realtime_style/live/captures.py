@@ -19,6 +19,7 @@ from realtime_style.live.destinations import recording
 from realtime_style.live.front_end import Shot
 from realtime_style.live.messages import Messages
 from realtime_style.live.output import Output, OutputKind
+from realtime_style.live.sound import SoundBus
 from realtime_style.media.scaling import rgb_from_frame, scaled_frame
 from realtime_style.system.paths import free_name
 from realtime_style.system.whole_file import new_whole_file
@@ -35,8 +36,20 @@ class Captures:
         unfinished: names of what was not complete in time, and still has a thread.
     """
 
-    def __init__(self, folder: Path, fps: float | None, messages: Messages) -> None:
-        """Args: folder, for all files; fps, the rate of recordings, None for the source's."""
+    def __init__(
+        self,
+        folder: Path,
+        fps: float | None,
+        messages: Messages,
+        sounds: SoundBus | None = None,
+    ) -> None:
+        """Prepares for files in a folder.
+
+        Args:
+            fps: the rate of recordings; None takes the source's.
+            sounds: the sound of recordings; None records none.
+        """
+        self._sounds = sounds
         self.recording: Output | None = None
         self.unfinished: list[str] = []
         self._folder, self._fps, self._messages = folder, fps, messages
@@ -59,7 +72,8 @@ class Captures:
             return
         path = free_name(self._folder / f"{_stamp()}.mp4")
         try:
-            self.recording = recording(path, (info.width, info.height), rate_of(info, self._fps))
+            size, rate = (info.width, info.height), rate_of(info, self._fps)
+            self.recording = recording(path, size, rate, sounds=self._sounds)
         except StyleError as error:
             self._messages.notify(str(error))
         else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from realtime_style.errors import MediaError
 from realtime_style.live.encoded_sink import STREAM_FORMATS, EncodedSink
 from realtime_style.live.output import Output, OutputKind
+from realtime_style.live.sound import SoundBus
 from realtime_style.live.virtual_camera import VirtualCameraSink
 from realtime_style.system.paths import refuse_unwritable
 
@@ -25,14 +26,19 @@ def refuse_recording(path: Path, *, overwrite: bool = False) -> None:
 
 
 def recording(
-    path: Path, size: tuple[int, int], rate: Fraction, *, overwrite: bool = False
+    path: Path,
+    size: tuple[int, int],
+    rate: Fraction,
+    *,
+    overwrite: bool = False,
+    sounds: SoundBus | None = None,
 ) -> Output:
     """Records to a file, at the size of the camera's frames; raises as `refuse_recording`."""
     refuse_recording(path, overwrite=overwrite)
     return Output(
         OutputKind.RECORDING,
         str(path),
-        lambda first: EncodedSink(str(path), first, size, rate, sent=False),
+        lambda first: EncodedSink(str(path), first, size, rate, sent=False, sounds=sounds),
     )
 
 
@@ -52,13 +58,15 @@ def refuse_stream(address: str) -> None:
         )
 
 
-def stream(address: str, size: tuple[int, int], rate: Fraction) -> Output:
+def stream(
+    address: str, size: tuple[int, int], rate: Fraction, *, sounds: SoundBus | None = None
+) -> Output:
     """Streams the frames; retries until a server answers; raises as `refuse_stream`."""
     refuse_stream(address)
     return Output(
         OutputKind.STREAM,
         address,
-        lambda first: EncodedSink(address, first, size, rate, sent=True),
+        lambda first: EncodedSink(address, first, size, rate, sent=True, sounds=sounds),
         retries=True,
     )
 

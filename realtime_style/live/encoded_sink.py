@@ -13,6 +13,7 @@ from av.video.reformatter import VideoReformatter
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, FramePool, StreamInfo
 from realtime_style.live.output import PermanentError
+from realtime_style.live.sound import SoundBus, SoundTrack
 from realtime_style.media.encoder import Encoder
 from realtime_style.media.muxer import Muxer
 from realtime_style.media.scaling import scaled_frame
@@ -42,7 +43,14 @@ class EncodedSink:
     """
 
     def __init__(
-        self, target: str, first: Frame, size: tuple[int, int], rate: Fraction, *, sent: bool
+        self,
+        target: str,
+        first: Frame,
+        size: tuple[int, int],
+        rate: Fraction,
+        *,
+        sent: bool,
+        sounds: SoundBus | None = None,
     ) -> None:
         """Opens the target.
 
@@ -52,6 +60,7 @@ class EncodedSink:
             size: width and height of the film, in pixels, even.
             rate: frames per second, at most.
             sent: whether a receiver waits for each frame, so that none may be held back.
+            sounds: the sound that goes with the frames; None, or a bus without any, is silent.
 
         Raises:
             MediaError: it cannot be written, or no server answers there.
@@ -61,8 +70,10 @@ class EncodedSink:
         self._size = size
         self._first_us = int(first.pts * first.time_base * 1_000_000)
         self._last_pts = -1
+        self._sound: SoundTrack | None = None
         self._reformatter = VideoReformatter()
         self._pool = FramePool()
+        self._step = round(_TICKS / rate)
         info = StreamInfo(*size, rate, Fraction(1, _TICKS), first.color, is_live=True)
         self._lock = None if sent else lock_of(Path(target), setting="record")
         container_format, options = _container_of(target, sent)
@@ -85,6 +96,8 @@ class EncodedSink:
                 key_frame_every=max(1, round(rate * _KEY_EVERY_S)),
                 by_slices=True,
             )
+            if sounds and sounds.is_open:
+                self._sound = SoundTrack(self._muxer, sounds, self._first_us)
             self._muxer.start()
         except (av.FFmpegError, OSError, ValueError) as error:
             self._discard()
@@ -98,6 +111,8 @@ class EncodedSink:
         self._release()
 
     def _release(self) -> None:
+        if self._sound:
+            self._sound.close()
         if self._lock:
             self._lock.release()
 
@@ -119,6 +134,8 @@ class EncodedSink:
     ) -> None:
         try:
             if kind is None or not issubclass(kind, MediaError):
+                if self._sound:
+                    self._sound.finish(self._first_us + self._end_us)
                 for packets in self._encoder.flush():
                     self._muxer.mux(packets)
             self._muxer.close()
@@ -130,6 +147,11 @@ class EncodedSink:
         finally:
             self._release()
 
+    @property
+    def _end_us(self) -> int:
+        """When the last frame has been shown, in microseconds from the first."""
+        return (self._last_pts + self._step) * 1_000_000 // _TICKS
+
     def write(self, frame: Frame) -> None:
         """See `FrameSink.write`."""
         time_us = int(frame.pts * frame.time_base * 1_000_000) - self._first_us
@@ -139,6 +161,8 @@ class EncodedSink:
             frame = scaled_frame(frame, self._size, self._reformatter, self._pool)
         timed = Frame(frame.i420, pts, Fraction(1, _TICKS), frame.color)
         try:
+            if self._sound:
+                self._sound.write_until(self._first_us + time_us)
             self._muxer.mux(self._encoder.encode(timed))
         except (av.FFmpegError, OSError) as error:
             raise MediaError(f"{self.target} cannot be written: {error.strerror}") from error

@@ -19,6 +19,7 @@ from realtime_style.color import ColorSpace
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, Size, StreamInfo
 from realtime_style.live.clock import MICROSECOND, now_us
+from realtime_style.live.sound import FilmSound, Sound, SoundBus
 from realtime_style.media.converter import Converter
 from realtime_style.media.film_source import FileSource
 from realtime_style.media.frame_rate import frame_rate
@@ -205,21 +206,41 @@ class ScreenSource(AbstractContextManager["ScreenSource"]):
 
 
 class FilmPlayer:
-    """A film played in real time, without its sound."""
+    """A film played in real time; its sound goes where recordings and streams hear it."""
 
-    def __init__(self, path: Path, *, loop: bool) -> None:
+    def __init__(self, path: Path, *, loop: bool, sounds: SoundBus | None = None) -> None:
         """Opens the film.
 
         Args:
             loop: whether it starts again when it ends.
+            sounds: takes its sound; None leaves it unread.
 
         Raises:
             MediaError: the film cannot be read.
         """
         self.name = str(path)
         self._path, self._loop = path, loop
-        self._film = FileSource(path)
+        self._sounds = sounds
+        self._open()
         self.info = replace(self._film.info, time_base=MICROSECOND, frames=None, is_live=True)
+
+    def _open(self) -> None:
+        self._film = FileSource(self._path)
+        self._sound = FilmSound(self._film) if self._sounds else None
+        if self._sounds and self._sound and self._sound.exists:
+            self._sounds.is_open = True
+
+    def _close(self) -> None:
+        if self._sound:
+            self._sound.close()
+        self._film.close()
+
+    def _pass_sound(self, until_s: float, frame_s: float, shown_us: int) -> None:
+        """Passes the film's sound on, timed by when the frame of a time of the film is shown."""
+        if self._sounds and self._sound:
+            for begin_s, samples in self._sound.until(until_s):
+                time_us = shown_us + round((begin_s - frame_s) * 1_000_000)
+                self._sounds.put(Sound(samples, time_us))
 
     @property
     def description(self) -> str:
@@ -235,11 +256,11 @@ class FilmPlayer:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        self._film.close()
+        self._close()
 
     def __iter__(self) -> Iterator[Frame]:
         """See `FrameSource`."""
-        due_s = time.monotonic()
+        due_s, step_s = time.monotonic(), float(1 / self.info.rate)
         while True:
             first_s: float | None = None
             frame_s = 0.0
@@ -250,9 +271,11 @@ class FilmPlayer:
                 if late_s > _MAX_LAG_S:
                     due_s += late_s
                 time.sleep(max(0.0, -late_s))
-                yield replace(frame, pts=now_us(), time_base=MICROSECOND, duration=0)
+                shown_us = now_us()
+                self._pass_sound(frame_s + step_s, frame_s, shown_us)
+                yield replace(frame, pts=shown_us, time_base=MICROSECOND, duration=0)
             if not self._loop or first_s is None:
                 return
-            due_s += frame_s - first_s + float(1 / self.info.rate)
-            self._film.close()
-            self._film = FileSource(self._path)
+            due_s += frame_s - first_s + step_s
+            self._close()
+            self._open()

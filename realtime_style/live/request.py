@@ -27,9 +27,11 @@ from realtime_style.live.devices import (
 from realtime_style.live.feed import Feed
 from realtime_style.live.front_end import FrontEnd, OpenFrontEnd
 from realtime_style.live.inputs import FilmPlayer, LiveSource, OpenSource
+from realtime_style.live.microphone import Microphone
 from realtime_style.live.opencv_window import Window
 from realtime_style.live.output import Output
 from realtime_style.live.session import LiveJob
+from realtime_style.live.sound import SoundBus
 from realtime_style.live.stage import MIN_SIZE, LiveStage
 from realtime_style.live.window_front_end import WindowFrontEnd
 from realtime_style.painting.plan import PaintPlan
@@ -59,6 +61,8 @@ class LiveRequest:
         window: whether to open a window, or what `live_job` opens instead.
         record: a film file to record to.
         streams: addresses to stream to.
+        microphone: what is heard in recordings and streams: "default", FFmpeg's name of a device,
+            "test" (a tone) or a file; None takes the sound of a film, and none of other sources.
         virtual_camera: whether to feed a virtual camera.
         overwrite: whether `record` may replace a file.
 
@@ -79,6 +83,7 @@ class LiveRequest:
     window: bool = True
     record: Path | None = None
     streams: tuple[str, ...] = ()
+    microphone: str | None = None
     virtual_camera: bool = False
     overwrite: bool = False
 
@@ -110,14 +115,17 @@ class LiveRequest:
         """Whether the source is a film, which ends."""
         return not (self.is_camera or self.source in ("screen", "test") or is_address(self.source))
 
-    def open_source(self) -> LiveSource:
+    def open_source(self, sounds: SoundBus | None = None) -> LiveSource:
         """Opens the source; may take as long as the device does.
+
+        Args:
+            sounds: takes the sound of a film.
 
         Raises:
             MediaError: it is missing, in use, not allowed, or does not offer the requested mode.
         """
         if self.is_film:
-            return FilmPlayer(Path(self.source), loop=self.loop)
+            return FilmPlayer(Path(self.source), loop=self.loop, sounds=sounds)
         if self.source == "test":
             return open_test_pattern(self.camera_size, self.camera_rate)
         if self.source == "screen":
@@ -156,8 +164,14 @@ def live_job(
         refuse_recording(request.record, overwrite=request.overwrite)
     for address in request.streams:
         refuse_stream(address)
+    sounds, microphone = SoundBus(), request.microphone
     if open_source is None:
-        open_source, has_end = request.open_source, request.is_film and not request.loop
+        of_film = None if microphone else sounds
+
+        def open_source() -> LiveSource:
+            return request.open_source(of_film)
+
+        has_end = request.is_film and not request.loop
     if allowed is None:
         allowed = COMMANDS - WRITE_COMMANDS if open_front_end else COMMANDS
     if not request.window:
@@ -168,7 +182,9 @@ def live_job(
         Feed(open_source, has_end=has_end),
         LiveStage(_styles(request), request.plan, size=request.size, min_size=request.min_size),
         open_front_end=open_front_end,
-        open_outputs=lambda info: _open_outputs(request, info),
+        open_outputs=lambda info: _open_outputs(request, info, sounds),
+        sounds=sounds,
+        open_microphone=(lambda: Microphone(microphone, sounds)) if microphone else None,
         rate=request.rate,
         duration_s=request.duration_s,
         folder=folder,
@@ -205,11 +221,13 @@ def _window_opener(request: LiveRequest) -> Callable[[StreamInfo], FrontEnd]:
     return open_window
 
 
-def _open_outputs(request: LiveRequest, info: StreamInfo) -> list[Output]:
+def _open_outputs(request: LiveRequest, info: StreamInfo, sounds: SoundBus) -> list[Output]:
     size, rate = (info.width, info.height), rate_of(info, request.rate)
-    outputs = [stream(address, size, rate) for address in request.streams]
+    outputs = [stream(address, size, rate, sounds=sounds) for address in request.streams]
     if request.record:
-        outputs.append(recording(request.record, size, rate, overwrite=request.overwrite))
+        outputs.append(
+            recording(request.record, size, rate, overwrite=request.overwrite, sounds=sounds)
+        )
     if request.virtual_camera:
         outputs.append(virtual_camera(size, float(rate)))
     return outputs

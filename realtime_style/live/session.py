@@ -18,7 +18,9 @@ from realtime_style.live.controls import LiveControls
 from realtime_style.live.feed import Feed
 from realtime_style.live.front_end import FrontEnd, LiveStatus, OpenFrontEnd, Shot
 from realtime_style.live.messages import Messages, Trouble
+from realtime_style.live.microphone import Microphone
 from realtime_style.live.output import Output, OutputKind
+from realtime_style.live.sound import SoundBus
 from realtime_style.live.stage import LiveStage
 from realtime_style.live.stats import LiveStats
 
@@ -54,6 +56,8 @@ class LiveJob:
         *,
         open_front_end: OpenFrontEnd | None = None,
         open_outputs: OpenOutputs = lambda info: [],
+        sounds: SoundBus | None = None,
+        open_microphone: Callable[[], Microphone] | None = None,
         rate: float | None = None,
         duration_s: float = math.inf,
         folder: Path = Path(),
@@ -66,6 +70,8 @@ class LiveJob:
             feed: not started.
             open_front_end: called once the source is open; None runs without a front end.
             open_outputs: called once the source is open.
+            sounds: the sound of recordings that commands ask for.
+            open_microphone: called once the source is open, before the outputs; None hears nothing.
             rate: frames per second to paint, which decides the size; None takes the source's.
             duration_s: seconds to run once the source is open; the longest wait for it, too.
             folder: for snapshots and recordings that commands ask for.
@@ -79,7 +85,9 @@ class LiveJob:
         self._open_front_end, self._open_outputs = open_front_end, open_outputs
         self._rate, self._duration_s = rate, duration_s
         self._messages = Messages(on_message)
-        self._captures = Captures(folder, rate, self._messages)
+        self._captures = Captures(folder, rate, self._messages, sounds)
+        self._open_microphone = open_microphone
+        self._microphone: Microphone | None = None
         self._controls = LiveControls(
             stage, self._captures, self._messages, lambda: self._info, self.stop, allowed
         )
@@ -181,6 +189,9 @@ class LiveJob:
     def _open(self) -> None:
         info = self._info
         self.stage.prepare(info.color, float(1 / rate_of(info, self._rate)))
+        if self._open_microphone:
+            self._microphone = self._open_microphone()
+            self._microphone.start()
         self._outputs = self._open_outputs(info)
         if self._open_front_end:
             self._front_end = self._open_front_end(info)
@@ -263,6 +274,8 @@ class LiveJob:
         troubles: dict[Hashable, Trouble] = {}
         if text := self.feed.trouble:
             troubles[self.feed] = Trouble(text, "the source works again")
+        if self._microphone and self._microphone.trouble:
+            troubles[self._microphone] = Trouble(self._microphone.trouble)
         if failure := self.stage.failure:
             troubles[failure] = Trouble(failure.text)
         for output in self._all_outputs():
@@ -283,6 +296,8 @@ class LiveJob:
         for output in self._outputs:
             self._captures.complete(output)
         self._captures.close()
+        if self._microphone and not self._microphone.stop(_JOIN_S):
+            self.left_behind.append("microphone")
         self.left_behind += self._captures.unfinished
         if not self.stage.close(_JOIN_S):
             self.left_behind.append("looks")

@@ -107,6 +107,17 @@ class Muxer:
         self._video = stream
         return stream
 
+    def add_sound(self, encoder: str, rate_hz: int, layout: str) -> av.AudioStream:
+        """A stream of sound that is encoded with `mux_sound`; raises av.FFmpegError, ValueError."""
+        stream = self._container.add_stream(encoder, rate=rate_hz, layout=layout)
+        assert isinstance(stream, av.AudioStream)
+        return stream
+
+    def mux_sound(self, packets: Iterable[Packet]) -> None:
+        """Writes packets of sound; raises av.FFmpegError, OSError."""
+        for packet in packets:
+            self._mux_one(packet)
+
     def pass_through(self, source: PassthroughSource) -> None:
         """Adds all other streams of a film, its chapters and its metadata."""
         self._passthrough = Passthrough(source, self._container, self._video, self._ending)

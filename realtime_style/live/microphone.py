@@ -1,0 +1,121 @@
+"""A microphone, or another source of sound, for recordings and streams."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+
+from realtime_style.errors import MediaError
+from realtime_style.live.clock import now_us
+from realtime_style.live.sound import RATE_HZ, Resampler, Sound, SoundBus
+
+_JUMP_US = 200_000  # a device's clock that is off by more has paused
+_AHEAD_S = 0.5  # a file that falls further behind continues from there
+_ALSA_CONFIG = Path("/usr/share/alsa/alsa.conf")  # PyAV's ALSA looks for it elsewhere
+
+
+class Microphone:
+    """Reads a sound device on its own thread, and passes what it hears on to a bus.
+
+    Attributes:
+        name: the device.
+        trouble: what is wrong with it now, as a sentence; empty if nothing is.
+    """
+
+    def __init__(self, device: str, bus: SoundBus) -> None:
+        """Opens the device.
+
+        Args:
+            device: "default", FFmpeg's name of a device, "test" (a tone) or a file that is played.
+
+        Raises:
+            MediaError: it cannot be opened.
+        """
+        self.name, self.trouble = device, ""
+        self._bus = bus
+        self._container, self._is_paced = _open(device)
+        if not self._container.streams.audio:
+            self._container.close()
+            raise MediaError(f"{device} has no sound", setting="microphone")
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="microphone", daemon=True)
+        bus.is_open = True
+
+    def start(self) -> None:
+        """Begins to listen."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Stops listening; False if the device does not return from a call within that time."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            return False
+        self._container.close()
+        return True
+
+    def _run(self) -> None:
+        resampler, next_us = Resampler(), None
+        try:
+            for frame in self._frames():
+                samples = resampler(frame)
+                began_us = now_us() - samples.shape[1] * 1_000_000 // RATE_HZ
+                if next_us is None or abs(began_us - next_us) > _JUMP_US:
+                    next_us = began_us
+                sound = Sound(samples, next_us)
+                self._bus.put(sound)
+                next_us += sound.duration_us
+        except (av.FFmpegError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            self.trouble = f"the microphone {self.name} stopped: {reason}; silence is recorded"
+
+    def _frames(self) -> Iterator[av.AudioFrame]:
+        due_s = time.monotonic()
+        for frame in self._container.decode(audio=0):
+            if self._is_paced:
+                due_s = max(due_s, time.monotonic() - _AHEAD_S) + frame.samples / frame.sample_rate
+                self._stopping.wait(max(0.0, due_s - time.monotonic()))
+            if self._stopping.is_set():
+                return
+            yield frame
+
+
+def _open(device: str) -> tuple[av.container.InputContainer, bool]:
+    """An open device, and whether it delivers sound faster than it is heard."""
+    try:
+        if device == "test":
+            return av.open(f"sine=frequency=440:sample_rate={RATE_HZ}", format="lavfi"), True
+        if Path(device).is_file():
+            return av.open(device), True
+        if sys.platform == "darwin":
+            return av.open(f":{device}", format="avfoundation"), False
+        if sys.platform == "win32":
+            return av.open(f"audio={_first_of_windows(device)}", format="dshow"), False
+        if _ALSA_CONFIG.is_file():
+            os.environ.setdefault("ALSA_CONFIG_PATH", str(_ALSA_CONFIG))
+        return av.open(device, format="alsa"), False
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MediaError(
+            f"the microphone {device} cannot be opened: {reason}; on Linux `arecord -L` lists the "
+            "names, and 'default' is the usual one",
+            setting="microphone",
+        ) from error
+
+
+def _first_of_windows(device: str) -> str:
+    """The name of a device; "default" is the first there is."""
+    if device != "default":
+        return device
+    found = av.enumerate_input_devices("dshow")
+    names = [each.description for each in found if "audio" in (each.media_types or ())]
+    if not names:
+        raise ValueError("no microphone is connected")
+    return str(names[0])
