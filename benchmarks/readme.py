@@ -157,8 +157,8 @@ def file_size() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "calm": calm, "file size": file_size, "latency": latency, "pictures": pictures, "quality": quality, "speed": speed,
-    "speed in short": speed_in_short,
+    "calm": calm, "file size": file_size, "latency": latency, "pictures": pictures,
+    "quality": quality, "speed": speed, "speed in short": speed_in_short,
 }  # fmt: skip
 PAGES = {
     "README.md": "speed in short",

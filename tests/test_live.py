@@ -387,7 +387,7 @@ def test_a_recording_by_key_that_breaks_makes_room_for_another(
 ) -> None:
     opened: list[Output] = []
 
-    def broken(*_: object) -> Output:
+    def broken(*_: object, **__: object) -> Output:
         opened.append(Output(OutputKind.RECORDING, "out.mp4", lambda first: BrokenSink()))
         return opened[-1]
 
