@@ -158,6 +158,50 @@ def _attribute(op_type: str, name: str, value: int | list[int]) -> Callable[[Mod
     return change
 
 
+def _opset(version: int) -> Callable[[ModelProto], None]:
+    def change(model: ModelProto) -> None:
+        model.opset_import[0].version = version
+
+    return change
+
+
+def _newer_format(model: ModelProto) -> None:
+    model.ir_version = 11
+
+
+def _second_opset(model: ModelProto) -> None:
+    model.opset_import.add(domain="", version=13)
+
+
+def _opset_of_others(model: ModelProto) -> None:
+    model.opset_import.add(domain="com.example", version=1)
+
+
+def _fixed_planes(model: ModelProto) -> None:
+    for value in model.graph.input:
+        for dim in value.type.tensor_type.shape.dim[2:]:
+            dim.dim_value = 128
+
+
+def _fixed_inside(model: ModelProto) -> None:
+    model.graph.value_info.append(
+        helper.make_tensor_value_info("stem", TensorProto.FLOAT, [1, 6, 64, 48])
+    )
+
+
+def _cut(model: ModelProto) -> None:
+    """A network that gives pictures of at most 128 pixels width, whatever it is given."""
+    for node in model.graph.node:
+        for number, name in enumerate(node.output):
+            if name == "painted_luma":
+                node.output[number] = "uncut"
+    for name, value in (("cut.from", 0), ("cut.to", 128), ("cut.axis", 3)):
+        model.graph.initializer.append(numpy_helper.from_array(np.array([value], np.int64), name))
+    model.graph.node.append(
+        helper.make_node("Slice", ["uncut", "cut.from", "cut.to", "cut.axis"], ["painted_luma"])
+    )
+
+
 def _many_nodes(model: ModelProto) -> None:
     """A chain of 1,000 additions in front of the output."""
     last = model.graph.node[-1].input[0]
@@ -266,6 +310,14 @@ def _metadata(**changes: Any) -> Callable[[ModelProto], None]:
         (_attribute("Conv", "dilations", [1 << 40, 1]), "dilations out of"),
         (_attribute("Conv", "group", -1), "group out of"),
         (_attribute("SpaceToDepth", "blocksize", 4096), "blocksize out of"),
+        (_opset(12), "operators of version 12; all engines run versions 13 to 21"),
+        (_opset(40), "operators of version 40"),
+        (_newer_format, "version 11 of the ONNX format; all engines read versions up to 10"),
+        (_second_opset, "other operators than those of one version"),
+        (_opset_of_others, "other operators than those of one version"),
+        (_fixed_planes, "'luma' has the fixed size 128x128; a style takes pictures of any size"),
+        (_fixed_inside, "'stem' has the fixed size 48x64"),
+        (_cut, "its sizes do not fit together"),
         (_many_nodes, r"nodes; a style has at most 1000"),
         (_growing, r"its tensor 'grown.1' grows to \[1, 1, 1152, 1152\] from 128x128"),
         (_other_ranges, "its ranges belong to other convolutions"),

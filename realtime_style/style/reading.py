@@ -36,7 +36,9 @@ _MAX_CHANNELS = 2048
 _MAX_NODES = 1000
 _MAX_GROWTH = 64  # values of an inner tensor per value of luma
 _MAX_ATTRIBUTE = 256  # far above any stride, padding, dilation or block size in use
-_CHECK_PX = 128  # side of the picture whose sizes are followed through the network
+_CHECK_PX = ((128, 128), (64, 192))  # heights and widths that are followed through the network
+_OPSETS = range(13, 22)  # that every engine runs, the oldest releases included
+_MAX_IR_VERSION = 10
 _MAX_SIZE_MULTIPLE = 64
 
 _OPERATORS = frozenset(
@@ -108,12 +110,15 @@ def parse_style(data: bytes) -> Style:
     except (DecodeError, ValueError) as error:
         raise StyleFileError("it is not an ONNX file") from error
     try:
+        _check_version(model)
         _check_nodes(model)
         _check_tensors(model)
         onnx.checker.check_model(model)
         _check_planes(model)
+        _check_any_size(model)
         _check_folded_tensors(model)
-        _check_sizes(model)
+        for height, width in _CHECK_PX:
+            _check_sizes(model, height, width)
         _check_values(model)
         description = metadata_text(model)
     except onnx.checker.ValidationError as error:
@@ -158,6 +163,23 @@ def _described(model: ModelProto, description: str) -> Style:
     if metadata.get("sha256", "") not in ("", checksum(model, metadata)):  # old files have none
         raise StyleFileError("it is damaged: its checksum is wrong; download or make it again")
     return style
+
+
+def _check_version(model: ModelProto) -> None:
+    """Refuses versions of ONNX and of its operators that some engine does not run."""
+    opsets = [entry for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    if len(opsets) != 1 or len(model.opset_import) != 1:
+        raise StyleFileError("it needs other operators than those of one version of ONNX")
+    if opsets[0].version not in _OPSETS:
+        raise StyleFileError(
+            f"it has ONNX operators of version {opsets[0].version}; all engines run versions "
+            f"{_OPSETS[0]} to {_OPSETS[-1]}"
+        )
+    if model.ir_version > _MAX_IR_VERSION:
+        raise StyleFileError(
+            f"it is in version {model.ir_version} of the ONNX format; all engines read versions "
+            f"up to {_MAX_IR_VERSION}"
+        )
 
 
 def _check_nodes(model: ModelProto) -> None:
@@ -213,6 +235,18 @@ def _check_planes(model: ModelProto) -> None:
             )
 
 
+def _check_any_size(model: ModelProto) -> None:
+    """Refuses planes and inner tensors whose height or width is fixed."""
+    graph = model.graph
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        sides = [dim.dim_value for dim in value.type.tensor_type.shape.dim][2:]
+        if any(sides):
+            raise StyleFileError(
+                f"its tensor '{value.name}' has the fixed size {'x'.join(map(str, sides[::-1]))}; "
+                "a style takes pictures of any size: export it with free heights and widths"
+            )
+
+
 def _check_folded_tensors(model: ModelProto) -> None:
     """Checks the tensors that `Style.model_for` rewrites."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -228,21 +262,21 @@ def _check_folded_tensors(model: ModelProto) -> None:
             )
 
 
-def _check_sizes(model: ModelProto) -> None:
+def _check_sizes(model: ModelProto, height: int, width: int) -> None:
     """Follows the sizes of a small picture through the network, without running it."""
     sized = ModelProto()
     sized.CopyFrom(model)
     graph = sized.graph
     for value in (*graph.input, *graph.output):
         channels = value.type.tensor_type.shape.dim[1].dim_value
-        for dim in list(value.type.tensor_type.shape.dim)[2:]:
-            dim.dim_value = _CHECK_PX // channels
+        for dim, side in zip(value.type.tensor_type.shape.dim[2:], (height, width), strict=True):
+            dim.dim_value = side // channels
     inferred = onnx.shape_inference.infer_shapes(sized, strict_mode=True, data_prop=True).graph
     for value in inferred.value_info:
         sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-        if math.prod(sizes) > _MAX_GROWTH * _CHECK_PX**2:
+        if math.prod(sizes) > _MAX_GROWTH * height * width:
             raise StyleFileError(
-                f"its tensor '{value.name}' grows to {sizes} from {_CHECK_PX}x{_CHECK_PX}"
+                f"its tensor '{value.name}' grows to {sizes} from {width}x{height}"
             )
 
 
