@@ -375,7 +375,7 @@ def _paint(request: FilmRequest, batch: Batch) -> dict[str, Any]:
         with job:
             interrupts.check()
             _introduce(job, output)
-            told = len(job.notes)
+            told = set(job.notes)
             report = job.run(progress)
     except KeyboardInterrupt:
         progress.close()
@@ -389,12 +389,14 @@ def _paint(request: FilmRequest, batch: Batch) -> dict[str, Any]:
 
 
 def _tell(
-    job: FilmJob, report: FilmReport, told: int, began_s: float, output: Output
+    job: FilmJob, report: FilmReport, told: set[str], began_s: float, output: Output
 ) -> dict[str, Any]:
-    """Says how painting a film went, with the notes after the first `told`; returns its summary."""
+    """Says how painting a film went, with the notes not told yet; returns its summary."""
     start_s, wall_s = clock.lap(began_s)
-    for note in report.notes[told:]:
-        output.say(f"note: {note}")
+    report = replace(report, notes=tuple(job.notes))  # some are found in the finished film
+    for note in report.notes:
+        if note not in told:
+            output.say(f"note: {note}")
     frames = "1 frame" if report.stats.frames == 1 else f"{report.stats.frames} frames"
     fps = report.stats.frames / wall_s
     took = f"{frames} in {wall_s:.1f} s, {fps:.1f} fps including start-up"

@@ -22,6 +22,10 @@ class Carrier(Protocol):
     """Takes the packets of one stream of a film to its stream in the new film."""
 
     @property
+    def stream(self) -> Any:
+        """The stream of the new film."""
+
+    @property
     def lost(self) -> int:
         """How many packets could not be converted so far."""
 
@@ -40,7 +44,8 @@ class Copy:
 
     def __init__(self, stream: Any, *, can_cut: bool = False) -> None:
         """Args: stream, of the new film; whether its container can cut packets away."""
-        self._stream, self._can_cut = stream, can_cut
+        self.stream: Any = stream
+        self._can_cut = can_cut
         self._cut_away: list[Any] = []  # before the first packet that is kept
         self._has_begun = self._is_long = False
 
@@ -55,7 +60,7 @@ class Copy:
             return
         needed, self._cut_away, self._has_begun = self._cut_away, [], True
         for each in [*needed, packet]:
-            each.stream = self._stream
+            each.stream = self.stream
             yield each
 
     def _forget(self) -> None:

@@ -39,6 +39,20 @@ _TURNED = {  # by degrees, counterclockwise
     180: (("hflip", ""), ("vflip", "")),
     270: (("transpose", "clock"),),
 }
+_BESIDE_PICTURES = {  # FFmpeg's side data: what it is
+    "A53_CC": "text in the picture (closed captions)",
+    "SPHERICAL": "how the picture is projected (360°)",
+    "STEREO3D": "how the picture is split for two eyes (3D)",
+    "S12M_TIMECODE": "timecode in the picture",
+    "ICC_PROFILE": "a colour profile",
+    "AFD": "which part of the picture is active",
+}
+_NOT_MISSED = (  # applied, noted as a conversion, or about how the pictures were encoded
+    "DISPLAYMATRIX", "MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS",
+    "DYNAMIC_HDR_VIVID", "AMBIENT_VIEWING_ENVIRONMENT", "DOVI_RPU_BUFFER", "DOVI_METADATA",
+    "GOP_TIMECODE", "SEI_UNREGISTERED", "FILM_GRAIN_PARAMS", "VIDEO_ENC_PARAMS", "VIDEO_HINT",
+    "MOTION_VECTORS", "PANSCAN",
+)  # fmt: skip
 _SAME_SHAPE = 0.015  # a shape that differs by less is rounding, and needs no bars
 
 
@@ -302,6 +316,9 @@ class Converter:
             side_data: Any = picture.side_data  # its annotations are narrower than its values
         except ValueError:  # PyAV does not know every kind, such as EXIF beside a matrix
             return _TURNED.get(picture.rotation % 360, ())
+        for item in side_data:
+            if (kind := item.type.name) not in _NOT_MISSED:
+                self._note_once(f"{_BESIDE_PICTURES.get(kind, kind)} is not kept")
         data = side_data.get(SideDataType.DISPLAYMATRIX)
         if data is None:
             return ()

@@ -41,6 +41,7 @@ from realtime_style.system.paths import (
 )
 from realtime_style.system.whole_file import PartialFile, PartialSequence
 
+_APPLE = "com.apple.quicktime."  # how keys of a phone's camera begin: its make, place and time
 _MAX_TICKS = 1_000_000  # per second
 _FRAMES_TO_EXPECT_BY = 25  # with fewer, the first, a large one, counts too much
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -113,7 +114,7 @@ class FileSink:
                 self._pipe = OutputPipe(self.path)
             else:
                 self._file = (PartialSequence if self._is_sequence else PartialFile)(self.path)
-        self._muxer = self._open_muxer()
+        self._muxer = self._open_muxer(passthrough_of)
         try:
             self._encoder = self._open_encoder(encoding, size, gpu_device)
             if passthrough_of:
@@ -133,13 +134,15 @@ class FileSink:
                 setting="out",
             )
 
-    def _open_muxer(self) -> Muxer:
+    def _open_muxer(self, source: PassthroughSource | None) -> Muxer:
         """The container, with options of its format."""
         options = {}
         if self._suffix in (".mp4", ".mov", ".m4v"):
             # edit lists count in the movie's ticks: coarser than the frames', they move starts
             ticks = max(1000, min(self._info.time_base.denominator, _MAX_TICKS))
             flags = "frag_keyframe+empty_moov+default_base_moof" if self._pipe else "+faststart"
+            if source and any(key.startswith(_APPLE) for key in source.container.metadata):
+                flags += "+use_metadata_tags"  # FFmpeg drops them in the place of other tags
             options = {"movflags": flags, "movie_timescale": str(ticks)}
         if self._suffix == ".webp" and not self._is_sequence:
             options = {"loop": "0"}  # for ever, as GIF does by default
@@ -314,6 +317,8 @@ class FileSink:
         if self._file and self._suffix == ".webp" and not self._is_sequence:
             shown_ms = round(encoder.last_duration * self._info.time_base * 1000)
             set_last_duration(self._file.partial, shown_ms)
+        if isinstance(self._file, PartialFile):
+            self._muxer.compare(self._file.partial)
 
     def _drain(self, is_stopped: bool) -> tuple[bool, Packet | None]:
         """Muxes what the encoder holds, all but the last packet; whether the film was stopped.

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import av
+from av.stream import Disposition
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, Size, StreamInfo
@@ -128,6 +129,8 @@ class FileSource:
             self._converter = Converter(
                 self._first, size, self._video.sample_aspect_ratio, self._video.codec_context
             )
+            if "1" in (v for k, v in self._video.metadata.items() if k.lower() == "alpha_mode"):
+                self._note_alpha()
             self._gap: str | None = None
             if self._container.format.name == "image2":
                 self._gap = _missing_pictures(Path(path))
@@ -136,11 +139,23 @@ class FileSource:
             self._container.close()
             raise
 
+    def _note_alpha(self) -> None:
+        """Notes transparency that the decoder has dropped."""
+        note = "transparency is not kept"
+        if note not in self._converter.notes:
+            self._converter.notes.append(note)
+
     def _painted_stream(self) -> av.VideoStream:
         """The stream to paint; raises MediaError if there is none."""
         video = _main_video(self._container)
         if video is None:
             raise MediaError(f"{self.path} has no picture that can be decoded", setting="source")
+        if Disposition.attached_pic in video.disposition and self._container.streams.audio:
+            raise MediaError(
+                f"{self.path} is sound with a cover, not a film; save the cover as a picture to "
+                "paint it",
+                setting="source",
+            )
         return video
 
     def _next_tick_s(self, time_s: float) -> Fraction:

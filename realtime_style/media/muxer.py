@@ -6,6 +6,7 @@ import contextlib
 import io
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from pathlib import Path
 
 import av
 from av.codec.hwaccel import HWAccel
@@ -16,6 +17,7 @@ from realtime_style.media.encoding import CODECS
 from realtime_style.media.packet import Packet
 from realtime_style.media.passthrough import Passthrough, PassthroughSource
 from realtime_style.media.pipes import OutputPipe
+from realtime_style.system.paths import ffmpeg_name
 
 _FILM_FORMATS = {  # by ending: FFmpeg's names, for advice
     ".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".avi": "avi",
@@ -175,6 +177,16 @@ class Muxer:
     def _mux_one(self, packet: Packet) -> None:
         self.packet_bytes += packet.size
         self._container.mux_one(packet)
+
+    def compare(self, path: Path) -> None:
+        """Compares the finished file with the film it was painted from; `notes` says the result."""
+        if self._passthrough is None:
+            return
+        try:
+            with av.open(ffmpeg_name(path), "r", metadata_errors=RAW_BYTES) as film:
+                self._passthrough.compare(film)
+        except (av.FFmpegError, OSError, ValueError):
+            return  # some formats, such as animated WebP, are written but not read
 
     def close(self) -> None:
         """Completes the file as it is, and closes what packets are read from."""

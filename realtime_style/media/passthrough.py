@@ -21,17 +21,13 @@ from realtime_style.media.carriers import (
     move_to,
     usable_sound,
 )
-from realtime_style.media.demuxer import RAW_BYTES, PacketSource, Part
+from realtime_style.media.comparison import OF_THE_FILE, Contents, contents_of, missing
+from realtime_style.media.demuxer import RAW_BYTES, PacketSource, Part, all_packets
 from realtime_style.media.description import StreamDescription, describe
 from realtime_style.media.notes import counted, dropped, named
 from realtime_style.media.timeline import Timeline
 from realtime_style.system.paths import ffmpeg_name
 
-_OF_THE_FILE = {  # metadata that describes the previous file, not the film
-    "major_brand", "minor_version", "compatible_brands", "encoder",
-    "duration", "bps", "number_of_frames", "number_of_bytes",
-    "_statistics_writing_app", "_statistics_writing_date_utc", "_statistics_tags",
-}  # fmt: skip
 _AUDIO_ENCODERS = {  # else the container's default
     "webm": "libopus", "ogv": "libopus", "avi": "libmp3lame", "mpegts": "aac",
 }  # fmt: skip
@@ -124,6 +120,11 @@ class Passthrough:
         self._last_dts: dict[int, tuple[Fraction, int]] = {}  # as given, and in ticks as muxed
         self._format: str = container.format.name
         self._describe(painted, source.main_stream)
+        if source.part.start_s:
+            painted.metadata.pop("timecode", None)  # it is that of the film's first frame
+        self._before: Contents = contents_of(source.container)
+        self._copies = {source.main_stream.index: painted.index}  # new indices by the old ones
+        self._chapters = 0
         self._descriptions = describe(source.container)
         self._packets = source.other_packets()
         try:
@@ -139,10 +140,12 @@ class Passthrough:
             carrier = self._plan(stream, first.get(stream.index, []))
             if carrier is not None:
                 self._carriers[stream.index] = carrier
+                self._copies[stream.index] = carrier.stream.index
         self._container.metadata.update(_kept(source.container.metadata))
         chapters = _moved(source.container.chapters(), source.part, source.timeline.start_s)
         if chapters and self._format in _WITH_CHAPTERS:
             self._container.set_chapters(chapters)
+            self._chapters = len(chapters)
         elif chapters:
             self._notes.append(dropped("chapters", self._ending))
         languages = {stream.metadata.get("language", "und") for stream in streams}
@@ -183,6 +186,12 @@ class Passthrough:
         yield from self.until(None if self._source.has_ended and not is_stopped else end_s)
         for carrier in self._carriers.values():
             yield from self._acceptable(carrier.carry(None))
+
+    def compare(self, film: InputContainer) -> None:
+        """Adds a note on what the finished film does not hold any more, whatever it is."""
+        after = contents_of(film)
+        if things := missing(self._before, after, self._copies, self._chapters):
+            self._notes.append(f"not kept in {self._ending}: {', '.join(things)}")
 
     def close(self) -> None:
         """Closes the file that packets are read from."""
@@ -225,6 +234,8 @@ class Passthrough:
             and stream.name == "bin_data"
         ):
             return None  # a QuickTime chapter track; chapters are written by the muxer
+        if stream.type == "data" and "timecode" in stream.metadata:
+            return None  # a QuickTime timecode track; that too is written by the muxer
         if stream.type == "audio" and not self._description(stream).is_known:
             self._notes.append(f"{what} is left out: the film does not say what it holds")
             return None
@@ -386,7 +397,7 @@ def _first_packets(source: PassthroughSource, streams: Sequence[Any]) -> dict[in
         return found
     with av.open(ffmpeg_name(source.path), metadata_errors=RAW_BYTES) as probe:
         try:
-            for i, packet in enumerate(probe.demux()):
+            for i, packet in enumerate(all_packets(probe)):
                 if packet.size and packet.stream.index in wanted:
                     found.setdefault(packet.stream.index, []).append(packet)
                 is_enough = all(len(found.get(index, ())) >= _TRIED_PACKETS for index in wanted)
@@ -401,7 +412,7 @@ def _kept(metadata: dict[str, str]) -> dict[str, str]:
     return {
         key: value
         for key, value in metadata.items()
-        if key.lower().split("-")[0] not in _OF_THE_FILE
+        if key.lower().split("-")[0] not in OF_THE_FILE
     }
 
 

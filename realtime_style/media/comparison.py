@@ -1,0 +1,94 @@
+"""Comparison of a finished film with the film it was painted from: what is not in it any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from av.container import Container
+
+from realtime_style.media.description import describe
+
+OF_THE_FILE = frozenset((  # metadata that describes the previous file, not the film
+    "major_brand", "minor_version", "compatible_brands", "encoder", "duration", "bps",
+    "number_of_frames", "number_of_bytes", "_statistics_writing_app",
+    "_statistics_writing_date_utc", "_statistics_tags", "alpha_mode",
+))  # fmt: skip
+_OF_THE_CONTAINER = OF_THE_FILE | {"handler_name", "vendor_id", "language", "creation_time"}
+_NOT_MISSED = frozenset((  # applied, noted by the converter, or about how streams were encoded
+    "displaymatrix", "cpb properties", "mastering display metadata", "content light level metadata",
+    "spherical mapping", "stereo 3d", "audio service type", "replaygain", "skip samples",
+))  # fmt: skip
+_WORDS = {"dovi configuration record": "Dolby Vision"}
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a film holds besides pictures and sound.
+
+    Attributes:
+        metadata: of the film, by key.
+        streams: of each stream by its index: its metadata, and the kinds of its side data.
+        chapters: how many there are.
+    """
+
+    metadata: Mapping[str, str]
+    streams: Mapping[int, tuple[Mapping[str, str], frozenset[str]]] = field(default_factory=dict)
+    chapters: int = 0
+
+
+def contents_of(film: Container) -> Contents:
+    """What an open film holds besides pictures and sound."""
+    descriptions = describe(film)
+    streams = {
+        stream.index: (dict(stream.metadata), descriptions[stream.index].side_data)
+        for stream in film.streams
+        if stream.index in descriptions
+    }
+    opened: Any = film
+    return Contents(dict(film.metadata), streams, len(opened.chapters()))
+
+
+def missing(
+    before: Contents, after: Contents, streams: Mapping[int, int], chapters: int
+) -> list[str]:
+    """What the film had, and the new film has not, each in a few words.
+
+    Args:
+        before: what the film held.
+        after: what the new film holds.
+        streams: indices of the streams that were carried over: the old one, and the new one.
+        chapters: how many were carried over.
+    """
+    things = []
+    if keys := _missing_keys(before.metadata, after.metadata, OF_THE_FILE):
+        things.append(f"metadata ({', '.join(keys)})")
+    for old, new in streams.items():
+        metadata, side_data = before.streams.get(old, ({}, frozenset()))
+        new_metadata, new_side_data = after.streams.get(new, ({}, frozenset()))
+        everywhere = {**after.metadata, **new_metadata}
+        if keys := _missing_keys(metadata, everywhere, _OF_THE_CONTAINER):
+            things.append(f"metadata of stream {old} ({', '.join(keys)})")
+        things += [
+            _WORDS.get(kind, kind) for kind in sorted(side_data - new_side_data - _NOT_MISSED)
+        ]
+    if after.chapters < chapters:
+        things.append("chapters")
+    return things
+
+
+def _missing_keys(
+    before: Mapping[str, str], after: Mapping[str, str], ignored: frozenset[str]
+) -> list[str]:
+    """Keys of values that are found neither under their key nor under another one."""
+    keys = {key.lower() for key in after}
+    values = set(after.values())
+    return [
+        key
+        for key, value in before.items()
+        if value
+        and key.lower() not in keys
+        and value not in values
+        and key.lower().split("-")[0] not in ignored
+    ]

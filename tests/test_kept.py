@@ -1,0 +1,204 @@
+"""What a film holds besides pictures and sound is kept, or a note says that it is not."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from av.stream import Disposition
+from conftest import make_film, run_cli
+from PIL import Image
+from test_passthrough import carried, carry
+
+from realtime_style.errors import MediaError
+from realtime_style.media.comparison import Contents, missing
+from realtime_style.media.film_source import FileSource
+
+APPLE = {
+    "com.apple.quicktime.make": "Apple",
+    "com.apple.quicktime.model": "iPhone 12",
+    "com.apple.quicktime.location.ISO6709": "+48.1371+011.5754+520/",
+    "com.apple.quicktime.creationdate": "2024-05-01T12:00:00+0200",
+}
+
+
+def retold(film: Path, path: Path, change: Callable[[Any], None], **settings: Any) -> Path:
+    """The same film in another file, with a change to its container before the header."""
+    with av.open(str(film)) as plain, av.open(str(path), "w", **settings) as new:
+        streams = {s.index: new.add_stream_from_template(s) for s in plain.streams}
+        change(new)
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream.index]
+                new.mux_one(packet)
+    return path
+
+
+@pytest.fixture
+def phone_film(tmp_path: Path, film: Path) -> Path:
+    """A film of MOV with the metadata that phones write."""
+    return retold(
+        film,
+        tmp_path / "phone.mov",
+        lambda new: new.metadata.update(APPLE),
+        options={"movflags": "use_metadata_tags"},
+    )
+
+
+@pytest.mark.parametrize("ending", [".mov", ".mp4", ".mkv"])
+def test_make_place_and_time_of_a_phone_are_kept(
+    tmp_path: Path, phone_film: Path, ending: str
+) -> None:
+    with av.open(str(phone_film)) as given:
+        assert given.metadata.items() >= APPLE.items()
+    out = tmp_path / f"out{ending}"
+    assert carry(phone_film, out) == []
+    with av.open(str(out)) as painted:
+        found = {key.lower(): value for key, value in painted.metadata.items()}
+    assert found.items() >= {key.lower(): value for key, value in APPLE.items()}.items()
+
+
+def test_metadata_that_a_container_cannot_hold_is_noted(tmp_path: Path, phone_film: Path) -> None:
+    notes = carry(phone_film, tmp_path / "out.avi")
+    assert f"not kept in .avi: metadata ({', '.join(APPLE)})" in notes
+
+
+def test_what_is_found_missing_in_the_finished_film_is_told(
+    tmp_path: Path, phone_film: Path, identity_style: Path
+) -> None:
+    done = run_cli("video", phone_film, tmp_path / "out.avi", "-s", identity_style, "--json")
+    assert done.returncode == 0, done.stderr
+    note = "not kept in .avi: metadata (com.apple.quicktime.make"
+    assert done.stderr.count(note) == 1
+    assert note in done.stdout
+
+
+@pytest.mark.parametrize("ending", [".mov", ".mp4", ".mkv", ".avi"])
+def test_timecode_is_kept_or_noted(tmp_path: Path, film: Path, ending: str) -> None:
+    def set_timecode(new: Any) -> None:
+        new.streams[0].metadata["timecode"] = "01:02:03:04"
+
+    timed = retold(film, tmp_path / "timed.mov", set_timecode)
+    with av.open(str(timed)) as given:
+        assert [stream.type for stream in given.streams] == ["video", "audio", "data"]
+    out = tmp_path / f"out{ending}"
+    notes = carry(timed, out)
+    with av.open(str(out)) as painted:
+        found = {key.lower(): value for key, value in painted.streams[0].metadata.items()}
+    if ending == ".avi":
+        assert "not kept in .avi: metadata of stream 0 (timecode)" in notes
+    else:
+        assert notes == []
+        assert found["timecode"] == "01:02:03:04"
+    part = carry(timed, tmp_path / f"part{ending}", start_s=0.2)
+    assert any("timecode" in note for note in part)  # it is that of the first frame
+
+
+def with_projection(film: Path, path: Path) -> Path:
+    """A film of MOV whose picture is marked as an equirectangular panorama."""
+    data = bytearray(film.read_bytes())
+    namespace = "http://ns.google.com/videos/1.0/spherical/"
+    marked = "".join(
+        f"<GSpherical:{key}>{value}</GSpherical:{key}>"
+        for key, value in (
+            ("Spherical", "true"), ("Stitched", "true"), ("StitchingSoftware", "a camera"),
+            ("ProjectionType", "equirectangular"),
+        )
+    )  # fmt: skip
+    text = (
+        f'<rdf:SphericalVideo xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" '
+        f'xmlns:GSpherical="{namespace}">{marked}</rdf:SphericalVideo>'
+    )
+    content = bytes.fromhex("ffcc8263f8554a938814587a02521fdd") + text.encode()
+    box = (len(content) + 8).to_bytes(4, "big") + b"uuid" + content
+    movie = data.rindex(b"moov") - 4
+    track = data.index(b"trak", movie) - 4
+    end = track + int.from_bytes(data[track : track + 4], "big")
+    data[end:end] = box
+    for begin in (movie, track):
+        size = int.from_bytes(data[begin : begin + 4], "big") + len(box)
+        data[begin : begin + 4] = size.to_bytes(4, "big")
+    path.write_bytes(data)
+    return path
+
+
+def test_a_panorama_that_becomes_flat_is_noted(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mov")
+    panorama = with_projection(film, tmp_path / "panorama.mov")
+    source, sink = carried(panorama, tmp_path / "out.mov")
+    assert source == ["how the picture is projected (360°) is not kept"]
+    assert sink == []
+
+
+def test_text_in_the_picture_is_noted(tmp_path: Path) -> None:
+    """A/53 captions, in the user data of MPEG-2 pictures."""
+    film = make_film(tmp_path / "film.mpg", codec="mpeg2video", sound=None)
+    with av.open(str(film)) as plain:
+        stream = b"".join(bytes(packet) for packet in plain.demux(video=0))
+    caption = b"\x00\x00\x01\xb2GA94\x03\x41\xff\xfc\x94\x25\xff"
+    parts, last = [], 0
+    at = stream.find(b"\x00\x00\x01\xb5")
+    while at >= 0:
+        following = stream.find(b"\x00\x00\x01", at + 4)
+        if stream[at + 4] >> 4 == 8:  # after the extension of a picture's header
+            parts += [stream[last:following], caption]
+            last = following
+        at = stream.find(b"\x00\x00\x01\xb5", following)
+    captioned = tmp_path / "captioned.m2v"
+    captioned.write_bytes(b"".join(parts) + stream[last:])
+    source, _ = carried(captioned, tmp_path / "out.mp4")
+    assert source == ["text in the picture (closed captions) is not kept"]
+
+
+def test_transparency_that_the_decoder_drops_is_noted(tmp_path: Path) -> None:
+    def mark(new: Any) -> None:
+        new.streams[0].metadata["alpha_mode"] = "1"
+
+    film = make_film(tmp_path / "film.webm", codec="libvpx-vp9", sound=None)
+    marked, out = retold(film, tmp_path / "marked.webm", mark), tmp_path / "out.webm"
+    source, sink = carried(marked, out)
+    assert source == ["transparency is not kept"]
+    assert sink == []
+    with av.open(str(out)) as painted:
+        assert "alpha_mode" not in {key.lower() for key in painted.streams[0].metadata}
+
+
+def test_kinds_that_nobody_thought_of_are_named() -> None:
+    before = Contents(
+        {"title": "A", "encoder": "x", "mood": "blue"},
+        {0: ({"eyes": "two"}, frozenset({"cpb properties", "smell"})), 2: ({}, frozenset())},
+        chapters=2,
+    )
+    after = Contents({"TITLE": "A"}, {0: ({}, frozenset()), 1: ({}, frozenset())}, chapters=1)
+    assert missing(before, after, {0: 0, 2: 1}, chapters=2) == [
+        "metadata (mood)", "metadata of stream 0 (eyes)", "smell", "chapters",
+    ]  # fmt: skip
+    assert missing(before, before, {0: 0, 2: 2}, chapters=2) == []
+
+
+def test_sound_with_a_cover_is_not_a_film(tmp_path: Path) -> None:
+    jpeg = io.BytesIO()
+    Image.new("RGB", (64, 48), (200, 30, 30)).save(jpeg, "JPEG")
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as song:
+        sound: Any = song.add_stream("aac", rate=48_000, layout="mono")
+        cover: Any = song.add_stream("mjpeg")
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        picture = av.Packet(jpeg.getvalue())
+        picture.stream, picture.pts, picture.dts = cover, 0, 0
+        song.mux(picture)
+        for begin in range(0, 48_000, 1024):
+            heard = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            heard.sample_rate, heard.pts, heard.time_base = 48_000, begin, Fraction(1, 48_000)
+            song.mux(sound.encode(heard))
+        song.mux(sound.encode(None))
+    with pytest.raises(MediaError, match="is sound with a cover, not a film") as refused:
+        FileSource(path)
+    assert refused.value.setting == "source"
