@@ -46,9 +46,9 @@ class PictureEncoder(nn.Module):
         self.encoder = netE
 
     def forward(self, picture: Tensor) -> Tensor:
-        """uint8 RGB, (1, 3, H, W), to a code, (1, code_size), float32."""
-        code: Tensor = self.encoder(picture.float() / 255)
-        return code
+        """uint8 RGB, (1, 3, H, W), to a style vector, (1, vector_size), float32."""
+        vector: Tensor = self.encoder(picture.float() / 255)
+        return vector
 
 
 def export_encoder(netE: StyleEncoder, bank: Bank, out: Path) -> None:

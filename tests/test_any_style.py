@@ -127,10 +127,10 @@ def test_the_changes_of_styles_are_trained_from_the_first_step(
     config: TrainConfig, tmp_path: Path
 ) -> None:
     netE = StyleEncoder(Bank(), Generator())  # noqa: N806
-    log_shares = torch.zeros(1, len(netE.codes)).log_softmax(1)
-    change = torch.zeros(1, netE.codes.shape[1], requires_grad=True)
-    code = netE.code(log_shares, change, torch.zeros(1, 3), torch.eye(3)[None])
-    code.square().sum().backward()
+    log_shares = torch.zeros(1, len(netE.vectors)).log_softmax(1)
+    change = torch.zeros(1, netE.vectors.shape[1], requires_grad=True)
+    vector = netE.vector(log_shares, change, torch.zeros(1, 3), torch.eye(3)[None])
+    vector.square().sum().backward()
     assert change.grad is not None
     assert torch.isfinite(change.grad).all()
     before = {name: value.clone() for name, value in netE.change.state_dict().items()}

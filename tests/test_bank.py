@@ -37,52 +37,52 @@ def bank() -> Bank:
     return Bank()
 
 
-def any_code(bank: Bank) -> NDArray[np.float64]:
-    """The code of a mixture of all styles, with random gains and offsets."""
-    mean = np.mean([bank.code_of(i) for i in range(len(bank.styles))], 0)
-    return mean + 0.1 * rng.standard_normal(bank.code_size)
+def any_vector(bank: Bank) -> NDArray[np.float64]:
+    """The vector of a mixture of all styles, with random gains and offsets."""
+    mean = np.mean([bank.vector_of(i) for i in range(len(bank.styles))], 0)
+    return mean + 0.1 * rng.standard_normal(bank.vector_size)
 
 
-def test_the_code_of_a_style_gives_its_weights(bank: Bank) -> None:
+def test_the_vector_of_a_style_gives_its_weights(bank: Bank) -> None:
     for number in (0, len(bank.styles) - 1):
         style = bank.styles[number]
-        weights = bank.weights(bank.code_of(number))
+        weights = bank.weights(bank.vector_of(number))
         for name, values in weights.items():
             np.testing.assert_allclose(values, style.weights()[name], atol=1e-12)
         assert weights.keys() == style.weights().keys()
 
 
 def test_a_folded_code_paints_as_the_conditioned_network(bank: Bank) -> None:
-    code = any_code(bank)
+    vector = any_vector(bank)
     netG = AnyStyleGenerator(bank).eval()  # noqa: N806
     luma, chroma = torch.rand(1, 1, 64, 96), torch.rand(1, 2, 32, 48)
     folded = Generator().folded().eval()
-    weights = {k: torch.from_numpy(v).float() for k, v in bank.weights(code).items()}
+    weights = {k: torch.from_numpy(v).float() for k, v in bank.weights(vector).items()}
     assert not folded.load_state_dict(weights, strict=False).unexpected_keys
     with torch.no_grad():
-        conditioned = netG(luma, chroma, torch.from_numpy(code).float()[None])
+        conditioned = netG(luma, chroma, torch.from_numpy(vector).float()[None])
         unconditioned = folded(255 * luma, 255 * chroma)
     for ours, theirs in zip(conditioned, unconditioned, strict=True):
         torch.testing.assert_close(ours, theirs / 255, rtol=0, atol=1e-4)
 
 
-def test_each_picture_of_a_batch_has_its_own_code(bank: Bank) -> None:
+def test_each_picture_of_a_batch_has_its_own_vector(bank: Bank) -> None:
     netG = AnyStyleGenerator(bank).eval()  # noqa: N806
     luma, chroma = torch.rand(2, 1, 64, 64), torch.rand(2, 2, 32, 32)
-    codes = torch.from_numpy(np.stack([any_code(bank), any_code(bank)])).float()
+    vectors = torch.from_numpy(np.stack([any_vector(bank), any_vector(bank)])).float()
     with torch.no_grad():
-        both = netG(luma, chroma, codes)[0]
+        both = netG(luma, chroma, vectors)[0]
         for i in range(2):
-            alone = netG(luma[i : i + 1], chroma[i : i + 1], codes[i : i + 1])[0]
+            alone = netG(luma[i : i + 1], chroma[i : i + 1], vectors[i : i + 1])[0]
             torch.testing.assert_close(both[i : i + 1], alone)
 
 
 def test_phases_of_a_channel_share_their_gain(bank: Bank) -> None:
-    code = bank.code_of(0)
+    vector = bank.vector_of(0)
     for layer in bank.layers:
         if layer.name in ("up", "head"):
-            code[layer.gains] = rng.standard_normal(layer.gains.stop - layer.gains.start)
-    changed, own = bank.weights(code), bank.styles[0].weights()
+            vector[layer.gains] = rng.standard_normal(layer.gains.stop - layer.gains.start)
+    changed, own = bank.weights(vector), bank.styles[0].weights()
     for name, fours in (("up", 64), ("head", 4)):
         kernels = (each[f"{name}.weight"][:fours, 0, 1, 1] for each in (changed, own))
         ratio = np.divide(*kernels)
@@ -100,7 +100,7 @@ def exported_encoder(bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> by
 
 @pytest.mark.parametrize("engine", available_engines())
 @pytest.mark.parametrize("size", [(192, 320), (256, 256), (64, 1024)])
-def test_the_exported_encoder_gives_the_same_codes_as_the_trained_one(
+def test_the_exported_encoder_gives_the_same_vectors_as_the_trained_one(
     exported_encoder: bytes, bank: Bank, engine: str, size: tuple[int, int]
 ) -> None:
     picture = rng.integers(0, 256, (1, 3, *size), dtype=np.uint8)
@@ -140,13 +140,13 @@ def test_the_encoder_chooses_among_the_styles_and_changes_them(bank: Bank) -> No
     with torch.no_grad():
         log_shares, change = netE.read(netE.statistics(picture))
         palette = palette_of(picture)
-        torch.testing.assert_close(netE(picture), netE.code(log_shares, change, *palette))
+        torch.testing.assert_close(netE(picture), netE.vector(log_shares, change, *palette))
     torch.testing.assert_close(log_shares.exp().sum(1), torch.ones(2))
     one = torch.full((1, len(bank.styles)), -torch.inf)
     one[0, 3] = 0
-    expected = torch.from_numpy(bank.code_of(3)).float() + change[0]
-    code = netE.code(one, change[:1], torch.zeros(1, 3), torch.eye(3)[None])[0]
-    torch.testing.assert_close(code, expected)  # the identity as the palette's map
+    expected = torch.from_numpy(bank.vector_of(3)).float() + change[0]
+    vector = netE.vector(one, change[:1], torch.zeros(1, 3), torch.eye(3)[None])[0]
+    torch.testing.assert_close(vector, expected)  # the identity as the palette's map
 
 
 def test_what_is_recoloured_has_the_palette(bank: Bank) -> None:
@@ -159,20 +159,22 @@ def test_what_is_recoloured_has_the_palette(bank: Bank) -> None:
     )
     picture = (picture * torch.tensor([0.5, 0.7, 0.9])[:, None, None]).flip(3)
 
-    def paint(code: torch.Tensor) -> torch.Tensor:
-        planes = netG(*planes_from_rgb(photo, PLANES_COLOR), code[None])
+    def paint(vector: torch.Tensor) -> torch.Tensor:
+        planes = netG(*planes_from_rgb(photo, PLANES_COLOR), vector[None])
         return rgb_from_planes(*planes, PLANES_COLOR)
 
     with torch.no_grad():
         for number in (0, 7):
-            own_mean, own_factor = palette_of(paint(torch.from_numpy(bank.code_of(number)).float()))
+            own_mean, own_factor = palette_of(
+                paint(torch.from_numpy(bank.vector_of(number)).float())
+            )
             netE.palette_means[number] = own_mean[0]
             netE.palette_inverses[number] = own_factor[0].inverse()
             chosen = torch.full((1, len(bank.styles)), -torch.inf)
             chosen[0, number] = 0
             _, change = netE.read(netE.statistics(picture))
             mean, factor = palette_of(picture)
-            found = palette_of(paint(netE.code(chosen, change, mean, factor)[0]))
+            found = palette_of(paint(netE.vector(chosen, change, mean, factor)[0]))
             torch.testing.assert_close(found[0], mean, atol=0.01, rtol=0)
             covariances = (f @ f.transpose(1, 2) for f in (found[1], factor))
             torch.testing.assert_close(*covariances, atol=0.004, rtol=0.05)

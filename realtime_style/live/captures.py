@@ -1,4 +1,4 @@
-"""What a user captures from a live job: snapshots and recordings, in files with free names."""
+"""Snapshots and recordings that a user starts during a live job; existing files are kept."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from realtime_style.media.scaling import rgb_from_frame, scaled_frame
 from realtime_style.system.paths import free_name
 from realtime_style.system.whole_file import new_whole_file
 
-_COMPLETE_S = 5.0  # how long completing an output may take
-_MAX_RATE = Fraction(120)  # frames a second; some films claim thousands
+_COMPLETE_S = 5.0  # how long completing a file may take, before it is left behind
+_MAX_RATE = Fraction(120)  # frames per second; some films claim thousands
 
 
 class Captures:
-    """Saves snapshots and records, without holding up the thread that asks for it.
+    """Saves snapshots and records, on other threads than the caller's.
 
     Attributes:
-        recording: the recording in progress.
-        unfinished: names of what was not complete in time, and still has a thread.
+        recording: the recording in progress; None if there is none.
+        unfinished: names of files that were not complete in time; their threads are still running.
     """
 
     def __init__(
@@ -43,10 +43,12 @@ class Captures:
         messages: Messages,
         sounds: SoundBus | None = None,
     ) -> None:
-        """Prepares for files in a folder.
+        """Starts nothing yet.
 
         Args:
-            fps: the rate of recordings; None takes the source's.
+            folder: where all files go.
+            fps: frames per second of recordings; None takes the source's.
+            messages: receives what was saved, and what failed.
             sounds: the sound of recordings; None records none.
         """
         self._sounds = sounds
@@ -57,7 +59,7 @@ class Captures:
         self._saved: SimpleQueue[str] = SimpleQueue()  # what became of snapshots, as messages
 
     def save_snapshot(self, shot: Shot) -> None:
-        """Saves a painted frame, as large as the camera's, as PNG."""
+        """Saves the painted frame as a PNG file, enlarged to the size of the camera's frame."""
         # On a thread: compressing a large picture takes as long as several frames
         args = (shot.painted, (shot.original.width, shot.original.height), shot.style)
         saver = threading.Thread(target=self._save, args=args, name="snapshot", daemon=True)
@@ -65,7 +67,7 @@ class Captures:
         saver.start()
 
     def toggle_recording(self, info: StreamInfo) -> None:
-        """Starts a recording of a source, or completes the one in progress."""
+        """Starts a recording for a source with this info, or completes the one in progress."""
         if self.recording:
             output, self.recording = self.recording, None
             self.complete(output)
@@ -80,7 +82,7 @@ class Captures:
             self._messages.notify(f"recording to {path}")
 
     def update(self) -> None:
-        """Reports snapshots that were saved, and ends the recording in progress if it failed."""
+        """Reports saved snapshots, and ends the recording if it has failed; call it often."""
         while not self._saved.empty():
             self._messages.notify(self._saved.get())
         if self.recording and self.recording.failed:
@@ -90,7 +92,7 @@ class Captures:
             self._messages.notify(f"recording stopped: {output.trouble}")
 
     def complete(self, output: Output) -> None:
-        """Completes an output, and reports how that went."""
+        """Completes an output, and reports how many frames it has or what went wrong."""
         if not output.close(_COMPLETE_S):
             self.unfinished.append(output.name)
         elif not output.trouble:
@@ -102,7 +104,7 @@ class Captures:
         self._messages.discard(output)
 
     def close(self) -> None:
-        """Completes everything in progress; `unfinished` lists what takes too long."""
+        """Completes everything in progress; what takes over 5 s is listed in `unfinished`."""
         if self.recording:
             output, self.recording = self.recording, None
             self.complete(output)
@@ -129,7 +131,7 @@ class Captures:
 
 
 def rate_of(info: StreamInfo, fps: float | None) -> Fraction:
-    """Frames per second to paint: `fps`, or with None the source's rate, at most 120."""
+    """Frames per second to paint: `fps`; if it is None, the source's rate, but at most 120."""
     return Fraction(fps).limit_denominator(1001) if fps else min(info.rate, _MAX_RATE)
 
 

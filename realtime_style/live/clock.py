@@ -6,7 +6,7 @@ import time
 from fractions import Fraction
 
 MICROSECOND = Fraction(1, 1_000_000)
-"""The time base of live frames: their pts is `now_us()` at the moment of capture."""
+"""The time base of live frames, whose `pts` is `now_us()` at the moment of capture."""
 
 
 def now_us() -> int:

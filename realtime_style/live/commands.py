@@ -1,4 +1,4 @@
-"""Commands that keys, buttons and messages map to."""
+"""What the user of a live job can ask for. Keys, buttons and messages are turned into these."""
 
 from __future__ import annotations
 
@@ -12,38 +12,41 @@ from realtime_style.errors import StyleError
 
 @dataclass(frozen=True, slots=True)
 class ChooseStyle:
-    """Choose a style by its number, counted from 0; numbers without a style do nothing."""
+    """Choose a style by its number, from 0; a number that no style has does nothing."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class StepStyle:
-    """Choose the style that many places further on; the first follows the last."""
+    """Choose the style `by` places after the current one (before it if negative), in a circle."""
 
     by: int
 
 
 @dataclass(frozen=True, slots=True)
 class NextPicture:
-    """Choose the next style picture."""
+    """Choose the next style that comes from a picture; after the last one, the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeStrength:
-    """Change the strength of the look, within 0..1.5."""
+    """Add `by` to the strength of the look, which stays within 0..1.5."""
 
     by: float
 
 
 @dataclass(frozen=True, slots=True)
 class NextBlend:
-    """Blend in the next style instead of the current one; after the last style, none."""
+    """Blend in the style after the one that is blended in now; after the last style, none."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeShare:
-    """Change the share of the blended styles, within 0..1; begins to blend if none is."""
+    """Add `by` to the share of the blended styles, which stays within 0..1.
+
+    If none is blended in, do what `NextBlend` does.
+    """
 
     by: float
 
@@ -65,12 +68,12 @@ class ToggleFreeze:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Save the picture shown as PNG."""
+    """Save the painted picture on display as a PNG file."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToggleRecording:
-    """Start a recording, or complete the one started this way."""
+    """Start a recording, or complete the one that this command has started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ COMMANDS: frozenset[type[Command]] = frozenset(get_args(Command))
 """All kinds of commands."""
 
 WRITE_COMMANDS: frozenset[type[Command]] = frozenset((Snapshot, ToggleRecording))
-"""Those that write files."""
+"""The commands that write files."""
 
 _KINDS: dict[str, type[Command]] = {kind.__name__: kind for kind in get_args(Command)}
 
@@ -108,10 +111,11 @@ def command_as_json(command: Command) -> str:
 
 
 def command_from_json(text: str) -> Command:
-    """Reads a command from `command_as_json`; the text need not be trusted.
+    """Reads the text of `command_as_json`, which may come from an untrusted source.
 
     Raises:
-        StyleError: not a JSON object, no such command, or arguments that it does not take.
+        StyleError: the text is not a JSON object, names no command, or has other arguments than
+            the command.
     """
     try:
         values = json.loads(text)
@@ -119,7 +123,9 @@ def command_from_json(text: str) -> Command:
         raise StyleError(f"the command is not JSON: {error}") from error
     kind = _KINDS.get(str(values.pop("command", ""))) if isinstance(values, dict) else None
     if kind is None:
-        raise StyleError(f"there is no such command: {text[:80]}")
+        raise StyleError(
+            f"there is no such command: {text[:80]}; its name must be one of {', '.join(_KINDS)}"
+        )
     types = {field.name: field.type for field in fields(kind)}
     if values.keys() != types.keys() or not all(
         _is_a(types[name], value) for name, value in values.items()
@@ -130,7 +136,7 @@ def command_from_json(text: str) -> Command:
 
 
 def _is_a(type_name: object, value: Any) -> bool:
-    """Whether a JSON value can be a field's: "int", or "float" for every finite number."""
+    """Whether a JSON value fits a field's type: "int", or "float", which any finite number fits."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return False
     return type_name == "float" or isinstance(value, int)

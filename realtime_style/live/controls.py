@@ -21,7 +21,7 @@ _FIRST_SHARE = 0.5  # of a style that is blended in
 
 
 class LiveControls:
-    """Carries out the commands of one job's user; not thread-safe.
+    """Carries out the commands of a job's user. Not thread-safe.
 
     Attributes:
         shot: the shot on display: the newest one, or the one that is frozen.
@@ -37,23 +37,32 @@ class LiveControls:
         stop: Callable[[], None],
         allowed: Collection[type[Command]] = COMMANDS,
     ) -> None:
-        """Args: info, returns the open source's; stop, ends the job; allowed, the commands."""
+        """Shows nothing yet.
+
+        Args:
+            stage: its look is changed.
+            captures: saves snapshots and recordings.
+            messages: receives the result of each command.
+            info: returns the info of the open source.
+            stop: ends the job.
+            allowed: the commands that are carried out; others are reported as not allowed.
+        """
         self.shot: Shot | None = None
         self.is_frozen = False
         self._stage, self._captures, self._messages = stage, captures, messages
         self._info, self._stop, self._allowed = info, stop, allowed
-        # The style requested last. Loading it may have failed: steps continue from there
+        # Number of the style chosen last. Even if loading it has failed, steps continue from there
         self._asked = max(0, stage.chosen)
 
     def offer(self, shot: Shot) -> bool:
-        """Puts a new shot on display; False if the display is frozen."""
+        """Makes `shot` the one on display. Returns False, and does nothing, while frozen."""
         if self.is_frozen and self.shot is not None:
             return False
         self.shot = shot
         return True
 
     def apply(self, command: Command) -> None:
-        """Carries out a command if it is allowed; the result is reported as a message."""
+        """Carries out a command if it is allowed; messages report results and refusals."""
         if type(command) not in self._allowed:
             self._messages.notify(f"the command {type(command).__name__} is not allowed here")
             return
@@ -94,7 +103,7 @@ class LiveControls:
         self._report_look()
 
     def _report_look(self) -> None:
-        if self._stage.failure is None:  # a failure is reported, and shown, with the troubles
+        if self._stage.failure is None:  # the job reports failures as troubles
             later = ", visible once the picture is no longer frozen" if self.is_frozen else ""
             number = self._stage.chosen
             place = f"{number + 1}: " if number >= 0 else ""
@@ -111,7 +120,7 @@ _LookCommand = (
 
 
 def _changed(look: Look, command: _LookCommand, styles: list[str]) -> Look:
-    """The look that a command makes of another."""
+    """The look after a command that changes it."""
     match command:
         case commands.ChangeStrength(by):
             strength = min(MAX_STRENGTH, max(0.0, round(look.strength + by, 1)))
@@ -130,7 +139,7 @@ def _changed(look: Look, command: _LookCommand, styles: list[str]) -> Look:
 
 
 def _with_next_blend(look: Look, styles: list[str]) -> Look:
-    """The same total share, of the style that follows the one blended in now."""
+    """The look with the next style blended in, at the share that was blended in before."""
     share = sum(part for _, part in look.blend) or _FIRST_SHARE
     following = next((styles.index(name) for name, _ in look.blend if name in styles), -1) + 1
     if following < len(styles) and styles[following] == look.style:
@@ -140,7 +149,7 @@ def _with_next_blend(look: Look, styles: list[str]) -> Look:
 
 
 def _with_share(look: Look, by: float) -> Look:
-    """The blended styles with a larger or smaller total share; the ratio of their shares stays."""
+    """The look with `by` added to the total share of its blended styles, whose ratio is kept."""
     total = sum(part for _, part in look.blend)
     share = min(1.0, max(0.0, round(total + by, 1)))
     blend = tuple((name, share * part / total) for name, part in look.blend) if share else ()

@@ -1,4 +1,4 @@
-"""Opens recordings, streams and virtual cameras, and explains why one cannot be used."""
+"""Opens recordings, streams and virtual cameras; if one cannot be used, the error says why."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ _RECORDINGS = (".mp4", ".mov", ".mkv")
 
 
 def refuse_recording(path: Path, *, overwrite: bool = False) -> None:
-    """Raises MediaError if a recording cannot be written, or its name has another ending."""
+    """Raises MediaError if a recording cannot be written to a path.
+
+    That is if its name does not end in .mp4, .mov or .mkv, its folder is missing, or the file
+    exists and may not be replaced.
+    """
     if path.suffix.lower() not in _RECORDINGS:
         raise MediaError(
-            f"{path}: a recording must end in .mp4, .mov or .mkv",
+            f"{path} cannot be recorded to; the name must end in .mp4, .mov or .mkv",
             setting="record",
         )
     refuse_unwritable(path, "out.mp4", overwrite=overwrite, setting="record")
@@ -33,7 +37,17 @@ def recording(
     overwrite: bool = False,
     sounds: SoundBus | None = None,
 ) -> Output:
-    """Records to a file, at the size of the camera's frames; raises as `refuse_recording`."""
+    """An output that records to a file.
+
+    Args:
+        path: the file, .mp4, .mov or .mkv.
+        size: (width, height) of the recording in pixels, even; frames are scaled to it.
+        rate: frames per second, at most.
+        overwrite: whether an existing file may be replaced.
+
+    Raises:
+        MediaError: as `refuse_recording`.
+    """
     refuse_recording(path, overwrite=overwrite)
     return Output(
         OutputKind.RECORDING,
@@ -43,7 +57,7 @@ def recording(
 
 
 def refuse_stream(address: str) -> None:
-    """Raises MediaError if an address cannot be streamed to."""
+    """Raises MediaError if an address is not of a kind that can be streamed to."""
     scheme, _, host = address.partition("://")
     if scheme not in STREAM_FORMATS or not host:
         raise MediaError(
@@ -61,7 +75,15 @@ def refuse_stream(address: str) -> None:
 def stream(
     address: str, size: tuple[int, int], rate: Fraction, *, sounds: SoundBus | None = None
 ) -> Output:
-    """Streams the frames; retries until a server answers; raises as `refuse_stream`."""
+    """An output that streams to an address, trying again and again until a server answers.
+
+    Args:
+        address: such as udp://192.168.1.5:5000; see STREAM_FORMATS.
+        size, rate: as in `recording`.
+
+    Raises:
+        MediaError: as `refuse_stream`.
+    """
     refuse_stream(address)
     return Output(
         OutputKind.STREAM,
@@ -72,6 +94,14 @@ def stream(
 
 
 def virtual_camera(size: tuple[int, int], rate: float) -> Output:
-    """A camera for other programs; raises MediaError if there is none."""
+    """An output that other programs see as a camera.
+
+    Args:
+        size: (width, height) of the camera in pixels, even; frames are scaled to it.
+        rate: frames per second.
+
+    Raises:
+        MediaError: no virtual camera is installed.
+    """
     sink = VirtualCameraSink(size, rate)
     return Output(OutputKind.VIRTUAL_CAMERA, sink.device, lambda _: sink)

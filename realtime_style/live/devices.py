@@ -1,4 +1,4 @@
-"""Opens cameras, screens and addresses, and explains why one does not open."""
+"""Opens cameras, screens and addresses; if one does not open, the error says why."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from realtime_style.errors import MediaError
 from realtime_style.frame import Size
 from realtime_style.live.inputs import SCREEN_RATE, DeviceSource, LiveSource, ScreenSource
 
-_OPEN_S, _READ_S = 8.0, 5.0  # how long an address may take to answer
+_OPEN_S, _READ_S = 8.0, 5.0  # how long an address may take to open, and to send the next packet
 _TEST_PATTERN = "testsrc2"
 _TEST_SIZE, _TEST_RATE = "1280x720", 30
 
 
 def list_cameras() -> list[tuple[str, str]]:
-    """The connected cameras: the `source` that opens each, and its human-readable name."""
+    """The connected cameras: pairs of the `source` for `open_camera` and a name for people."""
     device_format, _ = _camera_format()
     try:
         devices = av.enumerate_input_devices(device_format)
@@ -39,11 +39,12 @@ def open_camera(source: str, size: Size | None, rate: float | None) -> LiveSourc
     """Opens a camera.
 
     Args:
-        source: its number, or what `list_cameras` calls it.
-        size, rate: to request, in pixels and frames per second; None leaves it to the camera.
+        source: the camera's number, from 0, or its source in `list_cameras`.
+        size, rate: the mode to request, in pixels and frames per second; None leaves it to the
+            camera. A size without a width means 16:9.
 
     Raises:
-        MediaError: it is not connected, not allowed, in use, or does not have that mode.
+        MediaError: the camera is not connected, not allowed, in use, or does not have that mode.
     """
     device_format, numbered = _camera_format()
     name = numbered.format(source) if source.isdigit() else source
@@ -66,7 +67,15 @@ def open_camera(source: str, size: Size | None, rate: float | None) -> LiveSourc
 
 
 def open_screen(size: Size | None, rate: float | None) -> LiveSource:
-    """Opens the screen for capture; arguments and errors are those of `open_camera`."""
+    """Opens the screen for capture.
+
+    Args:
+        size: the part to capture, from the top left corner, in pixels; None captures all of it.
+        rate: frames per second; None takes SCREEN_RATE.
+
+    Raises:
+        MediaError: the screen cannot be read, or is smaller than `size`.
+    """
     if sys.platform not in ("darwin", "win32"):
         display = os.environ.get("DISPLAY", "")
         if not display:
@@ -86,7 +95,12 @@ def open_screen(size: Size | None, rate: float | None) -> LiveSource:
 
 
 def open_test_pattern(size: Size | None, rate: float | None) -> LiveSource:
-    """Opens FFmpeg's moving test pattern, of 1280x720 at 30 frames per second by default."""
+    """Opens FFmpeg's moving test pattern.
+
+    Args:
+        size: in pixels, 16:9 without a width; None is 1280x720.
+        rate: frames per second; None is 30.
+    """
     sides = _mode(size, None).get("video_size", _TEST_SIZE)
     rate = rate or _TEST_RATE
     graph = f"{_TEST_PATTERN}=size={sides}:rate={rate:g},format=yuv420p"
@@ -94,7 +108,11 @@ def open_test_pattern(size: Size | None, rate: float | None) -> LiveSource:
 
 
 def open_address(address: str) -> LiveSource:
-    """Opens an address such as rtsp://... or http://...; raises MediaError if it fails."""
+    """Opens an address such as rtsp://... or http://....
+
+    Raises:
+        MediaError: nothing answers there within 8 s, or it sends no pictures.
+    """
     options = {"fflags": "nobuffer", "flags": "low_delay"}
     if address.startswith("rtsp"):
         options["rtsp_transport"] = "tcp"
@@ -108,7 +126,7 @@ def open_address(address: str) -> LiveSource:
 
 
 def _camera_format() -> tuple[str, str]:
-    """FFmpeg's input format of this system's cameras, and the name of camera number N."""
+    """FFmpeg's input format of this system's cameras, and a pattern for the name of camera {}."""
     if sys.platform == "darwin":
         return "avfoundation", "{}"
     if sys.platform == "win32":
@@ -122,7 +140,7 @@ def _camera_modes(
     """FFmpeg's options for a camera, in the order in which to try them."""
     options = _mode(size, rate)
     if device_format == "avfoundation":
-        options.setdefault("framerate", "30")  # it has no default
+        options.setdefault("framerate", "30")  # avfoundation has no default
         options["pixel_format"] = "nv12"
     # Uncompressed frames exceed USB's capacity at full rate; MJPEG does not
     compressed = {"v4l2": {"input_format": "mjpeg"}, "dshow": {"vcodec": "mjpeg"}}
@@ -132,7 +150,7 @@ def _camera_modes(
 
 
 def _mode(size: Size | None, rate: float | None) -> dict[str, str]:
-    """FFmpeg's options for a size, 16:9 unless its width is given, and a rate."""
+    """FFmpeg's options for a size, which is 16:9 if it has no width, and for a rate."""
     options = {}
     if size:
         options["video_size"] = f"{size.width or round(size.height * 16 / 9)}x{size.height}"
@@ -153,7 +171,7 @@ def _not_connected(name: str) -> MediaError:
 def _refused(
     name: str, error: av.FFmpegError | OSError, size: Size | None, rate: float | None
 ) -> MediaError:
-    """The error for a device that does not open, with what to do about it."""
+    """The error for a device that did not open, with advice."""
     if isinstance(error, PermissionError):
         return MediaError(
             f"{name} cannot be read without permission: {_PERMISSION.get(sys.platform, _GROUP)}"

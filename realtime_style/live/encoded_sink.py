@@ -1,4 +1,4 @@
-"""Frames as a film, encoded as they come: in a file, or sent to an address."""
+"""A sink that encodes live frames, to a file or to an address."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ STREAM_FORMATS = {
     "tcp": "mpegts",
     "srt": "mpegts",
 }
-"""FFmpeg's formats of addresses to stream to, by their scheme."""
+"""FFmpeg's container format for each scheme of an address to stream to."""
 
 _TICKS = 90_000  # per second; MPEG's own clock
-_KEY_EVERY_S = 1.0  # a crash loses no more than this
+_KEY_EVERY_S = 1.0  # seconds between key frames; a crash loses no more than these
 _RECORDED = {"preset": "superfast", "crf": "26", "bf": "0"}  # about 8 Mbit/s at 720p
-_SENT = {**_RECORDED, "tune": "zerolatency"}  # else the encoder holds a frame back
+_SENT = {**_RECORDED, "tune": "zerolatency"}  # without it the encoder holds frames back
 
 
 class EncodedSink:
-    """Frames encoded as they come, each with its true time: H.264 in a file, or sent to an address.
+    """A `FrameSink` that encodes frames as H.264, each with its true time.
 
-    Files are fragmented MP4 or Matroska, written in place: what is on disk plays at any moment.
+    Files are fragmented MP4 or Matroska, and written under their own name: they can be played at
+    any moment, even after a crash.
     """
 
     def __init__(
@@ -55,16 +56,17 @@ class EncodedSink:
         """Opens the target.
 
         Args:
-            target: a file, or an address.
-            first: a frame like those to come; its time is zero.
-            size: width and height of the film, in pixels, even.
+            target: a file, or an address with a scheme in STREAM_FORMATS.
+            first: the first frame, not written yet; its time becomes zero, and later frames must
+                have its colour space.
+            size: (width, height) of the film in pixels, even; frames are scaled to it.
             rate: frames per second, at most.
-            sent: whether a receiver waits for each frame, so that none may be held back.
-            sounds: the sound that goes with the frames; None, or a bus without any, is silent.
+            sent: whether `target` is an address, where a receiver waits for each frame.
+            sounds: the sound that goes with the frames; None, or a bus without sound, is silent.
 
         Raises:
-            MediaError: it cannot be written, or no server answers there.
-            PermanentError: this FFmpeg cannot send to such an address.
+            MediaError: the file cannot be written, or no server answers at the address.
+            PermanentError: this FFmpeg does not support the scheme of the address.
         """
         self.target = target
         self._size = size
@@ -119,7 +121,7 @@ class EncodedSink:
     def _unusable(self, error: Exception, sent: bool) -> MediaError:
         reason = getattr(error, "strerror", None) or error
         what = "cannot be reached" if sent else "cannot be written"
-        is_permanent = isinstance(error, av.ProtocolNotFoundError)  # this FFmpeg cannot send it
+        is_permanent = isinstance(error, av.ProtocolNotFoundError)  # this FFmpeg lacks it
         kind = PermanentError if is_permanent else MediaError
         return kind(f"{self.target} {what}: {reason}", setting="streams" if sent else "record")
 
@@ -171,7 +173,7 @@ class EncodedSink:
 
 
 def _container_of(target: str, sent: bool) -> tuple[str | None, dict[str, str]]:
-    """FFmpeg's format and its options for a target."""
+    """FFmpeg's container format (None: by the file's ending), and its options."""
     if sent:
         return STREAM_FORMATS[target.partition("://")[0]], {"flush_packets": "1"}
     if Path(target).suffix.lower() == ".mkv":

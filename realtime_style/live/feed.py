@@ -10,21 +10,21 @@ from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, StreamInfo
 from realtime_style.live.inputs import OpenSource
 
-_RETRY_S = 1.0
-_SILENT_S = 2.0
+_RETRY_S = 1.0  # between attempts to open a lost source
+_SILENT_S = 2.0  # without a frame, after which this is reported
 
 
 class Feed:
-    """Reads a source on its own thread, so that no other has to wait for it.
+    """Reads a source on its own thread, so that no other thread has to wait for it.
 
-    A source that fails after its first frame is opened again until it works; one that fails before
-    that ends the feed with `error`.
+    A source that cannot be opened the first time ends the feed with `error`. One that fails later
+    is opened again and again until it works.
 
     Attributes:
         frames: holds the newest frame.
-        info: the open source's stream; None before it is open.
-        description: of the source, human-readable.
-        error: what ended the feed, if anything did.
+        info: describes the frames of the source; None before it is open.
+        description: describes the source for people; "" before it is open.
+        error: what ended the feed; None while it runs, and if it has ended well.
         lost: how often the source was lost.
     """
 
@@ -39,7 +39,9 @@ class Feed:
         """Starts no thread yet.
 
         Args:
-            has_end: whether the feed ends with the source's frames; otherwise an end is a fault.
+            open_source: opens the source, on the thread that reads it.
+            has_end: whether the feed ends when the source has no more frames; otherwise the source
+                then counts as lost, and is opened again.
             retry_s: seconds between attempts to open a lost source.
             silent_s: seconds without a frame that count as trouble.
         """
@@ -61,19 +63,19 @@ class Feed:
         self._thread.start()
 
     def wait_until_open(self, timeout_s: float) -> bool:
-        """Waits; True once it has opened or failed."""
+        """Waits up to `timeout_s` seconds; True once the source has opened or failed."""
         return self._opened.wait(timeout_s)
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong with the source now, as a sentence; None if nothing is."""
+        """What is wrong with the source now, as a sentence; None if it works."""
         if fault := self._fault:
             return fault
         silent_s = time.monotonic() - self._last_frame_s
         return f"no picture for {silent_s:.0f} s" if silent_s > self._silent_s else None
 
     def stop(self, timeout_s: float) -> bool:
-        """Stops reading; False if the source does not return from a call within that time."""
+        """Stops reading. Returns False if the thread has not ended within `timeout_s` seconds."""
         self._stopping.set()
         self.frames.cut()
         if self._thread.ident is not None:

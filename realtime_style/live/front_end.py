@@ -15,12 +15,14 @@ from realtime_style.style.look import Look
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A live frame before and after painting; the two have the same time, sizes may differ.
+    """A live frame before and after painting. Both have the same time; their sizes may differ.
 
     Attributes:
-        look: what it is painted in.
-        style: the name of the style that the look makes.
-        paint_s: how long painting took, in seconds.
+        original: the frame as it was captured.
+        painted: the painted frame.
+        look: the look that it is painted in.
+        style: the name of the look's style, as in `Style.name`.
+        paint_s: how long scaling and painting took, in seconds.
     """
 
     original: Frame
@@ -32,17 +34,18 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class LiveStatus:
-    """What there is to tell about a job at one moment, other than its picture.
+    """Everything that a front end can show about a job at one moment, other than its picture.
 
     Attributes:
-        styles: human-readable names of the styles to choose from, by their numbers
-            (`commands.ChooseStyle`).
-        chosen: the number of the chosen style, which may still be loading; -1 if it has none.
-        look: the chosen look, human-readable.
-        engine: name and precision of the engine in use.
+        styles: names of the styles to choose from, for people. The index of a name is the number
+            for `commands.ChooseStyle`.
+        chosen: the index in `styles` of the chosen style, which may still be loading; -1 if it is
+            not one of them.
+        look: the chosen look, described for people.
+        engine: name and precision of the engine in use, such as "openvino int8".
         is_frozen: whether the picture is frozen.
         recordings: names of the recordings in progress.
-        messages: the current troubles, then what was reported in the last few seconds.
+        messages: sentences: all present troubles, then the last notice while it is new.
         figures: frame rate and latency.
     """
 
@@ -56,28 +59,29 @@ class LiveStatus:
     figures: LiveFigures = field(default_factory=LiveFigures)
 
     def as_json(self) -> str:
-        """All attributes as a JSON object, for a front end in another process."""
+        """All attributes by name as one JSON object, for a front end in another process."""
         return json.dumps(asdict(self))
 
 
 class FrontEnd(Protocol):
-    """Shows a live job's pictures and passes on its user's commands.
+    """Shows the pictures of a live job, and passes on the commands of the user.
 
-    All calls come from the thread that runs the job.
+    All methods are called on the thread that runs the job.
     """
 
     def show(self, shot: Shot, status: LiveStatus) -> None:
         """Shows a shot and the status.
 
-        Called for each new shot, and between shots with the last one again, because the status or
-        the front end's own size may have changed. The shot's frames stay valid until the call for
-        the next shot.
+        It is called for each new shot; and between shots, with the last shot again, because the
+        status or the size of a window may have changed. The frames of a shot may be read until the
+        call with the next shot.
         """
 
     def poll(self, timeout_s: float) -> Sequence[Command] | None:
-        """The commands since the last call; waits for one up to `timeout_s` seconds.
+        """The commands that the user has given since the last call, in order.
 
-        None once the user has closed the front end.
+        If there are none, it waits for one up to `timeout_s` seconds, and then returns an empty
+        sequence. It returns None once the user has closed the front end.
         """
 
     def close(self) -> None:

@@ -29,19 +29,19 @@ from realtime_style.stages import FrameSource
 SCREEN_RATE = 30
 """Frames per second of a screen, unless another rate is requested."""
 
-_MAX_LAG_S = 0.5  # a film that falls further behind continues from there, without catching up
+_MAX_LAG_S = 0.5  # a film that falls further behind does not try to catch up
 
 
 class LiveSource(FrameSource[Frame], Protocol):
-    """A source whose frames have the time of their capture, `now_us()`."""
+    """A source that delivers frames in real time; their `pts` is `now_us()` at their capture."""
 
     @property
     def description(self) -> str:
-        """What the source is, human-readable."""
+        """Describes the source for people, such as "/dev/video0 (mjpeg, yuvj422p)"."""
 
 
 OpenSource = Callable[[], LiveSource]
-"""Opens a live source; called again after the source was lost, also because its size changed."""
+"""Opens a live source. Called again whenever the source was lost or has changed its size."""
 
 
 class DeviceSource:
@@ -53,13 +53,13 @@ class DeviceSource:
         """Reads the first frame.
 
         Args:
-            container: an open one, which is closed with this source.
-            name: of the device, human-readable.
+            container: PyAV's open container; it is closed with this source, or if this fails.
+            name: the device's name for people.
             pace_s: seconds between frames, for containers that deliver frames as fast as they are
                 read; None for devices, which pace themselves.
 
         Raises:
-            MediaError: it delivers no frames.
+            MediaError: the container delivers no frames.
         """
         self._container, self.name, self._pace_s = container, name, pace_s
         try:
@@ -155,8 +155,9 @@ class ScreenSource(AbstractContextManager["ScreenSource"]):
         """Captures a first picture.
 
         Args:
-            display: name of the X display.
-            size: of the part captured, from the top left corner; None captures all.
+            display: name of the X display, such as ":0".
+            size: size of the part to capture, from the top left corner, in pixels; None captures
+                the whole screen.
             rate: frames per second; None is `SCREEN_RATE`.
 
         Raises:
@@ -186,7 +187,7 @@ class ScreenSource(AbstractContextManager["ScreenSource"]):
         return None
 
     def __iter__(self) -> Iterator[Frame]:
-        """See `FrameSource`; raises MediaError also when the screen changes its size."""
+        """See `FrameSource`; ends with MediaError when the size of the screen changes."""
         due_s = time.monotonic()
         while True:
             time.sleep(max(0.0, due_s - time.monotonic()))
@@ -212,7 +213,8 @@ class FilmPlayer:
         """Opens the film.
 
         Args:
-            loop: whether it starts again when it ends.
+            path: the film.
+            loop: whether the film starts again when it ends.
             sounds: takes its sound; None leaves it unread.
 
         Raises:

@@ -12,32 +12,34 @@ FRACTIONS = (1.0, 5 / 6, 2 / 3, 1 / 2, 5 / 12, 1 / 3, 1 / 4, 1 / 6)
 _MULTIPLE = 8  # of both sides: a multiple for every style, and whole cache lines
 _MIN_SIDE_PX = 96
 _START_PX = 640 * 360  # pixels of the first frames, before anything was measured
-_RECENT = 9  # paintings whose median time counts, so that a single slow one changes nothing
-_ENOUGH = 5  # paintings to measure before any step
-_WARM_UP = 2  # the first paintings of a size take longer, and are not measured
-_FULL = 0.95  # of the time for a frame: a size that takes more cannot keep up
-_TARGET = 0.8  # of that time: what a size must fit into when stepping down to it
-_ROOM = 0.75  # of that time: what the next larger size must fit into before stepping up
-_PATIENCE_S = 2.0  # how long there must have been room before stepping up
+_RECENT = 9  # frames whose median time counts, so that a single slow one changes nothing
+_ENOUGH = 5  # frames to measure before any step
+_WARM_UP = 2  # frames that are not measured after a change of size, because they take longer
+# Multiples of the time for a frame:
+_FULL = 0.95  # a size that takes more cannot keep up
+_TARGET = 0.8  # what a size must fit into when stepping down to it
+_ROOM = 0.75  # what the next larger size must fit into before stepping up
+_LATE = 2.0  # a size that is kept is left only if it takes longer
+_PATIENCE_S = 2.0  # how long the next larger size must have fitted before stepping up
 _MAX_PATIENCE_S = 60.0
-_LATE = 2.0  # times the time for a frame: a size that is kept is left only if it takes longer
-_REGRET_S = 10.0  # stepping down so soon after stepping up means that the step was a mistake
+_REGRET_S = 10.0  # stepping down within this time after stepping up means that it was a mistake
 
 
 class SizeLadder:
     """Chooses the largest of a few sizes at which frames are painted in time.
 
-    Painting time is proportional to pixels, so the time at one size predicts that at the others.
-    Steps down are immediate and as large as needed. Steps up are one rung, after there has been
-    room for a while. A step up that had to be undone doubles that while, so that the size does not
-    alternate.
+    The time to paint is proportional to the number of pixels, so the time at one size predicts the
+    time at every other. Steps down are immediate and as large as needed. Steps up are one rung,
+    after the larger size would have been fast enough for 2 seconds. That wait doubles whenever a
+    step up had to be undone, so that the size does not alternate.
 
-    Strokes have a size in painted pixels, so they change with the painted size. After a while the
-    size is therefore kept: where painting no longer keeps up, frames are dropped, unless it would
-    be more than half of them; and the size grows back to what it was, but no further.
+    Strokes have a size in painted pixels, so they look larger or smaller when the painted size
+    changes. After `keep_after_s`, the size is therefore kept. If painting no longer keeps up with
+    it, frames are dropped; the size shrinks only if that would be more than half of the frames, and
+    later grows back to what it was, but no further.
 
     Attributes:
-        sizes: width and height of each rung, in pixels, the largest first.
+        sizes: (width, height) of each rung in pixels, the largest first.
     """
 
     def __init__(
@@ -49,13 +51,13 @@ class SizeLadder:
         min_side_px: int = _MIN_SIDE_PX,
         keep_after_s: float = math.inf,
     ) -> None:
-        """Starts small.
+        """Starts with a size of at most 640 * 360 pixels.
 
         Args:
-            width, height: of the camera's frames.
-            interval_s: the time for each frame.
-            min_side_px: the shorter side is no smaller, unless the camera's is.
-            keep_after_s: how long sizes are tried, from the first frame, before one is kept.
+            width, height: size of the camera's frames in pixels.
+            interval_s: the time for each frame, in seconds.
+            min_side_px: no size has a shorter side below this, unless the camera's is shorter.
+            keep_after_s: seconds from the first frame, after which the size is kept.
         """
         self.sizes = sorted(
             {_rung(width, height, part, min_side_px) for part in FRACTIONS}, reverse=True
@@ -75,11 +77,16 @@ class SizeLadder:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height to paint at now."""
+        """The (width, height) in pixels to paint at now."""
         return self.sizes[self._rung]
 
     def observe(self, paint_s: float, now_s: float) -> None:
-        """Records how long a painting at `size` took; `now_s` is the time on any clock."""
+        """Records how long a frame at `size` took to paint, which may change `size`.
+
+        Args:
+            paint_s: the time that it took, in seconds.
+            now_s: the present time, in seconds, of a clock that never goes back.
+        """
         if self._to_skip:
             self._to_skip -= 1
             return
@@ -128,6 +135,7 @@ class SizeLadder:
         self._room_since_s = None
 
     def _largest_within(self, part: float) -> int:
+        """The index of the largest size that takes at most a share of the time for a frame."""
         fitting = [i for i in range(len(self.sizes)) if self._time_s(i) <= part * self._interval_s]
         return fitting[0] if fitting else len(self.sizes) - 1
 
@@ -137,9 +145,9 @@ class SizeLadder:
 
 
 def _rung(width: int, height: int, part: float, min_side_px: int) -> tuple[int, int]:
-    """A size of about a fraction of the camera's; its shorter side is not below a minimum.
+    """(width, height) of about a fraction of the camera's, with a minimum for the shorter side.
 
-    Both sides are multiples of 8, except that neither exceeds the camera's.
+    Both sides are multiples of 8, except where that would exceed the camera's size.
     """
     part = max(part, min(1.0, min_side_px / min(width, height)))
     rounded = (max(1, round(side * part / _MULTIPLE)) * _MULTIPLE for side in (width, height))

@@ -16,28 +16,29 @@ from realtime_style.style.look import Look
 LoadStylizer = Callable[[PaintPlan, ColorSpace], Stylizer]
 """Loads the network of a plan for frames of a colour space; raises StyleError."""
 
-_SETTLE_S = 1.0  # pause before loading a look that was not requested
-_SPARE = 4  # loaded looks to keep, in addition to one for each style
+_SETTLE_S = 1.0  # pause before loading a look in advance
+_SPARE = 4  # how many loaded looks are kept, in addition to one for each style
 
 
 @dataclass(frozen=True, slots=True)
 class LookFailure:
-    """A look that cannot be loaded, and why, as a sentence."""
+    """A look that cannot be loaded; `text` says why, as a sentence."""
 
     look: Look
     text: str
 
 
 class LookLoader:
-    """Loads the wanted look on its own thread, and then the same look in the other styles.
+    """Loads the wanted look on its own thread, and then, in advance, that look in all other styles.
 
     The previous look stays in use until the wanted one is loaded. If several are wanted in quick
     succession, only the last is loaded. Looks that differ only in `keep_colors` share a network.
+    Looks may be wanted from any thread; `load_for` and `current` are for the thread that paints.
 
     Attributes:
         wanted: the look to use as soon as it is loaded.
         in_use: the look that frames are painted in.
-        failure: why the look wanted last is not used; None if nothing failed.
+        failure: why the look that was wanted last is not used; None if it did not fail.
     """
 
     def __init__(
@@ -52,7 +53,8 @@ class LookLoader:
         Args:
             styles: names or files of the styles to load in advance.
             plan: the look to begin with, and the engine for all looks.
-            settle_s: seconds to wait before loading a look that was not requested.
+            load: loads a look's network.
+            settle_s: seconds to wait before loading a look in advance.
         """
         self.wanted = self.in_use = plan.look
         self.failure: LookFailure | None = None
@@ -68,12 +70,12 @@ class LookLoader:
 
     @property
     def chosen(self) -> int:
-        """The number of the wanted look's style; -1 if it is not one of the styles."""
+        """The index of the wanted look's style in `styles`; -1 if it is not one of them."""
         style = self.wanted.style
         return self._styles.index(style) if style in self._styles else -1
 
     def want(self, look: Look) -> None:
-        """Uses a look as soon as it is loaded; one that has failed before sets `failure`."""
+        """Uses a look as soon as it is loaded. If it has failed before, only sets `failure`."""
         with self._changed:
             self.failure = self._failed.get(_network_of(look))
             if not self.failure:
@@ -81,17 +83,22 @@ class LookLoader:
                 self._changed.notify_all()
 
     def want_style(self, number: int) -> None:
-        """Uses the style of a number, modulo the number of styles; the look stays otherwise.
+        """Wants the present look in another style, as `want` does.
 
-        The tier becomes the standard one if the style has no other.
+        Args:
+            number: index in `styles`, modulo their number. If that style exists only in the
+                standard tier, the look gets that tier.
         """
         self.want(_in_style(self.wanted, self._styles[number % len(self._styles)]))
 
     def load_for(self, color: ColorSpace) -> None:
-        """Loads the wanted look for frames of a colour space, unless that is done.
+        """Loads the wanted look and waits for it, unless looks are loaded for this colour space.
+
+        Args:
+            color: the colour space of the frames to come.
 
         Raises:
-            StyleError: it cannot be loaded.
+            StyleError: the look cannot be loaded.
         """
         if color == self._color:
             return
@@ -109,7 +116,8 @@ class LookLoader:
         """The look to paint the next frame in, and its network.
 
         Args:
-            size: width and height of that frame; looks are prepared for it when they are loaded.
+            size: (width, height) of that frame in pixels; looks that are loaded later are prepared
+                for this size.
         """
         with self._changed:
             self._size = size
@@ -118,11 +126,11 @@ class LookLoader:
             return self.in_use, self._loaded[_network_of(self.in_use)]
 
     def stylizer(self) -> Stylizer | None:
-        """The network in use; None before the first is loaded."""
+        """The network in use; None before the first one is loaded."""
         return self._loaded.get(_network_of(self.in_use))
 
     def close(self, timeout_s: float) -> bool:
-        """Ends the thread; False if it is still loading after that time."""
+        """Ends the thread. Returns False if it is still loading after `timeout_s` seconds."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -141,15 +149,15 @@ class LookLoader:
                 if self._closed:
                     return
                 color, size = self._color, self._size
-            if look is not None and color is not None:  # None: a loaded look is wanted again
+            if look is not None and color is not None:  # None: by now everything is loaded
                 self._load_one(look, color, size)
 
     def _load_one(self, look: Look, color: ColorSpace, size: tuple[int, int] | None) -> None:
         try:
             stylizer = self._load(self._plan_of(look), color)
-            if size:  # may build an engine, for which the stream must not wait
+            if size:  # here, because this may build an engine, and painting must not wait for it
                 stylizer.prepare(size)
-        # Any error: otherwise this thread ends and no look loads any more
+        # Of any kind, because it would end this thread, and no look would be loaded any more
         except Exception as error:
             with self._changed:
                 failure = self._failed[look] = LookFailure(look, f"{look}: {error}")
@@ -162,7 +170,10 @@ class LookLoader:
                 self._forget()
 
     def _next(self) -> Look | None:
-        """The wanted look, or the same in the nearest style, that is neither loaded nor failed."""
+        """The look to load next; None if all have been loaded or have failed.
+
+        It is the wanted look first, and then the same look in the styles nearest to the wanted one.
+        """
         wanted, count, chosen = _network_of(self.wanted), len(self._styles), self.chosen
         nearest = sorted(
             range(count), key=lambda i: min((i - chosen) % count, (chosen - i) % count)
@@ -172,7 +183,7 @@ class LookLoader:
         return next((look for look in looks if look not in known), None)
 
     def _forget(self) -> None:
-        """Frees looks beyond those worth keeping, in the order in which they were loaded."""
+        """Frees the looks that were loaded first, if more are loaded than should be kept."""
         needed = {_network_of(self.in_use), _network_of(self.wanted)}
         for look in list(self._loaded):
             if len(self._loaded) <= len(self._styles) + _SPARE:
@@ -185,11 +196,11 @@ class LookLoader:
 
 
 def _in_style(look: Look, style: str) -> Look:
-    """The same look in another style, in the standard tier if the style has no other."""
+    """The look in another style; in the standard tier if the style does not have the look's."""
     tier = look.tier if style in bundled_styles(look.tier) else STANDARD
     return replace(look, style=style, tier=tier)
 
 
 def _network_of(look: Look) -> Look:
-    """What looks with the same network have in common."""
+    """The look without what does not change its network, as a key for loaded networks."""
     return replace(look, keep_colors=False)

@@ -14,8 +14,8 @@ class Trouble:
     """Something that does not work at the moment.
 
     Attributes:
-        text: a sentence that says what.
-        when_over: the report once it works again; None reports nothing.
+        text: a sentence that says what does not work.
+        when_over: the sentence to report once it works again; None reports nothing.
     """
 
     text: str
@@ -31,7 +31,7 @@ class Messages:
     def __init__(
         self, listener: Callable[[str], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Args: clock, the time in seconds."""
+        """Args: listener, called with each message once; clock, returns the time in seconds."""
         self.report = listener
         self._clock = clock
         self._notice: tuple[str, float] = ("", clock())  # its text and when to remove it
@@ -39,15 +39,16 @@ class Messages:
         self._reported: set[Hashable] = set()
 
     def notify(self, text: str) -> None:
-        """Reports something that is shown for a few seconds as well."""
+        """Reports a notice, and shows it for 4 seconds or until the next one."""
         self._notice = text, self._clock() + _NOTICE_S
         self.report(text)
 
     def update(self, troubles: Mapping[Hashable, Trouble]) -> None:
-        """Replaces all troubles by those there are now; new and ended ones are reported.
+        """Replaces all troubles by the present ones, and reports those that are new or over.
 
         Args:
-            troubles: by what has the trouble; its text may change without a new report.
+            troubles: the present troubles. The key is what has the trouble, such as an output; if
+                only the text of a trouble has changed, it is not reported again.
         """
         for key, trouble in troubles.items():
             if key not in self._troubles:
@@ -58,16 +59,16 @@ class Messages:
         self._troubles = dict(troubles)
 
     def report_trouble(self, key: Hashable, text: str) -> None:
-        """Reports a trouble, and remembers that it was reported."""
+        """Reports a trouble of `key`, which `has_reported` remembers."""
         self._reported.add(key)
         self.report(text)
 
     def discard(self, key: Hashable) -> None:
-        """Removes the trouble of something that is gone, which is not reported as its end."""
+        """Removes the trouble of something that is closed, without reporting that it is over."""
         self._troubles.pop(key, None)
 
     def has_reported(self, key: Hashable) -> bool:
-        """Whether something has or had a trouble that was reported."""
+        """Whether a trouble of `key` was ever reported."""
         return key in self._reported
 
     def shown(self) -> tuple[str, ...]:

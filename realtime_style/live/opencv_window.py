@@ -1,4 +1,4 @@
-"""An OpenCV window; everything that works without one is in other modules."""
+"""A window of OpenCV. Only this module imports OpenCV; what to show is composed in `view`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _ESCAPE = 27
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """A mouse position in pixels of the picture shown, and whether the left button is down."""
+    """A mouse position, in pixels of the picture on display, from the top left corner.
+
+    `pressed` says whether the left button is down.
+    """
 
     x: int
     y: int
@@ -30,10 +33,14 @@ class Pointer:
 
 
 class Window:
-    """A window that shows pictures and reports keys and the mouse; use it on the main thread."""
+    """A window that shows pictures and reports keys and the mouse. Only for the main thread."""
 
     def __init__(self, title: str, width: int, height: int) -> None:
-        """Opens the window, its content `width` by `height` pixels.
+        """Opens the window.
+
+        Args:
+            title: shown in the title bar; windows must have different ones.
+            width, height: first size of the content in pixels.
 
         Raises:
             MediaError: there is no display, or this OpenCV cannot open windows.
@@ -54,7 +61,7 @@ class Window:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the content, in pixels."""
+        """The (width, height) of the content in pixels."""
         with contextlib.suppress(self._cv2.error):
             _, _, width, height = self._cv2.getWindowImageRect(self._title)
             if width > 1 and height > 1:
@@ -66,9 +73,10 @@ class Window:
         self._cv2.imshow(self._title, bgr)
 
     def poll(self, wait_ms: int) -> tuple[list[str], list[Pointer]] | None:
-        """Keys and mouse positions since the last call; waits for a key up to `wait_ms`.
+        """The keys pressed and the mouse positions since the last call, both in order.
 
-        Keys are printable characters, or "escape". None once the window is closed.
+        It waits for a key up to `wait_ms` milliseconds, at least 1. A key is one printable ASCII
+        character, such as "q" or "+", or "escape". It returns None once the window is closed.
         """
         keys = []
         code = self._cv2.waitKeyEx(max(1, wait_ms))
@@ -90,7 +98,7 @@ class Window:
         return keys, pointers
 
     def full_screen(self, on: bool) -> None:
-        """Fills the screen, or returns to a window."""
+        """Fills the screen, or returns to a window if `on` is False."""
         cv2 = self._cv2
         state = cv2.WINDOW_FULLSCREEN if on else cv2.WINDOW_NORMAL
         cv2.setWindowProperty(self._title, cv2.WND_PROP_FULLSCREEN, state)
@@ -108,10 +116,13 @@ class Window:
 
 @cache
 def load_opencv() -> Any:
-    """OpenCV, ready to open windows; on Linux, call this before PyAV is imported.
+    """Imports OpenCV, and checks that it can open windows.
 
-    Both packages contain an X library. If PyAV's is loaded first, OpenCV's window uses parts of it
-    and never opens (PyAV issue 978).
+    On Linux, call this before PyAV is imported. Both packages contain an X library; if PyAV's is
+    loaded first, OpenCV's window uses parts of it and never opens (PyAV issue 978).
+
+    Returns:
+        The module `cv2`.
 
     Raises:
         MediaError: there is no display, OpenCV or a library is missing, or PyAV is loaded already.
@@ -135,7 +146,7 @@ def load_opencv() -> Any:
 
 
 def _refuse_without_permission() -> None:
-    """Checks access to the display: without it, Qt would end the whole process."""
+    """Raises MediaError if the X server refuses access: Qt would end the whole process."""
     from PIL import ImageGrab
 
     try:
@@ -149,7 +160,7 @@ def _refuse_without_permission() -> None:
 
 
 def _refuse_without_display() -> None:
-    """Checks for a display: without one, Qt would end the whole process."""
+    """Raises MediaError if there is no X server: Qt would end the whole process."""
     display = os.environ.get("DISPLAY", "")
     if not display:
         raise MediaError(

@@ -1,4 +1,4 @@
-"""An output: a sink on its own thread, which gets frames as long as it keeps up."""
+"""An output: a sink on its own thread. If it cannot keep up, frames are dropped."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from realtime_style.errors import MediaError
 from realtime_style.frame import Frame
 from realtime_style.stages import FrameSink
 
-_WAITING = 8  # frames for an output that is slow for a moment; later ones are dropped
-_RETRY_S, _MAX_RETRY_S = 1.0, 10.0
+_WAITING = 8  # frames that wait for an output that is slow for a moment; then the oldest is dropped
+_RETRY_S, _MAX_RETRY_S = 1.0, 10.0  # the first pause before opening a sink again, and the longest
 
 OpenSink = Callable[[Frame], FrameSink[Frame]]
-"""Opens a sink for frames like the first one."""
+"""Opens a sink, given the first frame that will be written to it; raises MediaError."""
 
 
 class PermanentError(MediaError):
-    """A sink that cannot work, however often it is opened again."""
+    """A sink fails in a way that opening it again cannot mend."""
 
 
 class OutputKind(Enum):
-    """What an output is; the values are human-readable."""
+    """The kinds of outputs; the values are words for people."""
 
     RECORDING = "recording"
     STREAM = "stream"
@@ -37,10 +37,10 @@ class Output:
     Attributes:
         kind: what it is.
         target: the file, address or device.
-        name: its kind and target, human-readable.
-        trouble: the present problem, as a sentence; empty if there is none.
-        failed: whether it is broken for good, and takes no more frames.
-        frames: how many were written.
+        name: the kind and the target, such as "recording me.mp4".
+        trouble: the present problem, as a sentence; "" if there is none.
+        failed: whether the output is broken for good, and ignores frames.
+        frames: how many frames were written.
     """
 
     def __init__(
@@ -49,10 +49,11 @@ class Output:
         """Starts the thread.
 
         Args:
-            target: the file, address or device.
-            open_sink: called on that thread once the first frame is there.
-            retries: whether the sink is opened again after a failure, as often as needed, unless
-                it fails with `PermanentError`.
+            kind: the kind of output.
+            target: the file, address or device, for `name`.
+            open_sink: called on that thread when the first frame arrives.
+            retries: whether a sink that fails with MediaError is opened again, as often as needed;
+                never after `PermanentError`.
         """
         self.kind, self.target = kind, target
         self.name = f"{kind.value} {target}"
@@ -67,16 +68,20 @@ class Output:
 
     @property
     def dropped(self) -> int:
-        """Frames dropped because it was too slow."""
+        """How many frames were dropped because the sink was too slow."""
         return self._waiting.dropped
 
     def put(self, frame: Frame) -> None:
-        """Takes a frame, which must not be changed afterwards; never waits."""
+        """Takes a frame without waiting; the caller must not change or release it afterwards."""
         if not self.failed:
             self._waiting.put(frame)
 
     def close(self, timeout_s: float) -> bool:
-        """Writes the frames that wait, and closes; False if that takes longer."""
+        """Writes the waiting frames, and closes the sink.
+
+        Returns:
+            False if that is not done after `timeout_s` seconds; the thread then goes on.
+        """
         self._stopping.set()
         self._waiting.end()
         self._thread.join(timeout_s)
@@ -94,7 +99,7 @@ class Output:
             except MediaError as error:
                 self.trouble = str(error)
                 is_permanent = isinstance(error, PermanentError)
-            except Exception as error:  # for example of a driver: it must not end silently
+            except Exception as error:  # such as a driver's: the thread must not end silently
                 self.trouble = f"{self.name} failed: {error}"
                 is_permanent = True
             if is_permanent or not self._retries:

@@ -35,7 +35,7 @@ from realtime_style.live.sound import SoundBus
 from realtime_style.live.stage import MIN_SIZE, LiveStage
 from realtime_style.live.window_front_end import WindowFrontEnd
 from realtime_style.painting.plan import PaintPlan
-from realtime_style.painting.style_picture import is_picture
+from realtime_style.painting.style_picture import STYLE_PICTURE_SUFFIXES, is_picture
 from realtime_style.style.bundled import bundled_styles
 from realtime_style.system.paths import is_address, refuse_overwriting_source
 
@@ -49,25 +49,27 @@ class LiveRequest:
     Attributes:
         source: a camera (its number, or a device such as /dev/video0), "screen", "test" (a moving
             pattern), an address (rtsp://..., http://...), or a film.
-        plan: how to paint; its look is the first one, others can be chosen.
-        camera_size, camera_rate: requested from cameras and screens, in pixels and frames per
-            second; None uses the device's own.
+        plan: how to paint. Its look is the first one; the user can choose others.
+        camera_size, camera_rate: the mode to request from a camera or the screen, in pixels and
+            frames per second; None uses the device's default.
         loop: whether a film starts again when it ends.
-        style_images: a folder of pictures whose styles can be chosen too.
-        size: at which to paint; None chooses the largest that keeps up.
-        min_size: the smallest to choose, by its shorter side; rather frames are dropped.
-        rate: frames per second to keep up with; None takes the source's.
-        duration_s: seconds to run, counted from when the source is open.
-        window: whether to open a window, or what `live_job` opens instead.
-        record: a film file to record to.
+        style_images: a folder of pictures, whose styles the user can choose too; None for none.
+        size: the size to paint at; None chooses the largest that can be painted in time.
+        min_size: the smallest size to choose, by its shorter side. If that is too slow as well,
+            frames are dropped.
+        rate: frames per second to paint in time; None takes the source's.
+        duration_s: seconds to run, counted from when the source is open; infinite by default.
+        window: whether there is a front end: a window, or the one that `live_job` is given.
+        record: a film file to record to, .mp4, .mov or .mkv; None records nothing.
         streams: addresses to stream to.
-        microphone: what is heard in recordings and streams: "default", FFmpeg's name of a device,
-            "test" (a tone) or a file; None takes the sound of a film, and none of other sources.
-        virtual_camera: whether to feed a virtual camera.
-        overwrite: whether `record` may replace a file.
+        microphone: the sound of recordings and streams: "default", FFmpeg's name of a device,
+            "test" (a tone) or a file. None takes the sound of a film; other sources are then
+            silent.
+        virtual_camera: whether to appear as a camera to other programs.
+        overwrite: whether `record` may replace an existing file.
 
     Raises:
-        MediaError: a value out of its range, or no output at all.
+        MediaError: a value is out of its range, or there is no output at all.
     """
 
     source: str = "0"
@@ -106,23 +108,24 @@ class LiveRequest:
 
     @property
     def is_camera(self) -> bool:
-        """Whether the source is a camera, whose picture is mirrored at first."""
+        """Whether the source is a camera; its pictures are mirrored in the window at first."""
         is_device = self.source.startswith(("/dev/", "video="))
         return self.source.isdigit() or (is_device and not Path(self.source).is_file())
 
     @property
     def is_film(self) -> bool:
-        """Whether the source is a film, which ends."""
+        """Whether the source is a film file, rather than a device or an address."""
         return not (self.is_camera or self.source in ("screen", "test") or is_address(self.source))
 
     def open_source(self, sounds: SoundBus | None = None) -> LiveSource:
-        """Opens the source; may take as long as the device does.
+        """Opens the source, which may take seconds.
 
         Args:
-            sounds: takes the sound of a film.
+            sounds: receives the sound of a film; None, and other sources, leave it out.
 
         Raises:
-            MediaError: it is missing, in use, not allowed, or does not offer the requested mode.
+            MediaError: the source is missing, in use or not allowed, or a camera does not offer
+                the requested mode.
         """
         if self.is_film:
             return FilmPlayer(Path(self.source), loop=self.loop, sounds=sounds)
@@ -148,12 +151,14 @@ def live_job(
     """Prepares the job of a request; sources, outputs and the front end open when it runs.
 
     Args:
-        on_message: called on the thread that runs the job with each human-readable message.
-        open_source: opens the source instead of `request.source`.
-        has_end: whether the job ends with the frames of that source; otherwise it is opened again.
-        open_front_end: opens the front end instead of the window.
-        folder: for snapshots and recordings that commands ask for.
-        allowed: the commands that the front end may send. None allows all to the window; to
+        request: the settings of the job.
+        on_message: called with each message for the user, on the thread that runs the job.
+        open_source: opens another source than `request.source`; None opens that one.
+        has_end: only for `open_source`: whether the job ends when that source has no more frames;
+            otherwise the source is opened again.
+        open_front_end: opens another front end than the window; used only if `request.window`.
+        folder: where snapshots and recordings go that the user starts with a command.
+        allowed: the commands that the front end may send. None allows the window all commands, and
             another front end, such as a web page, only those that write no files.
 
     Raises:
@@ -194,7 +199,7 @@ def live_job(
 
 
 def _styles(request: LiveRequest) -> list[str]:
-    """All styles to choose from: the request's own if it is another, bundled ones, pictures."""
+    """All styles to choose from: the request's own if it is not among these, bundled, pictures."""
     styles = list(bundled_styles())
     if request.style_images:
         styles += _pictures_in(request.style_images)
@@ -208,7 +213,11 @@ def _pictures_in(folder: Path) -> list[str]:
         raise MediaError(f"the folder of style pictures {folder} {problem}", setting="style_images")
     pictures = sorted(str(path) for path in folder.iterdir() if is_picture(path))
     if not pictures:
-        raise MediaError(f"the folder {folder} has no pictures", setting="style_images")
+        raise MediaError(
+            f"the folder {folder} has no pictures ({', '.join(sorted(STYLE_PICTURE_SUFFIXES))}); "
+            "subfolders are not searched",
+            setting="style_images",
+        )
     return pictures
 
 

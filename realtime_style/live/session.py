@@ -1,4 +1,4 @@
-"""The live job: newest frame in, painted frame to a front end and to outputs; nothing queues."""
+"""The live job: paints the newest frame for a front end and outputs; late frames are dropped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from realtime_style.live.stage import LiveStage
 from realtime_style.live.stats import LiveStats
 
 _ANSWER_S = 3.0  # how long a source may take to open before this is reported
-_CHECK_S = 0.05  # between checks whether to stop waiting for it
+_CHECK_S = 0.05  # pause between checks, while waiting for a source, whether the job was stopped
 _FRAME_WAIT_S = 0.02  # how long to wait for a frame before polling the front end
 _POLL_S, _BUSY_POLL_S = 0.005, 0.001  # how long to wait for commands, without and with a new shot
 _JOIN_S = 1.5  # how long a thread may take to end before it is left behind
@@ -35,16 +35,16 @@ OpenOutputs = Callable[[StreamInfo], list[Output]]
 
 
 class LiveJob:
-    """Paints a feed until it ends, its user quits, or its duration is over.
+    """Paints the frames of a feed until it ends, the user quits, or the duration is over.
 
     The source is read on one thread, painting runs on another, the front end on the caller's, and
-    each output on its own. Only the newest frame waits between them: slow parts get fewer frames,
-    never later ones.
+    each output on its own. Between them only the newest frame waits, so a slow part gets fewer
+    frames, but no late ones.
 
     Attributes:
         feed: reads the source.
         stage: paints.
-        stats: of the run so far.
+        stats: counts and times of the run so far.
         left_behind: names of threads that did not end in time. If there are any, the process must
             end without waiting for them.
     """
@@ -67,16 +67,20 @@ class LiveJob:
         """Starts nothing yet.
 
         Args:
-            feed: not started.
+            feed: the feed, not started yet.
+            stage: paints the frames.
             open_front_end: called once the source is open; None runs without a front end.
             open_outputs: called once the source is open.
-            sounds: the sound of recordings that commands ask for.
-            open_microphone: called once the source is open, before the outputs; None hears nothing.
-            rate: frames per second to paint, which decides the size; None takes the source's.
-            duration_s: seconds to run once the source is open; the longest wait for it, too.
-            folder: for snapshots and recordings that commands ask for.
-            allowed: the commands that the front end may send; others are reported as refused.
-            on_message: called on the thread of `run` with each human-readable message.
+            sounds: the sound of recordings that the user starts with a command.
+            open_microphone: called once the source is open, before the outputs; None uses no
+                microphone.
+            rate: frames per second to paint in time, which decides the size; None takes the
+                source's.
+            duration_s: seconds to run once the source is open, and also the longest time to wait
+                for the source.
+            folder: where snapshots and recordings go that the user starts with a command.
+            allowed: the commands that the front end may send; others are reported as not allowed.
+            on_message: called on the thread of `run` with each message for the user.
         """
         self.feed = feed
         self.stage = stage
@@ -110,7 +114,8 @@ class LiveJob:
         `left_behind`.
 
         Args:
-            on_shot: called on this thread for each shot, after it was passed on.
+            on_shot: called on this thread for each shot, after the front end and the outputs got
+                it. Its original frame must not be kept.
 
         Raises:
             StyleError: the source cannot be opened, or painting failed.
@@ -133,7 +138,7 @@ class LiveJob:
         return self.stats
 
     def report(self) -> dict[str, object]:
-        """A summary of the run in plain values, ready for JSON."""
+        """A summary of the run for JSON: sizes, style, engine, counts, latency and outputs."""
         shot, info = self._controls.shot, self.feed.info
         figures = self.stats.figures(time.monotonic())
         return {
@@ -158,7 +163,7 @@ class LiveJob:
 
     @property
     def failed(self) -> list[Output]:
-        """Outputs of the request that broke, or never got a frame through."""
+        """The outputs of `open_outputs` that broke, or that have not written a single frame."""
         return [o for o in self._outputs if o.failed or (o.trouble and not o.frames)]
 
     def has_reported(self, output: Output) -> bool:
@@ -201,7 +206,7 @@ class LiveJob:
             for frame in self.feed.frames:
                 if not self._painted.put(self.stage(frame)):
                     return
-        except BaseException as error:  # of any kind: `run` raises it
+        except BaseException as error:  # of any kind, because `run` raises it on its own thread
             if not self._is_cancelled:
                 self._paint_error = error
         finally:
@@ -220,7 +225,7 @@ class LiveJob:
             raise self.feed.error
 
     def _pass_on(self, shot: Shot, on_shot: Callable[[Shot], None]) -> bool:
-        """Passes a shot on to everybody; False if it is not on display."""
+        """Gives a shot to the front end, outputs and `on_shot`; False if the display is frozen."""
         previous = self._controls.shot
         is_new = self._controls.offer(shot)
         for output in self._all_outputs():
@@ -237,7 +242,7 @@ class LiveJob:
         return is_new
 
     def _serve(self, front_end: FrontEnd, is_new: bool) -> bool:
-        """Carries out the front end's commands; False once it is closed."""
+        """Carries out the front end's commands, and refreshes it; False once it is closed."""
         given = front_end.poll(_BUSY_POLL_S if is_new else _POLL_S)
         if given is None:
             return False

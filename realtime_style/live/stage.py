@@ -28,12 +28,12 @@ _TRY_SIZES_S = 30.0  # for looks load meanwhile; then the size, and so the strok
 
 
 class LiveStage:
-    """Between feed and front end: paints one frame at a time, in a look that may change.
+    """Paints one live frame at a time, in a look that may change at any time.
 
-    Looks are chosen from any thread; they load in the background (see `LookLoader`).
+    Looks may be chosen from any thread; they are loaded in the background (see `LookLoader`).
 
     Attributes:
-        styles: names or files of the styles to choose from.
+        styles: names or files of the styles to choose from, by number.
     """
 
     def __init__(
@@ -48,9 +48,10 @@ class LiveStage:
         """Loads nothing yet.
 
         Args:
+            styles: names or files of the styles to choose from.
             plan: how to paint; its look is the first one.
-            size: at which to paint; None chooses a size that can be painted in time.
-            min_size: the smallest to choose, by its shorter side; rather frames are dropped.
+            size: the size to paint at; None chooses the largest that can be painted in time.
+            min_size: the smallest size to choose, by its shorter side; see `LiveRequest`.
             load: loads a look's network.
         """
         self.styles = list(styles)
@@ -71,42 +72,44 @@ class LiveStage:
 
     @property
     def failure(self) -> LookFailure | None:
-        """Why the look chosen last is not used; None if nothing failed."""
+        """Why the look that was chosen last is not used; None if it did not fail."""
         return self._looks.failure
 
     @property
     def chosen(self) -> int:
-        """The number of the chosen look's style; -1 if it is not one of `styles`."""
+        """The index of the chosen look's style in `styles`; -1 if it is not one of them."""
         return self._looks.chosen
 
     @property
     def style_names(self) -> tuple[str, ...]:
-        """Human-readable names of `styles`: of files only the name, without the folder."""
+        """Names of `styles` for people: of a file only the name, without folder and ending."""
         return tuple(Path(style).stem for style in self.styles)
 
     @property
     def engine(self) -> str:
-        """Name and precision of the engine in use; empty before the first look is loaded."""
+        """Name and precision of the engine in use; "" before the first look is loaded."""
         stylizer = self._looks.stylizer()
         return f"{stylizer.engine.name} {stylizer.engine.precision}" if stylizer else ""
 
     def choose_look(self, look: Look) -> None:
-        """Chooses a look; one that failed before sets `failure` and changes nothing."""
+        """Chooses a look. If it has failed before, only sets `failure`."""
         self._looks.want(look)
 
     def choose(self, number: int) -> None:
-        """Chooses a style by its number, modulo the number of styles; see `choose_look`.
+        """Chooses the present look in another style, as `choose_look` does.
 
-        The tier becomes the standard one if the style has no other.
+        Args:
+            number: index in `styles`, modulo their number. If that style exists only in the
+                standard tier, the look gets that tier.
         """
         self._looks.want_style(number)
 
     def prepare(self, color: ColorSpace, interval_s: float) -> None:
-        """Loads the chosen look.
+        """Loads the chosen look, and waits for it.
 
         Args:
             color: the colour space of the frames to come.
-            interval_s: the time for each frame, in seconds, which decides the size.
+            interval_s: the time for each frame, in seconds, which decides the size to paint at.
 
         Raises:
             StyleError: the look cannot be loaded.
@@ -115,10 +118,10 @@ class LiveStage:
         self._looks.load_for(color)
 
     def __call__(self, frame: Frame) -> Shot:
-        """Paints a frame; the given one is left unchanged, and belongs to the shot.
+        """Paints a frame, scaled down if need be. The given frame becomes the shot's original.
 
         Raises:
-            StyleError: the look in use, or its engine, fails.
+            StyleError: the look cannot be loaded for a new colour space, or the engine fails.
         """
         self._looks.load_for(frame.color)
         begin_s = time.perf_counter()
@@ -137,12 +140,12 @@ class LiveStage:
         return Shot(frame, painted, look, stylizer.style.name, now_s - begin_s)
 
     def cancel(self) -> None:
-        """Ends a call in another thread with EngineError; no calls may follow."""
+        """Makes a call that is running in another thread raise EngineError; no calls may follow."""
         if self._chain:
             self._chain.cancel()
 
     def close(self, timeout_s: float) -> bool:
-        """Ends the thread that loads looks; False if it is still loading after that time."""
+        """Ends the thread that loads looks; False if it still runs after `timeout_s` seconds."""
         return self._looks.close(timeout_s)
 
     def _chain_for(self, look: Look, stylizer: Stylizer) -> PainterChain:

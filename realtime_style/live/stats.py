@@ -11,11 +11,11 @@ _RECENT_FRAMES = 300
 
 @dataclass(frozen=True, slots=True)
 class LiveFigures:
-    """The figures of a live stream at one moment; they do not change.
+    """The figures of a live stream at one moment.
 
     Attributes:
-        frames: how many were painted and passed on.
-        dropped: how many were skipped because a newer one was there.
+        frames: how many frames were painted and passed on, in the whole run.
+        dropped: how many frames were skipped because a newer one was there, in the whole run.
         fps: frames per second over the last two seconds.
         latency_p50_ms, latency_p95_ms, latency_p99_ms: percentiles of the latency of the last 300
             frames; 0 before the first frame.
@@ -30,14 +30,14 @@ class LiveFigures:
 
 
 class LiveStats:
-    """Counts of the whole run; rate and latency of the last 300 frames.
+    """Counts the frames of a run, and measures rate and latency of the last 300.
 
-    Latency is the time from a frame's capture to the moment its painting was passed on to the
-    front end and the outputs, in milliseconds.
+    Latency is the time from the capture of a frame to the moment when the painted frame was passed
+    to the front end and the outputs, in milliseconds.
 
     Attributes:
-        frames: how many were painted and passed on.
-        dropped: how many were skipped because a newer one was there.
+        frames: how many frames were painted and passed on.
+        dropped: how many frames were skipped because a newer one was there.
     """
 
     def __init__(self) -> None:
@@ -50,8 +50,9 @@ class LiveStats:
         """Counts a frame that was passed on.
 
         Args:
-            now_s: when, in seconds of the monotonic clock.
-            dropped: how many frames of the run have been dropped by then.
+            latency_ms: the frame's latency in milliseconds.
+            now_s: when the frame was passed on, in seconds of the monotonic clock.
+            dropped: how many frames have been dropped since the run began.
         """
         self.frames += 1
         self.dropped = dropped
@@ -65,20 +66,20 @@ class LiveStats:
         return (len(recent) - 1) / (recent[0] - recent[-1]) if len(recent) > 1 else 0.0
 
     def latency_ms(self, percent: float) -> float:
-        """A percentile of the latency, `percent` in 0..100; 0 before the first frame."""
+        """The latency that `percent` (0..100) of the last 300 frames do not exceed; 0 if none."""
         return _percentile(sorted(self._latencies_ms), percent)
 
     def figures(self, now_s: float) -> LiveFigures:
-        """The figures at a moment, in seconds of the monotonic clock."""
+        """The figures at the time `now_s`, in seconds of the monotonic clock."""
         ordered = sorted(self._latencies_ms)
         p50, p95, p99 = (_percentile(ordered, percent) for percent in (50, 95, 99))
         return LiveFigures(self.frames, self.dropped, self.fps(now_s), p50, p95, p99)
 
 
 def _percentile(ordered: list[float], percent: float) -> float:
-    """A percentile of sorted values, interpolated linearly; 0 if there are none.
+    """A percentile, 0..100, of sorted values, interpolated linearly; 0 if there are none.
 
-    NumPy's takes ten times as long for a few hundred values, and statuses are made often.
+    np.percentile takes ten times as long for a few hundred values, and this is called often.
     """
     if not ordered:
         return 0.0

@@ -19,14 +19,14 @@ Bgr: TypeAlias = NDArray[np.uint8]
 """A picture for a window, (H, W, 3) uint8, BGR."""
 
 _DIVIDER_PX = 2
-_LINES, _COLUMNS = 32, 26  # that a window has room for, within these font sizes
-_MIN_FONT_PX, _MAX_FONT_PX = 11, 28
-_SHADE = 0.45  # brightness of the picture behind text
-_MAX_PANELS = 8  # rendered texts to keep
+_LINES, _COLUMNS = 32, 26  # of text that should fit into a window; they decide the font size
+_MIN_FONT_PX, _MAX_FONT_PX = 11, 28  # limits of the font size
+_SHADE = 0.45  # factor for the brightness of the picture behind text
+_MAX_PANELS = 8  # how many rendered texts are kept
 
 
 class Mode(Enum):
-    """Which of a shot's two pictures are shown, and where."""
+    """What is shown: the painted picture, both halves beside a divider, or both pictures."""
 
     PAINTED = "painted"
     SPLIT = "split"
@@ -45,8 +45,9 @@ class View:
 
     Attributes:
         mode: what is shown.
-        divider: position of the divider in split mode, 0..1 of the picture's width.
-        mirror: whether pictures are mirrored.
+        divider: position of the divider in split mode, as a share of the picture's width, 0..1:
+            the original is on the left of it, the painted picture on the right.
+        mirror: whether pictures are mirrored left to right.
     """
 
     def __init__(
@@ -58,26 +59,35 @@ class View:
         self._panels: dict[tuple[str, int], NDArray[np.uint8]] = {}
 
     def next_mode(self) -> None:
-        """Switches to the next mode; the first follows the last."""
+        """Switches to the next mode; after the last one, to the first."""
         modes = list(Mode)
         self.mode = modes[(modes.index(self.mode) + 1) % len(modes)]
 
     def toggle_mirror(self) -> None:
-        """Mirrors pictures, or no longer does."""
+        """Turns mirroring on or off."""
         self.mirror = not self.mirror
 
     def move_divider(self, x: int, shot: Shot, size: tuple[int, int]) -> None:
-        """Puts the divider at `x`, in pixels from the left edge of a window of a size."""
+        """Moves the divider.
+
+        Args:
+            x: the new position, in pixels from the left edge of the window.
+            shot: the shot on display.
+            size: (width, height) of the window in pixels.
+        """
         left, _, width, _ = fit(shot.original.width, shot.original.height, *size)
         self.divider = min(1.0, max(0.0, (x - left) / max(1, width)))
 
     def compose(self, shot: Shot, size: tuple[int, int], texts: Mapping[Corner, str]) -> Bgr:
-        """The content of a window.
+        """Composes the content of a window.
 
         Args:
-            shot: the two pictures; both are shown in the original's shape.
-            size: width and height of the window, in pixels.
+            shot: the two pictures; the painted one is scaled to the original's size.
+            size: (width, height) of the window in pixels.
             texts: what to write into the corners; empty texts are not drawn.
+
+        Returns:
+            A new picture of that size.
         """
         width, height = size
         content = np.zeros((height, width, 3), np.uint8)
@@ -128,7 +138,12 @@ class View:
 
 
 def fit(width: int, height: int, into_width: int, into_height: int) -> tuple[int, int, int, int]:
-    """Left, top, width and height of a picture scaled to fit into an area, centred in it."""
+    """(left, top, width, height) of a picture that is scaled to fit into an area, in its centre.
+
+    Args:
+        width, height: size of the picture in pixels.
+        into_width, into_height: size of the area in pixels.
+    """
     scale = min(into_width / width, into_height / height)
     width, height = max(2, round(width * scale)), max(2, round(height * scale))
     width, height = min(width, into_width), min(height, into_height)
@@ -136,7 +151,7 @@ def fit(width: int, height: int, into_width: int, into_height: int) -> tuple[int
 
 
 def _panel(text: str, font_px: int) -> NDArray[np.uint8]:
-    """White text on black, (H, W) uint8, with a margin."""
+    """Draws a text in white on black, with a margin; (H, W) uint8."""
     font = ImageFont.load_default(font_px)
     margin = font_px // 2
     box = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text, font)

@@ -1,4 +1,4 @@
-"""A camera for other programs."""
+"""A sink that other programs see as a camera."""
 
 from __future__ import annotations
 
@@ -13,10 +13,21 @@ from realtime_style.media.scaling import scaled_frame
 
 
 class VirtualCameraSink:
-    """A camera for other programs: v4l2loopback on Linux, OBS's on Windows and macOS."""
+    """A `FrameSink` that other programs see as a camera.
+
+    The camera is v4l2loopback on Linux, and that of OBS Studio on Windows and macOS.
+    """
 
     def __init__(self, size: tuple[int, int], rate: float) -> None:
-        """Raises MediaError, with how to get one, if there is none."""
+        """Opens the virtual camera.
+
+        Args:
+            size: (width, height) of its pictures in pixels, even; frames are scaled to it.
+            rate: frames per second.
+
+        Raises:
+            MediaError: there is no virtual camera; the message says how to install one.
+        """
         try:
             import pyvirtualcam
         except ImportError as error:
@@ -41,7 +52,7 @@ class VirtualCameraSink:
 
     @property
     def device(self) -> str:
-        """Its name in other programs."""
+        """The camera's name in other programs."""
         return str(self._camera.device)
 
     def __enter__(self) -> Self:

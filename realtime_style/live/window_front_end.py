@@ -19,12 +19,12 @@ _STEP = 0.1  # of strength and shares, for each press of a key
 HELP = """n, p: next, previous style
 1 to 9, 0: style by number
 +, -: more, less of the style
-b: blend with another style, and another
-], [: more, less of that
+b: blend in the next style
+], [: more, less of the blended style
 c: keep the camera's colours
 o: next style picture
-t: the faster tier, the standard one
-v: painted, split, side by side
+t: fast or standard tier
+v: painted, split or side by side
 drag: move the divider
 m: mirror
 f: full screen
@@ -49,12 +49,12 @@ class Page(Enum):
 
 
 class ViewAction(Enum):
-    """What a key changes in the window itself."""
+    """What a key does to the window itself, rather than to the job."""
 
     NEXT_MODE = auto()
     MIRROR = auto()
     FULL_SCREEN = auto()
-    LEAVE = auto()  # full screen; from a window, the job
+    LEAVE = auto()  # leaves the full screen; in a window, ends the job
     STATISTICS = auto()
     HELP = auto()
 
@@ -65,7 +65,7 @@ KEYS: dict[str, Command | ViewAction] = {
     "n": commands.StepStyle(1),
     "p": commands.StepStyle(-1),
     "+": commands.ChangeStrength(_STEP),
-    "=": commands.ChangeStrength(_STEP),  # the key of + on keyboards where that needs Shift
+    "=": commands.ChangeStrength(_STEP),  # the same key as +, on keyboards where + needs Shift
     "-": commands.ChangeStrength(-_STEP),
     "b": commands.NextBlend(),
     "]": commands.ChangeShare(_STEP),
@@ -83,27 +83,31 @@ KEYS: dict[str, Command | ViewAction] = {
     "h": ViewAction.HELP,
     **{str(number % 10): commands.ChooseStyle(number - 1) for number in range(1, 11)},
 }
-"""What each key does, by its character in lower case or "escape"."""
+"""What each key does. A key is a character, letters in lower case, or "escape"."""
 
 
 class PictureWindow(Protocol):
-    """A window that shows pictures: see `opencv_window.Window`."""
+    """A window that shows pictures, such as `opencv_window.Window`."""
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the content, in pixels."""
+        """The (width, height) of the content in pixels."""
 
     def show(self, bgr: Bgr) -> None:
-        """Shows a picture."""
+        """Shows a picture of any size, (H, W, 3) uint8, BGR."""
 
     def poll(self, wait_ms: int) -> tuple[Sequence[str], Sequence[Pointer]] | None:
-        """Keys and mouse positions since the last call; None once it is closed."""
+        """The keys pressed and the mouse positions since the last call, both in order.
+
+        It waits for a key up to `wait_ms` milliseconds. A key is one character, such as "q" or "+",
+        or "escape". It returns None once the user has closed the window.
+        """
 
     def full_screen(self, on: bool) -> None:
-        """Fills the screen, or returns to a window."""
+        """Fills the screen, or returns to a window if `on` is False."""
 
     def close(self) -> None:
-        """Closes the window."""
+        """Closes the window; a second call does nothing."""
 
 
 class WindowFrontEnd:
@@ -116,7 +120,13 @@ class WindowFrontEnd:
         mirror: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Args: mirror, whether pictures are mirrored at first; clock, the time in seconds."""
+        """Shows nothing yet.
+
+        Args:
+            window: an open window.
+            mirror: whether pictures are mirrored at first.
+            clock: returns the time in seconds.
+        """
         self._clock, self._hint_until_s = clock, clock() + _HINT_S
         self.view = View(mirror=mirror)
         self._window = window
@@ -127,7 +137,7 @@ class WindowFrontEnd:
         self._page = Page.NONE
 
     def show(self, shot: Shot, status: LiveStatus) -> None:
-        """See `FrontEnd`; draws only if the shot, the status or the view has changed."""
+        """See `FrontEnd`. Draws only if something that is visible has changed."""
         size, view = self._window.size, self.view
         texts = {
             Corner.TOP: self._top_text(shot, status),

@@ -1,4 +1,4 @@
-"""The bundled styles as a bank: a short code selects any style between and around them."""
+"""The bundled styles as a bank: a short vector describes any style between and around them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from realtime_style.style.file_format import union_of_ranges
 from realtime_style.style.style import Style
 
 _PHASES = {"up": (16, 0), "head": (1, 2)}
-"""Layers that enlarge: how many channels have four phases each, and how many follow without."""
+"""Layers that enlarge, by name: (a, b) means that 4 * a output channels, the four phases of each of
+a enlarged channels, are followed by b ordinary ones."""
 
-_COLORS = 12  # values of a code's colour map: a 3x3 matrix of planes and an offset
-_PLANES = (0, 0, 0, 0, 1, 2)  # plane of each head output: four phases of luma, then chroma
+_COLORS = 12  # values of the colour map in a vector: a 3x3 matrix of planes, and three offsets
+_PLANES = (0, 0, 0, 0, 1, 2)  # plane of each head output: four phases of luma, then Cb and Cr
 _LOOK_PX = 512  # square root of the pixel count at which a style picture is analysed
 _MIN_LOOK_PX = 32
 
@@ -28,16 +29,17 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One convolution of every style in the bank.
+    """One convolution, as it is in every style of the bank. See `Bank` for style vectors.
 
     Attributes:
         name: name of its tensors, without `.weight` or `.bias`.
-        weights: kernels, (styles, out, in, height, width).
-        offsets: biases, (styles, out).
-        channel: (out,), the index of each output's gain and offset in a code. The four phases of
-            an enlarged channel share theirs, so that no grid appears.
-        shares, gains, shifts: where in a code the layer's values are.
-        unit: what an offset of 1 in a code adds to a bias.
+        weights: the kernels of all styles, (styles, out, in, height, width) float64.
+        offsets: the biases of all styles, (styles, out) float64.
+        channel: for each output channel, (out,) int64, the index of its gain in `gains` and of its
+            shift in `shifts`. The four phases of an enlarged channel have the same index, because
+            a grid would appear if they differed.
+        shares, gains, shifts: the parts of a style vector that belong to this layer.
+        unit: what a shift of 1 adds to a bias.
     """
 
     name: str
@@ -51,9 +53,13 @@ class Layer:
 
 
 def look_size(width: int, height: int) -> tuple[int, int]:
-    """Width and height at which a style picture is analysed for its code, multiples of 4.
+    """The (width, height) at which the encoder reads a style picture, both multiples of 4.
 
-    The aspect ratio is kept, except that no side is below 32 pixels.
+    The result has about 512 * 512 pixels and the aspect ratio of the picture, except that no side
+    is below 32 pixels.
+
+    Args:
+        width, height: size of the picture in pixels.
     """
     scale = _LOOK_PX / (width * height) ** 0.5
     new_width, new_height = (
@@ -63,9 +69,9 @@ def look_size(width: int, height: int) -> tuple[int, int]:
 
 
 def _matrices() -> FloatArray:
-    """How each entry of a 3x3 matrix of planes acts on the six outputs of the head.
+    """Computes MATRICES.
 
-    Chroma takes the mean of its block's four phases of luma; each phase takes the block's chroma.
+    Luma acts on chroma by the mean of its four phases; chroma acts on all four phases alike.
     """
     found = np.zeros((3, 3, 6, 6))
     for i, plane in enumerate(_PLANES):
@@ -78,30 +84,34 @@ def _matrices() -> FloatArray:
 
 
 MATRICES = _matrices()
-"""(9, 6, 6): how each entry of a colour map's matrix, in row order, acts on the head's outputs."""
+"""(9, 6, 6) float64: what an entry of 1 in the colour map's 3x3 matrix, entries in row order, does
+to the head's six outputs: a (6, 6) matrix that they are multiplied by."""
 
 
 class Bank:
     """A network in which every convolution is a mixture of the bundled styles' convolutions.
 
-    A code holds, for each convolution, one weight per style (conditionally parameterised
-    convolutions, Yang et al., NeurIPS 2019, eq. 1, but once per style instead of once per picture)
-    and, for each channel, a gain and an offset (conditional instance normalisation, Dumoulin et
-    al., ICLR 2017, eq. 5). Its last values are an affine map of luma and chroma, which recolours
-    the painting. The result is an ordinary style.
+    A style vector, (vector_size,) float64, describes one such network, which is an ordinary style:
+
+    - for each convolution, the share of each style in it (conditionally parameterised convolutions,
+      Yang et al., NeurIPS 2019, eq. 1, but once per style instead of once per picture);
+    - for each channel of a convolution, a gain, 0 for no change, and a shift of the bias
+      (conditional instance normalisation, Dumoulin et al., ICLR 2017, eq. 5);
+    - at the end, an affine map of luma, Cb and Cr, which recolours the painting.
 
     Attributes:
         styles: the styles in the bank.
-        layers: their convolutions, by name.
-        colors: where in a code the colour map is.
-        code_size: number of values in a code.
+        layers: their convolutions, in the order of their names.
+        colors: the part of a style vector that is the colour map: a 3x3 matrix, row by row, and
+            three offsets, in units of 255.
+        vector_size: number of values in a style vector.
     """
 
     def __init__(self, styles: Sequence[Style] | None = None) -> None:
         """Builds a bank.
 
         Args:
-            styles: styles with one network shape; None takes those of `bank_styles`.
+            styles: styles whose networks have the same shape; None takes those of `bank_styles`.
         """
         styles = styles or [*map(open_style, bank_styles())]
         self.styles = list(styles)
@@ -122,42 +132,50 @@ class Bank:
             self.layers.append(Layer(name, kernels, offsets, channel, shares, gains, shifts, unit))
             at = ends[-1]
         self.colors = slice(at, at + _COLORS)
-        self.code_size = at + _COLORS
+        self.vector_size = at + _COLORS
 
     @property
     def digest(self) -> str:
-        """Identifies the bank's weights, in hexadecimal: a code is valid only for one bank."""
+        """16 hexadecimal digits that identify the weights of the bank.
+
+        A style vector has a meaning only in the bank that it was computed for.
+        """
         found = hashlib.sha256()
         for layer in self.layers:
             for part in (layer.weights, layer.offsets):
                 found.update(part.astype(np.float32).tobytes())
         return found.hexdigest()[:16]
 
-    def code_of(self, number: int) -> FloatArray:
-        """The code, (code_size,), of the style with this index in `styles`."""
-        code = np.zeros(self.code_size)
+    def vector_of(self, number: int) -> FloatArray:
+        """The style vector, (vector_size,) float64, of the style with this index in `styles`."""
+        vector = np.zeros(self.vector_size)
         for layer in self.layers:
-            code[layer.shares.start + number] = 1
-        code[self.colors][:9] = np.eye(3).ravel()
-        return code
+            vector[layer.shares.start + number] = 1
+        vector[self.colors][:9] = np.eye(3).ravel()
+        return vector
 
-    def weights(self, code: FloatArray) -> dict[str, FloatArray]:
-        """The weights, by name, that a code of shape (code_size,) describes."""
+    def weights(self, vector: FloatArray) -> dict[str, FloatArray]:
+        """The kernels and biases that a style vector, (vector_size,), describes, by tensor name."""
         found = {}
         for layer in self.layers:
-            share, gain, shift = code[layer.shares], code[layer.gains], code[layer.shifts]
+            share, gain, shift = vector[layer.shares], vector[layer.gains], vector[layer.shifts]
             scale = 1 + gain[layer.channel]
             kernel = np.tensordot(share, layer.weights, 1)
             found[f"{layer.name}.weight"] = kernel * scale[:, None, None, None]
             shifts = layer.unit * shift[layer.channel]
             found[f"{layer.name}.bias"] = share @ layer.offsets * scale + shifts
-        color = code[self.colors]
+        color = vector[self.colors]
         matrix = np.tensordot(color[:9], MATRICES, 1)
         found["head.weight"] = np.einsum("ij,jcyx->icyx", matrix, found["head.weight"])
         found["head.bias"] = matrix @ found["head.bias"] + 255 * color[9:][[*_PLANES]]
         return found
 
-    def style(self, code: FloatArray, name: str, card: dict[str, Any]) -> Style:
-        """The style that a code of shape (code_size,) describes."""
+    def style(self, vector: FloatArray, name: str, card: dict[str, Any]) -> Style:
+        """Makes the style that a style vector describes.
+
+        Args:
+            vector: (vector_size,) float64.
+            name, card: as in `Style`.
+        """
         ranges = union_of_ranges(style.ranges for style in self.styles)
-        return self.styles[-1].with_weights(self.weights(code), name, card, ranges)
+        return self.styles[-1].with_weights(self.weights(vector), name, card, ranges)

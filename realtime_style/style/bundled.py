@@ -16,19 +16,19 @@ from realtime_style.style.reading import read_style
 from realtime_style.style.style import Style
 
 STANDARD, FAST = TIERS = ("standard", "fast")
-"""Network sizes in which the bundled styles come; the fast one takes about half the time."""
+"""The two sizes of the bundled styles' networks; the fast one takes about half the time."""
 
 _PACKAGE = Path(str(resources.files("realtime_style")))
 _FOLDERS = {STANDARD: "", FAST: FAST}
-_SHORTEST_PART = 4  # letters of a name that is given only in part
+_SHORTEST_PART = 4  # letters: shorter texts must be a whole name, title or painter
 
 IDENTITIES = {
     tier: _PACKAGE / "models" / folder / "identity.onnx" for tier, folder in _FOLDERS.items()
 }
-"""The identity style of each tier: trained from the same base, it reproduces its input."""
+"""The identity style of each tier: a style of the same base that leaves pictures unchanged."""
 
 ENCODER = IDENTITIES[STANDARD].with_name("encoder.onnx")
-"""The network that computes, from a picture, a code for the bank of `bank_styles`."""
+"""The network that turns a picture into a style vector for the `Bank` of `bank_styles`."""
 
 
 def bundled_styles(tier: str = STANDARD) -> dict[str, Path]:
@@ -39,7 +39,7 @@ def bundled_styles(tier: str = STANDARD) -> dict[str, Path]:
 
 @cache
 def bundled_cards() -> dict[str, dict[str, Any]]:
-    """What is known of each bundled style, by name: title, painter, year and figures."""
+    """The card of each bundled style, by name: title, painter, year, data and figures."""
     files = {name: path.with_suffix(".json") for name, path in bundled_styles().items()}
     return {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()}
 
@@ -47,13 +47,13 @@ def bundled_cards() -> dict[str, dict[str, Any]]:
 def style_named(text: str) -> str:
     """The name of the bundled style that a text means, or the text itself if it means none.
 
-    A style may be named by its name, its painting's title or its painter, in any case, with any
-    accents and signs, and by some of the words: "Starry_Night", "the great wave", "Hokusai". A
-    painter of several styles stands for the default one if it is among them. A file of that name
-    comes first.
+    The text may be the style's name, the title of the painting or the painter, or some words of
+    them. Case, accents and punctuation do not matter: "Starry_Night", "the great wave", "Hokusai".
+    A painter of several styles means the default style if it is by that painter. If there is a
+    file of that name, the text is returned as it is.
 
     Raises:
-        StyleFileError: several styles have that name.
+        StyleFileError: the text fits several styles.
     """
     if text in bundled_styles() or Path(text).is_file():
         return text
@@ -71,7 +71,7 @@ def style_named(text: str) -> str:
 
 @cache
 def _known_as() -> dict[str, list[list[str]]]:
-    """Name, title and painter of each bundled style, in words, by name."""
+    """For each bundled style, by name: the words of its name, of its title and of its painter."""
     return {
         name: [_words(name), _words(card["title"]), _words(card["painter"])]
         for name, card in bundled_cards().items()
@@ -79,22 +79,22 @@ def _known_as() -> dict[str, list[list[str]]]:
 
 
 def _words(text: str) -> list[str]:
-    """The words of a name, without case, accents and signs, and without the article."""
+    """The words of a text in lower case, without accents, punctuation and a leading "the"."""
     letters = unicodedata.normalize("NFKD", text).casefold()
     plain = "".join(c if c.isalnum() else " " for c in letters if not unicodedata.combining(c))
     return plain.removeprefix("the ").split()
 
 
 def _holds(words: list[str], part: list[str]) -> bool:
-    """Whether some words follow each other among others."""
+    """Whether the words of `part` follow each other somewhere in `words`."""
     return any(words[i : i + len(part)] == part for i in range(len(words) - len(part) + 1))
 
 
 def bank_styles() -> list[Path]:
-    """The files of the styles that the encoder chooses from, the identity last.
+    """The files of the styles that the encoder chooses from, the identity style last.
 
-    They are the bundled styles as they were when the encoder was trained. The folder `models/bank`
-    holds those that have changed since.
+    They are the bundled styles as they were when the encoder was trained: where a style has changed
+    since, the older file is in the folder `models/bank`.
     """
     former = ENCODER.with_name("bank")
     files = [
@@ -107,12 +107,12 @@ def bank_styles() -> list[Path]:
 def open_style(name: str | Path, tier: str = STANDARD) -> Style:
     """Opens a bundled style by its name, or a style file by its path.
 
-    The file is checked without being run, and read again only if it has changed.
+    The file is checked without being run. An unchanged file is read only once.
 
     Args:
-        name: a bundled style as `style_named` reads it, or the path of a style file.
-        tier: one of TIERS. "fast" also requires a file's network to be of the fast tier;
-            "standard" accepts any network.
+        name: a bundled style, in any form that `style_named` accepts, or the path of a style file.
+        tier: one of TIERS, which selects the file of a bundled style. With "fast", a style file
+            must have a network of the fast tier; with "standard", it may have any network.
 
     Raises:
         StyleFileError: there is no such style, the file is not a usable style, or its network is
@@ -141,7 +141,7 @@ def tier_of(style: Style) -> str:
 
 
 def _not_found(name: str | Path, bundled: list[str]) -> StyleFileError:
-    """The error for a style that does not exist, with the nearest name as a hint."""
+    """The error for a style that does not exist, with the most similar name as a hint."""
     path = Path(name)
     kinds = f"a style is a picture, a style file (.onnx) or one of {', '.join(bundled)}"
     if not path.name:
@@ -157,7 +157,7 @@ def _not_found(name: str | Path, bundled: list[str]) -> StyleFileError:
 
 
 def _near(text: str) -> list[str]:
-    """The bundled style whose name, title or painter is written most like a text, if any is."""
+    """The bundled style whose name, title or painter is spelled most like a text: 0 or 1 names."""
     known = {
         " ".join(words[i:]): name
         for name, names in _known_as().items()

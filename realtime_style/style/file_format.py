@@ -35,13 +35,15 @@ FOLDED_TENSORS = (
     ("head.weight", 4, 0),
     ("head.bias", 1, 0),
 )
-"""Tensors that `Style.model_for` changes: name, rank, and the axis of the six half-size planes."""
+"""Tensors that `Style.model_for` changes: name, number of axes, and which axis has the six
+half-size planes (four phases of luma, Cb, Cr)."""
 
 RANGELESS_WEIGHTS = frozenset({"stem.weight"})
-"""Convolutions without measured input ranges: they read planes, whose range is 0..255."""
+"""Weights of convolutions whose input range is not measured: they read planes, which are 0..255."""
 
 Ranges = Mapping[str, tuple[float, float]]
-"""Least and greatest input of each convolution, measured on photos, by the weight's name."""
+"""The least and the greatest input value of each convolution, by the name of its weight without
+`.weight`; measured on photos at export. Quantising the inputs to int8 needs them."""
 
 
 def array_of(tensor: TensorProto) -> NDArray[Any]:
@@ -60,16 +62,16 @@ def describe(
 ) -> None:
     """Writes a style's metadata into its model, in place of older metadata.
 
-    The weights must not change afterwards, because the metadata holds their checksum.
+    Call it last: the metadata holds a checksum of the weights.
 
     Args:
         model: changed in place.
         name: name of the style.
-        card: free-form facts, such as title, painter and year; must be JSON.
-        size_multiple: luma width and height given to the model must be multiples of it.
+        card: facts such as title, painter and year; any keys, with values that JSON can hold.
+        size_multiple: the luma width and height given to the model must be multiples of this.
         color: colour space of the planes that the model reads and writes.
         version: version of the package that made the style.
-        ranges: see `Ranges`; rounded to four decimals.
+        ranges: see `Ranges`; stored with four decimals. None if they were not measured.
     """
     metadata: dict[str, Any] = {
         "format": FORMAT,
@@ -95,7 +97,7 @@ def metadata_text(model: ModelProto) -> str | None:
 
 
 def checksum(model: ModelProto, metadata: dict[str, Any]) -> str:
-    """SHA-256 of all weights and of the metadata, except for the checksum in it."""
+    """SHA-256, in hexadecimal, of all weights and of the metadata without its "sha256" entry."""
     described = {key: value for key, value in metadata.items() if key != "sha256"}
     found = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for tensor in model.graph.initializer:
@@ -105,26 +107,37 @@ def checksum(model: ModelProto, metadata: dict[str, Any]) -> str:
 
 
 def read_ranges(metadata: dict[str, Any]) -> Ranges | None:
-    """The ranges in a style's metadata; None where they were not measured.
+    """The input ranges of convolutions in a style's metadata; None if they were not measured.
+
+    Args:
+        metadata: untrusted; its entry "ranges" should map names to [least, greatest].
 
     Raises:
-        AttributeError, TypeError, ValueError: the entry is malformed or not finite.
+        AttributeError, TypeError: the entry is not a mapping, or a range is not a pair of numbers.
+        ValueError: a range is not finite, or its ends are in the wrong order.
     """
     if "ranges" not in metadata:
         return None
     ranges = {str(n): (float(low), float(high)) for n, (low, high) in metadata["ranges"].items()}
     if not all(math.isfinite(low) and low <= high < math.inf for low, high in ranges.values()):
-        raise ValueError("ranges that are not finite or not in order")
+        raise ValueError("its ranges are not finite, or begin above their end")
     return ranges
 
 
 def ranges_in(model: ModelProto) -> Ranges | None:
-    """The ranges that a checked style's model carries; None if it carries none."""
+    """The input ranges of convolutions in a model's metadata; None if there are none.
+
+    Args:
+        model: of a style that was checked; raises the errors of `read_ranges` otherwise.
+    """
     return read_ranges(json.loads(metadata_text(model) or "{}"))
 
 
 def union_of_ranges(each: Iterable[Ranges | None]) -> Ranges | None:
-    """Ranges that contain all the given ones, and so those of any blend; None if one is None."""
+    """For each convolution the smallest range that contains all the given ones.
+
+    It also holds for every blend of the styles that the ranges are of. None if one of them is None.
+    """
     found: dict[str, tuple[float, float]] = {}
     for ranges in each:
         if ranges is None:

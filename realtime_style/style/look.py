@@ -21,8 +21,8 @@ from realtime_style.style.style import Style
 
 MAX_STRENGTH = 1.5
 
-_BEYOND = 0.4  # weight of strength above 1: extrapolated by the full amount, weights paint noise
-_KINSHIP = 0.2  # least cosine between two styles' kernels: over 0.4 from one base, 0 from two
+_BEYOND = 0.4  # strength above 1 counts only this much: fully extrapolated weights paint noise
+_KINSHIP = 0.2  # least cosine of two styles' kernels; it is above 0.4 for one base, 0 for different
 _VARIETY = 0.4  # standard deviation of the logarithm of a channel's gain in a variation
 
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
@@ -45,17 +45,18 @@ class Look:
     well as either (deep network interpolation, Wang et al., CVPR 2019, arXiv 1811.10515, sec. 3).
     So a look becomes one style before painting, and costs no time per frame.
 
-    Looks are compared by value, hashable and picklable, also with an opened style in them.
+    Looks are compared by value, hashable and picklable, even with an opened style in them.
 
     Attributes:
-        style: name of a bundled style, path of a style file (kept as a string), or opened style;
-            whatever `style_named` takes for a bundled style becomes its name.
-        blend: other styles (names or files) and their shares, 0..1; `style` has the remainder.
-            Any mapping or pairs are accepted; kept as pairs, in the given order.
-        strength: 0..1.5; 0 reproduces the film, 1 is the style, more exaggerates it.
+        style: name of a bundled style, path of a style file or picture, or an opened style. A text
+            that `style_named` understands is replaced by the bundled style's name; paths are kept
+            as strings.
+        blend: pairs of another style (name or path) and its share, 0..1; `style` has the remainder.
+            The constructor also accepts a mapping.
+        strength: 0..1.5; 0 leaves the film unchanged, 1 is the style, more exaggerates the style.
         variation: number of a variation of the style, from 0; None is the style itself.
-        keep_colors: paint only luma, and keep the film's chroma.
-        tier: one of TIERS: the network size of styles chosen by name.
+        keep_colors: whether only luma is painted, and the film's chroma is kept.
+        tier: one of TIERS: the network size of bundled styles.
     """
 
     style: str | Style
@@ -76,7 +77,11 @@ class Look:
         keep_colors: bool = False,
         tier: str = STANDARD,
     ) -> None:
-        """Checks all values. Raises StyleFileError, which names the setting, if one is invalid."""
+        """Checks all values, but opens no style.
+
+        Raises:
+            StyleFileError: a value is out of range, or a style's name fits several styles.
+        """
         pairs = blend.items() if isinstance(blend, Mapping) else blend
         for name, value in (
             ("style", style if isinstance(style, Style) else style_named(os.fspath(style))),
@@ -120,11 +125,11 @@ class Look:
 
     @property
     def _blended(self) -> float:
-        """The share of all blended styles together."""
+        """The sum of the shares in `blend`."""
         return sum(share for _, share in self.blend)
 
     def __str__(self) -> str:
-        """A short human-readable description: the style, and whatever differs from the defaults."""
+        """A short description for people: the style, and the values that are not the defaults."""
         own = self.style.name if isinstance(self.style, Style) else Path(self.style).stem
         shares = {own: 1 - self._blended}
         shares |= {Path(name).stem: share for name, share in self.blend if share}
@@ -145,7 +150,7 @@ class Look:
         """The look as plain values that JSON can hold; `from_dict` reads them.
 
         Raises:
-            StyleFileError: `style` is an opened style, which has neither a name nor a file.
+            StyleFileError: `style` is an opened style, which JSON cannot hold.
         """
         if isinstance(self.style, Style):
             raise StyleFileError(
@@ -164,7 +169,9 @@ class Look:
             StyleFileError: a value is unknown, of a wrong type, or out of range.
         """
         if unknown := set(values) - set(_JSON_TYPES):
-            raise StyleFileError(f"a look has no {', '.join(sorted(unknown))}")
+            raise StyleFileError(
+                f"a look has no value '{min(unknown)}'; it has {', '.join(_JSON_TYPES)}"
+            )
         for name, value in values.items():
             kinds = _JSON_TYPES[name]
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
@@ -195,7 +202,7 @@ class Look:
         Its card names the styles, shares, strength and variation that it was made from.
 
         Args:
-            opener: opens a style, given its name or file and the tier.
+            opener: opens a style, given its name or path and the tier.
 
         Raises:
             StyleFileError: a style cannot be read, or cannot be blended with the others.
@@ -257,7 +264,7 @@ def _refuse_stranger(style: Style, other: Style) -> None:
         )
 
     if style.shapes() != other.shapes() or style.wiring() != other.wiring():
-        refuse("its network has another shape (is only one of the two of the fast tier?)")
+        refuse("its network has another shape; blend only styles of the same tier")
     if style.color != other.color:
         refuse(f"it paints in another colour space, {other.color}")
     a, b = (
@@ -265,17 +272,17 @@ def _refuse_stranger(style: Style, other: Style) -> None:
         for each in (style, other)
     )
     if a @ b < _KINSHIP * np.linalg.norm(a) * np.linalg.norm(b):
-        refuse("it was trained from another base (train it from the bundled one)")
+        refuse("it was trained from another base; train it from the included one")
 
 
 def _varied(weights: _Weights, seed: int) -> _Weights:
-    """Weights whose trunk channels have random gains.
+    """Multiplies the channels between the two convolutions of each block by random gains.
 
-    The ReLU between the two convolutions of a block commutes with positive factors, so it is
-    enough to scale the outputs of the first convolution: its kernels and its biases.
+    The ReLU between the two convolutions commutes with positive factors, so it is enough to scale
+    the kernels and the biases of the first convolution.
 
     Args:
-        weights: weights of a style, by name.
+        weights: weights of a style, by name; not changed.
         seed: number of the variation; the same number gives the same gains.
     """
     random = np.random.default_rng(seed)

@@ -1,6 +1,6 @@
-"""Reads style files, which are untrusted input: every check of them is in this module.
+"""Reads style files. They are untrusted input, and all checks of them are in this module.
 
-A file is parsed and checked without being run. Only then may an engine load it.
+A file is parsed and checked without running its network. Only then may an engine load it.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from realtime_style.style.style import Style
 _MAX_FILE_BYTES = 32 << 20
 _MAX_CHANNELS = 2048
 _MAX_NODES = 1000
-_MAX_GROWTH = 64  # values of an inner tensor per value of luma
+_MAX_GROWTH = 64  # values in a tensor of the network, for each pixel of the picture
 _MAX_ATTRIBUTE = 256  # far above any stride, padding, dilation or block size in use
-_CHECK_PX = ((128, 128), (64, 192))  # heights and widths that are followed through the network
+_CHECK_PX = ((128, 128), (64, 192))  # heights and widths for which all tensor sizes are computed
 _OPSETS = range(13, 22)  # that every engine runs, the oldest releases included
 _MAX_IR_VERSION = 10
 _MAX_SIZE_MULTIPLE = 64
@@ -77,7 +77,9 @@ def read_style(path: Path) -> Style:
     """Reads and checks a style file; an unchanged file is read only once.
 
     Raises:
-        StyleFileError: the file is empty, too large, or not a usable style; the message names it.
+        StyleFileError: the file is empty, too large, or not a usable style; the message begins
+            with the path.
+        OSError: the file does not exist or cannot be read.
     """
     about = path.stat()
     if not about.st_size:
@@ -91,7 +93,7 @@ def read_style(path: Path) -> Style:
     return _read(path, about.st_mtime_ns, about.st_size)
 
 
-@lru_cache(maxsize=16)  # the live view blends again at every key press, from the same files
+@lru_cache(maxsize=16)  # the live view opens the same files again at every key press
 def _read(path: Path, mtime_ns: int, size_bytes: int) -> Style:
     try:
         return parse_style(path.read_bytes())
@@ -103,7 +105,8 @@ def parse_style(data: bytes) -> Style:
     """Checks the bytes of a style file and returns the style.
 
     Raises:
-        StyleFileError: the bytes are not a style, or a style that this version must not run.
+        StyleFileError: the bytes are not a style, are damaged, or hold a network that must not run;
+            the message says why of "it", the file.
     """
     try:
         model = onnx.load_model_from_string(data)
@@ -125,7 +128,7 @@ def parse_style(data: bytes) -> Style:
         raise StyleFileError(f"ONNX finds it invalid: {_first_line(error)}") from error
     except onnx.shape_inference.InferenceError as error:
         raise StyleFileError(f"its sizes do not fit together: {_first_line(error)}") from error
-    except (KeyError, TypeError, ValueError) as error:  # too few values, text that is not UTF-8
+    except (KeyError, TypeError, ValueError) as error:  # missing values, text that is not UTF-8
         raise StyleFileError(f"it is damaged: {error}") from error
     if description is None:
         raise StyleFileError("it is an ONNX model, but `realtime-style export` did not write it")
@@ -133,7 +136,11 @@ def parse_style(data: bytes) -> Style:
 
 
 def _described(model: ModelProto, description: str) -> Style:
-    """The style of a checked model, with its metadata checked as well."""
+    """Checks the metadata of a checked model, and returns the style.
+
+    Args:
+        description: the metadata as JSON.
+    """
     try:
         metadata = json.loads(description)
         if metadata["format"] != FORMAT:
@@ -158,7 +165,8 @@ def _described(model: ModelProto, description: str) -> Style:
         raise StyleFileError(f"its description is broken: {error!r}") from error
     if not 1 <= style.size_multiple <= _MAX_SIZE_MULTIPLE:
         raise StyleFileError(
-            f"size multiple {style.size_multiple} is not within 1..{_MAX_SIZE_MULTIPLE}"
+            f"its size multiple is {style.size_multiple}, which is not within "
+            f"1..{_MAX_SIZE_MULTIPLE}"
         )
     if metadata.get("sha256", "") not in ("", checksum(model, metadata)):  # old files have none
         raise StyleFileError("it is damaged: its checksum is wrong; download or make it again")
@@ -195,10 +203,12 @@ def _check_nodes(model: ModelProto) -> None:
             raise StyleFileError(f"it uses the operator {name}, which no style needs")
         for attribute in node.attribute:
             if attribute.g.node or attribute.graphs or attribute.HasField("t"):
-                raise StyleFileError(f"its {node.op_type} carries a graph or a tensor")
+                raise StyleFileError(
+                    f"its operator {node.op_type} carries a graph or a tensor, which no style needs"
+                )
             if any(not 0 <= value <= _MAX_ATTRIBUTE for value in (attribute.i, *attribute.ints)):
                 raise StyleFileError(
-                    f"its {node.op_type} has {attribute.name} out of 0..{_MAX_ATTRIBUTE}"
+                    f"its operator {node.op_type} has {attribute.name} outside 0..{_MAX_ATTRIBUTE}"
                 )
 
 
@@ -208,11 +218,17 @@ def _check_tensors(model: ModelProto) -> None:
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             raise StyleFileError(f"its tensor '{tensor.name}' points to another file")
         if any(not 0 <= dim <= _MAX_CHANNELS for dim in tensor.dims):
-            raise StyleFileError(f"its tensor '{tensor.name}' has the size {list(tensor.dims)}")
+            raise StyleFileError(
+                f"its tensor '{tensor.name}' has the size {list(tensor.dims)}; a style has at most "
+                f"{_MAX_CHANNELS} along each axis"
+            )
         if tensor.data_type == TensorProto.INT64:  # paddings, and where slices begin and end
             for value in array_of(tensor).reshape(-1):
                 if abs(int(value)) > _MAX_ATTRIBUTE and value != np.iinfo(np.int64).max:
-                    raise StyleFileError(f"its tensor '{tensor.name}' has the value {value}")
+                    raise StyleFileError(
+                        f"its tensor '{tensor.name}' has the value {value}; a style has at most "
+                        f"{_MAX_ATTRIBUTE}, above or below 0"
+                    )
 
 
 def _check_planes(model: ModelProto) -> None:
@@ -251,19 +267,25 @@ def _check_folded_tensors(model: ModelProto) -> None:
     """Checks the tensors that `Style.model_for` rewrites."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     for name, rank, axis in FOLDED_TENSORS:
-        array = array_of(weights[name]) if name in weights else np.empty(())
+        if name not in weights:
+            raise StyleFileError(f"its tensor '{name}' is missing")
+        array = array_of(weights[name])
         if (
             array.ndim != rank
             or array.shape[axis] != 6
             or array.dtype not in (np.float16, np.float32)
         ):
             raise StyleFileError(
-                f"its tensor '{name}' is missing or malformed: {list(array.shape)}"
+                f"its tensor '{name}' has the size {list(array.shape)} and the type {array.dtype}; "
+                f"expected {rank} axes, 6 along axis {axis}, in float16 or float32"
             )
 
 
 def _check_sizes(model: ModelProto, height: int, width: int) -> None:
-    """Follows the sizes of a small picture through the network, without running it."""
+    """Refuses networks whose tensors would be huge, judged by their sizes for a small picture.
+
+    The sizes are inferred; the network is not run.
+    """
     sized = ModelProto()
     sized.CopyFrom(model)
     graph = sized.graph
@@ -276,7 +298,8 @@ def _check_sizes(model: ModelProto, height: int, width: int) -> None:
         sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         if math.prod(sizes) > _MAX_GROWTH * height * width:
             raise StyleFileError(
-                f"its tensor '{value.name}' grows to {sizes} from {width}x{height}"
+                f"its tensor '{value.name}' grows to {sizes} from {width}x{height}, more than "
+                f"{_MAX_GROWTH} values for each pixel"
             )
 
 
@@ -288,7 +311,7 @@ def _check_values(model: ModelProto) -> None:
 
 
 def _check_ranges(style: Style) -> None:
-    """Checks that the ranges, if any, cover the network's convolutions. Raises ValueError."""
+    """Raises ValueError if the style has ranges, but not for all of its convolutions."""
     convolutions = {node.input[1] for node in style.model.graph.node if node.op_type == "Conv"}
     names = {name.removesuffix(".wide") for name in convolutions} - RANGELESS_WEIGHTS
     if style.ranges is not None and not names <= {f"{name}.weight" for name in style.ranges}:

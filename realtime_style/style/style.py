@@ -22,16 +22,16 @@ from realtime_style.system.whole_file import whole_file
 class Style:
     """A style that was read from a file and checked, or made from such styles.
 
-    Compared by value, hashed by `digest`, and picklable. `model` must not be changed.
+    Styles are compared by value and picklable. `model` must not be changed.
 
     Attributes:
-        name: what a bundled style is chosen by, and what reports call it.
+        name: the style's name in reports; bundled styles are chosen by it.
         card: painting, painter, year and training settings; any key may be missing.
-        size_multiple: luma width and height given to the model must be multiples of it, 1..64.
-        color: colour space of the planes that the model was trained on.
+        size_multiple: 1..64; the luma width and height given to the model must be multiples of it.
+        color: colour space of the planes that `model` reads and writes.
         version: version of the package that made the file.
-        model: the network, from uint8 planes to uint8 planes.
-        ranges: input ranges of the convolutions, which int8 needs; None where not measured.
+        model: the network as ONNX, from uint8 planes to uint8 planes; see `file_format`.
+        ranges: input ranges of the convolutions, which int8 needs; None if they were not measured.
     """
 
     name: str
@@ -55,10 +55,10 @@ class Style:
         return {tensor.name: tuple(tensor.dims) for tensor in self._tensors()}
 
     def wiring(self) -> list[tuple[str, list[str], list[bytes]]]:
-        """Operator, inputs and attributes of each node: equal for networks of one architecture.
+        """(operator, inputs, attributes) of each node: equal for networks of one architecture.
 
-        Values between nodes are named by their position, because their names in the file depend
-        on how it was exported.
+        The names of values between nodes depend on how the file was exported, so they are replaced
+        by the number of the node that makes them and of its output, such as "12.0".
         """
         positions: dict[str, str] = {}
         nodes = []
@@ -70,7 +70,7 @@ class Style:
         return nodes
 
     def weights(self) -> dict[str, NDArray[np.float64]]:
-        """Copies of all weights and biases, by name."""
+        """Copies of all weights and biases, float64, by name."""
         return {tensor.name: array_of(tensor).astype(np.float64) for tensor in self._tensors()}
 
     def _tensors(self) -> Iterator[TensorProto]:
@@ -88,10 +88,11 @@ class Style:
         """A style with the same network and other weights.
 
         Args:
-            weights: values by name, in the shapes of `shapes`; those missing stay as they are.
+            weights: values by name, in the shapes of `shapes`. Weights that are not among them
+                stay as they are.
             name: name of the new style.
             card: card of the new style.
-            ranges: input ranges that hold for the new weights; None if unknown.
+            ranges: input ranges of the convolutions with the new weights; None if unknown.
         """
         model = ModelProto()
         model.CopyFrom(self.model)
@@ -107,7 +108,7 @@ class Style:
         return self.with_weights({}, name, self.card, self.ranges)
 
     def save(self, out: Path) -> None:
-        """Writes a style file; `out` is replaced only once the new file is complete.
+        """Writes a style file. An existing file is replaced only once the new one is complete.
 
         Raises:
             StyleFileError: `out` cannot be written.
@@ -120,7 +121,7 @@ class Style:
 
     @property
     def reach_px(self) -> int:
-        """The greatest distance, in luma pixels, over which an input pixel affects an output."""
+        """The greatest distance, in luma pixels, between an input pixel and one that it affects."""
         graph = self.model.graph
         seen = {"luma": (1, 0), "chroma": (2, 0)}  # scale and reach, in luma pixels
         shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
@@ -147,7 +148,7 @@ class Style:
         return max(reach for _, reach in seen.values())
 
     def model_for(self, color: ColorSpace) -> bytes:
-        """The ONNX model for planes in another colour space, serialised.
+        """The style's serialised ONNX model, changed to read and write planes of a colour space.
 
         The map between two YUV colour spaces is affine, so it folds into the first and the last
         convolution, which see luma (four phases) and chroma together at half size. The result is
@@ -162,7 +163,8 @@ class Style:
         back, back_offset = _planes_map(self.color, color)
         center = array_of(tensors["center"]).astype(np.float64).reshape(-1)  # subtracted first
 
-        # stem(A x + a - c) = stem'(x - c'): c' are the film's values of the model's centre
+        # stem(A x + a - c) = stem'(x - c'), where A x + a maps the film's planes to the model's,
+        # and c' is the model's centre c in the film's colour space
         _store(tensors["center"], (np.linalg.inv(into) @ (center - into_offset))[:, None, None])
         stem = array_of(tensors["stem.weight"]).astype(np.float64)
         _store(tensors["stem.weight"], np.einsum("oiyx,ij->ojyx", stem, into))
@@ -176,7 +178,7 @@ class Style:
 def _planes_map(
     source: ColorSpace, target: ColorSpace
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Matrix (6, 6) and offset (6,) that map half-size planes between two colour spaces.
+    """Matrix (6, 6) and offset (6,) that map half-size planes from `source` to `target`.
 
     The planes are four phases of luma, Cb and Cr, in 0..255.
     """
@@ -192,7 +194,7 @@ def _planes_map(
 
 
 def _store(tensor: TensorProto, values: NDArray[np.float64]) -> None:
-    """Replaces a tensor's values; its type and its shape from the second axis on are kept."""
+    """Replaces a tensor's values; its type and its shape after the first axis are kept."""
     kept = array_of(tensor)
     values = values.reshape((-1, *kept.shape[1:])).astype(kept.dtype)
     tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))

@@ -34,12 +34,12 @@ from realtime_style.training.style_choice import (
     VARIANTS,
     learn_choice,
     measure_palettes,
-    paint_with_codes,
+    paint_with_vectors,
 )
 from realtime_style.training.style_variants import StyleVariant, StyleVariants
 
-_STYLE_SCALE = 150.0  # weighted style losses far above this count by their logarithm
-_RESTRAINT = 10.0  # weight of the mean square of the code's changes
+_STYLE_SCALE = 150.0  # far above this value, only the logarithm of the style loss counts
+_RESTRAINT = 10.0  # weight of the mean square of the changes to the vector
 _PALETTE_PHOTOS = 16  # painted in every bundled style, to measure its palette
 _MAX_GRADIENT = 5.0
 _LEARNING_RATE = 1e-5
@@ -58,22 +58,25 @@ def train_any_style(
 ) -> StyleEncoder:
     """Trains the encoder of G(x, s) on all paintings of a folder and on photos, on the CPU.
 
-    Every step paints a batch of photos, each in the style of another variant, with the losses of
-    `train` (Gram matrices of that variant). Before that, the encoder learns which bundled style has
-    the closest strokes: a changed style keeps its strokes, a mixture of all of them has none. That
-    part is reported as step 0.
+    First, the encoder learns which bundled style has the closest strokes (`learn_choice`); this is
+    reported as step 0. Then every step paints a batch of photos, each in the style of another
+    variant of the style pictures, with the losses of `train`, and trains how the encoder changes
+    the chosen style.
 
     Args:
         config: `painting` is the folder of style pictures; losses, sizes and steps as for `train`.
         run_dir: receives checkpoints and sample sheets.
-        held_out: file names of paintings that are only shown in the sheets.
+        held_out: file names of paintings that are not trained on, only shown in the sheets.
         resume: continue from the checkpoint in `run_dir`.
         observer: receives progress and notes.
 
+    Returns:
+        The trained encoder, on the CPU.
+
     Raises:
-        TrainingError: unusable data, a checkpoint made for other bundled styles, or a loss that
-            needs more than Gram matrices.
-        KeyboardInterrupt: passed on, after the state is saved.
+        TrainingError: unusable data, a checkpoint made for other bundled styles, or a loss in
+            `config` that Gram matrices are not enough for.
+        KeyboardInterrupt: on Ctrl-C, after the state is saved.
     """
     _refuse_losses_without_targets(config)
     torch.manual_seed(config.seed)
@@ -95,7 +98,9 @@ def train_any_style(
     if resume:
         saved = load_checkpoint(checkpoint, holds="netE")
         if saved["bank"] != bank.digest:
-            raise TrainingError(f"{checkpoint} was made for other bundled styles")
+            raise TrainingError(
+                f"{checkpoint} was made for other bundled styles; train from the start"
+            )
         state.load(saved, checkpoint)
     else:
         examples = photos.samples(_PALETTE_PHOTOS, config.crop_px)
@@ -119,19 +124,23 @@ def _first_state(config: TrainConfig, netE: StyleEncoder, bank: Bank) -> TrainSt
 
 
 def _pictures(folder: Path, held_out: Sequence[str]) -> tuple[list[Path], list[Path]]:
-    """The paintings to train on, and those to show in the sheets."""
+    """The paintings to train on; and those to show in the sheets, the ones held out first."""
     everything = [path for path in pictures_below(folder) if _is_usable(path)]
     paintings = [path for path in everything if path.name not in held_out]
     if not paintings:
-        raise TrainingError(f"{folder} has no pictures to train on", setting="painting")
+        raise TrainingError(
+            f"{folder} has no pictures to train on: none that can be read, has sides of at least "
+            f"{_MIN_PAINTING_PX} pixels and is not held out",
+            setting="painting",
+        )
     return paintings, [*(path for path in everything if path.name in held_out), *paintings[::4]]
 
 
 def _refuse_losses_without_targets(config: TrainConfig) -> None:
-    """A variant is known by its Gram matrices only; it has no classes and no palette."""
+    """Raises TrainingError for losses that need more of a style than its Gram matrices."""
     for name in ("class_share", "recolor", "palette_weight", "nearest_color_weight"):
         if getattr(config, name):
-            raise TrainingError(f"{name} has no meaning for the encoder of styles", setting=name)
+            raise TrainingError(f"{name} must be 0 for the encoder of styles", setting=name)
 
 
 def _is_usable(path: Path) -> bool:
@@ -142,7 +151,7 @@ def _is_usable(path: Path) -> bool:
 
 
 class AnyStyleObjective:
-    """The losses of `PaintingLosses` for photos that are each painted in another style."""
+    """The losses of `PaintingLosses`, for a batch in which each photo has its own style."""
 
     def __init__(
         self,
@@ -170,21 +179,21 @@ class AnyStyleObjective:
             statistics + STATISTICS_NOISE * self._netE.deviation * noise
         )
         means, factors = zip(*(variant.palette for variant in chosen), strict=True)
-        codes = self._netE.code(log_shares, changes, torch.cat(means), torch.cat(factors))
-        whole = paint_with_codes(self._netG, wide, codes, config)
+        vectors = self._netE.vector(log_shares, changes, torch.cat(means), torch.cat(factors))
+        whole = paint_with_vectors(self._netG, wide, vectors, config)
         photo, fake = (functional.pad(rgb, [-config.margin_px] * 4) for rgb in (wide, whole))
         photo = photo.contiguous(memory_format=torch.channels_last)
         gram = _gram_loss(chosen)
         painting = PaintingLosses(config, self._features, lambda painted: gram(painted.pyramid))
-        # The style has its full weight from the start
+        # As in the last step, so that the style has its full weight from the start
         losses = painting.of(photo, fake, config.steps, torch.Generator(), state.memory)
         if config.motion_weight and step > config.freeze_norm_at * config.steps:
             views = moved_views(wide, config.crop_px, config.seed, step, items)
-            moved = paint_with_codes(self._netG, views.rgb, codes, config)
+            moved = paint_with_vectors(self._netG, views.rgb, vectors, config)
             losses["motion"] = config.motion_weight * motion_loss(
                 whole.clamp(0, 1), moved.clamp(0, 1), views
             )
-        # The Gram matrices of a dark or flat picture are small, and relative errors enormous
+        # The Gram matrices of a dark or flat picture are small, so that relative errors are huge
         losses["style"] = _STYLE_SCALE * (losses["style"] / _STYLE_SCALE).log1p()
         losses["restraint"] = _RESTRAINT * changes.square().mean()
         yield loop.Update("E", losses)
@@ -201,7 +210,7 @@ def _gram_loss(variants: Sequence[StyleVariant]) -> GramLoss:
 
 
 class StyleSheets(TrainObserver):
-    """Writes a sheet at step 0, every `sample_every` steps, and at the end."""
+    """Writes a sheet, sample_NNNNNN.png, at step 0, every `sample_every` steps, and at the end."""
 
     def __init__(
         self,
@@ -212,7 +221,7 @@ class StyleSheets(TrainObserver):
         photos: Tensor,
         pictures: Sequence[Path],
     ) -> None:
-        """Args: photos and pictures as for `style_sheet`."""
+        """Args: run_dir, the folder for the sheets; photos and pictures as for `style_sheet`."""
         self._run_dir = run_dir
         self._config = config
         self._netE, self._netG = netE, netG

@@ -1,4 +1,4 @@
-"""Batches of training data, each read on a thread while the step before it computes."""
+"""Batches of training data; each is read on a thread while the step before it is computed."""
 
 from __future__ import annotations
 
@@ -18,25 +18,34 @@ from realtime_style.training.state import TrainState
 B = TypeVar("B")
 
 BatchReader = Callable[[int, range, int], B]
-"""Reads a batch: of this step (from 1), these items of it, in this attempt (from 0).
+"""Reads a batch, given the step (from 1), this process's items of it, and the attempt (from 0).
 
 The same arguments give the same batch, in any number of processes. Another attempt gives other
-data, because what led to a NaN would do so again.
+data, because the data that led to NaN would do so again.
 """
 
 
 class Batches(Generic[B]):
-    """The batches of a run, one step ahead."""
+    """The batches of a run; a thread reads the next one in advance."""
 
     def __init__(self, read: BatchReader[B], state: TrainState, steps: int) -> None:
-        """Starts to read the batch after `state.step`; none after `steps`."""
+        """Starts to read the batch of the step after `state.step`.
+
+        Args:
+            read: reads a batch; called on the thread.
+            state: the state of the run, which says what to read next.
+            steps: number of the last step; later ones are not read.
+
+        Raises:
+            TrainingError: the batch cannot be split among the processes.
+        """
         self._read = read
         self._state = state
         self._steps = steps
         self.restart()
 
     def restart(self) -> None:
-        """Reads from the state's step again, after a rollback.
+        """Starts again from the state's step, after `close` and a rollback.
 
         Raises:
             TrainingError: the batch cannot be split among the processes.
@@ -52,28 +61,33 @@ class Batches(Generic[B]):
         return self._thread.submit(self._read, step, self._items, self._attempt)
 
     def wait(self) -> None:
-        """Waits for the next batch; raises the TrainingError of data that cannot be read."""
+        """Waits until the next batch has been read; raises TrainingError if it cannot be read."""
         if self._next:
             self._next.result()
 
     def take(self) -> B:
-        """The batch of the next step, `state.step` + 1."""
+        """Returns the batch of the next step, `state.step` + 1, and starts to read the one after.
+
+        Raises:
+            TrainingError: the batch cannot be read.
+        """
         assert self._next
         batch = self._next.result()
         self._next = self._submit(self._state.step + 2)
         return batch
 
     def close(self) -> None:
-        """Ends the thread."""
+        """Ends the thread that reads, and waits for it; the batch that it has read is discarded."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
 
 @dataclass(frozen=True, slots=True)
 class StyleBatch:
-    """Photos of a step and second views of them.
+    """The data of one step.
 
-    `photo` is (N, 3, S, S) in 0..1, S the crop and its margins; `views` is None in steps that do
-    not learn from motion.
+    Attributes:
+        photo: photos or frames of films, (N, 3, S, S) RGB in 0..1, S the crop and its margins.
+        views: a second view of each, under a motion; None in steps that do not learn from motion.
     """
 
     photo: Tensor
@@ -84,8 +98,8 @@ class StyleBatch:
 class StyleBatches:
     """Reads the batches of style training.
 
-    Before normalisation is frozen they are photos only; afterwards photos, or frames of films, with
-    second views.
+    Before normalisation is frozen (`freeze_norm_at`), they are photos without second views.
+    Afterwards they have second views; every second batch is of frames, if there are films.
     """
 
     config: TrainConfig
@@ -93,10 +107,10 @@ class StyleBatches:
     clips: ClipFolder | None
 
     def read(self, step: int, items: range, attempt: int) -> StyleBatch:
-        """A `BatchReader`."""
+        """See `BatchReader`."""
         config = self.config
-        # Only once normalisation is frozen: with its own statistics, each view would be painted a
-        # little differently
+        # Motion is learned only once normalisation is frozen: before, it depends on the batch, and
+        # the two views would be painted differently
         moves = config.motion_weight or config.motion_features_weight
         moves = moves and step > config.freeze_norm_at * config.steps
         if moves and self.clips and step % 2:

@@ -1,4 +1,4 @@
-"""Files of training: checkpoints to resume from, and generators to start from or export."""
+"""The files of training: checkpoints to resume from, and generators to start from or export."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ CHECKPOINT_NAME = "checkpoint.pt"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Writes a training state, see `TrainState.as_dict`, in place of the previous file.
+    """Writes a training state, in place of the previous file.
+
+    Args:
+        path: the file.
+        state: from `TrainState.as_dict`.
 
     Raises:
-        TrainingError: it cannot be written, for example because the disk is full.
+        TrainingError: the file cannot be written, for example because the disk is full.
     """
     try:
         with whole_file(path) as partial:
@@ -34,11 +38,11 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path, holds: str = "netG") -> dict[str, Any]:
-    """Reads a training state, on the CPU.
+    """Reads a training state; all tensors are on the CPU.
 
     Args:
-        path: a file of `save_checkpoint`.
-        holds: the network that it must hold.
+        path: a file that `save_checkpoint` wrote.
+        holds: the name of a network that the file must hold, such as "netG".
 
     Raises:
         TrainingError: there is no such file, or it is not a checkpoint with that network.
@@ -58,12 +62,15 @@ def load_checkpoint(path: Path, holds: str = "netG") -> dict[str, Any]:
 
 
 def save_generator(path: Path, netG: Generator, metadata: dict[str, Any]) -> None:
-    """Writes a generator's weights in half precision, as safetensors.
+    """Writes a generator's weights in float16, as a safetensors file that training can start from.
 
     Args:
         path: the file; it appears only when it is complete.
-        netG: in any mode; normalisation is not folded, so that training can start from it.
-        metadata: values for JSON, by name.
+        netG: the generator, in training or evaluation mode; it is not changed.
+        metadata: what describes the generator: values that JSON can hold, by name.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     tensors = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
@@ -76,13 +83,16 @@ def save_generator(path: Path, netG: Generator, metadata: dict[str, Any]) -> Non
 
 
 def load_generator(path: Path) -> tuple[Generator, dict[str, Any]]:
-    """Reads a generator and its metadata, on the CPU.
+    """Reads a generator and its metadata.
 
     Args:
-        path: a file of `save_generator` (.safetensors), or a checkpoint.
+        path: a file of `save_generator` (.safetensors), or a checkpoint (any other ending).
+
+    Returns:
+        The generator, on the CPU, and its metadata by name.
 
     Raises:
-        TrainingError: there is no such file, or it is neither.
+        TrainingError: there is no such file, or it holds no generator.
     """
     if path.suffix != ".safetensors":
         state = load_checkpoint(path)

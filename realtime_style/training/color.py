@@ -13,14 +13,15 @@ from realtime_style.color import ColorSpace
 
 
 def planes_from_rgb(rgb: Tensor, color: ColorSpace) -> tuple[Tensor, Tensor]:
-    """The planes of an RGB picture, as codes over 255.
+    """Converts RGB pictures to planes.
 
     Args:
         rgb: (N, 3, H, W) in 0..1, even sides.
         color: the colour space of the planes.
 
     Returns:
-        Luma (N, 1, H, W) and chroma (N, 2, H/2, W/2), in 0..1; chroma sited in the centre.
+        Luma (N, 1, H, W) and chroma (N, 2, H/2, W/2): 8-bit values divided by 255, not rounded.
+        Each chroma value is the mean of a 2x2 block.
     """
     matrix, offset = (
         torch.as_tensor(a, dtype=rgb.dtype, device=rgb.device) for a in color.yuv_from_rgb()
@@ -30,7 +31,7 @@ def planes_from_rgb(rgb: Tensor, color: ColorSpace) -> tuple[Tensor, Tensor]:
 
 
 def rgb_from_planes(luma: Tensor, chroma: Tensor, color: ColorSpace) -> Tensor:
-    """The inverse of `planes_from_rgb`: (N, 3, H, W), not clamped; chroma enlarged bilinearly.
+    """Converts planes to RGB, (N, 3, H, W), not clamped; chroma is enlarged bilinearly.
 
     Args:
         luma: (N, 1, H, W) in 0..1.
@@ -52,9 +53,14 @@ PLANES_COLOR = ColorSpace()
 
 
 def paint_rgb(paint: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], rgb: Tensor) -> Tensor:
-    """Paints RGB, (N, 3, H, W) in 0..1, to the same shape, not clamped.
+    """Paints RGB pictures with a function that paints planes.
 
-    `paint` is `Generator.forward` or a function like it, planes to planes, both in 0..1.
+    Args:
+        paint: `Generator.forward` or a function like it: planes to planes, both in 0..1.
+        rgb: (N, 3, H, W) in 0..1, sides multiples of 4.
+
+    Returns:
+        The painted pictures, in the same shape, not clamped.
     """
     luma, chroma = paint(*planes_from_rgb(rgb, PLANES_COLOR))
     return rgb_from_planes(luma.float(), chroma.float(), PLANES_COLOR)

@@ -21,19 +21,19 @@ UNREADABLE = (
     TypeError,  # EXIF, when a photo is turned upright
     RuntimeError,  # AVIF
 )  # fmt: skip
-"""What Pillow raises for a file that is not a picture, or is broken or absurdly large."""
+"""What Pillow raises for a file that is not a picture, is damaged, or is absurdly large."""
 
 _SUFFIXES = frozenset(Image.registered_extensions())
 _CACHE_BYTES = 1_000_000_000
-_MAX_SHORT_PX = 1024  # shorter side of the photos kept in memory
-_SMALL_SCALES = (0.4, 0.7)  # the scale of small crops, 1 for the photo's own
-_MAX_DRAWS = 20  # photos that are tried for one that is large enough
+_MAX_SHORT_PX = 1024  # shorter side of the photos in memory; larger ones are shrunk
+_SMALL_SCALES = (0.4, 0.7)  # scales of small crops, where 1 is the photo's own size
+_MAX_DRAWS = 20  # how many photos are tried, until one is large enough
 MIN_PHOTO_PX = 64
-"""The least shorter side of a photo; smaller ones are skipped."""
+"""Photos with a shorter side below this are skipped."""
 _MIN_PAINTING_PX = 64
 _SHARP_RADIUS_PX = 2
-_PHOTO, _REAL = 0, 1  # keep random numbers of photos apart from those of paintings
-_HELD_BACK_OF = 20  # one photo in so many is not trained on, but shown in the sample sheets
+_PHOTO, _REAL = 0, 1  # parts of seeds, so that photos and paintings get different random numbers
+_HELD_BACK_OF = 20  # one of this many photos is not trained on, but shown in the sample sheets
 
 
 class PhotoFolder:
@@ -43,9 +43,9 @@ class PhotoFolder:
 
     Attributes:
         folder: the folder.
-        paths: the photos to train on.
-        held_back: photos that are only for samples.
-        skipped: photos that turned out to be unreadable or too small.
+        paths: the photos to train on, in random order.
+        held_back: one in 20 of the photos; they are used only by `samples`.
+        skipped: photos that turned out to be unreadable or too small; grows while crops are read.
     """
 
     def __init__(
@@ -63,21 +63,22 @@ class PhotoFolder:
 
         Args:
             folder: a folder of photos.
-            crop_px: side of the crops.
-            seed: of the random numbers.
+            crop_px: side of the crops in pixels.
+            seed: seed of the random numbers.
             portraits: a second folder of photos.
-            portrait_share: share of the crops that are taken from `portraits`.
-            largest_zoom: the factor by which crops may be enlarged.
-            small_share: share of the crops that are shrunk to 0.4 to 0.7 of the photo's own scale.
+            portrait_share: share of the crops that are taken from `portraits`, 0..1.
+            largest_zoom: the factor by which crops may be enlarged, from 1.
+            small_share: share of the crops that are shrunk to 0.4 to 0.7 of the photo's own scale,
+                0..1. If it is above 0, other crops are not shrunk below 0.7.
 
         Raises:
-            TrainingError: a folder has no picture.
+            TrainingError: a folder does not exist, or has no pictures.
         """
         if not folder.is_dir():
             raise TrainingError(f"{folder} is not a folder of photos", setting="content")
         paths = pictures_below(folder)
         if not paths:
-            raise TrainingError(f"{folder} has no pictures", setting="content")
+            raise _no_pictures(folder, "content")
         self.folder = folder
         np.random.default_rng(0).shuffle(paths)
         held_back = len(paths) // _HELD_BACK_OF
@@ -91,14 +92,18 @@ class PhotoFolder:
         self._portraits_folder = portraits
         self._portraits = pictures_below(portraits) if portraits else []
         if portraits and not self._portraits:
-            raise TrainingError(f"{portraits} has no pictures", setting="portraits")
+            raise _no_pictures(portraits, "portraits")
         self._portrait_share = portrait_share if portraits else 0.0
         self._largest_zoom = largest_zoom
         self._small_share = small_share
 
     @classmethod
     def of(cls, config: TrainConfig) -> Self:
-        """The photos of a configuration, in crops with margins; raises TrainingError."""
+        """The photos of a configuration, with crops that include the margins.
+
+        Raises:
+            TrainingError: as the constructor.
+        """
         return cls(
             config.content,
             config.crop_px + 2 * config.margin_px,
@@ -110,16 +115,16 @@ class PhotoFolder:
         )
 
     def batch(self, step: int, items: range, attempt: int = 0) -> Tensor:
-        """Crops of a batch, (N, 3, crop_px, crop_px), RGB in 0..1; a `BatchReader`.
+        """Random crops, (N, 3, crop_px, crop_px) RGB in 0..1. See `BatchReader`.
 
-        Each is a random square of a random photo, scaled to `crop_px`; half are mirrored. Its side
-        is between `crop_px` over the largest zoom and the photo's shorter side: films are larger
-        than photo collections, so some crops may be enlarged. A photo that is too small for that is
-        used only if no larger one is found in 20 draws.
+        Each is a random square of a random photo, scaled to `crop_px`; half are mirrored. The side
+        of the square is between `crop_px` / `largest_zoom` and the photo's shorter side. Some crops
+        may be enlarged, because the frames of films are often larger than photos. Photos that are
+        too small for this are used only if 20 draws find no larger one.
 
         Args:
             step: the training step, from 1.
-            items: the crops' numbers in the whole batch.
+            items: the numbers of the wanted crops in the whole batch.
             attempt: another number gives other crops.
 
         Raises:
@@ -141,7 +146,7 @@ class PhotoFolder:
         return _tensor(ImageOps.mirror(crop) if rng.random() < 0.5 else crop)
 
     def _side(self, rng: np.random.Generator, short: float) -> float:
-        """The side of a random square of a photo with this shorter side, in its pixels."""
+        """The side of a random square of a photo with the shorter side `short`, in its pixels."""
         low, high = min(self._crop_px / self._largest_zoom, short), float(short)
         if self._small_share:
             largest, smallest = (self._crop_px / scale for scale in _SMALL_SCALES)
@@ -152,7 +157,7 @@ class PhotoFolder:
         return min(float(np.exp(rng.uniform(np.log(low), np.log(high)))), short)
 
     def _large_photo(self, rng: np.random.Generator) -> Image.Image:
-        """A random photo that is large enough for a crop, or the largest of many."""
+        """A random photo that is large enough for a crop; if 20 are not, the largest of them."""
         portraits = self._portrait_share and rng.random() < self._portrait_share
         paths = self._portraits if portraits else self.paths
         largest = self._readable_photo(rng, paths)
@@ -178,7 +183,7 @@ class PhotoFolder:
         raise _none_usable(self.folder, "content")
 
     def _photo(self, path: Path) -> Image.Image:
-        """A photo; decoded once and kept while there is room. Raises one of UNREADABLE."""
+        """A photo, in RGB. It is kept in memory while there is room. Raises one of UNREADABLE."""
         if path in self._cache:
             return Image.fromarray(self._cache[path])
         photo = open_rgb(path)
@@ -196,9 +201,16 @@ class PhotoFolder:
         return photo
 
     def samples(self, count: int, side_px: int) -> Tensor:
-        """The centres of held-back photos, at most `count`: (N, 3, side_px, side_px) in 0..1.
+        """The central squares of some held-back photos, for samples.
 
-        If none of those can be read, other photos are used.
+        If no held-back photo can be read, photos to train on are used.
+
+        Args:
+            count: how many, at most.
+            side_px: the side to which they are scaled, in pixels.
+
+        Returns:
+            (N, 3, side_px, side_px) RGB in 0..1, with N from 1 to `count`.
 
         Raises:
             TrainingError: no photo of the folder can be read.
@@ -215,6 +227,14 @@ class PhotoFolder:
         raise _none_usable(self.folder, "content")
 
 
+def _no_pictures(folder: Path, setting: str) -> TrainingError:
+    return TrainingError(
+        f"{folder} has no pictures, nor have its subfolders; files with the endings of pictures, "
+        "such as .jpg, .png and .webp, are used",
+        setting=setting,
+    )
+
+
 def _none_usable(folder: Path | None, setting: str) -> TrainingError:
     return TrainingError(
         f"no picture in {folder} is readable and at least {MIN_PHOTO_PX} px on its shorter side",
@@ -223,7 +243,7 @@ def _none_usable(folder: Path | None, setting: str) -> TrainingError:
 
 
 def pictures_below(folder: Path) -> list[Path]:
-    """Files in a folder and its subfolders whose suffix is that of a picture format, sorted."""
+    """Files in a folder and its subfolders that have the ending of a picture format, sorted."""
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
 
 
@@ -236,23 +256,26 @@ def load_paintings(
     trim: float = 0.0,
     sharpness: float = 0.0,
 ) -> list[Tensor]:
-    """Reads a painting, or all paintings of a folder, as RGB in 0..1, each (1, 3, H, W).
+    """Reads a painting, or all paintings of a folder.
 
     Args:
-        path: a picture file, or a folder of them.
-        longer_side_px: of the result.
+        path: a picture file, or a folder of them, with subfolders.
+        longer_side_px: the longer side to which each is scaled, in pixels.
         detail_px: a larger painting is first shrunk to this longer side. That keeps the strokes and
             removes the grain of paper, canvas and scan, which would be painted everywhere.
-        skipped: receives the files of a folder that cannot be read.
-        trim: share of a painting's height that is cut off at the bottom.
+        skipped: a list to which the files of a folder that cannot be read are added.
+        trim: share of a painting's height that is cut off at the bottom, 0..0.5.
         sharpness: amount of an unsharp mask, applied last; 0 for none.
+
+    Returns:
+        RGB in 0..1, each (1, 3, H, W).
 
     Raises:
         TrainingError: the file, or every file of the folder, cannot be read as a picture.
     """
     paths = pictures_below(path) if path.is_dir() else [path]
     if not paths:
-        raise TrainingError(f"{path} has no pictures", setting="painting")
+        raise _no_pictures(path, "painting")
     paintings, error = [], None
     for each in paths:
         try:
@@ -294,16 +317,19 @@ def _load_painting(
 def painting_crops(
     paintings: list[Tensor], crop_px: int, seed: int, step: int, items: range
 ) -> Tensor:
-    """Random crops of paintings, (N, 3, crop_px, crop_px); half are mirrored.
+    """Random crops of paintings; half are mirrored.
 
     A painting that is smaller than a crop is extended by reflection.
 
     Args:
-        paintings: each (1, 3, H, W) in 0..1.
-        crop_px: side of the crops.
-        seed: of the random numbers.
+        paintings: RGB in 0..1, each (1, 3, H, W).
+        crop_px: side of the crops in pixels.
+        seed: seed of the random numbers.
         step: the training step, from 1.
-        items: the crops' numbers in the whole batch.
+        items: the numbers of the wanted crops in the whole batch.
+
+    Returns:
+        (N, 3, crop_px, crop_px) RGB in 0..1.
     """
     crops = []
     for item in items:

@@ -10,7 +10,7 @@ import torch
 from realtime_style.errors import TrainingError
 from realtime_style.training.parallel import own_gpu
 
-_MALLOC = {  # the numbers of malloc.h
+_MALLOC = {  # options of glibc's malloc: their numbers in malloc.h, and the values to set
     "M_TRIM_THRESHOLD": (-1, 2**31 - 1),
     "M_TOP_PAD": (-2, 2**28),
     "M_MMAP_MAX": (-4, 0),
@@ -18,7 +18,11 @@ _MALLOC = {  # the numbers of malloc.h
 
 
 def find_device(name: str) -> torch.device:
-    """The device of a name: "cpu", "cuda" (this process's GPU), or "auto" (a GPU if there is one).
+    """Finds a device by name.
+
+    Args:
+        name: "cpu", "cuda" (the GPU of this process), or "auto" (that GPU if there is one, else
+            the CPU).
 
     Raises:
         TrainingError: there is no such device.
@@ -36,16 +40,16 @@ def find_device(name: str) -> torch.device:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """A context in which networks compute at a precision, "bf16" or "f32"."""
+    """A context in which networks compute in a precision, "bf16" or "f32"."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def tune_cpu() -> None:
     """Sets up the process for training on a CPU.
 
-    Denormal numbers are flushed to zero, which is faster. glibc keeps what a step frees for the
-    next step: otherwise every step requests the same gigabyte from the system, page by page, which
-    takes a sixth of the step's time.
+    Denormal numbers are flushed to zero, which is faster. On Linux, glibc is told to keep the
+    memory that a step frees for the next one. Otherwise every step requests the same gigabyte from
+    the system, page by page, which takes a sixth of the step's time.
     """
     torch.set_flush_denormal(True)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
@@ -55,6 +59,6 @@ def tune_cpu() -> None:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error means that memory is short, on a CPU or a GPU."""
+    """Whether an error means that the CPU's or the GPU's memory is used up."""
     words = ("not enough memory", "can't allocate memory", "out of memory")
     return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)

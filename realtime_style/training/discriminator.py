@@ -9,11 +9,11 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class Discriminator(nn.Module):
-    """netD: one score for each patch of 46 pixels (PatchGAN, Isola et al., CVPR 2017).
+    """netD: one score for each patch of 46x46 pixels (PatchGAN, Isola et al., CVPR 2017).
 
-    It sees strokes and their neighbours, never a whole picture: only how something is painted must
-    matter, not what. Spectral normalisation (Miyato et al., ICLR 2018) of every convolution keeps
-    it from outrunning the generator; there is no other normalisation.
+    It sees strokes and their neighbours, but never a whole picture: how something is painted should
+    matter, not what. Spectral normalisation of every convolution (Miyato et al., ICLR 2018) keeps
+    the discriminator from outrunning the generator; there is no other normalisation.
     """
 
     def __init__(self, channels: int = 48) -> None:
@@ -26,6 +26,6 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, rgb: Tensor) -> Tensor:
-        """RGB in 0..1, (N, 3, H, W), to scores (N, 1, h, w): the higher, the more real."""
+        """RGB in 0..1, (N, 3, H, W), to scores, (N, 1, h, w): high for paint, low for fakes."""
         scores: Tensor = self.layers(rgb * 2 - 1)
         return scores

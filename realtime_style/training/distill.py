@@ -27,10 +27,10 @@ from realtime_style.training.schedule import trapezoid
 from realtime_style.training.state import Learner, TrainState
 
 FAST = GeneratorConfig(trunk_channels=32, edge_channels=16, dilations=(1, 4, 8, 2))
-"""The shape of the fast tier's generators: half of the standard tier's time."""
+"""The shape of the fast tier's generators, which take half the time of the standard tier's."""
 
 FAST_BASE = BUNDLED_BASE.parent / "fast" / "base.safetensors"
-"""The generator that all generators of the fast tier start from, so that styles can be mixed."""
+"""The generator from which all generators of the fast tier start, so that styles can be blended."""
 
 CROP_PX = 256
 BATCH = 4
@@ -53,13 +53,13 @@ def distill(
 ) -> Generator:
     """Trains a generator to paint photos as its teacher does (Hinton et al., arXiv 1503.02531).
 
-    No feature extractor is needed: what a teacher paints depends only on the photo, stroke by
-    stroke, and can be learned pixel by pixel. Runs on the CPU.
+    No feature extractor is needed: what the teacher paints depends only on the photo, so it can be
+    learned pixel by pixel. Runs on the CPU.
 
     Args:
         teacher: a trained generator.
-        start: the smaller generator to start from; trained in place.
-        photos: crops of CROP_PX.
+        start: the smaller generator to start from; it is trained in place.
+        photos: photos in crops of CROP_PX pixels.
         steps: optimiser steps.
         checkpoint: the file that checkpoints are written to.
         resume: continue from `checkpoint`.
@@ -70,7 +70,7 @@ def distill(
 
     Raises:
         TrainingError: photos or a checkpoint that cannot be used; see `loop.run`.
-        KeyboardInterrupt: passed on, after the state is saved.
+        KeyboardInterrupt: on Ctrl-C, after the state is saved.
     """
     tune_cpu()
     netG: Generator = start.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -85,10 +85,10 @@ def distill(
 
 
 class DistillObjective:
-    """The distance between what two generators paint.
+    """The distance between what two generators paint of the same photos.
 
-    The mean absolute difference of colours, in 0..1, and of differences between neighbours: edges,
-    which are most of what a stroke is.
+    It is the mean absolute difference of colours, in 0..1, plus that of edges (the differences
+    between neighbouring pixels), which are most of what a stroke is.
     """
 
     def __init__(self, teacher: Generator, netG: Generator, steps: int) -> None:
@@ -114,7 +114,7 @@ class DistillObjective:
 
 
 def _edge_difference(painted: Tensor, aim: Tensor) -> Tensor:
-    """Mean absolute difference of the differences of neighbours, both ways; (N, 3, H, W)."""
+    """Mean absolute difference of the edges, down and across, of two (N, 3, H, W); a scalar."""
     apart = painted - aim
     dy, dx = apart.diff(dim=2), apart.diff(dim=3)
     return (dy.abs().mean() + dx.abs().mean()) / 2

@@ -14,25 +14,31 @@ from realtime_style.training.generator import STEM_MARGIN, FoldedGenerator, Gene
 
 _HIDDEN = 512
 _PALETTE = 12  # numbers: a mean and a covariance factor
-_MAX_CHANGE = 2.0  # length of a code's change: more turns dark pictures to mud
+_MAX_CHANGE = 2.0  # length of what is added to a style vector: more turns dark pictures to mud
 _MIN_VARIANCE = 1e-4  # of luma or chroma in 0..1, in a palette
 
 
 class StyleEncoder(nn.Module):
-    """netE: reads a style from a picture, as a code for `Bank`.
+    """netE: turns a picture into a style vector for `Bank`.
 
-    Its features are the first half of a generator that has learned several paintings, applied to
-    the picture in the palette of photos, because colours say little about strokes. It uses the mean
-    and standard deviation of each channel of every layer (Huang and Belongie, ICCV 2017): what is
-    in the picture, from brush strokes to larger forms, but not where. The features are not trained;
-    the layers that interpret them are.
+    Its features are the first half of a generator that has learned several paintings. They are
+    computed from the picture in the palette of photos, because colours say little about strokes.
+    What counts is the mean and standard deviation of each channel of every layer (Huang and
+    Belongie, ICCV 2017): what is in the picture, from brush strokes to larger forms, but not where.
+    The features are not trained; the layers that interpret them are.
 
-    It chooses one of the bank's styles, because a mixture of many has no strokes left; recolours
-    that style so that its paintings have the picture's mean and covariance of luma and chroma; and
-    changes it by adding to its code.
+    The encoder chooses one of the bank's styles, because a mixture of many has no strokes left. It
+    recolours that style so that what it paints has the picture's mean and covariance of luma and
+    chroma. And it changes the style by adding to its style vector.
     """
 
     def __init__(self, bank: Bank, eye: Generator) -> None:
+        """Makes an encoder that has not been trained.
+
+        Args:
+            bank: the styles to choose from.
+            eye: the generator whose first half computes the features; it is not changed.
+        """
         super().__init__()
         folded = eye.folded().requires_grad_(False)
         self.center: Tensor
@@ -44,32 +50,37 @@ class StyleEncoder(nn.Module):
         self.photo_factor: Tensor
         self.register_buffer("photo_mean", torch.zeros(1, 3))
         self.register_buffer("photo_factor", torch.eye(3)[None])
-        self.mean: Tensor  # of the statistics, over the pictures of the training
-        self.deviation: Tensor
+        self.mean: Tensor  # of each statistic, over the style pictures of the training
+        self.deviation: Tensor  # standard deviation of each statistic
         self.register_buffer("mean", torch.zeros(count))
         self.register_buffer("deviation", torch.ones(count))
-        self.codes: Tensor  # of the bank's styles
-        codes = np.stack([bank.code_of(number) for number in range(len(bank.styles))])
-        codes[:, bank.colors] = 0
-        self.register_buffer("codes", torch.from_numpy(codes).float(), persistent=False)
-        self.palette_means: Tensor  # of what the bank's styles paint, (styles, 3)
-        self.palette_inverses: Tensor  # of the factors of its covariances, (styles, 3, 3)
-        self.register_buffer("palette_means", torch.zeros(len(codes), 3))
-        self.register_buffer("palette_inverses", torch.eye(3).repeat(len(codes), 1, 1))
+        self.vectors: Tensor  # style vectors of the bank's styles, (styles, vector_size)
+        vectors = np.stack([bank.vector_of(number) for number in range(len(bank.styles))])
+        vectors[:, bank.colors] = 0
+        self.register_buffer("vectors", torch.from_numpy(vectors).float(), persistent=False)
+        # palettes of what the bank's styles paint: means, (styles, 3), and the inverses of the
+        # covariance factors, (styles, 3, 3)
+        self.palette_means: Tensor
+        self.palette_inverses: Tensor
+        self.register_buffer("palette_means", torch.zeros(len(vectors), 3))
+        self.register_buffer("palette_inverses", torch.eye(3).repeat(len(vectors), 1, 1))
         self.choice = _two_layers(self.seen, len(bank.styles))
-        self.change = _two_layers(count + len(bank.styles), bank.code_size)
+        self.change = _two_layers(count + len(bank.styles), bank.vector_size)
         for parameter in self.change[-1].parameters():
             nn.init.zeros_(parameter)  # training starts with the chosen styles unchanged
 
     def forward(self, picture: Tensor) -> Tensor:
-        """RGB in 0..1, (N, 3, H, W) of a size from `look_size`, to codes, (N, code_size)."""
-        return self.code(*self.read(self.statistics(picture)), *palette_of(picture))
+        """RGB in 0..1, (N, 3, H, W), of `look_size`, to style vectors, (N, vector_size)."""
+        return self.vector(*self.read(self.statistics(picture)), *palette_of(picture))
 
     def statistics(self, picture: Tensor) -> Tensor:
-        """Statistics of the features and the palette of each picture, (N, seen + 12).
+        """What the encoder knows of each picture.
 
         Args:
             picture: (N, 3, H, W) RGB in 0..1, sides multiples of 4.
+
+        Returns:
+            (N, seen + 12): means and deviations of the features, then the 12 values of the palette.
         """
         mean, factor = palette_of(picture)
         luma, chroma = planes_from_rgb(
@@ -90,18 +101,23 @@ class StyleEncoder(nn.Module):
         """Chooses a style of the bank, and how to change it.
 
         Args:
-            statistics: (N, seen + 12).
+            statistics: (N, seen + 12), from `statistics`.
 
         Returns:
-            The logarithm of each style's probability, (N, styles), and what is added to the code of
-            the most probable one, (N, code_size).
+            The logarithm of each style's probability, (N, styles), and what is to be added to the
+            style vector of the most probable style, (N, vector_size), before its length is limited.
         """
         x = (statistics - self.mean) / self.deviation
         log_shares = self.choice(x[:, : self.seen]).log_softmax(1)
         return log_shares, self.change(torch.cat((x, _chosen(log_shares)), 1))
 
-    def code(self, log_shares: Tensor, change: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
-        """The code, (N, code_size), of what `read` returned, for a palette of `palette_of`."""
+    def vector(self, log_shares: Tensor, change: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
+        """Makes style vectors, (N, vector_size), of a choice and a palette.
+
+        Args:
+            log_shares, change: from `read`.
+            mean, factor: the palette that the painting gets, from `palette_of`.
+        """
         chosen = _chosen(log_shares)
         inverse = torch.einsum("ns,sij->nij", chosen, self.palette_inverses)
         matrix = factor @ inverse
@@ -109,21 +125,21 @@ class StyleEncoder(nn.Module):
         color = torch.cat((matrix.flatten(1), offset), 1)
         # Clamped before the root, whose gradient at 0, where training begins, is infinite
         length = change.square().sum(1, keepdim=True).clamp_min(_MAX_CHANGE**2).sqrt()
-        code = chosen @ self.codes + change * (_MAX_CHANGE / length)
-        return torch.cat((code[:, : -color.shape[1]], code[:, -color.shape[1] :] + color), 1)
+        vector = chosen @ self.vectors + change * (_MAX_CHANGE / length)
+        return torch.cat((vector[:, : -color.shape[1]], vector[:, -color.shape[1] :] + color), 1)
 
 
 def palette_of(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """The palette of a picture: the mean and a covariance factor of its luma and chroma.
+    """The palette of a picture: the mean of luma, Cb and Cr, and a factor of their covariance.
 
-    The factor is Cholesky's, lower triangular. The map from one palette to another then changes
-    luma only by luma, which keeps the strokes.
+    The covariance is factor @ factor.T, with a lower triangular factor (Cholesky's). In a map from
+    one palette to another, luma then depends only on luma, which keeps the strokes.
 
     Args:
         picture: (N, 3, H, W) RGB in 0..1, even sides.
 
     Returns:
-        The mean, (N, 3), and the factor, (N, 3, 3).
+        The mean, (N, 3), and the factor, (N, 3, 3), for planes in 0..1.
     """
     luma, chroma = planes_from_rgb(picture, PLANES_COLOR)
     planes = torch.cat((functional.avg_pool2d(luma, 2), chroma), 1).flatten(2)
@@ -159,22 +175,22 @@ def side_by_side(pictures: Tensor) -> Tensor:
 
 
 def in_palette(pictures: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
-    """Recolours pictures so that together they have a palette.
+    """Recolours pictures so that all of them together have a given palette.
 
     Args:
         pictures: (N, 3, H, W) RGB in 0..1, even sides.
-        mean: (1, 3), see `palette_of`.
-        factor: (1, 3, 3).
+        mean: (1, 3), from `palette_of`.
+        factor: (1, 3, 3), from `palette_of`.
 
     Returns:
-        The same shape, clamped to 0..1.
+        The recoloured pictures, in the same shape, clamped to 0..1.
     """
     own_mean, own_factor = palette_of(side_by_side(pictures))
     matrix = (factor @ inverse_of(own_factor))[0]
     offset = (mean[0] - matrix @ own_mean[0])[:, None, None]
     luma, chroma = planes_from_rgb(pictures, PLANES_COLOR)
     half = torch.cat((functional.avg_pool2d(luma, 2), chroma), 1)
-    luma = matrix[0, 0] * luma + offset[:1]  # a triangular matrix has no other entries here
+    luma = matrix[0, 0] * luma + offset[:1]  # the other entries of that row are 0
     chroma = torch.einsum("ij,njhw->nihw", matrix[1:], half) + offset[1:]
     return rgb_from_planes(luma, chroma, PLANES_COLOR).clamp(0, 1)
 
@@ -184,18 +200,19 @@ def _two_layers(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _chosen(log_shares: Tensor) -> Tensor:
-    """1 for the most probable style, 0 for the others; (N, styles)."""
+    """(N, styles): 1 for the most probable style, 0 for the others."""
     return (log_shares == log_shares.amax(1, keepdim=True)).to(log_shares.dtype)
 
 
 def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel, (N, C) each, of features (N, C, h, w)."""
     mean = x.mean((2, 3))
     variance = (x - mean[..., None, None]).square().mean((2, 3))
     return mean, (variance + 1e-4).sqrt()
 
 
 class AnyStyleGenerator(nn.Module):
-    """netG of any style: the bank's network, with the weights of a code."""
+    """netG for any style: the bank's network, with the weights that a style vector describes."""
 
     def __init__(self, bank: Bank) -> None:
         super().__init__()
@@ -211,32 +228,32 @@ class AnyStyleGenerator(nn.Module):
                 tensor = tensor.float() if tensor.is_floating_point() else tensor
                 self.register_buffer(_key(kind, layer.name), tensor, persistent=False)
 
-    def weights(self, code: Tensor) -> dict[str, Tensor]:
-        """The weights of a code, (code_size,), by name; like `Bank.weights`."""
+    def weights(self, vector: Tensor) -> dict[str, Tensor]:
+        """`Bank.weights` of a style vector, (vector_size,), as tensors with gradients."""
         found = {}
         for layer in self.bank.layers:
             kernel, offset, channel = (
                 self.get_buffer(_key(kind, layer.name)) for kind in ("kernel", "offset", "channel")
             )
-            share, gain, shift = code[layer.shares], code[layer.gains], code[layer.shifts]
+            share, gain, shift = vector[layer.shares], vector[layer.gains], vector[layer.shifts]
             scale = 1 + gain[channel]
             mixed = torch.einsum("k,koiyx->oiyx", share, kernel)
             found[f"{layer.name}.weight"] = mixed * scale[:, None, None, None]
             found[f"{layer.name}.bias"] = share @ offset * scale + layer.unit * shift[channel]
-        color = code[self.bank.colors]
+        color = vector[self.bank.colors]
         matrix = torch.tensordot(color[:9], self.matrices, 1)
         offset = 255 * torch.cat((color[9:10].repeat(4), color[10:]))
         found["head.weight"] = torch.einsum("ij,jcyx->icyx", matrix, found["head.weight"])
         found["head.bias"] = matrix @ found["head.bias"] + offset
         return found
 
-    def forward(self, luma: Tensor, chroma: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
-        """Paints each picture by its own code.
+    def forward(self, luma: Tensor, chroma: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """Paints each picture in its own style.
 
         Args:
-            luma: see `Generator.forward`.
-            chroma: see `Generator.forward`.
-            code: (N, code_size).
+            luma: (N, 1, H, W), see `Generator.forward`.
+            chroma: (N, 2, H/2, W/2), see `Generator.forward`.
+            vector: the style vector of each picture, (N, vector_size).
 
         Returns:
             Luma and chroma of the same shapes, not clamped.
@@ -244,10 +261,10 @@ class AnyStyleGenerator(nn.Module):
         painted = [
             functional_call(
                 self.network,
-                self.weights(code[i]),
+                self.weights(vector[i]),
                 (255 * luma[i : i + 1], 255 * chroma[i : i + 1]),
             )
-            for i in range(len(code))
+            for i in range(len(vector))
         ]
         return (
             torch.cat([planes[0] for planes in painted]) / 255,

@@ -21,8 +21,8 @@ SIZE_MULTIPLE = 4
 
 STEM_MARGIN = 2  # half-size pixels around the picture that stem (1) and down (1) read
 HEAD_MARGIN = 2  # quarter-size pixels that up (1) and head (2 at half size, 1 here) read
-_MID = 128.0  # the code of zero chroma, and of mid grey luma: zero padding then means grey
-_MOMENTUM = 0.03  # running statistics, which are used after training, average thirty batches
+_MID = 128.0  # 8-bit value of zero chroma and of mid-grey luma; subtracted, so that 0 means grey
+_MOMENTUM = 0.03  # so that the running statistics, used after training, average about 30 batches
 _GAIN = 4.0  # brings planes in 0..1 to about unit variance
 
 
@@ -48,8 +48,8 @@ class UpsampleConv(nn.Module):
     a flat input gives a flat output, so it cannot make a grid of 2 pixels. Computed as one
     convolution at the small size and a pixel shuffle, it is as fast as a sub-pixel convolution.
 
-    Input (N, in_channels, h + 2m, w + 2m), output (N, out_channels, 2h, 2w), where m rows and
-    columns on each side are only read: 1 for kernels 3 and 5, 2 for 7 and 9.
+    Input (N, in_channels, h + 2m, w + 2m), output (N, out_channels, 2h, 2w). The input has a margin
+    of m values on each side: 1 for kernels of 3 and 5, 2 for kernels of 7 and 9.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
@@ -61,7 +61,11 @@ class UpsampleConv(nn.Module):
         self.register_buffer("taps", _phase_taps(kernel), persistent=False)
 
     def subpixel_weight(self, weight: Tensor) -> Tensor:
-        """The kernel (out, in, k, k) as one on the small picture: (4 * out, in, c, c)."""
+        """Turns a kernel for the enlarged picture, (out, in, k, k), into one for the small picture.
+
+        Returns:
+            (4 * out, in, c, c): the kernels of the four phases of each output channel.
+        """
         return torch.einsum("oiyx,pjy,qkx->opqijk", weight, self.taps, self.taps).flatten(0, 2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,10 +76,12 @@ class UpsampleConv(nn.Module):
 
 
 def _phase_taps(kernel: int) -> Tensor:
-    """How a kernel on a picture enlarged twice by repetition reads the small picture.
+    """How a kernel's taps on a picture enlarged by 2 fall on the small picture, along one axis.
 
-    Returns (2, coarse, kernel): entry [p, j, d] is 1 where tap d of an output pixel of phase p
-    falls on small-picture offset j - coarse // 2, else 0.
+    Returns:
+        (2, coarse, kernel): entry [p, j, d] is 1 if tap d, for an output pixel at an even (p = 0)
+        or odd (p = 1) position, falls on the small picture's pixel at offset j - coarse // 2; else
+        0.
     """
     radius = kernel // 2
     coarse = 2 * ((radius + 1) // 2) + 1
@@ -87,16 +93,19 @@ def _phase_taps(kernel: int) -> Tensor:
 
 
 def pad_edges(x: Tensor, margin: int) -> Tensor:
-    """Repeats the outermost values `margin` times on each side of (N, C, h, w).
+    """Repeats the outermost values of (N, C, h, w) `margin` times on each side.
 
-    Padding with zeros would be free, but it tells the network where the picture ends, and it learns
-    to paint a frame there. Instead, several convolutions share one wide padding.
+    Padding with zeros would be free, but would tell the network where the picture ends, and it
+    would learn to paint a border there. To save time, several convolutions share one wide padding.
     """
     return functional.pad(x, (margin, margin, margin, margin), mode="replicate")
 
 
 class ResidualBlock(nn.Module):
-    """x + norm(conv(relu(norm(conv_dilated(pad(x)))))), shape kept; padded once for both."""
+    """x + norm(conv(relu(norm(dilated_conv(pad(x)))))), in the same shape.
+
+    One padding serves both convolutions.
+    """
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
@@ -116,8 +125,9 @@ class ResidualBlock(nn.Module):
 class Generator(nn.Module):
     """netG: paints a picture; input and output are planes of one YUV 4:2:0 colour space.
 
-    It uses batch norm rather than instance norm because that can be folded: painting does not
-    depend on a frame's own statistics, so it does not flicker, costs nothing, and tiles match.
+    It has batch normalisation rather than instance normalisation, because that can be folded into
+    the convolutions: it costs nothing, and a painting does not depend on statistics of the frame,
+    so it does not flicker and tiles of a picture match.
     """
 
     def __init__(self, config: GeneratorConfig = GeneratorConfig()) -> None:
@@ -131,7 +141,8 @@ class Generator(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(trunk, dilation) for dilation in config.dilations)
         self.up = UpsampleConv(trunk, edge, 3)
         self.up_norm = BatchNorm(edge, momentum=_MOMENTUM)
-        # Kernel 9 at full size reads 5x5 at half size, like the chroma kernel: one convolution
+        # A kernel of 9 at full size reads 5x5 values at half size, like the chroma kernel, so that
+        # both become one convolution when they are folded
         self.luma_head = UpsampleConv(edge, 1, 9)
         self.chroma_head = nn.Conv2d(edge, 2, 5)
         with torch.no_grad():  # start near grey: untrained heads would leave the range
@@ -139,11 +150,11 @@ class Generator(nn.Module):
             self.chroma_head.weight.mul_(0.1)
 
     def forward(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor]:
-        """Paints.
+        """Paints planes.
 
         Args:
-            luma: (N, 1, H, W), codes over 255, in 0..1; H and W multiples of SIZE_MULTIPLE.
-            chroma: (N, 2, H/2, W/2), also in 0..1.
+            luma: (N, 1, H, W), 8-bit values divided by 255; H and W multiples of SIZE_MULTIPLE.
+            chroma: (N, 2, H/2, W/2), Cb and Cr, also divided by 255.
 
         Returns:
             Luma and chroma of the same shapes and scale, not clamped.
@@ -166,12 +177,12 @@ class Generator(nn.Module):
         return luma, chroma, features
 
     def folded(self) -> FoldedGenerator:
-        """The same function in evaluation mode, without normalisation layers, on 0..255."""
+        """A copy in evaluation mode, without normalisation layers, for planes in 0..255."""
         return FoldedGenerator(self)
 
 
 def freeze_norm(net: nn.Module) -> None:
-    """Makes batch normalisation use its running statistics, as it will after training."""
+    """Makes all batch normalisation of a network use its running statistics, as after training."""
     for module in net.modules():
         if isinstance(module, BatchNorm):
             module.eval()
@@ -196,7 +207,7 @@ class FoldedGenerator(nn.Module):
     """A trained generator as only convolutions, ReLUs and additions, on planes of 0..255.
 
     Every normalisation is folded into the convolution before it, every enlargement is a convolution
-    and a pixel shuffle, and the scaling of the planes is part of the first and last weights.
+    and a pixel shuffle, and the first and the last weights include the scaling of the planes.
     """
 
     def __init__(self, netG: Generator) -> None:

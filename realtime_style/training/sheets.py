@@ -59,8 +59,8 @@ def style_sheet(
     with torch.no_grad():
         for path in pictures:
             picture = open_rgb(path)
-            code = netE(encoder_view(picture)).expand(len(photos), -1)
-            painted = paint_rgb(partial(netG, code=code), photos).clamp(0, 1)
+            vector = netE(encoder_view(picture)).expand(len(photos), -1)
+            painted = paint_rgb(partial(netG, vector=vector), photos).clamp(0, 1)
             tiles = [np.asarray(ImageOps.fit(picture, (side, side)))]
             tiles += [(rgb * 255).round().byte().permute(1, 2, 0).numpy() for rgb in painted]
             rows.append(np.hstack(tiles))

@@ -141,19 +141,19 @@ def _paint_in_style(
     netG: AnyStyleGenerator, photos: Tensor, number: int, config: TrainConfig
 ) -> Tensor:
     """Photos (N, 3, S, S) in 0..1, painted in the bundled style of a number."""
-    code = torch.from_numpy(netG.bank.code_of(number)).float()[None].expand(len(photos), -1)
+    vector = torch.from_numpy(netG.bank.vector_of(number)).float()[None].expand(len(photos), -1)
     with torch.no_grad():
-        return paint_with_codes(netG, photos, code, config).clamp(0, 1)
+        return paint_with_vectors(netG, photos, vector, config).clamp(0, 1)
 
 
-def paint_with_codes(
-    netG: AnyStyleGenerator, rgb: Tensor, codes: Tensor, config: TrainConfig
+def paint_with_vectors(
+    netG: AnyStyleGenerator, rgb: Tensor, vectors: Tensor, config: TrainConfig
 ) -> Tensor:
-    """Paints RGB (N, 3, H, W) in 0..1, each picture by its code (N, code_size); not clamped."""
+    """Paints RGB (N, 3, H, W) in 0..1, each picture by its vector (N, vector_size); not clamped."""
 
     def paint(luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor]:
         with autocast(rgb.device, config.precision):
-            planes: tuple[Tensor, Tensor] = netG(luma, chroma, codes)
+            planes: tuple[Tensor, Tensor] = netG(luma, chroma, vectors)
             return planes
 
     return paint_rgb(paint, rgb)
