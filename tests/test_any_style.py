@@ -86,7 +86,7 @@ def test_it_trains_and_goes_on_as_if_it_had_not_stopped(
 def test_losses_that_need_a_painting_are_refused(
     config: TrainConfig, tmp_path: Path, name: str
 ) -> None:
-    with pytest.raises(TrainingError, match=f"{name} has no meaning") as error:
+    with pytest.raises(TrainingError, match=f"{name} must be 0") as error:
         train_any_style(replace(config, **{name: 1.0}), tmp_path / "run")
     assert error.value.setting == name
 
