@@ -324,3 +324,68 @@ def test_a_film_that_appeared_meanwhile_is_not_replaced(tmp_path: Path, film: Pa
                 frame.release()
     assert out.read_bytes() == b"theirs"
     assert len(times_of(tmp_path / "out.painted.mkv")) == 10
+
+
+# Places ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("no/demo.mp4", "there is no folder"),
+        ("demo.xyz", "its ending must name a film format"),
+        ("demo.png", "is one picture; give a pattern"),
+        ("taken.mp4", "exists already"),
+        ("", "is a folder"),
+    ],
+)
+def test_a_demo_checks_out_before_it_draws(
+    tmp_path: Path,
+    identity_style: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    out: str,
+    message: str,
+) -> None:
+    def refuse(*arguments: object) -> None:
+        pytest.fail("it draws")
+
+    monkeypatch.setattr("realtime_style.tools.demo.write_demo_film", refuse)
+    (tmp_path / "taken.mp4").write_bytes(b"precious")
+    done = run_cli("demo", tmp_path / out, "-s", identity_style)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "drawing" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.mp4"]
+
+
+def test_a_demo_is_drawn_where_out_is_fit(tmp_path: Path, identity_style: Path) -> None:
+    done = run_cli("demo", tmp_path / "d.mkv", "-s", identity_style, "--duration", "0.5", "-q")
+    assert done.returncode == 0, done.stderr
+    assert len(times_of(tmp_path / "d.mkv")) == 12
+    assert [path.name for path in tmp_path.iterdir()] == ["d.mkv"]
+
+
+def test_where_nothing_can_be_written_one_line_says_so(
+    tmp_path: Path, film: Path, identity_style: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webp = tmp_path / "in.webp"
+    pictures = [Image.new("RGB", (32, 32), (i, i, i)) for i in (60, 120)]
+    pictures[0].save(webp, save_all=True, append_images=pictures[1:])
+
+    def nowhere(*arguments: object) -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
+    monkeypatch.setattr("tempfile._get_default_tempdir", nowhere)
+    monkeypatch.setattr("tempfile.tempdir", None)
+    for command in (
+        ("demo", tmp_path / "d.mkv", "-s", identity_style),
+        ("doctor",),
+        ("video", webp, tmp_path / "w.mkv", "-s", identity_style),
+    ):
+        done = run_cli(*command)
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: there is no place for temporary files")
+        assert len(done.stderr.splitlines()) == 1
+    done = run_cli("video", film, tmp_path / "f.mkv", "-s", identity_style, "-q")
+    assert (done.returncode, done.stderr) == (0, "")

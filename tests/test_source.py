@@ -4,12 +4,14 @@ import gc
 import socket
 import sys
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event, Thread
 
 import av
 import numpy as np
 import pytest
-from conftest import SHARED_DATA, grey, make_film, scene_rgb, sound_of, times_of
+from conftest import SHARED_DATA, grey, make_film, scene_rgb, sound_of, times_of, without_length
 from PIL import ExifTags, Image
 
 from realtime_style.color import BT709, FULL, LIMITED, SMPTE170M
@@ -403,3 +405,38 @@ CLIPS = sorted((SHARED_DATA / "videos").glob("*")) if SHARED_DATA.is_dir() else 
 @pytest.mark.parametrize("path", CLIPS[:6], ids=lambda path: path.stem)
 def test_real_clips_are_read_whole(path: Path) -> None:
     assert [at for at, _, _ in read(FileSource(path))] == times_of(path)
+
+
+@pytest.mark.parametrize("has_length", [True, False])
+def test_a_film_whose_server_stalls_ends_with_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_length: bool
+) -> None:
+    monkeypatch.setattr(demuxer, "_READ_S", 0.5)
+    film = make_film(tmp_path / "film.mkv", size=(320, 240), pts=range(50), codec="mjpeg",
+                     pix_fmt="yuvj420p", sound=None)  # fmt: skip
+    if not has_length:
+        film = without_length(film, tmp_path / "live.mkv")
+    data, done = film.read_bytes(), Event()
+
+    class Half(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data[: len(data) // 2])
+            done.wait(60)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Half) as http:
+        Thread(target=http.serve_forever, daemon=True).start()
+        with FileSource(f"http://127.0.0.1:{http.server_port}/film.mkv") as source:
+            frames = len(list(source))
+            notes = source.notes
+        done.set()
+        http.shutdown()
+    assert 15 < frames < 35
+    (note,) = notes
+    assert note.startswith("the film ends early (its server has sent nothing for 0.5 s)")
+    assert ("of its length are missing" in note) is has_length

@@ -49,6 +49,7 @@ from realtime_style.cli.options import (
 )
 from realtime_style.defaults import DEFAULT_STABILITY, DEFAULT_STYLE
 from realtime_style.system import interrupts
+from realtime_style.system.paths import temporary_folder
 
 if TYPE_CHECKING:
     from realtime_style.jobs.batch import Pair
@@ -309,18 +310,17 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Paints a short built-in test clip."""
-    from tempfile import TemporaryDirectory
-
     output = Output(quiet, as_json)
-    with Batch(output, str(out)) as batch, TemporaryDirectory(prefix="realtime-style-") as folder:
+    with Batch(output, str(out)) as batch, temporary_folder() as folder:
         from realtime_style.jobs.batch import Pair, Pairing
-        from realtime_style.jobs.film import FilmRequest
-        from realtime_style.tools.demo import write_demo_film
+        from realtime_style.jobs.film import FilmRequest, refuse_out
+        from realtime_style.tools.demo import demo_info, write_demo_film
 
         look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
         plan = plan_of(look, engine_of(engine, precision), DEFAULT_STABILITY)
-        clip = str(Path(folder) / "demo.mp4")
+        clip = str(folder / "demo.mp4")
         request = FilmRequest(clip, str(out), plan, overwrite=overwrite)
+        refuse_out(request, demo_info())
         output.say(f"drawing a clip of {duration:g} s")
         write_demo_film(Path(clip), duration)
         batch.expect(Pairing((Pair(clip, out, makes_folder=False),)))

@@ -25,7 +25,7 @@ from realtime_style.painting.chain import PainterChain, build_gpu_painter, build
 from realtime_style.painting.gpu_source import GpuSource
 from realtime_style.painting.gpu_stylizer import GpuStylizer
 from realtime_style.painting.plan import PaintPlan
-from realtime_style.system.paths import refuse_overwriting_source
+from realtime_style.system.paths import is_special, refuse_overwriting_source
 
 RESIDENCIES = ("memory", "gpu")
 
@@ -310,6 +310,19 @@ def open_film(request: FilmRequest) -> FilmJob:
 def _own_size(info: StreamInfo) -> tuple[int, int]:
     """Width and height of a film before any scaling, in pixels, even."""
     return info.source_width & ~1, info.source_height & ~1
+
+
+def refuse_out(request: FilmRequest, info: StreamInfo) -> None:
+    """Raises MediaError if a request's film could not be begun; nothing is left behind.
+
+    Pipes are not opened.
+
+    Args:
+        info: the frames that will come.
+    """
+    if request.out != "-" and not is_special(Path(request.out)):
+        sink = FileSink(request.out, info, encoding=request.encoding, overwrite=request.overwrite)
+        sink.discard()
 
 
 def _gpu_device(request: FilmRequest) -> int | None:

@@ -35,7 +35,13 @@ def film_of_animation(path: Path) -> IO[bytes]:
     Raises:
         MediaError: the animation is damaged before its second picture.
     """
-    film = TemporaryFile()  # noqa: SIM115  (the caller reads it; it is deleted when closed)
+    try:
+        film = TemporaryFile()  # noqa: SIM115  (the caller reads it; it is deleted when closed)
+    except OSError as error:
+        raise MediaError(
+            f"there is no place for temporary files ({error.strerror}); set the variable TMPDIR to "
+            "a folder that can be written to"
+        ) from error
     try:
         with (
             Image.open(path, formats=["WEBP"]) as animation,

@@ -43,6 +43,7 @@ class Damage:
         self._lost = 0  # frames that were in the film, but could not be decoded
         self._damaged = 0  # frames that were decoded in part
         self._missing_s = 0.0  # at the end, of the length that the film says it has
+        self._has_length = False
         self._reason = ""
 
     @property
@@ -93,6 +94,7 @@ class Damage:
 
     def compare_length(self, length_s: float) -> None:
         """Compares how far the film was read with the length that it says it has."""
+        self._has_length = True
         missing_s = length_s - self.reached_s
         self._missing_s = missing_s if missing_s > _CUT_S else 0.0
 
@@ -114,4 +116,6 @@ class Damage:
                 f"the film ends early{self._reason}: {self._missing_s:.2f} s (about {frames}) "
                 "of its length are missing"
             )
+        elif self.has_ended_early and not self._has_length:
+            notes.append(f"the film ends early{self._reason}; it does not say how long it is")
         return notes

@@ -25,6 +25,7 @@ from realtime_style.system.paths import ffmpeg_name, ffmpeg_pattern, is_address,
 
 RAW_BYTES = "surrogateescape"  # metadata that is not UTF-8 passes through unchanged
 _OPEN_S = 20.0  # for an address to answer; FFmpeg does not notice Ctrl-C in that time
+_READ_S = 30.0  # for an address to send more of a film
 _PROBE_FURTHER = {"analyzeduration": "600000000", "probesize": "100000000"}  # µs, bytes
 _AHEAD_S = 10  # packets further ahead than this have a damaged time, and do not wait for it
 _PAST_END_S = 2  # how far streams of a film may lie apart
@@ -71,7 +72,7 @@ def open_film(
             options={"framerate": str(rate)} if rate else {},
             hwaccel=device,
             metadata_errors=RAW_BYTES,
-            timeout=None if is_local else (_OPEN_S, None),
+            timeout=None if is_local else (_OPEN_S, _READ_S),
         )
         if not is_local or is_pattern or all(stream.is_known for stream in describe(film).values()):
             return film
@@ -90,6 +91,13 @@ def all_packets(film: InputContainer) -> Iterator[Packet]:
     """
     with contextlib.suppress(IndexError):  # PyAV looks for the new ones at the end
         yield from film.demux()
+
+
+def reason_of(error: av.FFmpegError) -> str:
+    """Why reading a film failed, in words."""
+    if isinstance(error, av.ExitError):
+        return f"its server has sent nothing for {_READ_S:g} s"
+    return str(error.strerror)
 
 
 def _not_opened(path: str, error: Exception, device: HWAccel | None) -> MediaError:

@@ -121,7 +121,7 @@ class FileSink:
                 self._muxer.pass_through(passthrough_of)
             self._start()
         except BaseException:
-            self._discard()
+            self.discard()
             raise
 
     def _refuse_unwritable(self, overwrite: bool) -> None:
@@ -252,7 +252,7 @@ class FileSink:
     ) -> None:
         is_stopped = kind is not None and issubclass(kind, KeyboardInterrupt)
         if kind is not None and not (is_stopped and self.frames):
-            self._discard()
+            self.discard()
             return
         try:
             was_stopped = self._complete(is_stopped)
@@ -260,7 +260,7 @@ class FileSink:
             raise
         except KeyboardInterrupt:
             if self.complete_path is None:
-                self._discard()
+                self.discard()
             raise
         except BaseException as failure:  # whatever it is, all frames have been painted
             raise self._not_completed(failure) from failure
@@ -293,7 +293,7 @@ class FileSink:
         """Writes what the encoder holds, and puts the film in place; whether it was stopped."""
         is_stopped, last = self._drain(is_stopped)
         if is_stopped and not self._encoder.frames_out:
-            self._discard()
+            self.discard()
             return True
         with self._uninterrupted():  # Ctrl-C waits for this, or the film would be lost
             self._finish(last, is_stopped)
@@ -368,13 +368,14 @@ class FileSink:
         """Keeps what has been written, under another name; the error that says so."""
         reason = getattr(failure, "strerror", None) or failure
         if not self.frames:
-            self._discard()
+            self.discard()
             return MediaError(f"{self.path} could not be completed: {reason}", setting="out")
         self._muxer.discard()
         kept = f"; what was written is {self._file.keep(self.path)}" if self._file else ""
         return MediaError(f"{self.path} could not be completed: {reason}{kept}", setting="out")
 
-    def _discard(self) -> None:
+    def discard(self) -> None:
+        """Ends without a film; nothing is left behind."""
         self._muxer.discard()
         self._abandon()
 

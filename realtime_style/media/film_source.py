@@ -29,6 +29,7 @@ from realtime_style.media.demuxer import (
     decoding_device,
     nvidia_device,
     open_film,
+    reason_of,
 )
 from realtime_style.media.description import describe
 from realtime_style.media.frame_rate import finest_rate, frame_rate
@@ -499,7 +500,7 @@ class FileSource:
                 ]
                 return
             except av.FFmpegError as error:  # what came before is still a film
-                self._damage.end_early(str(error.strerror))
+                self._damage.end_early(reason_of(error))
                 return
             self._damage.read(packet)
             self._read_bytes = max(self._read_bytes, packet.pos or 0)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from realtime_style.errors import MediaError
+from realtime_style.errors import MediaError, StyleError
 
 _NUMBER = re.compile(r"%0?\d*d")
 _NUMBERED_SUFFIXES = frozenset(
@@ -77,6 +80,23 @@ def refuse_overwriting_source(source: Path | str, out: Path | str) -> None:
         raise MediaError(
             f"{source} would be painted over itself; give the output another name", setting="out"
         )
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A new folder that is removed at the end, with its files; raises StyleError without a place.
+
+    Where the root is read-only, the system may have none.
+    """
+    try:
+        folder = TemporaryDirectory(prefix="realtime-style-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise StyleError(
+            f"there is no place for temporary files ({error.strerror}); set the variable TMPDIR to "
+            "a folder that can be written to"
+        ) from error
+    with folder as name:
+        yield Path(name)
 
 
 def make_folder(path: Path) -> None:

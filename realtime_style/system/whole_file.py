@@ -15,7 +15,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from realtime_style.system.file_lock import FileLock
 from realtime_style.system.paths import (
@@ -24,6 +23,7 @@ from realtime_style.system.paths import (
     is_special,
     name_of,
     numbered,
+    temporary_folder,
     with_mark,
     written_through,
 )
@@ -205,8 +205,8 @@ def whole_file(path: Path, *, unique: bool = False) -> Iterator[Path]:
         OSError: the temporary file cannot be renamed to `path`.
     """
     if is_special(path):
-        with TemporaryDirectory() as folder:
-            partial = Path(folder) / path.name
+        with temporary_folder() as folder:
+            partial = folder / path.name
             yield partial
             with partial.open("rb") as content, path.open("wb") as device:
                 shutil.copyfileobj(content, device)

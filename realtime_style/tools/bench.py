@@ -9,7 +9,6 @@ from fractions import Fraction
 from itertools import cycle, product
 from pathlib import Path
 from statistics import median, quantiles
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import av
@@ -21,6 +20,7 @@ from realtime_style.painting.chain import build_painter
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.style.bundled import STANDARD, TIERS
 from realtime_style.system.cores import load_per_core
+from realtime_style.system.paths import temporary_folder
 from realtime_style.tools.demo import draw_scene
 
 SIZES = {"360p": (640, 360), "480p": (848, 480), "720p": (1280, 720), "1080p": (1920, 1080)}
@@ -174,11 +174,11 @@ def bench(
     scenes = [draw_scene(i / _RATE, *SIZES["360p"]) for i in range(_SCENES)]
     reports: list[SizeReport] = []
     used: Engine | None = None
-    with TemporaryDirectory(prefix="realtime-style-") as folder:
+    with temporary_folder() as folder:
         for tier, size in product(tiers, sizes):
             on_size(tier, size)
             tried = replace(plan, look=replace(plan.look, tier=tier))
-            report, used = _measure(Path(folder), scenes, tried, size, seconds)
+            report, used = _measure(folder, scenes, tried, size, seconds)
             reports.append(report)
     if used is None:
         raise ValueError("there is no tier or no size to measure")

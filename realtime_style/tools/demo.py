@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from realtime_style.color import ColorSpace
+from realtime_style.frame import StreamInfo
+
 WIDTH, HEIGHT, RATE = 848, 480, 24
 _SAMPLE_RATE = 48_000
 _HORIZON = 0.60  # y; all positions are fractions of the height
@@ -71,6 +74,12 @@ def _sea(x: _Plane, y: _Plane, time_s: float) -> _Plane:
     water = _mix(_rgb(0.05, 0.20, 0.36), _rgb(0.30, 0.56, 0.66), light)
     shine = np.exp(-(((x - _SUN_X) / 0.10) ** 2)) * _smooth(glitter, 0.45, 0.8)
     return _mix(water, _rgb(1.0, 0.92, 0.7), shine)
+
+
+def demo_info() -> StreamInfo:
+    """What is known about the frames of the clip."""
+    rate = Fraction(RATE)
+    return StreamInfo(WIDTH, HEIGHT, rate, 1 / rate, ColorSpace())
 
 
 def write_demo_film(path: Path, duration_s: float) -> None:

@@ -8,8 +8,6 @@ import sys
 from dataclasses import asdict
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import av
@@ -30,6 +28,7 @@ from realtime_style.media.film_sink import FileSink
 from realtime_style.painting.chain import build_painter
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.system.cores import cpu_name_and_flags, usable_cores
+from realtime_style.system.paths import temporary_folder
 
 _PACKAGES = (
     "openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx", "cuda-python", "av",
@@ -229,11 +228,11 @@ def _encodes(name: str) -> bool:
     color, size = ColorSpace(), 256
     info = StreamInfo(size, size, Fraction(25), Fraction(1, 25), color)
     frame = Frame(np.full((size * 3 // 2, size), 128, np.uint8), 0, info.time_base, color)
-    try:
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "trial.mkv"
+    with temporary_folder() as folder:
+        path = folder / "trial.mkv"
+        try:
             with FileSink(path, info, encoding=Encoding(name)) as sink:
                 sink.write(frame)
-            return path.stat().st_size > 0
-    except StyleError:
-        return False
+        except StyleError:
+            return False
+        return path.stat().st_size > 0
