@@ -593,7 +593,9 @@ def test_a_silent_camera_does_not_outlast_the_duration(styles: list[str], answer
     forever.set()
 
 
-def test_silence_is_reported(styles: list[str]) -> None:
+def test_silence_is_reported(styles: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime_style.live.window_front_end._HINT_S", 0.0)  # no other text
+
     def acts() -> Iterator[Frame]:
         yield frame()
         wait_until(is_shown)
