@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import painter_of, run_cli, scene_rgb
 from PIL import ExifTags, Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from realtime_style.errors import MediaError
 from realtime_style.jobs.picture import paint_picture
@@ -45,6 +46,54 @@ def test_what_belongs_to_a_picture_stays_with_it(tmp_path: Path, identity_style:
         assert painted.getexif().get(ExifTags.Base.Orientation, 1) == 1
         upright = np.rot90(rgb, -1).astype(int)
         assert np.abs(np.asarray(painted, int) - upright).mean() < 6
+
+
+XMP = (
+    b'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+    b'rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6" '
+    b'tiff:Make="Canon"/></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+)
+
+
+def save_with_xmp(path: Path, xmp: bytes) -> None:
+    image = Image.fromarray(scene_rgb(64, 48))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "Somebody"
+    if path.suffix == ".png":
+        text = PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        image.save(path, pnginfo=text, exif=exif)
+    elif path.suffix == ".tif":
+        exif[ExifTags.Base.XMLPacket] = xmp
+        image.save(path, exif=exif)
+    else:
+        image.save(path, xmp=xmp, exif=exif)
+
+
+@pytest.mark.parametrize("source", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("out", ["jpg", "png", "webp", "tif", "avif", "bmp"])
+def test_what_programs_say_of_a_picture_is_kept_or_said_to_be_lost(
+    tmp_path: Path, identity_style: Path, source: str, out: str
+) -> None:
+    path, painted = tmp_path / f"in.{source}", tmp_path / f"out.{out}"
+    save_with_xmp(path, XMP)
+    notes = paint_picture(path, painted, painter_of(identity_style))
+    with Image.open(painted) as opened:
+        found, artist = opened.info.get("xmp"), opened.getexif().get(ExifTags.Base.Artist)
+    if out == "bmp":
+        assert "metadata of programs (XMP) dropped: .bmp cannot hold it" in notes
+        return
+    assert notes == []
+    assert found == XMP.replace(b'Orientation="6"', b'Orientation="1"')  # it is upright now
+    assert artist == "Somebody"
+
+
+def test_too_much_of_it_for_a_jpeg_is_said(tmp_path: Path, identity_style: Path) -> None:
+    path, painted = tmp_path / "in.png", tmp_path / "out.jpg"
+    save_with_xmp(path, XMP + b" " * 70_000)
+    notes = paint_picture(path, painted, painter_of(identity_style))
+    assert notes == ["metadata of programs (XMP) dropped: .jpg holds 64 KB"]
 
 
 @pytest.mark.parametrize("source", ["jpg", "tif"])

@@ -159,7 +159,8 @@ class FilmReport:
     """What became of a film.
 
     `lost_s` is how much of the film could not be read, in seconds; `notes` says what changed
-    apart from the painting.
+    apart from the painting. What is found when the new film is completed, as its job is left, is
+    only in the job's `notes`.
     """
 
     out: str

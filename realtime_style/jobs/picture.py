@@ -76,6 +76,7 @@ def paint_picture(
         picture.exif,
         picture.icc,
         picture.dpi,
+        picture.xmp,
     )
     return picture.notes + write_picture(out, painted, overwrite=overwrite)
 

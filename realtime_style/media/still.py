@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import MIN_SIDE_PX
@@ -41,6 +43,9 @@ _TURNS = {  # how a picture becomes upright, by its orientation in EXIF
 }  # fmt: skip
 _MAX_DPI = 65535  # of JPEG
 _JPEGS = (".jfif", ".jpe", ".jpeg", ".jpg")
+_TIFFS = (".tif", ".tiff")
+_MAX_JPEG_XMP = 65504  # bytes, without the name of the segment
+_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>))\d")
 _MAX_JPEG_EXIF = 65533  # bytes of one segment
 _WITHOUT_ALPHA = (*_JPEGS, ".bmp")
 _WITHOUT_EXIF = (".bmp", ".gif")
@@ -68,6 +73,7 @@ class Picture:
         exif: the file's own bytes, without the orientation; None if it has none.
         icc: the bytes of its RGB colour profile; None if it has none.
         dpi: dots per inch, across and down; None if it does not say.
+        xmp: what programs say about it, in XML, without the orientation; None if it has none.
         notes: what was converted, as sentences.
     """
 
@@ -76,6 +82,7 @@ class Picture:
     exif: bytes | None = None
     icc: bytes | None = None
     dpi: tuple[float, float] | None = None
+    xmp: bytes | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -128,6 +135,7 @@ def _picture_of(opened: ImageFile.ImageFile) -> Picture:
     if getattr(opened, "n_frames", 1) > 1:
         notes.append("only the first of its pictures is painted")
     mode, icc = opened.mode, opened.info.get("icc_profile")
+    xmp = _xmp_of(opened)  # before loading, which removes the orientation from some
     is_wide = any(";16" in str(tile[3]) for tile in opened.tile)
     try:
         exif = _exif_of(opened)
@@ -163,6 +171,7 @@ def _picture_of(opened: ImageFile.ImageFile) -> Picture:
         exif=exif,
         icc=icc,
         dpi=_resolution_of(opened),
+        xmp=xmp,
         notes=notes,
     )
 
@@ -199,6 +208,16 @@ def _exif_of(opened: Image.Image) -> bytes | None:
                 exif.get_ifd(table).update(values)
     exif.pop(ExifTags.Base.Orientation, None)
     return exif.tobytes() if len(exif) else None
+
+
+def _xmp_of(opened: Image.Image) -> bytes | None:
+    """What programs have written about the picture, for one that is upright."""
+    xmp = opened.info.get("xmp")
+    if isinstance(xmp, str):
+        xmp = xmp.encode()
+    if not isinstance(xmp, bytes) or not xmp.strip(b"\0 "):
+        return None
+    return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
 
 
 def _without_tables(data: bytes) -> tuple[bytes, bool]:
@@ -239,20 +258,7 @@ def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False
         else:
             image.putalpha(Image.fromarray(picture.alpha))
     settings = dict(_SETTINGS.get(suffix, {}))
-    exif, has_tables = picture.exif, False
-    if exif and suffix in (".tif", ".tiff"):
-        exif, has_tables = _without_tables(exif)  # libtiff does not write them
-    if has_tables or (exif and suffix in _WITHOUT_EXIF):
-        notes.append(f"metadata about camera and place (EXIF) dropped: {suffix} cannot hold it")
-    if exif and suffix in _JPEGS and len(exif) > _MAX_JPEG_EXIF:
-        notes.append(f"metadata (EXIF) of {len(exif) / 1024:.0f} KB dropped: {suffix} holds 64 KB")
-        exif = None
-    if exif:
-        settings["exif"] = exif
-    if picture.icc:
-        settings["icc_profile"] = picture.icc
-    if picture.dpi:
-        settings["dpi"] = picture.dpi
+    notes += _add_metadata(settings, suffix, picture)
     try:
         with whole_file(path) as partial:
             try:
@@ -264,4 +270,41 @@ def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False
                 notes.append("metadata (EXIF) dropped: it is damaged")
     except _DAMAGE as error:
         raise MediaError(f"{path} cannot be written: {error}", setting="out") from error
+    return notes
+
+
+def _add_metadata(settings: dict[str, object], suffix: str, picture: Picture) -> list[str]:
+    """Adds the picture's metadata to Pillow's settings; returns notes on what does not fit."""
+    notes = []
+    exif, has_tables = picture.exif, False
+    if exif and suffix in _TIFFS:
+        exif, has_tables = _without_tables(exif)  # libtiff does not write them
+    if has_tables or (exif and suffix in _WITHOUT_EXIF):
+        notes.append(f"metadata about camera and place (EXIF) dropped: {suffix} cannot hold it")
+    xmp = picture.xmp
+    is_too_long = xmp is not None and suffix in _JPEGS and len(xmp) > _MAX_JPEG_XMP
+    if xmp and (is_too_long or suffix in _WITHOUT_EXIF):
+        reason = "holds 64 KB" if is_too_long else "cannot hold it"
+        notes.append(f"metadata of programs (XMP) dropped: {suffix} {reason}")
+        xmp = None
+    if exif and suffix in _JPEGS and len(exif) > _MAX_JPEG_EXIF:
+        notes.append(f"metadata (EXIF) of {len(exif) / 1024:.0f} KB dropped: {suffix} holds 64 KB")
+        exif = None
+    if xmp and suffix == ".png":
+        text = PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp.decode(errors="replace"))
+        settings["pnginfo"] = text
+    elif xmp and suffix in _TIFFS:
+        tags = Image.Exif()
+        tags.load(exif or b"")
+        tags[ExifTags.Base.XMLPacket] = xmp
+        exif = tags.tobytes()
+    elif xmp:
+        settings["xmp"] = xmp
+    if exif:
+        settings["exif"] = exif
+    if picture.icc:
+        settings["icc_profile"] = picture.icc
+    if picture.dpi:
+        settings["dpi"] = picture.dpi
     return notes
