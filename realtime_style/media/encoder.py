@@ -234,6 +234,8 @@ class Encoder:
         pix_fmt = "rgb24" if self._palette else self._context.pix_fmt or "yuv420p"
         same = (self.color.matrix, self.color.range) == (frame.color.matrix, frame.color.range)
         if (frame.width, frame.height) == self.size and pix_fmt == "yuv420p" and same:
+            if not self.name.startswith("lib"):  # with threads, FFmpeg's own encoders keep pictures
+                picture = av.VideoFrame.from_ndarray(frame.i420, "yuv420p")
             picture.colorspace, picture.color_range = frame.color.matrix, frame.color.range
             return picture
         matrix, to_matrix = (
