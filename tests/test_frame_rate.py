@@ -91,6 +91,15 @@ def test_a_part_of_a_raw_stream_has_the_same_frames_as_the_whole(tmp_path: Path)
         assert part.notes == []
 
 
+@pytest.mark.parametrize(("ending", "rate"), RAW)
+def test_the_times_of_a_raw_stream_are_those_of_its_frames(
+    tmp_path: Path, ending: str, rate: Fraction
+) -> None:
+    with FileSource(raw_film(tmp_path, ending, rate)) as source:
+        times = [float(frame.pts * frame.time_base) for frame in source]
+        assert source.times_s() == pytest.approx(times, abs=1e-4)
+
+
 def entries_in_index(film: Path) -> int:
     """How many frames an AVI film says it has, of which some may be empty."""
     command = ["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries"]

@@ -64,6 +64,20 @@ def joined(path: Path, *films: Path) -> Path:
     return path
 
 
+def without_decoding_times(film: Path) -> Path:
+    """The same transport stream, whose pictures only say when they are shown."""
+    data = bytearray(film.read_bytes())
+    for at in range(0, len(data), 188):
+        packet = memoryview(data)[at : at + 188]
+        header = 4 + (1 + packet[4] if packet[3] & 0x20 else 0)
+        if packet[1] & 0x40 and packet[header + 3] >> 4 == 0xE and packet[header + 7] >> 6 == 3:
+            packet[header + 7] = packet[header + 7] & 0x3F | 0x80
+            packet[header + 9] = packet[header + 9] & 0x0F | 0x20
+            packet[header + 14 : header + 19] = b"\xff" * 5  # stuffing
+    film.write_bytes(data)
+    return film
+
+
 def frames_of(source: FileSource) -> list[tuple[Fraction, bytes]]:
     """The time of each frame, in seconds, and what it shows."""
     return [(frame.pts * frame.time_base, frame.i420.tobytes()) for frame in source]
@@ -228,6 +242,33 @@ def test_a_clock_that_jumps_moves_all_streams_alike(
     assert distances == pytest.approx([distances[0]] * 3, abs=0.0011)
 
 
+@pytest.mark.parametrize("bf", ["2", "6"])
+def test_pictures_that_do_not_say_when_they_are_decoded(tmp_path: Path, bf: str) -> None:
+    plain = without_decoding_times(film_as(".ts", tmp_path, bf=bf, b_strategy="0"))
+    later = without_decoding_times(at_another_time(film_as(".ts", tmp_path, bf=bf), 1000))
+    with av.open(str(plain)) as film:
+        timeline = Timeline(film)
+        list(timeline.moved(film.demux()))
+        assert not timeline.has_jumped
+    found = copied(FileSource(joined(tmp_path / "j.ts", plain, later, plain)), tmp_path / "o.mkv")
+    assert len(found["picture_s"]) == 150
+    assert min(steps_of(found["picture_s"])) > 0.039
+    assert max(steps_of(found["picture_s"])) < 0.2
+    assert max(steps_of(found["sound_s"])) < 0.2
+
+
+@pytest.mark.parametrize("ending", [".webm", ".mkv"])
+def test_pieces_of_matroska_that_were_joined_follow_each_other(tmp_path: Path, ending: str) -> None:
+    piece = film_as(ending, tmp_path)
+    with FileSource(piece) as one:
+        pieces = len(sound_in(one))
+    found = copied(FileSource(joined(tmp_path / f"j{ending}", piece, piece)), tmp_path / "o.mkv")
+    assert len(found["picture_s"]) == 100
+    assert len(found["sound_s"]) == 2 * pieces
+    assert min(steps_of(found["picture_s"])) > 0.039
+    assert max(steps_of(found["picture_s"])) < 0.2
+
+
 def steps_of(times_s: list[float]) -> list[float]:
     """How far each time is from the next."""
     return [b - a for a, b in pairwise(times_s)]
@@ -312,7 +353,7 @@ class TestGaps:
         packets = [p for p in packets if p.size]
         first = min(p.dts for p in packets)
         for packet in packets:  # a picture in 12 s, sound in 6.4 s
-            packet.pts, packet.dts = (first + 300 * (at - first) for at in (packet.pts, packet.dts))
+            packet.pts = packet.dts = first + 300 * (packet.dts - first)
             packet.duration *= 300
         list(timeline.moved(iter(sorted(packets, key=lambda packet: packet.dts))))
         assert not timeline.has_jumped

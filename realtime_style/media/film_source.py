@@ -246,11 +246,17 @@ class FileSource:
         if not self.is_file and self._container.format.name != "image2":
             raise MediaError(f"{self.path} can be read only once; give a file", setting="source")
         times = {float((self._first.pts or 0) * self._time_base)}
+        at_s = 0.0  # of films without times: how long the packets before last
         with open_film(str(self.path)) as film, contextlib.suppress(av.FFmpegError):
             for packet in Timeline(film).moved(all_packets(film)):
                 is_painted = packet.stream.index == self._video.index
-                if is_painted and packet.pts is not None and packet.size and not packet.is_discard:
+                if not is_painted or not packet.size or packet.is_discard:
+                    continue
+                if packet.pts is not None:
                     times.add(float(packet.pts * self._time_base))
+                elif not has_times(film):
+                    times.add(at_s)
+                    at_s += float((packet.duration or 0) * self._time_base)
         return sorted(times)
 
     @property

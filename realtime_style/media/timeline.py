@@ -17,10 +17,12 @@ from realtime_style.media.packet import Packet, decoding_s, shift
 
 _LEAP_S = 10.0  # a clock that goes further ahead than this has jumped; less is a gap
 _BACK_S = 0.1  # a clock that goes back further than this has jumped; less is damage
-_REORDERED_S = 1.0  # the same for packets that only say when they are shown
+_FAR_BACK_S = 1.0  # the same where packets need not say when they are decoded
 _LIVELY_S = 5.0  # streams that were read this short a time ago will go on
 _STRAGGLING_S = 1.0  # how far packets of a former clock may lie behind the first of a new one
 _SHOWN_S = 2.0  # of a new clock, in which all streams that go on have shown themselves
+_CAN_GO_BACK = ("matroska,webm", "flv")  # recorders start them again; browsers join pieces
+_SHOWN_AS_SAID = ("h264", "hevc", "vvc")  # codecs whose times of presentation are never made up
 _TICK_S = 0.001  # times closer than this are equal
 _MAX_HELD = 1000  # packets
 _ROUNDING = Fraction(1, 1000)  # of a tick
@@ -41,6 +43,7 @@ class _Reached:
 
     next_s: float  # when its next packet is decoded if nothing is missing
     end_s: float  # when all its packets have been shown
+    reordered_s: float = 0.0  # how far before an earlier packet any has been shown
 
 
 @dataclass(slots=True)
@@ -70,8 +73,8 @@ class Timeline:
 
     Attributes:
         start_s: the time on the container's clock when the film begins, in seconds.
-        may_jump: whether the clock may jump. Then times are known only to those who read the film
-            from its beginning, which is also so where there are none.
+        may_jump: whether the clock often jumps in films of this format. Then times are known only
+            to those who read the film from its beginning, which is also so where there are none.
         has_jumped: whether it has jumped so far.
     """
 
@@ -84,7 +87,10 @@ class Timeline:
         self.start_s = self._tick_s * (_first_time_s(container) // self._tick_s)
         self.may_jump = _has_flag(container, Flags.ts_discont) or container.format.name == "flv"
         self.has_jumped = False
-        self._leaps = container.format.name != "flv"  # there it is a pause
+        can_go_back = container.format.name in _CAN_GO_BACK
+        self._is_steady_clock = not self.may_jump and not can_go_back
+        self._leaps = not can_go_back  # there it is a pause
+        self._back_s = _BACK_S if self.may_jump else _FAR_BACK_S
         self._clocks = [_Clock(-self.start_s, 0.0)]  # the latest first
         self._steady = {s.index for s in container.streams if _is_steady(s)}
         self._position_s = 0.0  # the latest time of decoding
@@ -93,13 +99,13 @@ class Timeline:
 
     def moved(self, packets: Iterator[Packet]) -> Iterator[Packet]:
         """The same packets in the same order, with times of the film."""
-        if not self.may_jump:
+        if self._is_steady_clock:
             for packet in packets:
                 shift(packet, -self.start_s)
                 yield packet
             return
         for packet in packets:
-            _mend_reordering(packet)
+            _mend_reordering(packet, has_both_times=self.may_jump)
             clock = self._clock_of(packet)
             if clock is not None:
                 self._move(packet, clock.shift_s)
@@ -123,6 +129,8 @@ class Timeline:
             self._container.seek(round((self.start_s + Fraction(at_s)) * av.time_base))
         except av.FFmpegError:  # a pipe, or a format without an index
             return False
+        self._clocks, self._reached, self._doubt = self._clocks[-1:], {}, None
+        self._position_s = 0.0
         return True
 
     def _clock_of(self, packet: Packet) -> _Clock | None:
@@ -144,7 +152,8 @@ class Timeline:
         if reached is None or packet.stream.index not in self._steady:
             earliest_s, latest_s = self._position_s - _LEAP_S, self._position_s + _LEAP_S
         else:
-            earliest_s = reached.next_s - (_REORDERED_S if packet.dts is None else _BACK_S)
+            back_s = _FAR_BACK_S if packet.dts is None else self._back_s
+            earliest_s = reached.next_s - back_s - reached.reordered_s
             latest_s = max(reached.next_s, self._position_s) + _LEAP_S
         return earliest_s <= at_s and (at_s <= latest_s or not self._leaps)
 
@@ -165,11 +174,12 @@ class Timeline:
         length_s = float((packet.duration or 0) * packet.time_base)
         shown_s = at_s if packet.pts is None else float(packet.pts * packet.time_base)
         self._position_s = max(self._position_s, at_s)
-        last = self._reached.get(packet.stream.index)
-        end_s = shown_s + length_s
-        self._reached[packet.stream.index] = _Reached(
-            at_s + length_s, max(end_s, last.end_s) if last else end_s
-        )
+        if packet.dts is None:  # then it may be decoded much earlier
+            return
+        next_s, end_s = at_s + length_s, shown_s + length_s
+        last = self._reached.get(packet.stream.index, _Reached(next_s, end_s))
+        reordered_s = max(last.reordered_s, last.end_s - end_s)
+        self._reached[packet.stream.index] = _Reached(next_s, max(end_s, last.end_s), reordered_s)
 
     def _hold(self, packet: Packet, *, is_unfit: bool) -> None:
         index = packet.stream.index
@@ -229,15 +239,17 @@ class Timeline:
         return self._tick_s * math.ceil(Fraction(shift_s) / self._tick_s - _ROUNDING)
 
 
-def _mend_reordering(packet: Packet) -> None:
-    """Shows a packet soon after it is decoded.
-
-    Where the clock jumps, FFmpeg takes the time of the last picture from the new clock.
-    """
+def _mend_reordering(packet: Packet, *, has_both_times: bool) -> None:
+    """Removes a time that FFmpeg has made up from another clock, where the clock jumps."""
     if packet.pts is None or packet.dts is None or packet.time_base is None:
         return
-    if not -_BACK_S <= (packet.pts - packet.dts) * packet.time_base <= _LEAP_S:
+    if -_BACK_S <= (packet.pts - packet.dts) * packet.time_base <= _LEAP_S:
+        return
+    context = packet.stream.codec_context
+    if has_both_times and context is not None and context.name not in _SHOWN_AS_SAID:
         packet.pts = packet.dts + (packet.duration or 0)
+    else:
+        packet.dts = None
 
 
 def _in_place(packet: Packet, doubt: _Doubt) -> Fraction:
