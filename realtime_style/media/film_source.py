@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from heapq import heappop, heappush
 from itertools import chain, pairwise
@@ -34,7 +35,7 @@ from realtime_style.media.demuxer import (
 from realtime_style.media.description import describe
 from realtime_style.media.frame_rate import finest_rate, frame_rate
 from realtime_style.media.notes import named
-from realtime_style.media.packet import Packet
+from realtime_style.media.packet import Packet, shift
 from realtime_style.media.pipes import StandardInput
 from realtime_style.media.tail import Tail
 from realtime_style.media.timeline import Timeline, has_times, seek_times_s
@@ -43,6 +44,7 @@ from realtime_style.system.paths import is_numbered, name_of, numbered
 _ONE_FRAME_PER_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
 _LATEST_TIME_AS_LENGTH = ("matroska,webm", "nut")  # formats, if they begin late
 _ROUNDING = Fraction(1, 1000)  # of a tick
+_SOON = 1.5  # frames: a picture that comes later stays where it is
 _IMPLAUSIBLE = 10  # times as long, or as short, as a file's size makes likely
 _TELLING_BYTES = 1024  # that have been read say how large a second is
 _MAX_REORDERED = 16  # pictures; H.264 and H.265 allow no more
@@ -219,7 +221,7 @@ class FileSource:
 
     @property
     def part(self) -> Part:
-        """The part of the film that is read."""
+        """The part of the film that is read; one that begins within a frame, begins after it."""
         return self._part
 
     def other_packets(self) -> PacketSource:
@@ -381,6 +383,9 @@ class FileSource:
                 if has_times(self._container):  # else the part cannot be told from what follows
                     self._count_lost()
                 return
+            if last is None and 0 < pts - first < _SOON * step and part.start_s:
+                self._begin_part((pts - first) * self._time_base)
+                first = pts
             if last is not None and pts <= last:  # damage; no film can show two at a time
                 pts = last + 1
             last = pts
@@ -391,6 +396,14 @@ class FileSource:
             picture.pts = pts - first
             picture.time_base = self._time_base
             yield picture
+
+    def _begin_part(self, later_s: Fraction) -> None:
+        """Lets a part begin with its first picture, so that the new film has one at zero."""
+        self._part = replace(self._part, start_s=self._part.start_s + later_s)
+        if self._early is not None:
+            for packet in self._early:
+                shift(packet, -later_s)
+            self._early = [each for each in self._early if each.pts is None or each.pts >= 0]
 
     def _from_start(self) -> Iterator[av.VideoFrame]:
         """Decoded pictures in the order in which they are shown, from the part's start or before.
