@@ -17,7 +17,7 @@ from realtime_style.live.sound import SoundBus, SoundTrack
 from realtime_style.media.encoder import Encoder
 from realtime_style.media.muxer import Muxer
 from realtime_style.media.scaling import scaled_frame
-from realtime_style.system.paths import ffmpeg_name
+from realtime_style.system.paths import ffmpeg_name, is_special
 from realtime_style.system.whole_file import lock_of
 
 STREAM_FORMATS = {
@@ -77,7 +77,8 @@ class EncodedSink:
         self._pool = FramePool()
         self._step = round(_TICKS / rate)
         info = StreamInfo(*size, rate, Fraction(1, _TICKS), first.color, is_live=True)
-        self._lock = None if sent else lock_of(Path(target), setting="record")
+        is_file = not sent and not is_special(Path(target))
+        self._lock = lock_of(Path(target), setting="record") if is_file else None
         container_format, options = _container_of(target, sent)
         try:
             self._muxer = Muxer(
