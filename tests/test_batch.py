@@ -192,7 +192,7 @@ def test_an_unforeseen_error_is_one_line_of_its_file_and_the_rest_goes_on(
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         f"error: {films[0]}: unexpected error: ZeroDivisionError: of ours",
-        f"error: {films[1]}: out of memory",
+        f"error: {films[1]}: out of memory; paint at a smaller --size",
         f"error: {films[2]}: it is odd",
     ]
     assert len(json.loads(done.stdout)["failed"]) == 3

@@ -21,12 +21,13 @@ from realtime_style.errors import MediaError
 from realtime_style.frame import Frame
 from realtime_style.jobs.batch import FILM_SUFFIXES, pair_up
 from realtime_style.live.encoded_sink import EncodedSink
-from realtime_style.live.request import LiveRequest
+from realtime_style.live.request import LiveRequest, _pictures_in
 from realtime_style.system.paths import (
     free_name,
     hidden_name,
     is_address,
     is_numbered,
+    visible_files,
     with_mark,
 )
 
@@ -389,3 +390,39 @@ def test_where_nothing_can_be_written_one_line_says_so(
         assert len(done.stderr.splitlines()) == 1
     done = run_cli("video", film, tmp_path / "f.mkv", "-s", identity_style, "-q")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["video", "image"])
+def test_names_that_the_system_refuses_are_refused_in_one_line(
+    tmp_path: Path, film: Path, identity_style: Path, command: str
+) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "in.png")
+    source = film if command == "video" else tmp_path / "in.png"
+    long = tmp_path / ("a" * 300 + source.suffix)
+    for paths in ((long, tmp_path / f"out{source.suffix}"), (source, long), (source, long / "x")):
+        done = run_cli(command, *paths, "-s", identity_style)
+        assert done.returncode == 1
+        assert len([line for line in done.stderr.splitlines() if "error" in line]) == 1
+        assert "File name too long" in done.stderr
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, identity_style: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr(Path, "iterdir", locked)
+    done = run_cli("video", tmp_path / "locked", tmp_path / "out/", "-s", identity_style)
+    assert (done.returncode, done.stderr) == (1, f"error: {tmp_path}/locked: Permission denied\n")
+
+
+def test_hidden_files_are_left_alone_everywhere(tmp_path: Path) -> None:
+    for name in ("b.jpg", "._b.jpg", "a/.c.jpg", ".cache/d.jpg", "a/e.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = visible_files(tmp_path, recursive=True)
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == ["a/e.jpg", "b.jpg"]
+    assert [path.name for path in visible_files(tmp_path)] == ["b.jpg"]
+    assert [Path(name).name for name in _pictures_in(tmp_path)] == ["b.jpg"]

@@ -174,3 +174,23 @@ def test_standard_error_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     stream = LastingStderr()
     assert (stream.encoding, stream.isatty()) == ("utf-8", False)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_a_terminal_that_is_closed_ends_nothing(
+    tmp_path: Path, film: Path, identity_style: Path
+) -> None:
+    controller, terminal = os.openpty()
+    process = subprocess.Popen(
+        cli_command("video", film, tmp_path / "out.mkv", "-s", identity_style),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    assert os.read(controller, 1)
+    os.close(controller)
+    assert process.wait(120) == 0
+    assert len(times_of(tmp_path / "out.mkv")) == 10

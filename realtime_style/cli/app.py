@@ -13,7 +13,6 @@ from typer.completion import shell_complete
 from realtime_style import __version__
 from realtime_style.cli import console, engine, film, live, picture, style, tools, train
 from realtime_style.cli.help import Command, Group, examples
-from realtime_style.errors import StyleError
 from realtime_style.system import interrupts
 
 NAME = "realtime-style"
@@ -106,10 +105,9 @@ def run(arguments: Sequence[str], started_s: float | None = None) -> int:
         # a library that is being loaded turns Ctrl-C into another error
         if interrupts.came() or isinstance(error, KeyboardInterrupt):
             return console.print_stopped(error)
-        if isinstance(error, StyleError):
-            console.print_error(console.sentence(error))
-        elif isinstance(error, MemoryError):
-            console.print_error("out of memory; paint at a smaller --size")
+        reason = console.reason_of(error)
+        if reason:
+            console.print_error(reason)
         elif not isinstance(error, BrokenPipeError):  # whoever read the output has gone
             raise
         return 1

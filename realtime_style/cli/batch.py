@@ -13,7 +13,6 @@ import typer
 
 from realtime_style.cli import console
 from realtime_style.cli.console import Output, Stopped
-from realtime_style.errors import StyleError
 from realtime_style.system import interrupts
 
 if TYPE_CHECKING:
@@ -143,11 +142,8 @@ class Batch:
 
     def _fail(self, pair: Pair, error: Exception) -> None:
         """Counts a file that could not be painted, and says why, in one line that names it."""
-        if isinstance(error, StyleError):
-            reason = console.sentence(error)
-        elif isinstance(error, MemoryError):
-            reason = "out of memory"
-        else:
+        reason = console.reason_of(error)
+        if reason is None:
             reason = f"unexpected error: {' '.join(f'{type(error).__name__}: {error}'.split())}"
         names = (pair.source, str(pair.out))
         if not any(name in reason for name in names):

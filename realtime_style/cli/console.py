@@ -142,6 +142,17 @@ def sentence(error: StyleError) -> str:
     return f"{flag}: {message}" if flag.startswith("--") else message
 
 
+def reason_of(error: BaseException) -> str | None:
+    """What to tell of an error that is not this program's own fault; None of any other."""
+    if isinstance(error, StyleError):
+        return sentence(error)
+    if isinstance(error, MemoryError):
+        return "out of memory; paint at a smaller --size"
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"  # a name too long, a folder that is locked
+    return None
+
+
 class Stopped(KeyboardInterrupt):
     """Ctrl-C that has been reported to the user.
 

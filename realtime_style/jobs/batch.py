@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realtime_style.errors import MediaError
-from realtime_style.system.paths import is_address, is_numbered, numbered
+from realtime_style.system.paths import is_address, is_numbered, numbered, visible_files
 
 FILM_SUFFIXES = frozenset(
     (
@@ -167,15 +167,12 @@ def _inputs(
 
 def _files_in(folder: Path, recursive: bool, out: Path) -> list[Path]:
     """The files of a folder, without hidden ones and those of `out`, if that is inside it."""
-    paths = sorted(folder.rglob("*") if recursive else folder.iterdir())
     painted = out.resolve()
     is_inside = painted != folder.resolve() and out.is_dir()
     return [
         path
-        for path in paths
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-        and not (is_inside and path.resolve().is_relative_to(painted))
+        for path in visible_files(folder, recursive=recursive)
+        if not (is_inside and path.resolve().is_relative_to(painted))
     ]
 
 

@@ -37,7 +37,7 @@ from realtime_style.live.window_front_end import WindowFrontEnd
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.painting.style_picture import STYLE_PICTURE_SUFFIXES, is_picture
 from realtime_style.style.bundled import bundled_styles
-from realtime_style.system.paths import is_address, refuse_overwriting_source
+from realtime_style.system.paths import is_address, refuse_overwriting_source, visible_files
 
 _MIN_WINDOW_PX, _MAX_WINDOW_PX = 640, 1280  # range of the window's first width
 
@@ -211,7 +211,7 @@ def _pictures_in(folder: Path) -> list[str]:
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise MediaError(f"the folder of style pictures {folder} {problem}", setting="style_images")
-    pictures = sorted(str(path) for path in folder.iterdir() if is_picture(path))
+    pictures = [str(path) for path in visible_files(folder) if is_picture(path)]
     if not pictures:
         raise MediaError(
             f"the folder {folder} has no pictures ({', '.join(sorted(STYLE_PICTURE_SUFFIXES))}); "

@@ -82,6 +82,20 @@ def refuse_overwriting_source(source: Path | str, out: Path | str) -> None:
         )
 
 
+def visible_files(folder: Path, *, recursive: bool = False) -> list[Path]:
+    """The files of a folder in alphabetical order, without hidden ones and hidden sub-folders.
+
+    Other programs keep hidden files beside those of a user (._photo.jpg), and so does this one
+    while it writes. Raises OSError if the folder cannot be read.
+    """
+    return [
+        path
+        for path in sorted(folder.rglob("*") if recursive else folder.iterdir())
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
+
+
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A new folder that is removed at the end, with its files; raises StyleError without a place.

@@ -13,6 +13,7 @@ from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from realtime_style.errors import TrainingError
+from realtime_style.system.paths import visible_files
 from realtime_style.training.config import TrainConfig
 
 UNREADABLE = (
@@ -244,7 +245,7 @@ def _none_usable(folder: Path | None, setting: str) -> TrainingError:
 
 def pictures_below(folder: Path) -> list[Path]:
     """Files in a folder and its subfolders that have the ending of a picture format, sorted."""
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
+    return [p for p in visible_files(folder, recursive=True) if p.suffix.lower() in _SUFFIXES]
 
 
 def load_paintings(

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from realtime_style.errors import TrainingError
-from realtime_style.system.paths import ffmpeg_name
+from realtime_style.system.paths import ffmpeg_name, visible_files
 
 _MOTION, _CLIP = 2, 3  # keep these random numbers apart from those of photos and paintings
 _STILL_SHARE = 0.15  # of the views: nothing moves, only noise differs
@@ -214,7 +214,7 @@ class ClipFolder:
         self._crop_px, self._seed = crop_px, seed
         self.skipped: list[Path] = []
         self._pairs: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
-        for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        for path in visible_files(folder):
             try:
                 pairs = list(_pairs_of(path))
             except (av.FFmpegError, ValueError):
