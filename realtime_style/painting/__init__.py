@@ -1,1 +1,1 @@
-"""From frame to painted frame."""
+"""Painters, which turn frames into painted frames, and the chain that combines them."""

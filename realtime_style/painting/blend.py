@@ -1,4 +1,4 @@
-"""Copies blocks of one picture into another, with soft edges."""
+"""Copies blocks of one I420 picture into another, with soft edges; see `cells` for blocks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from numpy.typing import NDArray
 
 from realtime_style.painting.cells import BLOCK_PX, Values, enlarge, grow, planes_of
 
-_FADE_BLOCKS = 2  # around paint that follows at once, where it follows less and less: no edges
+_FADE_BLOCKS = 2  # width of the soft edge around copied blocks, in blocks
 
 
 def copy_blocks(
     source: NDArray[Values], target: NDArray[Values], blocks: NDArray[np.bool_]
 ) -> None:
-    """Copies the true blocks of an I420 picture."""
+    """Copies blocks of an I420 picture into another of the same size.
+
+    Args:
+        source, target: (H * 3 // 2, W); `target` is changed in place.
+        blocks: (rows, columns), True for each block to copy.
+    """
     if not blocks.any():
         return
     for scale, new, old in zip(
@@ -25,7 +30,12 @@ def copy_blocks(
 def fade_in(
     source: NDArray[np.int16], target: NDArray[np.int16], blocks: NDArray[np.bool_]
 ) -> None:
-    """Blends an I420 picture in around blocks that were copied, less with growing distance."""
+    """Blends in the surroundings of copied blocks, less with growing distance, so no edge shows.
+
+    Args:
+        source, target: as in `copy_blocks`, which must have been called before.
+        blocks: the blocks that were copied, (rows, columns).
+    """
     shares, grown = blocks.astype(np.float32), blocks
     for by in range(1, _FADE_BLOCKS + 1):
         grown = grow(grown, 1)
@@ -35,9 +45,8 @@ def fade_in(
         return
     wide = np.pad(shares, 1)
     over = np.maximum(wide[:-1], wide[1:])
-    corners = np.maximum(
-        over[:, :-1], over[:, 1:]
-    )  # of blocks: the largest share of the four that meet
+    # For each corner of the blocks, the largest share of the four blocks that meet there
+    corners = np.maximum(over[:, :-1], over[:, 1:])
     for scale, new, old in zip(
         (BLOCK_PX, BLOCK_PX // 2), planes_of(source), planes_of(target), strict=True
     ):

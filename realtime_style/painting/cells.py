@@ -1,4 +1,7 @@
-"""Cells of 4x4 pixels and blocks of 2x2 cells: what temporal consistency and grain look at."""
+"""Cells of 4x4 luma pixels, and blocks of 2x2 cells, which temporal consistency and grain compare.
+
+Comments in this package call one step of an 8-bit value in a plane a code.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +12,25 @@ from numpy.typing import NDArray
 
 from realtime_style.frame import Frame
 
-CELL_PX = 4  # of luma; chroma has half as many
+CELL_PX = 4  # luma pixels along each side; 2 of chroma
 BLOCK_CELLS = 2
 BLOCK_PX = CELL_PX * BLOCK_CELLS
-FRACTION_BITS = 7  # a painting is kept in 128ths of codes, so that it can follow slowly
+FRACTION_BITS = 7  # `Steady` keeps its painting in 128ths of codes, so that it can change slowly
 
 Values = TypeVar("Values", np.uint8, np.int16)
 
 
 def planes_of(i420: NDArray[Values]) -> tuple[NDArray[Values], NDArray[Values]]:
-    """Luma (H, W) and chroma (2, H/2, W/2), views."""
+    """Views of luma, (H, W), and of Cb and Cr, (2, H/2, W/2), of an I420 picture."""
     height, width = i420.shape[0] * 2 // 3, i420.shape[1]
     return i420[:height], i420[height:].reshape(2, height // 2, width // 2)
 
 
 def luma_cells(frame: Frame) -> NDArray[np.int16]:
-    """Sums over cells of 4x4 luma pixels, (H // 4, W // 4) int16: means in 16ths of codes.
+    """The sum of the 16 luma pixels of each cell, (H // 4, W // 4) int16.
 
-    Four pixels are added at once, as lanes of one 32-bit number.
+    It is the mean of the cell in 16ths of codes. For speed, four pixels are read as one 32-bit
+    number, and its bytes are added as lanes.
     """
     rows, columns = frame.height // CELL_PX, frame.width // CELL_PX
     fours = frame.i420[: rows * CELL_PX, : columns * CELL_PX].view(np.uint32)
@@ -38,9 +42,9 @@ def luma_cells(frame: Frame) -> NDArray[np.int16]:
 
 
 def frame_cells(frame: Frame) -> NDArray[np.int16]:
-    """Sums over cells, (3, H // 4, W // 4) int16, in 16ths of codes: luma, then both chromas.
+    """The mean of each cell in 16ths of codes, (3, H // 4, W // 4) int16: of luma, Cb and Cr.
 
-    Two pixels are added at once, as lanes of one 16-bit number.
+    For speed, two chroma pixels are read as one 16-bit number.
     """
     chroma = planes_of(frame.i420)[1]
     rows, columns = frame.height // CELL_PX, frame.width // CELL_PX
@@ -53,7 +57,14 @@ def frame_cells(frame: Frame) -> NDArray[np.int16]:
 
 
 def any_in_blocks(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Blocks, (rows / 2, columns / 2) rounded up, in which any cell is true."""
+    """Whether any cell in each block is True.
+
+    Args:
+        cells: (rows, columns).
+
+    Returns:
+        (rows / 2, columns / 2), both rounded up.
+    """
     rows, columns = (side + side % BLOCK_CELLS for side in cells.shape)
     even = np.zeros((rows, columns), np.bool_)
     even[: cells.shape[0], : cells.shape[1]] = cells
@@ -62,7 +73,7 @@ def any_in_blocks(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def count_around(blocks: NDArray[np.bool_], by: int) -> NDArray[np.int32]:
-    """How many blocks within `by` rows and columns of each are true."""
+    """For each block, how many blocks within `by` rows and columns of it are True; same shape."""
     counts = blocks.astype(np.int32)
     for axis in (0, 1):
         wide = [(0, 0), (0, 0)]
@@ -74,11 +85,11 @@ def count_around(blocks: NDArray[np.bool_], by: int) -> NDArray[np.int32]:
 
 
 def grow(blocks: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
-    """True also for blocks within `by` rows and columns of a true one."""
+    """A copy in which the blocks within `by` rows and columns of a True one are True as well."""
     grown = blocks.copy()
     for along in (grown, grown.T):
         reach = 0
-        while reach < by:  # moves what has grown so far as far as leaves no gap
+        while reach < by:  # each step is as long as leaves no gap to what has grown so far
             step = min(reach + 1, by - reach)
             before = along.copy()
             along[step:] |= before[:-step]
@@ -88,7 +99,13 @@ def grow(blocks: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
 
 
 def enlarge(blocks: NDArray[np.bool_], scale: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Each block as scale x scale values of a picture of that shape; the last reach its edges."""
+    """Repeats each block as scale x scale values of a picture.
+
+    Args:
+        blocks: (rows, columns).
+        scale: side of a block in the picture.
+        shape: (height, width) of the result; the last blocks extend to its edges.
+    """
     rows, columns = (
         np.minimum(np.arange(side) // scale, count - 1)
         for side, count in zip(shape, blocks.shape, strict=True)

@@ -1,9 +1,8 @@
-"""Builds painters: the only place that knows which stages a painting passes, and in which order.
+"""Builds painters. Only this module knows what a painter consists of, and in which order.
 
     frame -> Steady -> KeepColors -> Grain -> Stylizer -> painted frame
 
-`Steady` and the others wrap the painter after them; each is left out where the plan does not ask
-for it.
+Each of the first three wraps the painter after it, and is left out unless the plan asks for it.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from realtime_style.style.style import Style
 
 
 class PainterChain(Wrapper):
-    """A `Painter` of frames of one colour space, made of all stages of a plan.
+    """A `Painter` of frames of one colour space, with everything that a plan asks for.
 
     Attributes:
         style: the style that the look's blend, strength and variation made.
@@ -44,6 +43,7 @@ class PainterChain(Wrapper):
     """
 
     def __init__(self, outermost: Painter[Frame], stylizer: Stylizer) -> None:
+        """Args: outermost, the painter that the others are in; stylizer, the innermost one."""
         super().__init__(outermost)
         self.style: Style = stylizer.style
         self.engine: Engine = stylizer.engine
@@ -63,11 +63,12 @@ class PainterChain(Wrapper):
         """Paints an RGB picture, (H, W, 3) uint8, into a new one of the same size.
 
         Args:
-            on_build: see `prepare`.
+            rgb: the picture; it is not changed.
+            on_build: called while an engine is built, with the finished part of the work, 0..1.
 
         Raises:
             EngineError: the network fails, or its engine cannot be built.
-            ValueError: it is not such an array, or has a side of less than 16 pixels.
+            ValueError: `rgb` is not such an array, or has a side of less than 16 pixels.
         """
         if min(np.shape(rgb)[:2], default=0) < MIN_SIDE_PX:
             raise ValueError(
@@ -85,8 +86,9 @@ def load_stylizer(
     """Loads the network of a plan: the part of a painter that takes time and memory.
 
     Args:
+        plan: its look and its engine are loaded; stability and grain have no effect here.
         color: the colour space of the frames to come; None takes the style's own.
-        in_flight: see `open_engine`.
+        in_flight: how many frames will be begun before the first is waited for; see `open_engine`.
 
     Raises:
         StyleError: the style or the engine cannot be used.
@@ -109,13 +111,15 @@ def build_painter(
     """Builds the painter of a plan.
 
     Args:
-        plan: a look, or a style's name or file, stands for a plan with this look.
-        strength, tier: of the look; None leaves them as they are.
+        plan: how to paint. A look, or a style's name or file, means a plan with this look and
+            default values.
         color: the colour space of the frames to come; None takes the style's own, which suits RGB
             pictures.
-        in_flight: see `open_engine`.
-        stylizer: a loaded one to build around, from `load_stylizer` of the same style and engine;
-            several painters may share it, one at a time.
+        strength, tier: replace those of the look; None leaves them as they are.
+        in_flight: how many frames will be begun before the first is waited for; see `open_engine`.
+        stylizer: what `load_stylizer` returned for the same style, engine and colour space, so
+            that nothing is loaded again. Several painters may share it, if only one paints at a
+            time.
 
     Raises:
         StyleError: the style or the engine cannot be used.
@@ -138,6 +142,11 @@ def build_painter(
 
 def build_gpu_painter(plan: PaintPlan, cuda: Cuda, color: ColorSpace) -> GpuStylizer:
     """Builds the painter of frames in GPU memory; stability and grain are not available there.
+
+    Args:
+        plan: its look and its engine are used.
+        cuda: the GPU.
+        color: the colour space of the frames to come.
 
     Raises:
         StyleFileError: there is no such style, or it cannot be used.

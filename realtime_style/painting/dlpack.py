@@ -37,9 +37,8 @@ class _Managed(ctypes.Structure):
 
 _BYTES = _Type(1, 8, 1)  # unsigned, 8 bits, one lane
 _NAME = b"dltensor"
-_held: dict[
-    int, tuple[Any, ...]
-] = {}  # by address: tensors that others still read, and the memory they are in
+# By address: tensors that another library still reads, and the objects that own their memory
+_held: dict[int, tuple[Any, ...]] = {}
 
 
 _delete = _Deleter(lambda address: _held.pop(address, None) and None)
@@ -53,7 +52,15 @@ _api.PyCapsule_GetPointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
 def plane_capsule(
     owner: object, address: int, shape: tuple[int, int], pitch: int, device: tuple[int, int]
 ) -> Any:
-    """A plane of bytes as a DLPack capsule; holds its owner until the other library frees it."""
+    """A plane of uint8 values as a DLPack capsule, for another library to read.
+
+    Args:
+        owner: the object whose memory this is; it is kept alive until the library frees the plane.
+        address: of the first byte, in GPU memory.
+        shape: (rows, columns).
+        pitch: distance between the starts of two rows, in bytes.
+        device: device type and number, as DLPack defines them.
+    """
     sides, strides = (ctypes.c_int64 * 2)(*shape), (ctypes.c_int64 * 2)(pitch, 1)
     tensor = _Tensor(address, _Device(*device), 2, _BYTES, sides, strides, 0)
     managed = _Managed(tensor, None, _delete)
@@ -63,9 +70,15 @@ def plane_capsule(
 
 
 class ForeignPlane:
-    """A plane of another library, held as long as this object lives."""
+    """A plane of another library. Its memory stays valid as long as this object exists.
+
+    Attributes:
+        address: of the first byte, in GPU memory.
+        pitch: distance between the starts of two rows, in bytes.
+    """
 
     def __init__(self, plane: Any) -> None:
+        """Args: plane, any object with the method `__dlpack__`, such as PyAV's planes."""
         self._capsule = plane.__dlpack__()
         at = _api.PyCapsule_GetPointer(self._capsule, _NAME)
         tensor = _Managed.from_address(at).tensor

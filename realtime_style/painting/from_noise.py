@@ -13,12 +13,12 @@ from realtime_style.frame import MIN_SIDE_PX, Size
 from realtime_style.media.still import MAX_PICTURE_PX
 from realtime_style.painting.chain import PainterChain
 
-_FIRST_PX = 64  # shorter side of the smallest sketch; it sets the size of the largest forms
-_SLOPE = 1.8  # of amplitude over frequency: between clouds (2) and crumbs (1)
-_FINEST = 1 / 6  # of the shorter side's frequencies; those above are weakened
-_FINE_SHARE = 0.3
-_WARP = 0.35  # of the shorter side, by which fields are warped: forms, not clouds
-_CHROMA = 0.7
+_FIRST_PX = 64  # least shorter side of the first sketch, which decides how large forms are
+_SLOPE = 1.8  # amplitudes fall with this power of the frequency: 2 gives clouds, 1 gives crumbs
+_FINEST = 1 / 6  # frequencies above this part of the shorter side's pixels are weakened
+_FINE_SHARE = 0.3  # factor for the amplitudes of those frequencies
+_WARP = 0.35  # how far pixels are shifted, over the shorter side: it turns clouds into forms
+_CHROMA = 0.7  # strength of the colours
 
 
 def paint_from_noise(
@@ -27,17 +27,20 @@ def paint_from_noise(
     size: Size,
     on_build: Callable[[float], None] | None = None,
 ) -> NDArray[np.uint8]:
-    """Generates a painting, (H, W, 3) uint8 RGB; equal seeds, sizes and styles give equal ones.
+    """Generates a painting, (H, W, 3) uint8 RGB.
 
     A small sketch of random, warped fields is painted, enlarged to twice its size, painted again,
-    and so on: large forms grow out of brush strokes and have brush strokes of their own.
+    and so on: brush strokes grow to large forms, which get brush strokes of their own.
 
     Args:
-        on_build: called with the part that is done, 0..1, while an engine is built.
+        painter: paints in the wanted style.
+        seed: the same seed, size and style give the same painting.
+        size: size of the painting; 4:3 if it has no width.
+        on_build: called while an engine is built, with the finished part of the work, 0..1.
 
     Raises:
         MediaError: the size is too small or too large.
-        EngineError: the network failed.
+        EngineError: the network fails, or its engine cannot be built.
     """
     width, height = size.width or round(size.height * 4 / 3), size.height
     if min(width, height) < MIN_SIDE_PX or width * height > MAX_PICTURE_PX:
@@ -60,7 +63,7 @@ def paint_from_noise(
 
 
 def sketch(seed: int, width: int, height: int) -> NDArray[np.uint8]:
-    """Random fields of light and colour with forms in them, (H, W, 3) uint8 RGB."""
+    """Random forms of light and colour, (height, width, 3) uint8 RGB."""
     random = np.random.default_rng(seed)
     wide = (height + height % 2, width + width % 2)
     light, down, right, blue, red = (_field(random, *wide) for _ in range(5))
@@ -78,7 +81,7 @@ def sketch(seed: int, width: int, height: int) -> NDArray[np.uint8]:
 
 
 def _field(random: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
-    """A random field, (H, W), its values spread evenly over 0..1; it tiles without borders."""
+    """A smooth random field, (H, W): its values are spread evenly over 0..1, opposite sides fit."""
     down = np.fft.fftfreq(height)[:, None] * height
     across = np.fft.rfftfreq(width)[None] * width
     frequency = np.hypot(down, across)

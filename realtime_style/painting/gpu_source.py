@@ -11,9 +11,9 @@ from realtime_style.media.film_source import FileSource
 
 
 class GpuSource:
-    """`Frames` of a film that are decoded on a GPU and stay there.
+    """`Frames` of a film that are decoded on a GPU and stay in its memory.
 
-    Nothing is converted: the film must be 8-bit 4:2:0, progressive and upright.
+    They are not converted, so the film must be 8-bit 4:2:0, progressive and not rotated.
     """
 
     def __init__(self, film: FileSource, cuda: Cuda, multiple: int) -> None:
@@ -21,10 +21,11 @@ class GpuSource:
 
         Args:
             film: opened with `gpu_device`.
-            multiple: both sides of the film must be multiples of it.
+            cuda: the same GPU.
+            multiple: the width and the height of the film must be multiples of this.
 
         Raises:
-            MediaError: the film needs a conversion, or has other sides.
+            MediaError: the film would have to be converted, or its size does not fit.
         """
         self.film = film
         self.info: StreamInfo = film.info
@@ -43,7 +44,7 @@ class GpuSource:
         for picture in self.film.pictures():
             planes = picture.planes
             is_here = planes[0].__dlpack_device__() == self._cuda.dlpack_device
-            if len(planes) != 2 or not is_here:  # FFmpeg falls back to the CPU where it must
+            if len(planes) != 2 or not is_here:  # FFmpeg falls back to the CPU for some codecs
                 raise self._cannot_stay("the GPU does not decode it")
             if (picture.width, picture.height) != (info.width, info.height):
                 raise self._cannot_stay("the size of its pictures changes")

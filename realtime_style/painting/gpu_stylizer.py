@@ -1,8 +1,8 @@
-"""Films whose frames stay in GPU memory: decoded, painted and encoded there.
+"""Paints frames that stay in GPU memory from NVIDIA's decoder to NVIDIA's encoder.
 
-PyAV hands over the output of NVIDIA's decoder, and takes the input of its encoder, as DLPack
-tensors (https://dmlc.github.io/dlpack): addresses in GPU memory, and who frees them. Times, sound
-and everything else take the same way as on the CPU.
+PyAV hands over the decoder's output, and takes the encoder's input, as DLPack tensors
+(https://dmlc.github.io/dlpack): addresses in GPU memory, and who frees them. Times, sound and
+everything else are handled as on the CPU.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from realtime_style.painting.dlpack import CUDA_DEVICE, ForeignPlane, plane_caps
 from realtime_style.stages import Pending
 from realtime_style.style.style import Style
 
-_PITCH = 256  # bytes: rows begin at multiples of it, which the encoder reads best
+_PITCH = 256  # bytes; rows begin at multiples of this, which the encoder reads fastest
 
 
 class GpuStylizer:
-    """A `Painter` of frames in GPU memory, each painted by itself. One thread at a time."""
+    """A `Painter` of frames in GPU memory, each painted by itself."""
 
     def __init__(
         self, style: Style, engine: GpuEngine, cuda: Cuda, *, keep_colors: bool = False
@@ -35,15 +35,17 @@ class GpuStylizer:
         """Paints with a loaded engine.
 
         Args:
+            style: the style to paint in.
             engine: opened by `open_gpu_engine` with `style.model_for(color)`.
-            keep_colors: whether the film's chroma is kept, under the painted luma.
+            cuda: the GPU.
+            keep_colors: whether only luma is painted, and the film's chroma is kept.
         """
         self.style = style
         self.engine = engine
         self._cuda = cuda
         self._keep_colors = keep_colors
         self._memory = _Memory(cuda)
-        self._context: Any = None  # one for all frames: FFmpeg stores what it knows of sizes there
+        self._context: Any = None  # one for all frames, because FFmpeg keeps data about sizes in it
 
     @property
     def in_flight(self) -> int:
@@ -92,7 +94,7 @@ class GpuStylizer:
         picture = block.picture
         kind, number = self._cuda.dlpack_device
         if kind == CUDA_DEVICE and self._context is None:
-            # the thread's own, like the decoder's and the encoder's (see `device_of_films`)
+            # the CUDA context that is current in this thread, as for the decoder and the encoder
             self._context = CudaContext(device_id=number, primary_ctx=False, current_ctx=True)
         width, height = picture.width, picture.height
         luma, chroma = (
@@ -108,14 +110,14 @@ class GpuStylizer:
 
 
 class _Block:
-    """Memory of one painted picture, in use until the object is collected."""
+    """The memory of one painted picture; it returns to the pool when this object is deleted."""
 
     def __init__(self, picture: GpuPicture) -> None:
         self.picture = picture
 
 
 class _Memory:
-    """A pool of blocks of one size."""
+    """A pool of blocks for pictures of one size."""
 
     def __init__(self, cuda: Cuda) -> None:
         self._cuda = cuda
@@ -124,7 +126,7 @@ class _Memory:
         self._close = weakref.finalize(self, _free_all, cuda, self._free)
 
     def take(self, width: int, height: int) -> _Block:
-        """A block for a picture: its chroma rows follow the luma rows, as the encoder needs it."""
+        """A block for a picture; the chroma rows follow the luma rows, as the encoder needs it."""
         pitch = -(-width // _PITCH) * _PITCH
         size = pitch * height * 3 // 2
         if size != self._size:

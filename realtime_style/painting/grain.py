@@ -1,4 +1,4 @@
-"""A grain under flat areas, for the network to paint strokes from."""
+"""Adds a faint grain to flat areas, so that the network paints strokes there."""
 
 from __future__ import annotations
 
@@ -12,32 +12,34 @@ from realtime_style.painting.cells import CELL_PX, luma_cells
 from realtime_style.painting.wrapper import Wrapper
 from realtime_style.stages import Painter, Pending
 
-_TILE_PX = 512  # the grain repeats after so many pixels
-_SOFTNESS_PX = 2.0
-_GRAIN_CODES = 1.5  # of luma, standard deviation
-_LEVELS = 4  # steps of its strength
-_FINE = 64  # steps per code in which it is stored
-# codes from cell to cell, slopes left out: below the first all the grain, above the second none
+_TILE_PX = 512  # the grain repeats after this many pixels
+_SOFTNESS_PX = 2.0  # standard deviation of the Gaussian that smooths the grain
+_GRAIN_CODES = 1.5  # standard deviation of the grain, in codes of luma
+_LEVELS = 4  # steps between no grain and full grain
+_FINE = 64  # the grain is stored in fractions of codes: 1/64
+# Curvature of luma, in codes between neighbouring cells: areas below the first value get the full
+# grain, areas above the second none
 _FLAT, _TEXTURED = 0.15, 0.5
-_MAX_CURVATURE = 2.0  # codes that count of a cell: one edge does not make an area textured
-_AROUND_CELLS = 2
+_MAX_CURVATURE = 2.0  # larger ones count as this many codes, so that one edge makes no texture
+_AROUND_CELLS = 2  # cells around each cell, on each side, whose curvature is averaged
 
 
 class Grain(Wrapper):
-    """A `Painter` that lays a faint, fixed grain under the flat areas of frames.
+    """A `Painter` that adds a faint grain to the flat areas of frames before they are painted.
 
-    A network gives equal answers to equal inputs, so it paints a white sky as one flat area without
-    strokes. On a grain too faint to be seen it paints strokes there, as it does elsewhere. The
-    grain belongs to the place in the picture, as that of a canvas does, and is the same in every
-    frame.
+    A network gives equal output for equal input, so it paints a white sky as one flat area without
+    strokes. With a grain too faint to be seen, it paints strokes there as it does elsewhere. The
+    grain depends only on the place in the picture, as that of a canvas does, so it is the same in
+    every frame.
     """
 
     def __init__(self, painter: Painter[Frame], seed: int = 0, strength: float = 1.0) -> None:
         """Wraps a painter.
 
         Args:
-            seed: of the random grain.
-            strength: 0..1 of the usual one.
+            painter: paints the grained frames.
+            seed: seed of the random grain.
+            strength: 0 (no grain) to 1 (a standard deviation of 1.5 codes).
         """
         super().__init__(painter)
         self._tile = (_tile(seed) * (strength * _GRAIN_CODES * _FINE)).round().astype(np.int16)
@@ -52,7 +54,7 @@ class Grain(Wrapper):
         return wait
 
     def lay_under(self, frame: Frame) -> Frame:
-        """A new frame with grain; the given one itself where none of its areas is flat."""
+        """A copy of a frame with grain; the frame itself if no part of it is flat."""
         strength = _flatness(luma_cells(frame))
         rows = np.flatnonzero(strength.any(1))
         if not rows.size:
@@ -75,9 +77,9 @@ class Grain(Wrapper):
         return grain
 
 
-@lru_cache(maxsize=2)  # looks that differ only in strength share it
+@lru_cache(maxsize=2)  # looks that differ only in strength have the same tile
 def _tile(seed: int) -> NDArray[np.float64]:
-    """Grain, (512, 512), with a standard deviation of 1; opposite sides fit together."""
+    """Grain, (512, 512), with mean 0 and standard deviation 1; opposite sides fit together."""
     white = np.random.default_rng(seed).standard_normal((_TILE_PX, _TILE_PX))
     frequency = np.fft.fftfreq(_TILE_PX)
     bell = np.exp(-2 * (np.pi * _SOFTNESS_PX * frequency) ** 2)
@@ -86,13 +88,20 @@ def _tile(seed: int) -> NDArray[np.float64]:
 
 
 def _flatness(cells: NDArray[np.int16]) -> NDArray[np.int16]:
-    """How flat the surroundings of each cell are, (rows, columns) int16, 0 to _LEVELS."""
+    """How flat the surroundings of each cell are: from 0, textured, to _LEVELS, flat.
+
+    Args:
+        cells: (rows, columns), from `luma_cells`.
+
+    Returns:
+        (rows, columns) int16.
+    """
     texture = np.zeros(cells.shape, np.int32)
     for axis in (0, 1):
         if cells.shape[axis] < 3:
             continue
-        # The network paints constant gradients as flat as level areas: only curvature counts. The
-        # second difference of noise is the square root of 3 times its first difference
+        # Only curvature counts, because the network paints even gradients without strokes, too. It
+        # is the second difference, which for noise is sqrt(3) times as large as the first
         curvature = np.abs(np.diff(cells, n=2, axis=axis)).astype(np.int32)
         curvature = (curvature * 37) >> 5  # times 2 / sqrt(3)
         np.minimum(curvature, round(32 * _MAX_CURVATURE), out=curvature)
@@ -110,7 +119,7 @@ def _flatness(cells: NDArray[np.int16]) -> NDArray[np.int16]:
         rest = [slice(None)] * 2
         rest[axis] = slice(1, None)
         texture[tuple(rest)] -= behind
-    mean = texture / (16 * 4 * (2 * by + 1) ** 2)  # codes from cell to cell
+    mean = texture / (16 * 4 * (2 * by + 1) ** 2)  # codes between neighbouring cells
     strength = (_TEXTURED - mean) * (_LEVELS / (_TEXTURED - _FLAT))
     levels: NDArray[np.int16] = strength.round().clip(0, _LEVELS).astype(np.int16)
     return levels

@@ -1,4 +1,4 @@
-"""Keeps the film's chroma, and takes only luma from the painting."""
+"""Keeps the chroma of the film, and takes only luma from the painting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes of light between frames, and what they do to a painting."""
+"""Detects changes of light between frames, such as fades, and applies them to a painting."""
 
 from __future__ import annotations
 
@@ -9,22 +9,28 @@ from numpy.typing import NDArray
 
 from realtime_style.painting.cells import FRACTION_BITS, planes_of
 
-_LIT_SHARE = 0.6  # of the cells that must have changed as one, for it to be a change of light
-_LIT_SLACK = 3.0  # codes within which they must have
-_MIN_LIGHT = 0.5  # codes by which a change of light must change anything
-_MAX_GAIN, _MAX_OFFSET_CODES = 0.25, 32.0  # a larger change between two frames is a cut
-_FLAT = 16.0  # codes^2: where cells vary by less, light is an offset rather than a gain
+# A code is a step of an 8-bit value
+_LIT_SHARE = 0.6  # in a change of light, at least this share of the cells follows one line
+_LIT_SLACK = 3.0  # how many codes a cell may be off that line
+_MIN_LIGHT = 0.5  # smaller changes, in codes, are ignored
+_MAX_GAIN, _MAX_OFFSET_CODES = 0.25, 32.0  # larger changes of gain and values are cuts, not light
+_FLAT = 16.0  # codes^2; where the variance of cells is less, the change is taken as an offset
 
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """A change of light: new codes are gain * old codes + offset, for luma, Cb and Cr."""
+    """A change of light: new values are gain * old values + offset.
+
+    Attributes:
+        gains: of luma, Cb and Cr.
+        offsets: of luma, Cb and Cr, in codes.
+    """
 
     gains: tuple[float, ...]
     offsets: tuple[float, ...]
 
     def on(self, cells: NDArray[np.int16]) -> NDArray[np.int16]:
-        """Cells from `frame_cells`, (3, rows, columns) int16, in the new light."""
+        """Applies the change to cells from `frame_cells`, (3, rows, columns) int16."""
         gains, offsets = (
             np.array(each, np.float32)[:, None, None] for each in (self.gains, self.offsets)
         )
@@ -34,8 +40,12 @@ class Light:
 def relight(paint: NDArray[np.int16], fresh: NDArray[np.int16]) -> None:
     """Gives a painting the mean and the contrast of a new one, plane by plane.
 
-    Both are I420 in 128ths of codes; the first is changed in place. Only the network knows what a
-    change of light does to a painting: mean and deviation of its answer tell.
+    The change of light in the film cannot be applied to the painting itself, since only the network
+    knows what becomes of it. The mean and the deviation of what it has painted show that.
+
+    Args:
+        paint: the painting, I420 in 128ths of codes; changed in place.
+        fresh: what the network has painted in the new light, likewise.
     """
     for old, new in zip(_three(paint), _three(fresh), strict=True):
         ours, theirs = (plane[::4, ::4].astype(np.float32) for plane in (old, new))
@@ -47,17 +57,21 @@ def relight(paint: NDArray[np.int16], fresh: NDArray[np.int16]) -> None:
 
 
 def _three(i420: NDArray[np.int16]) -> tuple[NDArray[np.int16], ...]:
-    """Luma, Cb and Cr, views."""
+    """Views of luma, (H, W), Cb and Cr, (H/2, W/2)."""
     luma, chroma = planes_of(i420)
     return luma, chroma[0], chroma[1]
 
 
 def light_between(known: NDArray[np.int16], cells: NDArray[np.int16], noise: float) -> Light | None:
-    """How the light has changed; None if it has not, or not everywhere in the same way.
+    """How the light has changed between two frames.
 
     Args:
-        known, cells: cells of an earlier frame and of this one, from `frame_cells`.
-        noise: mean difference of luma cells that noise makes, in codes.
+        known: cells of the earlier frame, from `frame_cells`.
+        cells: cells of the later frame.
+        noise: mean difference between luma cells that noise makes, in codes.
+
+    Returns:
+        None if the light has not changed, or has not changed everywhere in the same way.
     """
     x, y = (part[:, ::4, ::4].reshape(3, -1).astype(np.float32) / 16 for part in (known, cells))
     gains, offsets, most = [], [], 0.0
@@ -76,7 +90,11 @@ def light_between(known: NDArray[np.int16], cells: NDArray[np.int16], noise: flo
 def _fitted(
     x: NDArray[np.float32], y: NDArray[np.float32], noise: float
 ) -> tuple[float, float, float]:
-    """Fits y = gain * x + offset; returns the share of values that follow it, gain and offset."""
+    """Fits y = gain * x + offset, leaving outliers out.
+
+    Returns:
+        The share of values that are close to that line, the gain, and the offset.
+    """
     share, gain, offset = 0.0, 1.0, float(np.median(y - x))
     for _ in range(2):
         follow = np.abs(y - gain * x - offset) < _LIT_SLACK + 2 * noise

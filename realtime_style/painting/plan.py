@@ -42,8 +42,9 @@ class PaintPlan:
         """Checks all values.
 
         Args:
-            look: a look, or what `Look` takes as a style.
-            strength, tier: of the look; None leaves them as they are.
+            look: a look, or a style for `Look`.
+            engine, stability, grain: see the class.
+            strength, tier: replace those of the look; None leaves them as they are.
 
         Raises:
             StyleError: a value is out of range.
@@ -64,18 +65,18 @@ class PaintPlan:
         """The plan in plain values, for JSON; `from_dict` reads it.
 
         Raises:
-            StyleFileError: the look holds an opened style, which has no name.
+            StyleFileError: the look holds an opened style, which JSON cannot hold.
         """
         plain = {item.name: getattr(self, item.name) for item in fields(self)}
         return plain | {"look": self.look.as_dict(), "engine": asdict(self.engine)}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Self:
-        """Reads what `as_dict` returned.
+        """Makes the plan from what `as_dict` returned.
 
         Raises:
             StyleError: a value is out of range.
-            TypeError, KeyError: these are not the values of a plan.
+            TypeError, KeyError: a value is missing, unknown or of a wrong type.
         """
         return cls(
             **plain

@@ -24,25 +24,27 @@ from realtime_style.painting.light import Light, light_between, relight
 from realtime_style.painting.wrapper import Wrapper
 from realtime_style.stages import Painter, Pending
 
-_SLACK = 2.0  # codes that a cell may differ by without any noise, from compression
-_FAINT = 4.0  # codes beyond that up to which a change is faint: compression, a faint shadow
-_FAINT_SHARE = 0.06  # of the blocks around: where more differ, something moves, however faintly
-_NOISE_FACTOR = 5.0  # times the mean difference that noise makes: four standard deviations
-_MAX_NOISE = (3.0, 6.0, 6.0)  # codes of a cell's mean, luma and chroma: more is not noise
-_NOISE_CELLS = 8  # noise is measured in squares of so many cells
-_SETTLED = 6  # frames after which something that moved counts as still
-_DRIFT_SHIFT = 4  # a mean over 16 frames, in which noise cancels: what is left changes slowly
-_DRIFT_BITS = 3  # below 16ths of codes, so that rounding does not add up
-_DRIFT_SLACK, _DRIFT_NOISE_FACTOR = 0.75, 4.0  # likewise; held blocks have noise of their own
-_LIGHT = 0.6  # codes by which half of the picture became lighter or darker, but not as one light
-_RELIT_FRAMES = 24  # in which a painting has followed a change of light
-_UNEVEN = 4.0  # codes by which cells may differ more then: cameras and encoders are not exact
-_CUT_SHARE = 0.8  # of blocks that have changed: then there is nothing to hold
-_FIELD_BLOCKS, _FIELD_SHARE = 5, 0.35  # a block moves if so many do, up to so many blocks away
-_NEAR_BLOCKS = 2  # around a change, where paint follows at once
-_REACH_BLOCKS = 13  # around a change, where the network's answer may have changed as well
-_PAINT_SLACK = 4.0  # codes of a cell by which paint must have changed, to be followed at once
-_MAX_SHIFT = 6
+# Cells are compared by their means, in codes (steps of an 8-bit value). A cell "differs" by how far
+# its mean is from what it was when its block became still.
+_SLACK = 2.0  # codes that a cell may differ by and still be held: compression makes such changes
+_FAINT = 4.0  # codes above that limit, up to which a change is faint, such as a light shadow
+_FAINT_SHARE = 0.06  # a faint change counts as motion if more of the blocks around it differ
+_NOISE_FACTOR = 5.0  # times the mean difference that noise makes is added to the limit: 4 sigma
+_MAX_NOISE = (3.0, 6.0, 6.0)  # most noise of luma, Cb and Cr, in codes; more is not noise
+_NOISE_CELLS = 8  # noise is measured in squares of 8x8 cells
+_SETTLED = 6  # number of frames after which a block that has not changed counts as still
+_DRIFT_SHIFT = 4  # slow changes are found in a running mean over 2^4 frames, in which noise cancels
+_DRIFT_BITS = 3  # fractional bits of that mean, so that rounding errors do not add up
+_DRIFT_SLACK, _DRIFT_NOISE_FACTOR = 0.75, 4.0  # limit of that mean, as _SLACK and _NOISE_FACTOR
+_LIGHT = 0.6  # codes; if the median cell differs by more, and no `Light` was found, nothing is held
+_RELIT_FRAMES = 24  # number of frames in which the painting follows a change of light
+_UNEVEN = 4.0  # codes added to the limit in a change of light, which is never quite even
+_CUT_SHARE = 0.8  # if more of the blocks differ, the frame is painted as if it were the first
+_FIELD_BLOCKS, _FIELD_SHARE = 5, 0.35  # a block moves if that share of those within 5 blocks do
+_NEAR_BLOCKS = 2  # within this distance of motion, the painting follows at once
+_REACH_BLOCKS = 13  # within this distance, it does so where the network paints something new
+_PAINT_SLACK = 4.0  # codes; the mean change of a block's paint above which it is something new
+_MAX_SHIFT = 6  # at stability 1, the painting follows by 1/2^6 of the difference per frame
 
 
 class Steady(Wrapper):
@@ -50,14 +52,14 @@ class Steady(Wrapper):
 
     The network is deterministic: an unchanged input is painted unchanged, except near something
     that moves. So the input is held still. Blocks of 8x8 pixels that have differed only by noise
-    for some frames are shown to the network as they were. A block that differs by more is replaced
-    at once and follows the film until it has been still again for as long; this way a slow pan is
-    not held in one place and released in another. Small differences that last are taken over too.
-    So are faint differences with little change around them, which compression makes; the painting
+    for 6 frames are shown to the network as they were. A block that differs by more is replaced at
+    once, and follows the film until it has been still for 6 frames again; this way a slow pan is
+    not held in one place and released in another. Small differences that last replace a block, too.
+    So do faint differences with little change around them, which compression makes; the painting
     follows those slowly.
 
-    The painting follows at once where the input changes, and as far around it as the network's
-    answer changes; elsewhere it follows slowly. So still objects keep their paint, and moving
+    The painting follows at once where the input changes, and around it where the network paints
+    something new; elsewhere it follows slowly. So still objects keep their paint, and moving
     objects leave none behind.
 
     When a camera's exposure drifts or a film fades, every stroke would move in every frame. If the
@@ -72,8 +74,10 @@ class Steady(Wrapper):
         """Wraps a painter that paints each frame by itself.
 
         Args:
-            stability: 0..1. How much a block may differ and still be held, from nothing to twice
-                the usual, and how slowly paint follows there, down to 1/64 a frame.
+            painter: paints each frame by itself.
+            stability: 0..1. It decides how much a block may differ and still be held (at 0 not at
+                all, at 1 twice as much as at 0.5), and how slowly the painting follows there (at 1
+                by 1/64 of the difference per frame).
 
         Raises:
             ValueError: a stability outside 0..1.
@@ -84,14 +88,14 @@ class Steady(Wrapper):
         self._shift = math.ceil(_MAX_SHIFT * stability)
         self._patience = 2 * stability
         self._held: NDArray[np.uint8] | None = None  # I420, as the network sees it
-        self._known = np.zeros(0, np.int16)  # cells as they were when their block became still
-        self._still = np.zeros(0, np.uint8)  # frames for which each block has been still
+        self._known = np.zeros(0, np.int16)  # the cells of `_held`, as `frame_cells` returns them
+        self._still = np.zeros(0, np.uint8)  # for how many frames each block has been still
         self._whole = False  # whether the last frame replaced everything
-        self._paint = np.zeros(0, np.int16)  # I420, codes times 2^7
+        self._paint = np.zeros(0, np.int16)  # the painting, I420 in 128ths of codes
         self._fresh, self._step = np.empty((2, 0, 0), np.int16)  # scratch memory of `_settle`
-        self._noise: list[float | None] = [None] * 3  # mean difference of cells, codes, per plane
-        self._drift = np.zeros(0, np.int16)
-        self._relit = 0  # frames for which the painting still follows a change of light
+        self._noise: list[float | None] = [None] * 3  # of luma, Cb, Cr: mean difference in codes
+        self._drift = np.zeros(0, np.int16)  # running mean of differences, in 128ths of codes
+        self._relit = 0  # for how many frames the painting still follows a change of light
 
     def reset(self) -> None:
         """See `Painter`."""
@@ -114,7 +118,7 @@ class Steady(Wrapper):
             return self._begin_whole(frame, cells, fresh=False)
         changed, drifted = found
         self._relit = max(0, self._relit - 1)
-        if light:  # the network sees the whole new frame; the painting is relit, follows slowly
+        if light:  # the network sees the whole new frame; the painting is relit and follows slowly
             drifted[:] = True
             self._relit = _RELIT_FRAMES
         relit = self._relit > 0
@@ -140,10 +144,15 @@ class Steady(Wrapper):
     def _begin_whole(
         self, frame: Frame, cells: NDArray[np.int16], *, fresh: bool
     ) -> Pending[Frame]:
-        """Replaces everything: at the beginning (`fresh`), after a cut and in a fast pan.
+        """Begins to paint a frame as if it were the first one, without holding anything.
 
-        After a beginning or a cut the frame is held at once; in a fast pan, where the last frame
-        replaced everything as well, nothing is.
+        Its blocks count as still at once; but in a fast pan, where the last frame was painted in
+        this way, too, they count as moving.
+
+        Args:
+            frame: the frame.
+            cells: from `frame_cells`.
+            fresh: whether this really is the first frame, rather than a cut or a fast pan.
         """
         is_pan = not fresh and self._whole
         self._held = frame.i420.copy()
@@ -165,9 +174,15 @@ class Steady(Wrapper):
     def _changed(
         self, cells: NDArray[np.int16], light: Light | None
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
-        """Which blocks, (rows, columns), have changed, and which have changed slowly.
+        """Finds the blocks that have changed since they were held.
 
-        None if there is nothing to hold. `light` is a change of light since then, if there is one.
+        Args:
+            cells: of the new frame, from `frame_cells`.
+            light: the change of light since then; None if there is none.
+
+        Returns:
+            Two arrays (rows, columns) of blocks: those that have changed, and those that have
+            changed slowly or faintly. None if so much has changed that nothing should be held.
         """
         known = light.on(self._known) if light else self._known
         difference = cells - known  # 16ths of codes, (3, rows, columns) of cells
@@ -184,18 +199,25 @@ class Steady(Wrapper):
             drift_limit = _DRIFT_SLACK + _DRIFT_NOISE_FACTOR * noise
             faint |= size[plane] > 16 * self._patience * limit
             changed |= size[plane] > 16 * self._patience * (limit + _FAINT)
-            # Never more patience than usual: faint and slow changes would be frozen
+            # Limits of slow changes do not grow above those of stability 0.5, or these would freeze
             drifted |= drift[plane] > 16 * min(1.0, self._patience) * drift_limit
         blocks, differ = any_in_blocks(changed), any_in_blocks(faint)
         if differ.mean() > _CUT_SHARE:
             return None
-        # Where most neighbours move, a block that looks still is probably just flat
+        # Where many neighbours move, a block that looks still is probably only flat
         around = count_around(differ, _FIELD_BLOCKS) / (2 * _FIELD_BLOCKS + 1) ** 2
         blocks |= differ & (around > _FAINT_SHARE)
         return grow(blocks, 1) | (around > _FIELD_SHARE), any_in_blocks(drifted) | differ
 
     def _measure_noise(self, plane: int, size: NDArray[np.int16]) -> None:
-        """Updates a plane's noise level from the squares that differ least: all have noise."""
+        """Updates the noise of a plane.
+
+        Noise is everywhere, motion is not; so it is measured where the frame differs least.
+
+        Args:
+            plane: 0 for luma, 1 for Cb, 2 for Cr.
+            size: how much each cell differs, (rows, columns), in 16ths of codes.
+        """
         square = min(_NOISE_CELLS, *size.shape)
         rows, columns = (side // square for side in size.shape)
         whole = size[: rows * square, : columns * square]
@@ -206,16 +228,16 @@ class Steady(Wrapper):
         known = self._noise[plane]
         if known is None:
             self._noise[plane] = measured
-        else:  # motion raises it, so it is followed down quickly and up slowly
+        else:  # motion raises what is measured, so it is followed down quickly and up slowly
             self._noise[plane] = known + (measured - known) / (4 if measured < known else 32)
 
     def _settle(self, painted: Frame, living: NDArray[np.bool_], *, relit: bool) -> None:
-        """Lets the painting follow the network's, at once or slowly, and writes it into the frame.
+        """Lets the painting follow what the network has painted, at once or slowly.
 
         Args:
-            painted: the network's answer; its planes are replaced.
-            living: blocks, (rows, columns), in which the film moves.
-            relit: whether the light has just changed, so that all of the answer differs.
+            painted: what the network has painted; its planes are replaced by the painting.
+            living: (rows, columns), the blocks in which the film moves.
+            relit: whether the light has changed recently, so that paint differs everywhere.
         """
         if self._fresh.shape != painted.i420.shape:  # allocating it for every frame is slow
             self._fresh, self._step = np.empty((2, *painted.i420.shape), np.int16)
@@ -238,7 +260,11 @@ class Steady(Wrapper):
 
 
 def _moved_paint(step: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """Blocks in which paint has changed much, from (H, W) luma differences in 128ths of codes."""
+    """The blocks, (rows, columns), in which the network paints something new.
+
+    Args:
+        step: (H, W), the change of painted luma in 128ths of codes.
+    """
     size = np.abs(step[::2, ::2])
     each = BLOCK_PX // 2
     rows, columns = (-(-side // each) for side in size.shape)

@@ -17,18 +17,22 @@ from realtime_style.style.bundled import ENCODER, STANDARD, bundled_styles, open
 from realtime_style.style.style import Style
 
 STYLE_PICTURE_SUFFIXES = PICTURE_SUFFIXES | READ_ONLY_PICTURE_SUFFIXES
-"""The first picture of an animated one is taken."""
+"""Endings of pictures to take a style from, in lower case; of an animation the first picture."""
 
-_MIN_PX = 64  # shorter side of a style picture: smaller ones hold no strokes
-_MIN_CONTRAST, _USUAL_CONTRAST = 3.0, 32.0  # standard deviations of luma, codes
-_DARKEST, _LIGHTEST = 56.0, 200.0  # means of luma; 9 of 10 paintings lie between
+_MIN_PX = 64  # least shorter side of a style picture; smaller ones show no strokes
+_MIN_CONTRAST, _USUAL_CONTRAST = 3.0, 32.0  # standard deviations of 8-bit luma
+_DARKEST, _LIGHTEST = 56.0, 200.0  # means of 8-bit luma; those of 9 in 10 paintings lie between
 
 
 def open_any_style(name: str | Path, tier: str = STANDARD) -> Style:
-    """Opens a bundled style in one of TIERS, a style file, or a picture to take a style from.
+    """Opens a bundled style, a style file, or a picture to take a style from.
+
+    Args:
+        name: the name of a bundled style, or a path; see `open_style` and `is_picture`.
+        tier: one of TIERS; a style from a picture has only the standard one.
 
     Raises:
-        StyleError: it is none of these, cannot be used, or does not have the tier.
+        StyleError: there is no such style or file, it cannot be used, or it lacks the tier.
     """
     if not is_picture(name):
         return open_style(name, tier)
@@ -41,12 +45,12 @@ def open_any_style(name: str | Path, tier: str = STANDARD) -> Style:
 
 
 def is_picture(name: str | Path) -> bool:
-    """Whether a name has the ending of a picture file."""
+    """Whether a name ends in one of STYLE_PICTURE_SUFFIXES; the file need not exist."""
     return Path(name).suffix.lower() in STYLE_PICTURE_SUFFIXES
 
 
 def refuse_no_picture(path: Path) -> None:
-    """Raises MediaError where a file is missing, or its name has no ending of a picture file."""
+    """Raises MediaError if a path is not a file whose name has the ending of a picture."""
     if path.is_dir():
         raise MediaError(f"{path} is a folder; give one picture", setting="style_image")
     if not path.is_file():
@@ -65,10 +69,15 @@ def refuse_no_picture(path: Path) -> None:
 
 
 def _as_light_as_paintings(rgb: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """Brings a picture's light and contrast, (H, W, 3) uint8, into the range of paintings.
+    """Brings the brightness and the contrast of a picture into the range of most paintings.
 
-    In the palette of a nearly black picture nothing would be left of a film. None for a picture of
-    one colour.
+    In the palette of a nearly black picture, nothing of a film could be seen.
+
+    Args:
+        rgb: (H, W, 3) uint8 RGB.
+
+    Returns:
+        A new picture of the same shape; None if the picture has only one colour.
     """
     luma = rgb @ np.array([0.299, 0.587, 0.114])
     mean, contrast = float(luma.mean()), float(luma.std())
@@ -83,14 +92,16 @@ def _as_light_as_paintings(rgb: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
 def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
     """Makes a style from one picture, without training: a bundled one, recoloured and changed.
 
-    The encoder of G(x, s) has seen many paintings. It chooses the bundled style with the nearest
-    strokes and how its colours and layers change. This happens once, not for every frame.
+    A trained network, the encoder, chooses the bundled style with the most similar strokes, and
+    how its colours and layers are changed. It runs once, not for every frame.
 
     Args:
+        path: the picture.
         engine: what runs the encoder; see `Network`.
 
     Raises:
-        MediaError: it is not a picture, is damaged or too large, or too small to hold strokes.
+        MediaError: the file is not a picture, is damaged, too large or too small, or has only one
+            colour.
         StyleFileError: the encoder does not match the bundled styles.
         EngineError: the engine is not installed, or fails.
     """
@@ -123,8 +134,8 @@ def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
             "pip install --force-reinstall realtime-style"
         )
     network = Network(model.SerializeToString(), engine)
-    code = network({model.graph.input[0].name: seen})[model.graph.output[0].name][0]
+    vector = network({model.graph.input[0].name: seen})[model.graph.output[0].name][0]
     name = Path(path).stem
     return bank.style(
-        code.astype(np.float64), name, {"title": name, "made": {"of_picture": Path(path).name}}
+        vector.astype(np.float64), name, {"title": name, "made": {"of_picture": Path(path).name}}
     )

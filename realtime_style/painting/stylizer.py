@@ -13,9 +13,9 @@ from realtime_style.stages import Pending
 from realtime_style.style.style import Style
 
 MAX_WHOLE_PX = 4096 * 2304
-"""Larger frames are painted tile by tile: memory grows with a picture's size."""
+"""Frames with more pixels are painted tile by tile, to limit the memory that painting takes."""
 
-TILE_PX = 1024
+TILE_PX = 1024  # side of a tile, without its surroundings
 
 
 class Stylizer:
@@ -33,11 +33,12 @@ class Stylizer:
         """Paints with a loaded engine.
 
         Args:
-            engine: loaded with `style.model_for(color)`.
+            style: the style to paint in.
+            engine: an engine that was opened with `style.model_for(color)`.
             color: the colour space of the frames to come.
-            max_whole_px: frames with more pixels are painted in tiles, each with as much of its
-                surroundings as the network can see, so that no seams show.
-            tile_px: side of a tile, a multiple of 64.
+            max_whole_px: frames with more pixels are painted in tiles. Each is painted together
+                with as much of its surroundings as affects it, so that no seams show.
+            tile_px: side of a tile in pixels, a multiple of 64.
         """
         self.style = style
         self.engine = engine
@@ -120,7 +121,7 @@ class Stylizer:
         return -(-side // self.style.size_multiple) * self.style.size_multiple
 
     def _begin(self, frame: Frame, painted: Frame) -> Callable[[], None]:
-        """Paints a whole frame, with its sides padded to the style's multiple."""
+        """Begins to paint a whole frame, padded if its sides are not multiples of the style's."""
         height, width = self._padded(frame.height), self._padded(frame.width)
         if (height, width) == (frame.height, frame.width):
             return self.engine.begin(frame.luma, frame.chroma, painted.luma, painted.chroma)

@@ -1,4 +1,4 @@
-"""What painters that wrap another one have in common."""
+"""The base class of painters that wrap another painter."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from realtime_style.stages import Painter, Pending
 
 
 class Wrapper(ABC):
-    """A `Painter` that changes the frames of another: before it, after it, or both.
+    """A `Painter` that changes the frames of another painter, before or after they are painted.
 
     Everything but `begin` is passed on to the wrapped painter.
     """
 
     def __init__(self, painter: Painter[Frame]) -> None:
+        """Args: painter, the one to wrap."""
         self._painter = painter
 
     @property
