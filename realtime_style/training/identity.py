@@ -1,6 +1,6 @@
 """The identity style: a generator of the common base that returns its input unchanged.
 
-The strength of a style is a mixture of its weights with these.
+The strength of a style is set by blending its weights with those of the identity style.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from realtime_style.training.state import Learner, TrainState
 
 CROP_PX = 256
 BATCH = 2
-_LEARNING_RATE = 1e-3  # small: the closer to the base, the better the mixtures with styles
+_LEARNING_RATE = 1e-3  # small, because generators near the base blend best with styles
 _CHECKPOINT_EVERY = 100
-_COLORFUL = 0.3  # share of the photos that get colours no camera sees
-_EXACT = 0.4  # share of the steps, the last ones, that compute in float32
+_COLORFUL = 0.3  # share of the photos that get unnatural colours
+_EXACT = 0.4  # share of the steps, at the end, that are computed in float32
 
 
 def train_identity(
@@ -40,17 +40,22 @@ def train_identity(
     base: Path = BUNDLED_BASE,
     observer: TrainObserver = TrainObserver(),
 ) -> Generator:
-    """Trains a generator to return its input, on the CPU; normalisation stays the base's.
+    """Trains a generator to return its input, on the CPU.
+
+    The statistics of normalisation stay those of the base.
 
     Args:
-        photos: crops of CROP_PX.
+        photos: photos in crops of CROP_PX pixels.
         steps: optimiser steps.
         base: the generator to start from.
         observer: receives progress and notes.
 
+    Returns:
+        The generator, in evaluation mode.
+
     Raises:
         TrainingError: photos or a base that cannot be used; see `loop.run`.
-        KeyboardInterrupt: passed on; nothing is saved.
+        KeyboardInterrupt: on Ctrl-C; nothing is saved.
     """
     tune_cpu()
     netG, _ = load_generator(base)
@@ -65,7 +70,7 @@ def train_identity(
 
 
 class IdentityObjective:
-    """The squared difference between a generator's input and output planes, in 0..1."""
+    """The mean squared difference between a generator's input and output planes, in 0..1."""
 
     def __init__(self, netG: Generator, steps: int) -> None:
         self._netG = netG
@@ -87,7 +92,7 @@ class IdentityObjective:
 
 
 def _recolored(rgb: Tensor, rng: np.random.Generator) -> Tensor:
-    """(N, 3, H, W) in 0..1, some of them with channels swapped and saturation changed."""
+    """Swaps channels and changes the saturation of some pictures, (N, 3, H, W) RGB in 0..1."""
     pictures = []
     for picture in rgb:
         if rng.random() < _COLORFUL:

@@ -1,4 +1,4 @@
-"""The training loop. Every training in this package runs through it."""
+"""The training loop, which every training in this package uses."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Update:
     """One update of one network.
 
     Attributes:
-        learner: the network's letter in `TrainState.learners`.
-        losses: weighted losses by name, scalars; the loop reduces their sum.
+        learner: the key of the network in `TrainState.learners`, such as "G".
+        losses: weighted losses by name, scalars; the optimiser step minimises their sum.
         seen: other values for the log, by name.
     """
 
@@ -52,7 +52,7 @@ class Update:
 
 
 class Objective(Protocol[B]):
-    """What a training minimises."""
+    """What a training minimises: makes losses from batches."""
 
     def updates(self, state: TrainState, batch: B) -> Iterator[Update]:
         """The updates of the step after `state.step`.
@@ -64,11 +64,11 @@ class Objective(Protocol[B]):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How long a training runs and what it leaves on the way.
+    """How long a training runs, how fast it learns, and where it saves checkpoints.
 
     Attributes:
-        steps: how many optimiser steps.
-        schedule: the learning rate over its peak, of a step from 1 and all steps.
+        steps: number of optimiser steps of the whole run.
+        schedule: the learning rate of each step, as a share of its peak.
         checkpoint: the file for checkpoints; None writes none.
         checkpoint_every: steps between checkpoints.
     """
@@ -90,12 +90,19 @@ def run(
 
     On NaN it goes back to the last checkpoint and halves the learning rate; on an out-of-memory
     error it goes back and halves the batch. Ctrl-C and SIGTERM let the step finish and save a
-    checkpoint; a second signal ends the run at once, with the checkpoint before.
+    checkpoint; a second signal ends the run at once, and the last checkpoint stays.
+
+    Args:
+        state: what is trained, changed in place; a resumed run has loaded it from a checkpoint.
+        objective: computes the losses.
+        read: reads a batch, on another thread.
+        recipe: how long to train, and where to save.
+        observer: receives progress and notes.
 
     Raises:
         TrainingError: data that cannot be read, a full disk, a loss that is NaN at every learning
             rate, or too little memory for one photo.
-        KeyboardInterrupt: passed on, after the checkpoint is saved.
+        KeyboardInterrupt: on Ctrl-C and SIGTERM, after the checkpoint is saved.
     """
     batches = Batches(read, state, recipe.steps)
     try:
@@ -131,7 +138,7 @@ def run(
 
 
 def _take_step(state: TrainState, objective: Objective[T], batch: T, recipe: Recipe) -> TrainStep:
-    """One step of every network; raises NanError before a network takes over a NaN."""
+    """Trains every network for one step; raises NanError before NaN gets into the weights."""
     step = state.step + 1
     share = state.rate * recipe.schedule(step, recipe.steps)
     losses: dict[str, float] = {}
@@ -148,7 +155,14 @@ def _take_step(state: TrainState, objective: Objective[T], batch: T, recipe: Rec
 
 
 def _descend(learner: Learner, losses: dict[str, Tensor], rate: float) -> float:
-    """One optimiser step down the sum of losses; returns the gradient's norm before clipping."""
+    """Takes one optimiser step down the sum of losses, at a learning rate.
+
+    Returns:
+        The norm of the gradient, before it is clipped.
+
+    Raises:
+        NanError: the gradient is not finite; the weights are not changed.
+    """
     parameters = learner.parameters()
     learner.optimizer.zero_grad(set_to_none=True)
     torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
@@ -163,15 +177,23 @@ def _descend(learner: Learner, losses: dict[str, Tensor], rate: float) -> float:
 
 
 class NanError(ArithmeticError):
-    """A gradient has NaN or infinity in it."""
+    """A gradient contains NaN or infinity."""
 
 
 def _go_back(state: TrainState, last_good: dict[str, Any], error: Exception) -> str:
-    """Returns to the last checkpoint after a NaN or an out-of-memory error; a note about it.
+    """Goes back to the last checkpoint after NaN or an out-of-memory error.
+
+    Args:
+        state: changed in place: loaded, and with a smaller learning rate or batch.
+        last_good: the last checkpoint, from `TrainState.as_dict`.
+        error: what has happened.
+
+    Returns:
+        A note about it for the user.
 
     Raises:
-        TrainingError: it has not helped before, or there is nothing left to halve.
-        Exception: the error itself, where it is of another kind.
+        TrainingError: this has been tried too often, or the batch is one photo.
+        Exception: `error` itself, if it is of another kind.
     """
     step = state.step + 1
     rate, rollbacks, batch = state.rate, state.rollbacks, state.batch

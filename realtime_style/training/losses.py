@@ -12,46 +12,52 @@ from torch.nn import functional
 from realtime_style.training.parallel import mean_over_processes
 from realtime_style.training.perceptual import Features
 
-TONE_PX = 32
-GRID_PX = 4
+TONE_PX = 32  # cells whose mean colours the tone loss compares
+GRID_PX = 4  # period of the grid that the grid loss measures
 GRID_WINDOW_PX = 96
 _STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
-_DEEP_LAYER = "relu3_3"  # used from half the size down: larger forms, for little work
+_DEEP_LAYER = "relu3_3"  # only at half size and below, where it sees larger forms for little work
 WEAVE_WINDOW_PX = 96
-WEAVE_FROM = 0.2  # periods per pixel
-WEAVE_FREE = 1.5
-WEAVE_AROUND = 21  # bins
-_MIN_FINE_POWER = 1e-4  # mean power per bin: that of noise with the amplitude of half a code
-_MIN_ENERGY = 1e-3  # of a layer's mean square: a black crop has almost none
-_MIN_TONE = 0.01  # sum of squared colours over a picture's cells: a flat picture has none
-_MIN_TEXTURE = 1e-5  # variance within a tile: a flat picture has none
-_DIRECTIONS = 32  # of the sliced Wasserstein distance, per layer
-_POSITIONS = 4096  # at most, per picture
+WEAVE_FROM = 0.2  # least frequency of fine texture, in periods per pixel
+WEAVE_FREE = 1.5  # bins up to this multiple of their surroundings do not count
+WEAVE_AROUND = 21  # side of those surroundings, in bins
+# Added to denominators, because some pictures have almost none of:
+_MIN_FINE_POWER = 1e-4  # mean power per bin of fine texture; that of noise of half an 8-bit step
+_MIN_ENERGY = 1e-3  # mean square of a layer's features (a black crop)
+_MIN_TONE = 0.01  # sum of squared colours over the cells of a picture (a flat picture)
+_MIN_TEXTURE = 1e-5  # variance within a tile (a flat picture)
+_DIRECTIONS = 32  # random directions of the sliced Wasserstein distance, for each layer
+_POSITIONS = 4096  # most positions that are compared, for each picture
 
 
 def style_layers(scale: int) -> tuple[str, ...]:
-    """The layers that style is compared in, for a picture shrunk by an integer factor."""
+    """The layers in which style is compared, for a picture shrunk by the factor `scale`."""
     return _STYLE_LAYERS if scale == 1 else (*_STYLE_LAYERS, _DEEP_LAYER)
 
 
 def content_layers(scale: int) -> tuple[str, ...]:
-    """The layers that content is compared in, for a picture shrunk by an integer factor."""
+    """The layers in which content is compared, for a picture shrunk by the factor `scale`."""
     return {1: ("relu4_1",), 2: ("relu2_2", _DEEP_LAYER)}.get(scale, ())
 
 
 def gram_matrix(features: Tensor) -> Tensor:
     """The Gram matrix (Gatys et al., CVPR 2016, eq. 3), divided by the number of positions.
 
-    (N, C, H, W) to (N, C, C) in float32. Products are computed in the features' dtype and summed
-    in float32: bfloat16 takes a third of the time, and its error (2^-9) is far below any style
-    loss.
+    Products are computed in the features' dtype and summed in float32: bfloat16 takes a third of
+    the time, and its relative error (2^-9) is far below any style loss.
+
+    Args:
+        features: (N, C, H, W), any float dtype.
+
+    Returns:
+        (N, C, C) float32.
     """
     gram: Tensor = _Gram.apply(features)  # type: ignore[no-untyped-call]
     return gram
 
 
 class _Gram(torch.autograd.Function):
-    """F^T F. Its gradient is one product, F (g + g^T); autograd would compute two."""
+    """F^T F. Its gradient is F (g + g^T), one product; autograd would compute two."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> Tensor:
@@ -71,10 +77,10 @@ class _Gram(torch.autograd.Function):
 
 
 class _Moments(torch.autograd.Function):
-    """Means over positions of x, x^2 and xy, for each channel of x and y: (3, N, C).
+    """Means over positions of x, x^2 and x * y, for each channel of x and y: (3, N, C).
 
-    Both content losses are computed from them. Written out because autograd would keep a dozen
-    copies of the features. Only x receives a gradient.
+    The gradient is written out because autograd would keep a dozen copies of the features. Only x
+    receives one.
     """
 
     @staticmethod
@@ -107,21 +113,25 @@ def _moments(ours: Tensor, theirs: Tensor) -> Tensor:
 
 
 def content_losses(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """The content loss and the structure loss: two scalars, means over layers and photos.
+    """The content loss and the structure loss.
 
     Content is the squared error relative to the photo's energy (Johnson et al., ECCV 2016, eq. 2),
     so that it means the same in every layer and for every photo: 0 for the photo itself, 1 for
     grey.
 
-    Structure is 1 - correlation, 0 for the photo itself. Only the direction of each channel's map,
-    without its mean, counts (half the squared error after instance normalisation, Ulyanov et al.,
-    CVPR 2017); channels are weighted by their variance in the photo. Paint makes maps many times
-    larger than photos do. Content demands equal size, so a generator reduces it by painting less;
-    structure does not, and keeps a picture readable under the heaviest paint.
+    Structure is 1 minus the correlation with the photo, 0 for the photo itself. Only the pattern of
+    each channel counts, not its mean and size (half the squared error after instance normalisation,
+    Ulyanov et al., CVPR 2017); channels are weighted by their variance in the photo. Features of
+    paint are many times larger than those of photos. The content loss asks for equal size, so a
+    generator can reduce it by painting less. The structure loss does not, and keeps a picture
+    readable under the heaviest paint.
 
     Args:
-        pairs: one pair per layer, features (N, C, H, W) of the painted photo and of the photo.
-            Only the first receives a gradient.
+        pairs: for each layer, the features (N, C, H, W) of the painted photo and of the photo. Only
+            the former receive a gradient.
+
+    Returns:
+        Two scalars, content and structure: means over layers and photos.
     """
     contents, structures = [], []
     for painted, photo in pairs:
@@ -135,12 +145,13 @@ def content_losses(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tens
 
 
 def tone_loss(painted: Tensor, photo: Tensor) -> Tensor:
-    """How much of the painting's large areas of light and colour is unrelated to the photo.
+    """How little the large areas of painted colour depend on the colours of the photo.
 
     Both are shrunk by 32, which removes brush strokes. For each photo, the painted colours are
-    fitted by a quadratic in the photo's colours; the loss is the residual's share of their
-    variance: 0 where equal colours are painted equally, whatever the colours; 1 for blotches that
-    follow nothing. Gram matrices do not see where a colour is, so camouflage would satisfy them.
+    fitted by a quadratic function of the photo's colours; the loss is the share of their variance
+    that the fit leaves. It is 0 if equal colours are painted alike, in whatever colour, and 1 for
+    blotches that follow nothing. Without it, a camouflage pattern could have the right Gram
+    matrices, which do not see where a colour is.
 
     Args:
         painted: (N, 3, H, W) in 0..1, sides at least 128. Receives the gradient.
@@ -176,23 +187,22 @@ def gamut_loss(rgb: Tensor) -> Tensor:
 
 
 def grid_loss(rgb: Tensor) -> Tensor:
-    """How much of a picture's texture is locked to the grid of the network's strides.
+    """How much of a picture's texture is a fixed grid with a period of 4 pixels.
 
     A generator whose trunk runs at a quarter of the size can fill calm areas with a repeated tile
     of 4x4 pixels. That looks like a screen in front of the picture, and stands still when the film
-    moves. In each window of 96x96 pixels, the 16 positions within a tile are averaged over all
-    tiles; the variance of the averages is the grid's energy. Strokes that are not locked to the
-    grid average out.
+    moves. In each window of 96x96 pixels, each of the 16 positions within a tile is averaged over
+    all tiles; the variance of the averages is the energy of the grid. Strokes average out.
 
-    It is relative to the picture's mean variance within a tile, because a faint grid is visible in
-    pale, smooth paint but not under strokes. That variance gets no gradient: more texture must not
-    reduce the loss.
+    The loss is that energy divided by the picture's mean variance within a tile, because a faint
+    grid is visible in pale, smooth paint but not under strokes. That variance gets no gradient, so
+    that the loss cannot be reduced by more texture.
 
     Args:
         rgb: (N, 3, H, W) in 0..1, sides multiples of 4.
 
     Returns:
-        A scalar: 0 without a grid, 1 for nothing but a grid.
+        A scalar: 0 without a grid, 1 if there is only a grid.
     """
     phases = functional.pixel_unshuffle(rgb, GRID_PX)  # (N, 3 * 16, H/4, W/4)
     window = min(GRID_WINDOW_PX // GRID_PX, *phases.shape[2:])
@@ -204,18 +214,18 @@ def grid_loss(rgb: Tensor) -> Tensor:
 def weave_loss(rgb: Tensor) -> Tensor:
     """How much of a picture's fine texture repeats at a fixed period, such as hatching or a weave.
 
-    Computed from power spectra of the mean of the channels, in Hann windows of 96x96 pixels that
-    overlap by half. Each spectrum is divided by the window's own power of fine texture (periods of
-    up to 5 pixels), because a weave shows in calm paint however faint it is; the mean over all
-    windows of the batch keeps what they have in common. Fine bins above 1.5 times the mean of the
-    21x21 bins around them, which strokes and chance do not reach, are weave. The surroundings get
-    no gradient: more texture there must not reduce the loss.
+    It is computed from power spectra of the mean of the channels, in Hann windows of 96x96 pixels
+    that overlap by half. Each spectrum is divided by the window's own power of fine texture
+    (periods of up to 5 pixels), because even a faint weave is visible in calm paint. The mean over
+    all windows of the batch keeps what they have in common. What exceeds 1.5 times the mean of the
+    21x21 bins around a fine bin counts as weave; strokes and chance do not reach that. The
+    surroundings get no gradient, so that the loss cannot be reduced by more texture.
 
     Args:
         rgb: (N, 3, H, W) in 0..1.
 
     Returns:
-        A scalar, a share of the fine texture: 0 for any noise, almost 1 for nothing but a weave.
+        A scalar, the share of the fine texture: 0 for noise, almost 1 if there is only a weave.
     """
     size = min(WEAVE_WINDOW_PX, *rgb.shape[2:])
     step = max(1, size // 2)
@@ -234,7 +244,11 @@ def weave_loss(rgb: Tensor) -> Tensor:
 
 
 def _tile_variance(phases: Tensor) -> Tensor:
-    """The mean variance over the 16 positions in a tile, (N,), of phases (N, 3 * 16, h, w)."""
+    """The mean over places and channels of the variance within a tile, (N,).
+
+    Args:
+        phases: (N, 3 * 16, h, w), the 16 positions of each tile and channel.
+    """
     n, _, h, w = phases.shape
     return phases.reshape(n, 3, GRID_PX**2, h, w).var(2, unbiased=False).mean((1, 2, 3))
 
@@ -249,12 +263,15 @@ def _features_of(
 def gram_targets(
     features: Features, paintings: list[Tensor], scales: tuple[int, ...]
 ) -> list[dict[str, Tensor]]:
-    """The mean of the paintings' Gram matrices, (1, C, C), for each scale and layer.
+    """The targets of `GramLoss`: the mean of the paintings' Gram matrices.
 
     Args:
         features: the feature extractor.
-        paintings: each (1, 3, H, W) in 0..1.
-        scales: factors to shrink by, from 1.
+        paintings: RGB in 0..1, each (1, 3, H, W).
+        scales: factors to shrink the paintings by; 1 is full size.
+
+    Returns:
+        For each scale, a matrix (1, C, C) float32 for each layer, by name.
     """
     targets = []
     with torch.no_grad():
@@ -272,24 +289,33 @@ def gram_targets(
 class GramLoss(nn.Module):
     """The distance between Gram matrices of photos and of paintings (Johnson, ECCV 2016, eq. 4).
 
-    The squared error of a layer is relative to the paintings' energy, so that all layers weigh the
-    same. Pictures are compared at several scales: full size for brush strokes, smaller ones for
-    larger forms. The target of several paintings is their mean: the artist's hand rather than one
-    picture.
+    The squared error of each layer is divided by the energy of the paintings, so that all layers
+    count the same. Pictures are compared at several scales: full size for brush strokes, smaller
+    ones for larger forms. Several paintings have their mean as target, which is the hand of the
+    artist rather than one picture.
 
     A share of the loss, `batch_share`, is computed from the mean Gram matrix of the whole batch
-    instead of each photo's. A painting has calm and busy, light and dark areas side by side; if the
-    batch as a whole must match it, each photo has more freedom to stay as it was.
+    instead of from each photo's. A painting has calm and busy, light and dark areas side by side.
+    If only the batch as a whole has to match it, each photo has more freedom to stay as it was.
     """
 
     def __init__(self, targets: list[dict[str, Tensor]], batch_share: float = 0.0) -> None:
-        """Args: targets, of `gram_targets`, or one for each photo, (N, C, C); batch_share, 0..1."""
+        """Stores the targets.
+
+        Args:
+            targets: from `gram_targets`; or with (N, C, C), another target for each photo.
+            batch_share: 0..1; must be 0 if each photo has its own target.
+        """
         super().__init__()
         self.batch_share = batch_share
         self.targets = targets
 
     def forward(self, pyramid: list[dict[str, Tensor]]) -> Tensor:
-        """Features of the painted photos, one set for each scale, to a scalar."""
+        """The loss, a scalar.
+
+        Args:
+            pyramid: for each scale, features (N, C, h, w) of the painted photos, by layer.
+        """
         errors = []
         for found, target in zip(pyramid, self.targets, strict=True):
             for name, aim in target.items():
@@ -307,15 +333,15 @@ class GramLoss(nn.Module):
 class WassersteinLoss(nn.Module):
     """The sliced Wasserstein distance of features (Heitz et al., CVPR 2021, eq. 3).
 
-    The features of all positions are projected onto random directions; the sorted projections must
-    match. It compares whole distributions, where Gram matrices compare second moments. Squared
-    differences are relative to the painting's energy along the direction.
+    The features of all positions are projected onto random directions, and the sorted projections
+    are compared. So it compares whole distributions, where Gram matrices compare second moments.
+    Squared differences are divided by the painting's energy along the direction.
     """
 
     def __init__(
         self, features: Features, paintings: list[Tensor], scales: tuple[int, ...]
     ) -> None:
-        """Args: as for `gram_targets`."""
+        """Computes the features of paintings; for the arguments see `gram_targets`."""
         super().__init__()
         self.targets: list[dict[str, Tensor]] = []  # (C, positions)
         with torch.no_grad():
@@ -329,7 +355,12 @@ class WassersteinLoss(nn.Module):
                 )
 
     def forward(self, pyramid: list[dict[str, Tensor]], random: torch.Generator) -> Tensor:
-        """Features of the painted photos, one set for each scale, to a scalar."""
+        """The loss, a scalar.
+
+        Args:
+            pyramid: for each scale, features (N, C, h, w) of the painted photos, by layer.
+            random: draws directions and positions, on the CPU.
+        """
         errors = []
         for found, target in zip(pyramid, self.targets, strict=True):
             for name, theirs in target.items():  # (C, P)
@@ -347,20 +378,26 @@ class WassersteinLoss(nn.Module):
 
 
 def discriminator_loss(kind: str, real: Tensor, fake: Tensor) -> Tensor:
-    """What netD minimises: a scalar of its scores, of any shape, before any sigmoid.
+    """What netD minimises, a scalar.
 
-    kind "log": -E[log D(s)] - E[log(1 - D(G(x)))], D being the sigmoid of the score (Goodfellow et
-    al., NeurIPS 2014, eq. 1). "lsgan": (E[(real - 1)^2] + E[fake^2]) / 2 (Mao et al., ICCV 2017,
-    eq. 9). "hinge": E[max(0, 1 - real)] + E[max(0, 1 + fake)] (Lim and Ye, arXiv 1705.02894).
+    Args:
+        kind: "log": -E[log D(s)] - E[log(1 - D(G(x)))], where D is the sigmoid of the score
+            (Goodfellow et al., NeurIPS 2014, eq. 1). "lsgan": (E[(real - 1)^2] + E[fake^2]) / 2
+            (Mao et al., ICCV 2017, eq. 9). "hinge": E[max(0, 1 - real)] + E[max(0, 1 + fake)]
+            (Lim and Ye, arXiv 1705.02894).
+        real: netD's scores of paintings, of any shape, before any sigmoid.
+        fake: netD's scores of painted photos, likewise.
     """
     return _DISCRIMINATOR_LOSSES[kind](real, fake)
 
 
 def adversarial_loss(kind: str, fake: Tensor) -> Tensor:
-    """What netG minimises: a scalar of netD's scores of painted photos.
+    """What netG minimises to look real to netD, a scalar.
 
-    kind "log": -E[log D(G(x))], the form that does not saturate (Goodfellow et al., section 3).
-    "lsgan": E[(fake - 1)^2] / 2. "hinge": -E[fake].
+    Args:
+        kind: "log": -E[log D(G(x))], the form that does not saturate (Goodfellow et al., section
+            3). "lsgan": E[(fake - 1)^2] / 2. "hinge": -E[fake].
+        fake: netD's scores of painted photos, of any shape, before any sigmoid.
     """
     return _ADVERSARIAL_LOSSES[kind](fake)
 

@@ -1,4 +1,4 @@
-"""Pairs of views of one scene under a known motion, and losses that demand equal paint in both.
+"""Pairs of views of a scene whose motion is known, and losses that ask for equal paint in both.
 
 A film flickers where something that only moves is painted differently in each frame. A generator
 learns to avoid that from pairs of views: photos under a random motion (compound regularisation,
@@ -23,30 +23,30 @@ from torch.nn import functional
 from realtime_style.errors import TrainingError
 from realtime_style.system.paths import ffmpeg_name, visible_files
 
-_MOTION, _CLIP = 2, 3  # keep these random numbers apart from those of photos and paintings
-_STILL_SHARE = 0.15  # of the views: nothing moves, only noise differs
-_WHOLE_SHARE = 0.35  # of the views: moved by whole pixels, without blur from interpolation
-_SHIFT_PX, _TURN_DEG, _ZOOM = 16.0, 3.0, 0.05
-_WAVE_PX, _WAVES = 4.0, 4  # how far smooth flow moves pixels, and its grid of random vectors
-_OBJECT_SHARE = 0.5  # of the views: an oval moves on its own
-_RIM_PX = 9  # around the oval, where neither motion holds
-_EDGE_PX = 16  # of the view: what a generator paints there depends on what it cannot see
-_GAIN, _OFFSET, _NOISE = 0.12, 0.04, 0.04
-_PAIRS_OF_CLIP = 12
-_CLIP_SHORT_PX = 480
-_MAX_STEP = 4  # frames between the two of a pair
+_MOTION, _CLIP = 2, 3  # parts of seeds, as in `dataset`, so that random numbers differ
+_STILL_SHARE = 0.15  # share of the views in which nothing moves, and only light and noise differ
+_WHOLE_SHARE = 0.35  # share of the views that move by whole pixels, without interpolation
+_SHIFT_PX, _TURN_DEG, _ZOOM = 16.0, 3.0, 0.05  # largest shift, turn and zoom
+_WAVE_PX, _WAVES = 4.0, 4  # largest smooth flow, interpolated from 4x4 random vectors
+_OBJECT_SHARE = 0.5  # share of the views in which an oval moves on its own
+_RIM_PX = 9  # width of the oval's rim, where neither motion is right
+_EDGE_PX = 16  # width of the view's border, which is painted without seeing what is beyond it
+_GAIN, _OFFSET, _NOISE = 0.12, 0.04, 0.04  # largest change of light, and deviation of noise
+_PAIRS_OF_CLIP = 12  # about how many pairs of frames are taken from a film
+_CLIP_SHORT_PX = 480  # shorter side to which larger frames are shrunk
+_MAX_STEP = 4  # most frames from the first to the second of a pair
 
 
 @dataclass(frozen=True, slots=True)
 class MovedViews:
-    """Second views of N pictures, smaller ones, of the middle of each.
+    """Second views of N pictures, each of the middle of a picture, and where its pixels come from.
 
     Attributes:
-        rgb: the views, (N, 3, s, s) in 0..1.
-        grid: where each pixel of a view comes from in its picture, (N, s, s, 2), x and y in the
-            coordinates of `functional.grid_sample`.
+        rgb: the views, (N, 3, s, s) RGB in 0..1.
+        grid: the position in the picture from which each pixel of a view comes, (N, s, s, 2): x and
+            y in the coordinates of `functional.grid_sample`.
         valid: (N, 1, s, s), 1 where view and picture can be compared, else 0.
-        lighter: how much brighter the view is than the picture, (N, 3, s, s).
+        lighter: how much brighter each pixel of a view is than where it comes from, (N, 3, s, s).
     """
 
     rgb: Tensor
@@ -55,7 +55,7 @@ class MovedViews:
     lighter: Tensor
 
     def to(self, device: torch.device) -> MovedViews:
-        """The same on a device; `rgb` in channels_last."""
+        """A copy on a device, with `rgb` in the memory format channels_last."""
         last = torch.channels_last
         return MovedViews(
             self.rgb.to(device).contiguous(memory_format=last),
@@ -66,19 +66,19 @@ class MovedViews:
 
 
 def moved_views(photos: Tensor, side_px: int, seed: int, step: int, items: range) -> MovedViews:
-    """Second views of photos, each with its own motion, light and noise.
+    """Makes second views of photos, each with its own motion, light and noise.
 
     The motion is a shift, turn, zoom and smooth flow, or a shift by whole pixels, or none. In half
-    of the views an oval moves differently. Then the light gets a gain and an offset, and noise is
-    added.
+    of the views an oval moves differently. Then the light is changed by a gain and an offset, and
+    noise is added.
 
     Args:
-        photos: (N, 3, S, S) in 0..1.
-        side_px: the side of the views, s.
-        seed: of the random numbers.
+        photos: (N, 3, S, S) RGB in 0..1.
+        side_px: the side of the views, s, in pixels.
+        seed: seed of the random numbers.
         step: the training step, from 1.
-        items: the photos' numbers in the whole batch: a number always has the same motion, in any
-            number of processes.
+        items: the numbers of the photos in the whole batch. With the same seed and step, a number
+            always gets the same motion.
     """
     views = []
     for photo, item in zip(photos, items, strict=True):
@@ -99,10 +99,15 @@ def _stack(views: list[tuple[Tensor, Tensor, Tensor, Tensor]]) -> MovedViews:
 
 
 def _motion(rng: np.random.Generator, side: int, view: int) -> tuple[Tensor, Tensor]:
-    """A random motion: where each pixel of a view of side s comes from, and where that is valid.
+    """Draws a random motion.
+
+    Args:
+        rng: draws the motion.
+        side: side of the picture.
+        view: side of the view, s.
 
     Returns:
-        (s, s, 2) for grid_sample, and (1, s, s), 1 or 0.
+        `grid` and `valid` of `MovedViews` for one view: (s, s, 2) and (1, s, s).
     """
     y, x = np.mgrid[:view, :view].astype(np.float32) - (view - 1) / 2
     kind = rng.random()
@@ -134,7 +139,7 @@ def _motion(rng: np.random.Generator, side: int, view: int) -> tuple[Tensor, Ten
         dx = np.where(distance < 1, dx + own[0], dx)
         dy = np.where(distance < 1, dy + own[1], dy)
         valid[np.abs(distance - 1) * min(axes) < _RIM_PX] = 0
-    # The view is centred, to within half a pixel: its pixels coincide with the picture's
+    # The view is centred to within half a pixel, so that its pixels coincide with the picture's
     half = (side - view) // 2 + (view - 1) / 2
     return _grid(x + dx + half, y + dy + half, side, valid)
 
@@ -142,7 +147,13 @@ def _motion(rng: np.random.Generator, side: int, view: int) -> tuple[Tensor, Ten
 def _grid(
     x: NDArray[np.float32], y: NDArray[np.float32], side: int, valid: NDArray[np.uint8]
 ) -> tuple[Tensor, Tensor]:
-    """Pixel positions in a picture of a side, for grid_sample; those outside are not valid."""
+    """Converts positions in a picture into `grid` and `valid` of `MovedViews`, for one view.
+
+    Args:
+        x, y: (s, s), in pixels.
+        side: side of the picture; positions outside it become invalid.
+        valid: (s, s), 1 or 0.
+    """
     inside = (x >= 0) & (x <= side - 1) & (y >= 0) & (y <= side - 1)
     grid = (np.stack((x, y), -1) * 2 + 1) / side - 1
     return torch.from_numpy(grid.astype(np.float32)), torch.from_numpy(
@@ -157,15 +168,15 @@ def _sample(pictures: Tensor, grid: Tensor, mode: str = "bicubic") -> Tensor:
 
 
 def motion_loss(painted: Tensor, painted_moved: Tensor, views: MovedViews) -> Tensor:
-    """Mean squared difference between the painted view and the view of the painting; a scalar.
+    """Mean squared difference between the painted view and the moved painting; a scalar.
 
     Where the light has changed, the painting may change by as much (the luminance term of ReCoNet,
     Gao et al., arXiv 1807.01197, eq. 6).
 
     Args:
-        painted: the pictures, painted, (N, 3, S, S) in 0..1. Receives a gradient.
-        painted_moved: the views, painted, (N, 3, s, s) in 0..1. Receives a gradient.
-        views: the views.
+        painted: the painted pictures, (N, 3, S, S) in 0..1. Receives a gradient.
+        painted_moved: the painted views, (N, 3, s, s) in 0..1. Receives a gradient.
+        views: the views before they were painted.
     """
     aim = _sample(painted, views.grid) + views.lighter
     error = (painted_moved - aim).square() * views.valid
@@ -173,11 +184,11 @@ def motion_loss(painted: Tensor, painted_moved: Tensor, views: MovedViews) -> Te
 
 
 def feature_motion_loss(features: Tensor, features_moved: Tensor, views: MovedViews) -> Tensor:
-    """The same for feature maps (ReCoNet, eq. 5), relative to their mean square; a scalar.
+    """`motion_loss` for feature maps (ReCoNet, eq. 5), divided by their mean square; a scalar.
 
     Args:
-        features: of the pictures, (N, C, S/4, S/4). Receives a gradient, as the next.
-        features_moved: of the views, (N, C, s/4, s/4).
+        features: features of the pictures, (N, C, S/4, S/4). Receives a gradient.
+        features_moved: features of the views, (N, C, s/4, s/4). Receives a gradient.
         views: the views.
     """
     shrunk = views.grid.shape[1] // features_moved.shape[2]
@@ -190,21 +201,22 @@ def feature_motion_loss(features: Tensor, features_moved: Tensor, views: MovedVi
 
 
 class ClipFolder:
-    """Pairs of frames of all films in a folder, a few frames apart, with the flow between them.
+    """Pairs of frames of all films in a folder, a few frames apart.
 
-    A dozen pairs of each film are kept in memory, at 480 lines. See `flow_back` for the flow.
+    A dozen pairs of each film are kept in memory, shrunk to a shorter side of 480 pixels. The
+    motion between the frames is found by `flow_back`.
 
     Attributes:
-        skipped: files that are not films.
+        skipped: files in the folder that cannot be read as films.
     """
 
     def __init__(self, folder: Path, crop_px: int, seed: int) -> None:
         """Reads the films.
 
         Args:
-            folder: a folder of films.
-            crop_px: side of the crops, S.
-            seed: of the random numbers.
+            folder: a folder of films; its subfolders are not searched.
+            crop_px: side of the crops, S, in pixels.
+            seed: seed of the random numbers.
 
         Raises:
             TrainingError: the folder has no film that can be read.
@@ -223,12 +235,23 @@ class ClipFolder:
             if not pairs:
                 self.skipped.append(path)
         if not self._pairs:
-            raise TrainingError(f"{folder} has no film that can be read", setting="clips")
+            raise TrainingError(
+                f"{folder} has no film that can be read; subfolders are not searched",
+                setting="clips",
+            )
 
     def batch(self, step: int, items: range, side_px: int) -> tuple[Tensor, MovedViews]:
-        """Crops of frames, (N, 3, S, S) in 0..1, and views of side `side_px` of later frames.
+        """Random crops of frames, and their views in later frames.
 
-        The same seed, step (from 1) and item give the same crop.
+        The same seed, step and item give the same crop.
+
+        Args:
+            step: the training step, from 1.
+            items: the numbers of the wanted crops in the whole batch.
+            side_px: the side of the views, s, in pixels.
+
+        Returns:
+            The crops, (N, 3, S, S) RGB in 0..1, and the views.
         """
         photos, views = [], []
         for item in items:
@@ -275,7 +298,7 @@ class ClipFolder:
 
 
 def _pairs_of(path: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Pairs of frames, (H, W, 3) RGB, spread over a film."""
+    """Yields pairs of frames, (H, W, 3) uint8 RGB, spread over a film, 1 to 4 frames apart."""
     with av.open(ffmpeg_name(path)) as container:
         if not container.streams.video:
             return
@@ -303,19 +326,19 @@ def _pairs_of(path: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]
 def flow_back(
     before: NDArray[np.uint8], after: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Backward optical flow, and where it is reliable.
+    """Backward optical flow between two frames, and where it is reliable.
 
-    DIS flow in both directions (Kroeger et al., ECCV 2016). It is reliable where forward and
-    backward flow agree (Sundaram et al., ECCV 2010, eq. 5), and away from motion boundaries
-    (eq. 6), where flow is blurred.
+    DIS flow is computed in both directions (Kroeger et al., ECCV 2016). It is reliable where both
+    agree (Sundaram et al., ECCV 2010, eq. 5), except at motion boundaries, where it is blurred
+    (eq. 6).
 
     Args:
         before: (H, W, 3) RGB, uint8.
         after: the same shape.
 
     Returns:
-        How far each pixel of `after` must go to where it was in `before`, (H, W, 2), x and y in
-        pixels; and (H, W), whether that is reliable.
+        For each pixel of `after`, how far away it was in `before`, (H, W, 2) float32, x and y in
+        pixels; and whether that is reliable, (H, W) bool.
 
     Raises:
         TrainingError: OpenCV cannot be loaded.
@@ -342,7 +365,7 @@ def _tensor(rgb: NDArray[np.uint8]) -> Tensor:
 
 
 def _opencv() -> Any:
-    """OpenCV, needed only for flow: other trainings work without it and without libGL."""
+    """Imports OpenCV, only when flow is needed: all other training works without it."""
     try:
         import cv2
     except ImportError as error:

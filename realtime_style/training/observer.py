@@ -1,4 +1,4 @@
-"""What a training run reports while it goes on."""
+"""What a training run reports while it runs, and the interface that receives it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class TrainStep:
     """What one optimiser step reports.
 
     Attributes:
-        step: its number, from 1.
+        step: number of the step, from 1.
         losses: the weighted losses by name, means over all processes.
-        learning_rate: the one of the network that was updated last: the generator's.
-        seen: other values that deserve a curve, by name, such as gradient norms.
+        learning_rate: the learning rate of the network that was updated last, the generator.
+        seen: other values to log, by name, such as gradient norms.
     """
 
     step: int
@@ -24,10 +24,10 @@ class TrainStep:
 
 
 class TrainObserver:
-    """Receives the progress of a run. Every method does nothing; override those you need.
+    """Receives the progress of a run. Its methods do nothing; override those that you need.
 
-    Methods are called in the thread that trains. An exception ends the run and is passed on; the
-    last checkpoint stays.
+    They are called on the thread that trains. An exception in one of them ends the run, and is
+    raised by it; the last checkpoint stays.
     """
 
     def on_start(self) -> None:
@@ -37,14 +37,14 @@ class TrainObserver:
         """A step is complete."""
 
     def on_note(self, note: str) -> None:
-        """Something the user should know, in one line, such as a file that was skipped."""
+        """There is a note for the user, one line, such as about a file that was skipped."""
 
     def on_end(self) -> None:
-        """The loop has ended, also by an error. Called in any case."""
+        """The run has ended, with or without an error."""
 
 
 class Observers(TrainObserver):
-    """Several observers as one, called in their order."""
+    """Several observers as one; they are called in the given order."""
 
     def __init__(self, observers: Sequence[TrainObserver]) -> None:
         self._observers = observers

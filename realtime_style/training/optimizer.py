@@ -11,16 +11,22 @@ from torch import Tensor
 
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5
-_RMS = 0.2  # root mean square of a step over the learning rate; close to Adam's
+_RMS = 0.2  # root mean square of a step, as a multiple of the learning rate; as for Adam
 _MOMENTUM = 0.95
 _BETAS = (0.9, 0.999)
 _EPS = 1e-8
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
-    """Approximately the nearest matrix with equal singular values (0.7 to 1.2), in float32.
+    """Approximately the nearest matrix whose singular values are all 1; they are 0.7 to 1.2.
 
-    Five steps of a quintic Newton-Schulz iteration (Jordan et al., "Muon", 2024). Same shape.
+    Computed by five steps of a quintic Newton-Schulz iteration (Jordan et al., "Muon", 2024).
+
+    Args:
+        matrix: (rows, columns), any float dtype.
+
+    Returns:
+        The same shape, in float32.
     """
     a, b, c = _NEWTON_SCHULZ
     wide = matrix.shape[0] <= matrix.shape[1]
@@ -37,16 +43,21 @@ class Muon(torch.optim.Optimizer):
     """Muon for kernels (4 dimensions), Adam (arXiv 1412.6980) for biases and normalisation.
 
     A kernel is treated as a matrix (out, in * height * width). Its step is scaled to a root mean
-    square of 0.2 times the learning rate (Liu et al., arXiv 2502.16982, eq. 4), about that of
-    Adam, so that one learning rate serves both. torch.optim.Muon accepts only matrices.
+    square of 0.2 times the learning rate (Liu et al., arXiv 2502.16982, eq. 4), which is about that
+    of Adam, so that one learning rate serves both. torch.optim.Muon takes only matrices.
     """
 
     def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
+        """Args: parameters, what to train; lr, the learning rate, which a schedule may change."""
         super().__init__(parameters, {"lr": lr})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """One step down the gradients; parameters without one stay. Takes no closure."""
+        """Takes one step down the gradients; parameters without a gradient stay as they are.
+
+        Args:
+            closure: must be None; it is there because other optimisers have it.
+        """
         assert closure is None
         for group in self.param_groups:
             for parameter in group["params"]:

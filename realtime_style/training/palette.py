@@ -1,4 +1,4 @@
-"""Losses of colour: painted pictures have the colours of the painting."""
+"""Losses that ask painted pictures to have the colours of the painting."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from torch import Tensor
 from torch.nn import functional
 
 PALETTE_PX = (4, 16)
-"""Sides of the cells whose mean colours are compared: single strokes and areas."""
+"""Sides of the square cells whose mean colours are compared, in pixels: of strokes and of areas."""
 
 Colors = list[list[Tensor]]
-"""Painted colours of earlier steps: for each of PALETTE_PX, one (cells, 3) per step."""
+"""Painted colours of earlier steps: for each of PALETTE_PX, one (cells, 3) RGB for each step."""
 
-_DIRECTIONS = 16
-_QUANTILES = 256
-_MAX_EARLIER = 6  # steps; no two photos have all of a painting's colours
-_NEAREST = 1536  # colours of the painting, drawn in each step
+_DIRECTIONS = 16  # random directions along which colours are compared
+_QUANTILES = 256  # quantiles that are compared along each
+_MAX_EARLIER = 6  # how many earlier steps count, as one batch cannot have all colours of a painting
+_NEAREST = 1536  # how many colours of the painting are drawn in each step
 
 
 def no_colors() -> Colors:
-    """Before the first step."""
+    """The painted colours before the first step: none."""
     return [[] for _ in PALETTE_PX]
 
 
 class Palette:
-    """The colours of paintings, RGB in 0..1, and two losses towards them."""
+    """The colours of paintings, and two losses that measure the distance to them."""
 
     def __init__(self, paintings: list[Tensor]) -> None:
-        """Args: paintings, each (1, 3, H, W) in 0..1."""
+        """Args: paintings, RGB in 0..1, each (1, 3, H, W)."""
         self._colors = [
             torch.cat([_cells(painting, cell) for painting in paintings]) for cell in PALETTE_PX
         ]
@@ -35,14 +35,15 @@ class Palette:
     def spread_loss(self, painted: Tensor, random: torch.Generator, earlier: Colors) -> Tensor:
         """Sliced Wasserstein distance between painted colours and those of the paintings.
 
-        Along random directions (Pitié et al., ICCV 2005; Bonneel et al., JMIV 2015), the mean
-        absolute difference of 256 quantiles, of mean colours in cells of 4 and of 16 px. The
-        colours of the last steps count too: a painting's greens may all be in one photo's meadow.
+        It is the mean absolute difference of 256 quantiles along random directions (Pitié et al.,
+        ICCV 2005; Bonneel et al., JMIV 2015), of mean colours in cells of 4 and of 16 pixels. The
+        painted colours of the last 6 steps count as well, because a single batch may, for example,
+        have no meadow to paint in the greens of the painting.
 
         Args:
-            painted: (N, 3, H, W) in 0..1. Receives the gradient.
-            random: draws the directions.
-            earlier: this step's colours are added to it.
+            painted: (N, 3, H, W) RGB in 0..1. Receives the gradient.
+            random: draws the directions, on the CPU.
+            earlier: painted colours of earlier steps; changed in place, this step's are added.
 
         Returns:
             A scalar from 0, for the same colours in the same shares, to 1.
@@ -62,16 +63,16 @@ class Palette:
         return torch.stack(errors).mean()
 
     def nearest_loss(self, painted: Tensor, random: torch.Generator) -> Tensor:
-        """Mean distance between a painted colour and the nearest colour of the paintings.
+        """Mean distance from each painted colour to the nearest colour of the paintings.
 
-        Of mean colours in cells of 4 px, among 1536 colours drawn from the paintings.
+        Colours are means of cells of 4 pixels; those of the paintings are 1536 that are drawn.
 
         Args:
-            painted: (N, 3, H, W) in 0..1. Receives the gradient.
-            random: draws the paintings' colours.
+            painted: (N, 3, H, W) RGB in 0..1. Receives the gradient.
+            random: draws the colours of the paintings, on the CPU.
 
         Returns:
-            A scalar; 0 if the paintings have every colour.
+            A scalar; 0 if every painted colour is in the paintings.
         """
         theirs = self._colors[0]
         picks = torch.randint(len(theirs), (_NEAREST,), generator=random)
@@ -83,12 +84,20 @@ class Palette:
 
 
 def _cells(rgb: Tensor, cell: int) -> Tensor:
-    """Mean colours in square cells, (cells, 3), of RGB (N, 3, H, W)."""
+    """The mean colour of each square cell of side `cell`, (cells, 3), of RGB (N, 3, H, W)."""
     return functional.avg_pool2d(rgb.float(), cell).permute(0, 2, 3, 1).reshape(-1, 3)
 
 
 def _quantiles(values: Tensor, at: Tensor) -> Tensor:
-    """The quantiles at shares (Q,) of each column of values (P, D), as (Q, D)."""
+    """The quantiles of each column of values.
+
+    Args:
+        values: (P, D).
+        at: (Q,), which quantiles, in 0..1.
+
+    Returns:
+        (Q, D).
+    """
     ordered = values.sort(0).values
     place = at * (len(ordered) - 1)
     low = place.long()

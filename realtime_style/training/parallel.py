@@ -1,4 +1,4 @@
-"""Training one generator in several processes, each on its share of every batch (torchrun)."""
+"""Training one generator in several processes that torchrun starts; they share every batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from realtime_style.errors import TrainingError
 
 @contextmanager
 def processes(device: torch.device) -> Iterator[None]:
-    """Connects to the other processes if torchrun started several; otherwise does nothing."""
+    """A context in which the processes that torchrun started are connected.
+
+    If there is only one process, it does nothing.
+
+    Args:
+        device: the device of this process.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
@@ -34,22 +40,25 @@ def _rank() -> int:
 
 
 def leads() -> bool:
-    """Whether this process writes files and prints; also known before `processes`."""
+    """Whether this is the process that writes files and prints; works outside `processes`, too."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def own_gpu() -> int:
-    """The index of this process's GPU: each process of a machine has its own."""
+    """The number of the GPU for this process; each process of a machine has its own."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def process_count() -> int:
-    """How many processes train together."""
+    """How many processes train together; 1 outside `processes`."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def part_of(batch: int) -> range:
-    """This process's items of a batch.
+    """The numbers of the items of a batch that are for this process.
+
+    Args:
+        batch: number of items in the whole batch.
 
     Raises:
         TrainingError: the batch cannot be split evenly.
@@ -65,7 +74,7 @@ def part_of(batch: int) -> range:
 
 
 def in_any_process(here: bool, device: torch.device) -> bool:
-    """Whether something is true in at least one process. All processes must call it together."""
+    """Whether `here` is True in at least one process. All processes must call it together."""
     if process_count() == 1:
         return here
     most = torch.tensor(int(here), device=device)
@@ -74,13 +83,16 @@ def in_any_process(here: bool, device: torch.device) -> bool:
 
 
 def wait_for_all() -> None:
-    """Waits until every process has called it."""
+    """Waits until all processes have called it."""
     if process_count() > 1:
         dist.barrier()
 
 
 def mean_over_processes(value: Tensor) -> Tensor:
-    """The mean of a tensor over all processes, differentiable; of any shape."""
+    """The mean over all processes of a tensor of any shape; differentiable.
+
+    All processes must call it together, with tensors of the same shape.
+    """
     if process_count() == 1:
         return value
     mean: Tensor = _Mean.apply(value)  # type: ignore[no-untyped-call]
@@ -106,7 +118,7 @@ class _Mean(torch.autograd.Function):
 
 
 def share_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replaces every gradient by its mean over all processes."""
+    """Replaces every gradient by its mean over all processes, which must call it together."""
     if process_count() == 1:
         return
     gradients = [p.grad for p in parameters if p.grad is not None]

@@ -26,24 +26,25 @@ class Vgg(nn.Module):
     """The first convolutions of VGG-19 or VGG-16, as many as a weights file has.
 
     Attributes:
-        layers: the ReLU outputs it can return, such as "relu3_1".
-        approximate: those of them that a small distilled network only imitates, through a 1x1
-            head to the true number of channels.
+        layers: names of the ReLU outputs that it can return, such as "relu3_1".
+        approximate: those of `layers` that are not VGG's own, but imitated by a small distilled
+            network: a 1x1 convolution turns its features into VGG's number of channels.
     """
 
     def __init__(self, state: dict[str, Tensor], *, zero_padding: bool = False) -> None:
-        """Reads any of four layouts of weights.
+        """Loads weights, in any of four layouts.
 
         Args:
-            state: torchvision's ("features.0.weight", ...) or "conv1_1", ..., whose input is
-                normalised with ImageNet's mean and deviation and padded with zeros; "conv0",
-                "conv1_1", ..., whose conv0 normalises, and which is padded by reflection; or the
-                distilled "conv0", "conv11", "conv11_aux", ...
-            zero_padding: pad with zeros (grey) even if the weights were made for reflection. Only
-                the border changes, and a training step takes a third less time.
+            state: tensors by name. "features.0.weight", ... (torchvision) and "conv1_1.weight", ...
+                expect input that is normalised with ImageNet's mean and deviation, and padding with
+                zeros. "conv0.weight", "conv1_1.weight", ... normalise with conv0, and expect
+                padding by reflection; so do the distilled "conv0.weight", "conv11.weight",
+                "conv11_aux.weight", ....
+            zero_padding: whether to pad with zeros (grey) even if the weights expect reflection.
+                Only features at the border change, and a training step takes a third less time.
 
         Raises:
-            TrainingError: the weights have another layout.
+            TrainingError: the weights have another layout, wrong shapes, or are not finite.
         """
         super().__init__()
         if "conv0.weight" in state:
@@ -87,7 +88,15 @@ class Vgg(nn.Module):
         self.approximate = self.layers if distilled else frozenset()
 
     def forward(self, rgb: Tensor, wanted: frozenset[str]) -> dict[str, Tensor]:
-        """RGB in 0..1, (N, 3, H, W), to the wanted layers' outputs, (N, C, H/2^k, W/2^k)."""
+        """Computes features.
+
+        Args:
+            rgb: (N, 3, H, W) in 0..1.
+            wanted: names in `layers`, at least one.
+
+        Returns:
+            The outputs of those layers by name, (N, C, H/2^k, W/2^k) with k poolings before.
+        """
         features = {}
         x = self.normalise(rgb)
         last = max(wanted)  # "relu1_1" < "relu2_1": the names sort by depth
@@ -106,13 +115,17 @@ class Vgg(nn.Module):
 
 
 class Features(nn.Module):
-    """Several networks as one: each layer comes from the best network that has it.
+    """Several networks used as one: each layer comes from the best network that has it.
 
-    That is one with the true layer rather than an imitation, and otherwise the first.
+    The best is the first that has VGG's own layer; if none has, the first with an imitation.
     """
 
     def __init__(self, networks: Sequence[Vgg], wanted: Iterable[str]) -> None:
         """Chooses a network for each layer.
+
+        Args:
+            networks: the networks to choose from.
+            wanted: names of the layers that will be used.
 
         Raises:
             TrainingError: no network has a wanted layer.
@@ -133,7 +146,15 @@ class Features(nn.Module):
         self.wanted = tuple(frozenset(layers) for layers in chosen.values())
 
     def forward(self, rgb: Tensor, layers: Iterable[str] | None = None) -> dict[str, Tensor]:
-        """RGB in 0..1, (N, 3, H, W), to outputs of layers; None returns every wanted layer."""
+        """Computes features.
+
+        Args:
+            rgb: (N, 3, H, W) in 0..1.
+            layers: some of the wanted layers; None means all of them.
+
+        Returns:
+            The outputs of those layers by name; see `Vgg.forward`.
+        """
         asked = None if layers is None else frozenset(layers)
         features: dict[str, Tensor] = {}
         for network, has in zip(self.networks, self.wanted, strict=True):
@@ -144,9 +165,11 @@ class Features(nn.Module):
 
 
 def load_networks(paths: Sequence[Path]) -> list[Vgg]:
-    """Reads feature extractors from files: .safetensors, or .pth, whose pickles are not executed.
+    """Reads feature extractors from files, .safetensors or .pth; no code in them is executed.
 
-    Without a path, torchvision's VGG-19 is downloaded once into torch's cache folder.
+    Args:
+        paths: the files. If there are none, torchvision's VGG-19 is downloaded, once, into
+            PyTorch's cache folder.
 
     Raises:
         TrainingError: a file is missing, damaged, or not VGG.
@@ -183,15 +206,15 @@ def load_networks(paths: Sequence[Path]) -> list[Vgg]:
 def fetch_vgg19(
     url: str = VGG19_URL, folder: Path | None = None, sha256_prefix: str = VGG19_SHA256_PREFIX
 ) -> Path:
-    """Torchvision's VGG-19 weights (548 MB), downloaded once and checked by their hash.
+    """The file with torchvision's VGG-19 weights (548 MB); downloads it if it is not there yet.
 
     Args:
-        url: where they are.
-        folder: where they are kept; None means torch's cache folder.
-        sha256_prefix: how the SHA-256 of the file begins.
+        url: where to download the file.
+        folder: where to keep it; None means PyTorch's cache folder.
+        sha256_prefix: the first characters of the file's SHA-256 in hexadecimal.
 
     Raises:
-        TrainingError: the download failed, or the hash differs.
+        TrainingError: the download failed, or the downloaded file has another SHA-256.
     """
     folder = folder or Path(torch.hub.get_dir()) / "checkpoints"
     path = folder / url.rsplit("/", 1)[-1]
@@ -209,12 +232,15 @@ def fetch_vgg19(
 
 
 def _names(blocks: tuple[int, ...]) -> list[tuple[int, int]]:
-    """The block of each convolution and its position in it, both from 1."""
+    """For each convolution the number of its block, and its number in that block, both from 1."""
     return [(block + 1, i + 1) for block, count in enumerate(blocks) for i in range(count)]
 
 
 def _torchvision_keys(blocks: tuple[int, ...]) -> dict[tuple[int, int], str]:
-    """Torchvision's names: convolutions, ReLUs and poolings are numbered in one sequence."""
+    """Torchvision's names of the convolutions, by block and number in the block.
+
+    Torchvision numbers convolutions, ReLUs and poolings in one sequence.
+    """
     return {
         (block, i): f"features.{2 * (sum(blocks[: block - 1]) + i - 1) + block - 1}"
         for block, i in _names(blocks)
@@ -222,7 +248,14 @@ def _torchvision_keys(blocks: tuple[int, ...]) -> dict[tuple[int, int], str]:
 
 
 def _check_shape(key: str, state: dict[str, Tensor], channels: int) -> int:
-    """The output channels of a 3x3 convolution; TrainingError if it is not one of `channels`."""
+    """Checks the weights of a 3x3 convolution with `channels` input channels.
+
+    Returns:
+        The number of its output channels.
+
+    Raises:
+        TrainingError: the weights have another shape, or are not finite.
+    """
     weight, bias = state[f"{key}.weight"], state[f"{key}.bias"]
     if tuple(weight.shape[1:]) != (channels, 3, 3) or tuple(bias.shape) != (weight.shape[0],):
         raise TrainingError(
@@ -235,7 +268,11 @@ def _check_shape(key: str, state: dict[str, Tensor], channels: int) -> int:
 
 
 def _check_hash(path: Path) -> None:
-    """Names of PyTorch's weights files contain the start of their SHA-256."""
+    """Checks a file whose name has the first 8 digits of its SHA-256, as PyTorch's weights do.
+
+    Raises:
+        TrainingError: the file has another SHA-256.
+    """
     named = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
     if named is None:
         return

@@ -1,4 +1,4 @@
-"""What a style training leaves to look at while it runs: TensorBoard logs and sample sheets."""
+"""Writes TensorBoard logs and sample sheets while a style training runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from realtime_style.training.sheets import sample_sheet
 
 
 class Records(TrainObserver):
-    """Writes sheets and logs to the folder of a run."""
+    """An observer that writes sample sheets and TensorBoard logs to the folder of a run."""
 
     def __init__(
         self,
@@ -32,12 +32,13 @@ class Records(TrainObserver):
         """Writes nothing before training starts.
 
         Args:
-            run_dir: made where it is missing; cleared of an earlier run if `done` is 0.
-            config: says how often a sheet is due.
+            run_dir: the folder. It is made if it is missing; if `done` is 0, the files of an
+                earlier run are removed from it.
+            config: the settings of the run, which say how often to write a sheet.
             netG: the generator in training.
-            samples: photos for the sheets, (N, 3, S, S) in 0..1.
-            painting: (1, 3, H, W) in 0..1.
-            done: steps that are complete already; logs of later ones are dropped.
+            samples: photos for the sheets, (N, 3, S, S) RGB in 0..1.
+            painting: the painting for the sheets, (1, 3, H, W) RGB in 0..1.
+            done: number of steps that were complete before; logs of later steps are dropped.
         """
         self._run_dir = run_dir
         self._config = config
@@ -48,7 +49,7 @@ class Records(TrainObserver):
         self._writer: SummaryWriter | None = None
 
     def sheet(self) -> Image.Image:
-        """The sheet of the generator as it is now."""
+        """Draws a sheet with the generator as it is now."""
         return sample_sheet(self._netG, self._samples, self._painting)
 
     def on_start(self) -> None:
@@ -62,7 +63,7 @@ class Records(TrainObserver):
             self._writer.add_image("painting", self._painting[0], 0)
 
     def on_step(self, step: TrainStep) -> None:
-        """Logs the step; every so often writes a sheet."""
+        """Logs the step; writes a sheet every `sample_every` steps, and after the last one."""
         assert self._writer
         for name, value in step.losses.items():
             self._writer.add_scalar(f"loss/{name}", value, step.step)

@@ -1,4 +1,4 @@
-"""The report of a training run: a sheet, the curves of its losses, its settings and its times."""
+"""The report of a training run: a sheet, curves of the losses, the settings and the time."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from PIL import Image
 
 from realtime_style.training.config import TrainConfig
 
-_PARTS = 50  # of the run; every point of a curve is the mean of one
+_PARTS = 50  # points of a curve; each is the mean over a 50th of the run
 _COLUMNS = 3
-_PANEL_IN = (4.0, 2.6)  # width, height in inches
+_PANEL_IN = (4.0, 2.6)  # width and height of a panel in inches
 
 
 def write_report(
@@ -29,8 +29,8 @@ def write_report(
     Args:
         run_dir: the folder of the run.
         config: the settings of the run.
-        history: the weighted losses of every step, by name.
-        seconds: how long all steps took.
+        history: for every step the weighted losses by name, from the first step on.
+        seconds: how long all steps took together.
         sheet: see `sample_sheet`.
     """
     sheet.save(run_dir / "sheet.png")
@@ -67,7 +67,12 @@ def _mean(history: list[dict[str, float]], name: str) -> float:
 
 
 def draw_curves(path: Path, history: list[dict[str, float]]) -> None:
-    """Draws one panel for each loss, smoothed, with a logarithmic axis where all are positive."""
+    """Draws a smoothed curve of each loss, with a logarithmic axis if all values are positive.
+
+    Args:
+        path: the picture to write.
+        history: see `write_report`.
+    """
     names = list(dict.fromkeys(name for step in history for name in step))
     rows = -(-len(names) // _COLUMNS)
     figure = Figure(figsize=(_PANEL_IN[0] * _COLUMNS, _PANEL_IN[1] * rows))

@@ -1,4 +1,4 @@
-"""The folder of a training run: what it holds, what a new run replaces, and disk errors."""
+"""The folder of a training run: which files it has, what a new run removes, and disk errors."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from realtime_style.training.checkpoint import CHECKPOINT_NAME
 
 GENERATOR_NAME = "generator.safetensors"
 _FILES = (CHECKPOINT_NAME, GENERATOR_NAME, "report.md", "curves.png", "sheet.png")
-"""Files that a run leaves, in addition to its logs and sample sheets."""
+"""The files of a run, in addition to its logs and sample sheets."""
 
 
 def clear(run_dir: Path) -> None:
-    """Removes what an earlier run left, and nothing else: it would pass for the new run's."""
+    """Removes the files of an earlier run, which could be taken for the new run's; no others."""
     shutil.rmtree(run_dir / "tensorboard", ignore_errors=True)
     for left in (*(run_dir / name for name in _FILES), *run_dir.glob("sample_*.png")):
         left.unlink(missing_ok=True)
@@ -27,16 +27,21 @@ def refuse_base_within(run_dir: Path, base: Path | None) -> None:
     """Raises TrainingError where `clear` would remove the base that a new run starts from."""
     if base and base.resolve() in {(run_dir / name).resolve() for name in _FILES}:
         raise TrainingError(
-            f"{base} is replaced when training starts over in {run_dir}; start from a copy of it",
+            f"{base} would be removed when training starts in {run_dir}; give a copy of it that is "
+            "in another folder",
             setting="base",
         )
 
 
 @contextmanager
 def one_disk_error(run_dir: Path) -> Iterator[None]:
-    """Turns an OSError into a TrainingError, and makes it the only thing that is printed.
+    """A context that turns an OSError into a TrainingError, and keeps it from being printed twice.
 
-    The thread in which TensorBoard writes prints its errors; its next caller receives them too.
+    TensorBoard writes on a thread of its own. An error there is raised again in the next call to
+    TensorBoard, but the thread prints it as well; this is suppressed.
+
+    Args:
+        run_dir: the folder of the run, for the message.
     """
     previous = threading.excepthook
 

@@ -20,10 +20,10 @@ from realtime_style.training.style_variants import encoder_view
 
 
 def sample_sheet(netG: Generator, photos: Tensor, painting: Tensor) -> Image.Image:
-    """Photos in the top row, painted below, and the painting on the right.
+    """Draws photos in the top row, the painted photos below them, and the painting on the right.
 
     Args:
-        netG: on any device, in any mode.
+        netG: on any device, in training or evaluation mode, which is kept.
         photos: (N, 3, H, W) RGB in 0..1, sides multiples of 4.
         painting: (1, 3, h, w) RGB in 0..1.
     """
@@ -47,12 +47,13 @@ def style_sheet(
     photos: Tensor,
     pictures: Sequence[Path],
 ) -> Image.Image:
-    """One row for each style picture: the picture, then every photo painted in its style.
+    """Draws one row for each style picture: the picture, then every photo painted in its style.
 
     Args:
-        netE: on the CPU, as `netG`.
+        netE: reads the styles, on the CPU.
+        netG: paints, on the CPU.
         photos: (N, 3, S, S) RGB in 0..1, S a multiple of 4.
-        pictures: files that can be read.
+        pictures: files of style pictures, all of which can be read.
     """
     side = photos.shape[-1]
     rows = []

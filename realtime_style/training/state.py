@@ -21,10 +21,10 @@ class Learner:
     """A network in training.
 
     Attributes:
-        net: the network; all of it is saved in checkpoints.
-        optimizer: updates the parameters that are trained, all of `net` or some.
-        learning_rate: the peak of the schedule.
-        max_gradient: the norm to which longer gradients are clipped.
+        net: the network; checkpoints hold all of it.
+        optimizer: updates the parameters that are trained, which may be only some of `net`.
+        learning_rate: the peak of the learning rate, which the schedule scales.
+        max_gradient: gradients with a larger norm are scaled down to this norm.
     """
 
     net: nn.Module
@@ -42,15 +42,17 @@ class TrainState:
     """Everything that changes during training.
 
     Attributes:
-        learners: the networks in training, by the letter they have in checkpoints: "G" for netG.
+        learners: the networks in training. The keys are letters, which name them in checkpoints:
+            "G" for netG.
         batch: photos per step; smaller than requested after an out-of-memory error.
-        about: what the checkpoint belongs to, such as its configuration; plain values.
+        about: further entries of the checkpoint, such as the configuration; plain values.
         step: how many steps are complete.
-        rate: a factor for all learning rates, halved after every NaN.
-        rollbacks: how many times a NaN has led back to a checkpoint.
-        seconds: how long all steps took.
-        history: the losses of every step, by name.
-        memory: what losses keep from earlier steps, by loss; tensors in lists and dicts.
+        rate: a factor for all learning rates, which is halved after every NaN.
+        rollbacks: how many times NaN has led back to a checkpoint.
+        seconds: how long all complete steps took together.
+        history: for every complete step the losses by name.
+        memory: what losses keep from earlier steps, by name of the loss: tensors, or lists and
+            dicts of them.
     """
 
     learners: dict[str, Learner]
@@ -65,12 +67,12 @@ class TrainState:
 
     @property
     def device(self) -> torch.device:
-        """The networks' device."""
+        """The device of the networks."""
         learner = next(iter(self.learners.values()))
         return learner.parameters()[0].device
 
     def as_dict(self) -> dict[str, Any]:
-        """For `save_checkpoint`; shares its tensors with the networks."""
+        """The state for `save_checkpoint`; its tensors are the networks' own, not copies."""
         saved: dict[str, Any] = {"netD": None, "optimizer_D": None}
         for name, learner in self.learners.items():
             saved[f"net{name}"] = learner.net.state_dict()
@@ -79,10 +81,14 @@ class TrainState:
         return saved | {"memory": self.memory, "rng": torch.get_rng_state()} | self.about
 
     def load(self, saved: dict[str, Any], origin: Path | None = None) -> None:
-        """Takes over what `as_dict` returned; `origin` is the file, for messages.
+        """Restores what `as_dict` returned, and PyTorch's random numbers.
+
+        Args:
+            saved: from `as_dict`; not changed.
+            origin: the file that it comes from, for messages.
 
         Raises:
-            TrainingError: a network of another shape, or the state of another kind of training.
+            TrainingError: it holds a network of another shape, or is of another kind of training.
         """
         try:
             for name, learner in self.learners.items():

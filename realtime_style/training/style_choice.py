@@ -23,11 +23,11 @@ from realtime_style.training.perceptual import Features
 from realtime_style.training.style_variants import StyleVariants, Targets, at_painting_size
 
 LEARNING_RATE = 1e-3
-VARIANTS = 400  # variants of style pictures, whose Gram matrices are kept
-STATISTICS_NOISE = 0.3  # in standard deviations: few paintings are known, many are meant
+VARIANTS = 400  # how many variants of style pictures are used; their Gram matrices are kept
+STATISTICS_NOISE = 0.3  # noise added to statistics, in standard deviations, against overfitting
 _STEPS = 1000
 _BATCH = 64
-_CLOSENESS_POWER = 24.0  # larger: closer styles count more
+_CLOSENESS_POWER = 24.0  # the larger, the more of the probability the closest style gets
 _MIN_DEVIATION = 1e-3
 _GUIDE_PHOTOS = 4  # painted in every bundled style, to compare strokes with
 _WEIGHT_DECAY = 0.01
@@ -36,13 +36,13 @@ _WEIGHT_DECAY = 0.01
 def measure_palettes(
     netE: StyleEncoder, netG: AnyStyleGenerator, photos: Tensor, config: TrainConfig
 ) -> None:
-    """Sets the palettes that netE compares: of photos, and of what each bundled style paints.
+    """Measures the palettes that netE uses: that of photos, and that of each painted style.
 
     Args:
-        netE: changed in place.
-        netG: paints in the bundled styles.
-        photos: (N, 3, S, S) in 0..1.
-        config: for its precision.
+        netE: its palettes are set.
+        netG: paints in the styles of its bank.
+        photos: (N, 3, S, S) RGB in 0..1.
+        config: its precision is used for painting.
     """
     mean, factor = palette_of(side_by_side(photos))
     netE.photo_mean.copy_(mean)
@@ -62,13 +62,21 @@ def learn_choice(
     config: TrainConfig,
     features: Features,
 ) -> float:
-    """Trains netE to choose the bundled style with the closest strokes; nothing is painted.
+    """Trains netE to choose the bundled style whose strokes are most similar to a picture's.
 
-    A classifier on statistics that are computed once: a thousand steps take seconds. Freezes what
-    it has trained.
+    The layers that choose are a classifier of statistics, which are computed only once, so that a
+    thousand steps take seconds. Afterwards they are frozen. Targets are those of `StyleGuide`.
+
+    Args:
+        netE: trained in place; the mean and deviation of its statistics are set as well.
+        netG: paints in the styles of its bank.
+        variants: the style pictures to train on.
+        photos: (N, 3, S, S) RGB in 0..1; a few of them are painted to know each style's strokes.
+        config: precision, scales and seed are used.
+        features: the feature extractor.
 
     Returns:
-        The cross-entropy of the last step.
+        The cross-entropy in the last step.
     """
     everything = [variants[number] for number in range(VARIANTS)]
     guide = StyleGuide(netG, photos[:_GUIDE_PHOTOS], config, features)
@@ -94,16 +102,23 @@ def learn_choice(
 
 
 class StyleGuide:
-    """Knows how close the strokes of each bundled style are to a picture's.
+    """Knows how similar the strokes of each bundled style are to those of a picture.
 
-    Compares Gram matrices of pictures, all recoloured to the palette of photos, since netE
-    recolours anyway.
+    It compares Gram matrices. All pictures are first recoloured to the palette of photos, because
+    netE recolours the style that it chooses anyway.
     """
 
     def __init__(
         self, netG: AnyStyleGenerator, photos: Tensor, config: TrainConfig, features: Features
     ) -> None:
-        """Args: photos, (N, 3, S, S) in 0..1, to paint in each bundled style."""
+        """Paints photos in every style of the bank, and computes their Gram matrices.
+
+        Args:
+            netG: paints in the styles of its bank.
+            photos: (N, 3, S, S) RGB in 0..1.
+            config: precision, scales and the size of paintings are used.
+            features: the feature extractor.
+        """
         self._config = config
         self._features = features
         self._palette = palette_of(side_by_side(photos))
@@ -115,7 +130,12 @@ class StyleGuide:
                 self._styles[number] = self._targets(_paint_in_style(netG, photos, number, config))
 
     def shares(self, picture: Image.Image) -> Tensor:
-        """How likely each bundled style is the right one for a picture, (styles,), sum 1."""
+        """The probability of each style of the bank to have the strokes of a picture.
+
+        Returns:
+            (styles,) float32 in the order of `Bank.styles`, with the sum 1; it is the higher, the
+            smaller the distance of the Gram matrices. The identity style has 0.
+        """
         aims = self._targets(at_painting_size(picture, self._config))
         distances = [
             torch.stack(
@@ -140,7 +160,7 @@ class StyleGuide:
 def _paint_in_style(
     netG: AnyStyleGenerator, photos: Tensor, number: int, config: TrainConfig
 ) -> Tensor:
-    """Photos (N, 3, S, S) in 0..1, painted in the bundled style of a number."""
+    """Paints photos, (N, 3, S, S) in 0..1, in the style with this index in the bank; clamped."""
     vector = torch.from_numpy(netG.bank.vector_of(number)).float()[None].expand(len(photos), -1)
     with torch.no_grad():
         return paint_with_vectors(netG, photos, vector, config).clamp(0, 1)
@@ -149,7 +169,17 @@ def _paint_in_style(
 def paint_with_vectors(
     netG: AnyStyleGenerator, rgb: Tensor, vectors: Tensor, config: TrainConfig
 ) -> Tensor:
-    """Paints RGB (N, 3, H, W) in 0..1, each picture by its vector (N, vector_size); not clamped."""
+    """Paints pictures, each in the style that its style vector describes.
+
+    Args:
+        netG: the generator.
+        rgb: (N, 3, H, W) in 0..1, sides multiples of 4.
+        vectors: (N, vector_size).
+        config: its precision is used.
+
+    Returns:
+        The painted pictures, in the shape of `rgb`, not clamped.
+    """
 
     def paint(luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor]:
         with autocast(rgb.device, config.precision):

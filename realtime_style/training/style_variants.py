@@ -19,23 +19,24 @@ from realtime_style.training.encoder import StyleEncoder, palette_of
 from realtime_style.training.losses import gram_targets
 from realtime_style.training.perceptual import Features
 
-_PHOTO_SHARE = 0.25  # of the variants that are of photos: textures and palettes no painting has
-_RECOLORED_SHARE = 0.6
-_INVERTED_SHARE = 0.1  # of the recoloured
+_PHOTO_SHARE = 0.25  # share of the variants that are of photos, with textures no painting has
+_RECOLORED_SHARE = 0.6  # share of the variants that are recoloured
+_INVERTED_SHARE = 0.1  # share of the recoloured ones that are inverted
 _MIN_CROP_PX = 64
 
 Targets = list[dict[str, Tensor]]
-"""Gram matrices of a picture by layer, one set for each scale; see `gram_targets`."""
+"""For each scale, the Gram matrices of a picture by layer, (1, C, C); see `gram_targets`."""
 
 
 @dataclass(frozen=True, slots=True)
 class StyleVariant:
-    """A style picture as training uses it.
+    """What training uses of a style picture.
 
     Attributes:
-        statistics: what the encoder sees, (1, statistics); see `StyleEncoder.statistics`.
-        palette: see `palette_of`.
-        targets: what the painting must match.
+        statistics: what the encoder knows of the picture, (1, seen + 12); see
+            `StyleEncoder.statistics`.
+        palette: mean (1, 3) and factor (1, 3, 3); see `palette_of`.
+        targets: the Gram matrices that a photo painted in this style should have.
     """
 
     statistics: Tensor
@@ -44,10 +45,10 @@ class StyleVariant:
 
 
 class StyleVariants:
-    """Variants of style pictures by number, from 0; each is computed once and kept.
+    """Variants of style pictures, numbered from 0 without end; each is computed once and kept.
 
-    The first ones are the paintings themselves, the others crops of paintings and photos, many of
-    them in other colours. A number always gives the same variant.
+    The first ones are the paintings themselves, the others are random crops of paintings and
+    photos, many of them in other colours. A number always gives the same variant.
     """
 
     def __init__(
@@ -58,7 +59,15 @@ class StyleVariants:
         features: Features,
         netE: StyleEncoder,
     ) -> None:
-        """Args: paintings, which must be readable; photos, some of which may not be."""
+        """Computes nothing yet.
+
+        Args:
+            paintings: files, all of which can be read.
+            photos: files; those that cannot be read are skipped.
+            config: precision, scales and the size of paintings are used.
+            features: the feature extractor.
+            netE: computes the statistics.
+        """
         self._paintings, self._photos = list(paintings), list(photos)
         self._config = config
         self._features = features
@@ -66,7 +75,7 @@ class StyleVariants:
         self._kept: dict[int, StyleVariant] = {}
 
     def __getitem__(self, number: int) -> StyleVariant:
-        """Variant `number`."""
+        """The variant with a number."""
         if number not in self._kept:
             self._kept[number] = self._variant(self.picture(number))
         return self._kept[number]
@@ -81,7 +90,7 @@ class StyleVariants:
             return StyleVariant(self._netE.statistics(view), palette_of(view), targets)
 
     def picture(self, number: int) -> Image.Image:
-        """The picture of variant `number`, RGB."""
+        """The picture of the variant with a number, in RGB and full size."""
         if number < len(self._paintings):
             return open_rgb(self._paintings[number])
         rng = np.random.default_rng((number, len(self._paintings)))
@@ -96,12 +105,20 @@ class StyleVariants:
 
 
 def encoder_view(picture: Image.Image) -> Tensor:
-    """A picture as the encoder sees it: RGB in 0..1, (1, 3, h, w), of the area of `look_size`."""
+    """Scales a picture to the size at which the encoder reads it, `look_size`.
+
+    Returns:
+        (1, 3, h, w) RGB in 0..1.
+    """
     return _resized(picture, *look_size(*picture.size))
 
 
 def at_painting_size(picture: Image.Image, config: TrainConfig) -> Tensor:
-    """A picture of the configuration's longer side, RGB in 0..1, (1, 3, h, w), sides even."""
+    """Scales a picture so that its longer side has `config.painting_px` pixels.
+
+    Returns:
+        (1, 3, h, w) RGB in 0..1; both sides are even, and at least 32.
+    """
     scale = config.painting_px / max(picture.size)
     width, height = (max(32, round(side * scale / 2) * 2) for side in picture.size)
     return _resized(picture, width, height)
@@ -113,7 +130,7 @@ def _resized(picture: Image.Image, width: int, height: int) -> Tensor:
 
 
 def _crop(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """A crop whose sides are from a third of the picture's to all of them; half are mirrored."""
+    """A random crop with a third to all of the picture's width and height; half are mirrored."""
     share = np.exp(rng.uniform(np.log(1 / 3), 0))
     width, height = (max(_MIN_CROP_PX, round(side * share)) for side in picture.size)
     left = rng.integers(max(1, picture.width - width + 1))
@@ -123,7 +140,7 @@ def _crop(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _recolored(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The picture with other hues, saturation, contrast and brightness; some are inverted."""
+    """Changes hue, saturation, contrast and brightness at random, and inverts some pictures."""
     hsv = np.asarray(picture.convert("HSV")).copy()
     hsv[..., 0] += np.uint8(rng.integers(256))
     picture = Image.fromarray(hsv, "HSV").convert("RGB")

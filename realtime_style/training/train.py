@@ -40,7 +40,7 @@ from realtime_style.training.schedule import trapezoid
 from realtime_style.training.state import Learner, TrainState
 
 _MAX_NAMES = 5  # of skipped files in a note
-_MIN_PAINTING_PX = 32  # five poolings reduce it to one pixel
+_MIN_PAINTING_PX = 32  # the poolings of VGG reduce smaller paintings to nothing
 _MAX_GRADIENT = 10.0
 _RECOLORING_CROPS = 64  # whose colours stand for those of all photos
 
@@ -63,7 +63,7 @@ def train(
         run_dir: receives checkpoints, sample sheets (PNG), TensorBoard logs and, at the end,
             `generator.safetensors` and a report. The files of an earlier run are removed when
             training starts, unless it is resumed.
-        start: the generator to start from; it is trained itself. None takes the config's base.
+        start: the generator to start from, which is trained in place; None reads `config.base`.
         resume: continue from the checkpoint in `run_dir`.
         observer: receives progress and notes.
 
@@ -72,7 +72,7 @@ def train(
 
     Raises:
         TrainingError: unusable data or settings, a full disk, or a loss that stays NaN.
-        KeyboardInterrupt: passed on, after the state is saved.
+        KeyboardInterrupt: on Ctrl-C, after the state is saved.
     """
     device = find_device(config.device)
     torch.manual_seed(config.seed)
@@ -132,7 +132,7 @@ def _train(
 
 
 def _recoloring(config: TrainConfig, photos: PhotoFolder, paintings: list[Tensor]) -> Recoloring:
-    """Every process computes the same."""
+    """The map of colours, from random photos; equal in every process."""
     return Recoloring(photos.batch(0, range(_RECOLORING_CROPS)), paintings)
 
 
@@ -191,9 +191,13 @@ def _note_skipped(observer: TrainObserver, paths: list[Path], what: str) -> None
 
 
 def _refuse_other_settings(config: TrainConfig, previous: dict[str, Any]) -> None:
-    """A resumed run must have the settings it began with: schedule and crops depend on them.
+    """Raises TrainingError if a run would be resumed with other settings than it began with.
 
-    Settings that are newer than the checkpoint had their default values, which change nothing.
+    The schedule and the crops depend on them. A setting that is newer than the checkpoint counts as
+    having had its default value.
+
+    Args:
+        previous: the settings in the checkpoint.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
     previous = defaults | previous
@@ -202,6 +206,6 @@ def _refuse_other_settings(config: TrainConfig, previous: dict[str, Any]) -> Non
         if requested[name] != previous.get(name):
             raise TrainingError(
                 f"the checkpoint was made with {name} = {previous.get(name)}, not "
-                f"{requested[name]}; a run is resumed with the settings it began with",
+                f"{requested[name]}; a run can only be resumed with the settings it began with",
                 setting=name,
             )
