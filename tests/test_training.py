@@ -871,8 +871,8 @@ def test_begun_anew_and_refused_nothing_of_the_run_before_is_lost(
     Image.new("RGB", (40, 30)).save(tmp_path / "tiny/photo.png")
     for change, message in (
         ({"content": tmp_path / "tiny"}, "no picture in"),
-        ({"base": run_dir / "generator.safetensors"}, "is replaced when training starts over"),
-        ({"base": run_dir / "../run/checkpoint.pt"}, "is replaced when training starts over"),
+        ({"base": run_dir / "generator.safetensors"}, "would be removed when training starts"),
+        ({"base": run_dir / "../run/checkpoint.pt"}, "would be removed when training starts"),
     ):
         with pytest.raises(TrainingError, match=message):
             train(dataclasses.replace(config, **change), run_dir)
