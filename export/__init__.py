@@ -1,1 +1,1 @@
-"""Turns trained networks into files that run anywhere, and scripts that train the bundled ones."""
+"""Exports trained networks to ONNX, and has the scripts that train the bundled networks."""

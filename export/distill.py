@@ -2,9 +2,9 @@
 
     python -m export.distill realtime_style/styles/great-wave.safetensors PHOTOS great-wave.onnx
 
-PHOTOS is a folder of photos. A card (.json) next to the generator is copied into the style. All
-styles of a tier start from one base, so that they can be mixed; `--base none` starts from random
-weights, to make that base itself.
+PHOTOS is a folder of photos. If there is a card next to the generator (great-wave.json), it is
+copied into the style. All styles of a tier start from one base, so that they can be blended;
+`--base none` starts from random weights, to make such a base.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from realtime_style.training.generator import Generator
 
 
 def main() -> None:
-    """Trains a smaller generator and exports it."""
+    """Trains a smaller generator and exports it, as the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("teacher", type=Path, metavar="GENERATOR.safetensors")
     parser.add_argument("photos", type=Path)
@@ -59,7 +59,7 @@ def main() -> None:
     card_file = arguments.teacher.with_suffix(".json")
     if card_file.is_file():
         about = json.loads(card_file.read_text())
-        about.pop("figures", None)  # measured on the teacher
+        about.pop("figures", None)  # they were measured with the teacher
         card |= about
     card |= {"distilled": {"from": arguments.teacher.name, "steps": arguments.steps}}
     save_generator(run_dir / "generator.safetensors", netG, card)

@@ -2,9 +2,9 @@
 
     python -m export.encoder PAINTINGS PHOTOS encoder.onnx
 
-PAINTINGS is a folder of pictures in many styles, PHOTOS a folder of photos. The encoder belongs to
-the styles of its bank. When a bundled style changes, keep its former file in `models/bank`; to
-train the encoder on today's styles, empty that folder first.
+PAINTINGS is a folder of pictures in many styles, PHOTOS a folder of photos. An encoder works only
+with the styles that it was trained with. When a bundled style changes, keep its former file in
+`models/bank`; to train the encoder on today's styles, empty that folder first.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _SETTINGS: dict[str, Any] = {
     "freeze_norm_at": 0.7,
     "checkpoint_every": 50,
 }
-_SIDES_PX = (32, 4096)  # of pictures that the exported encoder accepts
+_SIDES_PX = (32, 4096)  # shortest and longest side of pictures that the exported encoder accepts
 
 
 class PictureEncoder(nn.Module):
-    """A trained encoder on uint8 RGB, with matrices rounded to float16, as the file has them."""
+    """A trained encoder for uint8 RGB, with its matrices rounded to float16 as in the file."""
 
     def __init__(self, netE: StyleEncoder) -> None:
         """Args: netE; its matrices are rounded in place."""
@@ -52,10 +52,15 @@ class PictureEncoder(nn.Module):
 
 
 def export_encoder(netE: StyleEncoder, bank: Bank, out: Path) -> None:
-    """Writes the encoder of G(x, s) for a bank as ONNX.
+    """Writes the encoder of G(x, s) as an ONNX file.
+
+    Args:
+        netE: a trained encoder; its matrices are rounded to float16 in place.
+        bank: the bank of its styles, whose digest is stored in the file.
+        out: the file to write.
 
     Raises:
-        StyleError: it cannot be written.
+        StyleError: the file cannot be written.
     """
     low, high = _SIDES_PX
     picture = torch.zeros(1, 3, 192, 320, dtype=torch.uint8)
@@ -69,7 +74,7 @@ def export_encoder(netE: StyleEncoder, bank: Bank, out: Path) -> None:
 
 
 def main() -> None:
-    """Trains the encoder and exports it."""
+    """Trains the encoder and exports it, as the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("paintings", type=Path)
     parser.add_argument("photos", type=Path)

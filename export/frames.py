@@ -1,4 +1,4 @@
-"""Frames to compare an exported style with its generator on."""
+"""Frames on which an exported style is compared with its generator."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from realtime_style.training.dataset import UNREADABLE, open_rgb
 from realtime_style.training.generator import SIZE_MULTIPLE
 
 PARITY_FRAMES = 12
-_MAX_PX = 720
-_MIN_MULTIPLES = 8  # in SIZE_MULTIPLE
+_MAX_PX = 720  # longest side
+_MIN_MULTIPLES = 8  # shortest side, in units of SIZE_MULTIPLE
 
 
 def parity_frames(pictures: Path | None) -> list[Frame]:
     """At most PARITY_FRAMES frames, of up to 720 pixels a side, in the generators' colour space.
 
     Args:
-        pictures: a picture, or a folder of which some are taken, evenly spread; other files are
+        pictures: a picture; or a folder, of which evenly spread pictures are taken, and other files
             skipped. None takes two frames of the built-in test clip.
 
     Raises:

@@ -1,4 +1,4 @@
-"""From a PyTorch module to an ONNX model that holds nothing but the network."""
+"""Turns a PyTorch module into an ONNX model that holds nothing but the network."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ def trace(
     outputs: list[str],
     dynamic: dict[str, Any],
 ) -> ModelProto:
-    """Exports a module, and removes what the exporter notes for itself.
+    """Exports a module to ONNX, and removes the exporter's metadata.
 
     Args:
-        module: in evaluation mode.
+        module: the module, in evaluation mode.
         arguments: example inputs.
         inputs: names of the inputs.
         outputs: names of the outputs.
-        dynamic: sizes that may vary, by input and dimension; see `torch.onnx.export`.
+        dynamic: the sizes that may vary, by input and dimension, as `dynamic_shapes` of
+            `torch.onnx.export`.
     """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -47,7 +48,7 @@ def trace(
             input_names=inputs,
             output_names=outputs,
             dynamic_shapes=dynamic,
-            # Otherwise it becomes a dozen reshapes with computed sizes
+            # Otherwise pixel_unshuffle becomes a dozen reshapes with computed sizes
             custom_translation_table={torch.ops.aten.pixel_unshuffle.default: _space_to_depth},
         )
     assert program is not None
@@ -69,7 +70,7 @@ def _space_to_depth(x: onnxscript.FLOAT, downscale_factor: int) -> onnxscript.FL
 
 
 def rename_weights(model: ModelProto) -> None:
-    """Names the weights as `FoldedGenerator` does; what is subtracted first becomes `center`."""
+    """Gives the weights their names in `FoldedGenerator`, such as `stem.weight` and `center`."""
     renamed = {
         tensor.name: tensor.name.removeprefix("generator.") for tensor in model.graph.initializer
     }
@@ -80,7 +81,10 @@ def rename_weights(model: ModelProto) -> None:
 
 
 def store_as_half(model: ModelProto) -> None:
-    """Stores kernels and matrices as float16; a Cast widens them, once, when an engine loads."""
+    """Stores kernels and matrices as float16, each with a Cast to float32.
+
+    Engines compute the casts when they load the model, so painting takes no longer.
+    """
     graph = model.graph
     casts = []
     for tensor in graph.initializer:

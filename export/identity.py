@@ -18,7 +18,7 @@ from realtime_style.training.identity import CROP_PX, train_identity
 
 
 def main() -> None:
-    """Trains the identity style and writes its weights."""
+    """Trains the identity style and writes its weights, as the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("photos", type=Path)
     parser.add_argument("out", type=Path, metavar="OUT.safetensors")

@@ -1,4 +1,4 @@
-"""Parity: whether engines paint like the generator, compared on frames, value by value."""
+"""Parity: checks on some frames that engines paint like the generator, value by value."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from realtime_style.errors import EngineError, StyleError
 from realtime_style.frame import Frame
 from realtime_style.style.style import Style
 
-MAX_DIFFERENCE = 1
-MAX_DIFFERENT_PART = 1e-3
-MIN_PSNR_DB = {"bf16": 38.0, "f16": 40.0, "int8": 34.0}
+MAX_DIFFERENCE = 1  # of an 8-bit value, in float32
+MAX_DIFFERENT_PART = 1e-3  # of all values, in float32
+MIN_PSNR_DB = {"bf16": 38.0, "f16": 40.0, "int8": 34.0}  # to float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,11 @@ class Parity:
     """How far an engine's paintings are from a reference, over all frames and planes.
 
     Attributes:
-        engine: its name.
-        precision: its precision.
+        engine: name of the engine.
+        precision: the precision that it painted in.
         reference: what it was compared with, such as "PyTorch f32".
-        max_difference: in codes, 0..255.
-        different_part: share of the values that differ, 0..1.
+        max_difference: the largest difference between two 8-bit values, 0..255.
+        different_part: the share of the values that differ, 0..1.
         psnr_db: peak signal-to-noise ratio in dB; infinite for equal paintings.
     """
 
@@ -52,21 +52,25 @@ class Parity:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """All attributes by name, for JSON."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
 def check_parity(planes: nn.Module, style: Style, frames: Sequence[Frame]) -> list[Parity]:
-    """Compares each available engine in float32 with PyTorch, and lower precisions with float32.
+    """Checks all available engines: in float32 against PyTorch, lower precisions against float32.
 
     Args:
-        planes: the PyTorch module, uint8 planes to uint8 planes.
-        style: the same network as a style file, in its own colour space.
-        frames: pictures in that colour space, sides multiples of the style's.
+        planes: the PyTorch module, from uint8 planes to uint8 planes.
+        style: the same network as a style.
+        frames: pictures in the style's colour space, sides multiples of its `size_multiple`.
+
+    Returns:
+        What was measured, for each engine and precision.
 
     Raises:
-        StyleError: no frames; in float32 a value differs by more than MAX_DIFFERENCE, or more than
-            MAX_DIFFERENT_PART of all values differ; or a lower precision is below MIN_PSNR_DB.
+        StyleError: there are no frames; in float32 a value differs by more than MAX_DIFFERENCE, or
+            more than MAX_DIFFERENT_PART of all values differ; or a lower precision is below its
+            MIN_PSNR_DB.
     """
     if not frames:
         raise StyleError("checking parity needs at least one frame")

@@ -8,10 +8,10 @@ from realtime_style.training.observer import TrainObserver, TrainStep
 
 
 class ProgressLines(TrainObserver):
-    """Prints a line every so many steps: the step, seconds since the start, losses; and notes."""
+    """An observer that prints notes, and a line with time and losses every few steps."""
 
     def __init__(self, steps: int, every: int) -> None:
-        """Args: steps, all of them; every, steps between lines."""
+        """Args: steps, number of steps of the run; every, number of steps from line to line."""
         self._steps = steps
         self._every = every
         self._began = time.perf_counter()

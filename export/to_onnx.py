@@ -1,4 +1,4 @@
-"""From a trained generator to a style file: one ONNX model, uint8 planes in, uint8 planes out."""
+"""Turns a trained generator into a style file: an ONNX model from uint8 planes to uint8 planes."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from realtime_style.training.color import PLANES_COLOR
 from realtime_style.training.generator import SIZE_MULTIPLE, FoldedGenerator, Generator
 
 MAX_BYTES = 1_500_000
-_OUTLIERS = 0.01  # percent of values
+_OUTLIERS = 0.01  # percent of the values at each end that are left out of a measured range
 
 
 class PlanesGenerator(nn.Module):
-    """A folded generator on uint8 planes, with kernels rounded to float16, as the file has them."""
+    """A folded generator for uint8 planes, with its kernels rounded to float16 as in the file."""
 
     def __init__(self, generator: FoldedGenerator) -> None:
         """Args: generator; its kernels are rounded in place."""
@@ -59,19 +59,19 @@ def export_style(
     *,
     are_photos: bool = True,
 ) -> list[Parity]:
-    """Writes a style file after checking that it paints like the generator.
+    """Writes a style file, after checking that it paints like the generator.
 
     Args:
-        netG: a trained generator, on the CPU or a GPU.
-        out: the file to write; folders above it are made.
+        netG: a trained generator.
+        out: the file to write; missing folders are made.
         name: the style's name.
-        card: what describes the style; values for JSON.
+        card: facts about the style, such as title and painter: values that JSON can hold, by name.
         frames: real pictures to compare on, sides multiples of SIZE_MULTIPLE.
-        are_photos: whether `frames` resemble what the style will paint. If not, they say too little
-            about the range of values, and the style does not support int8.
+        are_photos: whether `frames` resemble what the style will paint. If not, the ranges of
+            values cannot be measured on them, and the style does not support int8.
 
     Returns:
-        What was measured for each available engine.
+        What was measured for each available engine and precision.
 
     Raises:
         StyleError: the model differs from the generator, is too large, or cannot be written;
@@ -98,18 +98,23 @@ def export_trained(
     card: Path | None = None,
     pictures: Path | None = None,
 ) -> list[Parity]:
-    """Writes the style file of a checkpoint or of `generator.safetensors`.
+    """Writes the style file of a generator that training has written.
 
     Args:
-        checkpoint: a file that training wrote.
-        out: the file to write, .onnx.
-        name: the style's name; None takes the file's.
-        card: a JSON file that describes the style; joined with how it was trained.
-        pictures: photos, a file or a folder, to check parity and to measure ranges on; None uses
+        checkpoint: a checkpoint (.pt) or a generator (.safetensors).
+        out: the file to write, .onnx; missing folders are made.
+        name: the style's name; None takes the name of `out` without its ending.
+        card: a JSON file with an object of facts about the style, which are added to how it was
+            trained; None adds nothing.
+        pictures: a photo or a folder of photos, to check parity and to measure ranges on. None uses
             the built-in test clip, and the style then does not support int8.
 
+    Returns:
+        What was measured for each available engine and precision.
+
     Raises:
-        StyleError: a file cannot be read, or the check fails; nothing is written then.
+        StyleError: a file cannot be read or written, or an engine does not paint like the
+            generator; nothing is written then.
     """
     if out.suffix != ".onnx":
         raise StyleError(f"{out} cannot be a style: its name must end in .onnx", setting="out")
@@ -138,10 +143,14 @@ def _read_card(file: Path) -> dict[str, Any]:
 
 
 def input_ranges(planes: PlanesGenerator, frames: Sequence[Frame]) -> Ranges:
-    """Measures the range of the inputs of every convolution but the first, without outliers.
+    """Measures the range of the input of every convolution except the first, without outliers.
 
-    One in ten thousand values of a frame may be beyond either end. int8 clips those, and represents
-    all others more finely.
+    At each end, one in ten thousand values of a frame may be outside the range. int8 clips these,
+    and so represents all other values more finely.
+
+    Args:
+        planes: the network.
+        frames: photos to paint.
     """
     found: dict[str, tuple[float, float]] = {}
 
@@ -167,10 +176,10 @@ def input_ranges(planes: PlanesGenerator, frames: Sequence[Frame]) -> Ranges:
 
 
 def write_model(out: Path, data: bytes) -> None:
-    """Writes a file that appears only when it is complete, and the folders above it.
+    """Writes a file, which appears only when it is complete; missing folders are made.
 
     Raises:
-        StyleError: it cannot be written.
+        StyleError: the file cannot be written.
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

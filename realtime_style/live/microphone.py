@@ -15,17 +15,17 @@ from realtime_style.errors import MediaError
 from realtime_style.live.clock import now_us
 from realtime_style.live.sound import RATE_HZ, Resampler, Sound, SoundBus
 
-_JUMP_US = 200_000  # a device's clock that is off by more has paused
-_AHEAD_S = 0.5  # a file that falls further behind continues from there
+_JUMP_US = 200_000  # if sound comes later or earlier than expected by more, the device has paused
+_AHEAD_S = 0.5  # a file that falls further behind does not try to catch up
 _ALSA_CONFIG = Path("/usr/share/alsa/alsa.conf")  # PyAV's ALSA looks for it elsewhere
 
 
 class Microphone:
-    """Reads a sound device on its own thread, and passes what it hears on to a bus.
+    """Reads a sound device on its own thread, and puts its sound on a bus.
 
     Attributes:
-        name: the device.
-        trouble: what is wrong with it now, as a sentence; empty if nothing is.
+        name: the device, as it was given.
+        trouble: what is wrong with the device now, as a sentence; "" if it works.
     """
 
     def __init__(self, device: str, bus: SoundBus) -> None:
@@ -33,9 +33,10 @@ class Microphone:
 
         Args:
             device: "default", FFmpeg's name of a device, "test" (a tone) or a file that is played.
+            bus: receives the sound.
 
         Raises:
-            MediaError: it cannot be opened.
+            MediaError: the device cannot be opened, or has no sound.
         """
         self.name, self.trouble = device, ""
         self._bus = bus
@@ -48,11 +49,11 @@ class Microphone:
         bus.is_open = True
 
     def start(self) -> None:
-        """Begins to listen."""
+        """Starts to read the device."""
         self._thread.start()
 
     def stop(self, timeout_s: float) -> bool:
-        """Stops listening; False if the device does not return from a call within that time."""
+        """Stops reading. Returns False if the thread has not ended within `timeout_s` seconds."""
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
@@ -88,7 +89,11 @@ class Microphone:
 
 
 def _open(device: str) -> tuple[av.container.InputContainer, bool]:
-    """An open device, and whether it delivers sound faster than it is heard."""
+    """Opens a device; also returns whether its sound can be read faster than in real time.
+
+    Raises:
+        MediaError: the device cannot be opened.
+    """
     try:
         if device == "test":
             return av.open(f"sine=frequency=440:sample_rate={RATE_HZ}", format="lavfi"), True
@@ -111,7 +116,11 @@ def _open(device: str) -> tuple[av.container.InputContainer, bool]:
 
 
 def _first_of_windows(device: str) -> str:
-    """The name of a device; "default" is the first there is."""
+    """The name of a device for FFmpeg on Windows, where "default" means the first one.
+
+    Raises:
+        ValueError: no microphone is connected.
+    """
     if device != "default":
         return device
     found = av.enumerate_input_devices("dshow")

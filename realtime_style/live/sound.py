@@ -1,4 +1,4 @@
-"""Sound of live jobs: from a film or a microphone, to recordings and streams."""
+"""The sound of live jobs: from a film or a microphone to recordings and streams."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ RATE_HZ = 48_000
 """Samples per second, in both channels."""
 
 _FORMAT, _LAYOUT = "fltp", "stereo"
-_KEPT_S = 10.0  # of sound that a listener does not take
+_KEPT_S = 10.0  # how much sound waits for a listener that does not take it
 _BLOCK = 1024  # samples that AAC encodes at a time
-_TOLERANCE = RATE_HZ // 20  # samples by which sound may be early or late and still be continuous
+_TOLERANCE = RATE_HZ // 20  # samples; sound that is less early or late is taken as continuous
 _SILENT_AFTER, _SILENT_UNTIL = RATE_HZ, RATE_HZ // 2  # samples behind the picture: then silence
 
 Samples = NDArray[np.float32]
@@ -32,22 +32,22 @@ Samples = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """Some samples, and when the first was heard, in microseconds of `clock.now_us`."""
+    """Some samples; `time_us` is when the first one was heard, on the clock of `clock.now_us`."""
 
     samples: Samples
     time_us: int
 
     @property
     def duration_us(self) -> int:
-        """How long it is, in microseconds."""
+        """The length of the sound in microseconds."""
         return int(self.samples.shape[1]) * 1_000_000 // RATE_HZ
 
 
 class SoundBus:
-    """Passes the sound of a job on to all who listen; thread-safe.
+    """Passes the sound of a job to all listeners. Thread-safe.
 
     Attributes:
-        is_open: whether there will be sound.
+        is_open: whether something will put sound on the bus; whatever does that sets it.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class SoundBus:
         self._lock = threading.Lock()
 
     def put(self, sound: Sound) -> None:
-        """Passes a sound on; what a listener has not taken for ten seconds is lost."""
+        """Passes a sound to every listener. What one has not taken after 10 seconds is dropped."""
         with self._lock:
             for waiting in self._listeners:
                 waiting.append(sound)
@@ -64,14 +64,14 @@ class SoundBus:
                     waiting.popleft()
 
     def listen(self) -> deque[Sound]:
-        """A new listener: a queue, of which the oldest sound is at the left."""
+        """Adds a listener, and returns its queue. Take sounds from the left, oldest first."""
         waiting: deque[Sound] = deque()
         with self._lock:
             self._listeners.append(waiting)
         return waiting
 
     def forget(self, waiting: deque[Sound]) -> None:
-        """Ends a listener."""
+        """Removes a listener, given its queue."""
         with self._lock:
             self._listeners = [other for other in self._listeners if other is not waiting]
 
@@ -84,21 +84,25 @@ class Resampler:
         self._resampler = av.AudioResampler(_FORMAT, _LAYOUT, RATE_HZ)
 
     def __call__(self, frame: av.AudioFrame) -> Samples:
-        """The samples of a frame; raises av.FFmpegError for sound that cannot be converted."""
+        """Converts one decoded frame.
+
+        Raises:
+            av.FFmpegError: the sound cannot be converted.
+        """
         given = (frame.format.name, frame.layout.name, frame.sample_rate)
         if given != self._given:
             self._given = given
             self._resampler = av.AudioResampler(_FORMAT, _LAYOUT, RATE_HZ)
-        frame.pts = None  # whoever reads it knows its time
+        frame.pts = None  # the caller keeps track of time
         parts = [part.to_ndarray() for part in self._resampler.resample(frame)]
         return np.concatenate(parts, 1) if parts else np.zeros((2, 0), np.float32)
 
 
 class FilmSound:
-    """The first sound of a film that can be converted, read along with its pictures."""
+    """Reads the first sound stream of a film that can be decoded, along with its pictures."""
 
     def __init__(self, film: FileSource) -> None:
-        """Opens it; the film must not have been iterated yet."""
+        """Args: film, an open film, which has not been iterated over yet."""
         self._packets: PacketSource = film.other_packets()
         known = describe(film.container)
         streams = [
@@ -111,11 +115,18 @@ class FilmSound:
 
     @property
     def exists(self) -> bool:
-        """Whether the film has such sound."""
+        """Whether the film has sound that can be decoded."""
         return self._stream is not None
 
     def until(self, time_s: float) -> Iterator[tuple[float, Samples]]:
-        """Sound up to about a time of the film, in seconds, each with the time it begins at."""
+        """Yields the sound that follows, up to about a time of the film.
+
+        Args:
+            time_s: that time, in seconds.
+
+        Yields:
+            When a piece of sound begins, in seconds of the film, and its samples.
+        """
         if self._stream is None:
             return
         for packet in self._packets.until(time_s):
@@ -126,25 +137,27 @@ class FilmSound:
                     if frame.pts is not None:
                         begin_s = float(frame.pts * frame.time_base)
                         yield begin_s, self._resampler(frame)
-            except (av.FFmpegError, ValueError):  # damage: what follows may be sound again
+            except (av.FFmpegError, ValueError):  # a damaged packet; the next may be sound again
                 continue
 
     def close(self) -> None:
-        """Closes it."""
+        """Stops reading the sound; the film stays open."""
         self._packets.close()
 
 
 class SoundTrack:
-    """The sound of a recording or stream: encoded as AAC, in time with its pictures.
+    """The sound of a recording or stream, encoded as AAC, in time with its pictures.
 
-    What is missing becomes silence, so that pictures never wait for sound.
+    Where sound is missing, silence is written, so that pictures never wait for sound.
     """
 
     def __init__(self, muxer: Muxer, bus: SoundBus, first_us: int) -> None:
-        """Adds the stream; call this before the muxer starts.
+        """Adds a sound stream to a muxer that has not started yet.
 
         Args:
-            first_us: when the first picture was taken, which is time zero.
+            muxer: writes the recording or stream.
+            bus: where the sound comes from.
+            first_us: when the first picture was taken, in microseconds; it becomes time zero.
 
         Raises:
             av.FFmpegError, ValueError: the container takes no AAC.
@@ -157,7 +170,11 @@ class SoundTrack:
         self._encoded = 0  # samples
 
     def write_until(self, time_us: int) -> None:
-        """Writes what was heard by the time of a picture; raises av.FFmpegError, OSError."""
+        """Writes the sound up to the time of a picture, in microseconds of `clock.now_us`.
+
+        Raises:
+            av.FFmpegError, OSError: it cannot be written.
+        """
         while self._waiting:
             self._add(self._waiting.popleft())
         behind = self._position(time_us) - self._length
@@ -166,7 +183,14 @@ class SoundTrack:
         self._encode(self._pending_length // _BLOCK * _BLOCK)
 
     def finish(self, end_us: int) -> None:
-        """Writes the rest, exactly as long as the pictures; raises as `write_until`."""
+        """Writes the rest, so that sound and pictures end at the same time.
+
+        Args:
+            end_us: when the last picture ends, in microseconds of `clock.now_us`.
+
+        Raises:
+            av.FFmpegError, OSError: it cannot be written.
+        """
         self.write_until(end_us)
         left = max(0, self._position(end_us) - self._encoded)
         self._append(np.zeros((2, max(0, left - self._pending_length)), np.float32))
@@ -174,7 +198,7 @@ class SoundTrack:
         self._muxer.mux_sound(self._stream.encode(None))
 
     def close(self) -> None:
-        """Listens no more."""
+        """Stops listening to the bus."""
         self._bus.forget(self._waiting)
 
     @property
@@ -185,7 +209,7 @@ class SoundTrack:
         return round((time_us - self._first_us) * RATE_HZ / 1_000_000)
 
     def _add(self, sound: Sound) -> None:
-        """Puts a sound in its place: a late one after silence, an early one without its start."""
+        """Appends a sound: after silence if it is late, without its beginning if it is early."""
         gap = self._position(sound.time_us) - self._length
         samples = sound.samples
         if gap > _TOLERANCE or (gap > 0 and not self._length):
@@ -199,7 +223,7 @@ class SoundTrack:
         self._pending_length += samples.shape[1]
 
     def _encode(self, count: int) -> None:
-        """Encodes so many of the pending samples."""
+        """Encodes and writes the first `count` of the pending samples."""
         if not count:
             return
         whole = np.concatenate(self._pending, 1)
