@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-_WAKE_S = 0.2  # Python on Windows delivers Ctrl-C only between waits
+_WAKE_S = 0.2  # waits are this short because Python on Windows delivers Ctrl-C only between them
 
 
 class Channel(Generic[T]):

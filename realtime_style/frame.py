@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from realtime_style.color import ColorSpace
 
 if TYPE_CHECKING:
-    import av  # at runtime it must not be imported before a window's OpenCV
+    import av  # not at runtime: OpenCV must be imported first, if there is a window
 
 
 MIN_SIDE_PX = 16
@@ -161,7 +161,7 @@ class StreamInfo:
         source_width, source_height: size in the file or device in pixels, before any scaling.
         sample_aspect_ratio: width of a source pixel divided by its height; None if unknown.
         is_live: whether frames arrive in real time, from a camera or a stream.
-        finest_rate: 1 / the shortest time between two frames, per second; None if unknown.
+        finest_rate: 1 / (the shortest time between two frames in seconds); None if unknown.
     """
 
     width: int
@@ -216,7 +216,7 @@ class Size:
         return size
 
     def __str__(self) -> str:
-        """The text that `parse` reads."""
+        """The size as `parse` reads it, such as "720p" or "1280x720"."""
         return f"{self.width}x{self.height}" if self.width else f"{self.height}p"
 
     def of(self, width: int, height: int) -> tuple[int, int]:

@@ -19,8 +19,8 @@ from realtime_style.errors import EngineError
 from realtime_style.system.cores import cpu_name_and_flags
 
 TENSORRT = "TensorrtExecutionProvider"
-_NO_FALLBACK = "fallback to CPU EP has been explicitly disabled"  # ONNX Runtime's message
-_NOT_STARTED = {  # by provider, why it did not start
+_NO_FALLBACK = "fallback to CPU EP has been explicitly disabled"  # part of ONNX Runtime's message
+_NOT_STARTED = {  # for each provider, why it may not start and what to do
     "CUDAExecutionProvider": "CUDA or cuDNN is missing or has another version; install them with: "
     "pip install 'onnxruntime-gpu[cuda,cudnn]'",
     TENSORRT: "TensorRT, CUDA or cuDNN is missing or has another version; install them with: "
@@ -33,7 +33,7 @@ def _options(provider: str, model: bytes) -> dict[str, Any]:
     if provider != TENSORRT:
         return {}
     folder = PlanCache().folder / "onnxruntime"
-    with contextlib.suppress(OSError):  # without the folder it caches nothing
+    with contextlib.suppress(OSError):  # without the folder, TensorRT caches nothing
         folder.mkdir(parents=True, exist_ok=True)
     return {
         "trt_engine_cache_enable": True,
@@ -82,7 +82,7 @@ class OnnxRuntimeEngine(Engine):
             self.precision = "f32" if precision == "f32" else "f16"
             model = typed_model(model, self.precision)
             providers = [(provider, {"device_id": number} | _options(provider, model))]
-            if provider == TENSORRT:  # for operators that TensorRT does not take
+            if provider == TENSORRT:  # CUDA runs the operators that TensorRT does not support
                 providers.append(("CUDAExecutionProvider", {"device_id": number}))
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
             load_cuda()
@@ -97,7 +97,7 @@ class OnnxRuntimeEngine(Engine):
                 model, options, providers=providers, enable_fallback=0
             )
         except Exception as error:  # ONNX Runtime's exceptions share no base class
-            if provider and _NO_FALLBACK in str(error):  # no GPU provider started
+            if provider and _NO_FALLBACK in str(error):  # that is, no GPU provider started
                 raise _not_started(provider) from error
             raise EngineError(f"ONNX Runtime cannot load this model: {error}") from error
         if provider and provider not in self._session.get_providers():

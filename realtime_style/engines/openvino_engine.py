@@ -20,7 +20,7 @@ _PRECISIONS = {
     "f32": openvino.Type.f32,
     "bf16": openvino.Type.bf16,
 }
-_MAX_STREAMS = 4  # each allocates 40 MB at 1080p
+_MAX_STREAMS = 4  # pictures that are painted at the same time; each takes 40 MB at 1080p
 
 
 @cache
@@ -77,7 +77,7 @@ class OpenVinoEngine(Engine):
         settings = {
             "NUM_STREAMS": streams,
             "INFERENCE_PRECISION_HINT": _PRECISIONS[arithmetic],
-            # all cores; by default OpenVINO picks the fast or the physical ones
+            # all cores; by default OpenVINO uses only the fast or the physical ones
             "INFERENCE_NUM_THREADS": cores,
         }
         try:
@@ -119,7 +119,7 @@ class OpenVinoEngine(Engine):
                 request.wait()
                 return done
 
-        # a bound method: whoever waits keeps the engine, and with it the request, alive
+        # A bound method, because it keeps the engine alive, and so the request that is waited for
         return partial(self._wait, request, tensors)
 
     def _wait(self, request: openvino.InferRequest, tensors: dict[str, openvino.Tensor]) -> None:

@@ -40,7 +40,7 @@ _ORT_GPU = f"pip uninstall onnxruntime && {_GPU}"
 _RTX = "pip install tensorrt-rtx cuda-python"
 _HALF = ("f16", "f32")
 
-ENGINES = {  # best first
+ENGINES = {  # by name, in the order in which "auto" tries them
     "tensorrt": EngineKind("tensorrt", _GPU, _HALF, "cuda"),
     "tensorrt-rtx": EngineKind("tensorrt_rtx", _RTX, _HALF, "cuda"),
     "onnxruntime-cuda": EngineKind("onnxruntime", _ORT_GPU, _HALF, "cuda", "CUDAExecutionProvider"),

@@ -56,7 +56,7 @@ class Captures:
         self.unfinished: list[str] = []
         self._folder, self._fps, self._messages = folder, fps, messages
         self._savers: list[threading.Thread] = []
-        self._saved: SimpleQueue[str] = SimpleQueue()  # what became of snapshots, as messages
+        self._saved: SimpleQueue[str] = SimpleQueue()  # messages about snapshots
 
     def save_snapshot(self, shot: Shot) -> None:
         """Saves the painted frame as a PNG file, enlarged to the size of the camera's frame."""

@@ -17,7 +17,7 @@ from realtime_style.painting.style_picture import is_picture
 from realtime_style.style.bundled import TIERS
 from realtime_style.style.look import MAX_STRENGTH, Look
 
-_FIRST_SHARE = 0.5  # of a style that is blended in
+_FIRST_SHARE = 0.5  # share of a style when it is blended in
 
 
 class LiveControls:

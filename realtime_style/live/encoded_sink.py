@@ -30,7 +30,7 @@ STREAM_FORMATS = {
 }
 """FFmpeg's container format for each scheme of an address to stream to."""
 
-_TICKS = 90_000  # per second; MPEG's own clock
+_TICKS = 90_000  # units of time per second, as in MPEG
 _KEY_EVERY_S = 1.0  # seconds between key frames; a crash loses no more than these
 _RECORDED = {"preset": "superfast", "crf": "26", "bf": "0"}  # about 8 Mbit/s at 720p
 _SENT = {**_RECORDED, "tune": "zerolatency"}  # without it the encoder holds frames back
@@ -152,7 +152,7 @@ class EncodedSink:
 
     @property
     def _end_us(self) -> int:
-        """When the last frame has been shown, in microseconds from the first."""
+        """When the last frame ends, in microseconds after the beginning of the first."""
         return (self._last_pts + self._step) * 1_000_000 // _TICKS
 
     def write(self, frame: Frame) -> None:

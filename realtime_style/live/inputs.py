@@ -207,7 +207,7 @@ class ScreenSource(AbstractContextManager["ScreenSource"]):
 
 
 class FilmPlayer:
-    """A film played in real time; its sound goes where recordings and streams hear it."""
+    """A film played in real time; its sound goes to a `SoundBus`, if one is given."""
 
     def __init__(self, path: Path, *, loop: bool, sounds: SoundBus | None = None) -> None:
         """Opens the film.
@@ -215,7 +215,7 @@ class FilmPlayer:
         Args:
             path: the film.
             loop: whether the film starts again when it ends.
-            sounds: takes its sound; None leaves it unread.
+            sounds: receives the sound of the film; None leaves the sound out.
 
         Raises:
             MediaError: the film cannot be read.
@@ -238,7 +238,13 @@ class FilmPlayer:
         self._film.close()
 
     def _pass_sound(self, until_s: float, frame_s: float, shown_us: int) -> None:
-        """Passes the film's sound on, timed by when the frame of a time of the film is shown."""
+        """Puts sound of the film on the bus, timed so that it fits the pictures.
+
+        Args:
+            until_s: up to which time of the film, in seconds.
+            frame_s: the time in the film of a frame, in seconds.
+            shown_us: when that frame is shown, in microseconds of `now_us`.
+        """
         if self._sounds and self._sound:
             for begin_s, samples in self._sound.until(until_s):
                 time_us = shown_us + round((begin_s - frame_s) * 1_000_000)

@@ -9,7 +9,7 @@ from statistics import median
 FRACTIONS = (1.0, 5 / 6, 2 / 3, 1 / 2, 5 / 12, 1 / 3, 1 / 4, 1 / 6)
 """The rungs of the ladder, as fractions of the camera's height."""
 
-_MULTIPLE = 8  # of both sides: a multiple for every style, and whole cache lines
+_MULTIPLE = 8  # both sides are multiples of this, which suits every style and cache lines
 _MIN_SIDE_PX = 96
 _START_PX = 640 * 360  # pixels of the first frames, before anything was measured
 _RECENT = 9  # frames whose median time counts, so that a single slow one changes nothing
@@ -98,7 +98,7 @@ class SizeLadder:
         if self._kept_rung is None and now_s - self._began_s >= self._keep_after_s:
             self._kept_rung = self._rung
         most = _FULL if self._kept_rung is None else _LATE
-        if self._is_new:  # the first measurement decides directly
+        if self._is_new:  # the first measurement decides at once, without patience
             self._is_new = False
             self._go_to(self._largest_within(_TARGET))
         elif self._time_s(self._rung) > most * self._interval_s:

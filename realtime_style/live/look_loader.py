@@ -62,7 +62,7 @@ class LookLoader:
         self._load, self._settle_s = load, settle_s
         self._color: ColorSpace | None = None
         self._size: tuple[int, int] | None = None
-        self._loaded: dict[Look, Stylizer] = {}  # by `_network_of`, the first loaded first
+        self._loaded: dict[Look, Stylizer] = {}  # keys from `_network_of`; oldest first
         self._failed: dict[Look, LookFailure] = {}
         self._changed = threading.Condition()
         self._closed = False

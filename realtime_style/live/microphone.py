@@ -17,7 +17,7 @@ from realtime_style.live.sound import RATE_HZ, Resampler, Sound, SoundBus
 
 _JUMP_US = 200_000  # if sound comes later or earlier than expected by more, the device has paused
 _AHEAD_S = 0.5  # a file that falls further behind does not try to catch up
-_ALSA_CONFIG = Path("/usr/share/alsa/alsa.conf")  # PyAV's ALSA looks for it elsewhere
+_ALSA_CONFIG = Path("/usr/share/alsa/alsa.conf")  # PyAV's ALSA looks elsewhere
 
 
 class Microphone:

@@ -35,7 +35,7 @@ class Output:
     """A sink on its own thread, so that a slow or broken one holds up nothing else.
 
     Attributes:
-        kind: what it is.
+        kind: the kind of output.
         target: the file, address or device.
         name: the kind and the target, such as "recording me.mp4".
         trouble: the present problem, as a sentence; "" if there is none.

@@ -97,7 +97,7 @@ class LiveJob:
         )
         self._painted: Channel[Shot] = Channel(1, newest_only=True)
         self._stopping = threading.Event()
-        self._end_s = math.inf  # of the monotonic clock
+        self._end_s = math.inf  # when to end, on the monotonic clock
         self._paint_error: BaseException | None = None
         self._is_cancelled = False
         self._front_end: FrontEnd | None = None

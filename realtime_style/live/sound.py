@@ -24,7 +24,8 @@ _FORMAT, _LAYOUT = "fltp", "stereo"
 _KEPT_S = 10.0  # how much sound waits for a listener that does not take it
 _BLOCK = 1024  # samples that AAC encodes at a time
 _TOLERANCE = RATE_HZ // 20  # samples; sound that is less early or late is taken as continuous
-_SILENT_AFTER, _SILENT_UNTIL = RATE_HZ, RATE_HZ // 2  # samples behind the picture: then silence
+# If sound is more samples than the first behind the pictures, silence is written up to the second
+_SILENT_AFTER, _SILENT_UNTIL = RATE_HZ, RATE_HZ // 2
 
 Samples = NDArray[np.float32]
 """Stereo samples, (2, N) float32, -1..1, at RATE_HZ."""
@@ -119,7 +120,7 @@ class FilmSound:
         return self._stream is not None
 
     def until(self, time_s: float) -> Iterator[tuple[float, Samples]]:
-        """Yields the sound that follows, up to about a time of the film.
+        """Yields the sound that has not been read yet, up to about a time of the film.
 
         Args:
             time_s: that time, in seconds.
@@ -165,9 +166,9 @@ class SoundTrack:
         self._muxer, self._bus, self._first_us = muxer, bus, first_us
         self._stream = muxer.add_sound("aac", RATE_HZ, _LAYOUT)
         self._waiting = bus.listen()
-        self._pending: list[Samples] = []  # not encoded yet
+        self._pending: list[Samples] = []  # samples that are not encoded yet
         self._pending_length = 0
-        self._encoded = 0  # samples
+        self._encoded = 0  # number of samples
 
     def write_until(self, time_us: int) -> None:
         """Writes the sound up to the time of a picture, in microseconds of `clock.now_us`.

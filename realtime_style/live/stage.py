@@ -24,7 +24,9 @@ MIN_SIZE = Size(360)
 """The smallest size to paint at, unless another is chosen: below it little can be recognised."""
 
 _DEFAULT_INTERVAL_S = 1 / 30
-_TRY_SIZES_S = 30.0  # for looks load meanwhile; then the size, and so the strokes, are kept
+# How long sizes are tried. That long, because looks are loaded meanwhile, which slows painting.
+# Afterwards the size is kept, and with it the strokes
+_TRY_SIZES_S = 30.0
 
 
 class LiveStage:

@@ -14,7 +14,7 @@ from realtime_style.live.front_end import LiveStatus, Shot
 from realtime_style.live.opencv_window import Pointer
 from realtime_style.live.view import Bgr, Corner, Mode, View
 
-_STEP = 0.1  # of strength and shares, for each press of a key
+_STEP = 0.1  # how much a key changes strength and shares
 
 HELP = """n, p: next, previous style
 1 to 9, 0: style by number
@@ -37,7 +37,7 @@ q: quit"""
 
 
 HINT = "h: help"
-_HINT_S = 10.0  # how long it is shown, unless a key is pressed before
+_HINT_S = 10.0  # how long the hint is shown, unless a key is pressed earlier
 
 
 class Page(Enum):
@@ -195,7 +195,7 @@ class WindowFrontEnd:
         self._window.full_screen(on)
 
     def _hints(self) -> list[str]:
-        """That there is help, at the start."""
+        """The line that names the key for help: for 10 s, or until a key is pressed."""
         return [HINT] if self._clock() < self._hint_until_s else []
 
     def _top_text(self, shot: Shot, status: LiveStatus) -> str:

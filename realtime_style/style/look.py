@@ -178,7 +178,7 @@ class Look:
                 raise StyleFileError(f"{name} cannot be {value!r} in a stored look", setting=name)
         try:
             return cls(**values)
-        except (TypeError, ValueError) as error:  # the pairs of a blend
+        except (TypeError, ValueError) as error:  # the blend is not a list of pairs
             raise StyleFileError(f"this is not a look: {dict(values)} ({error})") from error
 
     def as_json(self) -> str:

@@ -37,7 +37,7 @@ _MAX_NODES = 1000
 _MAX_GROWTH = 64  # values in a tensor of the network, for each pixel of the picture
 _MAX_ATTRIBUTE = 256  # far above any stride, padding, dilation or block size in use
 _CHECK_PX = ((128, 128), (64, 192))  # heights and widths for which all tensor sizes are computed
-_OPSETS = range(13, 22)  # that every engine runs, the oldest releases included
+_OPSETS = range(13, 22)  # versions of operators that every engine runs, even in old releases
 _MAX_IR_VERSION = 10
 _MAX_SIZE_MULTIPLE = 64
 
@@ -174,7 +174,7 @@ def _described(model: ModelProto, description: str) -> Style:
 
 
 def _check_version(model: ModelProto) -> None:
-    """Refuses versions of ONNX and of its operators that some engine does not run."""
+    """Refuses versions of ONNX and of its operators that not every engine can run."""
     opsets = [entry for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     if len(opsets) != 1 or len(model.opset_import) != 1:
         raise StyleFileError("it needs other operators than those of one version of ONNX")
@@ -232,7 +232,7 @@ def _check_tensors(model: ModelProto) -> None:
 
 
 def _check_planes(model: ModelProto) -> None:
-    """Checks names, types and channels of the model's inputs and outputs."""
+    """Refuses inputs and outputs whose names, types or channels are not those of a style."""
     graph = model.graph
     for side, expected, values in (
         ("inputs", INPUT_PLANES, graph.input),
@@ -264,7 +264,7 @@ def _check_any_size(model: ModelProto) -> None:
 
 
 def _check_folded_tensors(model: ModelProto) -> None:
-    """Checks the tensors that `Style.model_for` rewrites."""
+    """Refuses models that lack the tensors of FOLDED_TENSORS, or have others of these names."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     for name, rank, axis in FOLDED_TENSORS:
         if name not in weights:

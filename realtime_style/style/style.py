@@ -123,7 +123,8 @@ class Style:
     def reach_px(self) -> int:
         """The greatest distance, in luma pixels, between an input pixel and one that it affects."""
         graph = self.model.graph
-        seen = {"luma": (1, 0), "chroma": (2, 0)}  # scale and reach, in luma pixels
+        # For each value of the network: luma pixels per step, and its reach so far
+        seen = {"luma": (1, 0), "chroma": (2, 0)}
         shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
         for node in graph.node:
             known = [seen[name] for name in node.input if name in seen]
@@ -161,7 +162,9 @@ class Style:
         tensors = {tensor.name: tensor for tensor in model.graph.initializer}
         into, into_offset = _planes_map(color, self.color)
         back, back_offset = _planes_map(self.color, color)
-        center = array_of(tensors["center"]).astype(np.float64).reshape(-1)  # subtracted first
+        center = (
+            array_of(tensors["center"]).astype(np.float64).reshape(-1)
+        )  # subtracted from the input
 
         # stem(A x + a - c) = stem'(x - c'), where A x + a maps the film's planes to the model's,
         # and c' is the model's centre c in the film's colour space

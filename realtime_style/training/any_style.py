@@ -39,13 +39,13 @@ from realtime_style.training.style_choice import (
 from realtime_style.training.style_variants import StyleVariant, StyleVariants
 
 _STYLE_SCALE = 150.0  # far above this value, only the logarithm of the style loss counts
-_RESTRAINT = 10.0  # weight of the mean square of the changes to the vector
-_PALETTE_PHOTOS = 16  # painted in every bundled style, to measure its palette
+_RESTRAINT = 10.0  # weight of the mean square of what is added to style vectors
+_PALETTE_PHOTOS = 16  # how many photos are painted in each bundled style, to know its palette
 _MAX_GRADIENT = 5.0
 _LEARNING_RATE = 1e-5
 _WEIGHT_DECAY = 0.01
 _MIN_PAINTING_PX = 64
-_MAX_SHOWN = 8  # style pictures in a sheet
+_MAX_SHOWN = 8  # most style pictures in a sheet
 
 
 def train_any_style(

@@ -38,7 +38,7 @@ LEARNING_RATE = 5e-3
 CHECKPOINT_EVERY = 100
 _EDGES_WEIGHT = 2.0
 _MAX_GRADIENT = 1.0
-_FREEZE_NORM_AT = 0.5  # share of the steps
+_FREEZE_NORM_AT = 0.5  # share of the steps after which normalisation uses running statistics
 
 
 def distill(

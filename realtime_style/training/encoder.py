@@ -13,9 +13,9 @@ from realtime_style.training.color import PLANES_COLOR, planes_from_rgb, rgb_fro
 from realtime_style.training.generator import STEM_MARGIN, FoldedGenerator, Generator, pad_edges
 
 _HIDDEN = 512
-_PALETTE = 12  # numbers: a mean and a covariance factor
+_PALETTE = 12  # values of a palette: 3 of the mean, 9 of the covariance factor
 _MAX_CHANGE = 2.0  # length of what is added to a style vector: more turns dark pictures to mud
-_MIN_VARIANCE = 1e-4  # of luma or chroma in 0..1, in a palette
+_MIN_VARIANCE = 1e-4  # added to variances of luma and chroma in 0..1
 
 
 class StyleEncoder(nn.Module):
@@ -123,7 +123,7 @@ class StyleEncoder(nn.Module):
         matrix = factor @ inverse
         offset = mean - torch.einsum("nij,nj->ni", matrix, chosen @ self.palette_means)
         color = torch.cat((matrix.flatten(1), offset), 1)
-        # Clamped before the root, whose gradient at 0, where training begins, is infinite
+        # Clamped before the root: training begins at 0, where the gradient of a root is infinite
         length = change.square().sum(1, keepdim=True).clamp_min(_MAX_CHANGE**2).sqrt()
         vector = chosen @ self.vectors + change * (_MAX_CHANGE / length)
         return torch.cat((vector[:, : -color.shape[1]], vector[:, -color.shape[1] :] + color), 1)

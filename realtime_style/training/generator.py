@@ -19,8 +19,8 @@ from realtime_style.training.parallel import BatchNorm
 SIZE_MULTIPLE = 4
 """Luma height and width must be multiples of this: the trunk runs at a quarter of the luma size."""
 
-STEM_MARGIN = 2  # half-size pixels around the picture that stem (1) and down (1) read
-HEAD_MARGIN = 2  # quarter-size pixels that up (1) and head (2 at half size, 1 here) read
+STEM_MARGIN = 2  # padding before the stem, in half-size pixels: stem and down each read 1
+HEAD_MARGIN = 2  # padding before up, in quarter-size pixels: up reads 1, the heads 2 at half size
 _MID = 128.0  # 8-bit value of zero chroma and of mid-grey luma; subtracted, so that 0 means grey
 _MOMENTUM = 0.03  # so that the running statistics, used after training, average about 30 batches
 _GAIN = 4.0  # brings planes in 0..1 to about unit variance
@@ -33,7 +33,7 @@ class GeneratorConfig:
     Attributes:
         trunk_channels: channels at a quarter of the luma size.
         edge_channels: channels at half of the luma size.
-        dilations: one for each residual block.
+        dilations: for each residual block, the dilation of its first convolution.
     """
 
     trunk_channels: int = 64

@@ -55,7 +55,7 @@ class Objective(Protocol[B]):
     """What a training minimises: makes losses from batches."""
 
     def updates(self, state: TrainState, batch: B) -> Iterator[Update]:
-        """The updates of the step after `state.step`.
+        """Yields an update for each network in training, in the step after `state.step`.
 
         The loop applies each update before it asks for the next, so that a generator's losses can
         come from a discriminator that has just been updated.
@@ -129,7 +129,7 @@ def run(
                 observer.on_step(step)
                 if in_any_process(stop_requested(), state.device):
                     _save(state.as_dict(), recipe)
-                    wait_for_all()  # torchrun kills the others as soon as one process leaves
+                    wait_for_all()  # torchrun kills all processes as soon as one ends
                     raise KeyboardInterrupt
             _save(state.as_dict(), recipe)
     finally:

@@ -343,7 +343,7 @@ class WassersteinLoss(nn.Module):
     ) -> None:
         """Computes the features of paintings; for the arguments see `gram_targets`."""
         super().__init__()
-        self.targets: list[dict[str, Tensor]] = []  # (C, positions)
+        self.targets: list[dict[str, Tensor]] = []  # for each scale and layer, (C, positions)
         with torch.no_grad():
             for scale in scales:
                 found = _features_of(paintings, features, scale)

@@ -292,7 +292,8 @@ class ClipFolder:
         grid, valid_there = _grid(x + flow[middle][..., 0], y + flow[middle][..., 1], crop, valid)
         photo, moved = _tensor(before), _tensor(after[middle])
         came_from = _sample(photo[None], grid[None])[0]
-        # Flow cannot see changes of light; they are taken to be smooth, the rest is noise
+        # Flow does not find changes of light. What is smooth in the difference counts as light, the
+        # rest as noise
         lighter = functional.avg_pool2d((moved - came_from)[None], 31, 1, 15)[0]
         return photo, (moved, grid, valid_there, lighter)
 

@@ -73,7 +73,7 @@ class Muon(torch.optim.Optimizer):
         gradient, momentum = parameter.grad, state["momentum"]
         assert gradient is not None
         momentum.lerp_(gradient, 1 - _MOMENTUM)
-        matrix = gradient.lerp(momentum, _MOMENTUM).flatten(1)  # Nesterov's
+        matrix = gradient.lerp(momentum, _MOMENTUM).flatten(1)  # Nesterov momentum
         length = _RMS * math.sqrt(max(matrix.shape))
         return (orthogonalized(matrix) * length).view(parameter.shape)
 

@@ -17,9 +17,9 @@ from realtime_style.errors import TrainingError
 VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 VGG19_SHA256_PREFIX = "dcbb9e9d"
 
-_VGG19 = (2, 2, 4, 4, 4)  # 3x3 convolutions between poolings
+_VGG19 = (2, 2, 4, 4, 4)  # number of 3x3 convolutions in each block, before a pooling
 _VGG16 = (2, 2, 3, 3, 3)
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in ImageNet
 
 
 class Vgg(nn.Module):

@@ -29,7 +29,7 @@ _STEPS = 1000
 _BATCH = 64
 _CLOSENESS_POWER = 24.0  # the larger, the more of the probability the closest style gets
 _MIN_DEVIATION = 1e-3
-_GUIDE_PHOTOS = 4  # painted in every bundled style, to compare strokes with
+_GUIDE_PHOTOS = 4  # how many photos are painted in each bundled style, to know its strokes
 _WEIGHT_DECAY = 0.01
 
 

@@ -39,10 +39,10 @@ from realtime_style.training.run_folder import (
 from realtime_style.training.schedule import trapezoid
 from realtime_style.training.state import Learner, TrainState
 
-_MAX_NAMES = 5  # of skipped files in a note
+_MAX_NAMES = 5  # most names of skipped files in a note
 _MIN_PAINTING_PX = 32  # the poolings of VGG reduce smaller paintings to nothing
 _MAX_GRADIENT = 10.0
-_RECOLORING_CROPS = 64  # whose colours stand for those of all photos
+_RECOLORING_CROPS = 64  # how many crops are measured, for the colours of all photos
 
 
 def train(

@@ -23,7 +23,7 @@ def has_ranges(model: bytes) -> bool:
     """Whether a serialised ONNX model carries the ranges that `int8_model` needs."""
     try:
         return ranges_in(onnx.load_model_from_string(model)) is not None
-    except (DecodeError, ValueError):  # not a model; the engine reports it
+    except (DecodeError, ValueError):  # not a model, which the engine will report
         return False
 
 
@@ -153,7 +153,7 @@ class _Quantizer:
             name: the tensor.
             low, high: the range of its values; values outside are clipped.
         """
-        low, high = min(low, 0.0), max(high, 0.0)  # 0 must be exact: ReLU makes many
+        low, high = min(low, 0.0), max(high, 0.0)  # 0 must be exact, because ReLU gives many zeros
         scale = max(high - low, 1e-6) / _LEVELS
         self._add(f"{name}.scale", np.float32(scale))
         self._add(f"{name}.zero", np.array(round(-low / scale), np.uint8))
@@ -173,7 +173,7 @@ class _Quantizer:
         parts = [f"{name}.{part}" for part in ("codes", "scale", "zero")]
         self._put("DequantizeLinear", parts, f"{name}.rounded", axis=0)
         node.input[1] = f"{name}.rounded"
-        if name == "stem.weight":  # its input is now relative to 128, not to the centre
+        if name == "stem.weight":  # now 128 is subtracted from its input, not the centre
             moved = kernel.sum((2, 3)) @ (_MIDDLE - self._weights["center"].reshape(-1))
             if len(node.input) > 2:
                 moved += self._weights[node.input[2]]

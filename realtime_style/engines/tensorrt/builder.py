@@ -117,7 +117,7 @@ def _config(
             shapes.append(tuple(next(sides) if side < 0 else side for side in given.shape))
         sizes.set_shape(given.name, *shapes)
     config.add_optimization_profile(sizes)
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so layers can be inspected
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for `layers`
     if refittable(trt):
         config.set_flag(trt.BuilderFlag.REFIT)
         learned = config.create_timing_cache(timing_cache)

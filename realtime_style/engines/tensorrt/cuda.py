@@ -107,7 +107,7 @@ class CudaPython:
         """Opens a GPU by its device number.
 
         Raises:
-            EngineError: there is no such GPU, no driver, or no binding.
+            EngineError: there is no such GPU, no NVIDIA driver, or no cuda-python.
         """
         trouble = gpu_trouble()
         if trouble:  # only frames in GPU memory get here: engines are refused earlier

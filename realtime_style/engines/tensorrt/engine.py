@@ -293,8 +293,8 @@ class _Slot:
         self._memory = _Memory(cuda, [], [])
         self._size = (0, 0)
         self._pending = False
-        self._block = 0  # bytes of a picture: luma, then chroma at an aligned address
-        self._chroma_at = 0
+        self._block = 0  # size of a picture in bytes: luma, then chroma at an aligned address
+        self._chroma_at = 0  # offset of chroma in bytes
         self._close = weakref.finalize(self, _close, cuda, self._stream, self._memory)
 
     def fit(self, width: int, height: int) -> bool:
@@ -303,7 +303,7 @@ class _Slot:
             return False
         self.refuse_change()
         cuda, memory = self._cuda, self._memory
-        self._size = (0, 0)  # until everything has been allocated
+        self._size = (0, 0)  # no size, until everything has been allocated
         memory.free()
         self._chroma_at = -(-width * height // _ALIGNMENT) * _ALIGNMENT
         self._block = self._chroma_at + width * height // 2
