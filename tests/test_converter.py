@@ -233,6 +233,23 @@ def test_conversions_are_noted(tmp_path: Path, pix_fmt: str, notes: list[str]) -
         assert source.notes == notes
 
 
+@pytest.mark.parametrize(("primaries", "transfer"), [(2, 164), (90, 2), (2, 19)])
+def test_colour_tags_that_mean_nothing_are_no_error(
+    tmp_path: Path, primaries: int, transfer: int
+) -> None:
+    whole = write_film(
+        tmp_path / "film.mov",
+        [av.VideoFrame.from_ndarray(scene_rgb(64, 48), "rgb24").reformat(format="yuv422p10le")] * 2,
+        codec="prores_ks",
+    )
+    data = bytearray(whole.read_bytes())
+    header = data.index(b"icpf") + 4  # of the first picture
+    data[header + 14 : header + 16] = bytes((primaries, transfer))
+    whole.write_bytes(data)
+    with FileSource(whole) as source:
+        assert len([frame.release() for frame in source]) == 2
+
+
 def test_odd_sides_are_cut_with_a_note(tmp_path: Path) -> None:
     picture = av.VideoFrame.from_ndarray(scene_rgb(65, 49), "rgb24").reformat(format="yuv444p")
     with FileSource(write_film(tmp_path / "odd.mkv", [picture])) as source:

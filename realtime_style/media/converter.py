@@ -21,6 +21,9 @@ SWSCALE_MATRIX = {BT709: Colorspace.ITU709, BT2020_NCL: Colorspace.BT2020}  # el
 _HD_LINES = 720  # untagged films are BT.709 from this height on, BT.601 below
 _MATRICES = {1: BT709, 5: SMPTE170M, 6: SMPTE170M, 9: BT2020_NCL}  # H.273 code: a frame's
 _OTHER_MATRICES = {4: "fcc", 7: "smpte240m", 8: "ycgco", 10: "bt2020c", 14: "ictcp"}
+_UNSPECIFIED = 2
+_PRIMARIES = (1, *range(4, 13), 22)  # those of H.273
+_TRANSFERS = (1, *range(4, 19))
 _EXACT: tuple[str, ...] = ("yuv420p", "yuvj420p")
 _EXACT_ON_GPU = ("nv12",)
 _UPRIGHT = {  # signs of the display matrix (a, b, c, d): filters that turn the picture that way
@@ -384,6 +387,11 @@ def _tags_of(picture: av.VideoFrame) -> tuple[int, int, int, int]:
     return (
         int(picture.colorspace),
         FULL if full else LIMITED,
-        int(picture.color_primaries),
-        int(picture.color_trc),
+        _known(int(picture.color_primaries), _PRIMARIES),
+        _known(int(picture.color_trc), _TRANSFERS),
     )
+
+
+def _known(tag: int, known: tuple[int, ...]) -> int:
+    """A tag, or the one for "unspecified" where it means nothing: FFmpeg refuses such pictures."""
+    return tag if tag in known else _UNSPECIFIED
