@@ -16,6 +16,7 @@ from conftest import add_picture, make_film, times_of
 from test_passthrough import carried, carry, film_with_sound, packets_of
 
 from realtime_style.media.description import describe
+from realtime_style.media.muxer import Muxer
 
 
 def codecs_of(path: Path) -> list[str]:
@@ -212,3 +213,24 @@ def test_3gp_gets_sound_that_it_can_hold(tmp_path: Path) -> None:
     film, out = film_with_sound(tmp_path / "f.mkv", "flac", "stereo", 48_000), tmp_path / "out.3gp"
     assert carry(film, out) == ["sound (flac) is transcoded to aac: .3gp cannot hold it"]
     assert codecs_of(out) == ["h264", "aac"]
+
+
+def test_damaged_sound_does_not_end_a_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MP4 takes AAC without its headers, and refuses packets whose header is damaged."""
+    film, out = make_film(tmp_path / "film.ts", pts=range(25)), tmp_path / "out.mp4"
+    usual, seen = Muxer._mux_one, list[Any]()
+
+    def mux_one(muxer: Muxer, packet: Any) -> None:
+        if isinstance(packet.stream, av.AudioStream):
+            seen.append(packet)
+            if len(seen) == 5:
+                spoilt = av.Packet(b"\xff" + bytes(40))
+                spoilt.stream, spoilt.pts, spoilt.dts = packet.stream, packet.pts, packet.dts
+                spoilt.time_base = packet.time_base
+                packet = spoilt
+        usual(muxer, packet)
+
+    monkeypatch.setattr(Muxer, "_mux_one", mux_one)
+    assert carry(film, out) == ["dropped 1 damaged packet of other streams"]
+    assert len(times_of(out)) == 25
+    assert len(packets_of(out, "audio")) == len(packets_of(film, "audio")) - 1

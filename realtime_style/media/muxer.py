@@ -149,7 +149,7 @@ class Muxer:
                 if self._passthrough:
                     time_s = float(packet.dts * packet.time_base)
                     for other in self._passthrough.until(time_s):
-                        self._mux_one(other)
+                        self._mux_other(self._passthrough, other)
             self._mux_one(packet)
 
     def mux_last(self, packet: Packet, end_pts: int) -> None:
@@ -171,8 +171,15 @@ class Muxer:
         """
         if self._passthrough:
             for other in self._passthrough.finish(end_s, is_stopped=is_stopped):
-                self._mux_one(other)
+                self._mux_other(self._passthrough, other)
         self.close()
+
+    def _mux_other(self, passthrough: Passthrough, packet: Packet) -> None:
+        """Writes a packet of another stream, which may be damaged: that does not end the film."""
+        try:
+            self._mux_one(packet)
+        except av.InvalidDataError:
+            passthrough.refused()
 
     def _mux_one(self, packet: Packet) -> None:
         self.packet_bytes += packet.size

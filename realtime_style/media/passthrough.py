@@ -111,7 +111,7 @@ class Passthrough:
             ending: the container's name in messages, such as ".mp4".
         """
         self._notes: list[str] = []
-        self._lost_packets = 0
+        self._lost_packets = self._refused_packets = 0
         self._source = source
         self._container = container
         self._ending = ending
@@ -159,6 +159,9 @@ class Passthrough:
         if self._lost_packets:
             packets = counted(self._lost_packets, "packet")
             notes.append(f"dropped {packets} without a usable time")
+        if self._refused_packets:
+            packets = counted(self._refused_packets, "damaged packet")
+            notes.append(f"dropped {packets} of other streams")
         if lost := sum(carrier.lost for carrier in self._carriers.values()):
             notes.append(f"dropped {counted(lost, 'packet')} that could not be converted")
         return notes
@@ -186,6 +189,10 @@ class Passthrough:
         yield from self.until(None if self._source.has_ended and not is_stopped else end_s)
         for carrier in self._carriers.values():
             yield from self._acceptable(carrier.carry(None))
+
+    def refused(self) -> None:
+        """Counts a packet that the container does not take, because it is damaged."""
+        self._refused_packets += 1
 
     def compare(self, film: InputContainer) -> None:
         """Adds a note on what the finished film does not hold any more, whatever it is."""
