@@ -70,7 +70,11 @@ def test_a_recording_plays_after_a_crash(tmp_path: Path) -> None:
         assert frames_in(path) == 120
 
 
-def test_a_full_disk_ends_the_recording_not_the_job(styles: list[str]) -> None:
+def test_a_full_disk_ends_the_recording_not_the_job(
+    styles: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime_style.live.window_front_end._HINT_S", 0.0)  # no other text
+
     class Sink:
         def __enter__(self) -> Self:
             return self

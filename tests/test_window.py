@@ -267,6 +267,7 @@ def test_the_screen_is_painted_into_a_window_on_it(start: Start) -> None:
 def test_resizing_keeps_the_shape_and_closing_quits(start: Start) -> None:
     live = start()
     live.wait_until(lambda: share(live.look(), light=True) > 0.05)
+    live.key("x")  # any key ends the hint, which is light too
     live.xdo("windowsize", live.window, "400", "700")
 
     def has_shape() -> bool:
