@@ -559,7 +559,9 @@ def test_more_samples_than_frames_paint_every_frame(
 def test_numbered_pictures_are_not_painted_over_themselves(
     tmp_path: Path, film: Path, identity_style: Path
 ) -> None:
-    assert run_cli("video", film, "f_%03d.png", "-s", identity_style, cwd=tmp_path).returncode == 0
+    done = run_cli("video", film, "f_%03d.png", "-s", identity_style, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"f_%03d\.png: 10 frames .+; \d+ kB\n", done.stderr)  # without a bitrate
     before = {path: path.read_bytes() for path in tmp_path.glob("*.png")}
     refused = run_cli("video", "f_%03d.png", "f_%3d.png", "-y", "-s", identity_style, cwd=tmp_path)
     assert refused.returncode == 1

@@ -205,6 +205,7 @@ def test_keys_do_what_the_help_says(start: Start, tmp_path: Path) -> None:
     live.wait_until(lambda: has_pictures(tmp_path, "realtime-style*.mp4"))
     live.key("q")
     status, report, err = live.end()
+    assert "press h in the window for help" in err
     assert status == 0, err
     assert report["frames"] > 20
     recorded = next(tmp_path.glob("realtime-style*.mp4"))

@@ -49,7 +49,7 @@ from realtime_style.cli.options import (
 )
 from realtime_style.defaults import DEFAULT_STABILITY, DEFAULT_STYLE
 from realtime_style.system import interrupts
-from realtime_style.system.paths import temporary_folder
+from realtime_style.system.paths import is_numbered, temporary_folder
 
 if TYPE_CHECKING:
     from realtime_style.jobs.batch import Pair
@@ -408,6 +408,8 @@ def _tell(
 def _size_of(job: FilmJob) -> str:
     """The size of a finished film in words, with its bitrate if it is one file."""
     size = as_size(job.sink.size_bytes)
+    if is_numbered(job.request.out):
+        return size
     rate = _mbit_per_s(job)
     return f"{size}, {rate:.2g} Mbit/s" if 0 < rate < 10 else f"{size}, {rate:.0f} Mbit/s"
 

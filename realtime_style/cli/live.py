@@ -217,7 +217,7 @@ def webcam(
     job = live_job(request, output.say)
     wishes = [camera_size, f"{camera_fps:g} fps" if camera_fps else None]
     asked = " ".join(filter(None, wishes))
-    _run(job, f" (requested: {asked})" if asked else "", output)
+    _run(job, f" (requested: {asked})" if asked else "", output, has_window=request.window)
 
 
 def _list_cameras(output: Output) -> None:
@@ -233,7 +233,7 @@ def _list_cameras(output: Output) -> None:
         console.print_line("no camera is connected")
 
 
-def _run(job: LiveJob, asked: str, output: Output) -> None:
+def _run(job: LiveJob, asked: str, output: Output, *, has_window: bool) -> None:
     """Runs a live job; raises `Abandon` where a device does not return."""
     bar = output.progress("painting")
 
@@ -247,6 +247,8 @@ def _run(job: LiveJob, asked: str, output: Output) -> None:
                 f"{job.feed.description}: {info.width}x{info.height}, {float(info.rate):.4g} fps"
                 f"{asked}; style {shot.look}; engine {job.stage.engine}"
             )
+            if has_window:
+                output.say("press h in the window for help, q to quit")
         bar.line(
             lambda: (
                 f"{stats.fps(time.monotonic()):.1f} fps, painted at {shot.painted.width}x"
