@@ -245,7 +245,9 @@ class FilmPlayer:
             frame_s: the time in the film of a frame, in seconds.
             shown_us: when that frame is shown, in microseconds of `now_us`.
         """
-        if self._sounds and self._sound:
+        if self._sounds and self._sound and not self._sounds.is_heard:
+            self._sound.skip(until_s)
+        elif self._sounds and self._sound:
             for begin_s, samples in self._sound.until(until_s):
                 time_us = shown_us + round((begin_s - frame_s) * 1_000_000)
                 self._sounds.put(Sound(samples, time_us))

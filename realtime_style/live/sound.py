@@ -56,6 +56,11 @@ class SoundBus:
         self._listeners: list[deque[Sound]] = []
         self._lock = threading.Lock()
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
+
     def put(self, sound: Sound) -> None:
         """Passes a sound to every listener. What one has not taken after 10 seconds is dropped."""
         with self._lock:
@@ -140,6 +145,11 @@ class FilmSound:
                         yield begin_s, self._resampler(frame)
             except (av.FFmpegError, ValueError):  # a damaged packet; the next may be sound again
                 continue
+
+    def skip(self, time_s: float) -> None:
+        """Leaves out what `until` would return, which saves decoding it."""
+        for _ in self._packets.until(time_s):
+            pass
 
     def close(self) -> None:
         """Stops reading the sound; the film stays open."""
