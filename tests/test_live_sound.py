@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import socket
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
@@ -148,6 +150,27 @@ def test_pictures_do_not_wait_for_sound_that_does_not_come(tmp_path: Path) -> No
         for number in range(100):
             sink.write(picture(40, number / 25))
             assert number / 25 - sink._sound._encoded / RATE_HZ < 1.05
+
+
+def test_a_stream_has_sound_too(tmp_path: Path) -> None:
+    out, bus = tmp_path / "received.ts", open_bus()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        receiver.bind(("127.0.0.1", 0))
+        receiver.setblocking(False)
+        address = f"udp://127.0.0.1:{receiver.getsockname()[1]}"
+        with (
+            out.open("wb") as file,
+            EncodedSink(address, picture(40, 0), SIZE, RATE, sent=True, sounds=bus) as sink,
+        ):
+            for sound in blocks(0.4, 1.0):
+                bus.put(sound)
+            for number in range(25):
+                sink.write(picture(200 if number >= 10 else 40, number / 25))
+                with contextlib.suppress(BlockingIOError):
+                    while data := receiver.recv(1 << 16):
+                        file.write(data)
+    assert onset_s(out) == pytest.approx(flash_s(out), abs=0.06)
 
 
 def test_without_a_source_of_sound_there_is_no_stream_of_it(tmp_path: Path) -> None:
