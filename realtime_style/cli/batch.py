@@ -87,7 +87,7 @@ class Batch:
         """
         current = self._weights[self._done : self._done + 1]
         done = sum(self._weights[: self._done]) + part * sum(current)
-        if self.total == 1 or not done:
+        if self.total == 1 or not 0 < done < sum(self._weights):
             return ""
         taken_s = time.perf_counter() - self._began_s
         left_s = taken_s * (sum(self._weights) / done - 1)

@@ -36,6 +36,7 @@ from realtime_style.cli.options import (
     StyleName,
     Tier,
     Variation,
+    encoding_of,
     engine_of,
     look_of,
     number,
@@ -205,21 +206,19 @@ def video(
     """Paints films; sound, subtitles and timing stay as they are.
 
     OUT is written only on success; an existing file stays untouched otherwise. Ctrl-C keeps the
-    frames so far in a separate file; press it again to quit at once. With several inputs, broken
-    ones are skipped and the exit status is 1.
+    frames so far in a separate file; press it again to quit at once. Broken inputs are skipped.
     """
     inputs, out = inputs_and_out(paths)
     if out == "-" and as_json:
         raise typer.BadParameter("standard output holds the film or JSON, not both")
     refuse_both_ways(skip_existing, overwrite)
+    if sample:
+        _refuse_with_sample(on_gpu, skip_existing)
     with Batch(Output(quiet, as_json), out, len(inputs), skip_existing) as batch:
         from realtime_style.jobs.film import FilmRequest
-        from realtime_style.media.encoding import Encoding
 
         look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
         plan = plan_of(look, engine_of(engine, precision, devices), stability)
-        if sample:
-            _refuse_with_sample(on_gpu, skip_existing)
         with usage_errors():
             request = FilmRequest(
                 inputs[0],
@@ -230,14 +229,17 @@ def video(
                 start_s=start,
                 duration_s=duration,
                 rate=rate_of(fps),
-                encoding=Encoding(codec, crf, preset, bit_depth),
+                encoding=encoding_of(codec, crf, preset, bit_depth),
                 hwaccel=hwaccel,
                 overwrite=overwrite,
             )
-        if on_gpu:
-            with usage_errors(ADVICE["residency"]):
-                request = replace(request, residency="gpu")
+        request = _in_gpu_memory(request) if on_gpu else request
         _paint_all(batch, request, inputs, recursive, sample)
+
+
+def _in_gpu_memory(request: FilmRequest) -> FilmRequest:
+    with usage_errors(ADVICE["residency"]):
+        return replace(request, residency="gpu")
 
 
 def _refuse_with_sample(on_gpu: bool, skip_existing: bool) -> None:

@@ -18,6 +18,7 @@ from realtime_style.errors import StyleError
 if TYPE_CHECKING:
     from realtime_style.engines.choice import EngineChoice
     from realtime_style.frame import Size
+    from realtime_style.media.encoding import Encoding
     from realtime_style.painting.plan import PaintPlan
     from realtime_style.style.look import Look
 
@@ -373,6 +374,15 @@ def engine_of(engine: str, precision: str, devices: str = "0") -> EngineChoice:
             param_hint="--devices",
         )
     return EngineChoice(engine, precision, tuple(map(int, numbers)))
+
+
+def encoding_of(
+    codec: str | None, crf: float | None, preset: str | None, bit_depth: int | None
+) -> Encoding:
+    """How films are encoded; raises StyleError for values out of range."""
+    from realtime_style.media.encoding import Encoding
+
+    return Encoding(codec, crf, preset, bit_depth)
 
 
 def plan_of(look: Look, choice: EngineChoice, stability: float = 0.0) -> PaintPlan:

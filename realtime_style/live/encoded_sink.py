@@ -79,17 +79,7 @@ class EncodedSink:
         info = StreamInfo(*size, rate, Fraction(1, _TICKS), first.color, is_live=True)
         is_file = not sent and not is_special(Path(target))
         self._lock = lock_of(Path(target), setting="record") if is_file else None
-        container_format, options = _container_of(target, sent)
-        try:
-            self._muxer = Muxer(
-                target if sent else ffmpeg_name(target),
-                ending=Path(target).suffix,
-                container_format=container_format,
-                options=options,
-            )
-        except (av.FFmpegError, OSError, ValueError) as error:
-            self._release()
-            raise self._unusable(error, sent) from error
+        self._muxer = self._open_muxer(sent)
         try:
             self._encoder = Encoder(
                 self._muxer.add_video("libx264", rate),
@@ -108,6 +98,19 @@ class EncodedSink:
         except BaseException:
             self._discard()
             raise
+
+    def _open_muxer(self, sent: bool) -> Muxer:
+        container_format, options = _container_of(self.target, sent)
+        try:
+            return Muxer(
+                self.target if sent else ffmpeg_name(self.target),
+                ending=Path(self.target).suffix,
+                container_format=container_format,
+                options=options,
+            )
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._release()
+            raise self._unusable(error, sent) from error
 
     def _discard(self) -> None:
         self._muxer.discard()
