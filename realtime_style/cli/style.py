@@ -98,8 +98,8 @@ def styles(as_json: JsonTable = False) -> None:
         table.add_row(name, card["title"], card["painter"], str(card["year"]))
     print_table(table, width=_TABLE_COLUMNS)
     print_result(
-        "\nAll are equally fast, and about twice as fast with --tier fast: `realtime-style bench`\n"
-        "measures it. `realtime-style compare FILM sheet.png` shows them on your film."
+        "\nAll are equally fast, and about twice as fast with --tier fast. To see them on\n"
+        "your film: `realtime-style compare FILM sheet.png`"
     )
 
 
