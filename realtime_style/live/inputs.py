@@ -74,7 +74,7 @@ class DeviceSource:
     def _open(self) -> None:
         if not self._container.streams.video:
             raise MediaError(
-                f"{self.name} has no picture; the source is a camera, a screen or a film",
+                f"{self.name} has no picture; choose a camera, a screen or a film",
                 setting="source",
             )
         stream = self._stream = self._container.streams.video[0]

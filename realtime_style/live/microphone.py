@@ -43,7 +43,10 @@ class Microphone:
         self._container, self._is_paced = _open(device)
         if not self._container.streams.audio:
             self._container.close()
-            raise MediaError(f"{device} has no sound", setting="microphone")
+            raise MediaError(
+                f"{device} has no sound; give a microphone, or a file that has sound",
+                setting="microphone",
+            )
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="microphone", daemon=True)
         bus.is_open = True

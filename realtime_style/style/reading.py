@@ -87,7 +87,7 @@ def read_style(path: Path) -> Style:
     if about.st_size > _MAX_FILE_BYTES:
         raise StyleFileError(
             f"{path} has {about.st_size / 1e6:.0f} MB; a style has at most "
-            f"{_MAX_FILE_BYTES / 1e6:.0f}",
+            f"{_MAX_FILE_BYTES / 1e6:.0f} MB",
             setting="style",
         )
     return _read(path, about.st_mtime_ns, about.st_size)
@@ -216,7 +216,9 @@ def _check_tensors(model: ModelProto) -> None:
     """Refuses tensors that point to other files or would take too much memory."""
     for tensor in model.graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-            raise StyleFileError(f"its tensor '{tensor.name}' points to another file")
+            raise StyleFileError(
+                f"its tensor '{tensor.name}' points to another file, which no style needs"
+            )
         if any(not 0 <= dim <= _MAX_CHANNELS for dim in tensor.dims):
             raise StyleFileError(
                 f"its tensor '{tensor.name}' has the size {list(tensor.dims)}; a style has at most "
@@ -268,7 +270,7 @@ def _check_folded_tensors(model: ModelProto) -> None:
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     for name, rank, axis in FOLDED_TENSORS:
         if name not in weights:
-            raise StyleFileError(f"its tensor '{name}' is missing")
+            raise StyleFileError(f"its tensor '{name}' is missing, which every style has")
         array = array_of(weights[name])
         if (
             array.ndim != rank
@@ -307,7 +309,9 @@ def _check_values(model: ModelProto) -> None:
     """Refuses weights that are NaN or infinite."""
     for tensor in model.graph.initializer:
         if tensor.data_type in FLOAT_TYPES and not np.isfinite(array_of(tensor)).all():
-            raise StyleFileError(f"its tensor '{tensor.name}' has NaN or infinite values")
+            raise StyleFileError(
+                f"its tensor '{tensor.name}' has NaN or infinite values; export or train it again"
+            )
 
 
 def _check_ranges(style: Style) -> None:

@@ -50,7 +50,9 @@ def load_checkpoint(path: Path, holds: str = "netG") -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise TrainingError(f"there is no checkpoint {path}") from error
+        raise TrainingError(
+            f"there is no checkpoint {path}; training writes it to the folder of the run"
+        ) from error
     except Exception as error:  # PyTorch raises many types, with long messages
         raise TrainingError(
             f"{path} is not a checkpoint of this program; expected a .pt or .safetensors file that "

@@ -76,7 +76,9 @@ class PhotoFolder:
             TrainingError: a folder does not exist, or has no pictures.
         """
         if not folder.is_dir():
-            raise TrainingError(f"{folder} is not a folder of photos", setting="content")
+            raise TrainingError(
+                f"{folder} is not a folder; give a folder of photos", setting="content"
+            )
         paths = pictures_below(folder)
         if not paths:
             raise _no_pictures(folder, "content")

@@ -222,7 +222,9 @@ class ClipFolder:
             TrainingError: the folder has no film that can be read.
         """
         if not folder.is_dir():
-            raise TrainingError(f"{folder} is not a folder of films", setting="clips")
+            raise TrainingError(
+                f"{folder} is not a folder; give a folder of films", setting="clips"
+            )
         self._crop_px, self._seed = crop_px, seed
         self.skipped: list[Path] = []
         self._pairs: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []

@@ -136,8 +136,8 @@ class Features(nn.Module):
             having = [i for i, network in enumerate(networks) if layer in network.layers]
             if not having:
                 raise TrainingError(
-                    f"no feature extractor has the layer {layer}; a VGG-19 weights file that "
-                    "reaches it is needed",
+                    f"no feature extractor has the layer {layer}; give a file of VGG-19 weights "
+                    "that has it",
                     setting="features",
                 )
             best = min(having, key=lambda i: layer in networks[i].approximate)

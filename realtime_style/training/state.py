@@ -97,9 +97,14 @@ class TrainState:
             counters = {name: saved[name] for name in _COUNTERS}
             torch.set_rng_state(saved["rng"])
         except RuntimeError as error:
-            raise TrainingError(f"{origin} holds a network of another shape") from error
+            raise TrainingError(
+                f"{origin} holds a network of another shape; train from the start, or with the "
+                "version that wrote it"
+            ) from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise TrainingError(f"{origin} was written by another kind of training") from error
+            raise TrainingError(
+                f"{origin} was written by another kind of training; train from the start"
+            ) from error
         for name, value in counters.items():
             setattr(self, name, copy.copy(value))
         self.memory = copy.copy(saved.get("memory", {}))  # older checkpoints have none

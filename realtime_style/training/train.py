@@ -178,7 +178,7 @@ def _load_paintings(config: TrainConfig, observer: TrainObserver) -> list[Tensor
     if shortest < needed:
         raise TrainingError(
             f"{config.painting} is too small: at a longer side of {config.painting_px} pixels its "
-            f"shorter side has {shortest}; at least {needed} are needed",
+            f"shorter side has {shortest}; choose a longer side that leaves at least {needed}",
             setting="painting_px",
         )
     return paintings

@@ -98,7 +98,10 @@ def build_engine(
 
     plan = interruptible(build, progress.stopping.set)
     if plan is None:
-        raise EngineError(f"TensorRT cannot build an engine: {log.last()}")
+        raise EngineError(
+            f"TensorRT cannot build an engine ({log.last()}); paint on the CPU with the engine "
+            "openvino"
+        )
     learned = config.get_timing_cache() if refittable(trt) else None
     return bytes(plan), bytes(learned.serialize()) if learned else b""
 
