@@ -220,6 +220,6 @@ class Size:
         return f"{self.width}x{self.height}" if self.width else f"{self.height}p"
 
     def of(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) in pixels, both even, to scale a picture of a width and height to."""
+        """(width, height) in pixels, both even, that a picture of the given size is scaled to."""
         ours = self.width or max(2, round(width * self.height / height / 2) * 2)
         return ours & ~1, self.height & ~1

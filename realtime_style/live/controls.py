@@ -139,7 +139,7 @@ def _changed(look: Look, command: _LookCommand, styles: list[str]) -> Look:
 
 
 def _with_next_blend(look: Look, styles: list[str]) -> Look:
-    """The look with the next style blended in, at the share that was blended in before."""
+    """The look with the next style blended in, at the share of the one before, or at first 0.5."""
     share = sum(part for _, part in look.blend) or _FIRST_SHARE
     following = next((styles.index(name) for name, _ in look.blend if name in styles), -1) + 1
     if following < len(styles) and styles[following] == look.style:

@@ -30,6 +30,9 @@ class StyleEncoder(nn.Module):
     The encoder chooses one of the bank's styles, because a mixture of many has no strokes left. It
     recolours that style so that what it paints has the picture's mean and covariance of luma and
     chroma. And it changes the style by adding to its style vector.
+
+    Attributes:
+        seen: how many statistics of features it uses.
     """
 
     def __init__(self, bank: Bank, eye: Generator) -> None:

@@ -149,8 +149,8 @@ def tone_loss(painted: Tensor, photo: Tensor) -> Tensor:
 
     Both are shrunk by 32, which removes brush strokes. For each photo, the painted colours are
     fitted by a quadratic function of the photo's colours; the loss is the share of their variance
-    that the fit leaves. It is 0 if equal colours are painted alike, in whatever colour, and 1 for
-    blotches that follow nothing. Without it, a camouflage pattern could have the right Gram
+    that this does not explain. It is 0 if equal colours are painted alike, in whatever colour, and
+    1 for blotches that follow nothing. Without it, a camouflage pattern could have the right Gram
     matrices, which do not see where a colour is.
 
     Args:

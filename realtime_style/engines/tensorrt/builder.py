@@ -135,8 +135,8 @@ def refittable(trt: ModuleType) -> bool:
 
     True for TensorRT: it times kernels while it builds, which takes a minute, so engines are
     reused. False for TensorRT-RTX: it builds an engine in a second, without a GPU if the engine is
-    not refittable, and compiles kernels only when the engine runs. The cache for those kernels is
-    what the two are told apart by.
+    not refittable, and compiles kernels only when the engine runs. It is recognised by having a
+    cache for those kernels.
 
     Args:
         trt: the module `tensorrt` or `tensorrt_rtx`.
