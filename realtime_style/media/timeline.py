@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.format import Flags
 from av.stream import Disposition
 
-from realtime_style.media.packet import Packet, decoding_s, shift
+from realtime_style.media.packet import Packet, decoding_s, seconds, shift
 
 _LEAP_S = 10.0  # a clock that goes further ahead than this has jumped; less is a gap
 _BACK_S = 0.1  # a clock that goes back further than this has jumped; less is damage
@@ -35,6 +35,10 @@ class _Clock:
 
     shift_s: Fraction  # from it to the film
     used_s: float  # when it was last seen, in seconds of the film
+    float_s: float = field(init=False)  # the shift again, for quick comparisons
+
+    def __post_init__(self) -> None:
+        self.float_s = float(self.shift_s)
 
 
 @dataclass(slots=True)
@@ -142,7 +146,7 @@ class Timeline:
         for clock in self._clocks:
             if clock.used_s < recently_s and clock is not self._clocks[0]:
                 continue
-            if self._fits(packet, time_s + float(clock.shift_s)):
+            if self._fits(packet, time_s + clock.float_s):
                 return None if self._fits_doubt(packet, time_s, clock) else clock
         return None
 
@@ -162,7 +166,7 @@ class Timeline:
         index, doubt = packet.stream.index, self._doubt
         if doubt is None or index not in doubt.next_s or index not in self._reached:
             return False
-        known_s = time_s + float(known.shift_s) - self._reached[index].next_s
+        known_s = time_s + known.float_s - self._reached[index].next_s
         return abs(time_s - doubt.next_s[index]) <= abs(known_s) + _TICK_S
 
     def _move(self, packet: Packet, shift_s: Fraction) -> None:
@@ -171,8 +175,8 @@ class Timeline:
         at_s = decoding_s(packet)
         if at_s is None or packet.time_base is None:
             return
-        length_s = float((packet.duration or 0) * packet.time_base)
-        shown_s = at_s if packet.pts is None else float(packet.pts * packet.time_base)
+        length_s = seconds(packet.duration or 0, packet.time_base)
+        shown_s = at_s if packet.pts is None else seconds(packet.pts, packet.time_base)
         self._position_s = max(self._position_s, at_s)
         if packet.dts is None:  # then it may be decoded much earlier
             return
@@ -191,9 +195,9 @@ class Timeline:
         time_s = decoding_s(packet)
         assert time_s is not None
         assert packet.time_base is not None
-        shown_s = time_s if packet.pts is None else float(packet.pts * packet.time_base)
+        shown_s = time_s if packet.pts is None else seconds(packet.pts, packet.time_base)
         doubt.first_s[index] = min(shown_s, doubt.first_s.get(index, shown_s))
-        doubt.next_s[index] = time_s + float((packet.duration or 0) * packet.time_base)
+        doubt.next_s[index] = time_s + seconds(packet.duration or 0, packet.time_base)
         reached = self._reached.get(index)
         doubt.next_in_film_s.setdefault(index, reached.next_s if reached else self._position_s)
         doubt.unfit += 1
@@ -243,7 +247,7 @@ def _mend_reordering(packet: Packet, *, has_both_times: bool) -> None:
     """Removes a time that FFmpeg has made up from another clock, where the clock jumps."""
     if packet.pts is None or packet.dts is None or packet.time_base is None:
         return
-    if -_BACK_S <= (packet.pts - packet.dts) * packet.time_base <= _LEAP_S:
+    if -_BACK_S <= seconds(packet.pts - packet.dts, packet.time_base) <= _LEAP_S:
         return
     context = packet.stream.codec_context
     if has_both_times and context is not None and context.name not in _SHOWN_AS_SAID:
