@@ -78,6 +78,15 @@ def test_a_film_is_compared_at_a_frame_in_all_given_styles(
     assert "exists already" in again.stderr
 
 
+def test_numbered_pictures_are_compared_as_a_film(tmp_path: Path, identity_style: Path) -> None:
+    for number in range(3):
+        Image.new("L", (64, 48), 60 * number).save(tmp_path / f"frame_{number:02d}.png")
+    done = run_cli("compare", "frame_%02d.png", "sheet.png", "-s", identity_style, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert lumas_in(sheet, 4 / 3, 2, 2) == pytest.approx([60, 60], abs=4)
+
+
 @pytest.mark.slow
 def test_a_photo_is_compared_in_every_included_style(tmp_path: Path) -> None:
     Image.fromarray(scene_rgb(96, 64)).save(tmp_path / "photo.png")

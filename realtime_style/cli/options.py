@@ -114,7 +114,7 @@ def completing(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]
     return lambda incomplete: [name for name in names() if name.startswith(incomplete)]
 
 
-def _style_names() -> Iterable[str]:
+def style_names() -> Iterable[str]:
     from realtime_style.style.bundled import bundled_styles
 
     return bundled_styles()
@@ -155,7 +155,7 @@ StyleName = Annotated[
     str,
     typer.Option(
         "--style", "-s", metavar="STYLE", rich_help_panel=LOOK,
-        autocompletion=completing(_style_names),
+        autocompletion=completing(style_names),
         help="An included style (see `realtime-style styles`), also by its title or painter; a "
         "style file or a picture.",
     ),

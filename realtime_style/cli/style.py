@@ -24,11 +24,13 @@ from realtime_style.cli.options import (
     Strength,
     Tier,
     Variation,
+    completing,
     engine_of,
     look_of,
     plan_of,
     seconds,
     size_of,
+    style_names,
 )
 from realtime_style.defaults import DEFAULT_STYLE
 from realtime_style.errors import StyleError
@@ -60,6 +62,7 @@ ComparedStyles = Annotated[
     list[str] | None,
     typer.Option(
         "--style", "-s", metavar="STYLE", rich_help_panel=LOOK,
+        autocompletion=completing(style_names),
         help="Paint in this style, a style file or a picture; may be repeated. Default: all "
         "included styles.",
     ),

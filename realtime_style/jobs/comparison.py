@@ -22,7 +22,7 @@ from realtime_style.media.still import PICTURE_SUFFIXES, Picture, read_picture, 
 from realtime_style.painting.chain import build_painter
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.style.bundled import bundled_cards, bundled_styles, style_named
-from realtime_style.system.paths import refuse_overwriting_source, refuse_unwritable
+from realtime_style.system.paths import is_numbered, refuse_overwriting_source, refuse_unwritable
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,8 @@ def paint_comparison(
 
 def _picture_of(request: ComparisonRequest) -> tuple[NDArray[np.uint8], Fraction]:
     """The picture to paint, (H, W, 3) uint8 RGB, and the sample aspect ratio of its pixels."""
-    if Path(request.source).suffix.lower() in PICTURE_SUFFIXES:
+    is_picture = Path(request.source).suffix.lower() in PICTURE_SUFFIXES
+    if is_picture and not is_numbered(request.source):
         return read_picture(request.source).rgb, Fraction(1)
     film = FilmRequest(request.source, request.out, start_s=request.start_s or 0.0)
     times_s = sample_times_s(film, 1) if request.start_s is None else [request.start_s]
