@@ -115,6 +115,7 @@ def completing(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]
 
 
 def style_names() -> Iterable[str]:
+    """The names of the included styles."""
     from realtime_style.style.bundled import bundled_styles
 
     return bundled_styles()

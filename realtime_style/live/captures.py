@@ -20,6 +20,7 @@ from realtime_style.live.front_end import Shot
 from realtime_style.live.messages import Messages
 from realtime_style.live.output import Output, OutputKind
 from realtime_style.live.sound import SoundBus
+from realtime_style.media.notes import counted
 from realtime_style.media.scaling import rgb_from_frame, scaled_frame
 from realtime_style.system.paths import free_name
 from realtime_style.system.whole_file import new_whole_file
@@ -98,7 +99,7 @@ class Captures:
         elif not output.trouble:
             is_file = output.kind is OutputKind.RECORDING
             what = f"saved {output.target}" if is_file else output.name
-            self._messages.notify(f"{what}: {output.frames} frames")
+            self._messages.notify(f"{what}: {counted(output.frames, 'frame')}")
         elif not self._messages.has_reported(output):
             self._messages.report_trouble(output, output.trouble)
         self._messages.discard(output)
