@@ -19,6 +19,7 @@ from av.subtitles.subtitle import SubtitleSet
 from conftest import add_picture, grey
 from PIL import Image
 
+from realtime_style.media import passthrough
 from realtime_style.media.demuxer import Part
 from realtime_style.media.film_sink import FileSink
 from realtime_style.media.film_source import FileSource
@@ -417,12 +418,25 @@ def test_titles_that_are_not_utf_8_pass_through_unchanged(
         assert painted.metadata["title"] == title
 
 
+@pytest.mark.parametrize("are_late", [False, True])
 @pytest.mark.parametrize("ending", [".mpg", ".avi", ".flv"])
 def test_text_subtitles_are_not_copied_where_nothing_reads_them(
-    tmp_path: Path, rich_film: Path, ending: str
+    tmp_path: Path, rich_film: Path, monkeypatch: pytest.MonkeyPatch, ending: str, are_late: bool
 ) -> None:
+    if are_late:
+        monkeypatch.setattr(passthrough, "_PROBE_PACKETS", 2)
     out = tmp_path / f"out{ending}"
     notes = carry(rich_film, out)
     assert f"subtitles (subrip, ita) dropped: {ending} cannot hold them; .mkv may" in notes
     with av.open(str(out)) as film:
         assert not film.streams.subtitles
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".webm"])
+def test_late_subtitles_are_carried(
+    tmp_path: Path, rich_film: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setattr(passthrough, "_PROBE_PACKETS", 2)
+    out = tmp_path / f"out{ending}"
+    carry(rich_film, out)
+    assert sum(len(data) > 2 for _, data in packets_of(out, "subtitle")) == len(LINES)

@@ -340,6 +340,8 @@ class Passthrough:
         same_kind = self._format in self._source.container.format.name.split(",")
         if stream.type == "data" and not same_kind:
             return False
+        if not first and codec in _TEXT_SUBTITLES:  # the first line may come late
+            first = [_some_line(stream)]
         file = io.BytesIO()
         try:
             with av.open(file, "w", format=self._format, metadata_errors=RAW_BYTES) as written:
@@ -413,6 +415,14 @@ def _first_packets(source: PassthroughSource, streams: Sequence[Any]) -> dict[in
         except av.FFmpegError:
             pass  # the film is damaged; the trial goes on with what has been read
     return found
+
+
+def _some_line(stream: Any) -> Any:
+    """A packet of text subtitles, to try whether a container holds them."""
+    line = av.Packet(b"\0\1x" if _codec(stream) == "mov_text" else b"x")
+    line.pts = line.dts = 0
+    line.duration, line.time_base = round(1 / stream.time_base), stream.time_base
+    return line
 
 
 def _kept(metadata: dict[str, str]) -> dict[str, str]:
