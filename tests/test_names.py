@@ -27,6 +27,7 @@ from realtime_style.system.paths import (
     hidden_name,
     is_address,
     is_numbered,
+    name_part,
     visible_files,
     with_mark,
 )
@@ -170,6 +171,12 @@ def test_names_that_would_be_too_long_are_shortened(tmp_path: Path) -> None:
     assert hidden_name(tmp_path / "a.mp4", ".partial.mp4") == tmp_path / ".a.partial.mp4"
     others = [hidden_name(path.with_name("a" * 250 + i + ".mp4"), ".partial.mp4") for i in "12"]
     assert others[0] != others[1]
+
+
+def test_the_name_of_a_style_is_no_path() -> None:
+    assert name_part("great-wave") == "great-wave"
+    assert name_part("../../etc/a b:ü") == "..-..-etc-a-b-ü"
+    assert len(name_part("a" * 300)) == 40
 
 
 # OUT that is not a plain file ------------------------------------------------------------------

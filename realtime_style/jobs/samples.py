@@ -16,7 +16,13 @@ from realtime_style.media.film_source import FileSource
 from realtime_style.media.scaling import frame_with_bars, place_of, rgb_from_frame
 from realtime_style.media.still import Picture, write_picture
 from realtime_style.painting.chain import build_painter
-from realtime_style.system.paths import is_numbered, make_folder, refuse_unwritable
+from realtime_style.system.paths import (
+    is_numbered,
+    make_folder,
+    name_part,
+    refuse_unwritable,
+    with_mark,
+)
 
 
 def paint_samples(request: FilmRequest, count: int) -> list[Path]:
@@ -45,8 +51,8 @@ def paint_samples(request: FilmRequest, count: int) -> list[Path]:
     with _open(request, times_s[0]) as source:
         info = source.info
     painter = build_painter(replace(request.plan, stability=0.0), info.color)
-    stem = f"{Path(request.source).stem}-{painter.style.name}"
-    paths = [folder / f"{stem}-{i + 1:02d}.png" for i in range(len(times_s))]
+    name, style = f"{Path(request.source).stem}.png", name_part(painter.style.name)
+    paths = [with_mark(folder / name, f"-{style}-{i + 1:02d}") for i in range(len(times_s))]
     for path in paths if folder.is_dir() else ():
         refuse_unwritable(path, "looks/", overwrite=request.overwrite)
     pictures = [

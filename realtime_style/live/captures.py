@@ -22,7 +22,7 @@ from realtime_style.live.output import Output, OutputKind
 from realtime_style.live.sound import SoundBus
 from realtime_style.media.notes import counted
 from realtime_style.media.scaling import rgb_from_frame, scaled_frame
-from realtime_style.system.paths import free_name
+from realtime_style.system.paths import free_name, name_part
 from realtime_style.system.whole_file import new_whole_file
 
 _COMPLETE_S = 5.0  # how long completing a file may take, before it is left behind
@@ -121,7 +121,7 @@ class Captures:
         about = PngInfo()
         about.add_text("Software", "realtime-style")
         about.add_text("Style", style)
-        path = self._folder / f"{_stamp()}-{style}.png"
+        path = self._folder / f"{_stamp()}-{name_part(style)}.png"
         try:
             with new_whole_file(path) as file:
                 Image.fromarray(rgb_from_frame(painted)).save(file.partial, "PNG", pnginfo=about)

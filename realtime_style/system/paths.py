@@ -137,6 +137,11 @@ def with_mark(path: Path, mark: str) -> Path:
     return path.with_name(_fitting(path, path.stem, f"{mark}{path.suffix}"))
 
 
+def name_part(text: str) -> str:
+    """A text as a part of file names: without slashes, spaces and other signs, and short."""
+    return re.sub(r"[^\w.+-]+", "-", text)[:40]
+
+
 def hidden_name(path: Path, ending: str) -> Path:
     """A hidden name beside a path, always the same: film.mp4, .film.partial.mp4.
 
