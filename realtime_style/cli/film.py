@@ -209,11 +209,8 @@ def video(
     frames so far in a separate file; press it again to quit at once. Broken inputs are skipped.
     """
     inputs, out = inputs_and_out(paths)
-    if out == "-" and as_json:
-        raise typer.BadParameter("standard output holds the film or JSON, not both")
     refuse_both_ways(skip_existing, overwrite)
-    if sample:
-        _refuse_with_sample(on_gpu, skip_existing)
+    _refuse_combined(sample, on_gpu, skip_existing, as_json and out == "-")
     with Batch(Output(quiet, as_json), out, len(inputs), skip_existing) as batch:
         from realtime_style.jobs.film import FilmRequest
 
@@ -242,8 +239,14 @@ def _in_gpu_memory(request: FilmRequest) -> FilmRequest:
         return replace(request, residency="gpu")
 
 
-def _refuse_with_sample(on_gpu: bool, skip_existing: bool) -> None:
-    """Refuses options that samples would ignore."""
+def _refuse_combined(
+    sample: int | None, on_gpu: bool, skip_existing: bool, is_json_in_film: bool
+) -> None:
+    """Refuses options that cannot be combined: with samples, or with a film on standard output."""
+    if is_json_in_film:
+        raise typer.BadParameter("standard output holds the film or JSON, not both")
+    if sample is None:
+        return
     for flag, is_given in (("--on-gpu", on_gpu), ("--skip-existing", skip_existing)):
         if is_given:
             raise typer.BadParameter("cannot be combined with --sample", param_hint=flag)

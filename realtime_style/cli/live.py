@@ -187,12 +187,9 @@ def webcam(
     """
     output = Output(quiet, as_json)
     if list_:
-        _list_cameras(output)
-        return
+        return _list_cameras(output)
     if not no_window:
-        from realtime_style.live.opencv_window import load_opencv
-
-        load_opencv()  # before anything imports PyAV
+        _load_window()
     from realtime_style.live.request import LiveRequest, live_job
 
     look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
@@ -201,23 +198,31 @@ def webcam(
         plan_of(look, engine_of(engine, precision, devices), stability),
         camera_size=size_of(camera_size, "camera_size"),
         camera_rate=camera_fps,
-        loop=loop,
-        style_images=style_images,
+        loop=loop, style_images=style_images,
         size=size_of(size, "size"),
         min_size=required_size(min_size, "min_size"),
-        rate=fps,
-        duration_s=math.inf if duration is None else duration,
+        rate=fps, duration_s=math.inf if duration is None else duration,
         window=not no_window,
         record=record,
         streams=tuple(stream or ()),
-        microphone=microphone,
-        virtual_camera=virtual_camera,
-        overwrite=overwrite,
-    )
-    job = live_job(request, output.say)
-    wishes = [camera_size, f"{camera_fps:g} fps" if camera_fps else None]
-    asked = " ".join(filter(None, wishes))
-    _run(job, f" (requested: {asked})" if asked else "", output, has_window=request.window)
+        microphone=microphone, virtual_camera=virtual_camera, overwrite=overwrite,
+    )  # fmt: skip
+    asked = _requested(camera_size, camera_fps)
+    return _run(live_job(request, output.say), asked, output, has_window=request.window)
+
+
+def _load_window() -> None:
+    """Loads what windows need, before anything imports PyAV."""
+    from realtime_style.live.opencv_window import load_opencv
+
+    load_opencv()
+
+
+def _requested(camera_size: str | None, camera_fps: float | None) -> str:
+    """What was requested of the camera, in brackets; empty if nothing was."""
+    asked = filter(None, (camera_size, f"{camera_fps:g} fps" if camera_fps else None))
+    text = " ".join(asked)
+    return f" (requested: {text})" if text else ""
 
 
 def _list_cameras(output: Output) -> None:
