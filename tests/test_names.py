@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from threading import Thread
@@ -433,3 +434,24 @@ def test_hidden_files_are_left_alone_everywhere(tmp_path: Path) -> None:
     assert [path.relative_to(tmp_path).as_posix() for path in found] == ["a/e.jpg", "b.jpg"]
     assert [path.name for path in visible_files(tmp_path)] == ["b.jpg"]
     assert [Path(name).name for name in _pictures_in(tmp_path)] == ["b.jpg"]
+
+
+def test_a_film_is_read_from_a_named_pipe_only_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from realtime_style.media import demuxer
+    from realtime_style.media.film_source import FileSource
+
+    describe = demuxer.describe
+
+    def unknown(film: av.container.InputContainer) -> object:
+        return {i: replace(stream, is_known=False) for i, stream in describe(film).items()}
+
+    monkeypatch.setattr(demuxer, "describe", unknown)  # FFmpeg would look further in a file
+    film, pipe = make_film(tmp_path / "film.mkv"), tmp_path / "pipe.mkv"
+    os.mkfifo(pipe)
+    writer = Thread(target=lambda: pipe.write_bytes(film.read_bytes()), daemon=True)
+    writer.start()
+    with FileSource(pipe) as source:
+        assert len(list(source)) == 10
+    writer.join(60)

@@ -74,7 +74,7 @@ def open_film(
             metadata_errors=RAW_BYTES,
             timeout=None if is_local else (_OPEN_S, _READ_S),
         )
-        if not is_local or is_pattern or all(stream.is_known for stream in describe(film).values()):
+        if not Path(path).is_file() or all(known.is_known for known in describe(film).values()):
             return film
         film.close()  # a stream begins later than FFmpeg looks, if it has any packets
         return av.open(name, "r", options=_PROBE_FURTHER, hwaccel=device, metadata_errors=RAW_BYTES)
