@@ -283,6 +283,20 @@ def test_pieces_of_matroska_that_were_joined_follow_each_other(tmp_path: Path, e
     assert max(steps_of(found["picture_s"])) < 0.2
 
 
+def test_a_recorder_that_starts_again_repeats_its_headers(tmp_path: Path) -> None:
+    piece, film = film_as(".flv", tmp_path), tmp_path / "restarted.flv"
+    film.write_bytes(piece.read_bytes() + piece.read_bytes()[13:])  # without the file's header
+    found = copied(FileSource(film), tmp_path / "out.mkv")
+    assert len(found["picture_s"]) == 100
+    assert max(steps_of(found["picture_s"])) < 0.2
+    assert max(steps_of(found["sound_s"])) < 0.2
+    with av.open(str(tmp_path / "out.mkv")) as out:
+        assert [stream.type for stream in out.streams] == ["video", "audio"]
+        header = out.streams.audio[0].codec_context.extradata
+    with av.open(str(piece)) as before:
+        assert header == before.streams.audio[0].codec_context.extradata
+
+
 def steps_of(times_s: list[float]) -> list[float]:
     """How far each time is from the next."""
     return [b - a for a, b in pairwise(times_s)]

@@ -60,8 +60,9 @@ class Copy:
             return
         needed, self._cut_away, self._has_begun = self._cut_away, [], True
         for each in [*needed, packet]:
-            each.stream = self.stream
-            yield each
+            plain = _without_header(each)
+            plain.stream = self.stream
+            yield plain
 
     def _forget(self) -> None:
         """Forgets what was cut away, once it is too long for priming, as far as it can."""
@@ -72,6 +73,19 @@ class Copy:
         self._is_long = True
         keys = [i for i, packet in enumerate(packets) if packet.is_keyframe]
         del packets[: keys[-1] if keys and self._can_cut else len(packets)]
+
+
+def _without_header(packet: Any) -> Any:
+    """The same packet, without a header of its stream, which joined films repeat.
+
+    FFmpeg's muxer of Matroska would write it over its own header and what follows that.
+    """
+    if not packet.has_sidedata("new_extradata"):
+        return packet
+    plain: Any = av.Packet(bytes(packet))
+    plain.pts, plain.dts, plain.duration = packet.pts, packet.dts, packet.duration
+    plain.time_base, plain.is_keyframe = packet.time_base, packet.is_keyframe
+    return plain
 
 
 class AudioTranscode:
