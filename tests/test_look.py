@@ -377,7 +377,7 @@ def test_a_stored_look_may_leave_values_out() -> None:
         ("", "not a look in JSON"),
         ("[" * 100_000, "not a look in JSON"),
         ("[1]", "must be a JSON object"),
-        ('{"colour": 1}', "a look has no colour"),
+        ('{"colour": 1}', "a look has no value 'colour'; it has style, blend"),
         ('{"style": 3}', "style cannot be 3"),
         ('{"style": null}', "style cannot be None"),
         ('{"strength": "much"}', "strength cannot be 'much'"),
