@@ -13,7 +13,11 @@ from realtime_style.media.description import describe
 OF_THE_FILE = frozenset((  # metadata that describes the previous file, not the film
     "major_brand", "minor_version", "compatible_brands", "encoder", "duration", "bps",
     "number_of_frames", "number_of_bytes", "_statistics_writing_app",
-    "_statistics_writing_date_utc", "_statistics_tags", "alpha_mode",
+    "_statistics_writing_date_utc", "_statistics_tags", "alpha_mode", "software", "isvbr",
+    "deviceconformancetemplate", "wmfsdkversion", "wmfsdkneeded", "metadatacreator", "hasvideo",
+    "hasaudio", "hasmetadata", "haskeyframes", "hascuepoints", "canseektoend", "videosize",
+    "audiosize", "datasize", "lasttimestamp", "lastkeyframetimestamp", "totalduration",
+    "totaldatarate", "variant_bitrate",
 ))  # fmt: skip
 _OF_THE_CONTAINER = OF_THE_FILE | {"handler_name", "vendor_id", "language", "creation_time"}
 _NOT_MISSED = frozenset((  # applied, noted by the converter, or about how streams were encoded
