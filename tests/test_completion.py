@@ -158,3 +158,34 @@ def test_a_signal_after_the_end_changes_nothing(
     assert "stopped" not in done.stderr
     assert json.loads(done.stdout)["frames"] == 10
     assert len(times_of(tmp_path / "out.mp4")) == 10
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("place", ["start", "discard"])
+def test_signals_while_a_film_is_begun_or_undone_leave_nothing(
+    tmp_path: Path,
+    film: Path,
+    identity_style: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    place: str,
+) -> None:
+    begin = Muxer.start
+    discard = Muxer.discard
+
+    def interrupted_start(muxer: Muxer) -> None:
+        begin(muxer)
+        signal.raise_signal(number)
+        signal.raise_signal(number)
+
+    def interrupted_discard(muxer: Muxer) -> None:
+        signal.raise_signal(number)
+        discard(muxer)
+
+    monkeypatch.setattr(Muxer, "start", interrupted_start)
+    if place == "discard":
+        monkeypatch.setattr(Muxer, "discard", interrupted_discard)
+    done = run_cli("video", film, tmp_path / "out.mp4", "-s", identity_style, "-q")
+    assert done.returncode == console.STOPPED
+    assert "stopped" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]

@@ -106,20 +106,26 @@ class FileSink:
         self._gif_times = GifTimes() if self._suffix == ".gif" else None
         self._pipe: OutputPipe | None = None
         self._file: PartialFile | PartialSequence | None = None
+        self._undoing = contextlib.ExitStack()  # what is to be undone if there is no film
         if str(path) == "-":
             self._pipe = OutputPipe()
         else:
             self._refuse_unwritable(overwrite)
             if is_special(self.path):
                 self._pipe = OutputPipe(self.path)
-            else:
-                self._file = (PartialSequence if self._is_sequence else PartialFile)(self.path)
-        self._muxer = self._open_muxer(passthrough_of)
         try:
-            self._encoder = self._open_encoder(encoding, size, gpu_device)
-            if passthrough_of:
-                self._muxer.pass_through(passthrough_of)
-            self._start()
+            with self._uninterrupted():  # Ctrl-C waits: all that is opened is also undone
+                if self._pipe:
+                    self._undoing.callback(self._pipe.close)
+                else:
+                    self._file = (PartialSequence if self._is_sequence else PartialFile)(self.path)
+                    self._undoing.callback(self._file.discard)
+                self._muxer = self._open_muxer(passthrough_of)
+                self._undoing.callback(self._muxer.discard)
+                self._encoder = self._open_encoder(encoding, size, gpu_device)
+                if passthrough_of:
+                    self._muxer.pass_through(passthrough_of)
+                self._start()
         except BaseException:
             self.discard()
             raise
@@ -157,7 +163,6 @@ class FileSink:
                 return Muxer(target, ending=ending, container_format="image2")
             return Muxer(ffmpeg_name(self._file.partial), ending=ending, options=options)
         except (av.FFmpegError, OSError, ValueError) as error:
-            self._abandon()
             reason = getattr(error, "strerror", None) or error
             raise MediaError(
                 f"{self.path} cannot be written: {reason}; its ending must name a film format, "
@@ -376,11 +381,5 @@ class FileSink:
 
     def discard(self) -> None:
         """Ends without a film; nothing is left behind."""
-        self._muxer.discard()
-        self._abandon()
-
-    def _abandon(self) -> None:
-        if self._file:
-            self._file.discard()
-        if self._pipe:
-            self._pipe.close()
+        with deferred():
+            self._undoing.close()
