@@ -122,25 +122,29 @@ class FileSource:
             )
             if not self.timeline.may_jump:  # else its length is known only when it has been read
                 self._refuse_start_beyond(self._film_s)
-            self._rate = frame_rate(self._video)
-            self._damage = Damage(self._rate, self._is_in_part)
-            self._pictures = self._translated(self._timed(self._from_start()))
-            self._first = self._first_picture()
-            is_interlaced = self._first.interlaced_frame
-            self._rate = frame_rate(self._video, is_interlaced=is_interlaced)
-            self._damage.rate = self._rate
-            self._converter = Converter(
-                self._first, size, self._video.sample_aspect_ratio, self._video.codec_context
-            )
-            if "1" in (v for k, v in self._video.metadata.items() if k.lower() == "alpha_mode"):
-                self._note_alpha()
-            self._gap: str | None = None
-            if self._container.format.name == "image2":
-                self._gap = _missing_pictures(Path(path))
-            self.info = self._read_info()
+            self._begin(size)
         except BaseException:
             self._container.close()
             raise
+
+    def _begin(self, size: Size | None) -> None:
+        """Decodes the first picture, and learns from it what the frames will be like."""
+        self._rate = frame_rate(self._video)
+        self._damage = Damage(self._rate, self._is_in_part)
+        self._pictures = self._translated(self._timed(self._from_start()))
+        self._first = self._first_picture()
+        is_interlaced = self._first.interlaced_frame
+        self._rate = frame_rate(self._video, is_interlaced=is_interlaced)
+        self._damage.rate = self._rate
+        self._converter = Converter(
+            self._first, size, self._video.sample_aspect_ratio, self._video.codec_context
+        )
+        if "1" in (v for k, v in self._video.metadata.items() if k.lower() == "alpha_mode"):
+            self._note_alpha()
+        self._gap: str | None = None
+        if self._container.format.name == "image2":
+            self._gap = _missing_pictures(Path(self.path))
+        self.info = self._read_info()
 
     def _note_alpha(self) -> None:
         """Notes transparency that the decoder has dropped."""
