@@ -705,3 +705,14 @@ def test_a_full_disk_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
             for frame in source:
                 sink.write(frame)
     assert not (tmp_path / "film.mkv").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="not on this system")
+@pytest.mark.parametrize("codec", ["av1", "h264"])
+def test_an_encoder_takes_no_realtime_priority(tmp_path: Path, codec: str) -> None:
+    before = os.sched_getscheduler(0)
+    try:
+        write(FileSink(tmp_path / "film.mp4", info(), encoding=Encoding(codec=codec)))
+        assert os.sched_getscheduler(0) == before
+    finally:
+        os.sched_setscheduler(0, before, os.sched_param(0))

@@ -20,7 +20,7 @@ from realtime_style.media.encoding import HARDWARE, encoded_color, pixel_format,
 from realtime_style.media.ffmpeg_log import captured_log, first_error
 from realtime_style.media.packet import Packet
 from realtime_style.media.scaling import EXACT, UNSHIFTED, frame_with_bars, is_of_source, place_of
-from realtime_style.system.cores import usable_cores
+from realtime_style.system.cores import scheduling_kept, usable_cores
 
 _MAX_REORDERED = 16  # frames; H.264 and H.265 allow no more
 
@@ -136,7 +136,8 @@ class Encoder:
         """
         context = self._context
         try:
-            context.open(strict=False)
+            with scheduling_kept():  # SVT-AV1 takes a realtime priority if root runs it
+                context.open(strict=False)
         except (av.FFmpegError, ValueError):
             self._counted = {}
             context.framerate = usual_rate(self.name, info.rate)
