@@ -64,6 +64,18 @@ def test_make_place_and_time_of_a_phone_are_kept(
     assert found.items() >= {key.lower(): value for key, value in APPLE.items()}.items()
 
 
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+def test_a_turned_film_is_painted_upright_and_misses_nothing(
+    tmp_path: Path, film: Path, ending: str
+) -> None:
+    turned = retold(
+        film,
+        tmp_path / "turned.mp4",
+        lambda new: new.streams.video[0].set_display_rotation(90),
+    )
+    assert carry(turned, tmp_path / f"out{ending}") == []
+
+
 def test_metadata_that_a_container_cannot_hold_is_noted(tmp_path: Path, phone_film: Path) -> None:
     notes = carry(phone_film, tmp_path / "out.avi")
     assert f"not kept in .avi: metadata ({', '.join(APPLE)})" in notes
