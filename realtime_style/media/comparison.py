@@ -21,7 +21,8 @@ OF_THE_FILE = frozenset((  # metadata that describes the previous file, not the 
 ))  # fmt: skip
 _OF_THE_CONTAINER = OF_THE_FILE | {"handler_name", "vendor_id", "language", "creation_time"}
 _NOT_MISSED = frozenset((  # applied, noted by the converter, or about how streams were encoded
-    "displaymatrix", "display matrix", "cpb properties", "mastering display metadata", "content light level metadata",
+    "displaymatrix", "display matrix", "cpb properties", "mastering display metadata",
+    "content light level metadata",
     "spherical mapping", "stereo 3d", "audio service type", "replaygain", "skip samples",
 ))  # fmt: skip
 _WORDS = {"dovi configuration record": "Dolby Vision"}
