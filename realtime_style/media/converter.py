@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -57,6 +58,9 @@ _NOT_MISSED = (  # applied, noted as a conversion, or about how the pictures wer
     "MOTION_VECTORS", "PANSCAN",
 )  # fmt: skip
 _SAME_SHAPE = 0.015  # a shape that differs by less is rounding, and needs no bars
+
+
+_PICTURES_A_COLLECTION = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,7 @@ class Converter:
         self._first_ratio = decoder.sample_aspect_ratio if decoder else None
         self._ratio_changes = False
         self.color, self._first_height = _color_of(first), first.height
+        self._seen = 0
         self._first = self._kind_of(first)
         self.sample_aspect_ratio = sample_aspect_ratio
         self.source_width, self.source_height = self._first.upright
@@ -315,6 +320,10 @@ class Converter:
         )
 
     def _filters_upright(self, picture: av.VideoFrame) -> tuple[tuple[str, str], ...]:
+        # PyAV's side data and its picture refer to each other: only a collection frees both
+        self._seen += 1
+        if self._seen % _PICTURES_A_COLLECTION == 0:
+            gc.collect()
         try:
             side_data: Any = picture.side_data  # its annotations are narrower than its values
         except ValueError:  # PyAV does not know every kind, such as EXIF beside a matrix
