@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from fractions import Fraction
 from pathlib import Path
 
@@ -162,6 +163,20 @@ def chart_rgb() -> NDArray[np.uint8]:
     levels = np.array([30, 120, 220], np.uint8)
     colours = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(-1, 3)[:24]
     return colours.reshape(4, 6, 3).repeat(16, 0).repeat(16, 1)
+
+
+def test_pictures_are_freed_without_a_garbage_collection(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", pts=range(60), sound=None)
+    gc.collect()
+    gc.disable()
+    try:
+        with FileSource(film) as source:
+            for frame in source:
+                frame.release()
+            kept = sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert kept < 10
 
 
 def test_interlaced_films_become_progressive_and_keep_every_frame(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,6 +10,7 @@ from typing import Any
 import av
 import numpy as np
 from av.filter import Graph
+from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import Colorspace
 
@@ -58,9 +58,6 @@ _NOT_MISSED = (  # applied, noted as a conversion, or about how the pictures wer
     "MOTION_VECTORS", "PANSCAN",
 )  # fmt: skip
 _SAME_SHAPE = 0.015  # a shape that differs by less is rounding, and needs no bars
-
-
-_PICTURES_A_COLLECTION = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +134,6 @@ class Converter:
         self._first_ratio = decoder.sample_aspect_ratio if decoder else None
         self._ratio_changes = False
         self.color, self._first_height = _color_of(first), first.height
-        self._seen = 0
         self._first = self._kind_of(first)
         self.sample_aspect_ratio = sample_aspect_ratio
         self.source_width, self.source_height = self._first.upright
@@ -320,12 +316,11 @@ class Converter:
         )
 
     def _filters_upright(self, picture: av.VideoFrame) -> tuple[tuple[str, str], ...]:
-        # PyAV's side data and its picture refer to each other: only a collection frees both
-        self._seen += 1
-        if self._seen % _PICTURES_A_COLLECTION == 0:
-            gc.collect()
         try:
-            side_data: Any = picture.side_data  # its annotations are narrower than its values
+            # Not picture.side_data, which the picture would keep: they would refer to each other,
+            # and only a garbage collection would free the picture's memory.
+            # Its annotations lack the argument, and are narrower than its values
+            side_data: Any = SideDataContainer(picture)  # type: ignore[call-arg]
         except ValueError:  # PyAV does not know every kind, such as EXIF beside a matrix
             return _TURNED.get(picture.rotation % 360, ())
         for item in side_data:
