@@ -216,6 +216,18 @@ def test_a_link_is_written_through_and_the_new_file_keeps_the_permissions(
     ]  # fmt: skip
 
 
+def painted_into(command: str, source: Path, pipe: Path, style: Path) -> bytes:
+    """What a reader of a new named pipe receives while a film or picture is painted into it."""
+    os.mkfifo(pipe)
+    received: list[bytes] = []
+    reader = Thread(target=lambda: received.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    done = run_cli(command, source, pipe, "-s", style, "-q")
+    reader.join(60)
+    assert done.returncode == 0, done.stderr
+    return received[0]
+
+
 @pytest.mark.parametrize(
     ("name", "container"),
     [("p.mkv", "matroska"), ("p.mp4", "mp4"), ("p.ts", "mpegts"), ("p", "matroska")],
@@ -224,16 +236,10 @@ def test_a_named_pipe_is_written_to(
     tmp_path: Path, film: Path, identity_style: Path, name: str, container: str
 ) -> None:
     pipe = tmp_path / name
-    os.mkfifo(pipe)
-    received: list[bytes] = []
-    reader = Thread(target=lambda: received.append(pipe.read_bytes()), daemon=True)
-    reader.start()
-    done = run_cli("video", film, pipe, "-s", identity_style, "-q")
-    reader.join(60)
-    assert done.returncode == 0, done.stderr
+    received = painted_into("video", film, pipe, identity_style)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["film.mp4", name])
-    (tmp_path / "received").write_bytes(received[0])
+    (tmp_path / "received").write_bytes(received)
     with av.open(str(tmp_path / "received")) as painted:
         assert container in painted.format.name
         assert sum(1 for _ in painted.decode(video=0)) == 10
@@ -242,15 +248,9 @@ def test_a_named_pipe_is_written_to(
 def test_a_picture_is_written_to_a_named_pipe(tmp_path: Path, identity_style: Path) -> None:
     pipe, source = tmp_path / "p.png", tmp_path / "in.png"
     Image.new("RGB", (32, 32), (90, 90, 90)).save(source)
-    os.mkfifo(pipe)
-    received: list[bytes] = []
-    reader = Thread(target=lambda: received.append(pipe.read_bytes()), daemon=True)
-    reader.start()
-    done = run_cli("image", source, pipe, "-s", identity_style, "-q")
-    reader.join(60)
-    assert done.returncode == 0, done.stderr
-    assert received[0].startswith(b"\x89PNG")
-    assert received[0].endswith(b"IEND\xaeB`\x82")
+    received = painted_into("image", source, pipe, identity_style)
+    assert received.startswith(b"\x89PNG")
+    assert received.endswith(b"IEND\xaeB`\x82")
 
 
 def test_devices_are_never_replaced(film: Path, identity_style: Path) -> None:
