@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -111,9 +112,11 @@ def test_looks_that_nobody_asked_for_have_to_wait(loaders: list[LookLoader]) -> 
 def test_keeping_colors_needs_no_loading(loaders: list[LookLoader]) -> None:
     loads = Loads()
     loader = loader_of(loaders, loads, settle_s=30)
+    time.sleep(0.1)  # by now the thread waits before it loads another style
     kept = Look("a", keep_colors=True)
     loader.want(kept)
     assert now(loader) == kept
+    time.sleep(0.1)  # a wish must not end that wait
     assert loads.looks == [Look("a")]
 
 

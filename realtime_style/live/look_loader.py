@@ -143,13 +143,14 @@ class LookLoader:
             with self._changed:
                 while (look := self._next()) is None and not self._closed:
                     self._changed.wait()
-                if look != _network_of(self.wanted) and not self._closed:
-                    self._changed.wait(self._settle_s)  # painting has priority
-                    look = self._next()
                 if self._closed:
                     return
+                # Painting has priority over what nobody asked for, and so has a new wish
+                in_advance = look != _network_of(self.wanted)
+                if in_advance and self._changed.wait(self._settle_s):
+                    continue
                 color, size = self._color, self._size
-            if look is not None and color is not None:  # None: by now everything is loaded
+            if look is not None and color is not None:
                 self._load_one(look, color, size)
 
     def _load_one(self, look: Look, color: ColorSpace, size: tuple[int, int] | None) -> None:
