@@ -117,8 +117,48 @@ def test_a_live_film_may_lie_where_devices_do(
 def test_patterns_have_the_ending_of_a_picture() -> None:
     assert is_numbered("frame_%04d.png")
     assert is_numbered("100%%_%d.JPEG")
-    for name in ("100%d.mp4", "a%20d.mkv", "%05d", "frame_%04d.png/film.mp4"):
+    for name in ("100%d.mp4", "a%20d.mkv", "%05d", "frame_%04d.png/film.mp4", "f_%999d.png"):
         assert not is_numbered(name)
+
+
+def test_a_number_is_as_wide_as_its_pattern_says(
+    tmp_path: Path, film: Path, identity_style: Path
+) -> None:
+    """FFmpeg puts zeros before it, also where the pattern begins with none."""
+    out = tmp_path / "my%20d.png"
+    done = run_cli("video", film, out, "-s", identity_style, "-q", "--duration", "0.08")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in sorted(tmp_path.glob("my*"))] == [
+        f"my{i:020}.png" for i in (1, 2)
+    ]
+
+
+def test_pictures_whose_names_would_be_too_long_are_refused_before_painting(
+    tmp_path: Path, film: Path, identity_style: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime_style.jobs.film.build_painter", None)
+    too_long = "a" * 245 + "%20d.png"
+    for name, said in ((too_long, "File name too long"), ("f_%999d.png", "is one picture")):
+        done = run_cli("video", film, tmp_path / name, "-s", identity_style, "-q")
+        assert done.returncode == 1
+        assert said in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def test_one_picture_may_be_called_as_patterns_are(
+    tmp_path: Path, identity_style: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (32, 32), (90, 60, 30)).save("p%05d.png")
+    Path("q00001.png").touch()
+    style = ("-s", identity_style, "-q")
+    for out in ("p%20d.png", "q%05d.png"):  # these would be the same sequence, or there already
+        done = run_cli("image", "p%05d.png", out, *style, "--skip-existing")
+        assert (done.returncode, Path(out).is_file()) == (0, True), done.stderr
+    done = run_cli("image", "p%05d.png", "in%03d/", *style)
+    assert (done.returncode, Path("in%03d/p%05d.png").is_file()) == (0, True)
+    done = run_cli("compare", "p%05d.png", "sheet%2d.png", *style)
+    assert (done.returncode, Path("sheet%2d.png").is_file()) == (0, True)
 
 
 def test_pictures_in_a_folder_with_a_colon_are_a_sequence(

@@ -135,6 +135,7 @@ def _paint_files(
         read_only=READ_ONLY_PICTURE_SUFFIXES,
         recursive=recursive,
         new_suffix=".png",
+        takes_patterns=False,
     )
     batch.expect(found)
     painter, output = build_painter(plan), batch.output

@@ -36,17 +36,22 @@ _NAMED = 5  # how many files a sentence names
 class Pair:
     """One input (a path, an address, or "-") and the file for its painting.
 
-    `makes_folder` tells whether the folder of `out` is made if it is missing.
+    Attributes:
+        makes_folder: whether the folder of `out` is made if it is missing.
+        takes_patterns: whether `out` may be a pattern for numbered pictures.
     """
 
     source: str
     out: Path
     makes_folder: bool = True
+    takes_patterns: bool = True
 
     @property
     def is_there(self) -> bool:
         """Whether the file for its painting exists already."""
-        return bool(numbered(self.out)) if is_numbered(self.out) else self.out.exists()
+        if self.takes_patterns and is_numbered(self.out):
+            return bool(numbered(self.out))
+        return self.out.exists()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ def pair_up(
     read_only: frozenset[str] = frozenset(),
     recursive: bool = False,
     new_suffix: str = "",
+    takes_patterns: bool = True,
 ) -> Pairing:
     """Names an output for every input.
 
@@ -83,6 +89,7 @@ def pair_up(
         read_only: endings of further inputs.
         recursive: whether to include sub-folders.
         new_suffix: ending of files written into a folder, where the input's own cannot be kept.
+        takes_patterns: whether names such as frame_%04d.png mean numbered pictures.
 
     Raises:
         MediaError: there is nothing to do, `out` does not fit, or two inputs have one output.
@@ -92,7 +99,7 @@ def pair_up(
     sources = [match for source in sources for match in _matches(source)]
     is_single = len(sources) == 1 and not Path(sources[0]).is_dir()
     if is_single and not is_folder and not is_pattern:
-        return Pairing((Pair(sources[0], Path(out), makes_folder=False),))
+        return Pairing((Pair(sources[0], Path(out), False, takes_patterns),))
     found, skipped = _inputs(sources, suffixes | read_only, recursive, Path(out))
     if not is_single and out == "-":
         raise MediaError(
@@ -106,13 +113,18 @@ def pair_up(
             setting="out",
         )
     if is_pattern:
-        pairs = [Pair(source, _filled(out, path.stem)) for source, path in found]
+        outs = [_filled(out, path.stem) for _, path in found]
     else:
         taken = {path for _, path in found if path.suffix.lower() in suffixes}
-        pairs = [
-            Pair(source, Path(out) / _renamed(path, suffixes, new_suffix, taken))
-            for source, path in found
+        stems = [_stem_of(path, takes_patterns) for _, path in found]
+        outs = [
+            Path(out) / _renamed(path, stem, suffixes, new_suffix, taken)
+            for (_, path), stem in zip(found, stems, strict=True)
         ]
+    pairs = [
+        Pair(source, to, takes_patterns=takes_patterns)
+        for (source, _), to in zip(found, outs, strict=True)
+    ]
     _refuse_shared_outputs(pairs)
     return Pairing(tuple(pairs), tuple(skipped))
 
@@ -188,13 +200,19 @@ def _refuse_shared_outputs(pairs: list[Pair]) -> None:
         source_of[pair.out] = pair.source
 
 
-def _renamed(path: Path, suffixes: frozenset[str], new_suffix: str, taken: set[Path]) -> Path:
+def _stem_of(path: Path, takes_patterns: bool) -> str:
+    """The name of an input without its ending, and without a pattern's number."""
+    if not takes_patterns or not is_numbered(path):
+        return path.stem
+    return re.sub(r"[-_. ]*%\d*d", "", path.stem) or "film"
+
+
+def _renamed(
+    path: Path, stem: str, suffixes: frozenset[str], new_suffix: str, taken: set[Path]
+) -> Path:
     """The name of a painting; with its input's whole name in it if another has the short one."""
     if not new_suffix or path.suffix.lower() in suffixes:
         return path
-    stem = path.stem
-    if is_numbered(path):  # pictures that become one film
-        stem = re.sub(r"[-_. ]*%0?\d*d", "", stem) or "film"
     short = path.with_name(stem + new_suffix)
     if short not in taken:
         taken.add(short)

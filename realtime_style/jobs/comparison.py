@@ -85,7 +85,7 @@ def paint_comparison(
 def _picture_of(request: ComparisonRequest) -> tuple[NDArray[np.uint8], Fraction]:
     """The picture to paint, (H, W, 3) uint8 RGB, and the sample aspect ratio of its pixels."""
     is_picture = Path(request.source).suffix.lower() in PICTURE_SUFFIXES
-    if is_picture and not is_numbered(request.source):
+    if is_picture and (Path(request.source).is_file() or not is_numbered(request.source)):
         return read_picture(request.source).rgb, Fraction(1)
     film = FilmRequest(request.source, request.out, start_s=request.start_s or 0.0)
     times_s = sample_times_s(film, 1) if request.start_s is None else [request.start_s]

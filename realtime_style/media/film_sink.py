@@ -35,6 +35,7 @@ from realtime_style.system.paths import (
     ffmpeg_pattern,
     is_numbered,
     is_special,
+    name_of,
     numbered,
     refuse_unwritable,
     with_mark,
@@ -132,7 +133,8 @@ class FileSink:
 
     def _refuse_unwritable(self, overwrite: bool) -> None:
         existing = sorted(numbered(self.path).values()) if self._is_sequence else []
-        refuse_unwritable(existing[0] if existing else self.path, "out.mp4", overwrite=overwrite)
+        first = self.path.with_name(name_of(self.path, 1)) if self._is_sequence else self.path
+        refuse_unwritable(existing[0] if existing else first, "out.mp4", overwrite=overwrite)
         if self._suffix in _PICTURES and not self._is_sequence:
             raise MediaError(
                 f"{self.path} is one picture; give a pattern, such as frame_%04d{self.path.suffix},"

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from realtime_style.errors import MediaError, StyleError
 
-_NUMBER = re.compile(r"%0?\d*d")
+_NUMBER = re.compile(r"%(\d{0,2})d")
 _NUMBERED_SUFFIXES = frozenset(
     (
         ".bmp", ".dpx", ".exr", ".gif", ".hdr", ".jp2", ".jpeg", ".jpg", ".jxl", ".pbm", ".pgm",
@@ -74,7 +74,7 @@ def refuse_unwritable(path: Path, example: str, *, overwrite: bool, setting: str
 def refuse_overwriting_source(source: Path | str, out: Path | str) -> None:
     """Raises MediaError if a file would be painted over itself, through links as well."""
     same = Path(out).exists() and Path(source).exists() and Path(out).samefile(source)
-    if is_numbered(out) and is_numbered(source):
+    if is_numbered(out) and is_numbered(source) and not Path(source).exists():
         same = _any_number(source) == _any_number(out)
     if same:
         raise MediaError(
@@ -189,8 +189,8 @@ def numbered(pattern: Path) -> dict[int, Path]:
 
 
 def name_of(pattern: Path, number: int) -> str:
-    """The file name that a pattern gives to a number."""
-    return _NUMBER.sub(lambda place: place[0] % number, pattern.name, count=1)
+    """The file name that a pattern gives to a number, with zeros before it, as FFmpeg does."""
+    return _NUMBER.sub(lambda place: f"{number:0{int(place[1] or 0)}d}", pattern.name, count=1)
 
 
 def ffmpeg_pattern(pattern: Path) -> str:
