@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -213,6 +214,75 @@ def test_frames_at_the_end_after_a_damaged_one_are_painted(
         notes = source.notes
     assert [round(time) for time in times] == [i for i in range(40) if i != 33]
     assert notes == ["1 frame is damaged and could not be decoded (about 0.04 s)"]
+
+
+def without_packets(path: Path, film: Path, holes: Sequence[tuple[float, float]]) -> Path:
+    """The same film without the packets, of all streams, that are shown within spans of time."""
+    with av.open(str(film)) as whole, av.open(str(path), "w") as harmed:
+        streams = {s.index: harmed.add_stream_from_template(s) for s in whole.streams}
+        start_s = float(min(s.start_time * s.time_base for s in whole.streams))  # type: ignore[operator, type-var]
+        for packet in whole.demux():
+            if packet.pts is None or packet.time_base is None:
+                continue
+            time_s = float(packet.pts * packet.time_base) - start_s
+            if not any(begin_s - 0.001 < time_s < end_s - 0.001 for begin_s, end_s in holes):
+                packet.stream = streams[packet.stream.index]
+                harmed.mux_one(packet)
+    return path
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".ts", ".flv"])
+def test_pictures_missing_in_the_middle_are_counted(tmp_path: Path, ending: str) -> None:
+    whole = make_film(tmp_path / f"whole{ending}", pts=range(80), options={"g": "10", "bf": "2"})
+    with FileSource(whole) as source:
+        begin_s = [float(frame.pts * frame.time_base) for frame in source][0]
+        assert source.notes == []  # the picture may begin some milliseconds after the sound
+    film = without_packets(tmp_path / f"film{ending}", whole, [(begin_s + 1.2, begin_s + 2)])
+    with FileSource(film) as source:
+        assert len(list(source)) == 60
+        lost_s, notes = source.lost_s, source.notes
+    assert lost_s == pytest.approx(0.8, abs=0.003)
+    begin, end = (f"{begin_s + at_s:.2f} s" for at_s in (1.2, 2))
+    assert notes == [f"the film has no pictures from {begin} to {end} (about 20 frames)"]
+
+
+def test_pictures_missing_in_a_part_are_those_of_the_part(tmp_path: Path) -> None:
+    whole = make_film(tmp_path / "whole.mkv", pts=range(100), sound=None, options={"g": "5"})
+    film = without_packets(tmp_path / "film.mkv", whole, [(1, 1.6), (2, 3)])
+    for start_s, duration_s, missing_s in [
+        (0, 1, 0),
+        (0, 1.2, 0.2),
+        (1.2, 0.6, 0.4),
+        (1.2, 2, 1.4),
+    ]:
+        with FileSource(film, start_s=start_s, duration_s=duration_s) as source:
+            assert len(list(source)) == round((duration_s - missing_s) * 25)
+            assert source.lost_s == pytest.approx(missing_s, abs=0.003)
+    assert source.notes == [
+        "the film has no pictures at 2 places, first from 1.20 s to 1.60 s, for 1.40 s in all "
+        "(about 35 frames)"
+    ]
+
+
+def test_the_end_of_a_part_that_is_cut_off_is_counted(tmp_path: Path) -> None:
+    whole = make_film(tmp_path / "whole.mkv", pts=range(100), sound=None, size=(128, 96))
+    film = tmp_path / "film.mkv"
+    with av.open(str(whole)) as opened:
+        cut_at = next(p.pos for p in opened.demux() if p.pts and p.pts > 2000)
+    film.write_bytes(whole.read_bytes()[:cut_at])
+    for start_s, duration_s, missing_s in [(0, 1, 0), (0, 3.2, 1.2), (1, 1.4, 0.4), (1, 9, 2)]:
+        with FileSource(film, start_s=start_s, duration_s=duration_s) as source:
+            list(source)
+            assert source.lost_s == pytest.approx(missing_s, abs=0.05), (start_s, duration_s)
+
+
+def test_pictures_at_uneven_times_are_not_missing(tmp_path: Path) -> None:
+    times = [0, 1, 2, 3, 4, 10, 11, 12, 13, 20, 21, 22, 23, 24, 30]  # as of a still screen
+    film = make_film(tmp_path / "film.mkv", pts=times, sound=None)
+    with FileSource(film) as source:
+        assert len(list(source)) == 15
+        assert source.notes == []
+        assert source.lost_s == 0
 
 
 def test_killing_the_program_at_any_moment_loses_no_file_of_the_user(

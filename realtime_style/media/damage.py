@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
 from fractions import Fraction
+from heapq import heappop, heappush
 
 import av
 
+from realtime_style.media.demuxer import Part
 from realtime_style.media.notes import counted
 from realtime_style.media.packet import Packet
 
 FIELD = Fraction(3, 4)  # of a frame's duration: what lasts less is half an interlaced picture
+MAX_REORDERED = 16  # pictures; H.264 and H.265 allow no more
 _CUT_S = 0.5  # a film this much shorter than it says was cut off; less is rounding
+_HOLE_S = 0.1  # of even steps; less are a few frames that a recorder has dropped
+_ONE_STEP = 1.9  # usual steps: what lasts longer is more than one
+_EVEN = 8  # times as many single steps as longer ones: then the longer ones are holes
 
 
 class Damage:
@@ -25,17 +30,23 @@ class Damage:
         rate: of the film, in frames per second.
     """
 
-    def __init__(self, rate: Fraction, counts: Callable[[int | None], bool]) -> None:
+    def __init__(
+        self, rate: Fraction, part: Part, time_base: Fraction, *, finds_holes: bool = False
+    ) -> None:
         """Begins with nothing lost.
 
         Args:
             rate: the film's, in frames per second.
-            counts: whether a picture shown at a time, in ticks of its stream, is missed if it is
-                lost; others are decoded only because the first of a part depend on them.
+            part: what is missed if it is lost; other pictures are decoded only because the first
+                of the part depend on them.
+            time_base: of the painted stream, in seconds.
+            finds_holes: whether packets may be missing without a trace but the time between
+                those around them.
         """
         self.has_ended_early = False
         self.reached_s = 0.0
-        self.rate, self._counts = rate, counts
+        self.rate, self._part, self._time_base = rate, part, time_base
+        self._holes = _Holes(time_base) if finds_holes else None
         self._is_counted = True  # the packet that was sent last
         self._packets = self._frames = 0  # of the painted pictures: read, and decoded
         self._lengths: Counter[Fraction] = Counter()  # how many packets last how many seconds
@@ -49,7 +60,33 @@ class Damage:
     @property
     def lost_s(self) -> float:
         """How much of the film could not be read so far, in seconds."""
-        return self._missing_s + float(self._lost / self.rate)
+        return self._missing_s + self._hole_s + float(self._lost / self.rate)
+
+    @property
+    def _hole_s(self) -> float:
+        """How long no picture is shown though the film has even steps, in seconds of the part."""
+        return sum(end_s - begin_s for begin_s, end_s in self._holes_in_part)
+
+    @property
+    def _holes_in_part(self) -> list[tuple[float, float]]:
+        """When holes begin and end, in seconds of the film."""
+        found = self._holes.found() if self._holes else []
+        return [each for hole in found if (each := self._clipped(*hole)) is not None]
+
+    def _clipped(self, begin_s: float, end_s: float) -> tuple[float, float] | None:
+        """What of a span of time lies in the part, in seconds of the film; None if nothing."""
+        begin_s = max(begin_s, float(self._part.start_s))
+        if self._part.end_s is not None:
+            end_s = min(end_s, float(self._part.end_s))
+        return (begin_s, end_s) if begin_s < end_s else None
+
+    def _counts(self, pts: int | None) -> bool:
+        """Whether a picture shown at a time, in ticks of the stream, belongs to the part."""
+        if pts is None or self._part == Part():
+            return True
+        time_s = pts * self._time_base
+        end_s = self._part.end_s
+        return time_s >= self._part.start_s and (end_s is None or time_s < end_s)
 
     def read(self, packet: Packet) -> None:
         """Takes note of a packet of any stream: how far the film has been read."""
@@ -59,6 +96,8 @@ class Damage:
 
     def decoding(self, packet: Packet) -> None:
         """Counts a packet of the painted pictures, before it is decoded."""
+        if self._holes and packet.size and not packet.is_discard:
+            self._holes.add(packet)
         self._is_counted = self._counts(packet.pts)
         if self._is_counted and packet.size and not packet.is_discard:
             self._packets += 1
@@ -95,8 +134,15 @@ class Damage:
     def compare_length(self, length_s: float) -> None:
         """Compares how far the film was read with the length that it says it has."""
         self._has_length = True
-        missing_s = length_s - self.reached_s
-        self._missing_s = missing_s if missing_s > _CUT_S else 0.0
+        missing = self._clipped(self.reached_s, length_s)
+        if missing and length_s - self.reached_s > _CUT_S:
+            self._missing_s = missing[1] - missing[0]
+
+    def reach_end(self) -> None:
+        """Takes note that all packets of the part have been read."""
+        if self._holes:
+            end_s = self._part.end_s
+            self._holes.end(None if end_s is None else math.ceil(end_s / self._time_base))
 
     def notes(self) -> list[str]:
         """The damage, in sentences."""
@@ -110,6 +156,13 @@ class Damage:
         if self._damaged:
             verb = "was" if self._damaged == 1 else "were"
             notes.append(f"{counted(self._damaged, 'damaged frame')} {verb} painted anyway")
+        if holes := self._holes_in_part:
+            begin_s, end_s = holes[0]
+            where = f"from {begin_s:.2f} s to {end_s:.2f} s"
+            if len(holes) > 1:
+                where = f"at {len(holes)} places, first {where}, for {self._hole_s:.2f} s in all"
+            frames = counted(round(self._hole_s * self.rate), "frame")
+            notes.append(f"the film has no pictures {where} (about {frames})")
         if self._missing_s:
             frames = counted(round(self._missing_s * self.rate), "frame")
             notes.append(
@@ -119,3 +172,54 @@ class Damage:
         elif self.has_ended_early and not self._has_length:
             notes.append(f"the film ends early{self._reason}; it does not say how long it is")
         return notes
+
+
+class _Holes:
+    """Looks for times without pictures in a stream that shows them in even steps."""
+
+    def __init__(self, time_base: Fraction) -> None:
+        self._time_base = time_base
+        self._times: list[tuple[int, int]] = []  # a heap: of packets, and their durations
+        self._last: tuple[int, int] | None = None
+        self._steps: Counter[int] = Counter()
+        self._long: list[tuple[int, int]] = []  # begin and end
+
+    def add(self, packet: Packet) -> None:
+        """Takes a packet of the stream, in the order of decoding."""
+        if packet.pts is None:
+            return
+        heappush(self._times, (packet.pts, packet.duration or 0))
+        if len(self._times) > MAX_REORDERED:
+            self._show(*heappop(self._times))
+
+    def end(self, end_pts: int | None) -> None:
+        """No packet follows that is shown before a time; None: none at all."""
+        while self._times:
+            time, duration = heappop(self._times)
+            self._show(time, duration)
+            if end_pts is not None and time >= end_pts:
+                self._times.clear()
+
+    def _show(self, time: int, duration: int) -> None:
+        if self._last is not None:
+            begin, lasts = self._last
+            step = time - begin
+            self._steps[step] += 1
+            if step * self._time_base > _HOLE_S and begin + lasts < time:
+                self._long.append((begin, time))
+        self._last = time, duration
+
+    def found(self) -> list[tuple[float, float]]:
+        """When each hole begins and ends, in seconds of the stream."""
+        if not self._long:
+            return []
+        usual = max(self._steps, key=lambda step: self._steps[step])
+        single = sum(n for step, n in self._steps.items() if 0 < step <= _ONE_STEP * usual)
+        if single < _EVEN * (self._steps.total() - single):
+            return []
+        tick_s = float(self._time_base)
+        return [
+            ((begin + usual) * tick_s, end * tick_s)
+            for begin, end in self._long
+            if end - begin > _ONE_STEP * usual and (end - begin - usual) * tick_s > _HOLE_S
+        ]

@@ -20,7 +20,7 @@ from av.stream import Disposition
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, Size, StreamInfo
 from realtime_style.media.converter import Converter
-from realtime_style.media.damage import FIELD, Damage
+from realtime_style.media.damage import FIELD, MAX_REORDERED, Damage
 from realtime_style.media.demuxer import (
     Demuxer,
     PacketSource,
@@ -42,12 +42,12 @@ from realtime_style.media.timeline import Timeline, has_times, seek_times_s
 from realtime_style.system.paths import is_numbered, name_of, numbered
 
 _ONE_FRAME_PER_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
+_WITH_HOLES = ("matroska,webm", "mpegts", "mpeg", "flv", "ogg", "asf")  # where packets are missing
 _LATEST_TIME_AS_LENGTH = ("matroska,webm", "nut")  # formats, if they begin late
 _ROUNDING = Fraction(1, 1000)  # of a tick
 _SOON = 1.5  # frames: a picture that comes later stays where it is
 _IMPLAUSIBLE = 10  # times as long, or as short, as a file's size makes likely
 _TELLING_BYTES = 1024  # that have been read say how large a second is
-_MAX_REORDERED = 16  # pictures; H.264 and H.265 allow no more
 _MAX_SKIPPED_BYTES = 64 * 2**20  # after a key frame, that wait for the start of a part
 
 Given = TypeVar("Given")
@@ -130,7 +130,7 @@ class FileSource:
     def _begin(self, size: Size | None) -> None:
         """Decodes the first picture, and learns from it what the frames will be like."""
         self._rate = frame_rate(self._video)
-        self._damage = Damage(self._rate, self._is_in_part)
+        self._damage = self._new_damage()
         self._pictures = self._translated(self._timed(self._from_start()))
         self._first = self._first_picture()
         is_interlaced = self._first.interlaced_frame
@@ -418,7 +418,7 @@ class FileSource:
         for at_s in seek_times_s(float(self._part.start_s)):
             if self._pipe or not self.timeline.seek(at_s):
                 break
-            self._damage = Damage(self._rate, self._is_in_part)
+            self._damage = self._new_damage()
             self._early = None if self._early is None else []
             pictures = self._in_order(self._decode(is_sought=at_s > 0))
             first = next(pictures, None)
@@ -473,13 +473,10 @@ class FileSource:
         self._count_lost()
         self._count_missing()
 
-    def _is_in_part(self, pts: int | None) -> bool:
-        """Whether a picture is missed if it is lost; others are decoded only to be dropped."""
-        part = self._part
-        if pts is None or part == Part():
-            return True
-        time_s = pts * self._time_base
-        return time_s >= part.start_s and (part.end_s is None or time_s < part.end_s)
+    def _new_damage(self) -> Damage:
+        """Nothing lost so far."""
+        finds_holes = self._container.format.name in _WITH_HOLES
+        return Damage(self._rate, self._part, self._time_base, finds_holes=finds_holes)
 
     def _from_key_frame(self, packets: Iterator[Packet], *, is_sought: bool) -> Iterator[Packet]:
         """Packets from the last key frame but one before the part.
@@ -537,6 +534,7 @@ class FileSource:
 
     def _count_lost(self) -> None:
         """Compares the pictures that were decoded with those that were read."""
+        self._damage.reach_end()
         if self._video.codec_context.name in _ONE_FRAME_PER_PACKET:
             self._damage.compare_packets()
 
@@ -557,7 +555,7 @@ def _with_times_in_order(pictures: Iterator[av.VideoFrame]) -> Iterator[av.Video
         held.append(picture)
         if picture.pts is not None:
             heappush(times, picture.pts)
-        if len(held) > _MAX_REORDERED:
+        if len(held) > MAX_REORDERED:
             first = held.popleft()
             first.pts = heappop(times) if times else None
             yield first
