@@ -8,6 +8,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from threading import Thread
 
 import av
 import numpy as np
@@ -43,6 +44,13 @@ def frames() -> list[Frame]:
         i420[:48] = grey(i)
         made.append(Frame(i420, pts, TIME_BASE))
     return made
+
+
+def sound_start_s(film: Path) -> float:
+    """When the first sound of a film is heard, in seconds."""
+    with av.open(str(film)) as read:
+        first = next(read.decode(audio=0))
+    return float(first.pts * first.time_base)  # type: ignore[operator]
 
 
 def write(sink: FileSink) -> None:
@@ -82,6 +90,26 @@ def test_every_container_keeps_frames_and_times(
     assert lumas_of(path) == pytest.approx([grey(i) for i in range(6)], abs=3)
     assert sink.frames == 6
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes of this kind")
+@pytest.mark.parametrize("ending", [".mp4", ".mov"])
+def test_picture_and_sound_begin_at_their_times_in_a_pipe(
+    tmp_path: Path, film: Path, ending: str
+) -> None:
+    pipe = tmp_path / f"pipe{ending}"
+    os.mkfifo(pipe)
+    received: list[bytes] = []
+    reader = Thread(target=lambda: received.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    with FileSource(film) as source, FileSink(pipe, source.info, passthrough_of=source) as sink:
+        for frame in source:
+            sink.write(frame)
+    reader.join()
+    copy = tmp_path / f"copy{ending}"
+    copy.write_bytes(received[0])
+    assert times_of(copy) == [Fraction(i, 25) for i in range(10)]
+    assert sound_start_s(copy) == pytest.approx(sound_start_s(film), abs=0.001)
 
 
 @pytest.mark.parametrize("name", ["film.gif", "film.webp"])

@@ -148,7 +148,8 @@ class FileSink:
         if self._suffix in (".mp4", ".mov", ".m4v"):
             # edit lists count in the movie's ticks: coarser than the frames', they move starts
             ticks = max(1000, min(self._info.time_base.denominator, _MAX_TICKS))
-            flags = "frag_keyframe+empty_moov+default_base_moof" if self._pipe else "+faststart"
+            # in a pipe the header waits for the first frames, as only these say when they begin
+            flags = "frag_keyframe+delay_moov+default_base_moof" if self._pipe else "+faststart"
             if source and any(key.startswith(_APPLE) for key in source.container.metadata):
                 flags += "+use_metadata_tags"  # FFmpeg drops them in the place of other tags
             options = {"movflags": flags, "movie_timescale": str(ticks)}
