@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -97,6 +98,42 @@ def test_the_times_of_a_raw_stream_are_those_of_its_frames(
     with FileSource(raw_film(tmp_path, ending, rate)) as source:
         times = [float(frame.pts * frame.time_base) for frame in source]
         assert source.times_s() == pytest.approx(times, abs=1e-4)
+
+
+@pytest.mark.parametrize("rate", [Fraction(60), NTSC])
+@pytest.mark.parametrize(
+    ("ending", "codec"),
+    [
+        (".h264", "h264"), (".hevc", "hevc"), (".h265", "hevc"), (".265", "hevc"),
+        (".m2v", "mpeg2video"), (".y4m", "rawvideo"), (".mxf", "h264"),
+    ],
+)  # fmt: skip
+def test_streams_without_times_are_written_at_the_rate_of_the_film(
+    tmp_path: Path, ending: str, codec: str, rate: Fraction
+) -> None:
+    film = make_film(tmp_path / "film.mp4", time_base=1 / rate, rate=rate, sound=None)
+    out = tmp_path / f"out{ending}"
+    with FileSource(film) as source, FileSink(out, source.info) as sink:
+        assert source.info.time_base < 1 / rate  # frames come with much finer times
+        for frame in source:
+            sink.write(frame)
+        assert sink.notes == []
+    with av.open(str(out)) as opened:
+        stream = opened.streams.video[0]
+        assert stream.codec_context.codec.canonical_name == codec
+        assert stream.guessed_rate == rate
+        assert len(list(opened.decode(video=0))) == 10
+
+
+def test_frames_of_uneven_length_in_a_stream_without_times_are_noted(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mkv", pts=[0, 1, 2, 10, 20], sound=None)
+    with FileSource(film) as source, FileSink(tmp_path / "out.h264", source.info) as sink:
+        for frame in source:
+            sink.write(frame)
+        assert re.fullmatch(
+            r"all frames are shown equally long, [\d.]+ in a second: \.h264 holds no times",
+            *sink.notes,
+        )
 
 
 def entries_in_index(film: Path) -> int:

@@ -23,7 +23,7 @@ from realtime_style.media.encoding import (
     encoder_options,
     gpu_encoder_name,
 )
-from realtime_style.media.even_steps import EvenSteps
+from realtime_style.media.even_steps import EvenSteps, Numbers
 from realtime_style.media.muxer import Muxer
 from realtime_style.media.notes import counted
 from realtime_style.media.packet import Packet
@@ -95,7 +95,7 @@ class FileSink:
         """
         self.path = Path(path)
         self.complete_path: Path | None = None
-        self._steps: EvenSteps | None = None
+        self._steps: EvenSteps | Numbers | None = None
         self._overwrite = overwrite
         self._suffix = self.path.suffix.lower()
         if self._suffix == ".avi":
@@ -123,6 +123,9 @@ class FileSink:
                     self._undoing.callback(self._file.discard)
                 self._muxer = self._open_muxer(passthrough_of)
                 self._undoing.callback(self._muxer.discard)
+                if not self._muxer.has_times:
+                    self._steps = Numbers(info)
+                    self._info = replace(info, time_base=self._steps.time_base)
                 self._encoder = self._open_encoder(encoding, size, gpu_device)
                 if passthrough_of:
                     self._muxer.pass_through(passthrough_of)
@@ -234,6 +237,12 @@ class FileSink:
     def notes(self) -> list[str]:
         """What passes through but is not simply copied, and what was dropped."""
         notes = list(self._muxer.notes)
+        if isinstance(self._steps, Numbers) and not self._steps.is_exact:
+            rate = f"{float(self._info.rate):.4g}"
+            notes.append(
+                f"all frames are shown equally long, {rate} in a second: {self._suffix} "
+                "holds no times"
+            )
         if self._encoder.has_bars:
             notes.append("the pictures have another shape than the film, and get bars")
         if self._gif_times and self._gif_times.dropped:

@@ -17,12 +17,14 @@ from realtime_style.media.encoding import CODECS
 from realtime_style.media.packet import Packet
 from realtime_style.media.passthrough import Passthrough, PassthroughSource
 from realtime_style.media.pipes import OutputPipe
+from realtime_style.media.timeline import has_times
 from realtime_style.system.paths import ffmpeg_name
 
 _FILM_FORMATS = {  # by ending: FFmpeg's names, for advice
     ".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".avi": "avi",
 }  # fmt: skip
-_WITHOUT_TIMES = ("avi", "asf")  # containers that know only the order of decoding
+_IN_DECODING_ORDER = ("avi", "asf")  # containers that know no other times
+_AT_ONE_RATE = ("yuv4mpegpipe",)  # and those that FFmpeg says have no times
 
 
 class Muxer:
@@ -67,7 +69,12 @@ class Muxer:
     @property
     def keeps_times(self) -> bool:
         """Whether frames may be stored in another order than they are shown in."""
-        return self._container.format.name not in _WITHOUT_TIMES
+        return self._container.format.name not in _IN_DECODING_ORDER
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the format says when frames are shown; else all are shown equally long."""
+        return has_times(self._container) and self._container.format.name not in _AT_ONE_RATE
 
     @property
     def notes(self) -> list[str]:

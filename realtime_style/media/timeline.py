@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
-from av.container import InputContainer
+from av.container import Container, InputContainer
 from av.format import Flags
 from av.stream import Disposition
 
@@ -276,12 +276,12 @@ def seek_times_s(start_s: float) -> Iterator[float]:
         back_s = max(1.0, 2 * back_s)
 
 
-def has_times(container: InputContainer) -> bool:
+def has_times(container: Container) -> bool:
     """Whether a format has times at all; a stream of raw H.264, for example, has none."""
     return not _has_flag(container, Flags.no_timestamps)
 
 
-def _has_flag(container: InputContainer, flag: Flags) -> bool:
+def _has_flag(container: Container, flag: Flags) -> bool:
     bit: Any = flag.value
     return bool(container.format.flags & bit)
 
