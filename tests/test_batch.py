@@ -70,10 +70,10 @@ def test_folders_and_patterns() -> None:
 @pytest.mark.parametrize(
     ("sources", "out", "message"),
     [
-        (["d.mp4", "films/a.mp4"], "one.mp4", "2 inputs do not fit into one file one.mp4"),
+        (["d.mp4", "films/a.mp4"], "one.mp4", "2 inputs cannot go into one file one.mp4"),
         (["films/more", "films/more"], "new", "would both become new/c.mov"),
-        (["d.mp4", "films/a.mp4"], "-", "2 inputs do not fit into standard output"),
-        (["films"], "-", "2 inputs do not fit into standard output"),
+        (["d.mp4", "films/a.mp4"], "-", "2 inputs cannot go to standard output"),
+        (["films"], "-", "2 inputs cannot go to standard output"),
         (["empty"], "new", "empty has nothing to paint"),
     ],
 )
@@ -160,7 +160,7 @@ def test_what_is_there_is_skipped_and_no_error(tmp_path: Path, identity_style: P
     assert [Path(film["out"]).name for film in report["painted"]] == ["a.mp4", "c.mp4"]
     assert report["existing"] == [str(tmp_path / "out" / "b.mp4")]
     assert "note: 1 file skipped: notes.txt\n" in done.stderr
-    assert "1 of 3 exist already\n" in done.stderr
+    assert "1 of 3 exists already\n" in done.stderr
     assert f"2 of 3: {tmp_path / 'in' / 'a.mp4'}\n" in done.stderr
     assert f"3 of 3: {tmp_path / 'in' / 'c.mp4'}; about " in done.stderr
     assert "left for all" in done.stderr

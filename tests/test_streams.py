@@ -132,7 +132,7 @@ def test_what_an_encoding_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> N
     table = Table("é")
     table.add_row(":fire: ü")
     console.print_table(table)
-    assert sys.stderr.buffer.getvalue() == rb"\xe9 \udcff :fire: [red]x" + b"\n"  # type: ignore[attr-defined]
+    assert sys.stderr.buffer.getvalue() == rb"\xe9 \xff :fire: [red]x" + b"\n"  # type: ignore[attr-defined]
     printed = sys.stdout.buffer.getvalue()  # type: ignore[attr-defined]
     assert printed.startswith(rb"\u65e5\u672c" + b"\n")
     assert rb":fire: \xfc" in printed

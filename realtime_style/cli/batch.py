@@ -14,6 +14,7 @@ import typer
 from realtime_style.cli import console
 from realtime_style.cli.console import Output, Stopped
 from realtime_style.system import interrupts
+from realtime_style.wording import counted, source_name
 
 if TYPE_CHECKING:
     from realtime_style.jobs.batch import Pair, Pairing
@@ -61,13 +62,14 @@ class Batch:
 
         self.pairs, self.total = pairing.pairs, len(pairing.pairs)
         if pairing.skipped:
-            files = "1 file" if len(pairing.skipped) == 1 else f"{len(pairing.skipped)} files"
+            files = counted(len(pairing.skipped), "file")
             self.output.say(f"note: {files} skipped: {names_of(pairing.skipped)}")
         if self.skip_existing:
             self.existing = [str(pair.out) for pair in self.pairs if pair.is_there]
             self.pairs = [pair for pair in self.pairs if not pair.is_there]
         if self.existing and self.total > 1:
-            self.output.say(f"{len(self.existing)} of {self.total} exist already")
+            exist = "exists" if len(self.existing) == 1 else "exist"
+            self.output.say(f"{len(self.existing)} of {self.total} {exist} already")
         elif self.existing:
             self.output.say(f"{self.existing[0]} exists already")
         self._weights = _weights_of([pair.source for pair in self.pairs])
@@ -121,7 +123,7 @@ class Batch:
             self.out, self._done = str(pair.out), number
             interrupts.check()
             if announces and self.total > 1:
-                self.output.say(f"{self.place}: {pair.source}{self.left('; about ')}")
+                self.output.say(f"{self.place}: {source_name(pair.source)}{self.left('; about ')}")
             try:
                 if pair.makes_folder:
                     make_folder(pair.out.parent)
@@ -145,9 +147,9 @@ class Batch:
         reason = console.reason_of(error)
         if reason is None:
             reason = f"unexpected error: {' '.join(f'{type(error).__name__}: {error}'.split())}"
-        names = (pair.source, str(pair.out))
-        if not any(name in reason for name in names):
-            reason = f"{pair.source}: {reason}"
+        name = source_name(pair.source)
+        if not any(each in reason for each in (name, str(pair.out))):
+            reason = f"{name}: {reason}"
         self.failed.append({"in": pair.source, "error": reason})
         console.print_error(reason)
 

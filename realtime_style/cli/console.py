@@ -22,6 +22,7 @@ import typer
 
 from realtime_style.errors import StyleError
 from realtime_style.system import interrupts, streams
+from realtime_style.wording import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -174,13 +175,13 @@ class Abandon(BaseException):
 
 
 def print_line(message: str) -> None:
-    """Prints one line on standard error, also with --quiet."""
-    _stderr().print(message, markup=False)
+    """Prints one line on standard error, also with --quiet; see `one_line`."""
+    _stderr().print(one_line(message), markup=False)
 
 
 def print_error(message: str) -> None:
     """Prints one red line on standard error."""
-    _stderr().print(f"error: {message}", markup=False, style="red")
+    _stderr().print(f"error: {one_line(message)}", markup=False, style="red")
 
 
 def print_usage_error(error: Any) -> None:
@@ -255,9 +256,14 @@ def as_size(count: int) -> str:
 
 
 def print_result(text: str) -> None:
-    """Prints a line, or several, on standard output.
+    """Prints one line on standard output, see `one_line`; raises StyleError if that fails."""
+    _print_lines(one_line(text))
 
-    Where its reader has gone, nothing more is printed. Raises StyleError for other failures.
+
+def _print_lines(text: str) -> None:
+    """Prints on standard output; nothing more where its reader has gone.
+
+    Raises StyleError for other failures.
     """
     try:
         sys.stdout.write(f"{text}\n")
@@ -291,7 +297,7 @@ def print_table(table: RenderableType, width: int | None = None) -> None:
         emoji=False,
     )
     screen.print(table, markup=False)
-    print_result(held.getvalue().decode(encoding).removesuffix("\n"))
+    _print_lines(held.getvalue().decode(encoding).removesuffix("\n"))
 
 
 class Bar:
@@ -323,7 +329,7 @@ class Bar:
             self._bar.start()
             self._task = self._bar.add_task(self._what, total=self._total, text="")
         assert self._task is not None
-        self._bar.update(self._task, completed=done, text=text)
+        self._bar.update(self._task, completed=done, text=one_line(text))
 
     def close(self) -> None:
         """Ends the bar; the next line is printed below it."""

@@ -22,6 +22,7 @@ from realtime_style.cli.options import (
 )
 from realtime_style.defaults import DEFAULT_STYLE
 from realtime_style.errors import StyleError
+from realtime_style.wording import counted
 
 if TYPE_CHECKING:
     from realtime_style.engines.tensorrt.plan_cache import PlanCache
@@ -152,7 +153,7 @@ def list_built(as_json: JsonText = False) -> None:
             key = plan.key
             about = f"{key.builder} {key.precision} on {key.device}, for {key.profile}"
         print_result(f"{plan.path.name}  {plan.size / 1e6:.1f} MB  {about}")
-    print_result(f"{len(plans)} engines in {cache.folder}")
+    print_result(f"{counted(len(plans), 'engine')} in {cache.folder}")
 
 
 def clean(quiet: Quiet = False) -> None:

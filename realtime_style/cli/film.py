@@ -50,7 +50,8 @@ from realtime_style.cli.options import (
 )
 from realtime_style.defaults import DEFAULT_STABILITY, DEFAULT_STYLE
 from realtime_style.system import interrupts
-from realtime_style.system.paths import is_numbered, temporary_folder
+from realtime_style.system.paths import is_numbered, is_special, temporary_folder
+from realtime_style.wording import counted
 
 if TYPE_CHECKING:
     from realtime_style.jobs.batch import Pair
@@ -350,7 +351,7 @@ class _Progress:
         part = min(1, stats.frames / self._frames) if self._frames else 0
         left = self._batch.left(", ", part)
         self._painting.update(stats.frames, f"{fps:.1f} fps{left}")
-        self._painting.line(lambda: f"{stats.frames} frames{of}, {fps:.1f} fps{left}")
+        self._painting.line(lambda: f"{counted(stats.frames, 'frame')}{of}, {fps:.1f} fps{left}")
         if stats.wall_s >= _FORECAST_S and not self._has_told_size:
             self._forecast()
 
@@ -358,7 +359,7 @@ class _Progress:
         """Says once how large the film will be, as soon as that can be told."""
         expected = self._frames and self._job.sink.expected_bytes(self._frames)
         if expected:
-            self._batch.output.say(f"{self._job.request.out} will have about {as_size(expected)}")
+            self._batch.output.say(f"{self._job.sink.name} will have about {as_size(expected)}")
             self._has_told_size = True
 
     def close(self) -> None:
@@ -402,10 +403,10 @@ def _tell(
     for note in report.notes:
         if note not in told:
             output.say(f"note: {note}")
-    frames = "1 frame" if report.stats.frames == 1 else f"{report.stats.frames} frames"
+    frames = counted(report.stats.frames, "frame")
     fps = report.stats.frames / wall_s
     took = f"{frames} in {wall_s:.1f} s, {fps:.1f} fps including start-up"
-    output.say(f"{report.out}: {took}; {_size_of(job)}")
+    output.say(f"{job.sink.name}: {took}; {_size_of(job)}")
     sizes = {"bytes": job.sink.size_bytes, "mbit_per_s": round(_mbit_per_s(job), 3)}
     return _summary(report, start_s, wall_s) | sizes
 
@@ -429,10 +430,12 @@ def _stopped(job: FilmJob) -> Stopped:
     interrupts.ignore()
     kept, frames, out = job.sink.complete_path, job.sink.frames, job.request.out
     if kept == Path(out):
-        console.print_line(f"stopped; {out} is complete: {frames} frames")
+        console.print_line(f"stopped; {out} is complete: {counted(frames, 'frame')}")
     else:
         kept_in = f"; frames kept in {kept}: {frames}" if kept else ""
-        console.print_line(f"stopped; {out} was not written{kept_in}")
+        is_pipe = out == "-" or is_special(Path(out))
+        became = "is incomplete" if is_pipe else "was not written"
+        console.print_line(f"stopped; {job.sink.name} {became}{kept_in}")
     return Stopped({"stopped": out, "kept": kept and str(kept), "frames": frames})
 
 
@@ -469,7 +472,7 @@ def _summary(report: FilmReport, start_s: float, wall_s: float) -> dict[str, Any
 def _introduce(job: FilmJob, output: Output) -> None:
     info, engine = job.source.info, job.engine
     output.say(
-        f"{Path(job.source.path).name}: {info.source_width}x{info.source_height}, "
+        f"{Path(job.source.name).name}: {info.source_width}x{info.source_height}, "
         f"{float(info.rate):.5g} fps, {info.color}; style {job.request.plan.look} at "
         f"{info.width}x{info.height}"
     )

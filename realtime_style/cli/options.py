@@ -281,6 +281,14 @@ def refuse_both_ways(skip_existing: bool, overwrite: bool) -> None:
         raise typer.BadParameter("cannot be combined", param_hint="--skip-existing, --overwrite")
 
 
+def refuse_pipes(*names: str) -> None:
+    """Raises BadParameter where "-" is given to a command that reads and writes pictures."""
+    if "-" in names:
+        raise typer.BadParameter(
+            "pictures are not piped; give the name of a file", param_hint="'-'"
+        )
+
+
 # From texts to values --------------------------------------------------------------------------
 
 

@@ -31,6 +31,7 @@ from realtime_style.cli.options import (
     look_of,
     plan_of,
     refuse_both_ways,
+    refuse_pipes,
     size_of,
     whole,
 )
@@ -94,6 +95,7 @@ def image(
     """Paints pictures: JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF, up to 150 megapixels."""
     output = Output(quiet, as_json)
     refuse_both_ways(skip_existing, overwrite)
+    refuse_pipes(*paths)
     with Batch(output, paths[-1], max(1, len(paths) - 1), skip_existing) as batch:
         if from_noise is None:
             inputs, out = inputs_and_out(paths)

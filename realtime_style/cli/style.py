@@ -28,6 +28,7 @@ from realtime_style.cli.options import (
     engine_of,
     look_of,
     plan_of,
+    refuse_pipes,
     seconds,
     size_of,
     style_names,
@@ -35,6 +36,7 @@ from realtime_style.cli.options import (
 from realtime_style.defaults import DEFAULT_STYLE
 from realtime_style.errors import StyleError
 from realtime_style.system import interrupts
+from realtime_style.wording import counted
 
 STYLES_EXAMPLES = examples("styles", "styles --json", "video film.mp4 out.mp4 --style udnie")
 COMPARE_EXAMPLES = examples(
@@ -100,10 +102,9 @@ def styles(as_json: JsonTable = False) -> None:
     for name, card in cards.items():
         table.add_row(name, card["title"], card["painter"], str(card["year"]))
     print_table(table, width=_TABLE_COLUMNS)
-    print_result(
-        "\nAll are equally fast, and about twice as fast with --tier fast. To see them on\n"
-        "your film: `realtime-style compare FILM sheet.png`"
-    )
+    print_result("")
+    print_result("All are equally fast, and about twice as fast with --tier fast. To see them on")
+    print_result("your film: `realtime-style compare FILM sheet.png`")
 
 
 def compare(
@@ -126,6 +127,7 @@ def compare(
     from realtime_style.style.bundled import bundled_styles
 
     output = Output(quiet, as_json)
+    refuse_pipes(source, out)
     look = look_of(DEFAULT_STYLE, None, None, strength, keep_colors, None, tier)
     request = ComparisonRequest(
         source,
@@ -145,7 +147,7 @@ def compare(
             done.append(name)
 
         names = paint_comparison(request, on_style)
-    output.say(f"{out}: {len(names)} styles")
+    output.say(f"{out}: {counted(len(names), 'style')}")
     output.json({"out": out, "styles": names})
 
 

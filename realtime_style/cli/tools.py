@@ -112,7 +112,8 @@ def _recommend(report: Report, style: str) -> None:
     if film:
         lines.append(f"video film.mp4 painted.mp4 --size {film.size}{_look(style, film.tier)}")
     if lines:
-        print_result("\nfor this computer:")
+        print_result("")
+        print_result("for this computer:")
     for line in lines:
         print_result(f"  realtime-style {line}")
 

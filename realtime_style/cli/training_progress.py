@@ -7,6 +7,7 @@ from pathlib import Path
 from realtime_style.cli.console import Output
 from realtime_style.system import interrupts
 from realtime_style.training.observer import TrainObserver, TrainStep
+from realtime_style.wording import counted
 
 
 class TrainingProgress(TrainObserver):
@@ -32,7 +33,9 @@ class TrainingProgress(TrainObserver):
     def on_start(self) -> None:
         """Says where everything goes."""
         self.has_begun = True
-        self._output.say(f"training for {self._steps} steps; all results go to {self._run_dir}")
+        self._output.say(
+            f"training for {counted(self._steps, 'step')}; all results go to {self._run_dir}"
+        )
 
     def on_step(self, step: TrainStep) -> None:
         """Shows the losses."""

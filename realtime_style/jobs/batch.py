@@ -10,6 +10,7 @@ from pathlib import Path
 
 from realtime_style.errors import MediaError
 from realtime_style.system.paths import is_address, is_numbered, numbered, visible_files
+from realtime_style.wording import counted
 
 FILM_SUFFIXES = frozenset(
     (
@@ -103,13 +104,14 @@ def pair_up(
     found, skipped = _inputs(sources, suffixes | read_only, recursive, Path(out))
     if not is_single and out == "-":
         raise MediaError(
-            f"{len(found)} inputs do not fit into standard output; give a folder", setting="out"
+            f"{counted(len(found), 'input')} cannot go to standard output; give a folder",
+            setting="out",
         )
     is_file = Path(out).exists() or Path(out).suffix.lower() in suffixes
     if is_file and not is_folder and not is_pattern:
         raise MediaError(
-            f"{len(found)} inputs do not fit into one file {out}; give a folder such as painted/, "
-            "or a pattern such as painted/{name}.mp4",
+            f"{counted(len(found), 'input')} cannot go into one file {out}; give a folder such as "
+            "painted/, or a pattern such as painted/{name}.mp4",
             setting="out",
         )
     if is_pattern:

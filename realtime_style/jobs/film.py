@@ -246,7 +246,7 @@ class FilmJob:
         self.prepare(observer)
         stats = self._pipeline.run(observer.on_frame if observer else None)
         if stats.frames == 0:
-            raise MediaError(f"{self.source.path} has no frame in that part that could be decoded")
+            raise MediaError(f"{self.source.name} has no frame in that part that could be decoded")
         info = self.source.info
         return FilmReport(
             out=self.request.out,
@@ -291,7 +291,7 @@ def open_film(request: FilmRequest) -> FilmJob:
         info = source.info
         if min(info.width, info.height) < MIN_SIDE_PX:
             raise MediaError(
-                f"{request.source} is {info.width}x{info.height}; the smallest picture that can "
+                f"{source.name} is {info.width}x{info.height}; the smallest picture that can "
                 f"be painted is {MIN_SIDE_PX}x{MIN_SIDE_PX}",
                 setting="source",
             )

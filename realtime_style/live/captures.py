@@ -20,10 +20,10 @@ from realtime_style.live.front_end import Shot
 from realtime_style.live.messages import Messages
 from realtime_style.live.output import Output, OutputKind
 from realtime_style.live.sound import SoundBus
-from realtime_style.media.notes import counted
 from realtime_style.media.scaling import rgb_from_frame, scaled_frame
 from realtime_style.system.paths import free_name, name_part
 from realtime_style.system.whole_file import new_whole_file
+from realtime_style.wording import counted
 
 _COMPLETE_S = 5.0  # how long completing a file may take, before it is left behind
 _MAX_RATE = Fraction(120)  # frames per second; some films claim thousands

@@ -10,8 +10,8 @@ from heapq import heappop, heappush
 import av
 
 from realtime_style.media.demuxer import Part
-from realtime_style.media.notes import counted
 from realtime_style.media.packet import Packet
+from realtime_style.wording import counted
 
 FIELD = Fraction(3, 4)  # of a frame's duration: what lasts less is half an interlaced picture
 MAX_REORDERED = 16  # pictures; H.264 and H.265 allow no more

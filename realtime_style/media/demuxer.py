@@ -22,6 +22,7 @@ from realtime_style.media.packet import Packet, decoding_s, shift
 from realtime_style.media.pipes import StandardInput
 from realtime_style.media.timeline import Timeline, seek_times_s
 from realtime_style.system.paths import ffmpeg_name, ffmpeg_pattern, is_address, is_numbered
+from realtime_style.wording import source_name
 
 RAW_BYTES = "surrogateescape"  # metadata that is not UTF-8 passes through unchanged
 _OPEN_S = 20.0  # for an address to answer; FFmpeg does not notice Ctrl-C in that time
@@ -53,7 +54,8 @@ def open_film(
     is_pattern = is_local and is_numbered(path) and not Path(path).exists()
     if rate is not None and not is_pattern:
         raise MediaError(
-            f"{path} has its own times; a rate is for numbered pictures", setting="rate"
+            f"{source_name(path)} has its own times; a rate is for numbered pictures",
+            setting="rate",
         )
     if is_local and not is_pattern:
         if not Path(path).exists():
@@ -102,25 +104,26 @@ def reason_of(error: av.FFmpegError) -> str:
 
 def _not_opened(path: str, error: Exception, device: HWAccel | None) -> MediaError:
     """Why a film cannot be opened."""
+    name = source_name(path)
     setting = "source"
     if device:
         setting = "residency" if device.is_hw_owned else "hwaccel"
     if isinstance(error, av.InvalidDataError):
         return MediaError(
-            f"{path} cannot be read as a film: FFmpeg does not know its format, or its index is "
+            f"{name} cannot be read as a film: FFmpeg does not know its format, or its index is "
             "missing, as in an MP4 that was cut off",
             setting="source",
         )
     if isinstance(error, av.ExitError):
-        return MediaError(f"{path} does not answer within {_OPEN_S:g} s", setting="source")
+        return MediaError(f"{name} does not answer within {_OPEN_S:g} s", setting="source")
     if not isinstance(error, av.FFmpegError | OSError):
-        return MediaError(f"the device cannot decode {path}: {error}", setting=setting)
+        return MediaError(f"the device cannot decode {name}: {error}", setting=setting)
     if device:
         return MediaError(
-            f"the device to decode {path} on is not in this machine, or has no driver",
+            f"the device to decode {name} on is not in this machine, or has no driver",
             setting=setting,
         )
-    return MediaError(f"{path} cannot be read as a film: {error.strerror}", setting=setting)
+    return MediaError(f"{name} cannot be read as a film: {error.strerror}", setting=setting)
 
 
 def nvidia_device(number: int) -> HWAccel:

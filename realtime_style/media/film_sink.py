@@ -25,7 +25,6 @@ from realtime_style.media.encoding import (
 )
 from realtime_style.media.even_steps import EvenSteps, Numbers
 from realtime_style.media.muxer import Muxer
-from realtime_style.media.notes import counted
 from realtime_style.media.packet import Packet
 from realtime_style.media.passthrough import PassthroughSource
 from realtime_style.media.pipes import OutputPipe
@@ -41,6 +40,7 @@ from realtime_style.system.paths import (
     with_mark,
 )
 from realtime_style.system.whole_file import PartialFile, PartialSequence
+from realtime_style.wording import counted, out_name
 
 _APPLE = "com.apple.quicktime."  # how keys of a phone's camera begin: its make, place and time
 _MAX_TICKS = 1_000_000  # per second
@@ -64,7 +64,8 @@ class FileSink:
     the file by then. One that comes while the film is being completed waits until that is done.
 
     Attributes:
-        path: the film's name.
+        path: where the film goes.
+        name: what messages call it.
         complete_path: where the film is; None until it is complete, and for pipes.
     """
 
@@ -93,7 +94,7 @@ class FileSink:
         Raises:
             MediaError: the path, the container or the encoder cannot be used.
         """
-        self.path = Path(path)
+        self.path, self.name = Path(path), out_name(path)
         self.complete_path: Path | None = None
         self._steps: EvenSteps | Numbers | None = None
         self._overwrite = overwrite
@@ -171,7 +172,7 @@ class FileSink:
         except (av.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise MediaError(
-                f"{self.path} cannot be written: {reason}; its ending must name a film format, "
+                f"{self.name} cannot be written: {reason}; its ending must name a film format, "
                 "such as .mp4, .mkv, .mov or .webm",
                 setting="out",
             ) from error
@@ -202,7 +203,7 @@ class FileSink:
             self._muxer.start()
         except (av.FFmpegError, OSError) as error:
             raise MediaError(
-                f"{self.path} cannot be written: {error.strerror}", setting="out"
+                f"{self.name} cannot be written: {error.strerror}", setting="out"
             ) from error
 
     @property
@@ -294,8 +295,7 @@ class FileSink:
             with self._uninterrupted():
                 self._muxer.mux(self._encoder.encode(frame))
         except (av.FFmpegError, OSError) as error:
-            name = self._pipe.name if self._pipe else self.path
-            raise MediaError(f"{name} cannot be written: {error.strerror}") from error
+            raise MediaError(f"{self.name} cannot be written: {error.strerror}") from error
         if self._pipe:
             self._pipe.interrupt.check()
 
@@ -386,10 +386,10 @@ class FileSink:
         reason = getattr(failure, "strerror", None) or failure
         if not self.frames:
             self.discard()
-            return MediaError(f"{self.path} could not be completed: {reason}", setting="out")
+            return MediaError(f"{self.name} could not be completed: {reason}", setting="out")
         self._muxer.discard()
         kept = f"; what was written is {self._file.keep(self.path)}" if self._file else ""
-        return MediaError(f"{self.path} could not be completed: {reason}{kept}", setting="out")
+        return MediaError(f"{self.name} could not be completed: {reason}{kept}", setting="out")
 
     def discard(self) -> None:
         """Ends without a film; nothing is left behind."""

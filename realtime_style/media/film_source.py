@@ -40,6 +40,7 @@ from realtime_style.media.pipes import StandardInput
 from realtime_style.media.tail import Tail
 from realtime_style.media.timeline import Timeline, has_times, seek_times_s
 from realtime_style.system.paths import is_numbered, name_of, numbered
+from realtime_style.wording import source_name
 
 _ONE_FRAME_PER_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
 _WITH_HOLES = ("matroska,webm", "mpegts", "mpeg", "flv", "ogg", "asf")  # where packets are missing
@@ -62,6 +63,7 @@ class FileSource:
 
     Attributes:
         path: where it is read from.
+        name: what messages call it.
         info: what is known of its frames.
         timeline: from its container's clock to the time of the film.
     """
@@ -95,7 +97,7 @@ class FileSource:
         """
         if duration_s is not None and duration_s <= 0:
             raise MediaError(f"a film of {duration_s:g} s has no frames", setting="duration_s")
-        self.path = path
+        self.path, self.name = path, source_name(path)
         device = decoding_device(hwaccel) if hwaccel is not None else None
         if gpu_device is not None:
             device = nvidia_device(gpu_device)
@@ -156,10 +158,10 @@ class FileSource:
         """The stream to paint; raises MediaError if there is none."""
         video = _main_video(self._container)
         if video is None:
-            raise MediaError(f"{self.path} has no picture that can be decoded", setting="source")
+            raise MediaError(f"{self.name} has no picture that can be decoded", setting="source")
         if Disposition.attached_pic in video.disposition and self._container.streams.audio:
             raise MediaError(
-                f"{self.path} is sound with a cover, not a film; save the cover as a picture to "
+                f"{self.name} is sound with a cover, not a film; save the cover as a picture to "
                 "paint it",
                 setting="source",
             )
@@ -172,7 +174,7 @@ class FileSource:
     def _refuse_start_beyond(self, film_s: float | None) -> None:
         if self._part.start_s and film_s is not None and self._part.start_s >= film_s:
             raise MediaError(
-                f"{self.path} is {film_s:.2f} s long; there is nothing at "
+                f"{self.name} is {film_s:.2f} s long; there is nothing at "
                 f"{float(self._part.start_s):g} s",
                 setting="start_s",
             )
@@ -186,7 +188,7 @@ class FileSource:
             is_whole = self._part == Part()
             where = "" if is_whole else " in that part"
             raise MediaError(
-                f"{self.path}: no frame{where} could be decoded{self._advice}",
+                f"{self.name}: no frame{where} could be decoded{self._advice}",
                 setting="source",
             )
         return first
@@ -250,7 +252,7 @@ class FileSource:
             MediaError: it is not a file, and cannot be read a second time.
         """
         if not self.is_file and self._container.format.name != "image2":
-            raise MediaError(f"{self.path} can be read only once; give a file", setting="source")
+            raise MediaError(f"{self.name} can be read only once; give a file", setting="source")
         times = {float((self._first.pts or 0) * self._time_base)}
         at_s = 0.0  # of films without times: how long the packets before last
         with open_film(str(self.path)) as film, contextlib.suppress(av.FFmpegError):
@@ -356,7 +358,7 @@ class FileSource:
             yield from items
         except av.FFmpegError as error:
             raise MediaError(
-                f"{self.path} cannot be read: {error.strerror}", setting="source"
+                f"{self.name} cannot be read: {error.strerror}", setting="source"
             ) from error
 
     def _in_order(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
@@ -440,7 +442,7 @@ class FileSource:
         for packet in packets:
             if packet.has_sidedata("encryption_info"):
                 raise MediaError(
-                    f"{self.path} is encrypted; give a copy that plays without a key",
+                    f"{self.name} is encrypted; give a copy that plays without a key",
                     setting="source",
                 )
             if not packet.size and packet.pts is not None:  # the picture before it is shown again

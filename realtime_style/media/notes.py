@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 
-def counted(count: int, noun: str) -> str:
-    """A number and a noun that takes an s in the plural: "1 frame", "2 frames"."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def named(kind: str) -> str:
     """What a stream of one of FFmpeg's kinds is called, such as "sound" for "audio"."""
     words = {"audio": "sound", "subtitle": "subtitles", "video": "a second picture"}

@@ -24,9 +24,10 @@ from realtime_style.media.carriers import (
 from realtime_style.media.comparison import OF_THE_FILE, Contents, contents_of, missing
 from realtime_style.media.demuxer import RAW_BYTES, PacketSource, Part, all_packets
 from realtime_style.media.description import StreamDescription, describe
-from realtime_style.media.notes import counted, dropped, named
+from realtime_style.media.notes import dropped, named
 from realtime_style.media.timeline import Timeline
 from realtime_style.system.paths import ffmpeg_name
+from realtime_style.wording import counted
 
 _AUDIO_ENCODERS = {  # else the container's default
     "webm": "libopus", "ogv": "libopus", "avi": "libmp3lame", "mpegts": "aac",

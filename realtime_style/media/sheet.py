@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from realtime_style.wording import one_line
+
 _TILE_PX = 480  # longer side of each picture
 _GAP_PX = 12
 _TITLE_PX, _ABOUT_PX, _LINE_PX = 22, 16, 26
@@ -73,7 +75,7 @@ def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, wi
 
     Accents are left out too: Pillow's own font has none.
     """
-    letters = unicodedata.normalize("NFKD", text)
+    letters = unicodedata.normalize("NFKD", one_line(text))
     text = "".join(letter for letter in letters if not unicodedata.combining(letter))
     if font.getlength(text) <= width:
         return text

@@ -30,6 +30,7 @@ from realtime_style.style.file_format import (
     read_ranges,
 )
 from realtime_style.style.style import Style
+from realtime_style.wording import counted
 
 _MAX_FILE_BYTES = 32 << 20
 _MAX_CHANNELS = 2048
@@ -196,7 +197,9 @@ def _check_nodes(model: ModelProto) -> None:
     if model.functions or graph.sparse_initializer:
         raise StyleFileError("it has functions or sparse tensors, which no style needs")
     if len(graph.node) > _MAX_NODES:
-        raise StyleFileError(f"it has {len(graph.node)} nodes; a style has at most {_MAX_NODES}")
+        raise StyleFileError(
+            f"it has {counted(len(graph.node), 'node')}; a style has at most {_MAX_NODES}"
+        )
     for node in graph.node:
         if node.domain or node.op_type not in _OPERATORS:
             name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type

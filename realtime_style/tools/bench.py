@@ -22,6 +22,7 @@ from realtime_style.style.bundled import STANDARD, TIERS
 from realtime_style.system.cores import load_per_core
 from realtime_style.system.paths import temporary_folder
 from realtime_style.tools.demo import draw_scene
+from realtime_style.wording import one_line
 
 SIZES = {"360p": (640, 360), "480p": (848, 480), "720p": (1280, 720), "1080p": (1920, 1080)}
 RATES = (60, 30, 24, 15)
@@ -107,7 +108,7 @@ class Report:
     def table(self) -> str:
         """The measurements as a human-readable table."""
         lines = [
-            f"{self.engine} on {self.device}, style {self.style}",
+            f"{self.engine} on {self.device}, style {one_line(self.style)}",
             "tier       size     live, ms    95th pct.    live    film, fps",
         ]
         for each in self.sizes:

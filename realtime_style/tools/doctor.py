@@ -29,6 +29,7 @@ from realtime_style.painting.chain import build_painter
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.system.cores import cpu_name_and_flags, usable_cores
 from realtime_style.system.paths import temporary_folder
+from realtime_style.wording import counted
 
 _PACKAGES = (
     "openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx", "cuda-python", "av",
@@ -94,7 +95,7 @@ def table(report: dict[str, Any]) -> str:
         flags = "its instructions are not known"
     lines = [
         f"realtime-style {report['version']}, Python {report['python']}, {report['system']}",
-        f"CPU        {cpu['name']}, {cpu['cores']} cores, {flags}",
+        f"CPU        {cpu['name']}, {counted(cpu['cores'], 'core')}, {flags}",
     ]
     for name, found in report["packages"].items():
         lines.append(f"package    {name} {found or 'is not installed'}")
@@ -112,9 +113,10 @@ def table(report: dict[str, Any]) -> str:
         lines.append(f"engine     {engine['name']} {engine['precision']}: {state}")
     cache = report["engine_cache"]
     lines.append(
-        f"cache      {cache['engines']} built engines, {cache['mb']} MB, in {cache['folder']}"
-        if not cache["trouble"]
-        else f"cache      {cache['trouble']}"
+        f"cache      {cache['trouble']}"
+        if cache["trouble"]
+        else f"cache      {counted(cache['engines'], 'built engine')}, {cache['mb']} MB, in "
+        f"{cache['folder']}"
     )
     for kind in ("encoders", "decoders"):
         works = [name for name, found in report[kind].items() if found]

@@ -29,6 +29,7 @@ from realtime_style.training.parallel import (
 )
 from realtime_style.training.schedule import Schedule
 from realtime_style.training.state import Learner, TrainState
+from realtime_style.wording import counted
 
 MAX_ROLLBACKS = 5
 
@@ -220,7 +221,7 @@ def _go_back(state: TrainState, last_good: dict[str, Any], error: Exception) -> 
             f"loss became NaN at step {step}: back to step {state.step}, with the learning rate "
             f"halved (now {rate:g} of its full value)"
         )
-    return f"out of memory: from step {state.step} on, {batch} photos a step"
+    return f"out of memory: from step {state.step} on, {counted(batch, 'photo')} a step"
 
 
 def _save(saved: dict[str, Any], recipe: Recipe) -> None:

@@ -11,6 +11,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from PIL import Image
 
 from realtime_style.training.config import TrainConfig
+from realtime_style.wording import counted
 
 _PARTS = 50  # points of a curve; each is the mean over a 50th of the run
 _COLUMNS = 3
@@ -39,7 +40,7 @@ def write_report(
     lines = [
         f"# {config.painting.stem}",
         "",
-        f"{len(history)} steps in {seconds / 60:.1f} minutes, "
+        f"{counted(len(history), 'step')} in {seconds / 60:.1f} minutes, "
         f"{1000 * seconds / max(1, len(history)):.0f} ms per step, on {platform.machine()} with "
         f"PyTorch {torch.__version__} ({torch.get_num_threads()} threads).",
         "",
