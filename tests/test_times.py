@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from conftest import make_film, paint_film, times_of, without_length
+from conftest import grey, lumas_of, make_film, paint_film, times_of, without_length
 from PIL import Image
 
 from realtime_style.color import ColorSpace
@@ -109,6 +110,36 @@ def test_the_last_frame_is_shown_as_long_as_it_was(
     for path in (film, out):
         with av.open(str(path)) as opened:
             assert opened.duration == pytest.approx(sum(lengths) * 1000, abs=1000)  # microseconds
+
+
+@pytest.mark.parametrize("is_flat", [False, True], ids=["noise", "flat"])
+@pytest.mark.parametrize("ending", [".mp4", ".mov"])
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+@pytest.mark.parametrize(
+    "lengths", [(100, 500, 20, 40, 1000, 100, 300, 700), (40,) * 9 + (3000,), (200, 40, 40, 40, 90)]
+)
+def test_the_last_of_uneven_frames_is_shown_as_long_as_it_was(
+    tmp_path: Path, lengths: Sequence[int], codec: str, ending: str, is_flat: bool
+) -> None:
+    base, rng = Fraction(1, 1000), np.random.default_rng(0)
+    info = StreamInfo(64, 48, Fraction(25), base, ColorSpace(), source_width=64, source_height=48)
+    path = tmp_path / f"film{ending}"
+    with FileSink(path, info, encoding=Encoding(codec)) as sink:
+        for i, length in enumerate(lengths):
+            i420 = rng.integers(0, 255, (72, 64), np.uint8)
+            if is_flat:
+                i420[...] = grey(i)
+            sink.write(Frame(i420, sum(lengths[:i]), base, duration=length))
+            i420[...] = 0  # the sink must be done with it
+    assert sink.frames == len(lengths)
+    assert sink.duration_s == sum(lengths) / 1000
+    with av.open(str(path)) as film:
+        stream = film.streams.video[0]
+        assert stream.duration * stream.time_base * 1000 == sum(lengths)  # type: ignore[operator]
+        *_, last = film.decode(video=0)
+        assert last.duration * last.time_base * 1000 == lengths[-1]  # type: ignore[operator]
+    if is_flat:
+        assert lumas_of(path) == pytest.approx([grey(i) for i in range(len(lengths))], abs=3)
 
 
 def test_no_drift_over_an_hour(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 import av
 from av.filter import Graph
+from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from realtime_style.color import FULL
@@ -52,6 +54,7 @@ class Encoder:
         b_frames: bool = True,
         key_frame_every: int | None = None,
         by_slices: bool = False,
+        ends_with_key: bool = False,
     ) -> None:
         """Opens the encoder of a stream that was added to a container.
 
@@ -65,6 +68,8 @@ class Encoder:
             b_frames: whether frames may be reordered.
             key_frame_every: the most frames between two key frames; None leaves it to the encoder.
             by_slices: whether threads share each picture, so that none is held back for them.
+            ends_with_key: whether the last frame is a key frame if it is not shown as long as
+                most: then it is also the last in decoding order, by which MP4 knows lengths.
 
         Raises:
             MediaError: the encoder does not take such frames, or cannot be opened.
@@ -79,13 +84,17 @@ class Encoder:
         self._time_base = info.time_base
         self._step = max(1, round(1 / (info.rate * info.time_base)))
         self._first_pts: int | None = None
-        self.frames = self.frames_out = 0
+        self._may_end_with_key = ends_with_key and not on_gpu
+        self._held: Frame | None = None  # the last frame given, if it may have to be a key frame
+        self._sent_frames = self.frames = self.frames_out = 0
         self.end_pts = self.last_duration = 0
         pix_fmt = "nv12" if on_gpu else pixel_format(self._context.codec, bit_depth)
         self.color = encoded_color(info.color, self.name, pix_fmt)
         self._describe(info, pix_fmt)
         context = self._context
         context.options = dict(options)
+        if self._may_end_with_key and self.name in ("libx264", "libx265"):
+            context.options |= {"forced-idr": "1"}  # nothing shown earlier is decoded after it
         context.thread_type = "SLICE" if by_slices else "AUTO"
         if self.name == "libx264" and not by_slices:
             # by default it starts 1.5 threads a core, each with its own pictures
@@ -171,22 +180,38 @@ class Encoder:
 
         The caller may reuse the frame on return. Raises MediaError if the encoder refuses it.
         """
+        self.frames += 1
+        self.last_duration = frame.duration
+        ready = self._sent(self._held) if self._held else []
+        self._held = None
+        if isinstance(frame, Frame) and self._may_end_with_key and self._is_uneven(frame):
+            self._held = replace(frame, i420=frame.i420.copy(), pool=None)
+            return ready
+        return ready + self._sent(frame)
+
+    def _is_uneven(self, frame: Frame) -> bool:
+        """Whether a frame is not shown for one step, even if times are rounded."""
+        return frame.duration > 0 and abs(frame.duration - self._step) > max(1, self._step // 50)
+
+    def _sent(self, frame: Frame | GpuFrame, *, as_key: bool = False) -> list[Packet]:
+        """Sends a frame to the encoder; the packets that are ready."""
         picture = frame.picture if isinstance(frame, GpuFrame) else self._formatted(frame)
         picture.pts, picture.time_base = frame.pts, frame.time_base
         if self._counted is not None:
             assert self._context.time_base is not None
-            picture.pts, picture.time_base = self.frames, self._context.time_base
-            self._counted[self.frames] = frame.pts
+            picture.pts, picture.time_base = self._sent_frames, self._context.time_base
+            self._counted[self._sent_frames] = frame.pts
+        self._sent_frames += 1
         if self._palette:
             self._palette.push(picture)
             picture = self._palette.vpull()
-        self.last_duration = frame.duration
+        if as_key:
+            picture.pict_type = PictureType.I
         if frame.duration:
             self._durations[frame.pts] = frame.duration
         if self._first_pts is None:
             self._first_pts = frame.pts
         self._groups.sent(frame.pts)
-        self.frames += 1
         ready: list[Packet] = []
         try:
             packets = self._stream.encode(picture)
@@ -202,6 +227,9 @@ class Encoder:
 
     def flush(self) -> Iterator[list[Packet]]:
         """The packets of all frames that are still in the encoder, group by group."""
+        if self._held:
+            held, self._held = self._held, None
+            yield self._sent(held, as_key=True)
         for packet in self._stream.encode_lazy(None):
             yield self._returned(self._groups.arrived(self._timed(packet)))
         yield self._returned(self._groups.rest())

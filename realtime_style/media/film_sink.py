@@ -192,6 +192,7 @@ class FileSink:
             bit_depth=encoding.bit_depth,
             on_gpu=device is not None,
             b_frames=self._muxer.keeps_times,
+            ends_with_key=self._muxer.is_mp4,
         )
         if self._suffix == ".ogv":  # Ogg counts frames; finer times make the first one late
             stream.time_base = 1 / self._info.rate

@@ -165,10 +165,13 @@ class Muxer:
         Args:
             end_pts: when the last frame has been shown, in units of the packet.
         """
-        if self._is_mp4 and self._first and packet.dts is not None:
-            # MP4 ends when the last packet in decoding order does
+        if self.is_mp4 and self._first and packet.dts is not None and packet.pts is not None:
             pts, dts = self._first
-            packet.duration = end_pts - pts - (packet.dts - dts)
+            if packet.pts + (packet.duration or 0) >= end_pts:
+                packet.duration = end_pts - packet.pts
+                packet.dts = max(packet.dts, packet.pts - (pts - dts))
+            else:  # MP4 ends when the last packet in decoding order does
+                packet.duration = end_pts - pts - (packet.dts - dts)
         self.mux([packet])
 
     def finish(self, end_s: float, *, is_stopped: bool) -> None:
@@ -214,7 +217,8 @@ class Muxer:
             self.close()
 
     @property
-    def _is_mp4(self) -> bool:
+    def is_mp4(self) -> bool:
+        """Whether the format knows how long frames are shown only in their decoding order."""
         return self._container.format.name in ("mp4", "mov", "ipod")
 
     def _does_not_fit(self, encoder: str) -> MediaError:
