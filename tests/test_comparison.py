@@ -10,6 +10,7 @@ import pytest
 from conftest import grey, make_film, run_cli, scene_rgb
 from PIL import Image
 
+from realtime_style.errors import StyleError
 from realtime_style.jobs.comparison import ComparisonRequest, paint_comparison
 from realtime_style.media.sheet import Tile, draw_sheet
 from realtime_style.style.bundled import bundled_styles
@@ -93,6 +94,18 @@ def test_a_photo_is_compared_in_every_included_style(tmp_path: Path) -> None:
     said: list[str] = []
     request = ComparisonRequest(str(tmp_path / "photo.png"), str(tmp_path / "sheet.jpg"))
     assert paint_comparison(request, said.append) == list(bundled_styles()) == said
+
+
+def test_all_styles_are_opened_before_the_first_is_painted(tmp_path: Path) -> None:
+    Image.fromarray(scene_rgb(96, 64)).save(tmp_path / "photo.png")
+    said: list[str] = []
+    for last in ("none", "none.onnx", str(tmp_path / "none.png")):
+        request = ComparisonRequest(
+            str(tmp_path / "photo.png"), str(tmp_path / "sheet.png"), ("udnie", last)
+        )
+        with pytest.raises(StyleError, match="there is no"):
+            paint_comparison(request, said.append)
+    assert said == []
 
 
 @pytest.mark.parametrize(

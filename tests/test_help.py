@@ -178,6 +178,17 @@ def test_values_may_be_written_as_people_write_them(option: str, text: str, valu
     assert context.params[option.removeprefix("--")] == pytest.approx(value)
 
 
+def test_the_forms_of_a_time_are_in_the_help_of_every_option_that_takes_one() -> None:
+    taking = [
+        (name, param.help)
+        for name, command in COMMANDS.items()
+        for param in command.params
+        if getattr(param, "metavar", None) == "TIME"
+    ]
+    assert [name for name, _ in taking] == ["video", "video", "webcam", "compare"]
+    assert all("in seconds, m:ss or h:mm:ss" in text for _, text in taking)
+
+
 def test_shares_of_a_blend_may_be_percentages() -> None:
     look = look_of("great wave", None, ["Mondrian:40%", "udnie:0.1"], 1, False, None, STANDARD)
     assert look == Look("great-wave", {"mondrian": 0.4, "udnie": 0.1})
@@ -201,7 +212,7 @@ def test_shares_of_a_blend_may_be_percentages() -> None:
         ("video a b --crf good", "--crf: give a number, not 'good'"),
         (
             "video a b --start nan",
-            "--start: give seconds of at least 0, such as 83.5, or 1:23.5",
+            "--start: give seconds of at least 0, such as 83.5, or 1:23.5 or 1:02:03, not",
         ),
         ("video a b --blend udnie", "--blend: 'udnie' has no share; write STYLE:SHARE"),
         ("video a b --size huge", "--size: "),
@@ -215,6 +226,11 @@ def test_shares_of_a_blend_may_be_percentages() -> None:
         ("video a - --json", "standard output holds the film or JSON, not both"),
         ("video a b --on-gpu --size 720p", "--size: size cannot be combined with frames in GPU "),
         ("compare a b --start x", "--start: give seconds"),
+        ("video a b -s gogh", "--style: 'gogh' may be night-cafe or starry-night; choose one"),
+        ("image a b --blend gogh:1", "--blend: 'gogh' may be night-cafe or starry-night; choose"),
+        ("compare a b -s udnie -s gogh", "--style: 'gogh' may be night-cafe or starry-night; "),
+        ("bench -s gogh", "--style: 'gogh' may be night-cafe or starry-night; choose one"),
+        ("style-from gogh b.onnx", "--style: 'gogh' may be night-cafe or starry-night; choose"),
         ("video a b --on-gpu --sample 3", "--on-gpu: cannot be combined with --sample"),
         ("video a b --duration 0", "--duration: the duration must be positive and finite"),
         ("video a b --duration inf", "--duration: the duration must be positive and finite"),

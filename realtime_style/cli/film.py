@@ -19,6 +19,7 @@ from realtime_style.cli.options import (
     MACHINE,
     PART,
     SIZE,
+    TIME_FORMS,
     Blend,
     Devices,
     Engine,
@@ -93,14 +94,14 @@ Start = Annotated[
         parser=seconds(0),
         metavar="TIME",
         rich_help_panel=PART,
-        help="Start at this time, in seconds or as 1:23.",
+        help=f"Start at this time, {TIME_FORMS}.",
     ),
 ]
 Duration = Annotated[
     float | None,
     typer.Option(
         parser=seconds(0), metavar="TIME", rich_help_panel=PART,
-        help="Paint this long, in seconds or as 1:23. Default: to the end.",
+        help=f"Paint this long, {TIME_FORMS}. Default: to the end.",
     ),
 ]  # fmt: skip
 Sample = Annotated[

@@ -19,6 +19,7 @@ from realtime_style.cli.options import (
     OUTPUT,
     PART,
     SIZE,
+    TIME_FORMS,
     Blend,
     Devices,
     Engine,
@@ -113,7 +114,7 @@ LiveLength = Annotated[
     float | None,
     typer.Option(
         "--duration", parser=seconds(0.1), metavar="TIME", rich_help_panel=PART,
-        help="Stop after this time, in seconds or as 1:23.",
+        help=f"Stop after this time, {TIME_FORMS}.",
     ),
 ]  # fmt: skip
 Record = Annotated[

@@ -31,6 +31,9 @@ BATCH = "Batch"
 MACHINE = "Machine"
 OUTPUT = "Output"
 
+TIME_FORMS = "in seconds, m:ss or h:mm:ss"
+"""How `seconds` reads times, for help pages."""
+
 
 def number(least: float = -math.inf, most: float = math.inf) -> Callable[[str], float]:
     """A parser for numbers in a range; unlike Typer's own, its error says what is accepted."""
@@ -87,7 +90,8 @@ def seconds(least: float, most: float = math.inf) -> Callable[[str], float]:
             value += count * unit_s
         if not least <= value <= most:
             raise typer.BadParameter(
-                f"give seconds{_range(least, most)}, such as 83.5, or 1:23.5, not '{text}'"
+                f"give seconds{_range(least, most)}, such as 83.5, or 1:23.5 or 1:02:03, not "
+                f"'{text}'"
             )
         return value
 

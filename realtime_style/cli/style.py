@@ -13,6 +13,7 @@ from realtime_style.cli.options import (
     LOOK,
     PART,
     SIZE,
+    TIME_FORMS,
     Blend,
     Engine,
     Json,
@@ -32,6 +33,7 @@ from realtime_style.cli.options import (
     seconds,
     size_of,
     style_names,
+    usage_errors,
 )
 from realtime_style.defaults import DEFAULT_STYLE
 from realtime_style.errors import StyleError
@@ -80,7 +82,7 @@ FrameTime = Annotated[
     float | None,
     typer.Option(
         "--start", parser=seconds(0), metavar="TIME", rich_help_panel=PART,
-        help="Take the frame at this time, in seconds or as 1:23. Default: the middle.",
+        help=f"Take the frame at this time, {TIME_FORMS}. Default: the middle.",
     ),
 ]  # fmt: skip
 StyleOut = Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The style file to write.")]
@@ -124,22 +126,24 @@ def compare(
 ) -> None:
     """Paints one frame in every style, on one sheet with their names, to choose from."""
     from realtime_style.jobs.comparison import ComparisonRequest, paint_comparison
-    from realtime_style.style.bundled import bundled_styles
+    from realtime_style.style.bundled import bundled_styles, style_named
 
     output = Output(quiet, as_json)
     refuse_pipes(source, out)
     look = look_of(DEFAULT_STYLE, None, None, strength, keep_colors, None, tier)
+    with usage_errors():  # a name may be that of several styles
+        styles = tuple(style_named(name) for name in style or ())
     request = ComparisonRequest(
         source,
         out,
-        tuple(style or ()),
+        styles,
         plan_of(look, engine_of(engine, precision)),
         size=size_of(size, "size"),
         start_s=start,
         overwrite=overwrite,
     )
     done: list[str] = []
-    with output.progress("painting", len(style or bundled_styles())) as bar:
+    with output.progress("painting", len(styles or bundled_styles())) as bar:
 
         def on_style(name: str) -> None:
             interrupts.check()

@@ -91,7 +91,7 @@ def bench(
     look = plain_look(style, tier or STANDARD)
     report = measure(
         plan_of(look, choice, DEFAULT_STABILITY),
-        tiers=TIERS if tier is None and style in bundled_styles() else (look.tier,),
+        tiers=TIERS if tier is None and look.style in bundled_styles() else (look.tier,),
         sizes=sizes or (["360p", "720p"] if quick else list(SIZES)),
         seconds=0.6 if quick else 2.5,
         on_size=on_size,

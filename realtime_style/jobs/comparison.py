@@ -21,7 +21,9 @@ from realtime_style.media.sheet import Tile, draw_sheet
 from realtime_style.media.still import PICTURE_SUFFIXES, Picture, read_picture, write_picture
 from realtime_style.painting.chain import build_painter
 from realtime_style.painting.plan import PaintPlan
-from realtime_style.style.bundled import bundled_cards, bundled_styles, style_named
+from realtime_style.painting.style_picture import open_any_style
+from realtime_style.style.bundled import bundled_styles, style_named
+from realtime_style.style.style import Style
 from realtime_style.system.paths import is_numbered, refuse_overwriting_source, refuse_unwritable
 
 
@@ -69,17 +71,19 @@ def paint_comparison(
         raise MediaError(
             f"a sheet is a picture: {out} must end in .png, .jpg or .webp", setting="out"
         )
-    styles = [style_named(style) for style in request.styles] or list(bundled_styles())
+    names = [style_named(style) for style in request.styles] or list(bundled_styles())
+    # all of them, before the first is painted
+    styles = [open_any_style(name, request.plan.look.tier) for name in names]
     rgb, pixel_shape = _picture_of(request)
     tiles = [Tile(rgb, Path(request.source).name, "not painted")]
-    for style in styles:
-        on_style(style)
+    for name, style in zip(names, styles, strict=True):
+        on_style(name)
         plan = replace(request.plan, look=replace(request.plan.look, style=style), stability=0.0)
         painted = paint_rgb_at(build_painter(plan), rgb, request.size)
-        tiles.append(Tile(painted, Path(style).stem, _painting_of(style)))
+        tiles.append(Tile(painted, Path(name).stem, _painting_of(style)))
     shape = rgb.shape[1] / rgb.shape[0] * float(pixel_shape)
     write_picture(out, Picture(draw_sheet(tiles, shape)), overwrite=request.overwrite)
-    return styles
+    return names
 
 
 def _picture_of(request: ComparisonRequest) -> tuple[NDArray[np.uint8], Fraction]:
@@ -94,7 +98,7 @@ def _picture_of(request: ComparisonRequest) -> tuple[NDArray[np.uint8], Fraction
     return rgb_from_frame(next(frames_at(film, times_s))), pixel_shape
 
 
-def _painting_of(style: str) -> str:
-    """Painter and title of a bundled style's painting; empty for others."""
-    card = bundled_cards().get(style)
-    return f"{card['painter']}, {card['title']}" if card else ""
+def _painting_of(style: Style) -> str:
+    """Painter and title of a style's painting, as far as its card tells; empty if it does not."""
+    told = [style.card.get(key) for key in ("painter", "title")]
+    return ", ".join(str(text) for text in told if text)

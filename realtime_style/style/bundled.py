@@ -10,7 +10,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from realtime_style.defaults import DEFAULT_STYLE
 from realtime_style.errors import StyleFileError
 from realtime_style.style.reading import read_style
 from realtime_style.style.style import Style
@@ -44,13 +43,15 @@ def bundled_cards() -> dict[str, dict[str, Any]]:
     return {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()}
 
 
-def style_named(text: str) -> str:
+def style_named(text: str, *, setting: str = "style") -> str:
     """The name of the bundled style that a text means, or the text itself if it means none.
 
     The text may be the style's name, the title of the painting or the painter, or some words of
     them. Case, accents and punctuation do not matter: "Starry_Night", "the great wave", "Hokusai".
-    A painter of several styles means the default style if it is by that painter. If there is a
-    file of that name, the text is returned as it is.
+    If there is a file of that name, the text is returned as it is.
+
+    Args:
+        setting: the argument that names the style, for the error.
 
     Raises:
         StyleFileError: the text fits several styles.
@@ -61,11 +62,8 @@ def style_named(text: str) -> str:
     found = [name for name, known in known_as if words in known]
     if not found and len("".join(words)) >= _SHORTEST_PART:
         found = [name for name, known in known_as if any(_holds(each, words) for each in known)]
-    painted = [name for name in found if _holds(_words(bundled_cards()[name]["painter"]), words)]
-    if len(found) > 1 and DEFAULT_STYLE in painted:
-        return DEFAULT_STYLE
     if len(found) > 1:
-        raise StyleFileError(f"'{text}' may be {' or '.join(found)}; choose one", setting="style")
+        raise StyleFileError(f"'{text}' may be {' or '.join(found)}; choose one", setting=setting)
     return found[0] if found else text
 
 
@@ -151,17 +149,17 @@ def _not_found(name: str | Path, bundled: list[str]) -> StyleFileError:
     else:
         beside = path.with_name(f"{path.name}.onnx")
         near = [str(beside)] if beside.is_file() else _near(str(name))
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        hint = f" (did you mean {' or '.join(near)}?)" if near else ""
         message = f"there is no style '{name}'{hint}; {kinds}"
     return StyleFileError(message, setting="style")
 
 
 def _near(text: str) -> list[str]:
-    """The bundled style whose name, title or painter is spelled most like a text: 0 or 1 names."""
-    known = {
-        " ".join(words[i:]): name
-        for name, names in _known_as().items()
-        for words in names
-        for i in range(len(words))
-    }
-    return [known[each] for each in difflib.get_close_matches(" ".join(_words(text)), known, 1)]
+    """The bundled styles whose name, title or painter is spelled most like a text, if any is."""
+    known: dict[str, list[str]] = {}
+    for name, names in _known_as().items():
+        for words in names:
+            for i in range(len(words)):
+                known.setdefault(" ".join(words[i:]), []).append(name)
+    nearest = difflib.get_close_matches(" ".join(_words(text)), known, 1)
+    return list(dict.fromkeys(name for each in nearest for name in known[each]))

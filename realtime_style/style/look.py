@@ -85,7 +85,13 @@ class Look:
         pairs = blend.items() if isinstance(blend, Mapping) else blend
         for name, value in (
             ("style", style if isinstance(style, Style) else style_named(os.fspath(style))),
-            ("blend", tuple((style_named(os.fspath(other)), share) for other, share in pairs)),
+            (
+                "blend",
+                tuple(
+                    (style_named(os.fspath(other), setting="blend"), share)
+                    for other, share in pairs
+                ),
+            ),
             ("strength", strength),
             ("variation", variation),
             ("keep_colors", keep_colors),
