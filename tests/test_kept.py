@@ -64,6 +64,36 @@ def test_make_place_and_time_of_a_phone_are_kept(
     assert found.items() >= {key.lower(): value for key, value in APPLE.items()}.items()
 
 
+@pytest.mark.parametrize("ending", [".mp4", ".mov"])
+@pytest.mark.parametrize(
+    "free",
+    [
+        {"make": "Acme", "model": "Phone 9"},
+        {"com.android.manufacturer": "Acme", "com.android.version": "14"},
+    ],
+)
+def test_free_keys_of_mp4_are_kept(
+    tmp_path: Path, film: Path, ending: str, free: dict[str, str]
+) -> None:
+    tags = {"title": "A walk", "location": "+48.1371+011.5754/"} | free
+    phone_film = retold(
+        film,
+        tmp_path / "phone.mp4",
+        lambda new: new.metadata.update(tags),
+        options={"movflags": "use_metadata_tags"},
+    )
+    out = tmp_path / f"out{ending}"
+    assert carry(phone_film, out) == []
+    with av.open(str(out)) as painted:
+        assert painted.metadata.items() >= tags.items()
+
+
+def test_a_title_alone_is_written_where_players_look_for_it(tmp_path: Path, film: Path) -> None:
+    named = retold(film, tmp_path / "named.mp4", lambda new: new.metadata.update(title="A walk"))
+    assert carry(named, tmp_path / "out.mp4") == []
+    assert b"\xa9nam" in (tmp_path / "out.mp4").read_bytes()
+
+
 @pytest.mark.parametrize("ending", [".mp4", ".mkv"])
 def test_a_turned_film_is_painted_upright_and_misses_nothing(
     tmp_path: Path, film: Path, ending: str

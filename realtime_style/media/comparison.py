@@ -19,6 +19,13 @@ OF_THE_FILE = frozenset((  # metadata that describes the previous file, not the 
     "audiosize", "datasize", "lasttimestamp", "lastkeyframetimestamp", "totalduration",
     "totaldatarate", "variant_bitrate",
 ))  # fmt: skip
+_TAGS_OF_MP4 = frozenset((  # those that FFmpeg writes in the place of free keys
+    "title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright",
+    "grouping", "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords",
+    "episode_sort", "season_number", "media_type", "hd_video", "gapless_playback", "compilation",
+    "track", "disc", "tmpo", "sort_name", "sort_artist", "sort_album", "sort_album_artist",
+    "sort_composer", "sort_show", "location", "creation_time",
+))  # fmt: skip
 _OF_THE_CONTAINER = OF_THE_FILE | {"handler_name", "vendor_id", "language", "creation_time"}
 _NOT_MISSED = frozenset((  # applied, noted by the converter, or about how streams were encoded
     "displaymatrix", "display matrix", "cpb properties", "mastering display metadata",
@@ -41,6 +48,12 @@ class Contents:
     metadata: Mapping[str, str]
     streams: Mapping[int, tuple[Mapping[str, str], frozenset[str]]] = field(default_factory=dict)
     chapters: int = 0
+
+
+def has_free_keys(film: Container) -> bool:
+    """Whether an MP4 or MOV has metadata under keys of its writer's, as cameras and phones do."""
+    keys = {key.lower().split("-")[0] for key in film.metadata}
+    return "mp4" in film.format.name and bool(keys - _TAGS_OF_MP4 - OF_THE_FILE)
 
 
 def contents_of(film: Container) -> Contents:

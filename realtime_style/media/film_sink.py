@@ -15,6 +15,7 @@ import av
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, GpuFrame, StreamInfo
 from realtime_style.media.animation import GifTimes, set_last_duration
+from realtime_style.media.comparison import has_free_keys
 from realtime_style.media.demuxer import nvidia_device
 from realtime_style.media.encoder import Encoder
 from realtime_style.media.encoding import (
@@ -42,7 +43,6 @@ from realtime_style.system.paths import (
 from realtime_style.system.whole_file import PartialFile, PartialSequence
 from realtime_style.wording import counted, out_name
 
-_APPLE = "com.apple.quicktime."  # how keys of a phone's camera begin: its make, place and time
 _MAX_TICKS = 1_000_000  # per second
 _FRAMES_TO_EXPECT_BY = 25  # with fewer, the first, a large one, counts too much
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -154,7 +154,7 @@ class FileSink:
             ticks = max(1000, min(self._info.time_base.denominator, _MAX_TICKS))
             # in a pipe the header waits for the first frames, as only these say when they begin
             flags = "frag_keyframe+delay_moov+default_base_moof" if self._pipe else "+faststart"
-            if source and any(key.startswith(_APPLE) for key in source.container.metadata):
+            if source and has_free_keys(source.container):
                 flags += "+use_metadata_tags"  # FFmpeg drops them in the place of other tags
             options = {"movflags": flags, "movie_timescale": str(ticks)}
         if self._suffix == ".webp" and not self._is_sequence:
