@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,7 @@ def test_hidden_files_and_the_paintings_themselves_are_no_inputs(films: Path) ->
         "films/more/c.mov",
     ]
     assert [path.name for path in pairing.skipped] == ["notes.srt", "notes.txt"]
+    assert set(pairing.skipped.values()) == {""}
     assert named("films/._a.mp4", out="x.mp4") == {"films/._a.mp4": "x.mp4"}  # asked for by name
 
 
@@ -109,7 +112,7 @@ def test_every_film_that_can_be_read_is_taken_and_gets_a_name_of_its_own(
         "new/a.VOB", "new/b.m2t", "new/c.mxf", "new/d.f4v", "new/e.dv.mp4", "new/e.mp4",
         "new/f.mp4", "new/f.qt.mp4",
     ]  # fmt: skip
-    assert paired("in", out="new/").skipped == (Path("in/g.heic"),)
+    assert paired("in", out="new/").skipped == {Path("in/g.heic"): ""}
 
 
 @pytest.mark.usefixtures("films")
@@ -137,10 +140,41 @@ def test_a_folder_without_films_says_what_it_has(
         paired("in", out="new/")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither links nor pipes")
+def test_what_is_no_file_is_named_with_the_reason(films: Path) -> None:
+    os.mkfifo(films / "films" / "pipe.mp4")
+    (films / "films" / "loop.mp4").symlink_to("loop.mp4")
+    (films / "films" / "gone.mp4").symlink_to("nowhere.mp4")
+    (films / "films" / "whole.mp4").symlink_to("a.mp4")
+    (films / "films" / "more" / "up").symlink_to("..")
+    pairing = paired("films", out="new")
+    assert [Path(pair.source).name for pair in pairing.pairs] == ["a.mp4", "b.MKV", "whole.mp4"]
+    assert names_of(pairing.skipped) == (
+        "gone.mp4 (a link that leads nowhere), loop.mp4 (a link that leads nowhere), "
+        "pipe.mp4 (not a file), notes.txt"
+    )
+    deep = paired("films", out="new", recursive=True).skipped
+    assert deep[Path("films/more/up")] == "a link to a folder"
+    assert len(deep) == 5
+
+
+def test_a_subfolder_that_cannot_be_read_is_named(
+    films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, *a: Path(path).name != "more" and access(path, *a)
+    )
+    assert (
+        paired("films", out="new", recursive=True).skipped[Path("films/more")] == "cannot be read"
+    )
+    assert Path("films/more") not in paired("films", out="new").skipped
+
+
 def test_names_and_durations_in_words() -> None:
-    paths = [Path(f"{i}.txt") for i in range(7)]
+    paths = {Path(f"{i}.txt"): "" for i in range(7)}
     assert names_of(paths) == "0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more"
-    assert names_of(paths[:2]) == "0.txt, 1.txt"
+    assert names_of({Path("0.txt"): "", Path("1.txt"): "odd"}) == "0.txt, 1.txt (odd)"
     assert [duration(s) for s in (0.4, 59.4, 59.6, 185, 3723)] == [
         "0 s", "59 s", "1:00 min", "3:05 min", "1:02:03 h",
     ]  # fmt: skip

@@ -242,8 +242,9 @@ def test_shares_of_a_blend_may_be_percentages() -> None:
         ("engine", "Missing command"),
     ],
 )
-def test_wrong_usage_is_one_line_and_where_to_read_on(line: str, said: str) -> None:
-    done = run_cli(*line.split())
+def test_wrong_usage_is_one_line_and_where_to_read_on(tmp_path: Path, line: str, said: str) -> None:
+    done = run_cli(*line.split(), cwd=tmp_path)
+    assert not list(tmp_path.iterdir())
     assert done.returncode == 2
     first, *more = done.stderr.splitlines()
     assert first.startswith(f"error: {said}")

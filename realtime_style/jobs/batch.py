@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from realtime_style.errors import MediaError
-from realtime_style.system.paths import is_address, is_numbered, numbered, visible_files
+from realtime_style.system.paths import (
+    is_address,
+    is_numbered,
+    numbered,
+    unusable_in,
+    visible_files,
+)
 from realtime_style.wording import counted
 
 FILM_SUFFIXES = frozenset(
@@ -61,11 +67,12 @@ class Pairing:
 
     Attributes:
         pairs: the inputs and their outputs.
-        skipped: the files in the given folders that are left alone, except for hidden ones.
+        skipped: what is in the given folders and left alone, except for hidden files; each with
+            the reason, which is empty where the ending is not that of an input.
     """
 
     pairs: tuple[Pair, ...]
-    skipped: tuple[Path, ...] = ()
+    skipped: Mapping[Path, str] = field(default_factory=dict)
 
 
 def pair_up(
@@ -128,13 +135,13 @@ def pair_up(
         for (source, _), to in zip(found, outs, strict=True)
     ]
     _refuse_shared_outputs(pairs)
-    return Pairing(tuple(pairs), tuple(skipped))
+    return Pairing(tuple(pairs), skipped)
 
 
-def names_of(paths: Sequence[Path]) -> str:
-    """The names of a few files in words, and the number of the others."""
-    names = ", ".join(path.name for path in paths[:_NAMED])
-    others = len(paths) - _NAMED
+def names_of(skipped: Mapping[Path, str]) -> str:
+    """The names of a few files in words, with the reasons, and the number of the others."""
+    told = [f"{path.name} ({why})" if why else path.name for path, why in skipped.items()]
+    names, others = ", ".join(told[:_NAMED]), len(told) - _NAMED
     return f"{names} and {others} more" if others > 0 else names
 
 
@@ -154,10 +161,10 @@ def _matches(source: str) -> list[str]:
 
 def _inputs(
     sources: Sequence[str], suffixes: frozenset[str], recursive: bool, out: Path
-) -> tuple[list[tuple[str, Path]], list[Path]]:
-    """Every input and its path below `out`; then the files that are left alone."""
+) -> tuple[list[tuple[str, Path]], dict[Path, str]]:
+    """Every input and its path below `out`; then what is left alone, and why."""
     found: list[tuple[str, Path]] = []
-    skipped: list[Path] = []
+    skipped: dict[Path, str] = {}
     for source in sources:
         folder = Path(source)
         if not folder.is_dir():
@@ -165,7 +172,8 @@ def _inputs(
             continue
         files = _files_in(folder, recursive, out)
         fitting = [path for path in files if path.suffix.lower() in suffixes]
-        others = [path for path in files if path.suffix.lower() not in suffixes]
+        others = unusable_in(folder, recursive=recursive)
+        others |= {path: "" for path in files if path.suffix.lower() not in suffixes}
         if not fitting:
             examples = ".jpg or .png" if ".png" in suffixes else ".mp4 or .mkv"
             pattern = "" if ".png" in suffixes else ", or a pattern such as frame_%04d.png"
@@ -175,7 +183,7 @@ def _inputs(
                 setting="source",
             )
         found += [(str(path), path.relative_to(folder)) for path in fitting]
-        skipped += others
+        skipped |= others
     return found, skipped
 
 

@@ -88,11 +88,38 @@ def visible_files(folder: Path, *, recursive: bool = False) -> list[Path]:
     Other programs keep hidden files beside those of a user (._photo.jpg), and so does this one
     while it writes. Raises OSError if the folder cannot be read.
     """
+    return [path for path in _visible(folder, recursive) if path.is_file()]
+
+
+def unusable_in(folder: Path, *, recursive: bool = False) -> dict[Path, str]:
+    """What is in a folder, but is no file that can be read; each with the reason in words.
+
+    Links that lead nowhere, named pipes and devices; in sub-folders if these are included, where
+    linked folders are not followed. Raises OSError if the folder cannot be read.
+    """
+    reasons = {path: _why_unusable(path) for path in _visible(folder, recursive)}
+    if not recursive:
+        return {path: why for path, why in reasons.items() if why and not path.is_dir()}
+    return {path: why for path, why in reasons.items() if why}
+
+
+def _why_unusable(path: Path) -> str:
+    """Why something in a folder cannot be taken; empty for files and folders that can."""
+    if path.is_file():
+        return ""
+    if path.is_dir():
+        if path.is_symlink():
+            return "a link to a folder"
+        return "" if os.access(path, os.R_OK | os.X_OK) else "cannot be read"
+    return "not a file" if path.exists() else "a link that leads nowhere"
+
+
+def _visible(folder: Path, recursive: bool) -> list[Path]:
+    """What is in a folder, in alphabetical order, without what is hidden."""
     return [
         path
         for path in sorted(folder.rglob("*") if recursive else folder.iterdir())
         if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
     ]
 
 
