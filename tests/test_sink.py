@@ -128,6 +128,39 @@ def test_animated_pictures(tmp_path: Path, name: str) -> None:
             assert film.info["duration"] == pytest.approx(200, abs=10)
 
 
+def animation(path: Path, loops: dict[str, int]) -> Path:
+    """Three pictures, with the loop count of Pillow's writer, which is the format's own."""
+    pictures = [Image.new("RGB", (64, 48), (60 * i, 90, 40)) for i in range(3)]
+    pictures[0].save(path, append_images=pictures[1:], save_all=True, duration=100, **loops)  # type: ignore[arg-type]
+    return path
+
+
+@pytest.mark.parametrize(
+    ("given", "plays"),
+    [
+        (("a.gif", {}), 1), (("a.gif", {"loop": 0}), 0), (("a.gif", {"loop": 2}), 3),
+        (("a.webp", {"loop": 1}), 1), (("a.webp", {"loop": 0}), 0), (("a.webp", {"loop": 3}), 3),
+    ],
+)  # fmt: skip
+def test_animations_are_played_as_often_as_before(
+    tmp_path: Path, given: tuple[str, dict[str, int]], plays: int
+) -> None:
+    film, found = animation(tmp_path / given[0], given[1]), {}
+    for ending in (".gif", ".webp", ".apng", ".mp4"):
+        out = tmp_path / f"out{ending}"
+        with FileSource(film) as source, FileSink(out, source.info, passthrough_of=source) as sink:
+            for frame in source:
+                sink.write(frame)
+        found[ending] = sink.notes
+        if ending != ".mp4":
+            with Image.open(out) as painted:
+                loops = painted.info.get("loop")
+            assert loops == ({0: 0, 1: None}.get(plays, plays - 1) if ending == ".gif" else plays)
+    how_often = {0: "for ever", 3: "3 times"}.get(plays)
+    note = f".mp4 cannot say that it is played {how_often}: most players play it once"
+    assert found == {".gif": [], ".webp": [], ".apng": [], ".mp4": [note] if how_often else []}
+
+
 @pytest.mark.parametrize("color", SPACES, ids=str)
 @pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".tif", ".bmp"])
 def test_numbered_pictures_have_the_film_s_colours(

@@ -29,6 +29,32 @@ def is_animated_webp(path: Path) -> bool:
     return header[:4] == b"RIFF" and header[8:16] == b"WEBPVP8X" and bool(header[20] & _ANIMATED)
 
 
+def plays_of(path: Path) -> int | None:
+    """How often an animation is to be played, 0 for ever; None if the file is none."""
+    try:
+        with Image.open(path, formats=["GIF", "WEBP", "PNG"]) as animation:
+            kind, loops = animation.format, animation.info.get("loop")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    if kind == "GIF":  # which says how often it is repeated, or nothing
+        return 1 if loops is None else loops and int(loops) + 1
+    return None if loops is None else int(loops)
+
+
+def loop_options(ending: str, plays: int | None) -> dict[str, str]:
+    """FFmpeg's option of a format for how often it is played; none if it cannot say so.
+
+    Args:
+        ending: of the file, such as ".gif".
+        plays: 0 for ever, which is also what None stands for.
+    """
+    plays = plays or 0
+    if ending == ".gif":  # says how often it is repeated
+        return {"loop": str({0: 0, 1: -1}.get(plays, plays - 1))}
+    option = {".webp": "loop", ".apng": "plays"}.get(ending)
+    return {option: str(plays)} if option else {}
+
+
 def film_of_animation(path: Path) -> IO[bytes]:
     """The same pictures at the same times, lossless, as a Matroska film in a temporary file.
 

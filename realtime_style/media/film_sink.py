@@ -14,7 +14,7 @@ import av
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, GpuFrame, StreamInfo
-from realtime_style.media.animation import GifTimes, set_last_duration
+from realtime_style.media.animation import GifTimes, loop_options, set_last_duration
 from realtime_style.media.comparison import has_free_keys
 from realtime_style.media.demuxer import nvidia_device
 from realtime_style.media.encoder import Encoder
@@ -96,6 +96,7 @@ class FileSink:
         """
         self.path, self.name = Path(path), out_name(path)
         self.complete_path: Path | None = None
+        self._notes: list[str] = []
         self._steps: EvenSteps | Numbers | None = None
         self._overwrite = overwrite
         self._suffix = self.path.suffix.lower()
@@ -148,17 +149,7 @@ class FileSink:
 
     def _open_muxer(self, source: PassthroughSource | None) -> Muxer:
         """The container, with options of its format."""
-        options = {}
-        if self._suffix in (".mp4", ".mov", ".m4v"):
-            # edit lists count in the movie's ticks: coarser than the frames', they move starts
-            ticks = max(1000, min(self._info.time_base.denominator, _MAX_TICKS))
-            # in a pipe the header waits for the first frames, as only these say when they begin
-            flags = "frag_keyframe+delay_moov+default_base_moof" if self._pipe else "+faststart"
-            if source and has_free_keys(source.container):
-                flags += "+use_metadata_tags"  # FFmpeg drops them in the place of other tags
-            options = {"movflags": flags, "movie_timescale": str(ticks)}
-        if self._suffix == ".webp" and not self._is_sequence:
-            options = {"loop": "0"}  # for ever, as GIF does by default
+        options = self._format_options(source)
         ending = self.path.suffix or ".mkv"
         try:
             if self._file is None:
@@ -176,6 +167,27 @@ class FileSink:
                 "such as .mp4, .mkv, .mov or .webm",
                 setting="out",
             ) from error
+
+    def _format_options(self, source: PassthroughSource | None) -> dict[str, str]:
+        """FFmpeg's options of the format."""
+        options = {}
+        if self._suffix in (".mp4", ".mov", ".m4v"):
+            # edit lists count in the movie's ticks: coarser than the frames', they move starts
+            ticks = max(1000, min(self._info.time_base.denominator, _MAX_TICKS))
+            # in a pipe the header waits for the first frames, as only these say when they begin
+            flags = "frag_keyframe+delay_moov+default_base_moof" if self._pipe else "+faststart"
+            if source and has_free_keys(source.container):
+                flags += "+use_metadata_tags"  # FFmpeg drops them in the place of other tags
+            options = {"movflags": flags, "movie_timescale": str(ticks)}
+        plays = source.plays if source and not self._is_sequence else None
+        loops = {} if self._is_sequence else loop_options(self._suffix, plays)
+        if plays not in (None, 1) and not loops:
+            how_often = f"{plays} times" if plays else "for ever"
+            self._notes.append(
+                f"{self._suffix or '.mkv'} cannot say that it is played {how_often}: most players "
+                "play it once"
+            )
+        return options | loops
 
     def _open_encoder(
         self, encoding: Encoding, size: tuple[int, int] | None, gpu_device: int | None
@@ -238,7 +250,7 @@ class FileSink:
     @property
     def notes(self) -> list[str]:
         """What passes through but is not simply copied, and what was dropped."""
-        notes = list(self._muxer.notes)
+        notes = [*self._notes, *self._muxer.notes]
         if isinstance(self._steps, Numbers) and not self._steps.is_exact:
             rate = f"{float(self._info.rate):.4g}"
             notes.append(

@@ -19,6 +19,7 @@ from av.stream import Disposition
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, Size, StreamInfo
+from realtime_style.media.animation import plays_of
 from realtime_style.media.converter import Converter
 from realtime_style.media.damage import FIELD, MAX_REORDERED, Damage
 from realtime_style.media.demuxer import (
@@ -209,6 +210,11 @@ class FileSource:
     def is_file(self) -> bool:
         """Whether the film can be opened a second time."""
         return Path(self.path).is_file()
+
+    @property
+    def plays(self) -> int | None:
+        """How often it is to be played, 0 for ever; None if it is no animation."""
+        return plays_of(Path(self.path)) if self.is_file else None
 
     @property
     def has_ended(self) -> bool:

@@ -74,6 +74,10 @@ class PassthroughSource(Protocol):
         """Whether all frames of the film, or of the requested part, have been read."""
 
     @property
+    def plays(self) -> int | None:
+        """How often it is to be played, 0 for ever; None if it is no animation."""
+
+    @property
     def part(self) -> Part:
         """The part of the film that is read."""
 
