@@ -23,6 +23,7 @@ from realtime_style.frame import Frame
 from realtime_style.jobs.batch import FILM_SUFFIXES, pair_up
 from realtime_style.live.encoded_sink import EncodedSink
 from realtime_style.live.request import LiveRequest, _pictures_in
+from realtime_style.painting.chain import PainterChain
 from realtime_style.system.paths import (
     free_name,
     hidden_name,
@@ -373,6 +374,75 @@ def test_a_film_that_appeared_meanwhile_is_not_replaced(tmp_path: Path, film: Pa
                 frame.release()
     assert out.read_bytes() == b"theirs"
     assert len(times_of(tmp_path / "out.painted.mkv")) == 10
+
+
+@pytest.mark.parametrize(
+    ("command", "out", "message"),
+    [
+        ("video in.mp4", "loop.mp4", "loop.mp4 is a link that leads back to itself"),
+        ("video in.mp4", "loop_%02d.png", "loop_01.png is a link that leads back to itself"),
+        ("video in.mp4", "file/x.mp4", "file is not a folder"),
+        ("video in.mp4", "ring/x.mp4", "ring is not a folder"),
+        ("video in.mp4", "file/new/", "file is not a folder"),
+        ("video in.mp4", "ring/", "ring is not a folder"),
+        ("video in.mp4", "locked/x.mp4", "the folder locked is not writable"),
+        ("video in.mp4", "locked/new/", "the folder locked is not writable"),
+        ("video in.mp4", "gone/x.mp4", "gone is not a folder"),
+        ("video in.mp4 --sample 1", "file", "file is not a folder"),
+        ("video in.mp4 --sample 1", "ring/new", "ring is not a folder"),
+        ("video in.mp4 --sample 1", "locked", "the folder locked is not writable"),
+        ("image in.png", "loop.png", "loop.png is a link that leads back to itself"),
+        ("image in.png", "file/x.png", "file is not a folder"),
+        ("image in.png", "there.png", "there.png exists already"),
+        ("image in.png", "locked/x.png", "the folder locked is not writable"),
+        ("image in.png", "out.xyz", "'.xyz' is not a picture format"),
+        ("image in.png", "out.psd", "'.psd' is not a picture format"),
+        ("image in.png", "out", "out has no ending"),
+        ("image --from-noise 1", "loop.png", "loop.png is a link that leads back to itself"),
+        ("image --from-noise 1", "out.xyz", "'.xyz' is not a picture format"),
+        ("compare in.png", "loop.png", "loop.png is a link that leads back to itself"),
+        ("compare in.png", "locked/x.png", "the folder locked is not writable"),
+        ("style-from in.png", "loop.onnx", "loop.onnx is a link that leads back to itself"),
+        ("style-from in.png", "file/x.onnx", "file is not a folder"),
+        ("demo", "loop.mp4", "loop.mp4 is a link that leads back to itself"),
+        ("webcam --source in.mp4 --no-window --record", "loop.mp4", "loop.mp4 is a link that"),
+    ],
+)
+def test_where_nothing_can_be_written_is_refused_before_painting(
+    tmp_path: Path,
+    film: Path,
+    identity_style: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    out: str,
+    message: str,
+) -> None:
+    film.rename(tmp_path / "in.mp4")
+    Image.new("RGB", (32, 32), (90, 60, 30)).save(tmp_path / "in.png")
+    for name in ("loop.mp4", "loop.png", "loop.onnx", "loop_01.png", "ring"):
+        (tmp_path / name).symlink_to(name)
+    for name in ("file", "there.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "gone").symlink_to("nowhere")
+    (tmp_path / "locked").mkdir()
+    before = sorted(path.name for path in tmp_path.iterdir())
+    access = os.access
+
+    def refuse(*arguments: object, **settings: object) -> None:
+        pytest.fail("it paints")
+
+    def is_allowed(path: Path, mode: int) -> bool:  # root may do anything
+        return Path(path).name != "locked" and access(path, mode)
+
+    monkeypatch.setattr(os, "access", is_allowed)
+    monkeypatch.setattr(PainterChain, "paint_rgb", refuse)
+    monkeypatch.setattr(PainterChain, "begin", refuse)
+    style = () if command.startswith("style-from") else ("-s", identity_style)
+    force = () if out == "there.png" else ("-y",)
+    done = run_cli(*command.split(), out, *style, *force, "-q", cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
 # Places ----------------------------------------------------------------------------------------

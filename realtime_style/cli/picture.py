@@ -163,14 +163,13 @@ def _paint_files(
 
 def _paint_noise(batch: Batch, plan: PaintPlan, seed: int, size: str, *, overwrite: bool) -> None:
     from realtime_style.jobs.batch import Pair, Pairing
-    from realtime_style.media.still import Picture, write_picture
+    from realtime_style.media.still import Picture, refuse_unwritable_picture, write_picture
     from realtime_style.painting.chain import build_painter
     from realtime_style.painting.from_noise import paint_from_noise
-    from realtime_style.system.paths import refuse_unwritable
 
     canvas_size, out = size_of(size, "size"), Path(batch.out)
     assert canvas_size
-    refuse_unwritable(out, "out.png", overwrite=overwrite)
+    refuse_unwritable_picture(out, overwrite=overwrite)
     painter = build_painter(plan)
 
     def paint(pair: Pair) -> dict[str, Any]:

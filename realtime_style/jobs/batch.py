@@ -111,13 +111,13 @@ def pair_up(
     found, skipped = _inputs(sources, suffixes | read_only, recursive, Path(out))
     if not is_single and out == "-":
         raise MediaError(
-            f"{counted(len(found), 'input')} cannot go to standard output; give a folder",
+            f"{_together(sources, found)} cannot go to standard output; give a folder",
             setting="out",
         )
     is_file = Path(out).exists() or Path(out).suffix.lower() in suffixes
     if is_file and not is_folder and not is_pattern:
         raise MediaError(
-            f"{counted(len(found), 'input')} cannot go into one file {out}; give a folder such as "
+            f"{_together(sources, found)} cannot go into one file {out}; give a folder such as "
             "painted/, or a pattern such as painted/{name}.mp4",
             setting="out",
         )
@@ -136,6 +136,11 @@ def pair_up(
     ]
     _refuse_shared_outputs(pairs)
     return Pairing(tuple(pairs), skipped)
+
+
+def _together(sources: Sequence[str], found: Sequence[tuple[str, Path]]) -> str:
+    """What several inputs, or a folder with only one, are called."""
+    return counted(len(found), "input") if len(found) > 1 else f"the folder {sources[0]}"
 
 
 def names_of(skipped: Mapping[Path, str]) -> str:

@@ -11,7 +11,12 @@ from PIL import Image
 
 from realtime_style.defaults import DEFAULT_STYLE
 from realtime_style.frame import Size
-from realtime_style.media.still import Picture, read_picture, write_picture
+from realtime_style.media.still import (
+    Picture,
+    read_picture,
+    refuse_unwritable_picture,
+    write_picture,
+)
 from realtime_style.painting.chain import PainterChain, build_painter
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.style.look import Look
@@ -69,6 +74,7 @@ def paint_picture(
         MediaError: it cannot be read or written; then there is no new file.
     """
     refuse_overwriting_source(source, out)
+    refuse_unwritable_picture(Path(out), overwrite=overwrite)
     picture = read_picture(source)
     painted = Picture(
         paint_rgb_at(painter, picture.rgb, size, on_build),

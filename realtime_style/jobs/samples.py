@@ -20,6 +20,7 @@ from realtime_style.system.paths import (
     is_numbered,
     make_folder,
     name_part,
+    refuse_no_folder,
     refuse_unwritable,
     with_mark,
 )
@@ -47,6 +48,7 @@ def paint_samples(request: FilmRequest, count: int) -> list[Path]:
         raise MediaError(
             f"samples go into a folder, not into {folder}; name one, such as looks/", setting="out"
         )
+    refuse_no_folder(folder)
     times_s = sample_times_s(request, count)
     with _open(request, times_s[0]) as source:
         info = source.info

@@ -230,6 +230,17 @@ def _without_tables(data: bytes) -> tuple[bytes, bool]:
     return exif.tobytes(), bool(found)
 
 
+def refuse_unwritable_picture(path: Path, *, overwrite: bool) -> None:
+    """Raises MediaError if a picture cannot or must not be written; see `refuse_unwritable`."""
+    refuse_unwritable(path, "out.png", overwrite=overwrite)
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        ending = f"'{path.suffix}'" if path.suffix else f"{path.name} has no ending, which"
+        raise MediaError(
+            f"{ending} is not a picture format; end {path.name} in .jpg, .png or .webp",
+            setting="out",
+        )
+
+
 def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False) -> list[str]:
     """Writes a picture in the format of its file name; the file appears only when complete.
 
@@ -240,14 +251,8 @@ def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False
         MediaError: the path or the format cannot be used.
     """
     path = Path(path)
-    refuse_unwritable(path, "out.png", overwrite=overwrite)
-    suffix = path.suffix.lower()
-    formats = Image.registered_extensions()
-    if suffix not in formats:
-        raise MediaError(
-            f"'{path.suffix}' is not a picture format; end {path.name} in .jpg, .png or .webp",
-            setting="out",
-        )
+    refuse_unwritable_picture(path, overwrite=overwrite)
+    suffix, formats = path.suffix.lower(), Image.registered_extensions()
     notes = []
     image = Image.fromarray(picture.rgb)
     if picture.alpha is not None:

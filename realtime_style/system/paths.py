@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -56,19 +57,46 @@ def refuse_unwritable(path: Path, example: str, *, overwrite: bool, setting: str
     """
     message = None
     folder = written_through(path).parent
-    if path.is_dir():
+    if _is_endless(path):
+        message = f"{path} is a link that leads back to itself; choose another"
+    elif path.is_dir():
         message = f"{path} is a folder; give the name of a file, such as {example}"
     elif is_special(path):
         if not os.access(path, os.W_OK):
             message = f"{path} is not writable; choose another"
     elif path.exists() and not overwrite:
         raise MediaError(f"{path} exists already", setting="overwrite")
-    elif not folder.is_dir():
+    elif not folder.is_dir() and not os.path.lexists(folder):
         message = f"there is no folder {folder} to write to; create it first"
-    elif not os.access(folder, os.W_OK):
-        message = f"the folder {folder} is not writable; choose another"
+    else:
+        message = _why_no_folder(folder)
     if message:
         raise MediaError(message, setting=setting)
+
+
+def refuse_no_folder(path: Path) -> None:
+    """Raises MediaError if nothing can be written into a folder, or it cannot be made."""
+    there = next((each for each in (path, *path.parents) if os.path.lexists(each)), path)
+    if message := _why_no_folder(there):
+        raise MediaError(message, setting="out")
+
+
+def _why_no_folder(path: Path) -> str:
+    """Why nothing can be written to what should be a folder; empty if something can."""
+    if not path.is_dir():
+        return f"{path} is not a folder; choose another"
+    if not os.access(path, os.W_OK | os.X_OK):
+        return f"the folder {path} is not writable; choose another"
+    return ""
+
+
+def _is_endless(path: Path) -> bool:
+    """Whether a path is a symbolic link that leads back to itself."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP and path.is_symlink()
+    return False
 
 
 def refuse_overwriting_source(source: Path | str, out: Path | str) -> None:
@@ -142,6 +170,7 @@ def temporary_folder() -> Iterator[Path]:
 
 def make_folder(path: Path) -> None:
     """Creates a folder and its parents; raises MediaError if that fails."""
+    refuse_no_folder(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
