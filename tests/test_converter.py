@@ -12,9 +12,11 @@ import pytest
 from av.video.reformatter import Colorspace
 from conftest import add_picture, make_film, paint_film, scene_rgb, times_of
 from numpy.typing import NDArray
+from PIL import Image
 
 from realtime_style.color import BT709, BT2020_NCL, FULL, LIMITED, SMPTE170M, ColorSpace
 from realtime_style.frame import Size
+from realtime_style.media.converter import Converter
 from realtime_style.media.encoding import Encoding
 from realtime_style.media.film_source import FileSource
 from realtime_style.media.scaling import rgb_from_frame
@@ -233,19 +235,52 @@ def pq(nits: NDArray[np.float64]) -> NDArray[np.float64]:
         ("yuv420p", []),
         ("yuv422p", ["pictures are converted from yuv422p to 8-bit 4:2:0"]),
         ("gray", ["pictures are converted from gray to 8-bit 4:2:0"]),
-        (
-            "yuva420p",
-            [
-                "transparency is not kept",
-                "pictures are converted from yuva420p to 8-bit 4:2:0",
-            ],
-        ),
+        ("yuva420p", ["pictures are converted from yuva420p to 8-bit 4:2:0"]),
     ],
 )
 def test_conversions_are_noted(tmp_path: Path, pix_fmt: str, notes: list[str]) -> None:
     picture = av.VideoFrame.from_ndarray(scene_rgb(128, 96), "rgb24").reformat(format=pix_fmt)
     with FileSource(write_film(tmp_path / "f.mkv", [picture])) as source:
         assert source.notes == notes
+
+
+@pytest.mark.parametrize(
+    "pix_fmt",
+    ["yuva420p", "yuva444p10le", "gbrap", "gbrap12be", "rgba", "bgra", "argb", "ya8", "rgba64le"],
+)
+@pytest.mark.parametrize("alpha", [255, 120])
+def test_transparency_is_noted_where_any_pixel_is_not_opaque(pix_fmt: str, alpha: int) -> None:
+    pixels = np.full((48, 66, 4), 255, np.uint8)  # rows are padded
+    opaque = av.VideoFrame.from_ndarray(pixels, "rgba").reformat(format=pix_fmt)
+    pixels[40, 65, 3] = alpha
+    second = av.VideoFrame.from_ndarray(pixels, "rgba").reformat(format=pix_fmt)
+    converter = Converter(opaque, None, None)
+    assert not any("transparency" in note for note in converter.notes)
+    for pts, picture in enumerate((opaque, second)):
+        picture.pts, picture.time_base = pts, Fraction(1, 25)
+    assert len(list(converter.convert(iter((opaque, second)), Fraction(1, 25)))) == 2
+    assert ("transparency is not kept" in converter.notes) == (alpha < 255)
+
+
+@pytest.mark.parametrize("alpha", [255, 0])
+@pytest.mark.parametrize("name", ["f.gif", "f.webp", "f_%d.png"])
+def test_animations_have_transparency_only_where_it_is_used(
+    tmp_path: Path, name: str, alpha: int
+) -> None:
+    pictures = []
+    for i in range(3):
+        pixels = np.dstack([scene_rgb(64, 48, i / 3), np.full((48, 64), 255, np.uint8)])
+        pixels[:8, :8, 3] = alpha
+        pictures.append(Image.fromarray(pixels))
+    if name.endswith(".png"):
+        for i, picture in enumerate(pictures):
+            picture.quantize().save(tmp_path / f"f_{i}.png")
+    else:
+        pictures[0].save(
+            tmp_path / name, append_images=pictures[1:], save_all=True, lossless=True, disposal=2
+        )
+    with FileSource(tmp_path / name) as source:
+        assert ("transparency is not kept" in source.notes) == (alpha < 255)
 
 
 @pytest.mark.parametrize(("primaries", "transfer"), [(2, 164), (90, 2), (2, 19)])

@@ -195,7 +195,7 @@ def test_mp4_converts_what_it_cannot_hold_with_a_note(tmp_path: Path, rich_film:
     notes = carry(rich_film, out)
     assert notes == [
         "subtitles (subrip, ita) are converted to mov_text: .mp4 cannot hold them",
-        "attachment (font.ttf) dropped: .mp4 cannot hold it",
+        "attachment (font.ttf) dropped: .mp4 cannot hold it; .mkv may",
     ]
     with av.open(str(out)) as film:
         kinds = [(s.type, s.codec_context.name) for s in film.streams if s.type != "data"]
@@ -295,6 +295,33 @@ def test_what_a_format_cannot_hold_is_noted(tmp_path: Path, rich_film: Path) -> 
     assert any("subtitles (subrip, ita) dropped: .ts cannot hold them" in note for note in ts)
 
 
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])
+def test_sound_without_packets_is_kept_or_noted(tmp_path: Path, ending: str) -> None:
+    path, out = tmp_path / "film.mkv", tmp_path / f"out{ending}"
+    with av.open(str(path), "w") as film:
+        picture = add_picture(film)
+        for language in ("deu", "fra"):
+            sound: Any = film.add_stream("aac", rate=48_000, layout="mono")
+            sound.metadata.update(language=language, title=f"in {language}")
+        film.start_encoding()
+        for i in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), grey(i), np.uint8), "yuv420p")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            film.mux(picture.encode(frame))
+        film.mux(picture.encode(None))
+        heard = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        heard.sample_rate, heard.pts = 48_000, 0
+        film.mux([*sound.encode(heard), *sound.encode(None)])  # the second one only
+    notes = carry(path, out)
+    with av.open(str(out)) as painted:
+        kept = [stream.metadata["language"] for stream in painted.streams.audio]
+    if ending == ".mkv":
+        assert (kept, notes) == (["deu", "fra"], [])
+    else:
+        assert kept == ["fra"]
+        assert notes == [f"sound (aac, deu) is left out of {ending}: it has no packets"]
+
+
 def test_packets_that_lost_their_time_to_damage_are_counted(
     tmp_path: Path, rich_film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,7 +371,11 @@ def film_with_sound(path: Path, codec: str, layout: str, rate: int, block: int =
     ("codec", "layout", "rate", "ending", "becomes"),
     [
         ("ac3", "5.1", 48_000, ".webm", "opus"),
-        ("libopus", "5.1", 48_000, ".avi", "mp3 stereo"),
+        ("libopus", "5.1", 48_000, ".avi", "ac3:"),
+        ("flac", "5.1", 48_000, ".avi", "ac3:"),
+        ("flac", "6.1", 48_000, ".avi", "ac3 5.1:"),
+        ("flac", "stereo", 48_000, ".avi", "mp3:"),
+        ("flac", "5.1", 48_000, ".mpg", "ac3:"),
         ("alac", "5.1", 48_000, ".flv", "stereo"),
         ("flac", "stereo", 192_000, ".ts", "aac 48000 Hz"),
     ],

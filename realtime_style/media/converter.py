@@ -25,6 +25,8 @@ _OTHER_MATRICES = {4: "fcc", 7: "smpte240m", 8: "ycgco", 10: "bt2020c", 14: "ict
 _UNSPECIFIED = 2
 _PRIMARIES = (1, *range(4, 13), 22)  # those of H.273
 _TRANSFERS = (1, *range(4, 19))
+_WITH_ALPHA_LAST = ("rgba", "bgra")  # four bytes for each pixel
+_WITH_ALPHA_PLANE = ("yuva", "gbrap")  # how their names begin
 _EXACT: tuple[str, ...] = ("yuv420p", "yuvj420p")
 _EXACT_ON_GPU = ("nv12",)
 _UPRIGHT = {  # signs of the display matrix (a, b, c, d): filters that turn the picture that way
@@ -57,6 +59,7 @@ _NOT_MISSED = (  # applied, noted as a conversion, or about how the pictures wer
     "GOP_TIMECODE", "SEI_UNREGISTERED", "FILM_GRAIN_PARAMS", "VIDEO_ENC_PARAMS", "VIDEO_HINT",
     "MOTION_VECTORS", "PANSCAN",
 )  # fmt: skip
+_TRANSPARENT = "transparency is not kept"
 _SAME_SHAPE = 0.015  # a shape that differs by less is rounding, and needs no bars
 
 
@@ -146,6 +149,7 @@ class Converter:
                 f"{whole[0]}x{whole[1]}"
             )
         self.width, self.height = size.of(*whole) if size else whole
+        self._notice_transparency(first)
         self._note_format(first, self._first)
         self._pool = FramePool()
         self._graph: Graph | None = None
@@ -159,6 +163,7 @@ class Converter:
                 self.notes.append("interlaced pictures are made progressive")
                 yield from self._flushed(time_base)
                 self._deinterlace = True
+            self._notice_transparency(picture)
             kind = self._kind_of(picture)
             if kind != self._first:
                 self._note_change(picture, kind)
@@ -207,6 +212,11 @@ class Converter:
         if (self._decoder.sample_aspect_ratio or 1) != (self._first_ratio or 1):
             self._ratio_changes = True
             self._note_once(self._bars)
+
+    def _notice_transparency(self, picture: av.VideoFrame) -> None:
+        """Notes transparent pixels; those of the first picture at once."""
+        if _TRANSPARENT not in self.notes and is_transparent(picture):
+            self.notes.append(_TRANSPARENT)
 
     def _note_change(self, picture: av.VideoFrame, kind: _Kind) -> None:
         first = self._first
@@ -343,10 +353,26 @@ class Converter:
             self._note_once(f"high dynamic range ({name}) is tone-mapped to BT.709")
         elif kind.tags[0] in _OTHER_MATRICES:
             self._note_once(f"colours are converted from {_OTHER_MATRICES[kind.tags[0]]}")
-        if any(component.is_alpha for component in form.components):
-            self._note_once("transparency is not kept")
         if form.name not in exact:
             self._note_once(f"pictures are converted from {form.name} to 8-bit 4:2:0")
+
+
+def is_transparent(picture: av.VideoFrame) -> bool:
+    """Whether any pixel of a picture in main memory is not opaque."""
+    form = picture.format
+    alpha = next((each for each in form.components if each.is_alpha), None)
+    if alpha is None and form.name != "pal8":
+        return False
+    has_plane = form.name.startswith(_WITH_ALPHA_PLANE) and not form.name.endswith("be")
+    if alpha and has_plane and alpha.bits <= 16:
+        opaque, plane, step = 2**alpha.bits - 1, picture.planes[alpha.plane], 1
+    else:
+        if form.name not in _WITH_ALPHA_LAST:
+            picture = picture.reformat(format="rgba")
+        opaque, plane, step = 255, picture.planes[0], 4
+    values = np.frombuffer(memoryview(plane), np.uint8 if opaque <= 255 else np.uint16)
+    rows = values.reshape(picture.height, -1)[:, step - 1 : step * picture.width : step]
+    return bool(rows.min() < opaque)
 
 
 def _color_of(first: av.VideoFrame) -> ColorSpace:

@@ -29,8 +29,9 @@ from realtime_style.media.timeline import Timeline
 from realtime_style.system.paths import ffmpeg_name
 from realtime_style.wording import counted
 
-_AUDIO_ENCODERS = {  # else the container's default
-    "webm": "libopus", "ogv": "libopus", "avi": "libmp3lame", "mpegts": "aac",
+_AUDIO_ENCODERS = {  # the first that keeps all channels; else the container's default
+    "webm": ("libopus",), "ogv": ("libopus",), "avi": ("libmp3lame", "ac3"), "mpegts": ("aac",),
+    "mpeg": ("mp2", "ac3"), "vob": ("mp2", "ac3"),
 }  # fmt: skip
 _OTHER_AUDIO_ENCODERS = ("aac", "libmp3lame", "mp2", "ac3", "libopus", "pcm_s16le")
 _IN_AVI = (  # likewise
@@ -123,6 +124,7 @@ class Passthrough:
         self._carriers: dict[int, Carrier] = {}
         self._covers: list[tuple[Any, Any]] = []  # a stream and its one packet
         self._last_dts: dict[int, tuple[Fraction, int]] = {}  # as given, and in ticks as muxed
+        self._names: dict[int, str] = {}  # of the streams that get carriers, by new index
         self._format: str = container.format.name
         self._describe(painted, source.main_stream)
         if source.part.start_s:
@@ -146,6 +148,7 @@ class Passthrough:
             if carrier is not None:
                 self._carriers[stream.index] = carrier
                 self._copies[stream.index] = carrier.stream.index
+                self._names[carrier.stream.index] = _name(stream)
         self._container.metadata.update(_kept(source.container.metadata))
         chapters = _moved(source.container.chapters(), source.part, source.timeline.start_s)
         if chapters and self._format in _WITH_CHAPTERS:
@@ -202,8 +205,27 @@ class Passthrough:
     def compare(self, film: InputContainer) -> None:
         """Adds a note on what the finished film does not hold any more, whatever it is."""
         after = contents_of(film)
+        for index in self._left_out(film):
+            self._notes.append(
+                f"{self._names[index]} is left out of {self._ending}: it has no packets"
+            )
+            copies = {old: new for old, new in self._copies.items() if new != index}
+            # streams after it have moved up
+            self._copies = {old: new - (new > index) for old, new in copies.items()}
         if things := missing(self._before, after, self._copies, self._chapters):
             self._notes.append(f"not kept in {self._ending}: {', '.join(things)}")
+
+    def _left_out(self, film: InputContainer) -> list[int]:
+        """The streams without packets that the finished film does not have, the last one first."""
+        kinds = [carrier.stream.type for carrier in self._carriers.values()]
+        found = [stream.type for stream in film.streams]
+        empty = [
+            carrier.stream
+            for carrier in self._carriers.values()
+            if carrier.stream.index not in self._last_dts
+        ]
+        left_out = [s for s in empty if found.count(s.type) < kinds.count(s.type)]
+        return sorted((stream.index for stream in left_out), reverse=True)
 
     def close(self) -> None:
         """Closes the file that packets are read from."""
@@ -279,7 +301,7 @@ class Passthrough:
 
     def _attach(self, stream: Any, what: str) -> None:
         if "matroska" not in self._format:
-            self._notes.append(dropped(what, self._ending))
+            self._notes.append(f"{dropped(what, self._ending)}; .mkv may")
             return
         self._container.add_attachment(
             stream.name or "attachment",
@@ -289,14 +311,8 @@ class Passthrough:
 
     def _transcoded_sound(self, stream: Any, what: str) -> AudioTranscode | None:
         channels = self._description(stream).channels
-        default = _AUDIO_ENCODERS.get(self._format, self._container.default_audio_codec)
-        for encoder in dict.fromkeys((default, *_OTHER_AUDIO_ENCODERS)):
-            if not _can_encode(encoder):
-                continue
-            usable = usable_sound(encoder, stream, channels)
-            if usable is None:
-                continue
-            layout, rate = usable
+        default = _AUDIO_ENCODERS.get(self._format, (self._container.default_audio_codec,))
+        for encoder, layout, rate in self._sound_settings(stream, channels, default):
             try:
                 transcode = AudioTranscode(stream, self._container, encoder, layout, rate)
             except ValueError:  # the container does not hold it
@@ -313,6 +329,28 @@ class Passthrough:
             f"{what} is transcoded to {' '.join([name, *changed])}: {self._ending} cannot hold it"
         )
         return transcode
+
+    def _sound_settings(
+        self, stream: Any, channels: int, usual: Sequence[str]
+    ) -> list[tuple[str, str, int]]:
+        """Encoders, layouts and rates (Hz) for a sound, the best one first.
+
+        Args:
+            channels: how many the sound has.
+            usual: the encoders to use if any can be; of these, that which keeps most channels.
+        """
+        found = []
+        for encoder in dict.fromkeys((*usual, *_OTHER_AUDIO_ENCODERS)):
+            settings = usable_sound(encoder, stream, channels) if _can_encode(encoder) else None
+            if settings is not None:
+                found.append((encoder, *settings))
+
+        def rank(each: tuple[str, str, int]) -> tuple[bool, int]:
+            encoder, layout, _ = each
+            is_usual = encoder in usual
+            return not is_usual, -av.AudioLayout(layout).nb_channels if is_usual else 0
+
+        return sorted(found, key=rank)
 
     def _converted_text(self, stream: Any, what: str) -> SubtitleTranscode | None:
         encoder = _SUBTITLE_ENCODERS.get(self._format)
