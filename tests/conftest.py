@@ -35,7 +35,7 @@ from realtime_style.tools.demo import draw_scene
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 MILLISECOND = Fraction(1, 1000)
-_PLAIN_OUTPUT = {"COLUMNS": "200", "NO_COLOR": "1"}
+PLAIN_OUTPUT = {"COLUMNS": "200", "NO_COLOR": "1"}
 
 
 def affine_style(
@@ -268,7 +268,7 @@ def run_cli(*arguments: str | Path | float, cwd: Path | None = None) -> Done:
         contextlib.redirect_stdout(stdout),
         contextlib.redirect_stderr(stderr),
     ):
-        for name, value in _PLAIN_OUTPUT.items():
+        for name, value in PLAIN_OUTPUT.items():
             patch.setenv(name, value)
         handlers = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
         try:
@@ -289,7 +289,7 @@ def spawn_cli(
         text=True,
         cwd=cwd,
         timeout=timeout_s,
-        env=os.environ | _PLAIN_OUTPUT,
+        env=os.environ | PLAIN_OUTPUT,
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 import av
+import conftest
 import numpy as np
 import pytest
 from conftest import (
@@ -626,6 +627,18 @@ def test_styles_are_listed_with_their_paintings() -> None:
     for style in found:  # long titles go on in the next line
         words = f"{style['name']} {style['title']} {style['painter']}".split()
         assert all(word in table for word in words)
+
+
+@pytest.mark.parametrize("columns", [40, 60, 300])
+def test_the_list_of_styles_fits_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setitem(conftest.PLAIN_OUTPUT, "COLUMNS", str(columns))
+    table = run_cli("styles").stdout
+    assert max(map(len, table.splitlines())) <= min(80, columns)
+    assert "…" not in table
+    for name in bundled_styles():
+        assert f" {name} " in table
 
 
 def test_engines_are_built_listed_and_cleaned(

@@ -12,8 +12,8 @@ from PIL import Image
 
 from realtime_style.errors import StyleError
 from realtime_style.jobs.comparison import ComparisonRequest, paint_comparison
-from realtime_style.media.sheet import Tile, draw_sheet
-from realtime_style.style.bundled import bundled_styles
+from realtime_style.media.sheet import Tile, _label, draw_sheet
+from realtime_style.style.bundled import bundled_cards, bundled_styles
 
 
 def tile(luma: int) -> Tile:
@@ -56,6 +56,39 @@ def test_a_label_is_as_wide_as_its_picture() -> None:
     label = long[12 + 360 :]
     assert (label[:, 12:400] < 200).any()
     assert (label[:, 12 + 480 :] == 255).all()
+
+
+@pytest.mark.parametrize(("shape", "lines"), [(0.1, 4), (9 / 16, 3), (16 / 9, 3)])
+def test_the_labels_of_the_included_styles_are_whole(shape: float, lines: int) -> None:
+    black = np.zeros((9, 9, 3), np.uint8)
+    width = max(220, round(480 * min(shape, 1)))
+    for card in bundled_cards().values():
+        about = f"{card['painter']}, {card['title']}"
+        title, *rest = _label(Tile(black, "x", about), width)
+        assert (title, " ".join(rest)) == ("x", about.replace("é", "e"))
+    long = "Georges Seurat, A Sunday Afternoon on the Island of La Grande Jatte"
+    sheet = draw_sheet([Tile(black, "x", long)], shape)
+    assert sheet.shape[0] == 12 + round(480 / max(shape, 1)) + lines * 26 + 24
+    ink = (sheet[-24 - 26 : -24] < 200).any(2)  # the last line
+    assert 0 < ink.sum() < ink.size / 4
+
+
+def test_a_style_of_a_picture_has_that_picture_in_its_corner(tmp_path: Path) -> None:
+    Image.new("RGB", (96, 72), (128, 128, 128)).save(tmp_path / "photo.png")
+    striped = np.zeros((128, 96, 3), np.uint8)
+    striped[:, :, 0] = 255
+    striped[::8] = 0
+    Image.fromarray(striped).save(tmp_path / "red.png")
+    styles = ("-s", "red.png", "-s", "udnie")
+    done = run_cli("compare", "photo.png", "sheet.png", *styles, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        rgb = np.asarray(sheet).astype(int)
+    rows, columns = np.nonzero((rgb[12:372, 504:984] == 255).all(2))  # the border of the inset
+    assert (rows.min(), rows.max(), columns.max()) == (360 - 108 - 8, 359, 479)
+    assert columns.min() == 480 - 81 - 8
+    inset = rgb[12 + 360 - 112 : 12 + 360 - 4, 504 + 480 - 85 : 504 + 480 - 4]
+    assert np.abs(inset.mean((0, 1)) - striped.mean((0, 1))).max() < 8
 
 
 def test_a_film_is_compared_at_a_frame_in_all_given_styles(

@@ -14,7 +14,7 @@ from conftest import run_cli
 
 from realtime_style import __version__
 from realtime_style.cli import app
-from realtime_style.cli.help import option_groups
+from realtime_style.cli.help import option_groups, title
 from realtime_style.cli.options import look_of
 from realtime_style.engines.registry import ENGINES, GPU_FRAME_ENGINES, PRECISIONS
 from realtime_style.engines.tensorrt.builder import PROFILES
@@ -45,6 +45,17 @@ def parse(line: str) -> None:
     words = shlex.split(line)
     name = next(name for name in COMMANDS if words[: len(name.split())] == name.split())
     COMMANDS[name].make_context(name, words[len(name.split()) :])
+
+
+def test_terminals_without_colours_get_plain_titles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert title("Look") == "\x1b[1mLook\x1b[0m"
+    monkeypatch.setenv("TERM", "dumb")
+    assert title("Look") == "Look"
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert title("Look") == "Look"
 
 
 def test_there_is_a_page_for_every_command() -> None:

@@ -276,11 +276,12 @@ def _print_lines(text: str) -> None:
         raise StyleError(f"standard output cannot be written: {reason}") from error
 
 
-def print_table(table: RenderableType, width: int | None = None) -> None:
+def print_table(table: RenderableType, widest: int | None = None) -> None:
     """Prints a table or text on standard output, without breaking its lines.
 
     Args:
-        width: columns that a table is fitted into, by breaking its cells; None breaks none.
+        widest: columns that it is fitted into, or fewer on a narrower terminal, by breaking its
+            cells and lines between words; None breaks none.
     """
     from rich.console import Console
 
@@ -291,9 +292,9 @@ def print_table(table: RenderableType, width: int | None = None) -> None:
     screen = Console(
         file=file,
         force_terminal=sys.stdout.isatty() or None,
-        width=width or Console().width,
+        width=min(widest or math.inf, Console().width),
         highlight=False,
-        soft_wrap=width is None,
+        soft_wrap=widest is None,
         emoji=False,
     )
     screen.print(table, markup=False)

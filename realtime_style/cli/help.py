@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import typer
@@ -24,8 +25,8 @@ class Command(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Writes usage, description, options and examples."""
         _write_top(self, ctx, formatter)
-        for title, rows in option_groups(self, ctx).items():
-            with formatter.section(_title(title)):
+        for name, rows in option_groups(self, ctx).items():
+            with formatter.section(title(name)):
                 formatter.write_dl(rows, col_max=_WIDEST_NAMES)
         _write_examples(self, formatter)
 
@@ -47,10 +48,10 @@ class Group(TyperGroup):
             command = self.get_command(ctx, name)
             assert command
             rows.append((name, _first_paragraph(command.help or "")))
-        with formatter.section(_title("Commands")):
+        with formatter.section(title("Commands")):
             formatter.write_dl(rows, col_max=_WIDEST_NAMES)
-        for title, options in option_groups(self, ctx).items():
-            with formatter.section(_title(title)):
+        for section, options in option_groups(self, ctx).items():
+            with formatter.section(title(section)):
                 formatter.write_dl(options, col_max=_WIDEST_NAMES)
         _write_examples(self, formatter)
 
@@ -69,8 +70,8 @@ def option_groups(command: Any, ctx: Any) -> dict[str, list[Row]]:
         if param.param_type_name == "argument":
             group, names = groups.setdefault("Arguments", []), param.metavar
         else:
-            title = getattr(param, "rich_help_panel", None)
-            group = groups.setdefault(title, []) if title else others
+            section = getattr(param, "rich_help_panel", None)
+            group = groups.setdefault(section, []) if section else others
             names = ", ".join(sorted(param.opts, key=len, reverse=True))
             names += f" {param.metavar}" if param.metavar else ""
         group.append((names, _text(param)))
@@ -96,7 +97,7 @@ def _write_top(command: Any, ctx: Any, formatter: Any) -> None:
 
 
 def _write_examples(command: Any, formatter: Any) -> None:
-    with formatter.section(_title("Examples")):
+    with formatter.section(title("Examples")):
         for line in (command.epilog or "").splitlines():
             formatter.write(f"  {line}\n")
 
@@ -105,5 +106,7 @@ def _first_paragraph(text: str) -> str:
     return " ".join(text.split("\n\n")[0].split())
 
 
-def _title(text: str) -> str:
-    return typer.style(text, bold=True)
+def title(text: str) -> str:
+    """The title of a section, in bold where the terminal can show that."""
+    is_plain = "NO_COLOR" in os.environ or os.environ.get("TERM") in ("dumb", "unknown")
+    return text if is_plain else typer.style(text, bold=True)

@@ -52,7 +52,7 @@ STYLE_FROM_EXAMPLES = examples(
     "style-from mondrian calmer.onnx --strength 0.7",
 )
 
-_TABLE_COLUMNS = 80
+_WIDEST = 80  # columns of what `styles` prints
 
 Original = Annotated[
     str,
@@ -90,7 +90,7 @@ StyleOut = Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The style fi
 
 def styles(as_json: JsonTable = False) -> None:
     """Lists the included styles, with their paintings and painters."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from realtime_style.style.bundled import bundled_cards, bundled_styles
 
@@ -100,13 +100,18 @@ def styles(as_json: JsonTable = False) -> None:
         rows = [{"name": name} | {key: card[key] for key in keys} for name, card in cards.items()]
         Output(as_json=True).json(rows)
         return
-    table = Table("style", "painting", "painter", "year", box=None, header_style="bold")
+    names = Column("style", no_wrap=True, min_width=max(map(len, cards)))  # they are typed
+    others = (Column(name, overflow="fold") for name in ("painting", "painter", "year"))
+    table = Table(names, *others, box=None, header_style="bold")
     for name, card in cards.items():
         table.add_row(name, card["title"], card["painter"], str(card["year"]))
-    print_table(table, width=_TABLE_COLUMNS)
+    print_table(table, _WIDEST)
     print_result("")
-    print_result("All are equally fast, and about twice as fast with --tier fast. To see them on")
-    print_result("your film: `realtime-style compare FILM sheet.png`")
+    print_table(
+        "All are equally fast, and about twice as fast with --tier fast. To see them on your "
+        "film: `realtime-style compare FILM sheet.png`",
+        _WIDEST,
+    )
 
 
 def compare(
@@ -124,7 +129,10 @@ def compare(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Paints one frame in every style, on one sheet with their names, to choose from."""
+    """Paints one frame in every style, on one sheet with their names, to choose from.
+
+    A style that is taken from a picture (--style PICTURE) has that picture in its corner.
+    """
     from realtime_style.jobs.comparison import ComparisonRequest, paint_comparison
     from realtime_style.style.bundled import bundled_styles, style_named
 

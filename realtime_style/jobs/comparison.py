@@ -21,7 +21,7 @@ from realtime_style.media.sheet import Tile, draw_sheet
 from realtime_style.media.still import PICTURE_SUFFIXES, Picture, read_picture, write_picture
 from realtime_style.painting.chain import build_painter
 from realtime_style.painting.plan import PaintPlan
-from realtime_style.painting.style_picture import open_any_style
+from realtime_style.painting.style_picture import is_picture, open_any_style
 from realtime_style.style.bundled import bundled_styles, style_named
 from realtime_style.style.style import Style
 from realtime_style.system.paths import is_numbered, refuse_overwriting_source, refuse_unwritable
@@ -55,6 +55,8 @@ def paint_comparison(
 ) -> list[str]:
     """Paints the picture in every style, and writes all of them, with their names, as one sheet.
 
+    A style that is taken from a picture is shown with that picture in its corner.
+
     Args:
         on_style: called with the name of each style before it is painted.
 
@@ -80,7 +82,8 @@ def paint_comparison(
         on_style(name)
         plan = replace(request.plan, look=replace(request.plan.look, style=style), stability=0.0)
         painted = paint_rgb_at(build_painter(plan), rgb, request.size)
-        tiles.append(Tile(painted, Path(name).stem, _painting_of(style)))
+        picture = read_picture(name).rgb if is_picture(name) else None
+        tiles.append(Tile(painted, Path(name).stem, _painting_of(style), picture))
     shape = rgb.shape[1] / rgb.shape[0] * float(pixel_shape)
     write_picture(out, Picture(draw_sheet(tiles, shape)), overwrite=request.overwrite)
     return names
@@ -100,5 +103,7 @@ def _picture_of(request: ComparisonRequest) -> tuple[NDArray[np.uint8], Fraction
 
 def _painting_of(style: Style) -> str:
     """Painter and title of a style's painting, as far as its card tells; empty if it does not."""
+    if picture := style.card.get("made", {}).get("of_picture"):
+        return f"from {picture}"
     told = [style.card.get(key) for key in ("painter", "title")]
     return ", ".join(str(text) for text in told if text)

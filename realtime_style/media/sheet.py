@@ -9,14 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from realtime_style.wording import one_line
 
 _TILE_PX = 480  # longer side of each picture
 _GAP_PX = 12
-_TITLE_PX, _ABOUT_PX, _LINE_PX = 22, 16, 26
-_LABEL_PX = 2 * _LINE_PX + _GAP_PX
+_TITLE_PX, _ABOUT_PX = 22, 16
+_LINE_PX = 26  # from one line of a label to the next
+_MIN_LABEL_PX = 220  # wide; narrower pictures lie further apart
+_ABOUT_LINES = 3  # at most
+_INSET = 0.3  # of a picture's shorter side
 _SHAPE = 1.5  # of the whole sheet: width by height, roughly
 _PAPER, _TITLE_INK, _ABOUT_INK = (255, 255, 255), (20, 20, 20), (110, 110, 110)
 
@@ -28,12 +31,14 @@ class Tile:
     Attributes:
         rgb: (H, W, 3) uint8, of any size.
         title: the first line below it.
-        about: the second, smaller line.
+        about: smaller, in as many lines as it needs.
+        inset: (H, W, 3) uint8, a picture that is shown in its corner; None shows none.
     """
 
     rgb: NDArray[np.uint8]
     title: str
     about: str = ""
+    inset: NDArray[np.uint8] | None = None
 
 
 def draw_sheet(tiles: Sequence[Tile], shape: float) -> NDArray[np.uint8]:
@@ -45,23 +50,48 @@ def draw_sheet(tiles: Sequence[Tile], shape: float) -> NDArray[np.uint8]:
     width, height = (_TILE_PX, round(_TILE_PX / shape))
     if shape < 1:
         width, height = round(_TILE_PX * shape), _TILE_PX
-    cell_width, cell_height = width + _GAP_PX, height + _LABEL_PX + _GAP_PX
+    label_width = max(width, _MIN_LABEL_PX)
+    labels = [_label(tile, label_width) for tile in tiles]
+    label_height = max(len(label) for label in labels) * _LINE_PX + _GAP_PX
+    cell_width, cell_height = label_width + _GAP_PX, height + label_height + _GAP_PX
     columns = _columns(len(tiles), math.sqrt(len(tiles) * _SHAPE * cell_height / cell_width))
     rows = -(-len(tiles) // columns)
     size = (columns * cell_width + _GAP_PX, rows * cell_height + _GAP_PX)
     sheet = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(sheet)
-    for number, tile in enumerate(tiles):
+    for number, (tile, label) in enumerate(zip(tiles, labels, strict=True)):
         left = _GAP_PX + number % columns * cell_width
         top = _GAP_PX + number // columns * cell_height
         small = Image.fromarray(tile.rgb).resize((width, height), Image.Resampling.LANCZOS)
         sheet.paste(small, (left, top))
-        lines = ((tile.title, _TITLE_PX, _TITLE_INK), (tile.about, _ABOUT_PX, _ABOUT_INK))
-        for row, (text, font_px, ink) in enumerate(lines):
-            font = ImageFont.load_default(font_px)
+        if tile.inset is not None:
+            inset = _inset(tile.inset, round(_INSET * min(width, height)))
+            sheet.paste(inset, (left + width - inset.width, top + height - inset.height))
+        for row, text in enumerate(label):
+            font = ImageFont.load_default(_ABOUT_PX if row else _TITLE_PX)
             place = (left, top + height + _GAP_PX // 2 + row * _LINE_PX)
-            draw.text(place, _shortened(text, font, width), ink, font)
+            draw.text(place, text, _ABOUT_INK if row else _TITLE_INK, font)
     return np.asarray(sheet)
+
+
+def _inset(rgb: NDArray[np.uint8], side_px: int) -> Image.Image:
+    """A small copy of a picture with a border of paper, whose longer side has some pixels."""
+    small = Image.fromarray(rgb)
+    small.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
+    return ImageOps.expand(small, _GAP_PX // 3, _PAPER)
+
+
+def _label(tile: Tile, width: int) -> list[str]:
+    """The lines below a picture, none wider than some pixels; the title is the first."""
+    title = _shortened(tile.title, ImageFont.load_default(_TITLE_PX), width)
+    font, lines = ImageFont.load_default(_ABOUT_PX), [""]
+    for word in _drawable(tile.about).split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and len(lines) < _ABOUT_LINES and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [title, *(_shortened(line, font, width) for line in lines)]
 
 
 def _columns(count: int, wanted: float) -> int:
@@ -71,14 +101,16 @@ def _columns(count: int, wanted: float) -> int:
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """A text that is no wider than some pixels; what is left out becomes three dots.
-
-    Accents are left out too: Pillow's own font has none.
-    """
-    letters = unicodedata.normalize("NFKD", one_line(text))
-    text = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    """A text that is no wider than some pixels; what is left out becomes three dots."""
+    text = _drawable(text)
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(f"{text}...") > width:
         text = text[:-1]
     return f"{text.rstrip()}..."
+
+
+def _drawable(text: str) -> str:
+    """A text on one line, without accents: Pillow's own font has none."""
+    letters = unicodedata.normalize("NFKD", one_line(text))
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
