@@ -162,6 +162,7 @@ class StreamInfo:
         sample_aspect_ratio: width of a source pixel divided by its height; None if unknown.
         is_live: whether frames arrive in real time, from a camera or a stream.
         finest_rate: 1 / (the shortest time between two frames in seconds); None if unknown.
+        source_color: what colours the source has, in words, where frames have others; else "".
     """
 
     width: int
@@ -176,6 +177,7 @@ class StreamInfo:
     sample_aspect_ratio: Fraction | None = None
     is_live: bool = False
     finest_rate: Fraction | None = None
+    source_color: str = ""
 
 
 @dataclass(frozen=True, slots=True)

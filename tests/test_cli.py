@@ -446,6 +446,37 @@ def test_one_picture_is_a_film_of_one_frame(tmp_path: Path, identity_style: Path
         assert "1 frame in" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("size", "options", "said"),
+    [
+        ((1, 1), [], "film.mkv is 1x1; the smallest picture that can be painted is 16x16"),
+        ((15, 40), [], "film.mkv is 15x40; the smallest picture"),
+        ((20, 100), ["--size", "20p"], "film.mkv would be painted at 4x20; the smallest picture"),
+    ],
+)
+def test_films_that_are_too_small_are_refused_by_their_size(
+    tmp_path: Path, size: tuple[int, int], options: list[str], said: str
+) -> None:
+    with av.open(str(tmp_path / "film.mkv"), "w") as film:
+        picture = add_picture(film, "ffv1", size, "yuv444p")
+        for _ in range(2):
+            pixels = np.zeros((size[1], size[0], 3), np.uint8)
+            film.mux(picture.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        film.mux(picture.encode(None))
+    done = run_cli("video", "film.mkv", "out.mp4", *options, cwd=tmp_path)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_first_line_says_which_colours_the_film_has(
+    tmp_path: Path, identity_style: Path
+) -> None:
+    Image.new("RGB", (64, 48), (90, 10, 200)).save(tmp_path / "a.gif")
+    done = run_cli("video", "a.gif", "out.mp4", "-s", identity_style, cwd=tmp_path)
+    assert "RGB, painted as BT.601 limited" in done.stderr.splitlines()[0]
+
+
 def test_many_films_one_of_them_bad(tmp_path: Path, identity_style: Path) -> None:
     folder = tmp_path / "films"
     (folder / "more").mkdir(parents=True)

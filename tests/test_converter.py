@@ -214,6 +214,8 @@ def test_high_dynamic_range_is_tone_mapped(tmp_path: Path) -> None:
     with FileSource(path) as source:
         (frame,) = source
         assert any("PQ" in note and "tone-mapped" in note for note in source.notes)
+        assert source.info.source_color == "BT.2020 limited, high dynamic range (PQ)"
+        assert str(source.info.color) == "BT.709 limited"
         assert (frame.color.matrix, frame.color.transfer, frame.color.primaries) == (1, 1, 1)
     luma = frame.luma[0, 0, 32].astype(int)
     assert luma[0] <= 20

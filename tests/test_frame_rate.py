@@ -82,6 +82,25 @@ def test_devices_that_send_raw_streams_have_it_too(
         assert source.info.rate == pytest.approx(rate, rel=1e-4)
 
 
+@pytest.mark.parametrize("ending", [".h264", ".hevc", ".m2v", ".mjpeg"])
+@pytest.mark.parametrize("rate", [Fraction(24), NTSC, Fraction(50)])
+def test_raw_streams_are_shown_at_the_rate_asked_for(
+    tmp_path: Path, ending: str, rate: Fraction
+) -> None:
+    plain = make_film(tmp_path / "plain.mkv", pts=range(30), sound=None)
+    film = tmp_path / f"film{ending}"
+    with FileSource(plain) as source, FileSink(film, source.info) as sink:  # 25 a second
+        for frame in source:
+            sink.write(frame)
+    expected = [float(i / rate) for i in range(30)]
+    with FileSource(film, rate=rate) as source:
+        assert source.info.rate == rate
+        assert [float(f.pts * f.time_base) for f in source] == pytest.approx(expected, abs=1e-4)
+        assert source.times_s() == pytest.approx(expected, abs=1e-4)
+    with FileSource(film, rate=rate, start_s=0.5, duration_s=0.25) as source:
+        assert len(list(source)) == sum(0.4999 < at < 0.7499 for at in expected)
+
+
 def test_a_part_of_a_raw_stream_has_the_same_frames_as_the_whole(tmp_path: Path) -> None:
     film = raw_film(tmp_path, ".h264", Fraction(60))
     with FileSource(film) as whole:

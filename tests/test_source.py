@@ -285,10 +285,27 @@ def test_an_address_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyP
 
 
 def test_a_rate_is_for_numbered_pictures(film: Path) -> None:
-    message = "has its own times; a rate is for numbered pictures"
+    message = "has its own times; a rate is for numbered pictures and for raw streams"
     with pytest.raises(MediaError, match=message) as refused:
         FileSource(film, rate=Fraction(24))
     assert refused.value.setting == "rate"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"These are words,\nnot a film.\n" * 9, "FFmpeg does not know its format$"),
+        (None, "its index is missing or damaged, as in an MP4 that was cut off$"),
+    ],
+)
+def test_a_file_that_is_no_film_is_told_from_one_that_was_cut_off(
+    tmp_path: Path, film: Path, content: bytes | None, reason: str
+) -> None:
+    path = tmp_path / "a.mp4"
+    whole = film.read_bytes()
+    path.write_bytes(content or whole[: whole.index(b"moov")])
+    with pytest.raises(MediaError, match=reason):
+        FileSource(path)
 
 
 def test_frames_before_the_first_key_frame_are_counted_as_lost(tmp_path: Path) -> None:

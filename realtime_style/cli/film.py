@@ -145,7 +145,8 @@ SequenceRate = Annotated[
     str | None,
     typer.Option(
         "--fps", metavar="RATE", rich_help_panel=INPUT,
-        help="Frame rate of an image sequence, 24 or 30000/1001. Default: 25.",
+        help="Frame rate of an image sequence or a raw stream (.h264), 24 or 30000/1001. Default: "
+        "25, or what the stream says.",
     ),
 ]  # fmt: skip
 HwAccel = Annotated[
@@ -472,9 +473,10 @@ def _summary(report: FilmReport, start_s: float, wall_s: float) -> dict[str, Any
 
 def _introduce(job: FilmJob, output: Output) -> None:
     info, engine = job.source.info, job.engine
+    colors = f"{info.source_color}, painted as {info.color}" if info.source_color else info.color
     output.say(
         f"{Path(job.source.name).name}: {info.source_width}x{info.source_height}, "
-        f"{float(info.rate):.5g} fps, {info.color}; style {job.request.plan.look} at "
+        f"{float(info.rate):.5g} fps, {colors}; style {job.request.plan.look} at "
         f"{info.width}x{info.height}"
     )
     for note in job.notes:

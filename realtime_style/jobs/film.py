@@ -43,7 +43,8 @@ class FilmRequest:
         output_size: the new film's size; None keeps the film's, or takes a smaller one for GIF and
             WebP. Pictures of another shape get bars.
         start_s, duration_s: the part of the film to paint, in seconds; None paints to the end.
-        rate: of numbered pictures, in frames per second; None takes 25.
+        rate: of numbered pictures and raw streams, in frames per second; None takes 25, or what
+            the stream says.
         encoding: how the new film is encoded.
         hwaccel: the device that decodes, one of `film_source.hwaccels()`; None decodes on the CPU.
         residency: where frames live: "memory", or "gpu" to decode, paint and encode in the memory
@@ -289,12 +290,7 @@ def open_film(request: FilmRequest) -> FilmJob:
     with ExitStack() as stack:
         source = stack.enter_context(_open_source(request))
         info = source.info
-        if min(info.width, info.height) < MIN_SIDE_PX:
-            raise MediaError(
-                f"{source.name} is {info.width}x{info.height}; the smallest picture that can "
-                f"be painted is {MIN_SIDE_PX}x{MIN_SIDE_PX}",
-                setting="source",
-            )
+        _refuse_small(source.name, info)
         sink = stack.enter_context(_open_sink(request, source))
         painter: PainterChain | GpuStylizer
         pipeline: Pipeline[Frame] | Pipeline[GpuFrame]
@@ -306,6 +302,19 @@ def open_film(request: FilmRequest) -> FilmJob:
             painter = build_painter(request.plan, info.color, in_flight=None)
             pipeline = Pipeline(source, painter, sink)
         return FilmJob(request, source, sink, painter, pipeline, stack.pop_all())
+
+
+def _refuse_small(name: str, info: StreamInfo) -> None:
+    """Raises MediaError if frames are too small to be painted."""
+    if min(info.width, info.height) >= MIN_SIDE_PX:
+        return
+    what, setting = f"is {info.source_width}x{info.source_height}", "source"
+    if min(info.source_width, info.source_height) >= MIN_SIDE_PX:
+        what, setting = f"would be painted at {info.width}x{info.height}", "size"
+    raise MediaError(
+        f"{name} {what}; the smallest picture that can be painted is {MIN_SIDE_PX}x{MIN_SIDE_PX}",
+        setting=setting,
+    )
 
 
 def _own_size(info: StreamInfo) -> tuple[int, int]:

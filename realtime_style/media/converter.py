@@ -17,7 +17,7 @@ from av.video.reformatter import Colorspace
 from realtime_style.color import BT709, BT2020_NCL, FULL, LIMITED, SMPTE170M, ColorSpace
 from realtime_style.frame import Frame, FramePool, Size
 
-PQ, HLG = 16, 18  # transfer characteristics of H.273 that are high dynamic range
+_HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics of H.273: high dynamic range
 SWSCALE_MATRIX = {BT709: Colorspace.ITU709, BT2020_NCL: Colorspace.BT2020}  # else BT.601
 _HD_LINES = 720  # untagged films are BT.709 from this height on, BT.601 below
 _MATRICES = {1: BT709, 5: SMPTE170M, 6: SMPTE170M, 9: BT2020_NCL}  # H.273 code: a frame's
@@ -93,7 +93,7 @@ class _Kind:
     @property
     def is_hdr(self) -> bool:
         """Whether it has a high dynamic range."""
-        return self.tags[3] in (PQ, HLG)
+        return self.tags[3] in _HDR
 
     @property
     def color(self) -> tuple[int, int]:
@@ -113,6 +113,7 @@ class Converter:
         color: the frames' colour space.
         sample_aspect_ratio: a frame pixel's width over its height; None if unknown.
         source_width, source_height: of the upright picture before scaling, in pixels.
+        source_color: the colours of the first picture in words, if frames have others; else "".
         notes: what is changed apart from the size, as sentences.
     """
 
@@ -138,6 +139,7 @@ class Converter:
         self._ratio_changes = False
         self.color, self._first_height = _color_of(first), first.height
         self._first = self._kind_of(first)
+        self.source_color = _color_in_words(first, self._first)
         self.sample_aspect_ratio = sample_aspect_ratio
         self.source_width, self.source_height = self._first.upright
         if self._first.is_turned and sample_aspect_ratio:
@@ -349,7 +351,7 @@ class Converter:
         if picture.sw_format is not None:  # in a GPU's memory
             form, exact = picture.sw_format, _EXACT_ON_GPU
         if kind.is_hdr:
-            name = "PQ" if kind.tags[3] == PQ else "HLG"
+            name = _HDR[kind.tags[3]]
             self._note_once(f"high dynamic range ({name}) is tone-mapped to BT.709")
         elif kind.tags[0] in _OTHER_MATRICES:
             self._note_once(f"colours are converted from {_OTHER_MATRICES[kind.tags[0]]}")
@@ -378,7 +380,7 @@ def is_transparent(picture: av.VideoFrame) -> bool:
 def _color_of(first: av.VideoFrame) -> ColorSpace:
     """The colour space of frames for a film whose first picture is this one."""
     matrix, color_range, primaries, transfer = _tags_of(first)
-    if transfer in (PQ, HLG):
+    if transfer in _HDR:
         return ColorSpace(BT709, LIMITED, 1, 1)
     if first.format.is_rgb:
         return ColorSpace(_usual_matrix(first), LIMITED, primaries, transfer)
@@ -386,6 +388,19 @@ def _color_of(first: av.VideoFrame) -> ColorSpace:
         return ColorSpace(BT709, LIMITED, primaries, transfer)
     matrix = _MATRICES.get(matrix, _usual_matrix(first))
     return ColorSpace(matrix, color_range, primaries, transfer)
+
+
+def _color_in_words(first: av.VideoFrame, kind: _Kind) -> str:
+    """The colours of a film's first picture, such as "RGB", if no frame has them; else ""."""
+    if first.format.is_rgb or first.format.name == "pal8":
+        return "RGB"
+    matrix, color_range, _, transfer = kind.tags
+    reach = "full" if color_range == FULL else "limited"
+    name = _OTHER_MATRICES.get(matrix)
+    if transfer in _HDR:
+        name = name or str(ColorSpace(*kind.color)).partition(" ")[0]
+        return f"{name} {reach}, high dynamic range ({_HDR[transfer]})"
+    return f"{name} {reach}" if name else ""
 
 
 def _usual_matrix(picture: av.VideoFrame) -> int:

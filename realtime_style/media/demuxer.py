@@ -20,7 +20,7 @@ from realtime_style.media.animation import film_of_animation, is_animated_webp
 from realtime_style.media.description import describe
 from realtime_style.media.packet import Packet, decoding_s, shift
 from realtime_style.media.pipes import StandardInput
-from realtime_style.media.timeline import Timeline, seek_times_s
+from realtime_style.media.timeline import Timeline, has_times, seek_times_s
 from realtime_style.system.paths import ffmpeg_name, ffmpeg_pattern, is_address, is_numbered
 from realtime_style.wording import source_name
 
@@ -28,6 +28,7 @@ RAW_BYTES = "surrogateescape"  # metadata that is not UTF-8 passes through uncha
 _OPEN_S = 20.0  # for an address to answer; FFmpeg does not notice Ctrl-C in that time
 _READ_S = 30.0  # for an address to send more of a film
 _PROBE_FURTHER = {"analyzeduration": "600000000", "probesize": "100000000"}  # µs, bytes
+_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"moof", b"styp")
 _AHEAD_S = 10  # packets further ahead than this have a damaged time, and do not wait for it
 _PAST_END_S = 2  # how far streams of a film may lie apart
 _MAX_WAITING_BYTES = 256 * 2**20
@@ -43,47 +44,66 @@ def open_film(
     """Opens a file, an address or a pattern for numbered pictures; see `FileSource`.
 
     Args:
-        rate: of numbered pictures, per second; None takes 25.
+        rate: of numbered pictures, and of streams without times, per second; None takes 25, or
+            what the stream says.
         device: what decodes; None decodes on the CPU.
         pipe: where to read "-" from.
 
     Raises:
-        MediaError: it is missing, empty, not a film, or does not answer.
+        MediaError: it is missing, empty, not a film, or does not answer; or it has its own times,
+            but is given a rate.
     """
     is_local = path != "-" and not is_address(path)
     is_pattern = is_local and is_numbered(path) and not Path(path).exists()
-    if rate is not None and not is_pattern:
-        raise MediaError(
-            f"{source_name(path)} has its own times; a rate is for numbered pictures",
-            setting="rate",
-        )
     if is_local and not is_pattern:
         if not Path(path).exists():
             raise MediaError(f"there is no file {path}", setting="source")
         if Path(path).is_file() and not Path(path).stat().st_size:
             raise MediaError(f"{path} is empty", setting="source")
     try:
-        if pipe:
-            return av.open(pipe, "r", hwaccel=device, metadata_errors=RAW_BYTES)
-        if Path(path).is_file() and is_animated_webp(Path(path)):
-            return av.open(film_of_animation(Path(path)), "r")
-        name = ffmpeg_name(path) if is_local else path
-        film = av.open(
-            ffmpeg_pattern(Path(path)) if is_pattern else name,
-            "r",
-            options={"framerate": str(rate)} if rate else {},
-            hwaccel=device,
-            metadata_errors=RAW_BYTES,
-            timeout=None if is_local else (_OPEN_S, _READ_S),
-        )
-        if not Path(path).is_file() or all(known.is_known for known in describe(film).values()):
-            return film
-        film.close()  # a stream begins later than FFmpeg looks, if it has any packets
-        return av.open(name, "r", options=_PROBE_FURTHER, hwaccel=device, metadata_errors=RAW_BYTES)
+        film = _opened(path, rate, device, pipe, is_pattern=is_pattern)
     except (av.FFmpegError, OSError, RuntimeError, NotImplementedError) as error:
         if pipe and pipe.interrupt.is_set:
             raise KeyboardInterrupt from error
         raise _not_opened(path, error, device) from error
+    if rate is not None and not is_pattern and has_times(film):
+        film.close()
+        raise MediaError(
+            f"{source_name(path)} has its own times; a rate is for numbered pictures and for raw "
+            "streams, such as .h264",
+            setting="rate",
+        )
+    return film
+
+
+def _opened(
+    path: str,
+    rate: Fraction | None,
+    device: HWAccel | None,
+    pipe: StandardInput | None,
+    *,
+    is_pattern: bool,
+) -> InputContainer:
+    """The open film; arguments as of `open_film`, whose caller gets FFmpeg's errors."""
+    is_local = path != "-" and not is_address(path)
+    options = {"framerate": str(rate)} if rate else {}
+    if pipe:
+        return av.open(pipe, "r", options=options, hwaccel=device, metadata_errors=RAW_BYTES)
+    if Path(path).is_file() and is_animated_webp(Path(path)):
+        return av.open(film_of_animation(Path(path)), "r")
+    name = ffmpeg_name(path) if is_local else path
+    film = av.open(
+        ffmpeg_pattern(Path(path)) if is_pattern else name,
+        "r",
+        options=options,
+        hwaccel=device,
+        metadata_errors=RAW_BYTES,
+        timeout=None if is_local else (_OPEN_S, _READ_S),
+    )
+    if not Path(path).is_file() or all(known.is_known for known in describe(film).values()):
+        return film
+    film.close()  # a stream begins later than FFmpeg looks, if it has any packets
+    return av.open(name, "r", options=_PROBE_FURTHER, hwaccel=device, metadata_errors=RAW_BYTES)
 
 
 def all_packets(film: InputContainer) -> Iterator[Packet]:
@@ -109,11 +129,12 @@ def _not_opened(path: str, error: Exception, device: HWAccel | None) -> MediaErr
     if device:
         setting = "residency" if device.is_hw_owned else "hwaccel"
     if isinstance(error, av.InvalidDataError):
-        return MediaError(
-            f"{name} cannot be read as a film: FFmpeg does not know its format, or its index is "
-            "missing, as in an MP4 that was cut off",
-            setting="source",
-        )
+        reason = "FFmpeg does not know its format"
+        if not Path(path).is_file():
+            reason += ", or its index is missing, as in an MP4 that was cut off"
+        elif _is_mp4(Path(path)):
+            reason = "its index is missing or damaged, as in an MP4 that was cut off"
+        return MediaError(f"{name} cannot be read as a film: {reason}", setting="source")
     if isinstance(error, av.ExitError):
         return MediaError(f"{name} does not answer within {_OPEN_S:g} s", setting="source")
     if not isinstance(error, av.FFmpegError | OSError):
@@ -124,6 +145,13 @@ def _not_opened(path: str, error: Exception, device: HWAccel | None) -> MediaErr
             setting=setting,
         )
     return MediaError(f"{name} cannot be read as a film: {error.strerror}", setting=setting)
+
+
+def _is_mp4(path: Path) -> bool:
+    """Whether a file begins as MP4 and MOV do: with a box of a known kind."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(8)[4:] in _FIRST_BOXES
+    return False
 
 
 def nvidia_device(number: int) -> HWAccel:

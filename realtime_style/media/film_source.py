@@ -88,7 +88,8 @@ class FileSource:
             size: of the frames; None keeps the film's (odd sides lose one pixel).
             start_s: where to begin, in seconds of the film.
             duration_s: how much to read, in seconds; None reads to the end.
-            rate: frames per second of numbered pictures; None takes 25. Films have their own.
+            rate: frames per second of numbered pictures (None takes 25) and of raw streams, such
+                as .h264 (None takes what they say). Films have their own.
             hwaccel: the device that decodes, a name of `hwaccels()`; None decodes on the CPU.
             gpu_device: the number of the NVIDIA GPU that decodes and keeps `pictures`.
 
@@ -99,6 +100,7 @@ class FileSource:
         if duration_s is not None and duration_s <= 0:
             raise MediaError(f"a film of {duration_s:g} s has no frames", setting="duration_s")
         self.path, self.name = path, source_name(path)
+        self._given_rate = rate
         device = decoding_device(hwaccel) if hwaccel is not None else None
         if gpu_device is not None:
             device = nvidia_device(gpu_device)
@@ -132,12 +134,12 @@ class FileSource:
 
     def _begin(self, size: Size | None) -> None:
         """Decodes the first picture, and learns from it what the frames will be like."""
-        self._rate = frame_rate(self._video)
+        self._rate = self._given_rate or frame_rate(self._video)
         self._damage = self._new_damage()
         self._pictures = self._translated(self._timed(self._from_start()))
         self._first = self._first_picture()
         is_interlaced = self._first.interlaced_frame
-        self._rate = frame_rate(self._video, is_interlaced=is_interlaced)
+        self._rate = self._given_rate or frame_rate(self._video, is_interlaced=is_interlaced)
         self._damage.rate = self._rate
         self._converter = Converter(
             self._first, size, self._video.sample_aspect_ratio, self._video.codec_context
@@ -266,12 +268,18 @@ class FileSource:
                 is_painted = packet.stream.index == self._video.index
                 if not is_painted or not packet.size or packet.is_discard:
                     continue
-                if packet.pts is not None:
+                if packet.pts is not None and not self._has_given_times:
                     times.add(float(packet.pts * self._time_base))
                 elif not has_times(film):
                     times.add(at_s)
-                    at_s += float((packet.duration or 0) * self._time_base)
+                    lasts_s = (packet.duration or 0) * self._time_base
+                    at_s += float(1 / self._given_rate if self._given_rate else lasts_s)
         return sorted(times)
+
+    @property
+    def _has_given_times(self) -> bool:
+        """Whether frames are shown at the rate asked for, whatever a raw stream says."""
+        return self._given_rate is not None and not has_times(self._container)
 
     @property
     def _advice(self) -> str:
@@ -323,7 +331,8 @@ class FileSource:
             source_width=converter.source_width,
             source_height=converter.source_height,
             sample_aspect_ratio=converter.sample_aspect_ratio,
-            finest_rate=finest_rate(self._video),
+            finest_rate=self._given_rate or finest_rate(self._video),
+            source_color=converter.source_color,
         )
 
     def __enter__(self) -> Self:
@@ -388,7 +397,8 @@ class FileSource:
         last: int | None = None
         for picture in pictures:
             # streams of raw video have no times: there every frame is shown for one step
-            pts = picture.pts if picture.pts is not None else pts + step
+            is_timed = picture.pts is not None and not self._has_given_times
+            pts = (picture.pts or 0) if is_timed else pts + step
             if pts < first and part.start_s:
                 continue
             if end is not None and pts >= end:
