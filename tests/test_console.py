@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import run_cli
+from PIL import Image
 from rich.console import Console
 from test_help import COMMANDS
 
@@ -97,12 +98,24 @@ def test_an_error_names_the_option_that_caused_it() -> None:
     assert sentence(StyleError("unheard of", setting="unheard_of")) == "unheard of"
 
 
+def test_an_error_names_no_option_that_its_command_does_not_have(tmp_path: Path) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "small.png")
+    for line, said in (
+        ("style-from zzz b.onnx", "error: there is no style 'zzz'; a style is"),
+        ("style-from small.png b.onnx", "error: small.png is 32x32; a picture to take a style"),
+        ("image small.png b.png -s small.png", "error: small.png is 32x32; a picture to take a"),
+        ("image small.png b.png -s zzz", "error: --style: there is no style 'zzz'"),
+        ("engine build --style zzz", "error: --style: there is no style 'zzz'"),
+    ):
+        assert run_cli(*line.split(), cwd=tmp_path).stderr.startswith(said), line
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
         (MemoryError(), "error: out of memory; paint at a smaller --size\n"),
         (BrokenPipeError(), ""),
-        (StyleError("no [markup] here", setting="tier"), "error: --tier: no [markup] here\n"),
+        (StyleError("no [markup] here", setting="tier"), "error: no [markup] here\n"),
     ],
 )
 def test_errors_are_one_line_and_status_1(

@@ -241,7 +241,7 @@ def test_shares_of_a_blend_may_be_percentages() -> None:
         ("image a b --blend gogh:1", "--blend: 'gogh' may be night-cafe or starry-night; choose"),
         ("compare a b -s udnie -s gogh", "--style: 'gogh' may be night-cafe or starry-night; "),
         ("bench -s gogh", "--style: 'gogh' may be night-cafe or starry-night; choose one"),
-        ("style-from gogh b.onnx", "--style: 'gogh' may be night-cafe or starry-night; choose"),
+        ("style-from gogh b.onnx", "'gogh' may be night-cafe or starry-night; choose"),
         ("video a b --on-gpu --sample 3", "--on-gpu: cannot be combined with --sample"),
         ("video a b --duration 0", "--duration: the duration must be positive and finite"),
         ("video a b --duration inf", "--duration: the duration must be positive and finite"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.completion import shell_complete
@@ -105,10 +105,17 @@ def run(arguments: Sequence[str], started_s: float | None = None) -> int:
         # a library that is being loaded turns Ctrl-C into another error
         if interrupts.came() or isinstance(error, KeyboardInterrupt):
             return console.print_stopped(error)
-        reason = console.reason_of(error)
+        reason = console.reason_of(error, console.options_of(_named(command, arguments)))
         if reason:
             console.print_error(reason)
         elif not isinstance(error, BrokenPipeError):  # whoever read the output has gone
             raise
         return 1
     return 0
+
+
+def _named(command: Any, arguments: Sequence[str]) -> Any:
+    """The command that a command line names."""
+    for word in arguments:
+        command = getattr(command, "commands", {}).get(word, command)
+    return command

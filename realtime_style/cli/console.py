@@ -12,7 +12,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
@@ -119,6 +119,8 @@ FLAGS: dict[str, str] = {
 }
 """The option, or argument, for each name that `StyleError.setting` may have."""
 
+OPTIONS = frozenset(FLAGS.values())
+
 ADVICE: dict[str, str] = {
     "overwrite": "give another name, or replace it with --overwrite",
     "window": "use --no-window with --record, --stream or --virtual-camera",
@@ -134,19 +136,27 @@ ADVICE: dict[str, str] = {
 """What to do about an error, where a flag says more than the message."""
 
 
-def sentence(error: StyleError) -> str:
-    """An error as it is printed: with the option that caused it, or with advice."""
+def sentence(error: StyleError, options: Container[str] = OPTIONS) -> str:
+    """An error as it is printed: with the option that caused it, or with advice.
+
+    Args:
+        options: those of the command; others are not named.
+    """
     message, setting = str(error), error.setting or ""
     advice, flag = ADVICE.get(setting), FLAGS.get(setting, "")
     if advice:
         return f"{message}; {advice}"
-    return f"{flag}: {message}" if flag.startswith("--") else message
+    return f"{flag}: {message}" if flag.startswith("--") and flag in options else message
 
 
-def reason_of(error: BaseException) -> str | None:
-    """What to tell of an error that is not this program's own fault; None of any other."""
+def reason_of(error: BaseException, options: Container[str] = OPTIONS) -> str | None:
+    """What to tell of an error that is not this program's own fault; None of any other.
+
+    Args:
+        options: see `sentence`.
+    """
     if isinstance(error, StyleError):
-        return sentence(error)
+        return sentence(error, options)
     if isinstance(error, MemoryError):
         return "out of memory; paint at a smaller --size"
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
@@ -188,13 +198,20 @@ def print_usage_error(error: Any) -> None:
     """Prints what is wrong with a command line, and where to read how to use it."""
     param, message = getattr(error, "param", None), getattr(error, "message", "")
     hint = getattr(error, "param_hint", None) or (param and _name(param))
+    context = getattr(error, "ctx", None)
+    if hint in OPTIONS and hint.startswith("--") and context:
+        hint = hint if hint in options_of(context.command) else None  # it is an argument here
     if hint:
         print_error(f"{hint}: {message}" if message else f"{hint} is missing")
     else:
         print_error(message if isinstance(error, typer.BadParameter) else error.format_message())
-    context = getattr(error, "ctx", None)
     if context:
         print_line(f"see {context.command_path} --help")
+
+
+def options_of(command: Any) -> frozenset[str]:
+    """The options of a command, in all their forms."""
+    return frozenset(option for param in command.params for option in param.opts)
 
 
 def _name(param: Any) -> str:

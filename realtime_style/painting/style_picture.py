@@ -111,14 +111,12 @@ def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
         raise MediaError(
             f"{path} is {width}x{height}; a picture to take a style from has at least "
             f"{_MIN_PX}x{_MIN_PX} pixels",
-            setting="style_image",
         )
     small = Image.fromarray(picture.rgb).resize(look_size(width, height), Image.Resampling.LANCZOS)
     lit = _as_light_as_paintings(np.asarray(small))
     if lit is None:
         raise MediaError(
             f"{path} has only one colour; a style is taken from strokes and colours",
-            setting="style_image",
         )
     seen = np.ascontiguousarray(lit.transpose(2, 0, 1)[None])
     if not ENCODER.is_file():
