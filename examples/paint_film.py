@@ -22,7 +22,7 @@ class Progress:
 
     def on_frame(self, stats: rs.RunStats) -> None:
         """Called after every frame, on the thread of `run`."""
-        print(f"\r{stats.frames} frames", end="", file=sys.stderr)
+        print(f"\rframes: {stats.frames}", end="", file=sys.stderr)
 
 
 def main(source: str, out: str, style: str = "starry-night") -> None:

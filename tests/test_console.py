@@ -2,19 +2,20 @@ from __future__ import annotations
 
 import ast
 import io
+import json
 import re
 import time
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from conftest import run_cli
+from conftest import make_film, run_cli
 from PIL import Image
 from rich.console import Console
 from test_help import COMMANDS
 
 from realtime_style.cli import console
-from realtime_style.cli.console import ADVICE, FLAGS, Bar, BuildBar, Output, sentence
+from realtime_style.cli.console import ADVICE, FLAGS, Bar, BuildBar, Clock, Output, sentence
 from realtime_style.engines.choice import EngineChoice
 from realtime_style.errors import MediaError, StyleError
 from realtime_style.jobs.film import FilmRequest
@@ -182,6 +183,29 @@ def test_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> No
         bar.update(1, "fps")
         bar.line(lambda: f"at {now[0]}")
     assert file.getvalue() == "at 105.1\nat 110.2\n"
+
+
+def test_a_clock_counts_laps_without_what_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    clock = Clock()
+    clock.start(90.0)
+    clock.leave_out(4.0)
+    assert clock.lap(98.0) == (4.0, 6.0)
+    now[0] = 107.0
+    assert clock.lap(101.0) == (1.0, 7.0)
+
+
+def test_a_demo_does_not_count_its_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def draw(path: Path, duration_s: float) -> None:
+        moments[0] += 1000
+        make_film(path, pts=range(3), sound=None)
+
+    moments, read = [0.0], time.perf_counter
+    monkeypatch.setattr(time, "perf_counter", lambda: read() + moments[0])
+    monkeypatch.setattr("realtime_style.tools.demo.write_demo_film", draw)
+    done = run_cli("demo", tmp_path / "d.mkv", "-s", "mondrian", "--json")
+    assert json.loads(done.stdout)["wall_s"] < 1000
 
 
 def test_quiet_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

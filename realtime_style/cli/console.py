@@ -47,6 +47,10 @@ class Clock:
         """Sets when the command began, by `time.perf_counter`."""
         self._started_s = at_s
 
+    def leave_out(self, duration_s: float) -> None:
+        """Does not count a time that was spent on something other than the next file."""
+        self._started_s += duration_s
+
     def lap(self, at_s: float) -> tuple[float, float]:
         """Seconds until a moment and until now, since the start or the last lap."""
         started_s, self._started_s = self._started_s, time.perf_counter()

@@ -330,7 +330,9 @@ def demo(
         request = FilmRequest(clip, str(out), plan, overwrite=overwrite)
         refuse_out(request, demo_info())
         output.say(f"drawing a clip of {duration:g} s")
+        began_s = time.perf_counter()
         write_demo_film(Path(clip), duration)
+        clock.leave_out(time.perf_counter() - began_s)
         batch.expect(Pairing((Pair(clip, out, makes_folder=False),)))
         batch.run(lambda pair: _paint(request, batch))
 
