@@ -37,10 +37,12 @@ from realtime_style import __version__, bundled_styles
 from realtime_style.engines.tensorrt.cuda import gpu_trouble
 from realtime_style.engines.tensorrt.plan_cache import PlanCache, PlanKey
 from realtime_style.errors import EngineError, MediaError
+from realtime_style.frame import Frame
 from realtime_style.jobs.film import FilmRequest
 from realtime_style.jobs.samples import paint_samples
 from realtime_style.painting.chain import PainterChain
 from realtime_style.painting.plan import PaintPlan
+from realtime_style.stages import Pending
 from realtime_style.style.look import Look
 from realtime_style.tools import doctor
 
@@ -467,6 +469,32 @@ def test_films_that_are_too_small_are_refused_by_their_size(
     assert done.returncode == 1
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_painter_that_fails_half_way_keeps_the_frames_so_far(
+    tmp_path: Path, identity_style: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_film(tmp_path / "film.mp4", pts=range(60))
+    begin, calls = PainterChain.begin, 0
+
+    def failing(painter: PainterChain, frame: Frame) -> Pending[Frame]:
+        nonlocal calls
+        calls += 1
+        if calls > 50:
+            raise EngineError("the device is gone")
+        return begin(painter, frame)
+
+    monkeypatch.setattr(PainterChain, "begin", failing)
+    done = run_cli("video", "film.mp4", "out.mp4", "-s", identity_style, cwd=tmp_path)
+    assert done.returncode == 1
+    said = re.search(
+        r"error: the device is gone; frames kept in out\.stopped\.mp4: (\d+)\n", done.stderr
+    )
+    assert said, done.stderr
+    kept = tmp_path / "out.stopped.mp4"
+    assert len(times_of(kept)) == int(said[1]) > 30
+    assert sound_of(kept)[-1][0] <= Fraction(int(said[1]), 25)
+    assert {path.name for path in tmp_path.iterdir()} == {"film.mp4", "out.stopped.mp4"}
 
 
 def test_the_first_line_says_which_colours_the_film_has(

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from threading import Thread
@@ -486,13 +487,90 @@ def test_the_film_appears_only_when_complete_and_old_ones_stay_until_then(tmp_pa
     assert len(times_of(path)) == 6
 
 
-def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
-    path = tmp_path / "film.mp4"
-    sink = FileSink(path, info())
-    with pytest.raises(RuntimeError, match="elsewhere"), sink:  # noqa: PT012
-        sink.write(frames()[0])
-        raise RuntimeError("elsewhere")
+@pytest.mark.parametrize("error", [MediaError("it broke", setting="source"), RuntimeError("bug")])
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".webm", ".gif"])
+def test_an_error_keeps_the_frames_before_it_in_a_film_of_their_own(
+    tmp_path: Path, ending: str, error: Exception
+) -> None:
+    path = tmp_path / f"film{ending}"
+    path.write_bytes(b"precious")
+    sink = FileSink(path, info(), overwrite=True)
+    with pytest.raises(type(error)) as raised, sink:  # noqa: PT012
+        for frame in frames()[:5]:
+            sink.write(frame)
+        raise error
+    kept = tmp_path / f"film.stopped{ending}"
+    count = 3 if ending == ".gif" else 5  # GIF cannot show them so briefly
+    assert len(times_of(kept)) == count
+    assert path.read_bytes() == b"precious"
+    assert sorted(tmp_path.iterdir()) == sorted([path, kept])
+    if isinstance(error, MediaError):
+        assert str(raised.value) == f"it broke; frames kept in {kept}: {count}"
+        assert raised.value.setting == "source"
+    assert sink.complete_path == kept
+
+
+def test_an_error_before_the_first_frame_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="^it broke$"), FileSink(tmp_path / "film.mp4", info()):
+        raise MediaError("it broke")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """No file can be larger than 60 kB, as if the disk was full."""
+    resource = pytest.importorskip("resource")
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, usual[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    signal.signal(signal.SIGXFSZ, former)
+
+
+def write_noise(sink: FileSink) -> None:
+    rng = np.random.default_rng(0)
+    with sink:
+        for i in range(500):
+            sink.write(Frame(rng.integers(0, 255, (72, 64), np.uint8), 40 * i, TIME_BASE))
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".ts"])
+def test_a_full_disk_keeps_what_can_be_read(tmp_path: Path, small_disk: None, ending: str) -> None:
+    kept = tmp_path / f"film.stopped{ending}"
+    with pytest.raises(MediaError, match=f"what was written is {re.escape(str(kept))}$"):
+        write_noise(FileSink(tmp_path / f"film{ending}", info()))
+    assert len(times_of(kept)) > 5
+    assert list(tmp_path.iterdir()) == [kept]
+
+
+def test_a_full_disk_leaves_nothing_that_cannot_be_read(tmp_path: Path, small_disk: None) -> None:
+    with pytest.raises(MediaError, match="cannot be written: File too large$"):
+        write_noise(FileSink(tmp_path / "film.mp4", info()))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_in_a_sequence_keeps_its_whole_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = FileSink(tmp_path / "f_%02d.png", info())
+    mux = sink._muxer.mux
+
+    def torn(packets: list[av.Packet]) -> None:
+        mux(packets)
+        fourth = tmp_path / ".f_02d.partial.png" / "f_04.png"
+        if fourth.exists():
+            fourth.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sink._muxer, "mux", torn)
+    with pytest.raises(
+        MediaError, match=r"No space left on device; what was written is .*stopped.png$"
+    ):
+        write(sink)
+    kept = sorted(tmp_path.iterdir())
+    assert [path.name for path in kept] == [f"f_{i:02d}.stopped.png" for i in (1, 2, 3)]
+    assert all(Image.open(path).size == (64, 48) for path in kept)
 
 
 def test_the_index_comes_first(tmp_path: Path) -> None:

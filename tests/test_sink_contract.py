@@ -179,14 +179,17 @@ def test_frames_stay_the_caller_s(target: Target) -> None:
 
 def test_an_error_leaves_no_half_film(target: Target) -> None:
     """But what a recording, a pipe or a stream has written cannot be taken back."""
+    kept = f"film.stopped{Path(target.kind).suffix}"
     with pytest.raises(RuntimeError, match="elsewhere"), target.open() as sink:  # noqa: PT012
         for frame in frames():
             sink.write(frame)
         raise RuntimeError("elsewhere")
     if target.kind in RECORDINGS:
         assert len(target.lumas()) == FRAMES
+    elif target.kind.startswith("f_"):
+        assert target.files() == [f"f_{i:02d}.stopped.png" for i in range(1, FRAMES + 1)]
     elif target.kind != "pipe":
-        assert target.files() == []
+        assert target.files() == ([kept] if isinstance(sink, FileSink) else [])
 
 
 def test_ctrl_c_keeps_what_was_written(target: Target) -> None:

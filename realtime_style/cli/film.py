@@ -209,7 +209,8 @@ def video(
     """Paints films; sound, subtitles and timing stay as they are.
 
     OUT is written only on success; an existing file stays untouched otherwise. Ctrl-C keeps the
-    frames so far in a separate file; press it again to quit at once. Broken inputs are skipped.
+    frames so far in a separate file, as an error half-way does; press it again to quit at once.
+    Broken inputs are skipped.
     """
     inputs, out = inputs_and_out(paths)
     refuse_both_ways(skip_existing, overwrite)

@@ -182,7 +182,8 @@ class FilmJob:
     """A film that is open and ready to be painted: made by `open_film`, painted by `run`.
 
     A context manager: leaving it closes both films; the new film exists only if all went well.
-    After KeyboardInterrupt the frames so far are kept as a film of their own, where `sink` says.
+    After KeyboardInterrupt or an error the frames so far are kept as a film of their own, where
+    `sink` says.
 
     Attributes:
         request: what was asked for.

@@ -12,7 +12,7 @@ from typing import Self
 
 import av
 
-from realtime_style.errors import MediaError
+from realtime_style.errors import MediaError, StyleError
 from realtime_style.frame import Frame, GpuFrame, StreamInfo
 from realtime_style.media.animation import GifTimes, loop_options, set_last_duration
 from realtime_style.media.comparison import has_free_keys
@@ -59,9 +59,10 @@ class FileSink:
     output (Matroska), a pattern such as frame_%04d.png a sequence of pictures. Named pipes and
     devices are written to as they are.
 
-    If its context is left by KeyboardInterrupt, the frames written so far become a film too, under
-    its own name (out.stopped.mp4); a second KeyboardInterrupt ends it with the frames that are in
-    the file by then. One that comes while the film is being completed waits until that is done.
+    If its context is left by KeyboardInterrupt or an error, the frames written so far become a film
+    too, under its own name (out.stopped.mp4); the message of a StyleError says so. A second
+    KeyboardInterrupt ends it with the frames that are in the file by then. One that comes while the
+    film is being completed waits until that is done.
 
     Attributes:
         path: where the film goes.
@@ -97,6 +98,7 @@ class FileSink:
         self.path, self.name = Path(path), out_name(path)
         self.complete_path: Path | None = None
         self._notes: list[str] = []
+        self._is_broken = False  # after an error nothing can be written any more
         self._steps: EvenSteps | Numbers | None = None
         self._overwrite = overwrite
         self._suffix = self.path.suffix.lower()
@@ -282,6 +284,9 @@ class FileSink:
         tb: TracebackType | None,
     ) -> None:
         is_stopped = kind is not None and issubclass(kind, KeyboardInterrupt)
+        if isinstance(error, Exception) and self.frames and self._file:
+            self._keep_before(error, self._file)
+            return
         if kind is not None and not (is_stopped and self.frames):
             self.discard()
             return
@@ -308,6 +313,7 @@ class FileSink:
             with self._uninterrupted():
                 self._muxer.mux(self._encoder.encode(frame))
         except (av.FFmpegError, OSError) as error:
+            self._is_broken = True
             raise MediaError(f"{self.name} cannot be written: {error.strerror}") from error
         if self._pipe:
             self._pipe.interrupt.check()
@@ -374,6 +380,42 @@ class FileSink:
         self._kept_frames = self._encoder.frames_out
         return is_stopped, last
 
+    def _keep_before(self, error: Exception, file: PartialFile | PartialSequence) -> None:
+        """Keeps the frames before an error as a film of their own, under the name of a stopped one.
+
+        Raises the error again, with the name of that film, if there is one.
+        """
+        kept = ""
+        try:
+            if not self._is_broken:
+                self._complete(is_stopped=True)
+                kept = f"frames kept in {self.complete_path}: {self.frames}"
+        except (StyleError, av.FFmpegError, OSError, ValueError):
+            self._is_broken = True  # the first error is the one to report
+        finally:
+            if self._is_broken:
+                with contextlib.suppress(StyleError, OSError):
+                    kept = self._kept_unfinished(file)
+            self.discard()  # does nothing to a film that is in its place
+        if self.complete_path and isinstance(error, StyleError):
+            raise type(error)(f"{error}; {kept}", setting=error.setting) from error
+        if self.complete_path:
+            error.add_note(kept)
+
+    def _kept_unfinished(self, file: PartialFile | PartialSequence) -> str:
+        """Keeps what can be read of a file that cannot be completed; says where that is."""
+        self._muxer.discard()
+        if isinstance(file, PartialSequence):
+            file.remove_last()
+        if not (
+            _is_film(file.partial) if isinstance(file, PartialFile) else numbered(file.partial)
+        ):
+            return ""
+        target = self._name_if_stopped()
+        self._put_in_place(file, target)
+        self.complete_path = target
+        return f"what was written is {target}"
+
     def _name_if_stopped(self) -> Path:
         """A free name for the frames written so far: nothing is replaced by them."""
         paths = (with_mark(self.path, f".stopped{i or ''}") for i in count())
@@ -408,3 +450,12 @@ class FileSink:
         """Ends without a film; nothing is left behind."""
         with deferred():
             self._undoing.close()
+
+
+def _is_film(path: Path) -> bool:
+    """Whether an unfinished file can be read: some formats do not need their end."""
+    try:
+        with av.open(ffmpeg_name(path), "r") as film:
+            return next(film.decode(video=0), None) is not None
+    except (av.FFmpegError, OSError, ValueError, IndexError):
+        return False

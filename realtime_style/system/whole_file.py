@@ -152,6 +152,11 @@ class PartialSequence:
         self._folder.rmdir()
         self._release()
 
+    def remove_last(self) -> None:
+        """Removes the file with the highest number, which an error has left incomplete."""
+        if files := numbered(self.partial):
+            files[max(files)].unlink()
+
     def keep(self, target: Path) -> Path:
         """Leaves the files in their folder, and returns that; see `PartialFile.keep`."""
         self._release()
