@@ -511,7 +511,7 @@ def test_an_error_keeps_the_frames_before_it_in_a_film_of_their_own(
 
 
 def test_an_error_before_the_first_frame_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match="^it broke$"), FileSink(tmp_path / "film.mp4", info()):
+    with pytest.raises(MediaError, match=r"^it broke$"), FileSink(tmp_path / "film.mp4", info()):
         raise MediaError("it broke")
     assert list(tmp_path.iterdir()) == []
 
@@ -545,7 +545,7 @@ def test_a_full_disk_keeps_what_can_be_read(tmp_path: Path, small_disk: None, en
 
 
 def test_a_full_disk_leaves_nothing_that_cannot_be_read(tmp_path: Path, small_disk: None) -> None:
-    with pytest.raises(MediaError, match="cannot be written: File too large$"):
+    with pytest.raises(MediaError, match=r"cannot be written: File too large$"):
         write_noise(FileSink(tmp_path / "film.mp4", info()))
     assert list(tmp_path.iterdir()) == []
 
