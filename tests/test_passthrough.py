@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 from av.subtitles.subtitle import SubtitleSet
-from conftest import add_picture, grey
+from conftest import MILLISECOND, add_picture, grey
 from PIL import Image
 
 from realtime_style.media import passthrough
@@ -210,6 +210,43 @@ def test_mp4_converts_what_it_cannot_hold_with_a_note(tmp_path: Path, rich_film:
     assert [d for _, d in packets_of(out, "audio")] == [
         d for _, d in packets_of(rich_film, "audio")
     ]
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("defaults", [(), (0,), (1,)])
+def test_subtitles_are_shown_by_default_only_if_they_were(
+    tmp_path: Path, ending: str, defaults: tuple[int, ...]
+) -> None:
+    path, out = tmp_path / "film.mkv", tmp_path / f"out{ending}"
+    with av.open(str(path), "w") as film:
+        picture = add_picture(film)
+        for i, language in enumerate(("ita", "fra")):
+            text: Any = film.add_stream("subrip")
+            text.codec_context.subtitle_header = ASS_HEADER
+            text.metadata["language"] = language
+            text.disposition = Disposition.default if i in defaults else Disposition(0)
+        film.set_chapters(
+            [{"id": 1, "start": 0, "end": 400, "time_base": MILLISECOND, "metadata": {}}]
+        )
+        film.start_encoding()
+        for i in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), grey(i), np.uint8), "yuv420p")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            film.mux(picture.encode(frame))
+        film.mux(picture.encode(None))
+        for stream in list(film.streams)[1:]:
+            line = av.Packet(b"Buona sera")
+            line.pts = line.dts = 100
+            line.duration, line.time_base, line.stream = 200, MILLISECOND, stream
+            film.mux_one(line)
+    carry(path, out)
+    with av.open(str(out)) as painted:
+        subtitles = painted.streams.subtitles
+        assert [stream.metadata["language"] for stream in subtitles] == ["ita", "fra"]
+        shown = [Disposition.default in stream.disposition for stream in subtitles]
+        assert shown == [i in defaults for i in range(2)]
+        assert Disposition.default in painted.streams.video[0].disposition or ending == ".mkv"
+        assert len(painted.chapters()) == 1
 
 
 def test_webm_gets_sound_that_it_can_hold_at_its_time(tmp_path: Path, rich_film: Path) -> None:

@@ -354,6 +354,7 @@ class FileSink:
             shown_ms = round(encoder.last_duration * self._info.time_base * 1000)
             set_last_duration(self._file.partial, shown_ms)
         if isinstance(self._file, PartialFile):
+            self._muxer.keep_defaults(self._file.partial)
             self._muxer.compare(self._file.partial)
 
     def _drain(self, is_stopped: bool) -> tuple[bool, Packet | None]:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import av
 from av.codec.hwaccel import HWAccel
+from av.stream import Disposition
 
 from realtime_style.errors import MediaError
 from realtime_style.media.demuxer import RAW_BYTES
 from realtime_style.media.encoding import CODECS
+from realtime_style.media.mp4_boxes import show_no_subtitles
 from realtime_style.media.packet import Packet
 from realtime_style.media.passthrough import Passthrough, PassthroughSource
 from realtime_style.media.pipes import OutputPipe
@@ -65,6 +67,7 @@ class Muxer:
         self._video: av.VideoStream | None = None
         self._passthrough: Passthrough | None = None
         self._first: tuple[int, int] | None = None  # pts and dts of the first packet
+        self._subtitles: list[bool] = []  # whether each of them is the default
 
     @property
     def keeps_times(self) -> bool:
@@ -138,6 +141,10 @@ class Muxer:
             MediaError: the container cannot hold the streams.
             av.FFmpegError, OSError: it cannot be written.
         """
+        self._subtitles = [
+            Disposition.default in stream.disposition
+            for stream in self._container.streams.subtitles
+        ]
         try:
             self._container.start_encoding()
         except av.ArgumentError as error:
@@ -194,6 +201,11 @@ class Muxer:
     def _mux_one(self, packet: Packet) -> None:
         self.packet_bytes += packet.size
         self._container.mux_one(packet)
+
+    def keep_defaults(self, path: Path) -> None:
+        """Mends the finished file where no subtitles are the default; raises OSError."""
+        if self.is_mp4 and self._subtitles and not any(self._subtitles):
+            show_no_subtitles(path)
 
     def compare(self, path: Path) -> None:
         """Compares the finished file with the film it was painted from; `notes` says the result."""
