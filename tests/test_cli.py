@@ -168,7 +168,7 @@ def test_animations_have_a_size_of_their_own_unless_told(
         (["film.mp4", "out.mp4", "--codec", "mp5"], "no video encoder 'mp5'"),
         (["film.mp4", "out.mp4", "--hwaccel", "abacus"], "no decoding device 'abacus'"),
         (["film.mp4", "nowhere/x/out.mp4"], "there is no folder nowhere"),
-        (["film.mp4", "/dev/null/o.mp4", "-y"], "there is no folder /dev/null"),
+        (["film.mp4", "/dev/null/o.mp4", "-y"], "/dev/null is not a folder"),
         (["film.mp4", "out.mp4", "--start", "99"], "there is nothing at 99 s"),
     ],
 )
@@ -641,7 +641,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(
     for extra in ([], ["--sample", "1"]):
         done = run_cli("video", film, "taken/more/", *extra, "-s", identity_style, cwd=tmp_path)
         assert done.returncode == 1
-        assert "cannot be created" in done.stderr
+        assert done.stderr == "error: taken is not a folder; choose another\n"
         assert "Traceback" not in done.stderr
 
 
@@ -688,6 +688,21 @@ def test_styles_are_listed_with_their_paintings() -> None:
         assert all(word in table for word in words)
 
 
+def test_films_and_pictures_are_sent_to_their_commands(
+    tmp_path: Path, film: Path, identity_style: Path
+) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    done = run_cli("image", film.name, "b.png", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: film.mp4 is a film; paint it with `realtime-style video`")
+    done = run_cli("video", "a.png", "b.png", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: a.png is a picture; paint it with `realtime-style image`")
+    for out in ("c_%02d.png", "c.mp4", "c.webp", "c/"):  # a film of one picture
+        done = run_cli("video", "a.png", out, "-s", identity_style, "-q", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("columns", [40, 60, 300])
 def test_the_list_of_styles_fits_the_terminal(
     monkeypatch: pytest.MonkeyPatch, columns: int
@@ -723,7 +738,7 @@ def test_without_a_gpu_its_engines_are_refused_in_a_line(tmp_path: Path, film: P
     for command in (
         ("engine", "build"),
         ("video", film, tmp_path / "out.mp4", "--engine", "tensorrt"),
-        ("image", film, tmp_path / "out.png", "--engine", "onnxruntime-cuda"),
+        ("image", "a.png", tmp_path / "out.png", "--engine", "onnxruntime-cuda"),
     ):
         result = run_cli(*command)
         assert result.returncode == 1

@@ -38,7 +38,7 @@ def test_a_film_is_painted_with_progress(film: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     done = run_example("paint_film", film, out)
     assert done.returncode == 0, done.stderr
-    assert "10 frames" in done.stderr
+    assert "frames: 10" in done.stderr
     assert "10 frames in" in done.stdout
     assert times_of(out) == times_of(film)
     request = rs.FilmRequest.from_json((tmp_path / "out.json").read_text())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ import typer
 from realtime_style.cli import console
 from realtime_style.cli.console import Output, Stopped
 from realtime_style.system import interrupts
+from realtime_style.system.paths import is_numbered
 from realtime_style.wording import counted, source_name
 
 if TYPE_CHECKING:
@@ -29,6 +30,36 @@ def inputs_and_out(paths: Sequence[str]) -> tuple[list[str], str]:
     if not all(paths):
         raise typer.BadParameter("one of them is empty", param_hint="IN... OUT")
     return list(paths[:-1]), paths[-1]
+
+
+def refuse_film(names: Iterable[str]) -> None:
+    """Raises BadParameter for a film that is given as a picture."""
+    from realtime_style.jobs.batch import FILM_SUFFIXES, READ_ONLY_FILM_SUFFIXES
+
+    films = FILM_SUFFIXES | READ_ONLY_FILM_SUFFIXES
+    for name in names:
+        if _suffix(name) in films - _picture_suffixes() and Path(name).is_file():
+            raise typer.BadParameter(f"{name} is a film; paint it with `realtime-style video`")
+
+
+def refuse_picture(source: str, out: str) -> None:
+    """Raises BadParameter for a picture that is to become another, which `video` does not do."""
+    is_picture = _suffix(source) in _picture_suffixes() and Path(source).is_file()
+    if is_picture and _suffix(out) in _picture_suffixes() and not is_numbered(out):
+        from realtime_style.jobs.batch import FILM_SUFFIXES
+
+        if _suffix(out) not in FILM_SUFFIXES and not Path(out).is_dir():
+            raise typer.BadParameter(f"{source} is a picture; paint it with `realtime-style image`")
+
+
+def _suffix(name: str) -> str:
+    return Path(name).suffix.lower()
+
+
+def _picture_suffixes() -> frozenset[str]:
+    from realtime_style.media.still import PICTURE_SUFFIXES, READ_ONLY_PICTURE_SUFFIXES
+
+    return PICTURE_SUFFIXES | READ_ONLY_PICTURE_SUFFIXES
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from realtime_style.cli import console
-from realtime_style.cli.batch import Batch, inputs_and_out
+from realtime_style.cli.batch import Batch, inputs_and_out, refuse_picture
 from realtime_style.cli.console import ADVICE, BuildBar, Output, Stopped, as_size, clock
 from realtime_style.cli.help import examples
 from realtime_style.cli.options import (
@@ -218,6 +218,7 @@ def video(
     with Batch(Output(quiet, as_json), out, len(inputs), skip_existing) as batch:
         from realtime_style.jobs.film import FilmRequest
 
+        refuse_picture(inputs[0], out)
         look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
         plan = plan_of(look, engine_of(engine, precision, devices), stability)
         with usage_errors():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from realtime_style.cli.batch import Batch, inputs_and_out
+from realtime_style.cli.batch import Batch, inputs_and_out, refuse_film
 from realtime_style.cli.console import BuildBar, Output
 from realtime_style.cli.help import examples
 from realtime_style.cli.options import (
@@ -99,6 +99,7 @@ def image(
     with Batch(output, paths[-1], max(1, len(paths) - 1), skip_existing) as batch:
         if from_noise is None:
             inputs, out = inputs_and_out(paths)
+            refuse_film(inputs)
         elif len(paths) != 1:
             raise typer.BadParameter(
                 "with --from-noise there is nothing to read; give only OUT", param_hint="OUT"
