@@ -8,15 +8,18 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from conftest import make_film, paint_film, run_cli, times_of
+from conftest import add_picture, make_film, paint_film, run_cli, scene_rgb, times_of
 from PIL import Image
 
 from realtime_style.errors import MediaError
+from realtime_style.media.film_sink import FileSink
 from realtime_style.media.film_source import FileSource
 
 FILMS_A_SEED = 10
@@ -248,7 +251,7 @@ def test_pictures_missing_in_the_middle_are_counted(tmp_path: Path, ending: str)
 
 
 def test_pictures_missing_in_a_part_are_those_of_the_part(tmp_path: Path) -> None:
-    whole = make_film(tmp_path / "whole.mkv", pts=range(100), sound=None, options={"g": "5"})
+    whole = make_film(tmp_path / "whole.mkv", pts=range(100), sound="flac", options={"g": "5"})
     film = without_packets(tmp_path / "film.mkv", whole, [(1, 1.6), (2, 3)])
     for start_s, duration_s, missing_s in [
         (0, 1, 0),
@@ -277,6 +280,36 @@ def test_the_end_of_a_part_that_is_cut_off_is_counted(tmp_path: Path) -> None:
             assert source.lost_s == pytest.approx(missing_s, abs=0.05), (start_s, duration_s)
 
 
+@pytest.mark.parametrize("ending", [".mkv", ".ts"])
+def test_bytes_missing_in_a_silent_film_are_counted(tmp_path: Path, ending: str) -> None:
+    film = make_film(tmp_path / f"f{ending}", pts=range(400), sound=None, options={"g": "10"})
+    data = bytearray(film.read_bytes())
+    with av.open(str(film)) as whole:
+        places = [packet.pos for packet in whole.demux(video=0) if packet.size]
+    begin, end = places[200], places[220]
+    if ending == ".ts":  # packets of 188 bytes are lost on the way
+        del data[begin // 188 * 188 : end // 188 * 188]
+    else:  # Matroska is read on from the next cluster
+        data[begin:end] = b"\xff" * (end - begin)
+    film.write_bytes(data)
+    with FileSource(film) as source:
+        shown = len(list(source))
+        assert 250 < shown <= 380
+        assert source.lost_s == pytest.approx((400 - shown) / 25, abs=0.05)
+        assert any("the film has no pictures from 8.0" in note for note in source.notes)
+
+
+def test_a_picture_that_stands_still_is_not_missing(tmp_path: Path) -> None:
+    times = [*range(40), *range(90, 130)]
+    film = make_film(tmp_path / "film.mkv", pts=times)  # the sound goes on
+    silent = make_film(tmp_path / "silent.mkv", pts=times, sound=None)
+    for path in (film, silent):
+        with FileSource(path) as source:
+            assert len(list(source)) == 80
+            assert source.notes == []
+            assert source.lost_s == 0
+
+
 def test_pictures_at_uneven_times_are_not_missing(tmp_path: Path) -> None:
     times = [0, 1, 2, 3, 4, 10, 11, 12, 13, 20, 21, 22, 23, 24, 30]  # as of a still screen
     film = make_film(tmp_path / "film.mkv", pts=times, sound=None)
@@ -284,6 +317,33 @@ def test_pictures_at_uneven_times_are_not_missing(tmp_path: Path) -> None:
         assert len(list(source)) == 15
         assert source.notes == []
         assert source.lost_s == 0
+
+
+def test_no_frame_lasts_beyond_the_next_one_after_damage(tmp_path: Path) -> None:
+    """After an error, H.264's decoder returns a picture late, after others that are shown later."""
+    film, out = tmp_path / "film.mp4", tmp_path / "out.mp4"
+    with av.open(str(film), "w") as whole:
+        picture = add_picture(whole, options={"bf": "3", "g": "25", "b_strategy": "0"})
+        for i in range(50):
+            frame = av.VideoFrame.from_ndarray(scene_rgb(64, 48, i / 25), "rgb24")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            whole.mux(picture.encode(frame.reformat(format="yuv420p")))
+        whole.mux(picture.encode(None))
+    data = bytearray(film.read_bytes())
+    with av.open(str(film)) as whole:
+        places = [(packet.pos, packet.size) for packet in whole.demux(video=0) if packet.size]
+    for pos, size in places[20:30]:
+        data[pos : pos + size] = bytes(size)
+    film.write_bytes(data)
+    spans = []
+    with FileSource(film) as source, FileSink(out, source.info) as sink:
+        for frame in source:
+            spans.append((frame.pts, frame.pts + frame.duration))
+            sink.write(frame)
+    assert any(begin % 512 for begin, _ in spans)  # late, and so moved behind the others
+    assert all(begin <= end <= later for (begin, end), (later, _) in pairwise(spans))
+    with av.open(str(out)) as painted:
+        assert painted.duration == 2_000_000  # microseconds
 
 
 def test_killing_the_program_at_any_moment_loses_no_file_of_the_user(

@@ -18,6 +18,9 @@ MAX_REORDERED = 16  # pictures; H.264 and H.265 allow no more
 _CUT_S = 0.5  # a film this much shorter than it says was cut off; less is rounding
 _HOLE_S = 0.1  # of even steps; less are a few frames that a recorder has dropped
 _ONE_STEP = 1.9  # usual steps: what lasts longer is more than one
+_SKIPPED_BYTES = 256  # more than headers take
+_IN_ONE_PIECE = ("matroska,webm", "flv")  # formats in which packets follow each other
+_APART_S = 0.2  # how far apart streams may lie where they are damaged
 _EVEN = 8  # times as many single steps as longer ones: then the longer ones are holes
 
 
@@ -90,6 +93,8 @@ class Damage:
 
     def read(self, packet: Packet) -> None:
         """Takes note of a packet of any stream: how far the film has been read."""
+        if self._holes:
+            self._holes.read(packet)
         if packet.pts is not None and packet.time_base is not None:
             end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
             self.reached_s = max(self.reached_s, end_s)
@@ -175,10 +180,18 @@ class Damage:
 
 
 class _Holes:
-    """Looks for times without pictures in a stream that shows them in even steps."""
+    """Looks for times without pictures in a stream that shows them in even steps.
+
+    A picture may also stand still. What is missing leaves a trace: the sound has a hole there too,
+    the demuxer has found a packet incomplete, or bytes were skipped.
+    """
 
     def __init__(self, time_base: Fraction) -> None:
         self._time_base = time_base
+        self._read_s = 0.0  # the time of the latest packet
+        self._read_to: int | None = None  # where it ends in the file
+        self._heard: dict[int, float] = {}  # how far each sound has been read, in seconds
+        self._traces: list[tuple[float, float]] = []  # times at which something was lost
         self._times: list[tuple[int, int]] = []  # a heap: of packets, and their durations
         self._last: tuple[int, int] | None = None
         self._steps: Counter[int] = Counter()
@@ -191,6 +204,28 @@ class _Holes:
         heappush(self._times, (packet.pts, packet.duration or 0))
         if len(self._times) > MAX_REORDERED:
             self._show(*heappop(self._times))
+
+    def read(self, packet: Packet) -> None:
+        """Takes note of a packet of any stream, in the order of the file."""
+        if packet.pts is None or packet.time_base is None or not packet.size:
+            return
+        begin_s = float(packet.pts * packet.time_base)
+        end_s = begin_s + float((packet.duration or 0) * packet.time_base)
+        is_sound = packet.stream.type == "audio"
+        heard_s = self._heard.get(packet.stream.index, begin_s) if is_sound else begin_s
+        skipped = self._skipped_bytes(packet)
+        if packet.is_corrupt or begin_s - heard_s > _HOLE_S or skipped > _SKIPPED_BYTES:
+            self._traces.append((min(self._read_s, heard_s), begin_s))
+        if is_sound:
+            self._heard[packet.stream.index] = end_s
+        self._read_s = begin_s
+
+    def _skipped_bytes(self, packet: Packet) -> int:
+        """How many bytes of the file lie between a packet and the one before; 0 if unknown."""
+        before, at = self._read_to, packet.pos
+        self._read_to = None if at is None or at < 0 else at + packet.size
+        is_apart = packet.stream.container.format.name in _IN_ONE_PIECE
+        return at - before if is_apart and before is not None and at is not None else 0
 
     def end(self, end_pts: int | None) -> None:
         """No packet follows that is shown before a time; None: none at all."""
@@ -221,5 +256,14 @@ class _Holes:
         return [
             ((begin + usual) * tick_s, end * tick_s)
             for begin, end in self._long
-            if end - begin > _ONE_STEP * usual and (end - begin - usual) * tick_s > _HOLE_S
+            if end - begin > _ONE_STEP * usual
+            and (end - begin - usual) * tick_s > _HOLE_S
+            and self._has_trace(begin * tick_s, end * tick_s)
         ]
+
+    def _has_trace(self, begin_s: float, end_s: float) -> bool:
+        """Whether something was lost about then; streams may lie apart in the file."""
+        return any(
+            first_s < end_s + _APART_S and last_s > begin_s - _APART_S
+            for first_s, last_s in self._traces
+        )

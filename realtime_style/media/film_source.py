@@ -47,6 +47,7 @@ _ONE_FRAME_PER_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1"
 _WITH_HOLES = ("matroska,webm", "mpegts", "mpeg", "flv", "ogg", "asf")  # where packets are missing
 _LATEST_TIME_AS_LENGTH = ("matroska,webm", "nut")  # formats, if they begin late
 _ROUNDING = Fraction(1, 1000)  # of a tick
+_PAST_GAP_S = Fraction(1, 2)  # sound is stored not further than this behind the picture
 _SOON = 1.5  # frames: a picture that comes later stays where it is
 _IMPLAUSIBLE = 10  # times as long, or as short, as a file's size makes likely
 _TELLING_BYTES = 1024  # that have been read say how large a second is
@@ -403,12 +404,15 @@ class FileSource:
                 continue
             if end is not None and pts >= end:
                 if has_times(self._container):  # else the part cannot be told from what follows
+                    if last is not None and pts - last > _SOON * step:
+                        self._read_on(pictures, pts)
                     self._count_lost()
                 return
             if last is None and 0 < pts - first < _SOON * step and part.start_s:
                 self._begin_part((pts - first) * self._time_base)
                 first = pts
             if last is not None and pts <= last:  # damage; no film can show two at a time
+                picture.duration = max(0, (picture.duration or 0) - (last + 1 - pts))
                 pts = last + 1
             last = pts
             if picture.interlaced_frame and 0 < (picture.duration or 0) <= FIELD * step:
@@ -418,6 +422,13 @@ class FileSource:
             picture.pts = pts - first
             picture.time_base = self._time_base
             yield picture
+
+    def _read_on(self, pictures: Iterator[av.VideoFrame], pts: int) -> None:
+        """Reads past the end of a part in a gap, until the sound after it has been read too."""
+        enough = pts + _PAST_GAP_S / self._time_base
+        for picture in pictures:
+            if picture.pts is None or picture.pts > enough:
+                return
 
     def _begin_part(self, later_s: Fraction) -> None:
         """Lets a part begin with its first picture, so that the new film has one at zero."""
@@ -588,7 +599,7 @@ def _with_lengths(pictures: Iterator[av.VideoFrame], end_pts: int) -> Iterator[a
     for picture in pictures:
         assert last is not None
         if picture.pts is not None and last.pts is not None:
-            last.duration = picture.pts - last.pts
+            last.duration = max(0, picture.pts - last.pts)  # after damage they may go back
         yield last
         last = picture
     if last is not None:
