@@ -415,6 +415,7 @@ def film_with_sound(path: Path, codec: str, layout: str, rate: int, block: int =
         ("flac", "5.1", 48_000, ".mpg", "ac3:"),
         ("alac", "5.1", 48_000, ".flv", "stereo"),
         ("flac", "stereo", 192_000, ".ts", "aac 48000 Hz"),
+        ("aac", "stereo", 44_100, ".mxf", "pcm_s16le 48000 Hz"),
     ],
 )
 def test_sound_that_the_encoder_does_not_take_is_converted_as_little_as_possible(

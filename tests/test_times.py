@@ -113,8 +113,10 @@ def test_the_last_frame_is_shown_as_long_as_it_was(
 
 
 @pytest.mark.parametrize("is_flat", [False, True], ids=["noise", "flat"])
-@pytest.mark.parametrize("ending", [".mp4", ".mov"])
-@pytest.mark.parametrize("codec", ["h264", "h265"])
+@pytest.mark.parametrize(
+    ("ending", "codec"),
+    [(".mp4", "h264"), (".mp4", "h265"), (".mov", "h264"), (".mov", "h265"), (".3gp", "h264")],
+)
 @pytest.mark.parametrize(
     "lengths", [(100, 500, 20, 40, 1000, 100, 300, 700), (40,) * 9 + (3000,), (200, 40, 40, 40, 90)]
 )

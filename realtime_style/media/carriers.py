@@ -192,11 +192,14 @@ class SubtitleTranscode:
         yield encoded
 
 
-def usable_sound(encoder: str, stream: Any, channels: int) -> tuple[str, int] | None:
+def usable_sound(
+    encoder: str, stream: Any, channels: int, *, any_rate: bool = True
+) -> tuple[str, int] | None:
     """Channel layout and rate (Hz) for an encoder: the stream's own, or close to them.
 
     Args:
         encoder: FFmpeg's name.
+        any_rate: whether the container takes any rate; else it takes 48 kHz.
         stream: sound that can be converted; see `StreamDescription.is_convertible`.
         channels: how many it has.
 
@@ -205,7 +208,8 @@ def usable_sound(encoder: str, stream: Any, channels: int) -> tuple[str, int] | 
     """
     context = stream.codec_context
     layouts = [context.layout.name, *_USUAL_LAYOUTS[max(0, len(_USUAL_LAYOUTS) - channels) :]]
-    rates = [_USUAL_HZ] if encoder == "libopus" else [context.sample_rate, _USUAL_HZ]
+    has_rates = any_rate and encoder != "libopus"
+    rates = [context.sample_rate, _USUAL_HZ] if has_rates else [_USUAL_HZ]
     for layout, rate in product(dict.fromkeys(layouts), rates):
         trial: Any = av.CodecContext.create(encoder, "w")
         try:

@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 import av
 
 from realtime_style.media.demuxer import Part
-from realtime_style.media.packet import Packet
+from realtime_style.media.packet import Packet, seconds
 from realtime_style.wording import counted
 
 FIELD = Fraction(3, 4)  # of a frame's duration: what lasts less is half an interlaced picture
@@ -207,10 +207,10 @@ class _Holes:
 
     def read(self, packet: Packet) -> None:
         """Takes note of a packet of any stream, in the order of the file."""
-        if packet.pts is None or packet.time_base is None or not packet.size:
+        if packet.pts is None or not packet.size:
             return
-        begin_s = float(packet.pts * packet.time_base)
-        end_s = begin_s + float((packet.duration or 0) * packet.time_base)
+        begin_s = seconds(packet.pts, packet.time_base)
+        end_s = begin_s + seconds(packet.duration or 0, packet.time_base)
         is_sound = packet.stream.type == "audio"
         heard_s = self._heard.get(packet.stream.index, begin_s) if is_sound else begin_s
         skipped = self._skipped_bytes(packet)

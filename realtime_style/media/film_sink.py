@@ -45,6 +45,7 @@ from realtime_style.wording import counted, out_name
 
 _MAX_TICKS = 1_000_000  # per second
 _FRAMES_TO_EXPECT_BY = 25  # with fewer, the first, a large one, counts too much
+_MP4 = (".mp4", ".mov", ".m4v", ".3gp", ".3g2")  # the endings of one format
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
@@ -173,7 +174,7 @@ class FileSink:
     def _format_options(self, source: PassthroughSource | None) -> dict[str, str]:
         """FFmpeg's options of the format."""
         options = {}
-        if self._suffix in (".mp4", ".mov", ".m4v"):
+        if self._suffix in _MP4:
             # edit lists count in the movie's ticks: coarser than the frames', they move starts
             ticks = max(1000, min(self._info.time_base.denominator, _MAX_TICKS))
             # in a pipe the header waits for the first frames, as only these say when they begin

@@ -231,7 +231,7 @@ class Muxer:
     @property
     def is_mp4(self) -> bool:
         """Whether the format knows how long frames are shown only in their decoding order."""
-        return self._container.format.name in ("mp4", "mov", "ipod")
+        return self._container.format.name in ("mp4", "mov", "ipod", "3gp", "3g2", "f4v")
 
     def _does_not_fit(self, encoder: str) -> MediaError:
         holds = self._container.supported_codecs

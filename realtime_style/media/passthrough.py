@@ -42,8 +42,9 @@ _IN_TRANSPORT_STREAMS = (  # their muxer takes all codecs, but most as data that
     "aac", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "opus", "dvb_subtitle", "dvb_teletext",
     "hdmv_pgs_subtitle", "timed_id3", "klv",
 )  # fmt: skip
+_AT_48_KHZ = ("mxf",)  # containers that take no other sound
 _WITH_CHAPTERS = ("mp4", "mov", "ipod", "matroska", "webm", "asf", "ogg", "nut", "ffmetadata")
-_WITH_EDIT_LISTS = ("mp4", "mov", "ipod")
+_WITH_EDIT_LISTS = ("mp4", "mov", "ipod", "3gp", "3g2")
 _WITHOUT_LANGUAGES = ("avi", "flv", "mpeg", "vob", "asf")
 _QUICKTIME_LANGUAGES = {  # ISO 639-2/T: /B, the only ones that QuickTime's table has
     "deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb",
@@ -341,8 +342,10 @@ class Passthrough:
         """
         found = []
         for encoder in dict.fromkeys((*usual, *_OTHER_AUDIO_ENCODERS)):
-            settings = usable_sound(encoder, stream, channels) if _can_encode(encoder) else None
-            if settings is not None:
+            if not _can_encode(encoder):
+                continue
+            any_rate = self._format not in _AT_48_KHZ
+            if settings := usable_sound(encoder, stream, channels, any_rate=any_rate):
                 found.append((encoder, *settings))
 
         def rank(each: tuple[str, str, int]) -> tuple[bool, int]:
