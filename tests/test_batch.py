@@ -176,7 +176,7 @@ def test_names_and_durations_in_words() -> None:
     assert names_of(paths) == "0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more"
     assert names_of({Path("0.txt"): "", Path("1.txt"): "odd"}) == "0.txt, 1.txt (odd)"
     assert [duration(s) for s in (0.4, 59.4, 59.6, 185, 3723)] == [
-        "0 s", "59 s", "1:00 min", "3:05 min", "1:02:03 h",
+        "1 s", "59 s", "1:00 min", "3:05 min", "1:02:03 h",
     ]  # fmt: skip
 
 

@@ -233,8 +233,8 @@ def print_stopped(error: BaseException) -> int:
 
 
 def duration(seconds: float) -> str:
-    """A time in words for people: 45 s, 3:05 min or 1:02:03 h."""
-    minutes, rest = divmod(round(seconds), 60)
+    """A time in words for people, at least 1 s: 45 s, 3:05 min or 1:02:03 h."""
+    minutes, rest = divmod(max(1, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours}:{minutes:02}:{rest:02} h"
