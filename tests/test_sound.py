@@ -42,6 +42,36 @@ def film_with_late_sound(path: Path, sound_s: int, film_s: int = 12) -> Path:
     return path
 
 
+def test_sound_that_a_transport_stream_announces_late_is_kept(tmp_path: Path) -> None:
+    """Two recordings in one file; the second one has sound."""
+    film, out = tmp_path / "film.ts", tmp_path / "out.mp4"
+    whole = make_film(tmp_path / "whole.mp4", pts=range(50))
+    with film.open("wb") as both:
+        for i, kinds in enumerate((("video",), ("video", "audio"))):
+            part = tmp_path / f"{i}.ts"
+            options = {"output_ts_offset": str(2 * i)}
+            with av.open(str(whole)) as read, av.open(str(part), "w", options=options) as new:
+                wanted = [stream for stream in read.streams if stream.type in kinds]
+                copies = {s.index: new.add_stream_from_template(s) for s in wanted}
+                for packet in read.demux(wanted):
+                    if packet.size:
+                        packet.stream = copies[packet.stream.index]
+                        new.mux_one(packet)
+            both.write(part.read_bytes())
+    with av.open(str(film)) as read:
+        assert not all(known.is_known for known in describe(read).values())
+        packets = [p for p in read.demux() if p.pts is not None]
+        first = [
+            min(p.pts for p in packets if p.stream.type == kind) for kind in ("video", "audio")
+        ]
+    assert carry(film, out) == []
+    assert codecs_of(out) == ["h264", "aac"]
+    with av.open(str(out)) as painted:
+        heard = next(painted.decode(audio=0))
+        at_s = float(heard.pts * heard.time_base)  # type: ignore[operator]
+        assert at_s == pytest.approx((first[1] - first[0]) / 90_000, abs=0.001)
+
+
 @pytest.mark.parametrize("ending", [".mkv", ".mp4", ".webm"])
 def test_sound_that_begins_after_ffmpeg_stops_looking_is_kept(tmp_path: Path, ending: str) -> None:
     film = film_with_late_sound(tmp_path / "film.ts", 9)

@@ -27,7 +27,9 @@ from realtime_style.wording import source_name
 RAW_BYTES = "surrogateescape"  # metadata that is not UTF-8 passes through unchanged
 _OPEN_S = 20.0  # for an address to answer; FFmpeg does not notice Ctrl-C in that time
 _READ_S = 30.0  # for an address to send more of a film
-_PROBE_FURTHER = {"analyzeduration": "600000000", "probesize": "100000000"}  # µs, bytes
+_PROBE_FURTHER = {  # µs, bytes; also in streams that a transport stream announces late
+    "analyzeduration": "600000000", "probesize": "100000000", "scan_all_pmts": "1",
+}  # fmt: skip
 _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"moof", b"styp")
 _AHEAD_S = 10  # packets further ahead than this have a damaged time, and do not wait for it
 _PAST_END_S = 2  # how far streams of a film may lie apart
