@@ -11,13 +11,16 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra [train] is not installed")
 
 from test_training import Calls, make_photos  # noqa: E402
+from torch import Tensor  # noqa: E402
 
 from realtime_style.errors import TrainingError  # noqa: E402
 from realtime_style.training import distill as distillation  # noqa: E402
 from realtime_style.training.dataset import PhotoFolder  # noqa: E402
-from realtime_style.training.distill import distill  # noqa: E402
+from realtime_style.training.distill import DistillObjective, distill, painting_of  # noqa: E402
 from realtime_style.training.generator import Generator, GeneratorConfig  # noqa: E402
 from realtime_style.training.observer import TrainStep  # noqa: E402
+from realtime_style.training.optimizer import Muon  # noqa: E402
+from realtime_style.training.state import Learner, TrainState  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -73,3 +76,24 @@ def test_a_checkpoint_of_another_shape_is_refused(photos: PhotoFolder, tmp_path:
     distill(teacher(), student(), photos, 1, tmp_path / "a.pt")
     with pytest.raises(TrainingError, match="of another shape"):
         distill(teacher(), teacher(), photos, 2, tmp_path / "a.pt", resume=True)
+
+
+def test_the_border_is_not_judged(photos: PhotoFolder) -> None:
+    netG = student()  # noqa: N806
+    batch = photos.batch(1, range(2))
+    state = TrainState({"G": Learner(netG, Muon(netG.parameters(), 0.1), 0.1)}, 2, {})
+    paint = painting_of(netG.eval())
+
+    def spoilt_border(rgb: Tensor) -> Tensor:
+        aim = paint(rgb)
+        border = torch.ones_like(aim)
+        border[..., 8:-8, 8:-8] = aim[..., 8:-8, 8:-8]
+        return border
+
+    def losses(margin_px: int) -> dict[str, Tensor]:
+        objective = DistillObjective(spoilt_border, netG, 0, margin_px=margin_px)
+        return next(objective.updates(state, batch)).losses
+
+    assert losses(0)["color"] > 0.1
+    for loss in losses(8).values():
+        assert loss < 1e-3

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from realtime_style.training.light import luma_of
-from realtime_style.training.recoloring import Recoloring, color_loss
+from realtime_style.training.recoloring import ColorTable, Recoloring, color_loss
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -66,3 +66,14 @@ def test_color_loss_is_the_distance_of_colours_and_ignores_strokes() -> None:
     strokes = torch.zeros(1, 3, 64, 64)
     strokes[..., ::2], strokes[..., 1::2] = 0.3, -0.3
     assert color_loss(target + strokes, target) < 2e-3
+
+
+def test_colours_outside_the_range_of_a_picture_come_back_in_order() -> None:
+    """Beyond white is lighter than white, so it takes the place of the painting's white."""
+    beyond = torch.linspace(-0.3, 1.3, 256).expand(1, 3, 64, 256)
+    painting = torch.linspace(0.2, 0.8, 256).expand(1, 3, 64, 256)
+    kind = ColorTable(2, 2, softness=0.002, low=-0.3, high=1.3, entries=25)
+    painted = luma_of(Recoloring(beyond, [painting], kind)(beyond))[0, 0, 0]
+    assert (painted.diff() > -1e-3).all()
+    assert painted[-1] - painted[-32] > 0.04
+    assert (painted - painting[0, 0, 0]).abs().mean() < 0.05

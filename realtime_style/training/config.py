@@ -20,6 +20,9 @@ FROM_NOTHING = "none"
 ADVERSARIAL_KINDS = ("log", "lsgan", "hinge")
 """Kinds of adversarial losses; see `losses.adversarial_loss`."""
 
+OVERLAY_STEPS = 0
+"""Steps of the overlay of every preset; 0: styles are not laid over photos."""
+
 _CHOICES = {
     "adversarial": ("none", *ADVERSARIAL_KINDS),
     "statistic": ("gram", "wasserstein"),
@@ -46,10 +49,46 @@ _RANGES = {  # beyond them a value is a slip; weights are checked as well
     "learning_rate": (1e-9, 1e9),
     "discriminator_learning_rate": (1e-9, 1e9),
     "seed": (0, 2**63 - 1),
+    "overlay_steps": (0, 1e9),
+    "overlay_batch": (1, 1e9),
+    "overlay_hue_share": (0, 1),
+    "overlay_learning_rate": (1e-9, 1e9),
     "checkpoint_every": (1, 1e9),
     "sample_every": (1, 1e9),
 }
+_OVERLAY_RANGES = {
+    "gain": (0, 10),
+    "calm": (0, 1),
+    "blur_px": (4, 256),
+    "large": (0, 1),
+}
 _MIN_CROP_PX = 128  # in smaller crops the tone loss can fit its quadratic to anything
+
+
+@dataclass(frozen=True, slots=True)
+class OverlaySettings:
+    """How strokes are laid over photos; checked at construction. See `overlay.Overlay`.
+
+    Attributes:
+        gain: how strong the strokes are, 0..10; 1 is as strong as they were painted.
+        calm: by how much they are weaker in calm parts of a photo, 0..1.
+        blur_px: what is larger than about this radius, 4 to 256 px, counts as colour and light of
+            the painted photo, not as a stroke, and is left out.
+        large: share of strokes twice as large, 0..1.
+
+    Raises:
+        TrainingError: a value out of its range; `setting` is the attribute of `TrainConfig`.
+    """
+
+    gain: float
+    calm: float
+    blur_px: int
+    large: float
+
+    def __post_init__(self) -> None:
+        """Checks all values."""
+        for name, limits in _OVERLAY_RANGES.items():
+            _refuse_beyond(f"overlay_{name}", getattr(self, name), limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +137,18 @@ class TrainConfig:
         compile: compile the generator with torch.compile.
         seed: the same seed gives the same generator, on the same machine.
         device: "auto", "cpu" or "cuda".
+        overlay_steps: optimiser steps in which the generator learns to paint overlays, after the
+            `steps` in which it has learned strokes; 0 leaves them out.
+        strokes: a generator that paints the strokes already; then `steps` and everything about
+            losses is unused. None trains it.
+        overlay_gain: see `OverlaySettings`, as for the next three.
+        overlay_calm: likewise.
+        overlay_blur_px: likewise.
+        overlay_large: likewise.
+        overlay_batch: photos per step of the overlay, rounded up to a multiple of the processes.
+        overlay_hue_share: share of its crops whose hue and saturation are changed, in 0..1, so that
+            it learns colours that are rare in photos.
+        overlay_learning_rate: the peak of its learning rate.
         checkpoint_every: steps between checkpoints.
         sample_every: steps between sample sheets.
         *_weight: factors of the losses; at 0 a loss is not computed. See losses.py, motion.py,
@@ -157,6 +208,15 @@ class TrainConfig:
     compile: bool = False
     seed: int = 0
     device: str = "auto"
+    overlay_steps: int = OVERLAY_STEPS
+    strokes: Path | None = None
+    overlay_gain: float = 1.6
+    overlay_calm: float = 0.3
+    overlay_blur_px: int = 28
+    overlay_large: float = 1.0
+    overlay_batch: int = 3
+    overlay_hue_share: float = 0.25
+    overlay_learning_rate: float = 4e-3
     checkpoint_every: int = 200
     sample_every: int = 200
 
@@ -173,19 +233,30 @@ class TrainConfig:
                 setting="crop_px",
             )
         weights = [field.name for field in dataclasses.fields(self) if "_weight" in field.name]
-        for name, (low, high) in (_RANGES | dict.fromkeys(weights, (0, _MAX_WEIGHT))).items():
+        for name, limits in (_RANGES | dict.fromkeys(weights, (0, _MAX_WEIGHT))).items():
             values = getattr(self, name)
             for number in values if isinstance(values, tuple) else (values,):
-                if not low <= number <= high:
-                    raise TrainingError(
-                        f"{name} must be from {low:g} to {high:g}, not {number:g}", setting=name
-                    )
+                _refuse_beyond(name, number, limits)
         for name, choices in _CHOICES.items():
             value = getattr(self, name)
             if value not in choices:
                 raise TrainingError(
                     f"there is no {name} '{value}'; choose {', '.join(choices)}", setting=name
                 )
+
+        _ = self.overlay
+        if self.strokes and not self.overlay_steps:
+            raise TrainingError(
+                "there are no steps for an overlay, so no strokes can be laid over photos",
+                setting="overlay_steps",
+            )
+
+    @property
+    def overlay(self) -> OverlaySettings:
+        """How strokes are laid over photos."""
+        return OverlaySettings(
+            self.overlay_gain, self.overlay_calm, self.overlay_blur_px, self.overlay_large
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for checkpoints and style cards; paths are reduced to file names."""
@@ -194,6 +265,14 @@ class TrainConfig:
             if isinstance(value, Path):
                 plain[name] = value.name
         return plain | {"features": [path.name for path in self.features]}
+
+
+def _refuse_beyond(name: str, number: float, limits: tuple[float, float]) -> None:
+    low, high = limits
+    if not low <= number <= high:
+        raise TrainingError(
+            f"{name} must be from {low:g} to {high:g}, not {number:g}", setting=name
+        )
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -10,15 +12,11 @@ COLOR_PX = 16
 """Side of the cells in which colours are compared: larger than most strokes."""
 
 _SAMPLES = 1024  # colours of photos, and of paintings
-_PHOTO_CELL_PX, _PAINTING_CELL_PX = (
-    8,
-    4,
-)  # their colours are means over cells: no noise, no craquelure
 _CHROMA = 2.0  # of Oklab's a and b over its lightness
+_BEYOND = 0.6  # lightness of a value above 1, or below 0, for each unit beyond
 _SOFTNESS = (0.02, 0.01, 0.005, 0.002, 0.001)
 _ABSORPTIONS, _ITERATIONS = 2, 15  # for each softness, and for each of these
 _MIN_MASS = 1e-100
-_TABLE = 17  # entries along each channel
 
 _LMS = ((0.41222147, 0.53633254, 0.05144599), (0.2119035, 0.68069955, 0.10739696),
         (0.08830246, 0.28171884, 0.6299787))  # fmt: skip
@@ -26,38 +24,74 @@ _OKLAB = ((0.21045426, 0.7936178, -0.00407205), (1.9779985, -2.4285922, 0.450593
           (0.02590404, 0.78277177, -0.80867577))  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class ColorTable:
+    """How a map of colours is measured and stored.
+
+    Attributes:
+        picture_cell_px: side of the cells of pictures whose mean colours are measured: larger
+            cells leave out noise and detail.
+        painting_cell_px: the same of paintings: larger cells leave out craquelure and grain.
+        softness: of the map between the samples, a squared distance in Oklab. Larger is smoother.
+        low: the lowest value of a channel in the table; values below it count as this.
+        high: the highest.
+        entries: entries of the table along each channel.
+    """
+
+    picture_cell_px: int = 8
+    painting_cell_px: int = 4
+    softness: float = _SOFTNESS[-1]
+    low: float = 0.0
+    high: float = 1.0
+    entries: int = 17
+
+
+PHOTO_COLORS = ColorTable()
+"""The table for photos."""
+
+
 class Recoloring:
-    """A map from colours of photos to colours of paintings, as a table.
+    """A map from colours of pictures to colours of paintings, as a table.
 
     It is the optimal transport between both distributions of colours in Oklab: of all maps after
-    which photos have the paintings' colours in the paintings' shares, the one that changes colours
-    least. Light stays light, and foliage becomes green where a painting has any green.
+    which pictures have the paintings' colours in the paintings' shares, the one that changes
+    colours least. Light stays light, and foliage becomes green where a painting has any green.
 
     Computed by Sinkhorn's algorithm (Cuturi, NeurIPS 2013, algorithm 1, on logarithms). Colours
     between the samples get the entropic map (Pooladian and Niles-Weed, arXiv 2109.12004, eq. 6).
+
+    Attributes:
+        table: (1, 3, entries, entries, entries): the new colour of every R, G, B.
     """
 
-    def __init__(self, photos: Tensor, paintings: list[Tensor]) -> None:
+    def __init__(
+        self, pictures: Tensor, paintings: list[Tensor], kind: ColorTable = PHOTO_COLORS
+    ) -> None:
         """Computes the map, which takes about a second.
 
         Args:
-            photos: (N, 3, H, W) in 0..1, on the CPU.
+            pictures: (N, 3, H, W) on the CPU, in `kind.low` to `kind.high`; values beyond count as
+                these.
             paintings: each (1, 3, H, W) in 0..1, on the CPU.
+            kind: how the map is measured and stored; the default is for photos.
         """
-        ours = _sample(_cells(photos, _PHOTO_CELL_PX))
-        theirs = _sample(torch.cat([_cells(each, _PAINTING_CELL_PX) for each in paintings]))
+        self._low, self._high = kind.low, kind.high
+        ours = _sample(_cells(pictures, kind.picture_cell_px).clamp(kind.low, kind.high))
+        theirs = _sample(torch.cat([_cells(each, kind.painting_cell_px) for each in paintings]))
         potential = _potential(_place(ours), _place(theirs))
-        axis = torch.linspace(0, 1, _TABLE)
+        axis = torch.linspace(kind.low, kind.high, kind.entries)
         grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
         cost = torch.cdist(_place(grid), _place(theirs)).square()
-        mapped = torch.softmax((potential - cost) / _SOFTNESS[-1], 1) @ theirs
-        # (1, 3, R, G, B), as grid_sample reads it
-        self.table = mapped.reshape(_TABLE, _TABLE, _TABLE, 3).permute(3, 0, 1, 2)[None]
+        mapped = torch.softmax((potential - cost) / kind.softness, 1) @ theirs
+        # As grid_sample reads it
+        self.table = mapped.reshape(*[kind.entries] * 3, 3).permute(3, 0, 1, 2)[None]
 
     def __call__(self, rgb: Tensor) -> Tensor:
-        """RGB (N, 3, H, W) in 0..1 in the painting's colours, the same shape."""
+        """RGB (N, 3, H, W) in the painting's colours, the same shape, in 0..1."""
         table = self.table.to(rgb.device).expand(len(rgb), -1, -1, -1, -1)
-        at = rgb.flip(1).permute(0, 2, 3, 1)[:, None] * 2 - 1  # its last axis is B, G, R
+        scale = 2 / (self._high - self._low)
+        # Its last axis is B, G, R, in -1..1
+        at = rgb.flip(1).permute(0, 2, 3, 1)[:, None] * scale - (1 + scale * self._low)
         return functional.grid_sample(table, at, align_corners=True, padding_mode="border")[:, :, 0]
 
 
@@ -86,10 +120,17 @@ def _sample(colors: Tensor) -> Tensor:
 
 
 def _place(rgb: Tensor) -> Tensor:
-    """RGB (P, 3) in 0..1 in Oklab (Ottosson 2020), with a and b scaled by _CHROMA."""
-    linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    """RGB (P, 3) in Oklab (Ottosson 2020), with a and b scaled by _CHROMA.
+
+    Colours outside 0..1 are where the nearest colour within is, only darker or lighter by _BEYOND
+    times the mean distance of their channels from it.
+    """
+    within = rgb.clamp(0, 1)
+    linear = torch.where(within <= 0.04045, within / 12.92, ((within + 0.055) / 1.055) ** 2.4)
     cones = (linear @ torch.tensor(_LMS).T).clamp_min(0) ** (1 / 3)
-    return cones @ torch.tensor(_OKLAB).T * torch.tensor((1.0, _CHROMA, _CHROMA))
+    place = cones @ torch.tensor(_OKLAB).T * torch.tensor((1.0, _CHROMA, _CHROMA))
+    place[:, 0] += _BEYOND * (rgb - within).mean(1)
+    return place
 
 
 def _potential(ours: Tensor, theirs: Tensor) -> Tensor:
