@@ -188,7 +188,7 @@ def test_the_report_shows_every_loss(
     sheet = Image.new("RGB", (60, 40), (90, 60, 30))
     for losses in ({"style": 2.0}, {f"loss{i}": 10.0**i for i in range(-4, 4)} | {"hinge": -1.0}):
         history = [{name: value / step for name, value in losses.items()} for step in range(1, 31)]
-        report.write_report(tmp_path, config, history, 60.0, sheet)
+        report.write_report(tmp_path, config, history, 60.0, sheet, "Lower is better.")
         text = (tmp_path / "report.md").read_text()
         assert "30 steps in 1.0 minutes, 2000 ms per step" in text
         for name, value in losses.items():
@@ -344,7 +344,7 @@ def test_too_little_memory_halves_the_batch(
     monkeypatch.setattr(objective, "total_variation", hungry)
     notes: list[str] = []
     train(config, tmp_path / "run", observer=Calls(on_note=notes.append))
-    assert notes[0] == "out of memory: from step 0 on, 1 photos a step"
+    assert notes[0] == "out of memory: from step 0 on, 1 photo a step"
     assert load_checkpoint(tmp_path / "run/checkpoint.pt")["batch"] == 1
 
     def starved(rgb: Tensor) -> Tensor:

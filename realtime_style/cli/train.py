@@ -29,6 +29,7 @@ TRAIN_EXAMPLES = examples(
     "train painting.jpg --content photos/",
     "train painting.jpg --content photos/ --preset fast --painting-size 1024",
     "train --styles-dir hokusai/ --content photos/ --out hokusai.onnx",
+    "train painting.jpg --content photos/ --overlay-steps 350",
 )
 EXPORT_EXAMPLES = examples(
     "export painting.training/generator.safetensors painting.onnx",
@@ -39,6 +40,7 @@ EXPORT_EXAMPLES = examples(
 _DATA = "Data"
 _TRAINING = "Training"
 _LEARNED_FROM = "Painting"
+_OVERLAY = "Overlay"
 
 PaintingFile = Annotated[
     Path | None,
@@ -162,6 +164,50 @@ Noise = Annotated[
         help="Noise added to the photos, so that noise in films is not painted. Default: 0.",
     ),
 ]  # fmt: skip
+OverlaySteps = Annotated[
+    int | None,
+    typer.Option(
+        parser=whole(0), metavar="NUMBER", rich_help_panel=_OVERLAY,
+        help="Steps to learn, after the strokes, to lay them over the photo: the photo's light and "
+        "forms, in the painting's colours. 0: none. Default: 0.",
+    ),
+]  # fmt: skip
+Strokes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", rich_help_panel=_OVERLAY,
+        help="Lay the strokes of this generator (.safetensors or .pt) over the photo, instead of "
+        "training strokes.",
+    ),
+]  # fmt: skip
+OverlayGain = Annotated[
+    float | None,
+    typer.Option(
+        parser=number(0, 10), metavar="NUMBER", rich_help_panel=_OVERLAY,
+        help="How strong the strokes are. Default: 1.6.",
+    ),
+]  # fmt: skip
+OverlayCalm = Annotated[
+    float | None,
+    typer.Option(
+        parser=number(0, 1), metavar="SHARE", rich_help_panel=_OVERLAY,
+        help="By how much they are weaker in calm parts of a photo. Default: 0.3.",
+    ),
+]  # fmt: skip
+OverlayBlur = Annotated[
+    int | None,
+    typer.Option(
+        parser=whole(4, 256), metavar="PIXELS", rich_help_panel=_OVERLAY,
+        help="What is larger than this is not a stroke, and is left out. Default: 28.",
+    ),
+]  # fmt: skip
+OverlayLarge = Annotated[
+    float | None,
+    typer.Option(
+        parser=number(0, 1), metavar="SHARE", rich_help_panel=_OVERLAY,
+        help="Share of strokes of twice the size. Default: 1.",
+    ),
+]  # fmt: skip
 TrainDevice = Annotated[
     str | None,
     typer.Option("--device", metavar="DEVICE", rich_help_panel=MACHINE, help="auto, cpu or cuda."),
@@ -210,6 +256,12 @@ def train(
     style_weight: StyleWeight = None,
     adversarial: Adversarial = None,
     noise: Noise = None,
+    overlay_steps: OverlaySteps = None,
+    strokes: Strokes = None,
+    overlay_gain: OverlayGain = None,
+    overlay_calm: OverlayCalm = None,
+    overlay_blur: OverlayBlur = None,
+    overlay_large: OverlayLarge = None,
     preset: TrainPreset = None,
     config: ConfigFile = None,
     steps: Steps = None,
@@ -231,25 +283,36 @@ def train(
     """
     with _training_extra():
         import realtime_style.training.train  # noqa: F401
+    options = {
+        "painting": _painting(painting, styles_dir), "content": content, "clips": clips,
+        "features": tuple(features) if features else None, "base": base,
+        "painting_px": painting_size, "style_weight": style_weight, "adversarial": adversarial,
+        "noise": noise, "steps": steps, "batch": batch, "crop_px": _crop(crop),
+        "learning_rate": learning_rate, "seed": seed,
+        "device": device, "overlay_steps": overlay_steps, "strokes": strokes,
+        "overlay_gain": overlay_gain, "overlay_calm": overlay_calm,
+        "overlay_blur_px": overlay_blur, "overlay_large": overlay_large,
+    }  # fmt: skip
+    settings = _settings(preset, config, options)
+    out = out or Path(f"{settings.painting.stem}.onnx")
+    _refuse_run(out, resume=resume, overwrite=overwrite)
+    _run(settings, out, Output(quiet), resume=resume)
+
+
+def _painting(painting: Path | None, styles_dir: Path | None) -> Path | None:
     if painting is not None and styles_dir is not None:
         raise typer.BadParameter("give PAINTING or --styles-dir, not both")
     if styles_dir is not None and not styles_dir.is_dir():
         raise TrainingError(
             f"there is no folder {styles_dir}; give --styles-dir a folder with paintings in it"
         )
+    return painting or styles_dir
+
+
+def _crop(crop: int | None) -> int | None:
     if crop is not None and crop % 32:
         raise typer.BadParameter(f"{crop} is not a multiple of 32", param_hint="--crop")
-    options = {
-        "painting": painting or styles_dir, "content": content, "clips": clips, "base": base,
-        "features": tuple(features) if features else None, "painting_px": painting_size,
-        "style_weight": style_weight, "adversarial": adversarial, "noise": noise, "steps": steps,
-        "batch": batch, "crop_px": crop, "learning_rate": learning_rate, "seed": seed,
-        "device": device,
-    }  # fmt: skip
-    settings = _settings(preset, config, options)
-    out = out or Path(f"{settings.painting.stem}.onnx")
-    _refuse_run(out, resume=resume, overwrite=overwrite)
-    _run(settings, out, Output(quiet), resume=resume)
+    return crop
 
 
 def _settings(preset: str | None, config: Path | None, options: dict[str, Any]) -> TrainConfig:
@@ -263,14 +326,14 @@ def _settings(preset: str | None, config: Path | None, options: dict[str, Any]) 
 def _refuse_run(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Raises StyleError where a run would replace something that it may not replace."""
     from realtime_style.system.paths import refuse_unwritable
-    from realtime_style.training.checkpoint import CHECKPOINT_NAME
     from realtime_style.training.parallel import leads
+    from realtime_style.training.run_folder import GENERATOR_NAME, last_checkpoint
 
     if out.suffix != ".onnx":
         raise StyleError(f"--out is {out}; a style's file name ends in .onnx")
     run_dir = out.with_suffix(".training")
-    checkpoint, generator = run_dir / CHECKPOINT_NAME, run_dir / "generator.safetensors"
-    has_ended = not checkpoint.exists() or generator.exists()
+    checkpoint, generator = last_checkpoint(run_dir), run_dir / GENERATOR_NAME
+    has_ended = not checkpoint or generator.exists()
     if out.exists() and resume and not overwrite and has_ended:
         raise StyleError(
             f"{out} is ready, its training has ended; to train on from there, give another --out "
@@ -278,7 +341,7 @@ def _refuse_run(out: Path, *, resume: bool, overwrite: bool) -> None:
         )
     # a run that was begun with --overwrite may be resumed without it
     refuse_unwritable(out, "my-style.onnx", overwrite=overwrite or (resume and not has_ended))
-    if checkpoint.exists() and not (resume or overwrite) and leads():
+    if checkpoint and not (resume or overwrite) and leads():
         raise StyleError(f"{checkpoint} is left from an earlier run", setting="resume")
 
 
@@ -286,27 +349,27 @@ def _run(settings: TrainConfig, out: Path, output: Output, *, resume: bool) -> N
     """Trains, then exports; under torchrun only the first process prints and exports."""
     from export.to_onnx import export_trained
     from realtime_style.cli.training_progress import TrainingProgress
-    from realtime_style.training.checkpoint import CHECKPOINT_NAME
     from realtime_style.training.parallel import leads
+    from realtime_style.training.run_folder import GENERATOR_NAME, last_checkpoint
     from realtime_style.training.train import train as run_training
 
     run_dir = out.with_suffix(".training")
-    checkpoint = run_dir / CHECKPOINT_NAME
     if not leads():
         output = Output(quiet=True)
     output.say(f"loading {settings.painting} and {settings.content}")
-    progress = TrainingProgress(output, settings.steps, run_dir, has_begun=resume)
+    progress = TrainingProgress(output, run_dir, has_begun=resume)
     try:
         run_training(settings, run_dir, resume=resume, observer=progress)
     except KeyboardInterrupt:
-        if progress.has_begun and checkpoint.exists():
+        checkpoint = last_checkpoint(run_dir)
+        if progress.has_begun and checkpoint:
             print_line(f"saved as {checkpoint}; continue with --resume")
         else:
             print_line("stopped; nothing was saved")
         raise Stopped from None
     if not leads():
         return
-    results = export_trained(run_dir / "generator.safetensors", out, pictures=settings.content)
+    results = export_trained(run_dir / GENERATOR_NAME, out, pictures=settings.content)
     for result in results:
         output.say(f"parity: {result}")
     output.say(f"{out}: ready; sheet and report in {run_dir}")

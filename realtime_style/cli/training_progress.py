@@ -18,31 +18,38 @@ class TrainingProgress(TrainObserver):
             run's folder then belongs to this run, and not to an older one that it replaces.
     """
 
-    def __init__(self, output: Output, steps: int, run_dir: Path, *, has_begun: bool) -> None:
+    def __init__(self, output: Output, run_dir: Path, *, has_begun: bool) -> None:
         """Shows nothing yet.
 
         Args:
-            steps: number of steps of the whole run.
             run_dir: the folder for all results.
             has_begun: whether an interrupted run is resumed.
         """
         self.has_begun = has_begun
-        self._output, self._steps, self._run_dir = output, steps, run_dir
-        self._bar = output.progress("training", steps)
+        self._output, self._run_dir = output, run_dir
+        self._part, self._steps = "training", 0
+        self._bar = output.progress(self._part, None)
+
+    def on_part(self, name: str, steps: int) -> None:
+        """Prepares a bar for the part."""
+        self._part, self._steps = name, steps
+        self._bar = self._output.progress(name, steps)
 
     def on_start(self) -> None:
-        """Says where everything goes."""
+        """Says what begins, and where everything goes."""
         self.has_begun = True
+        what = "training" if self._part == "training" else f"training of the {self._part}"
         self._output.say(
-            f"training for {counted(self._steps, 'step')}; all results go to {self._run_dir}"
+            f"{what} for {counted(self._steps, 'step')}; all results go to {self._run_dir}"
         )
 
     def on_step(self, step: TrainStep) -> None:
         """Shows the losses."""
         interrupts.check()
         losses = " ".join(f"{name} {value:.3f}" for name, value in step.losses.items())
+        part = "" if self._part == "training" else f"{self._part}: "
         self._bar.update(step.step, losses)
-        self._bar.line(lambda: f"step {step.step} of {self._steps}: {losses}")
+        self._bar.line(lambda: f"{part}step {step.step} of {self._steps}: {losses}")
 
     def on_note(self, note: str) -> None:
         """Prints what did not go as planned."""

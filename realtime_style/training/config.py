@@ -275,6 +275,32 @@ def _refuse_beyond(name: str, number: float, limits: tuple[float, float]) -> Non
         )
 
 
+def refuse_other_settings(config: TrainConfig, previous: dict[str, Any]) -> None:
+    """Raises TrainingError if a run would be resumed with other settings than it began with.
+
+    The schedule and the crops depend on them. A setting that is newer than the checkpoint counts as
+    having had its default value.
+
+    Args:
+        config: the settings with which it is to be resumed.
+        previous: the settings in the checkpoint, or in a file of the run.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    previous = defaults | previous
+    requested = config.as_dict()
+    for name in requested.keys() - {"device", "checkpoint_every", "sample_every"}:
+        now, before = requested[name], previous.get(name)
+        # tuples become lists in JSON
+        if (list(now) if isinstance(now, tuple) else now) != (
+            list(before) if isinstance(before, tuple) else before
+        ):
+            raise TrainingError(
+                f"the checkpoint was made with {name} = {before}, not {now}; a run can only be "
+                "resumed with the settings it began with",
+                setting=name,
+            )
+
+
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {"steps": 1000},
     "standard": {"steps": 3000},

@@ -15,6 +15,7 @@ from torch import Tensor
 from realtime_style.errors import TrainingError
 from realtime_style.system.paths import visible_files
 from realtime_style.training.config import TrainConfig
+from realtime_style.training.observer import TrainObserver
 
 UNREADABLE = (
     OSError, ValueError, Image.DecompressionBombError,
@@ -32,6 +33,8 @@ _MAX_DRAWS = 20  # how many photos are tried, until one is large enough
 MIN_PHOTO_PX = 64
 """Photos with a shorter side below this are skipped."""
 _MIN_PAINTING_PX = 64
+_MIN_SHORT_PX = 32  # of a scaled painting: the poolings of VGG reduce smaller ones to nothing
+_MAX_NAMES = 5  # most names of skipped files in a note
 _SHARP_RADIUS_PX = 2
 _PHOTO, _REAL = 0, 1  # parts of seeds, so that photos and paintings get different random numbers
 _HELD_BACK_OF = 20  # one of this many photos is not trained on, but shown in the sample sheets
@@ -101,15 +104,19 @@ class PhotoFolder:
         self._small_share = small_share
 
     @classmethod
-    def of(cls, config: TrainConfig) -> Self:
-        """The photos of a configuration, with crops that include the margins.
+    def of(cls, config: TrainConfig, crop_px: int | None = None) -> Self:
+        """The photos of a configuration.
+
+        Args:
+            config: where they are, and how they are cropped.
+            crop_px: side of the crops; None takes that of the configuration, with its margins.
 
         Raises:
             TrainingError: as the constructor.
         """
         return cls(
             config.content,
-            config.crop_px + 2 * config.margin_px,
+            crop_px or config.crop_px + 2 * config.margin_px,
             config.seed,
             portraits=config.portraits,
             portrait_share=config.portrait_share,
@@ -203,6 +210,12 @@ class PhotoFolder:
             self._cache_bytes += self._cache[path].nbytes
         return photo
 
+    def note_skipped(self, observer: TrainObserver) -> None:
+        """Names the photos that could not be used, if there are any."""
+        if self.skipped:
+            what = f"photos that cannot be read or are under {MIN_PHOTO_PX} px"
+            note_skipped(observer, sorted(self.skipped), what)
+
     def samples(self, count: int, side_px: int) -> Tensor:
         """The central squares of some held-back photos, for samples.
 
@@ -290,6 +303,45 @@ def load_paintings(
     if not paintings and error:
         raise error
     return paintings
+
+
+def paintings_of(config: TrainConfig, observer: TrainObserver) -> list[Tensor]:
+    """The paintings of a configuration, each (1, 3, H, W) in 0..1.
+
+    Args:
+        config: where they are, and how they are scaled.
+        observer: is told which files were skipped.
+
+    Raises:
+        TrainingError: no painting can be read, or one is too small.
+    """
+    skipped: list[Path] = []
+    paintings = load_paintings(
+        config.painting,
+        config.painting_px,
+        config.painting_detail_px,
+        skipped,
+        trim=config.painting_trim,
+        sharpness=config.painting_sharpness,
+    )
+    if skipped:
+        note_skipped(observer, skipped, f"files in {config.painting} that are not pictures")
+    shortest = min(min(painting.shape[-2:]) for painting in paintings)
+    needed = _MIN_SHORT_PX * max(config.painting_scales)
+    if shortest < needed:
+        raise TrainingError(
+            f"{config.painting} is too small: at a longer side of {config.painting_px} pixels its "
+            f"shorter side has {shortest}; choose a longer side that leaves at least {needed}",
+            setting="painting_px",
+        )
+    return paintings
+
+
+def note_skipped(observer: TrainObserver, paths: list[Path], what: str) -> None:
+    """Tells an observer which files were skipped: the first of them, and how many more."""
+    names = ", ".join(path.name for path in paths[:_MAX_NAMES])
+    more = f" and {len(paths) - _MAX_NAMES} more" if len(paths) > _MAX_NAMES else ""
+    observer.on_note(f"skipped {what}: {names}{more}")
 
 
 def _load_painting(

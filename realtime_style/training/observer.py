@@ -30,6 +30,16 @@ class TrainObserver:
     raised by it; the last checkpoint stays.
     """
 
+    def on_part(self, name: str, steps: int) -> None:
+        """A part of a run begins to load: "training", or "strokes" and then "overlay".
+
+        Trainings that are not of a style have no parts.
+
+        Args:
+            name: of the part.
+            steps: number of its steps.
+        """
+
     def on_start(self) -> None:
         """Everything is loaded; the first step follows."""
 
@@ -48,6 +58,11 @@ class Observers(TrainObserver):
 
     def __init__(self, observers: Sequence[TrainObserver]) -> None:
         self._observers = observers
+
+    def on_part(self, name: str, steps: int) -> None:
+        """Calls every observer."""
+        for observer in self._observers:
+            observer.on_part(name, steps)
 
     def on_start(self) -> None:
         """Calls every observer."""

@@ -110,7 +110,7 @@ def evened_out(rgb: Tensor) -> Tensor:
     """
     guide = luma_of(rgb)
     pixels = torch.cat((guide, guide * guide, rgb, guide * rgb), 1)
-    luma, square, mean, product = torch.split(functional.avg_pool2d(pixels, 2), (1, 1, 3, 3), 1)
+    luma, square, mean, product = torch.split(functional.avg_pool2d(pixels, 2), [1, 1, 3, 3], 1)
     scale, shift = _guided(luma, square, mean, product)
     # The first pass returns scale * guide + shift, so what the second one needs follows from the
     # means of the guide; so does its own result, which is linear in the first one's luma
@@ -138,7 +138,7 @@ def _guided(guide: Tensor, square: Tensor, mean: Tensor, product: Tensor) -> tup
     Returns:
         Both (N, C, H, W): means over all windows that a cell lies in.
     """
-    sizes = (1, 1, mean.shape[1], mean.shape[1])
+    sizes = [1, 1, mean.shape[1], mean.shape[1]]
     means = _box(torch.cat((guide, square, mean, product), 1), _GUIDED_RADIUS)
     guide, square, mean, product = torch.split(means, sizes, 1)
     scale = (product - guide * mean) / (square - guide * guide + _GUIDED_EPSILON)

@@ -24,6 +24,7 @@ def write_report(
     history: list[dict[str, float]],
     seconds: float,
     sheet: Image.Image,
+    how_to_read: str,
 ) -> None:
     """Writes sheet.png, curves.png and report.md.
 
@@ -33,6 +34,7 @@ def write_report(
         history: for every step the weighted losses by name, from the first step on.
         seconds: how long all steps took together.
         sheet: see `sample_sheet`.
+        how_to_read: a paragraph in Markdown about the curves.
     """
     sheet.save(run_dir / "sheet.png")
     draw_curves(run_dir / "curves.png", history)
@@ -48,8 +50,7 @@ def write_report(
         "",
         "![losses](curves.png)",
         "",
-        "The style loss rises at first because its weight does: training starts with the photo "
-        "unchanged. Judge by the sheet, and by whether the curves are level at the end.",
+        how_to_read,
         "",
         "| loss (weighted) | mean of the last tenth |",
         "|---|---|",
