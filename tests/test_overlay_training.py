@@ -21,6 +21,7 @@ from test_training import (  # noqa: E402
 )
 from torch import Tensor  # noqa: E402
 
+from realtime_style.defaults import OVERLAY_STEPS  # noqa: E402
 from realtime_style.errors import TrainingError  # noqa: E402
 from realtime_style.training import distill, overlay, overlay_training, recoloring  # noqa: E402
 from realtime_style.training.checkpoint import (  # noqa: E402
@@ -28,7 +29,7 @@ from realtime_style.training.checkpoint import (  # noqa: E402
     load_generator,
     save_generator,
 )
-from realtime_style.training.config import OVERLAY_STEPS, TrainConfig, make_config  # noqa: E402
+from realtime_style.training.config import TrainConfig, make_config  # noqa: E402
 from realtime_style.training.generator import Generator  # noqa: E402
 from realtime_style.training.hue import HueChanges, turned  # noqa: E402
 from realtime_style.training.light import luma_of  # noqa: E402

@@ -20,6 +20,7 @@ from realtime_style.cli.options import (
     refuse_other,
     whole,
 )
+from realtime_style.defaults import OVERLAY_STEPS
 from realtime_style.errors import StyleError, TrainingError
 
 if TYPE_CHECKING:
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
 
 TRAIN_EXAMPLES = examples(
     "train painting.jpg --content photos/",
-    "train painting.jpg --content photos/ --preset fast --painting-size 1024",
+    "train painting.jpg --content photos/ --painting-size 1024 --overlay-steps 350",
     "train --styles-dir hokusai/ --content photos/ --out hokusai.onnx",
-    "train painting.jpg --content photos/ --overlay-steps 350",
 )
 EXPORT_EXAMPLES = examples(
     "export painting.training/generator.safetensors painting.onnx",
@@ -168,8 +168,8 @@ OverlaySteps = Annotated[
     int | None,
     typer.Option(
         parser=whole(0), metavar="NUMBER", rich_help_panel=_OVERLAY,
-        help="Steps to learn, after the strokes, to lay them over the photo: the photo's light and "
-        "forms, in the painting's colours. 0: none. Default: 0.",
+        help="Steps to learn, after the strokes, to lay them over the photo, which keeps its light "
+        f"and forms, in the painting's colours. 0: none. Default: {OVERLAY_STEPS}.",
     ),
 ]  # fmt: skip
 Strokes = Annotated[

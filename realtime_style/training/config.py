@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from realtime_style.defaults import OVERLAY_STEPS
 from realtime_style.errors import TrainingError
 
 BUNDLED_BASE = Path(__file__).resolve().parent.parent / "models" / "base.safetensors"
@@ -19,9 +20,6 @@ FROM_NOTHING = "none"
 
 ADVERSARIAL_KINDS = ("log", "lsgan", "hinge")
 """Kinds of adversarial losses; see `losses.adversarial_loss`."""
-
-OVERLAY_STEPS = 0
-"""Steps of the overlay of every preset; 0: styles are not laid over photos."""
 
 _CHOICES = {
     "adversarial": ("none", *ADVERSARIAL_KINDS),
