@@ -25,7 +25,7 @@ from torch.nn import functional
 from realtime_style.errors import TrainingError
 from realtime_style.tools.demo import draw_scene
 from realtime_style.training import device as device_module
-from realtime_style.training import objective, report
+from realtime_style.training import objective, report, style_training
 from realtime_style.training import train as train_module
 from realtime_style.training.checkpoint import (
     load_checkpoint,
@@ -503,7 +503,7 @@ def test_each_step_moves_its_own_network_alone(
     config = dataclasses.replace(config, adversarial="hinge", steps=2)
     moved: list[tuple[bool, bool]] = []
     states: list[TrainState] = []
-    first_state = train_module._first_state
+    first_state = style_training._first_state
 
     def kept(*arguments: Any) -> TrainState:
         states.append(first_state(*arguments))
@@ -521,7 +521,7 @@ def test_each_step_moves_its_own_network_alone(
         ]
         moved.append((changes[0], changes[1]))
 
-    monkeypatch.setattr(train_module, "_first_state", kept)
+    monkeypatch.setattr(style_training, "_first_state", kept)
     for kind in step_of:
         monkeypatch.setattr(kind, "step", watched)
     train(config, tmp_path / "run")
