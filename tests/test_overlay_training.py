@@ -210,6 +210,19 @@ def test_the_generator_learns_the_overlay(two_parts: TrainConfig, tmp_path: Path
     assert np.mean(losses[-8:]) < 0.6 * np.mean(losses[:8])
 
 
+def test_every_setting_reaches_the_overlay(two_parts: TrainConfig, tmp_path: Path) -> None:
+    config = dataclasses.replace(two_parts, strokes=two_parts.base, overlay_steps=1)  # noqa: F811
+    first, again = (train(config, tmp_path / name) for name in ("first", "again"))
+    assert same(first, again)
+    changes = {
+        "overlay_gain": 0.5, "overlay_calm": 1.0, "overlay_blur_px": 8, "overlay_large": 0.5,
+        "overlay_hue_share": 1.0, "overlay_learning_rate": 1e-3, "overlay_batch": 1, "seed": 1,
+    }  # fmt: skip
+    for name, value in changes.items():
+        other = train(dataclasses.replace(config, **{name: value}), tmp_path / name)
+        assert not same(first, other), name
+
+
 def test_nan_leads_back_in_the_second_part_too(
     two_parts: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
