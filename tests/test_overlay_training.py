@@ -27,6 +27,7 @@ from realtime_style.training import distill, overlay, overlay_training, recolori
 from realtime_style.training.checkpoint import (  # noqa: E402
     load_checkpoint,
     load_generator,
+    save_checkpoint,
     save_generator,
 )
 from realtime_style.training.config import TrainConfig, make_config  # noqa: E402
@@ -159,6 +160,24 @@ def test_a_run_is_resumed_only_with_the_strokes_it_began_with(
     for change in ({"steps": 3}, {"overlay_gain": 2.0}):
         with pytest.raises(TrainingError, match=f"made with {next(iter(change))} = "):
             train(dataclasses.replace(two_parts, **change), tmp_path / "run", resume=True)
+
+
+def test_checkpoints_older_than_overlays_are_of_runs_without_one(
+    two_parts: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = next(each for each in dataclasses.fields(TrainConfig) if each.name == "overlay_steps")
+    monkeypatch.setattr(setting, "default", 4)
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            dataclasses.replace(two_parts, overlay_steps=0),
+            tmp_path / "run",
+            observer=StopIn("training", 1),
+        )
+    saved = load_checkpoint(tmp_path / "run/checkpoint.pt")
+    del saved["config"]["overlay_steps"]
+    save_checkpoint(tmp_path / "run/checkpoint.pt", saved)
+    with pytest.raises(TrainingError, match=r"made with overlay_steps = 0, not 4"):
+        train(two_parts, tmp_path / "run", resume=True)
 
 
 def test_strokes_of_an_earlier_run_are_laid_over(two_parts: TrainConfig, tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ OverlayLarge = Annotated[
     float | None,
     typer.Option(
         parser=number(0, 1), metavar="SHARE", rich_help_panel=_OVERLAY,
-        help="Share of strokes of twice the size. Default: 1.",
+        help="Share of strokes of twice the size, which are learned less sharply. Default: 0.",
     ),
 ]  # fmt: skip
 TrainDevice = Annotated[

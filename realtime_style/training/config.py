@@ -72,7 +72,8 @@ class OverlaySettings:
         calm: by how much they are weaker in calm parts of a photo, 0..1.
         blur_px: what is larger than about this radius, 4 to 256 px, counts as colour and light of
             the painted photo, not as a stroke, and is left out.
-        large: share of strokes twice as large, 0..1.
+        large: share of strokes twice as large, 0..1. A generator learns them less sharply, because
+            its trunk does not see far enough.
 
     Raises:
         TrainingError: a value out of its range; `setting` is the attribute of `TrainConfig`.
@@ -211,7 +212,7 @@ class TrainConfig:
     overlay_gain: float = 1.6
     overlay_calm: float = 0.3
     overlay_blur_px: int = 28
-    overlay_large: float = 1.0
+    overlay_large: float = 0.0
     overlay_batch: int = 3
     overlay_hue_share: float = 0.25
     overlay_learning_rate: float = 4e-3
@@ -277,14 +278,14 @@ def refuse_other_settings(config: TrainConfig, previous: dict[str, Any]) -> None
     """Raises TrainingError if a run would be resumed with other settings than it began with.
 
     The schedule and the crops depend on them. A setting that is newer than the checkpoint counts as
-    having had its default value.
+    having had its default value; a checkpoint older than overlays is of a run without one.
 
     Args:
         config: the settings with which it is to be resumed.
         previous: the settings in the checkpoint, or in a file of the run.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
-    previous = defaults | previous
+    previous = defaults | {"overlay_steps": 0} | previous
     requested = config.as_dict()
     for name in requested.keys() - {"device", "checkpoint_every", "sample_every"}:
         now, before = requested[name], previous.get(name)
