@@ -82,7 +82,7 @@ class Live:
         with av.open(self.display, format="x11grab", options=options) as screen:
             return next(screen.decode(video=0)).to_ndarray(format="rgb24")  # type: ignore[no-any-return]
 
-    def wait_until(self, holds: Callable[[], bool], seconds: float = 30) -> bool:
+    def wait_until(self, holds: Callable[[], bool], seconds: float = 90) -> bool:
         """Waits until a condition holds; the test fails if it does not."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
