@@ -233,6 +233,9 @@ def test_rubbish_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
 def test_missing_files_and_files_without_a_picture_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="there is no file"):
         FileSource(tmp_path / "none.mp4")
+    (tmp_path / "link.mp4").symlink_to("none.mp4")
+    with pytest.raises(MediaError, match=r"link\.mp4 is a link that leads nowhere"):
+        FileSource(tmp_path / "link.mp4")
     with pytest.raises(MediaError, match="cannot be read as a film"):
         FileSource(tmp_path)
     path = tmp_path / "sound.wav"

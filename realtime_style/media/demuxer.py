@@ -21,7 +21,7 @@ from realtime_style.media.description import describe
 from realtime_style.media.packet import Packet, decoding_s, shift
 from realtime_style.media.pipes import StandardInput
 from realtime_style.media.timeline import Timeline, has_times, seek_times_s
-from realtime_style.system.paths import ffmpeg_name, ffmpeg_pattern, is_address, is_numbered
+from realtime_style.system.paths import absent, ffmpeg_name, ffmpeg_pattern, is_address, is_numbered
 from realtime_style.wording import source_name
 
 RAW_BYTES = "surrogateescape"  # metadata that is not UTF-8 passes through unchanged
@@ -59,7 +59,7 @@ def open_film(
     is_pattern = is_local and is_numbered(path) and not Path(path).exists()
     if is_local and not is_pattern:
         if not Path(path).exists():
-            raise MediaError(f"there is no file {path}", setting="source")
+            raise MediaError(absent(path), setting="source")
         if Path(path).is_file() and not Path(path).stat().st_size:
             raise MediaError(f"{path} is empty", setting="source")
     try:

@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from realtime_style.errors import MediaError
 from realtime_style.frame import MIN_SIDE_PX
-from realtime_style.system.paths import refuse_unwritable
+from realtime_style.system.paths import absent, refuse_unwritable
 from realtime_style.system.whole_file import whole_file
 
 PICTURE_SUFFIXES = frozenset(
@@ -93,7 +93,7 @@ def read_picture(path: Path | str) -> Picture:
         MediaError: no such file, not a picture, a damaged one, or one too large or too small.
     """
     if not Path(path).is_file():
-        raise MediaError(f"there is no picture {path}", setting="source")
+        raise MediaError(absent(path, "picture"), setting="source")
     too_large = f"at most {MAX_PICTURE_PX // 1_000_000} million pixels can be painted"
     try:
         with warnings.catch_warnings():

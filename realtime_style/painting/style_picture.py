@@ -15,6 +15,7 @@ from realtime_style.media.still import PICTURE_SUFFIXES, READ_ONLY_PICTURE_SUFFI
 from realtime_style.style.bank import Bank, look_size
 from realtime_style.style.bundled import ENCODER, STANDARD, bundled_styles, open_style
 from realtime_style.style.style import Style
+from realtime_style.system.paths import absent
 
 STYLE_PICTURE_SUFFIXES = PICTURE_SUFFIXES | READ_ONLY_PICTURE_SUFFIXES
 """Endings of pictures to take a style from, in lower case; of an animation the first picture."""
@@ -59,7 +60,7 @@ def refuse_no_picture(path: Path) -> None:
                 f"'{path}' is a bundled style, not a picture; choose it as the style",
                 setting="style_image",
             )
-        raise MediaError(f"there is no picture '{path}'", setting="style_image")
+        raise MediaError(absent(path, "picture"), setting="style_image")
     if not is_picture(path):
         raise MediaError(
             f"'{path.suffix}' is not the ending of a picture file; expected one of "

@@ -13,6 +13,7 @@ from typing import Any
 from realtime_style.errors import StyleFileError
 from realtime_style.style.reading import read_style
 from realtime_style.style.style import Style
+from realtime_style.system.paths import absent
 
 STANDARD, FAST = TIERS = ("standard", "fast")
 """The two sizes of the bundled styles' networks; the fast one takes about half the time."""
@@ -145,7 +146,7 @@ def _not_found(name: str | Path, bundled: list[str]) -> StyleFileError:
     if not path.name:
         message = f"'{name}' is not a style; {kinds}"
     elif path.suffix == ".onnx":
-        message = f"there is no file {path}; {kinds}"
+        message = f"{absent(path)}; {kinds}"
     else:
         beside = path.with_name(f"{path.name}.onnx")
         near = [str(beside)] if beside.is_file() else _near(str(name))

@@ -99,6 +99,13 @@ def _is_endless(path: Path) -> bool:
     return False
 
 
+def absent(path: Path | str, kind: str = "file") -> str:
+    """What to say of a file that is not there: a link may be there that leads nowhere."""
+    if Path(path).is_symlink():
+        return f"{path} is a link that leads nowhere"
+    return f"there is no {kind} {path}"
+
+
 def refuse_overwriting_source(source: Path | str, out: Path | str) -> None:
     """Raises MediaError if a file would be painted over itself, through links as well."""
     same = Path(out).exists() and Path(source).exists() and Path(out).samefile(source)
