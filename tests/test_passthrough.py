@@ -277,16 +277,24 @@ def test_a_part_takes_its_part_of_everything(tmp_path: Path, rich_film: Path) ->
     assert np.ravel(ends).tolist() == pytest.approx([0, 0.6, 0.6, 1.2])
 
 
-@pytest.mark.parametrize(("ending", "language"), [(".mp4", "deu"), (".mov", "ger")])
+@pytest.mark.parametrize(
+    ("written", "ending", "language"),
+    [
+        ("deu", ".mp4", "deu"),
+        ("deu", ".mov", "ger"),
+        ("fre", ".mov", "fra"),
+        ("cze", ".mov", "ces"),
+    ],
+)
 def test_tracks_keep_title_and_language_through_mp4_and_mov(
-    tmp_path: Path, rich_film: Path, ending: str, language: str
+    tmp_path: Path, rich_film: Path, written: str, ending: str, language: str
 ) -> None:
     first, second = tmp_path / "first.mp4", tmp_path / f"second{ending}"
     carry(rich_film, tmp_path / "titled.mkv")
     with av.open(str(rich_film)) as old, av.open(str(first), "w") as film:
         sound = film.add_stream_from_template(old.streams.audio[0])
         picture = film.add_stream_from_template(old.streams.video[0])
-        sound.metadata.update({"title": "Deutsch", "language": "deu"})
+        sound.metadata.update({"title": "Deutsch", "language": written})
         film.set_chapters(old.chapters())
         for packet in old.demux(0, 1):
             if packet.size:

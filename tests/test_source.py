@@ -257,6 +257,15 @@ def test_numbered_pictures_at_a_rate_up_to_a_gap(tmp_path: Path) -> None:
         assert "f_004.png is missing; the pictures after it are ignored" in source.notes
 
 
+def test_numbered_pictures_begin_at_any_number(tmp_path: Path) -> None:
+    for i in (1001, 1002, 1003):
+        Image.new("RGB", (64, 48), (grey(i - 1000),) * 3).save(tmp_path / f"f_{i}.png")
+    for pattern in ("f_%04d.png", "f_%d.png"):
+        with FileSource(tmp_path / pattern) as source:
+            assert sum(1 for _ in source) == 3
+            assert not any("missing" in note for note in source.notes)
+
+
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
 def test_photos_with_exif_are_read_and_upright(tmp_path: Path, ending: str) -> None:
     exif = Image.Exif()

@@ -21,7 +21,14 @@ from realtime_style.media.description import describe
 from realtime_style.media.packet import Packet, decoding_s, shift
 from realtime_style.media.pipes import StandardInput
 from realtime_style.media.timeline import Timeline, has_times, seek_times_s
-from realtime_style.system.paths import absent, ffmpeg_name, ffmpeg_pattern, is_address, is_numbered
+from realtime_style.system.paths import (
+    absent,
+    ffmpeg_name,
+    ffmpeg_pattern,
+    is_address,
+    is_numbered,
+    numbered,
+)
 from realtime_style.wording import source_name
 
 RAW_BYTES = "surrogateescape"  # metadata that is not UTF-8 passes through unchanged
@@ -94,6 +101,8 @@ def _opened(
     if Path(path).is_file() and is_animated_webp(Path(path)):
         return av.open(film_of_animation(Path(path)), "r")
     name = ffmpeg_name(path) if is_local else path
+    if is_pattern and (numbers := numbered(Path(path))):  # FFmpeg looks for 0 to 4 as the first
+        options["start_number"] = str(min(numbers))
     film = av.open(
         ffmpeg_pattern(Path(path)) if is_pattern else name,
         "r",

@@ -45,10 +45,12 @@ _IN_TRANSPORT_STREAMS = (  # their muxer takes all codecs, but most as data that
 _AT_48_KHZ = ("mxf",)  # containers that take no other sound
 _WITH_CHAPTERS = ("mp4", "mov", "ipod", "matroska", "webm", "asf", "ogg", "nut", "ffmetadata")
 _WITH_EDIT_LISTS = ("mp4", "mov", "ipod", "3gp", "3g2")
-_WITHOUT_LANGUAGES = ("avi", "flv", "mpeg", "vob", "asf")
-_QUICKTIME_LANGUAGES = {  # ISO 639-2/T: /B, the only ones that QuickTime's table has
-    "deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb",
-    "hye": "arm", "kat": "geo", "mya": "bur", "msa": "may", "mkd": "mac", "bod": "tib",
+_WITHOUT_LANGUAGES = ("asf", "avi", "dvd", "flv", "mpeg", "mxf", "svcd", "vcd", "vob")
+_QUICKTIME_LANGUAGES = {  # languages of two ISO 639-2 codes, to the one that QuickTime's table has
+    "bod": "tib", "cym": "wel", "cze": "ces", "deu": "ger", "ell": "gre", "eus": "baq",
+    "fas": "per", "fre": "fra", "hye": "arm", "isl": "ice", "kat": "geo", "mkd": "mac",
+    "msa": "may", "mya": "bur", "nld": "dut", "rum": "ron", "slo": "slk", "sqi": "alb",
+    "zho": "chi",
 }  # fmt: skip
 _SUBTITLE_ENCODERS = {
     "mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska": "ass",
