@@ -21,9 +21,9 @@ SIZE_MULTIPLE = 4
 
 STEM_MARGIN = 2  # padding before the stem, in half-size pixels: stem and down each read 1
 HEAD_MARGIN = 2  # padding before up, in quarter-size pixels: up reads 1, the heads 2 at half size
-_MID = 128.0  # 8-bit value of zero chroma and of mid-grey luma; subtracted, so that 0 means grey
+MID = 128.0  # 8-bit value of zero chroma and of mid-grey luma; subtracted, so that 0 means grey
 _MOMENTUM = 0.03  # so that the running statistics, used after training, average about 30 batches
-_GAIN = 4.0  # brings planes in 0..1 to about unit variance
+GAIN = 4.0  # brings planes in 0..1 to about unit variance
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,18 +163,22 @@ class Generator(nn.Module):
 
     def with_features(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Paints like `forward`; also returns the trunk's features, (N, trunk, H/4, W/4)."""
+        x, features = self.edge_features(luma, chroma)
+        luma = self.luma_head(x) / GAIN + MID / 255
+        chroma = self.chroma_head(x) / GAIN + MID / 255
+        return luma, chroma, features
+
+    def edge_features(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor]:
+        """What the heads read of planes: (N, edge, H/2 + 4, W/2 + 4); and the trunk's features."""
         x = torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1)  # (N, 6, H/2, W/2)
-        x = pad_edges((x - _MID / 255) * _GAIN, STEM_MARGIN)
+        x = pad_edges((x - MID / 255) * GAIN, STEM_MARGIN)
         x = functional.relu(self.stem_norm(self.stem(x)))
         x = functional.relu(self.down_norm(self.down(x)))  # (N, trunk, H/4, W/4)
         for block in self.blocks:
             x = block(x)
         features = x
         x = pad_edges(x, HEAD_MARGIN)
-        x = functional.relu(self.up_norm(self.up(x)))  # (N, edge, H/2 + 4, W/2 + 4)
-        luma = self.luma_head(x) / _GAIN + _MID / 255
-        chroma = self.chroma_head(x) / _GAIN + _MID / 255
-        return luma, chroma, features
+        return functional.relu(self.up_norm(self.up(x))), features
 
     def folded(self) -> FoldedGenerator:
         """A copy in evaluation mode, without normalisation layers, for planes in 0..255."""
@@ -214,10 +218,10 @@ class FoldedGenerator(nn.Module):
         super().__init__()
         netG = copy.deepcopy(netG).float().eval()
         self.center: Tensor
-        self.register_buffer("center", torch.full((6, 1, 1), _MID))
+        self.register_buffer("center", torch.full((6, 1, 1), MID))
         with torch.no_grad():
             self.stem = fuse_conv_bn_eval(netG.stem, netG.stem_norm)
-            self.stem.weight.mul_(_GAIN / 255)
+            self.stem.weight.mul_(GAIN / 255)
             self.down = fuse_conv_bn_eval(netG.down, netG.down_norm)
             self.blocks = nn.ModuleList(
                 FoldedBlock(block) for block in netG.blocks if isinstance(block, ResidualBlock)
@@ -239,19 +243,24 @@ class FoldedGenerator(nn.Module):
             assert chroma_head.bias is not None
             weight = torch.cat((head.subpixel_weight(head.weight), chroma_head.weight))
             bias = torch.cat((head.bias.repeat_interleave(4), chroma_head.bias))
-            self.head = _conv(weight * (255 / _GAIN), bias * (255 / _GAIN) + _MID)
+            self.head = _conv(weight * (255 / GAIN), bias * (255 / GAIN) + MID)
 
     def forward(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor]:
         """Paints float planes in 0..255, of the shapes of `Generator.forward`; not clamped."""
-        x = torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1) - self.center
+        x = self.head(self.edge_features(luma, chroma))
+        # (N, 6, H/2, W/2): four phases of luma, then chroma
+        return functional.pixel_shuffle(x[:, :4], 2), x[:, 4:]
+
+    def edge_features(self, luma: Tensor, chroma: Tensor) -> Tensor:
+        """What the head reads of planes in 0..255, uint8 or float: (N, edge, H/2 + 4, W/2 + 4)."""
+        # Packed before they are converted: bytes are moved faster than floats
+        x = torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1).float() - self.center
         x = functional.relu(self.stem(pad_edges(x, STEM_MARGIN)))
         x = functional.relu(self.down(x))
         for block in self.blocks:
             x = block(x)
         x = pad_edges(x, HEAD_MARGIN)
-        x = functional.relu(functional.pixel_shuffle(self.up(x), 2))
-        x = self.head(x)  # (N, 6, H/2, W/2): four phases of luma, then chroma
-        return functional.pixel_shuffle(x[:, :4], 2), x[:, 4:]
+        return functional.relu(functional.pixel_shuffle(self.up(x), 2))
 
 
 def _conv(weight: Tensor, bias: Tensor) -> nn.Conv2d:

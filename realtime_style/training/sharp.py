@@ -1,0 +1,293 @@
+"""The sharp generator: strokes painted on a small canvas, laid over the picture at its own size.
+
+`SharpGenerator` is trained; `SharpGenerator.folded()` is what runs: the same function on planes of
+0..255, with every constant folded into a convolution.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from realtime_style.canvas import CANVAS_MULTIPLE
+from realtime_style.training.generator import (
+    GAIN,
+    HEAD_MARGIN,
+    MID,
+    FoldedGenerator,
+    Generator,
+    pad_edges,
+)
+
+PICTURE_MULTIPLE = 2
+"""Luma height and width of pictures must be multiples of this."""
+
+_CELL = CANVAS_MULTIPLE // 2  # of the means around strokes, in half-size pixels of the canvas
+_BOX = 2  # radius of the boxes over these cells, of which there are two
+_MIX_MARGIN = 2  # padding before the mix, whose two convolutions read 1 each
+_PLANES = 6  # at half size: four phases of luma, Cb, Cr
+
+
+@dataclass(frozen=True, slots=True)
+class HeadConfig:
+    """The shape of a head.
+
+    Attributes:
+        recolor_channels: channels of the map from the photo's colours to the painting's.
+        mix_channels: channels of the mix of photo and strokes.
+        range_channels: channels of the map from sums to the painting's range.
+        gain: how strong strokes are before training; 1 is as strong as the body paints them.
+    """
+
+    recolor_channels: int = 32
+    mix_channels: int = 32
+    range_channels: int = 48
+    gain: float = 1.7
+
+
+class ColorMap(nn.Module):
+    """A map of colours: x + three convolutions of 1x1, on packed planes.
+
+    Packed planes are half-size planes of a picture: four phases of luma, Cb and Cr, (N, 6, h, w).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(_PLANES, channels, 1)
+        self.second = nn.Conv2d(channels, channels, 1)
+        self.last = nn.Conv2d(channels, _PLANES, 1)
+        for layer in (self.first, self.second, self.last):
+            _start(layer)
+        with torch.no_grad():  # start near the identity
+            self.last.weight.mul_(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 6, h, w) to the same."""
+        y = functional.relu(self.first(x))
+        return x + self.last(functional.relu(self.second(y)))
+
+
+class Head(nn.Module):
+    """Lays strokes over a picture in the painting's colours, all as packed planes.
+
+    It is range(recolor(photo) + gain * strokes + mix(photo, strokes, edge features)), where the
+    mix is 0 before training.
+    """
+
+    def __init__(self, edge_channels: int, config: HeadConfig = HeadConfig()) -> None:
+        super().__init__()
+        self.config = config
+        self.recolor = ColorMap(config.recolor_channels)
+        # A logarithm, because it is divided by when it is folded
+        self.log_gain = nn.Parameter(torch.full((3,), math.log(config.gain)))  # luma, Cb, Cr
+        self.mix_in = nn.Conv2d(2 * _PLANES + edge_channels, config.mix_channels, 3)
+        self.mix_out = nn.Conv2d(config.mix_channels, _PLANES, 3)
+        _start(self.mix_in)
+        nn.init.zeros_(self.mix_out.weight)
+        nn.init.zeros_(self.mix_out.bias)
+        self.range = ColorMap(config.range_channels)
+
+    @property
+    def gain(self) -> Tensor:
+        """The gain of each packed plane, (6,)."""
+        return self.log_gain.exp()[[0, 0, 0, 0, 1, 2]]
+
+    def forward(self, photo: Tensor, strokes: Tensor, edges: Tensor) -> Tensor:
+        """Packed planes (N, 6, h, w), around 0 and of about unit variance; the same shape.
+
+        Args:
+            photo: the picture.
+            strokes: what the body has painted, minus its means around.
+            edges: the body's edge features, enlarged, (N, edge_channels, h, w).
+        """
+        x = pad_edges(torch.cat((photo, strokes, edges), 1), _MIX_MARGIN)
+        mix = self.mix_out(functional.relu(self.mix_in(x)))
+        sums = self.recolor(photo) + self.gain[:, None, None] * strokes + mix
+        painted: Tensor = self.range(sums)
+        return painted
+
+
+class SharpGenerator(nn.Module):
+    """netG: paints a picture of any size with strokes that are sized to the picture.
+
+    Its body, a `Generator`, paints the picture reduced to a canvas. Its head works at the picture's
+    own size: it takes light, forms and colours from the picture, and only strokes from the canvas.
+    """
+
+    def __init__(
+        self, body: Generator | None = None, head_config: HeadConfig = HeadConfig()
+    ) -> None:
+        """Args: body, which paints the strokes, None makes one; head_config."""
+        super().__init__()
+        self.body = body or Generator()
+        self.head = Head(self.body.config.edge_channels, head_config)
+
+    def forward(
+        self, luma: Tensor, chroma: Tensor, canvas: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Paints planes.
+
+        Args:
+            luma: (N, 1, H, W), 8-bit values divided by 255; H and W multiples of PICTURE_MULTIPLE.
+            chroma: (N, 2, H/2, W/2), Cb and Cr, also divided by 255.
+            canvas: height and width of the canvas, multiples of CANVAS_MULTIPLE, at most H and W.
+
+        Returns:
+            Luma and chroma of the same shapes and scale, not clamped.
+        """
+        height, width = canvas
+        small = reduced(luma, (height, width)), reduced(chroma, (height // 2, width // 2))
+        x, _ = self.body.edge_features(*small)
+        painted = pack(self.body.luma_head(x), self.body.chroma_head(x))
+        strokes = enlarged_planes(painted - means_around(painted), luma, chroma)
+        edges = enlarged(without_margin(x), chroma)
+        photo = (pack(luma, chroma) - MID / 255) * GAIN
+        y = self.head(photo, strokes, edges) / GAIN + MID / 255
+        return functional.pixel_shuffle(y[:, :4], 2), y[:, 4:]
+
+    def folded(self) -> FoldedSharpGenerator:
+        """A copy in evaluation mode, without normalisation layers, for planes in 0..255."""
+        return FoldedSharpGenerator(self)
+
+
+def pack(luma: Tensor, chroma: Tensor) -> Tensor:
+    """Packed planes (N, 6, h, w) of luma (N, 1, 2h, 2w) and chroma (N, 2, h, w)."""
+    return torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1)
+
+
+def reduced(plane: Tensor, size: tuple[int, int]) -> Tensor:
+    """A plane (N, C, h, w) reduced to a size, without aliasing."""
+    if tuple(plane.shape[2:]) == size:
+        return plane
+    return functional.interpolate(
+        plane, size=size, mode="bilinear", align_corners=False, antialias=True
+    )
+
+
+def enlarged(x: Tensor, like: Tensor) -> Tensor:
+    """(N, C, h, w) enlarged bilinearly to the height and width of another tensor."""
+    return functional.interpolate(x, size=like.shape[2:], mode="bilinear", align_corners=False)
+
+
+def enlarged_planes(packed: Tensor, luma: Tensor, chroma: Tensor) -> Tensor:
+    """Packed planes (N, 6, h, w) enlarged to the size of the planes of a picture, and packed."""
+    big = enlarged(functional.pixel_shuffle(packed[:, :4], 2), luma)
+    return pack(big, enlarged(packed[:, 4:], chroma))
+
+
+def means_around(packed: Tensor) -> Tensor:
+    """The light and colours of packed planes, (N, 6, h, w): what is not strokes.
+
+    They are means over about 40 px of the canvas, equal for all phases of luma: over cells of 8 px,
+    then twice over 5x5 cells.
+    """
+    cells = functional.avg_pool2d(packed, _CELL)
+    light = cells[:, :4].mean(1, keepdim=True)
+    cells = torch.cat((light, light, light, light, cells[:, 4:]), 1)
+    for _ in range(2):
+        cells = functional.avg_pool2d(pad_edges(cells, _BOX), 2 * _BOX + 1, 1)
+    return enlarged(cells, packed)
+
+
+def without_margin(edges: Tensor) -> Tensor:
+    """Edge features without the margin that the body's heads read."""
+    return edges[:, :, HEAD_MARGIN:-HEAD_MARGIN, HEAD_MARGIN:-HEAD_MARGIN]
+
+
+class FoldedColorMap(nn.Module):
+    """The three convolutions of a colour map, for planes in 0..255 minus the centre."""
+
+    def __init__(self, color_map: ColorMap) -> None:
+        super().__init__()
+        self.first, self.second, self.last = color_map.first, color_map.second, color_map.last
+        _scale(self.first, inputs=GAIN / 255)
+        _scale(self.last, outputs=255 / GAIN)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the map adds to packed planes (N, 6, h, w)."""
+        y: Tensor = self.last(functional.relu(self.second(functional.relu(self.first(x)))))
+        return y
+
+
+class FoldedSharpGenerator(nn.Module):
+    """A trained generator as convolutions, ReLUs, means and resizing, on planes of 0..255.
+
+    The gain of strokes is folded into the body's head, and taken back where the mix reads them.
+    """
+
+    def __init__(self, netG: SharpGenerator) -> None:
+        super().__init__()
+        netG = copy.deepcopy(netG).float().eval()
+        self.of_luma: Tensor
+        self.of_chroma: Tensor
+        self.register_buffer("of_luma", torch.arange(4), persistent=False)
+        self.register_buffer("of_chroma", torch.arange(4, _PLANES), persistent=False)
+        with torch.no_grad():
+            head, gain = netG.head, netG.head.gain
+            self.body = FoldedGenerator(netG.body)
+            self.body.head.weight.mul_(gain[:, None, None, None])
+            self.body.head.bias = None  # a constant is no stroke
+            self.recolor = FoldedColorMap(head.recolor)
+            self.mix_in, self.mix_out = head.mix_in, head.mix_out
+            self.mix_in.weight[:, _PLANES : 2 * _PLANES].div_(gain[:, None, None])
+            self.mix_in.weight[:, : 2 * _PLANES].mul_(GAIN / 255)
+            _scale(self.mix_out, outputs=255 / GAIN)
+            self.range = FoldedColorMap(head.range)
+            assert self.range.last.bias is not None
+            self.range.last.bias.add_(MID)
+
+    def forward(
+        self, luma: Tensor, chroma: Tensor, canvas_luma: Tensor, canvas_chroma: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Paints planes in 0..255, float or uint8.
+
+        Args:
+            luma, chroma: the planes of a picture, of the shapes of `SharpGenerator.forward`.
+            canvas_luma: luma of the same picture, reduced to the canvas, (N, 1, h, w).
+            canvas_chroma: likewise chroma, (N, 2, h/2, w/2).
+
+        Returns:
+            Float luma and chroma of the picture's shapes, not clamped.
+        """
+        return self.unpacked(self.packed(luma, chroma, canvas_luma, canvas_chroma))
+
+    def packed(
+        self, luma: Tensor, chroma: Tensor, canvas_luma: Tensor, canvas_chroma: Tensor
+    ) -> Tensor:
+        """Paints like `forward`, and returns packed planes, (N, 6, H/2, W/2)."""
+        edges = self.body.edge_features(canvas_luma, canvas_chroma)
+        painted = self.body.head(edges)
+        strokes = painted - means_around(painted)
+        # Luma is enlarged at its own size, and all that is half as large at once
+        big = enlarged(functional.pixel_shuffle(strokes[:, :4], 2), luma)
+        rest = enlarged(torch.cat((strokes[:, 4:], without_margin(edges)), 1), chroma)
+        strokes_and_edges = torch.cat((functional.pixel_unshuffle(big, 2), rest), 1)
+        photo = pack(luma, chroma).float() - self.body.center
+        x = pad_edges(torch.cat((photo, strokes_and_edges), 1), _MIX_MARGIN)
+        mix = self.mix_out(functional.relu(self.mix_in(x)))
+        sums = photo + self.recolor(photo) + strokes_and_edges[:, :_PLANES] + mix
+        return sums + self.range(sums)
+
+    def unpacked(self, packed: Tensor) -> tuple[Tensor, Tensor]:
+        """Luma (N, 1, 2h, 2w) and chroma (N, 2, h, w) of packed planes (N, 6, h, w)."""
+        # Not slices: OpenVINO takes 8 ms to split a picture of 720p, but 2 ms to gather its planes
+        luma = functional.pixel_shuffle(packed.index_select(1, self.of_luma), 2)
+        return luma, packed.index_select(1, self.of_chroma)
+
+
+def _start(layer: nn.Conv2d) -> None:
+    assert layer.bias is not None
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(layer.bias)
+
+
+def _scale(layer: nn.Conv2d, *, inputs: float = 1.0, outputs: float = 1.0) -> None:
+    """Makes a layer read values divided by `inputs`, and return values times `outputs`."""
+    assert layer.bias is not None
+    layer.weight.mul_(inputs * outputs)
+    layer.bias.mul_(outputs)
