@@ -245,13 +245,13 @@ def test_every_setting_reaches_the_overlay(two_parts: TrainConfig, tmp_path: Pat
 def test_nan_leads_back_in_the_second_part_too(
     two_parts: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true_loss, calls = distill._edge_difference, [0]
+    true_loss, calls = distill.edge_difference, [0]
 
     def spoilt_once(painted: Tensor, aim: Tensor) -> Tensor:
         calls[0] += 1
         return true_loss(painted, aim) * (float("nan") if calls[0] == 4 else 1)
 
-    monkeypatch.setattr(distill, "_edge_difference", spoilt_once)
+    monkeypatch.setattr(distill, "edge_difference", spoilt_once)
     seen = Parts()
     train(two_parts, tmp_path / "run", observer=seen)
     assert seen.notes[0].startswith("loss became NaN at step 4: back to step 2")

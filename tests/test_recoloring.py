@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from realtime_style.training import recoloring
 from realtime_style.training.light import luma_of
 from realtime_style.training.recoloring import ColorTable, Recoloring, color_loss
 
@@ -77,3 +78,45 @@ def test_colours_outside_the_range_of_a_picture_come_back_in_order() -> None:
     assert (painted.diff() > -1e-3).all()
     assert painted[-1] - painted[-32] > 0.04
     assert (painted - painting[0, 0, 0]).abs().mean() < 0.05
+
+
+@pytest.fixture
+def fewer_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For speed."""
+    monkeypatch.setattr(recoloring, "_SAMPLES", 256)
+
+
+@pytest.mark.usefixtures("fewer_samples")
+def test_a_loose_map_does_not_spread_a_colour_over_all_of_the_painting() -> None:
+    grey = colors((0.5, 0.5, 0.5), (0.55, 0.55, 0.55), spread=0.02)
+    painting = colors((0.5, 0.5, 0.5), (0.05, 0.05, 0.3), (0.9, 0.2, 0.1))
+    exact, loose = (
+        middles(Recoloring(grey, [painting], ColorTable(softness=0.002, reach=reach))(grey))
+        for reach in (None, 0.02)
+    )
+    assert (loose - middles(grey)).abs().max() < 0.15  # it takes mostly the grey
+    assert (exact - middles(grey)).abs().max() > 0.2
+
+
+@pytest.mark.usefixtures("fewer_samples")
+def test_a_loose_map_takes_the_paintings_colours() -> None:
+    found = middles(Recoloring(PHOTO, [PAINTING], ColorTable(reach=0.05))(PHOTO))
+    expected = middles(PAINTING)[[1, 3, 2, 0]]
+    assert torch.allclose(found, expected, atol=0.06)
+
+
+@pytest.mark.usefixtures("fewer_samples")
+def test_a_large_reach_keeps_the_shares() -> None:
+    kinds = [ColorTable(softness=0.002, reach=reach) for reach in (None, 1000.0)]
+    exact, loose = (Recoloring(PHOTO, [PAINTING], kind)(PHOTO) for kind in kinds)
+    assert (exact - loose).abs().mean() < 0.02
+
+
+@pytest.mark.usefixtures("fewer_samples")
+def test_a_high_weight_of_chroma_keeps_hues() -> None:
+    photo = colors((0.6, 0.45, 0.45), (0.45, 0.5, 0.6))
+    painting = colors((0.3, 0.33, 0.4), (0.8, 0.65, 0.65))  # its blue is dark, its red is light
+    kinds = [ColorTable(chroma=chroma, reach=0.05) for chroma in (8.0, 2.0)]
+    found = middles(Recoloring(photo, [painting], kinds[0])(photo))
+    assert found[0, 0] > found[0, 2]
+    assert found[1, 2] > found[1, 0]

@@ -14,6 +14,7 @@ from safetensors.torch import save
 from realtime_style.errors import TrainingError
 from realtime_style.system.whole_file import whole_file
 from realtime_style.training.generator import Generator, GeneratorConfig
+from realtime_style.training.sharp import HeadConfig, SharpGenerator
 
 CHECKPOINT_NAME = "checkpoint.pt"
 
@@ -63,7 +64,7 @@ def load_checkpoint(path: Path, holds: str = "netG") -> dict[str, Any]:
     return state
 
 
-def save_generator(path: Path, netG: Generator, metadata: dict[str, Any]) -> None:
+def save_generator(path: Path, netG: Generator | SharpGenerator, metadata: dict[str, Any]) -> None:
     """Writes a generator's weights in float16, as a safetensors file that training can start from.
 
     Args:
@@ -79,6 +80,8 @@ def save_generator(path: Path, netG: Generator, metadata: dict[str, Any]) -> Non
         for name, value in netG.state_dict().items()
     }
     header = {"generator_config": json.dumps(dataclasses.asdict(netG.config))}
+    if isinstance(netG, SharpGenerator):
+        header["head_config"] = json.dumps(dataclasses.asdict(netG.head.config))
     header.update({key: json.dumps(value) for key, value in metadata.items()})
     with whole_file(path) as partial:
         partial.write_bytes(save(tensors, header))
@@ -94,12 +97,23 @@ def load_generator(path: Path) -> tuple[Generator, dict[str, Any]]:
         The generator, on the CPU, and its metadata by name.
 
     Raises:
-        TrainingError: there is no such file, or it holds no generator.
+        TrainingError: there is no such file, or it holds no generator, or a sharp one.
     """
+    netG, metadata = load_any_generator(path)
+    if isinstance(netG, SharpGenerator):
+        raise TrainingError(
+            f"{path} holds a sharp generator; give the generator of its strokes, which training "
+            "wrote to the folder strokes"
+        )
+    return netG, metadata
+
+
+def load_any_generator(path: Path) -> tuple[Generator | SharpGenerator, dict[str, Any]]:
+    """Reads a generator of either kind and its metadata; see `load_generator`."""
     if path.suffix != ".safetensors":
         state = load_checkpoint(path)
         try:
-            netG = _generator(state["generator_config"])
+            netG = _generator(state["generator_config"], state.get("head_config"))
             netG.load_state_dict(state["netG"])
             return netG, {"training": state["config"] | {"steps_done": state["step"]}}
         except (KeyError, TypeError, RuntimeError) as error:
@@ -109,7 +123,7 @@ def load_generator(path: Path) -> tuple[Generator, dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
             metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
-            netG = _generator(metadata.pop("generator_config"))
+            netG = _generator(metadata.pop("generator_config"), metadata.pop("head_config", None))
             netG.load_state_dict({key: file.get_tensor(key) for key in list(file.keys())})
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise TrainingError(
@@ -118,5 +132,8 @@ def load_generator(path: Path) -> tuple[Generator, dict[str, Any]]:
     return netG, metadata
 
 
-def _generator(config: dict[str, Any]) -> Generator:
-    return Generator(GeneratorConfig(**config | {"dilations": tuple(config["dilations"])}))
+def _generator(
+    config: dict[str, Any], head_config: dict[str, Any] | None
+) -> Generator | SharpGenerator:
+    netG = Generator(GeneratorConfig(**config | {"dilations": tuple(config["dilations"])}))
+    return netG if head_config is None else SharpGenerator(netG, HeadConfig(**head_config))

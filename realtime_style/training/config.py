@@ -51,6 +51,10 @@ _RANGES = {  # beyond them a value is a slip; weights are checked as well
     "overlay_batch": (1, 1e9),
     "overlay_hue_share": (0, 1),
     "overlay_learning_rate": (1e-9, 1e9),
+    "sharp_steps": (0, 1e9),
+    "sharp_batch": (1, 1e9),
+    "sharp_hue_share": (0, 1),
+    "sharp_learning_rate": (1e-9, 1e9),
     "checkpoint_every": (1, 1e9),
     "sample_every": (1, 1e9),
 }
@@ -60,6 +64,7 @@ _OVERLAY_RANGES = {
     "blur_px": (4, 256),
     "large": (0, 1),
 }
+_SHARP_RANGES = {"gain": (0, 10), "calm": (0, 1), "fine": (0, 1), "chroma": (0, 10)}
 _MIN_CROP_PX = 128  # in smaller crops the tone loss can fit its quadratic to anything
 
 
@@ -88,6 +93,33 @@ class OverlaySettings:
         """Checks all values."""
         for name, limits in _OVERLAY_RANGES.items():
             _refuse_beyond(f"overlay_{name}", getattr(self, name), limits)
+
+
+@dataclass(frozen=True, slots=True)
+class SharpSettings:
+    """How strokes of a canvas are laid over photos; checked at construction.
+
+    See `sharp_overlay.SharpOverlay`.
+
+    Attributes:
+        gain: how strong the strokes are, 0..10; 1 is as strong as they were painted.
+        calm: by how much they are weaker in calm parts of a photo, 0..1.
+        fine: by how much they are weaker where a photo has fine detail, such as eyes, 0..1.
+        chroma: how strong their colours are relative to their light, 0..10.
+
+    Raises:
+        TrainingError: a value out of its range; `setting` is the attribute of `TrainConfig`.
+    """
+
+    gain: float
+    calm: float
+    fine: float
+    chroma: float
+
+    def __post_init__(self) -> None:
+        """Checks all values."""
+        for name, limits in _SHARP_RANGES.items():
+            _refuse_beyond(f"sharp_{name}", getattr(self, name), limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +180,15 @@ class TrainConfig:
         overlay_hue_share: share of its crops whose hue and saturation are changed, in 0..1, so that
             it learns colours that are rare in photos.
         overlay_learning_rate: the peak of its learning rate.
+        sharp_steps: optimiser steps of a sharp generator, which lays the strokes over photos at the
+            photo's own size; 0 leaves them out. Above 0, nothing about overlays is used.
+        sharp_gain: see `SharpSettings`, as for the next three.
+        sharp_calm: likewise.
+        sharp_fine: likewise.
+        sharp_chroma: likewise.
+        sharp_batch: photos per step, rounded up to a multiple of the processes.
+        sharp_hue_share: share of its crops whose hue and saturation are changed, in 0..1.
+        sharp_learning_rate: the peak of its learning rate.
         checkpoint_every: steps between checkpoints.
         sample_every: steps between sample sheets.
         *_weight: factors of the losses; at 0 a loss is not computed. See losses.py, motion.py,
@@ -216,6 +257,14 @@ class TrainConfig:
     overlay_batch: int = 3
     overlay_hue_share: float = 0.25
     overlay_learning_rate: float = 4e-3
+    sharp_steps: int = 0
+    sharp_gain: float = 1.7
+    sharp_calm: float = 0.2
+    sharp_fine: float = 0.5
+    sharp_chroma: float = 0.7
+    sharp_batch: int = 2
+    sharp_hue_share: float = 0.3
+    sharp_learning_rate: float = 3e-3
     checkpoint_every: int = 200
     sample_every: int = 200
 
@@ -243,8 +292,8 @@ class TrainConfig:
                     f"there is no {name} '{value}'; choose {', '.join(choices)}", setting=name
                 )
 
-        _ = self.overlay
-        if self.strokes and not self.overlay_steps:
+        _ = self.overlay, self.sharp
+        if self.strokes and not (self.overlay_steps or self.sharp_steps):
             raise TrainingError(
                 "there are no steps for an overlay, so no strokes can be laid over photos",
                 setting="overlay_steps",
@@ -256,6 +305,11 @@ class TrainConfig:
         return OverlaySettings(
             self.overlay_gain, self.overlay_calm, self.overlay_blur_px, self.overlay_large
         )
+
+    @property
+    def sharp(self) -> SharpSettings:
+        """How strokes of a canvas are laid over photos."""
+        return SharpSettings(self.sharp_gain, self.sharp_calm, self.sharp_fine, self.sharp_chroma)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for checkpoints and style cards; paths are reduced to file names."""

@@ -136,12 +136,12 @@ class DistillObjective:
         )
         losses = {
             "color": (painted - aim).abs().mean(),
-            "edges": _EDGES_WEIGHT * _edge_difference(painted, aim),
+            "edges": _EDGES_WEIGHT * edge_difference(painted, aim),
         }
         yield loop.Update("G", losses)
 
 
-def _edge_difference(painted: Tensor, aim: Tensor) -> Tensor:
+def edge_difference(painted: Tensor, aim: Tensor) -> Tensor:
     """Mean absolute difference of the edges, down and across, of two (N, 3, H, W); a scalar."""
     apart = painted - aim
     dy, dx = apart.diff(dim=2), apart.diff(dim=3)

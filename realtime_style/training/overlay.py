@@ -94,7 +94,7 @@ class Overlay:
         return enlarged if large == 1 else self._strokes(photo).lerp(enlarged, large)
 
 
-def evened_out(rgb: Tensor) -> Tensor:
+def evened_out(rgb: Tensor, radius: int = _GUIDED_RADIUS) -> Tensor:
     """Removes fine detail from pictures, and keeps their edges.
 
     It is the guided filter (He et al., "Guided Image Filtering", TPAMI 2013, eq. 5, 6 and 8), twice
@@ -104,6 +104,7 @@ def evened_out(rgb: Tensor) -> Tensor:
 
     Args:
         rgb: (N, 3, H, W) in 0..1, sides even.
+        radius: another radius, in units of 2 px.
 
     Returns:
         The same shape; it may leave 0..1 a little beside edges.
@@ -111,7 +112,7 @@ def evened_out(rgb: Tensor) -> Tensor:
     guide = luma_of(rgb)
     pixels = torch.cat((guide, guide * guide, rgb, guide * rgb), 1)
     luma, square, mean, product = torch.split(functional.avg_pool2d(pixels, 2), [1, 1, 3, 3], 1)
-    scale, shift = _guided(luma, square, mean, product)
+    scale, shift = _guided(luma, square, mean, product, radius)
     # The first pass returns scale * guide + shift, so what the second one needs follows from the
     # means of the guide; so does its own result, which is linear in the first one's luma
     of_luma, luma_shift = luma_of(scale), luma_of(shift)
@@ -120,13 +121,16 @@ def evened_out(rgb: Tensor) -> Tensor:
         of_luma.square() * square + 2 * of_luma * luma_shift * luma + luma_shift.square(),
         scale * luma + shift,
         of_luma * (scale * square + shift * luma) + luma_shift * (scale * luma + shift),
+        radius,
     )
     both = torch.cat((again * of_luma, again * luma_shift + again_shift), 1)
     scale, shift = _enlarged(both, 2, "bilinear").chunk(2, 1)
     return torch.addcmul(shift, scale, guide)
 
 
-def _guided(guide: Tensor, square: Tensor, mean: Tensor, product: Tensor) -> tuple[Tensor, Tensor]:
+def _guided(
+    guide: Tensor, square: Tensor, mean: Tensor, product: Tensor, radius: int
+) -> tuple[Tensor, Tensor]:
     """The scale and shift of a guided filter, which returns scale * guide + shift.
 
     Args:
@@ -134,20 +138,21 @@ def _guided(guide: Tensor, square: Tensor, mean: Tensor, product: Tensor) -> tup
         square: of its square, the same shape.
         mean: of the picture, (N, C, H, W).
         product: of guide times picture, (N, C, H, W).
+        radius: of the windows, in cells.
 
     Returns:
         Both (N, C, H, W): means over all windows that a cell lies in.
     """
     sizes = [1, 1, mean.shape[1], mean.shape[1]]
-    means = _box(torch.cat((guide, square, mean, product), 1), _GUIDED_RADIUS)
+    means = box(torch.cat((guide, square, mean, product), 1), radius)
     guide, square, mean, product = torch.split(means, sizes, 1)
     scale = (product - guide * mean) / (square - guide * guide + _GUIDED_EPSILON)
     shift = mean - scale * guide
-    scale, shift = _box(torch.cat((scale, shift), 1), _GUIDED_RADIUS).chunk(2, 1)
+    scale, shift = box(torch.cat((scale, shift), 1), radius).chunk(2, 1)
     return scale, shift
 
 
-def calmness(photo: Tensor) -> Tensor:
+def calmness(photo: Tensor, scale: float = 1.0) -> Tensor:
     """How calm the parts of photos are, (N, 1, H, W): 1 in a flat part, 0 where there is detail.
 
     It is 1 - d / 0.04, or 0 if that is negative, where d is the standard deviation of luma from its
@@ -155,12 +160,15 @@ def calmness(photo: Tensor) -> Tensor:
 
     Args:
         photo: (N, 3, H, W) in 0..1, sides multiples of 8.
+        scale: a factor for both sizes.
     """
     luma = luma_of(photo)
     luma, square = (functional.avg_pool2d(each, 2) for each in (luma, luma * luma))
-    around = _box(luma, _DETAIL_RADIUS)
+    around = box(luma, round(scale * _DETAIL_RADIUS))
     detail = square - 2 * around * luma + around * around  # the mean of (luma - around) squared
-    variance = _box(functional.avg_pool2d(detail, 4), _CALM_RADIUS).clamp_min_(0)
+    variance = box(
+        functional.avg_pool2d(detail, 4), max(1, round(scale * _CALM_RADIUS))
+    ).clamp_min_(0)
     return _enlarged((1 - variance.sqrt() / _CALM_BELOW).clamp_min_(0), 8, "bilinear")
 
 
@@ -171,11 +179,11 @@ def blurred(rgb: Tensor, radius_px: int) -> Tensor:
     """
     small = functional.avg_pool2d(rgb, _BLURRED_AT)
     for _ in range(_BLURS):
-        small = _box(small, round(radius_px / _BLURRED_AT))
+        small = box(small, round(radius_px / _BLURRED_AT))
     return _enlarged(small, _BLURRED_AT, "bilinear")
 
 
-def _box(x: Tensor, radius: int) -> Tensor:
+def box(x: Tensor, radius: int) -> Tensor:
     """Means over squares of 2 * radius + 1 values; the border of (N, C, H, W) is repeated.
 
     It adds up shifted pictures, along one axis after the other. For such radii that takes a tenth

@@ -66,7 +66,7 @@ def train_overlay(
     saved = load_checkpoint(part.checkpoint) if resume else None
     if saved:
         refuse_other_settings(config, saved["config"])
-    strokes, card = _load_strokes(config, own_strokes)
+    strokes, card = load_strokes(config, own_strokes)
     netG: Generator = strokes.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     photos = PhotoFolder.of(config, config.crop_px)
     paintings = paintings_of(config, observer)
@@ -91,7 +91,7 @@ def train_overlay(
     return netG
 
 
-def _load_strokes(config: TrainConfig, own: Path | None) -> tuple[Generator, dict[str, object]]:
+def load_strokes(config: TrainConfig, own: Path | None) -> tuple[Generator, dict[str, object]]:
     """The generator of strokes, and what the style's card should say about it."""
     if own:
         netG, about = load_generator(own)

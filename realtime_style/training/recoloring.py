@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ _CHROMA = 2.0  # of Oklab's a and b over its lightness
 _BEYOND = 0.6  # lightness of a value above 1, or below 0, for each unit beyond
 _SOFTNESS = (0.02, 0.01, 0.005, 0.002, 0.001)
 _ABSORPTIONS, _ITERATIONS = 2, 15  # for each softness, and for each of these
+_LOOSE_ITERATIONS = 12  # for each softness
 _MIN_MASS = 1e-100
 
 _LMS = ((0.41222147, 0.53633254, 0.05144599), (0.2119035, 0.68069955, 0.10739696),
@@ -36,6 +38,10 @@ class ColorTable:
         low: the lowest value of a channel in the table; values below it count as this.
         high: the highest.
         entries: entries of the table along each channel.
+        chroma: weight of Oklab's a and b over its lightness. Larger keeps hues apart.
+        reach: a squared distance in Oklab. Colours about as far from all that the painting has left
+            may share what is nearer instead, so the painting's shares are kept only roughly. None
+            keeps them exactly.
     """
 
     picture_cell_px: int = 8
@@ -44,6 +50,8 @@ class ColorTable:
     low: float = 0.0
     high: float = 1.0
     entries: int = 17
+    chroma: float = _CHROMA
+    reach: float | None = None
 
 
 PHOTO_COLORS = ColorTable()
@@ -78,10 +86,14 @@ class Recoloring:
         self._low, self._high = kind.low, kind.high
         ours = _sample(_cells(pictures, kind.picture_cell_px).clamp(kind.low, kind.high))
         theirs = _sample(torch.cat([_cells(each, kind.painting_cell_px) for each in paintings]))
-        potential = _potential(_place(ours), _place(theirs))
+        near, goal = (_place(each, kind.chroma) for each in (ours, theirs))
+        if kind.reach is None:
+            potential = _potential(near, goal)
+        else:
+            potential = _loose_potential(near, goal, kind.reach)
         axis = torch.linspace(kind.low, kind.high, kind.entries)
         grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-        cost = torch.cdist(_place(grid), _place(theirs)).square()
+        cost = torch.cdist(_place(grid, kind.chroma), goal).square()
         mapped = torch.softmax((potential - cost) / kind.softness, 1) @ theirs
         # As grid_sample reads it
         self.table = mapped.reshape(*[kind.entries] * 3, 3).permute(3, 0, 1, 2)[None]
@@ -119,8 +131,8 @@ def _sample(colors: Tensor) -> Tensor:
     return colors[order[torch.linspace(0, len(order) - 1, _SAMPLES).round().long()]]
 
 
-def _place(rgb: Tensor) -> Tensor:
-    """RGB (P, 3) in Oklab (Ottosson 2020), with a and b scaled by _CHROMA.
+def _place(rgb: Tensor, chroma: float = _CHROMA) -> Tensor:
+    """RGB (P, 3) in Oklab (Ottosson 2020), with a and b scaled by `chroma`.
 
     Colours outside 0..1 are where the nearest colour within is, only darker or lighter by _BEYOND
     times the mean distance of their channels from it.
@@ -128,7 +140,7 @@ def _place(rgb: Tensor) -> Tensor:
     within = rgb.clamp(0, 1)
     linear = torch.where(within <= 0.04045, within / 12.92, ((within + 0.055) / 1.055) ** 2.4)
     cones = (linear @ torch.tensor(_LMS).T).clamp_min(0) ** (1 / 3)
-    place = cones @ torch.tensor(_OKLAB).T * torch.tensor((1.0, _CHROMA, _CHROMA))
+    place = cones @ torch.tensor(_OKLAB).T * torch.tensor((1.0, chroma, chroma))
     place[:, 0] += _BEYOND * (rgb - within).mean(1)
     return place
 
@@ -152,3 +164,24 @@ def _potential(ours: Tensor, theirs: Tensor) -> Tensor:
                 v = 1 / (len(theirs) * (kernel.T @ u)).clamp_min(_MIN_MASS)
             f, g = f + softness * u.log(), g + softness * v.log()
     return g.float()
+
+
+def _loose_potential(ours: Tensor, theirs: Tensor, reach: float) -> Tensor:
+    """Like `_potential`, of a transport that keeps the shares of neither side exactly.
+
+    Shares that differ cost their Kullback-Leibler divergence times `reach` (Chizat et al.,
+    "Scaling algorithms for unbalanced optimal transport problems", 2018, table 1).
+    """
+    cost = torch.cdist(ours.double(), theirs.double()).square()
+    f, g = torch.zeros_like(cost[:, 0]), torch.zeros_like(cost[0])
+    for softness in _SOFTNESS[:-1]:
+        share = reach / (reach + softness)
+        for _ in range(_LOOSE_ITERATIONS):
+            f = -share * softness * _mean_exponent((g - cost) / softness, 1)
+            g = -share * softness * _mean_exponent((f[:, None] - cost) / softness, 0)
+    return g.float()
+
+
+def _mean_exponent(x: Tensor, axis: int) -> Tensor:
+    """The logarithm of the mean of exp(x) along an axis."""
+    return torch.logsumexp(x, axis) - math.log(x.shape[axis])

@@ -16,6 +16,7 @@ from realtime_style.training.generator import Generator
 from realtime_style.training.observer import TrainObserver, TrainStep
 from realtime_style.training.report import write_report
 from realtime_style.training.run_folder import RunPart
+from realtime_style.training.sharp import SharpGenerator
 from realtime_style.training.sheets import sample_sheet
 from realtime_style.training.state import TrainState
 
@@ -27,7 +28,7 @@ class Records(TrainObserver):
         self,
         part: RunPart,
         config: TrainConfig,
-        netG: Generator,
+        netG: Generator | SharpGenerator,
         samples: Tensor,
         painting: Tensor,
         done: int,

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from realtime_style.canvas import CANVAS_MULTIPLE
+from realtime_style.canvas import CANVAS_MULTIPLE, canvas_size
 from realtime_style.training.generator import (
     GAIN,
     HEAD_MARGIN,
     MID,
     FoldedGenerator,
     Generator,
+    GeneratorConfig,
     pad_edges,
 )
 
@@ -69,7 +70,7 @@ class ColorMap(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, 6, h, w) to the same."""
         y = functional.relu(self.first(x))
-        return x + self.last(functional.relu(self.second(y)))
+        return torch.add(x, self.last(functional.relu(self.second(y))))
 
 
 class Head(nn.Module):
@@ -88,8 +89,8 @@ class Head(nn.Module):
         self.mix_in = nn.Conv2d(2 * _PLANES + edge_channels, config.mix_channels, 3)
         self.mix_out = nn.Conv2d(config.mix_channels, _PLANES, 3)
         _start(self.mix_in)
+        _start(self.mix_out)
         nn.init.zeros_(self.mix_out.weight)
-        nn.init.zeros_(self.mix_out.bias)
         self.range = ColorMap(config.range_channels)
 
     @property
@@ -127,8 +128,13 @@ class SharpGenerator(nn.Module):
         self.body = body or Generator()
         self.head = Head(self.body.config.edge_channels, head_config)
 
+    @property
+    def config(self) -> GeneratorConfig:
+        """The shape of the body."""
+        return self.body.config
+
     def forward(
-        self, luma: Tensor, chroma: Tensor, canvas: tuple[int, int]
+        self, luma: Tensor, chroma: Tensor, canvas: tuple[int, int] | None = None
     ) -> tuple[Tensor, Tensor]:
         """Paints planes.
 
@@ -136,11 +142,12 @@ class SharpGenerator(nn.Module):
             luma: (N, 1, H, W), 8-bit values divided by 255; H and W multiples of PICTURE_MULTIPLE.
             chroma: (N, 2, H/2, W/2), Cb and Cr, also divided by 255.
             canvas: height and width of the canvas, multiples of CANVAS_MULTIPLE, at most H and W.
+                None takes the canvas of medium strokes.
 
         Returns:
             Luma and chroma of the same shapes and scale, not clamped.
         """
-        height, width = canvas
+        height, width = canvas or canvas_size(*luma.shape[:1:-1])[::-1]
         small = reduced(luma, (height, width)), reduced(chroma, (height // 2, width // 2))
         x, _ = self.body.edge_features(*small)
         painted = pack(self.body.luma_head(x), self.body.chroma_head(x))
@@ -271,7 +278,7 @@ class FoldedSharpGenerator(nn.Module):
         x = pad_edges(torch.cat((photo, strokes_and_edges), 1), _MIX_MARGIN)
         mix = self.mix_out(functional.relu(self.mix_in(x)))
         sums = photo + self.recolor(photo) + strokes_and_edges[:, :_PLANES] + mix
-        return sums + self.range(sums)
+        return torch.add(sums, self.range(sums))
 
     def unpacked(self, packed: Tensor) -> tuple[Tensor, Tensor]:
         """Luma (N, 1, 2h, 2w) and chroma (N, 2, h, w) of packed planes (N, 6, h, w)."""

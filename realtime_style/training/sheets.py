@@ -16,10 +16,11 @@ from realtime_style.training.color import paint_rgb
 from realtime_style.training.dataset import open_rgb
 from realtime_style.training.encoder import AnyStyleGenerator, StyleEncoder
 from realtime_style.training.generator import Generator
+from realtime_style.training.sharp import SharpGenerator
 from realtime_style.training.style_variants import encoder_view
 
 
-def sample_sheet(netG: Generator, photos: Tensor, painting: Tensor) -> Image.Image:
+def sample_sheet(netG: Generator | SharpGenerator, photos: Tensor, painting: Tensor) -> Image.Image:
     """Draws photos in the top row, the painted photos below them, and the painting on the right.
 
     Args:

@@ -1,7 +1,7 @@
 """Training: a generator learns to paint any photo in the style of a painting, in one part or two.
 
 First it learns strokes (`style_training`); then, if there are steps for it, the strokes are laid
-over photos (`overlay_training`).
+over photos (`overlay_training`, or `sharp_training` at the photo's own size).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from realtime_style.training.observer import TrainObserver
 from realtime_style.training.overlay_training import train_overlay
 from realtime_style.training.parallel import processes, wait_for_all
 from realtime_style.training.run_folder import RunPart, one_disk_error, parts_of
+from realtime_style.training.sharp import SharpGenerator
+from realtime_style.training.sharp_training import train_sharp
 from realtime_style.training.style_training import train_style
 
 
@@ -27,7 +29,7 @@ def train(
     start: Generator | None = None,
     resume: bool = False,
     observer: TrainObserver = TrainObserver(),
-) -> Generator:
+) -> Generator | SharpGenerator:
     """Trains a generator to paint any photo in the style of a painting, or of several.
 
     Under torchrun, every process takes its share of each batch. For NaN, out-of-memory errors and
@@ -44,7 +46,7 @@ def train(
         observer: receives progress and notes, of each part in turn.
 
     Returns:
-        The trained generator, on the training device.
+        The trained generator, on the training device; a sharp one with `config.sharp_steps`.
 
     Raises:
         TrainingError: unusable data or settings, a full disk, or a loss that stays NaN.
@@ -62,7 +64,11 @@ def train(
             torch.manual_seed(config.seed)
             goes_on = resume and part is left[0] and (part is parts[0] or part.checkpoint.exists())
             with one_disk_error(part):
-                if part.name == "overlay":
+                netG: Generator | SharpGenerator
+                if part.name == "sharp":
+                    strokes = None if config.strokes else parts[0].generator
+                    netG = train_sharp(config, part, device, strokes, goes_on, observer)
+                elif part.name == "overlay":
                     strokes = None if config.strokes else parts[0].generator
                     netG = train_overlay(config, part, device, strokes, goes_on, observer)
                 else:
