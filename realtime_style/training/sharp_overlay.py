@@ -27,6 +27,7 @@ SUM_COLORS = ColorTable(
 )  # fmt: skip
 
 _MOVED_PX = 2  # by how much one of two paintings is moved against the grid of the generator
+_MEASURED_SUMS = 24  # how many sums are measured, to give all of them the painting's colours
 _MEASURED_AT_ONCE = 4
 
 # Sizes are in pixels of the canvas
@@ -64,7 +65,7 @@ class SharpOverlay:
         self._strokes = strokes
         self._settings = settings
         self.to_painting = Recoloring(photos.cpu(), paintings, PHOTO_COLORS)
-        parts = torch.split(photos, _MEASURED_AT_ONCE)
+        parts = torch.split(photos[:_MEASURED_SUMS], _MEASURED_AT_ONCE)
         sums = torch.cat([self.sum_of(part, MEASURED_RATIO).cpu() for part in parts])
         self.to_range = Recoloring(sums, paintings, SUM_COLORS)
 
