@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from onnx import ModelProto
 from torch import Tensor, nn
 
@@ -16,14 +17,23 @@ import realtime_style
 from export.frames import parity_frames
 from export.graph import rename_weights, store_as_half, trace
 from export.parity import Parity, check_parity
+from realtime_style.canvas import CANVAS_MULTIPLE
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame
-from realtime_style.style.file_format import Ranges, describe
+from realtime_style.style.file_format import (
+    CANVAS_PLANES,
+    INPUT_PLANES,
+    OUTPUT_PLANES,
+    RANGELESS_WEIGHTS,
+    Ranges,
+    describe,
+)
 from realtime_style.style.reading import parse_style
 from realtime_style.system.whole_file import whole_file
 from realtime_style.training.checkpoint import load_generator
 from realtime_style.training.color import PLANES_COLOR
 from realtime_style.training.generator import SIZE_MULTIPLE, FoldedGenerator, Generator
+from realtime_style.training.sharp import FoldedSharpGenerator
 
 MAX_BYTES = 1_500_000
 _OUTLIERS = 0.01  # percent of the values at each end that are left out of a measured range
@@ -35,15 +45,38 @@ class PlanesGenerator(nn.Module):
     def __init__(self, generator: FoldedGenerator) -> None:
         """Args: generator; its kernels are rounded in place."""
         super().__init__()
-        for parameter in generator.parameters():
-            if parameter.dim() == 4:
-                parameter.data = parameter.data.half().float()
+        _round_kernels(generator)
         self.generator = generator
 
     def forward(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor]:
         """Paints uint8 planes (1, 1, H, W) and (1, 2, H/2, W/2) to the same shapes and dtype."""
         painted_luma, painted_chroma = self.generator(luma.float(), chroma.float())
         return _as_uint8(painted_luma), _as_uint8(painted_chroma)
+
+
+class SharpPlanes(nn.Module):
+    """A folded sharp generator for uint8 planes, with its kernels rounded to float16."""
+
+    def __init__(self, generator: FoldedSharpGenerator) -> None:
+        """Args: generator; its kernels are rounded in place."""
+        super().__init__()
+        _round_kernels(generator)
+        self.generator = generator
+
+    def forward(
+        self, luma: Tensor, chroma: Tensor, canvas_luma: Tensor, canvas_chroma: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Paints uint8 planes; see `FoldedSharpGenerator.forward`."""
+        # Rounded while they are packed: bytes are moved faster than floats
+        packed = _as_uint8(self.generator.packed(luma, chroma, canvas_luma, canvas_chroma))
+        painted: tuple[Tensor, Tensor] = self.generator.unpacked(packed)
+        return painted
+
+
+def _round_kernels(generator: nn.Module) -> None:
+    for parameter in generator.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.half().float()
 
 
 def _as_uint8(plane: Tensor) -> Tensor:
@@ -79,7 +112,7 @@ def export_style(
     """
     planes = PlanesGenerator(netG.folded()).eval()
     model = _onnx_model(planes)
-    ranges = input_ranges(planes, frames) if are_photos else None
+    ranges = input_ranges(planes, [(f.luma, f.chroma) for f in frames]) if are_photos else None
     describe(model, name, card, SIZE_MULTIPLE, PLANES_COLOR, realtime_style.__version__, ranges)
     data = model.SerializeToString()
     if len(data) > MAX_BYTES:
@@ -142,7 +175,9 @@ def _read_card(file: Path) -> dict[str, Any]:
     return card
 
 
-def input_ranges(planes: PlanesGenerator, frames: Sequence[Frame]) -> Ranges:
+def input_ranges(
+    planes: PlanesGenerator | SharpPlanes, pictures: Sequence[Sequence[NDArray[np.uint8]]]
+) -> Ranges:
     """Measures the range of the input of every convolution except the first, without outliers.
 
     At each end, one in ten thousand values of a frame may be outside the range. int8 clips these,
@@ -150,7 +185,7 @@ def input_ranges(planes: PlanesGenerator, frames: Sequence[Frame]) -> Ranges:
 
     Args:
         planes: the network.
-        frames: photos to paint.
+        pictures: the planes of photos to paint: the arguments of `planes`, for each photo.
     """
     found: dict[str, tuple[float, float]] = {}
 
@@ -165,11 +200,11 @@ def input_ranges(planes: PlanesGenerator, frames: Sequence[Frame]) -> Ranges:
     hooks = [
         module.register_forward_pre_hook(measure(name))
         for name, module in planes.generator.named_modules()
-        if isinstance(module, nn.Conv2d) and name != "stem"
+        if isinstance(module, nn.Conv2d) and f"{name}.weight" not in RANGELESS_WEIGHTS
     ]
     with torch.inference_mode():
-        for frame in frames:
-            planes(torch.from_numpy(frame.luma), torch.from_numpy(frame.chroma))
+        for picture in pictures:
+            planes(*(torch.from_numpy(plane) for plane in picture))
     for hook in hooks:
         hook.remove()
     return found
@@ -187,6 +222,35 @@ def write_model(out: Path, data: bytes) -> None:
             partial.write_bytes(data)
     except OSError as error:
         raise StyleError(f"{out} cannot be written: {error.strerror}", setting="out") from error
+
+
+def sharp_model(planes: SharpPlanes) -> ModelProto:
+    """The ONNX model of a sharp generator, for pictures and canvases of any size.
+
+    It has the inputs `luma`, `chroma`, `canvas_luma` and `canvas_chroma`: whoever runs it reduces
+    the picture to a canvas, and so chooses how large strokes are. All sizes inside follow from
+    those of the inputs, so one model serves all pictures and canvases, in every engine.
+    """
+    height, width = 8 * CANVAS_MULTIPLE, 12 * CANVAS_MULTIPLE
+    shapes = (1, 1, 2 * height, 2 * width), (1, 2, height, width)
+    canvas = (1, 1, height, width), (1, 2, height // 2, width // 2)
+    h, w, a, b = (torch.export.Dim(name, min=2) for name in ("h", "w", "a", "b"))
+    big, small = CANVAS_MULTIPLE, CANVAS_MULTIPLE // 2
+    model = trace(
+        planes,
+        tuple(torch.zeros(shape, dtype=torch.uint8) for shape in (*shapes, *canvas)),
+        [*INPUT_PLANES, *CANVAS_PLANES],
+        [*OUTPUT_PLANES],
+        {
+            "luma": {2: 2 * h, 3: 2 * w},
+            "chroma": {2: h, 3: w},
+            "canvas_luma": {2: big * a, 3: big * b},
+            "canvas_chroma": {2: small * a, 3: small * b},
+        },
+    )
+    rename_weights(model)
+    store_as_half(model)
+    return model
 
 
 def _onnx_model(planes: PlanesGenerator) -> ModelProto:

@@ -26,6 +26,9 @@ FLOAT_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16)
 INPUT_PLANES = {"luma": 1, "chroma": 2}
 """Channels of each input, a uint8 tensor of shape (1, channels, height, width), by name."""
 
+CANVAS_PLANES = {"canvas_luma": 1, "canvas_chroma": 2}
+"""Further inputs of sharp generators: the same picture, reduced to the canvas; like INPUT_PLANES."""
+
 OUTPUT_PLANES = {"painted_luma": 1, "painted_chroma": 2}
 """Channels of each output, a uint8 tensor of shape (1, channels, height, width), by name."""
 
@@ -38,7 +41,7 @@ FOLDED_TENSORS = (
 """Tensors that `Style.model_for` changes: name, number of axes, and which axis has the six
 half-size planes (four phases of luma, Cb, Cr)."""
 
-RANGELESS_WEIGHTS = frozenset({"stem.weight"})
+RANGELESS_WEIGHTS = frozenset({"stem.weight", "body.stem.weight", "recolor.first.weight"})
 """Weights of convolutions whose input range is not measured: they read planes, which are 0..255."""
 
 Ranges = Mapping[str, tuple[float, float]]

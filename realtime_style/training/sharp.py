@@ -32,6 +32,7 @@ _CELL = CANVAS_MULTIPLE // 2  # of the means around strokes, in half-size pixels
 _BOX = 2  # radius of the boxes over these cells, of which there are two
 _MIX_MARGIN = 2  # padding before the mix, whose two convolutions read 1 each
 _PLANES = 6  # at half size: four phases of luma, Cb, Cr
+_EDGE_UNIT = 255 / GAIN  # of folded edge features: as large as planes, so that one int8 range fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +226,7 @@ class FoldedSharpGenerator(nn.Module):
     """A trained generator as convolutions, ReLUs, means and resizing, on planes of 0..255.
 
     The gain of strokes is folded into the body's head, and taken back where the mix reads them.
+    Edge features are multiplied by _EDGE_UNIT, and what reads them is divided by it.
     """
 
     def __init__(self, netG: SharpGenerator) -> None:
@@ -237,12 +239,16 @@ class FoldedSharpGenerator(nn.Module):
         with torch.no_grad():
             head, gain = netG.head, netG.head.gain
             self.body = FoldedGenerator(netG.body)
-            self.body.head.weight.mul_(gain[:, None, None, None])
-            self.body.head.bias = None  # a constant is no stroke
+            self.body.head.weight.mul_(gain[:, None, None, None] / _EDGE_UNIT)
+            assert self.body.head.bias is not None
+            # A constant is no stroke. But without any, OpenVINO is wrong in int8 (24 dB)
+            self.body.head.bias.fill_(1.0)
+            _scale(self.body.up, outputs=_EDGE_UNIT)
             self.recolor = FoldedColorMap(head.recolor)
             self.mix_in, self.mix_out = head.mix_in, head.mix_out
             self.mix_in.weight[:, _PLANES : 2 * _PLANES].div_(gain[:, None, None])
             self.mix_in.weight[:, : 2 * _PLANES].mul_(GAIN / 255)
+            self.mix_in.weight[:, 2 * _PLANES :].div_(_EDGE_UNIT)
             _scale(self.mix_out, outputs=255 / GAIN)
             self.range = FoldedColorMap(head.range)
             assert self.range.last.bias is not None

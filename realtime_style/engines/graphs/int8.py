@@ -6,17 +6,19 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from realtime_style.engines.graphs.precision import typed_model
 from realtime_style.errors import EngineError
-from realtime_style.style.file_format import Ranges, ranges_in
+from realtime_style.style.file_format import RANGELESS_WEIGHTS, Ranges, ranges_in
 from realtime_style.system.cores import multiplies_integers
 
 _LEVELS = 255  # steps between the lowest and the highest uint8 value
 _MAX_CODE = 127  # kernels use -127..127, which is symmetric, so their zero point is 0
 _MIDDLE = 128  # zero point of the planes
-_PLANES = ("luma", "chroma")
+# Convolutions that read planes, among other channels after them
+_MOVED = frozenset({"stem.weight", "body.stem.weight", "recolor.first.weight", "mix_in.weight"})
+_CENTERS = ("center", "body.center")
 
 
 def has_ranges(model: bytes) -> bool:
@@ -95,7 +97,7 @@ class _Quantizer:
         self._ranges = {
             self._unpadded(node): ranges[node.input[1].removesuffix(".weight")]
             for node in self._graph.node
-            if node.op_type == "Conv" and node.input[1] != "stem.weight"
+            if node.op_type == "Conv" and node.input[1] not in RANGELESS_WEIGHTS
         }
         self._nodes: list[NodeProto] = []
         self._renamed: dict[str, str] = {}  # from replaced tensors to their replacements
@@ -116,9 +118,9 @@ class _Quantizer:
 
     def _rewrite(self, node: NodeProto) -> None:
         given, made = node.input[0], node.output[0]
-        if node.op_type == "Cast" and given in _PLANES:
-            self._renamed[made] = given  # the plane stays uint8
-        elif node.op_type == "Sub" and node.input[1] == "center":
+        if node.op_type == "Cast" and self._goes_to(made) == TensorProto.FLOAT:
+            self._renamed[made] = given  # planes stay uint8
+        elif node.op_type == "Sub" and node.input[1] in _CENTERS:
             self._add("planes.scale", np.float32(1))
             self._add("planes.zero", np.array(_MIDDLE, np.uint8))
             self._put("DequantizeLinear", [given, "planes.scale", "planes.zero"], made)
@@ -139,7 +141,7 @@ class _Quantizer:
             pass  # quantising has done the work of this ReLU
         elif node.op_type in ("Round", "Clip") and self._becomes_plane(node.input[0]):
             self._renamed[made] = given
-        elif node.op_type == "Cast" and made in {output.name for output in self._graph.output}:
+        elif node.op_type == "Cast" and self._goes_to(made) == TensorProto.UINT8:
             self._add("painted.scale", np.float32(1))
             self._add("painted.zero", np.array(0, np.uint8))
             self._put("QuantizeLinear", [given, "painted.scale", "painted.zero"], made)
@@ -173,12 +175,18 @@ class _Quantizer:
         parts = [f"{name}.{part}" for part in ("codes", "scale", "zero")]
         self._put("DequantizeLinear", parts, f"{name}.rounded", axis=0)
         node.input[1] = f"{name}.rounded"
-        if name == "stem.weight":  # now 128 is subtracted from its input, not the centre
-            moved = kernel.sum((2, 3)) @ (_MIDDLE - self._weights["center"].reshape(-1))
-            if len(node.input) > 2:
-                moved += self._weights[node.input[2]]
-            self._add("stem.moved", moved.astype(np.float32))
-            node.input[:] = [*node.input[:2], "stem.moved"]
+        if name in _MOVED or name == "recolor.last.weight":
+            self._move_bias(node, name, kernel)
+
+    def _move_bias(self, node: NodeProto, name: str, kernel: NDArray[np.floating]) -> None:
+        """Makes up for planes from which 128 is subtracted now, not the centre."""
+        off = _MIDDLE - next(self._weights[c] for c in _CENTERS if c in self._weights).reshape(-1)
+        # What reads the planes is moved by them; the last layer of `recolor` is added to them
+        moved = off if name not in _MOVED else kernel.sum((2, 3))[:, : len(off)] @ off
+        if len(node.input) > 2:
+            moved = moved + self._weights[node.input[2]]
+        self._add(f"{name}.moved", moved.astype(np.float32))
+        node.input[:] = [*node.input[:2], f"{name}.moved"]
 
     def _unpadded(self, node: NodeProto) -> str:
         """The name of a convolution's input before padding."""
@@ -186,6 +194,11 @@ class _Quantizer:
         while name in self._maker and self._maker[name].op_type == "Pad":
             name = self._maker[name].input[0]
         return name
+
+    def _goes_to(self, name: str) -> int:
+        """The ONNX type to which a node casts its input; only planes are cast in a generator."""
+        (to,) = (a.i for a in self._maker[name].attribute if a.name == "to")
+        return int(to)
 
     def _relu_after(self, name: str) -> str:
         """The output of the only node that reads a tensor, if a ReLU to be quantised; else ""."""
@@ -196,12 +209,11 @@ class _Quantizer:
 
     def _becomes_plane(self, name: str) -> bool:
         """Whether all that is done with a tensor is rounding it and clipping it to an output."""
-        planes = {output.name for output in self._graph.output}
         for user in self._users.get(name, []):
             bounds = [self._weights[bound] for bound in user.input[1:]]
             if user.op_type == "Clip" and bounds != [0, 255]:
                 return False
-            if user.op_type == "Cast" and user.output[0] in planes:
+            if user.op_type == "Cast" and self._goes_to(user.output[0]) == TensorProto.UINT8:
                 continue
             if user.op_type not in ("Round", "Clip") or not self._becomes_plane(user.output[0]):
                 return False
