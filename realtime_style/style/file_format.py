@@ -27,7 +27,7 @@ INPUT_PLANES = {"luma": 1, "chroma": 2}
 """Channels of each input, a uint8 tensor of shape (1, channels, height, width), by name."""
 
 CANVAS_PLANES = {"canvas_luma": 1, "canvas_chroma": 2}
-"""Further inputs of sharp generators: the same picture, reduced to the canvas; like INPUT_PLANES."""
+"""Further inputs of sharp generators, like INPUT_PLANES: the picture, reduced to the canvas."""
 
 OUTPUT_PLANES = {"painted_luma": 1, "painted_chroma": 2}
 """Channels of each output, a uint8 tensor of shape (1, channels, height, width), by name."""
