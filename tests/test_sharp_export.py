@@ -16,7 +16,7 @@ from torch.nn import functional  # noqa: E402
 
 from export.to_onnx import SharpPlanes, input_ranges, sharp_model  # noqa: E402
 from realtime_style.engines.graphs.int8 import int8_model  # noqa: E402
-from realtime_style.engines.graphs.size import enlargement, model_of_size  # noqa: E402
+from realtime_style.engines.graphs.size import chroma_kernel, luma_kernel, model_of_size  # noqa: E402
 from realtime_style.engines.network import Network  # noqa: E402
 from realtime_style.style.file_format import describe  # noqa: E402
 from realtime_style.tools.demo import draw_scene  # noqa: E402
@@ -102,7 +102,7 @@ def test_a_model_of_one_size_paints_the_same(model: bytes, ratio: float, engine:
 
 
 @pytest.mark.parametrize(
-    ("ratio", "resizes", "convolutions"), [(1.0, 1, 20), (1.5, 3, 20), (2.0, 2, 21), (4.0, 2, 21)]
+    ("ratio", "resizes", "convolutions"), [(1.0, 1, 20), (1.5, 4, 20), (2.0, 2, 22), (4.0, 2, 22)]
 )
 def test_whole_ratios_are_enlarged_by_a_convolution(
     model: bytes, ratio: float, resizes: int, convolutions: int
@@ -141,13 +141,18 @@ def test_int8_convolutions_read_bytes(model: bytes) -> None:
 
 
 @pytest.mark.parametrize("ratio", [2, 3, 4, 6])
-def test_the_kernel_is_bilinear_enlargement(ratio: int) -> None:
+def test_the_kernels_are_bilinear_enlargement(ratio: int) -> None:
     luma = torch.rand(1, 1, 16, 24, generator=torch.Generator().manual_seed(0))
     around = functional.pad(luma, [1] * 4, mode="replicate")
-    phases = functional.conv2d(around, torch.from_numpy(enlargement(ratio)), stride=2)
+    phases = functional.conv2d(around, torch.from_numpy(luma_kernel(ratio)), stride=2)
     large = functional.interpolate(luma, scale_factor=ratio, mode="bilinear")
     found = functional.pixel_shuffle(phases, ratio)
     torch.testing.assert_close(found, functional.pixel_unshuffle(large, 2))
+    chroma = torch.rand(1, 2, 8, 12, generator=torch.Generator().manual_seed(1))
+    around = functional.pad(chroma, [1] * 4, mode="replicate")
+    phases = functional.conv2d(around, torch.from_numpy(chroma_kernel(ratio)))
+    large = functional.interpolate(chroma, scale_factor=ratio, mode="bilinear")
+    torch.testing.assert_close(functional.pixel_shuffle(phases, ratio), large)
 
 
 def test_the_model_is_small_and_holds_half_precision_kernels(model: bytes) -> None:

@@ -275,15 +275,12 @@ class FoldedSharpGenerator(nn.Module):
         """Paints like `forward`, and returns packed planes, (N, 6, H/2, W/2)."""
         edges = self.body.edge_features(canvas_luma, canvas_chroma)
         painted = self.body.head(edges)
-        strokes = painted - means_around(painted)
-        # Luma is enlarged at its own size, and all that is half as large at once
-        big = enlarged(functional.pixel_shuffle(strokes[:, :4], 2), luma)
-        rest = enlarged(torch.cat((strokes[:, 4:], without_margin(edges)), 1), chroma)
-        strokes_and_edges = torch.cat((functional.pixel_unshuffle(big, 2), rest), 1)
+        strokes = enlarged_planes(painted - means_around(painted), luma, chroma)
+        edges = enlarged(without_margin(edges), chroma)
         photo = pack(luma, chroma).float() - self.body.center
-        x = pad_edges(torch.cat((photo, strokes_and_edges), 1), _MIX_MARGIN)
+        x = pad_edges(torch.cat((photo, strokes, edges), 1), _MIX_MARGIN)
         mix = self.mix_out(functional.relu(self.mix_in(x)))
-        sums = photo + self.recolor(photo) + strokes_and_edges[:, :_PLANES] + mix
+        sums = photo + self.recolor(photo) + strokes + mix
         return torch.add(sums, self.range(sums))
 
     def unpacked(self, packed: Tensor) -> tuple[Tensor, Tensor]:
