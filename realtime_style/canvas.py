@@ -36,7 +36,7 @@ def canvas_size(width: int, height: int, strokes: float = 1.0) -> tuple[int, int
         )
     if not strokes > 0:
         raise ValueError(f"the size of strokes must be above 0, not {strokes:g}")
-    ratio = max(1.0, shorter * strokes / MEDIUM_LINES)
+    ratio = shorter * strokes / MEDIUM_LINES
     return _side(width, ratio), _side(height, ratio)
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional  # noqa: E402
 
 from export.to_onnx import SharpPlanes, input_ranges, sharp_model  # noqa: E402
 from realtime_style.engines.graphs.int8 import int8_model  # noqa: E402
+from realtime_style.engines.graphs.precision import outer_casts, typed_model  # noqa: E402
 from realtime_style.engines.graphs.size import chroma_kernel, luma_kernel, model_of_size  # noqa: E402
 from realtime_style.engines.network import Network  # noqa: E402
 from realtime_style.style.file_format import describe  # noqa: E402
@@ -153,6 +154,35 @@ def test_the_kernels_are_bilinear_enlargement(ratio: int) -> None:
     phases = functional.conv2d(around, torch.from_numpy(chroma_kernel(ratio)))
     large = functional.interpolate(chroma, scale_factor=ratio, mode="bilinear")
     torch.testing.assert_close(functional.pixel_shuffle(phases, ratio), large)
+
+
+def test_bytes_only_at_the_ends_paint_the_same(model: bytes) -> None:
+    pytest.importorskip("onnxruntime")
+    outer = outer_casts(model)
+    graph = onnx.load_model_from_string(outer).graph
+    ends = {value.name for value in (*graph.input, *graph.output)}
+    for node in graph.node:
+        if ends.intersection((*node.input, *node.output)):
+            assert node.op_type == "Cast"
+    given = picture(RATIOS[1.5])
+    for plane, wanted in zip(
+        painted(outer, "onnxruntime", given), painted(model, "onnxruntime", given), strict=True
+    ):
+        assert np.array_equal(plane, wanted)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.5, 2.0])
+def test_tensorrt_rtx_reads_it(model: bytes, ratio: float) -> None:
+    trt = pytest.importorskip("tensorrt_rtx")
+    fixed = model_of_size(outer_casts(model), RATIOS[ratio], CANVAS)
+    for each in (outer_casts(model), fixed):
+        builder = trt.Builder(trt.Logger(trt.Logger.ERROR))
+        flag = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+        network = builder.create_network(flag)
+        parser = trt.OnnxParser(network, trt.Logger(trt.Logger.ERROR))
+        read = parser.parse(typed_model(each, "f16"))
+        assert read, [parser.get_error(i).desc() for i in range(parser.num_errors)]
+        assert network.num_outputs == 2
 
 
 def test_the_model_is_small_and_holds_half_precision_kernels(model: bytes) -> None:

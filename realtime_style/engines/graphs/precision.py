@@ -51,6 +51,42 @@ def typed_model(model: bytes, precision: str) -> bytes:
     return bytes(proto.SerializeToString())
 
 
+def outer_casts(model: bytes) -> bytes:
+    """Moves casts to the inputs and outputs of an ONNX model, so that only they are uint8.
+
+    Sharp generators move planes as bytes, which is faster on CPUs. TensorRT accepts uint8 only in
+    casts. Call it before `typed_model`.
+
+    Args:
+        model: a serialised ONNX model from uint8 planes to uint8 planes.
+
+    Returns:
+        The serialised new model.
+    """
+    proto = onnx.load_model_from_string(model)
+    graph = proto.graph
+    weights = {tensor.name for tensor in graph.initializer}
+    source = {value.name: f"{value.name}.float" for value in graph.input}  # what to read instead
+    nodes = [
+        helper.make_node("Cast", [name], [wide], to=TensorProto.FLOAT)
+        for name, wide in source.items()
+    ]
+    for node in graph.node:
+        node.input[:] = [source.get(name, name) for name in node.input]
+        if node.op_type == "Cast" and node.input[0] not in weights:
+            source[node.output[0]] = node.input[0]
+        else:
+            nodes.append(node)
+    for value in graph.output:
+        wide = source.get(value.name, f"{value.name}.float")
+        for node in nodes:
+            node.output[:] = [wide if name == value.name else name for name in node.output]
+        nodes.append(helper.make_node("Cast", [wide], [value.name], to=TensorProto.UINT8))
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    return bytes(proto.SerializeToString())
+
+
 def nv12_model(model: bytes) -> bytes:
     """Changes an ONNX model's chroma, input and output, to the order of video hardware.
 
