@@ -253,9 +253,10 @@ def test_conversions_are_noted(tmp_path: Path, pix_fmt: str, notes: list[str]) -
 @pytest.mark.parametrize("alpha", [255, 120])
 def test_transparency_is_noted_where_any_pixel_is_not_opaque(pix_fmt: str, alpha: int) -> None:
     pixels = np.full((48, 66, 4), 255, np.uint8)  # rows are padded
-    opaque = av.VideoFrame.from_ndarray(pixels, "rgba").reformat(format=pix_fmt)
+    # In one thread, because swscale makes some rows half transparent where its slices meet
+    opaque = av.VideoFrame.from_ndarray(pixels, "rgba").reformat(format=pix_fmt, threads=1)
     pixels[40, 65, 3] = alpha
-    second = av.VideoFrame.from_ndarray(pixels, "rgba").reformat(format=pix_fmt)
+    second = av.VideoFrame.from_ndarray(pixels, "rgba").reformat(format=pix_fmt, threads=1)
     converter = Converter(opaque, None, None)
     assert not any("transparency" in note for note in converter.notes)
     for pts, picture in enumerate((opaque, second)):
