@@ -46,7 +46,7 @@ FILES = ["checkpoint.pt", "curves.png", "generator.safetensors", "report.md", "s
 def few_colors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer colours are measured, for speed."""
     monkeypatch.setattr(recoloring, "_SAMPLES", 64)
-    monkeypatch.setattr(overlay_training, "_MEASURED_CROPS", 4)
+    monkeypatch.setattr(overlay_training, "MEASURED_CROPS", 4)
     monkeypatch.setattr(overlay, "FITTED_ON", 2)
 
 
@@ -282,7 +282,7 @@ def test_two_processes_lay_over_as_one_does(two_parts: TrainConfig, tmp_path: Pa
     train(two_parts, tmp_path / "one", observer=seen)
     script = (
         "from realtime_style.training import overlay, overlay_training, recoloring\n"
-        "recoloring._SAMPLES, overlay_training._MEASURED_CROPS, overlay.FITTED_ON = 64, 4, 2\n"
+        "recoloring._SAMPLES, overlay_training.MEASURED_CROPS, overlay.FITTED_ON = 64, 4, 2\n"
         "import dataclasses\n"
         "config = dataclasses.replace(config, overlay_batch=1)  # rounded up\n"
         "train(config, here / 'two')\n"

@@ -55,7 +55,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         "CROP_PX": 128,
         "SIDES_PX": dict.fromkeys(SIDES_PX, 96),
         "_MARGIN_PX": 8,
-        "_MEASURED_CROPS": 3,
+        "MEASURED_CROPS": 3,
         "_FITTED_CROPS": 2,
         "_FIT_STEPS": 3,
         "_FIT_PIXELS": 512,

@@ -30,7 +30,7 @@ def is_animated_webp(path: Path) -> bool:
 
 
 def plays_of(path: Path) -> int | None:
-    """How often an animation is to be played, 0 for ever; None if the file is none."""
+    """How often an animation is to be played, 0 without end; None for files of other kinds."""
     try:
         with Image.open(path, formats=["GIF", "WEBP", "PNG"]) as animation:
             kind, loops = animation.format, animation.info.get("loop")

@@ -7,27 +7,25 @@ from pathlib import Path
 
 import torch
 
-from realtime_style.training import loop
-from realtime_style.training.checkpoint import load_checkpoint, load_generator
+from realtime_style.training.checkpoint import load_generator
 from realtime_style.training.config import TrainConfig, refuse_other_settings
 from realtime_style.training.dataset import PhotoFolder, paintings_of
 from realtime_style.training.device import tune_cpu
 from realtime_style.training.distill import MAX_GRADIENT, DistillObjective, painting_of
 from realtime_style.training.generator import Generator
 from realtime_style.training.hue import HueChanges
-from realtime_style.training.observer import Observers, TrainObserver
+from realtime_style.training.observer import TrainObserver
 from realtime_style.training.optimizer import Muon
 from realtime_style.training.overlay import Overlay
-from realtime_style.training.parallel import leads, process_count
-from realtime_style.training.records import Records
+from realtime_style.training.parallel import shared_batch
+from realtime_style.training.part_training import go_on, run_part, saved_state
+from realtime_style.training.recoloring import MEASURED_CROPS
 from realtime_style.training.run_folder import RunPart
-from realtime_style.training.schedule import trapezoid
 from realtime_style.training.state import Learner, TrainState
 
 MARGIN_PX = 32
 """Width of the border of each crop that is not judged: there an overlay lacks what is outside."""
 
-_MEASURED_CROPS = 64  # how many crops are measured, for the colours of all photos
 _HOW_TO_READ = (
     "The losses are the mean differences, of colours and of edges, from the strokes laid over the "
     "photo. Judge by the sheet, and by whether the curves are level at the end."
@@ -63,31 +61,23 @@ def train_overlay(
         KeyboardInterrupt: on Ctrl-C, after the state is saved.
     """
     tune_cpu()
-    saved = load_checkpoint(part.checkpoint) if resume else None
-    if saved:
-        refuse_other_settings(config, saved["config"])
+    saved = saved_state(part, config) if resume else None
     strokes, card = load_strokes(config, own_strokes)
     netG: Generator = strokes.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     photos = PhotoFolder.of(config, config.crop_px)
     paintings = paintings_of(config, observer)
-    measured = photos.batch(0, range(_MEASURED_CROPS)).to(device)
+    measured = photos.batch(0, range(MEASURED_CROPS)).to(device)
     overlay = Overlay(painting_of(netG), measured, paintings, config.overlay)
     objective = DistillObjective(overlay, netG, part.steps, margin_px=MARGIN_PX)
     state = _first_state(config, netG)
     if saved:
-        state.load(saved, part.checkpoint)
-        observer.on_note(f"resuming after step {state.step} of {part.steps}")
-    netG.train()
+        go_on(state, saved, part, observer)
 
-    samples = photos.samples(3, 2 * config.crop_px)
-    records = Records(part, config, netG, samples, paintings[0], state.step)
-    watched = Observers([records, observer]) if leads() else observer
-    recipe = loop.Recipe(part.steps, trapezoid, part.checkpoint, config.checkpoint_every)
     crops = HueChanges(photos.batch, config.overlay_hue_share, config.seed)
-    loop.run(state, objective, crops.batch, recipe, watched)
-    photos.note_skipped(observer)
-    if leads():
-        records.conclude(state, card, _HOW_TO_READ)
+    run_part(
+        config, part, netG, state, objective, crops.batch,
+        photos, paintings[0], observer, how_to_read=_HOW_TO_READ, card=card,
+    )  # fmt: skip
     return netG
 
 
@@ -105,6 +95,6 @@ def load_strokes(config: TrainConfig, own: Path | None) -> tuple[Generator, dict
 def _first_state(config: TrainConfig, netG: Generator) -> TrainState:
     rate = config.overlay_learning_rate
     learner = Learner(netG, Muon(netG.parameters(), lr=rate), rate, MAX_GRADIENT)
-    batch = -(-config.overlay_batch // process_count()) * process_count()
+    batch = shared_batch(config.overlay_batch)
     about = {"generator_config": dataclasses.asdict(netG.config), "config": config.as_dict()}
     return TrainState({"G": learner}, batch, about)

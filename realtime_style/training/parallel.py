@@ -54,6 +54,11 @@ def process_count() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def shared_batch(size: int) -> int:
+    """The smallest batch of at least a size of which every process takes an equal share."""
+    return -(-size // process_count()) * process_count()
+
+
 def part_of(batch: int) -> range:
     """The numbers of the items of a batch that are for this process.
 

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+MEASURED_CROPS = 64
+"""How many crops of photos are measured, for the colours of all photos."""
+
 COLOR_PX = 16
 """Side of the cells in which colours are compared: larger than most strokes."""
 

@@ -13,21 +13,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from realtime_style.training import loop
-from realtime_style.training.checkpoint import load_checkpoint
 from realtime_style.training.color import PLANES_COLOR, paint_rgb, planes_from_rgb
-from realtime_style.training.config import TrainConfig, refuse_other_settings
+from realtime_style.training.config import TrainConfig
 from realtime_style.training.dataset import PhotoFolder, paintings_of
 from realtime_style.training.device import tune_cpu
 from realtime_style.training.distill import MAX_GRADIENT, edge_difference, painting_of
 from realtime_style.training.generator import GAIN, MID, Generator, freeze_norm
 from realtime_style.training.hue import HueChanges
-from realtime_style.training.observer import Observers, TrainObserver
+from realtime_style.training.observer import TrainObserver
 from realtime_style.training.optimizer import Muon
 from realtime_style.training.overlay_training import load_strokes
-from realtime_style.training.parallel import leads, process_count
-from realtime_style.training.records import Records
+from realtime_style.training.parallel import shared_batch
+from realtime_style.training.part_training import go_on, run_part, saved_state
+from realtime_style.training.recoloring import MEASURED_CROPS
 from realtime_style.training.run_folder import RunPart
-from realtime_style.training.schedule import trapezoid
 from realtime_style.training.sharp import ColorMap, SharpGenerator, pack
 from realtime_style.training.sharp_overlay import MEASURED_RATIO, SharpOverlay, canvas_of
 from realtime_style.training.state import Learner, TrainState
@@ -42,7 +41,6 @@ _CUT_FROM_PX = 448  # photos of these sides are cut out of crops, smaller ones a
 _MARGIN_PX = 16  # of the canvas: the border that is not judged, as an overlay lacks what is outside
 _RATIO = 5  # part of seeds, so that random numbers differ from those of `hue` and `dataset`
 
-_MEASURED_CROPS = 64  # how many crops are measured, for the colours of all photos
 _FITTED_CROPS = 24  # how many of them maps of colours are fitted on, each in three hues
 _FIT_STEPS = 500
 _FIT_PIXELS = 16_384  # of each step
@@ -90,33 +88,25 @@ def train_sharp(
         KeyboardInterrupt: on Ctrl-C, after the state is saved.
     """
     tune_cpu()
-    saved = load_checkpoint(part.checkpoint) if resume else None
-    if saved:
-        refuse_other_settings(config, saved["config"])
+    saved = saved_state(part, config) if resume else None
     strokes, card = load_strokes(config, own_strokes)
     photos = PhotoFolder.of(config, CROP_PX)
     paintings = paintings_of(config, observer)
-    measured = photos.batch(0, range(_MEASURED_CROPS)).to(device)
+    measured = photos.batch(0, range(MEASURED_CROPS)).to(device)
     aim = SharpOverlay(painting_of(strokes.to(device)), measured, paintings, config.sharp)
     netG = first_sharp(strokes)
     netG.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     state = _first_state(config, netG)
     if saved:
-        state.load(saved, part.checkpoint)
-        observer.on_note(f"resuming after step {state.step} of {part.steps}")
+        go_on(state, saved, part, observer)
     else:
         fit_color_maps(netG, aim, measured[:_FITTED_CROPS], config.seed)
-    netG.train()
 
-    samples = photos.samples(3, 2 * config.crop_px)
-    records = Records(part, config, netG, samples, paintings[0], state.step)
-    watched = Observers([records, observer]) if leads() else observer
-    recipe = loop.Recipe(part.steps, trapezoid, part.checkpoint, config.checkpoint_every)
     crops = HueChanges(photos.batch, config.sharp_hue_share, config.seed)
-    loop.run(state, SharpObjective(aim, netG, config.seed), crops.batch, recipe, watched)
-    photos.note_skipped(observer)
-    if leads():
-        records.conclude(state, card, _HOW_TO_READ)
+    run_part(
+        config, part, netG, state, SharpObjective(aim, netG, config.seed), crops.batch,
+        photos, paintings[0], observer, how_to_read=_HOW_TO_READ, card=card,
+    )  # fmt: skip
     return netG
 
 
@@ -222,7 +212,7 @@ def photos_of(crops: Tensor, side_px: int) -> Tensor:
 def _first_state(config: TrainConfig, netG: SharpGenerator) -> TrainState:
     rate = config.sharp_learning_rate
     learner = Learner(netG, Muon(netG.parameters(), lr=rate), rate, MAX_GRADIENT)
-    batch = -(-config.sharp_batch // process_count()) * process_count()
+    batch = shared_batch(config.sharp_batch)
     about = {
         "generator_config": dataclasses.asdict(netG.config),
         "head_config": dataclasses.asdict(netG.head.config),

@@ -8,27 +8,23 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from realtime_style.training import loop
 from realtime_style.training.batches import StyleBatches
-from realtime_style.training.checkpoint import load_checkpoint, load_generator
-from realtime_style.training.config import TrainConfig, refuse_other_settings
+from realtime_style.training.checkpoint import load_generator
+from realtime_style.training.config import TrainConfig
 from realtime_style.training.dataset import PhotoFolder, note_skipped, paintings_of
 from realtime_style.training.device import tune_cpu
 from realtime_style.training.discriminator import Discriminator
 from realtime_style.training.generator import Generator
 from realtime_style.training.motion import ClipFolder
 from realtime_style.training.objective import StyleObjective, load_features
-from realtime_style.training.observer import Observers, TrainObserver
+from realtime_style.training.observer import TrainObserver
 from realtime_style.training.optimizer import Muon
-from realtime_style.training.parallel import leads
-from realtime_style.training.recoloring import Recoloring
-from realtime_style.training.records import Records
+from realtime_style.training.part_training import go_on, run_part, saved_state
+from realtime_style.training.recoloring import MEASURED_CROPS, Recoloring
 from realtime_style.training.run_folder import RunPart
-from realtime_style.training.schedule import trapezoid
 from realtime_style.training.state import Learner, TrainState
 
 _MAX_GRADIENT = 10.0
-_RECOLORING_CROPS = 64  # how many crops are measured, for the colours of all photos
 _HOW_TO_READ = (
     "The style loss rises at first because its weight does: training starts with the photo "
     "unchanged. Judge by the sheet, and by whether the curves are level at the end."
@@ -66,7 +62,6 @@ def train_style(
     photos = PhotoFolder.of(config)
     whole_px = config.crop_px + 2 * config.margin_px
     clips = ClipFolder(config.clips, whole_px, config.seed) if config.clips else None
-    samples = photos.samples(3, 2 * config.crop_px)
     paintings = paintings_of(config, observer)
     if clips and clips.skipped:
         note_skipped(observer, clips.skipped, f"files in {config.clips} that are not films")
@@ -77,26 +72,18 @@ def train_style(
     recoloring = _recoloring(config, photos, paintings) if config.recolor else None
     objective = StyleObjective(config, paintings, features, netG, netD, device, recoloring)
     state = _first_state(config, netG, netD)
-    recipe = loop.Recipe(part.steps, trapezoid, part.checkpoint, config.checkpoint_every)
     if resume:
-        saved = load_checkpoint(part.checkpoint)
-        refuse_other_settings(config, saved["config"])
-        state.load(saved, part.checkpoint)
-        observer.on_note(f"resuming after step {state.step} of {part.steps}")
-    netG.train()
-
-    records = Records(part, config, netG, samples, paintings[0], state.step)
-    watched = Observers([records, observer]) if leads() else observer
-    loop.run(state, objective, StyleBatches(config, photos, clips).read, recipe, watched)
-    photos.note_skipped(observer)
-    if leads():
-        records.conclude(state, {}, _HOW_TO_READ)
+        go_on(state, saved_state(part, config), part, observer)
+    run_part(
+        config, part, netG, state, objective, StyleBatches(config, photos, clips).read,
+        photos, paintings[0], observer, how_to_read=_HOW_TO_READ, card={},
+    )  # fmt: skip
     return netG
 
 
 def _recoloring(config: TrainConfig, photos: PhotoFolder, paintings: list[Tensor]) -> Recoloring:
     """The map of colours, from random photos; equal in every process."""
-    return Recoloring(photos.batch(0, range(_RECOLORING_CROPS)), paintings)
+    return Recoloring(photos.batch(0, range(MEASURED_CROPS)), paintings)
 
 
 def _first_generator(file: Path | None) -> Generator:

@@ -65,12 +65,10 @@ def train(
             goes_on = resume and part is left[0] and (part is parts[0] or part.checkpoint.exists())
             with one_disk_error(part):
                 netG: Generator | SharpGenerator
-                if part.name == "sharp":
+                if part.name in ("sharp", "overlay"):
                     strokes = None if config.strokes else parts[0].generator
-                    netG = train_sharp(config, part, device, strokes, goes_on, observer)
-                elif part.name == "overlay":
-                    strokes = None if config.strokes else parts[0].generator
-                    netG = train_overlay(config, part, device, strokes, goes_on, observer)
+                    lay_over = train_sharp if part.name == "sharp" else train_overlay
+                    netG = lay_over(config, part, device, strokes, goes_on, observer)
                 else:
                     netG = train_style(config, part, device, start, goes_on, observer)
             wait_for_all()  # the next part reads what one process has written
