@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra [train] is not installed")
 
+from conftest import run_cli  # noqa: E402
 from test_training import (  # noqa: E402
     Calls,
     config,  # noqa: F401
@@ -206,3 +207,12 @@ def test_a_sharp_generator_is_no_generator_of_strokes(tmp_path: Path) -> None:
     save_generator(path, first_sharp(generator()), {})
     with pytest.raises(TrainingError, match="holds a sharp generator; give the generator of its"):
         load_generator(path)
+
+
+def test_the_command_refuses_what_nothing_paints_with_yet(tmp_path: Path) -> None:
+    (tmp_path / "sharp.toml").write_text("sharp_steps = 4")
+    arguments = ["train", "painting.png", "--content", tmp_path, "--out", tmp_path / "a.onnx"]
+    refused = run_cli(*arguments, "--config", tmp_path / "sharp.toml")
+    assert refused.returncode == 1
+    assert "sharp.toml sets sharp_steps, but nothing paints with sharp generators" in refused.stderr
+    assert not (tmp_path / "a.training").exists()

@@ -320,7 +320,13 @@ def _settings(preset: str | None, config: Path | None, options: dict[str, Any]) 
 
     refuse_other("preset", preset, PRESETS)
     refuse_other("adversarial", options["adversarial"], ("none", *ADVERSARIAL_KINDS))
-    return make_config(preset, config, options)
+    settings = make_config(preset, config, options)
+    if settings.sharp_steps:
+        raise TrainingError(
+            f"{config} sets sharp_steps, but nothing paints with sharp generators yet; set "
+            "overlay_steps instead"
+        )
+    return settings
 
 
 def _refuse_run(out: Path, *, resume: bool, overwrite: bool) -> None:
