@@ -18,6 +18,7 @@ from test_passthrough import carried, carry
 
 from realtime_style.errors import MediaError
 from realtime_style.media.comparison import Contents, missing
+from realtime_style.media.description import describe
 from realtime_style.media.film_source import FileSource
 
 APPLE = {
@@ -140,6 +141,83 @@ def test_timecode_is_kept_or_noted(tmp_path: Path, film: Path, ending: str) -> N
         assert found["timecode"] == "01:02:03:04"
     part = carry(timed, tmp_path / f"part{ending}", start_s=0.2)
     assert any("timecode" in note for note in part)  # it is that of the first frame
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv", ".avi", ".mxf"])
+def test_of_mxf_the_timecode_is_kept_and_its_own_numbers_are_not_missed(
+    tmp_path: Path, ending: str
+) -> None:
+    def set_timecode(new: Any) -> None:
+        new.metadata["timecode"] = "01:02:03:04"
+
+    film = make_film(tmp_path / "film.mov", codec="mpeg2video", sound="pcm_s16le")
+    timed = retold(film, tmp_path / "timed.mxf", set_timecode)
+    with av.open(str(timed)) as given:
+        assert given.metadata["timecode"] == "01:02:03:04"
+        assert {"uid", "product_name", "material_package_umid"} <= set(given.metadata)
+        assert "file_package_umid" in given.streams[0].metadata
+    out = tmp_path / f"out{ending}"
+    assert carry(timed, out) == []
+    with av.open(str(out)) as painted:
+        found = {**painted.metadata, **painted.streams[0].metadata}
+    found = {key.lower(): value for key, value in found.items()}
+    assert found["timecode"] == "01:02:03:04"
+    assert ending == ".mxf" or not {"uid", "product_name", "file_package_umid"} & set(found)
+
+
+def test_a_timecode_that_is_lost_is_noted(tmp_path: Path) -> None:
+    def set_timecode(new: Any) -> None:
+        new.metadata["timecode"] = "01:02:03:04"
+
+    film = make_film(tmp_path / "film.mov", codec="mpeg2video", sound=None)
+    timed = retold(film, tmp_path / "timed.mxf", set_timecode)
+    assert carry(timed, tmp_path / "out.ts") == ["not kept in .ts: metadata (timecode)"]
+
+
+def test_languages_of_what_is_not_carried_are_not_missed(tmp_path: Path, film: Path) -> None:
+    """QuickTime's timecode track has one."""
+
+    def set_timecode(new: Any) -> None:
+        new.streams[0].metadata["timecode"] = "01:02:03:04"
+
+    timed = retold(film, tmp_path / "timed.mov", set_timecode)
+    with av.open(str(timed)) as given:
+        assert given.streams[2].metadata["language"] == "eng"
+    only = ["sound (aac) is transcoded to pcm_s16le: .mxf cannot hold it"]
+    assert carry(timed, tmp_path / "out.mxf") == only
+
+
+def test_3d_is_kept_or_noted_once(tmp_path: Path) -> None:
+    def mark(new: Any) -> None:
+        new.streams[0].metadata["stereo_mode"] = "left_right"
+
+    film = make_film(tmp_path / "film.mkv", sound=None)
+    split = retold(film, tmp_path / "split.mkv", mark)
+    assert carried(split, tmp_path / "out.mkv") == ([], [])
+    with av.open(str(tmp_path / "out.mkv")) as painted:
+        assert painted.streams[0].metadata["stereo_mode"] == "left_right"
+        assert "stereo 3d" in describe(painted)[0].side_data
+    flat = ["not kept in .mp4: how the picture is split for two eyes (3D)"]
+    assert carried(split, tmp_path / "out.mp4") == ([], flat)
+
+
+def test_3d_that_only_the_pictures_tell_of_is_noted(tmp_path: Path) -> None:
+    """Frame packing in the pictures of H.264, which the new film's pictures do not have."""
+    film = make_film(tmp_path / "film.mkv", sound=None, options={"x264-params": "frame-packing=3"})
+    lost = ["how the picture is split for two eyes (3D) is not kept"]
+    assert carried(film, tmp_path / "out.mkv") == (lost, [])
+
+
+def test_the_still_picture_of_an_animation_is_named(tmp_path: Path) -> None:
+    animation = tmp_path / "film.avif"
+    pictures = [Image.new("RGB", (64, 48), (40 * i, 90, 30)) for i in range(5)]
+    pictures[0].save(animation, save_all=True, append_images=pictures[1:], duration=100)
+    with av.open(str(animation)) as given:
+        assert sorted(stream.frames for stream in given.streams.video) == [1, 5]
+    out = tmp_path / "out.mkv"
+    assert carry(animation, out) == ["the still picture is left out: only the animation is painted"]
+    with av.open(str(out)) as painted:
+        assert len(list(painted.decode(video=0))) == 5
 
 
 def with_projection(film: Path, path: Path) -> Path:

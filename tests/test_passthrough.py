@@ -309,9 +309,26 @@ def test_tracks_keep_title_and_language_through_mp4_and_mov(
 
 @pytest.mark.parametrize("ending", [".mp4", ".mkv"])
 def test_a_cover_is_kept(tmp_path: Path, film: Path, ending: str) -> None:
+    out = tmp_path / f"out{ending}"
+    assert carry(with_cover(film, tmp_path / "covered.mp4"), out) == []
+    with av.open(str(out)) as painted:
+        pictures = [s for s in painted.streams.video if Disposition.attached_pic in s.disposition]
+        assert [(s.codec_context.name, s.width) for s in pictures] == [("mjpeg", 32)]
+
+
+def test_what_is_told_of_a_cover_in_m4v_is_true(tmp_path: Path, film: Path) -> None:
+    """The format has covers, but PyAV does not write them."""
+    out = tmp_path / "out.m4v"
+    notes = carry(with_cover(film, tmp_path / "covered.mp4"), out)
+    assert notes == ["cover dropped: none is written into .m4v; .mp4 keeps it"]
+    with av.open(str(out)) as painted:
+        assert len(painted.streams.video) == 1
+
+
+def with_cover(film: Path, path: Path) -> Path:
+    """A film of MP4 with a picture of 32x32 as its cover."""
     jpeg = io.BytesIO()
     Image.new("RGB", (32, 32), (200, 30, 30)).save(jpeg, "JPEG")
-    path = tmp_path / "covered.mp4"
     with av.open(str(film)) as plain, av.open(str(path), "w") as covered:
         streams = {s.index: covered.add_stream_from_template(s) for s in plain.streams}
         cover = covered.add_stream("mjpeg", rate=1)
@@ -325,11 +342,7 @@ def test_a_cover_is_kept(tmp_path: Path, film: Path, ending: str) -> None:
             if packet.size:
                 packet.stream = streams[packet.stream.index]
                 covered.mux(packet)
-    out = tmp_path / f"out{ending}"
-    assert carry(path, out) == []
-    with av.open(str(out)) as painted:
-        pictures = [s for s in painted.streams.video if Disposition.attached_pic in s.disposition]
-        assert [(s.codec_context.name, s.width) for s in pictures] == [("mjpeg", 32)]
+    return path
 
 
 def test_what_a_format_cannot_hold_is_noted(tmp_path: Path, rich_film: Path) -> None:
@@ -436,6 +449,25 @@ def test_sound_that_the_encoder_does_not_take_is_converted_as_little_as_possible
     with av.open(str(out)) as painted:
         heard_s = sum(f.samples / f.sample_rate for f in painted.decode(audio=0))
     assert heard_s == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize(("codec", "rate"), [("pcm_s16le", 48_000), ("pcm_s24le", 48_000)])
+def test_sound_that_mxf_holds_is_copied(tmp_path: Path, codec: str, rate: int) -> None:
+    film = film_with_sound(tmp_path / "film.mov", codec, "stereo", rate)
+    out = tmp_path / "out.mxf"
+    assert carry(film, out) == []
+    assert sound_bytes(out) == sound_bytes(film)
+
+
+def sound_bytes(path: Path) -> bytes:
+    """All bytes of the sound of a film."""
+    return b"".join(data for _, data in packets_of(path, "audio"))
+
+
+def test_sound_that_keeps_its_codec_is_not_said_to_become_it(tmp_path: Path) -> None:
+    film = film_with_sound(tmp_path / "film.mov", "pcm_s16le", "stereo", 44_100)
+    notes = carry(film, tmp_path / "out.mxf")
+    assert notes == ["sound (pcm_s16le) is converted to 48000 Hz: .mxf cannot hold it as it is"]
 
 
 def test_packets_with_the_same_time_are_all_kept(tmp_path: Path) -> None:

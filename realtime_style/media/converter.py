@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -53,6 +53,7 @@ _BESIDE_PICTURES = {  # FFmpeg's side data: what it is
     "ICC_PROFILE": "a colour profile",
     "AFD": "which part of the picture is active",
 }
+_OF_STREAMS = {"STEREO3D": "stereo 3d"}  # FFmpeg's names, where containers have it as well
 _NOT_MISSED = (  # applied, noted as a conversion, or about how the pictures were encoded
     "DISPLAYMATRIX", "MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS",
     "DYNAMIC_HDR_VIVID", "AMBIENT_VIEWING_ENVIRONMENT", "DOVI_RPU_BUFFER", "DOVI_METADATA",
@@ -123,6 +124,8 @@ class Converter:
         size: Size | None,
         sample_aspect_ratio: Fraction | None,
         decoder: av.VideoCodecContext | None = None,
+        *,
+        of_the_stream: Set[str] = frozenset(),
     ) -> None:
         """Reads the first picture's size and colours, which become those of all frames.
 
@@ -132,9 +135,11 @@ class Converter:
             sample_aspect_ratio: a pixel's width over its height; None if unknown.
             decoder: what decodes the pictures, in order to notice a change of that ratio; None if
                 it cannot change.
+            of_the_stream: FFmpeg's names of side data that the whole stream has: a comparison of
+                the films tells what becomes of it.
         """
         self.notes: list[str] = []
-        self._decoder = decoder
+        self._decoder, self._of_the_stream = decoder, of_the_stream
         self._first_ratio = decoder.sample_aspect_ratio if decoder else None
         self._ratio_changes = False
         self.color, self._first_height = _color_of(first), first.height
@@ -336,7 +341,8 @@ class Converter:
         except ValueError:  # PyAV does not know every kind, such as EXIF beside a matrix
             return _TURNED.get(picture.rotation % 360, ())
         for item in side_data:
-            if (kind := item.type.name) not in _NOT_MISSED:
+            kind = item.type.name
+            if kind not in _NOT_MISSED and _OF_STREAMS.get(kind) not in self._of_the_stream:
                 self._note_once(f"{_BESIDE_PICTURES.get(kind, kind)} is not kept")
         data = side_data.get(SideDataType.DISPLAYMATRIX)
         if data is None:

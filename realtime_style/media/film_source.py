@@ -142,8 +142,13 @@ class FileSource:
         is_interlaced = self._first.interlaced_frame
         self._rate = self._given_rate or frame_rate(self._video, is_interlaced=is_interlaced)
         self._damage.rate = self._rate
+        described = describe(self._container).get(self._video.index)
         self._converter = Converter(
-            self._first, size, self._video.sample_aspect_ratio, self._video.codec_context
+            self._first,
+            size,
+            self._video.sample_aspect_ratio,
+            self._video.codec_context,
+            of_the_stream=described.side_data if described else frozenset(),
         )
         if "1" in (v for k, v in self._video.metadata.items() if k.lower() == "alpha_mode"):
             self._note_alpha()

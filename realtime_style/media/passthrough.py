@@ -21,7 +21,7 @@ from realtime_style.media.carriers import (
     move_to,
     usable_sound,
 )
-from realtime_style.media.comparison import OF_THE_FILE, Contents, contents_of, missing
+from realtime_style.media.comparison import Contents, contents_of, missing, of_the_film
 from realtime_style.media.demuxer import RAW_BYTES, PacketSource, Part, all_packets
 from realtime_style.media.description import StreamDescription, describe
 from realtime_style.media.notes import dropped, named
@@ -38,11 +38,14 @@ _IN_AVI = (  # likewise
     "mp3", "mp2", "ac3", "aac", "wmav1", "wmav2", "adpcm_ms", "adpcm_ima_wav", "pcm_u8",
     "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le", "pcm_alaw", "pcm_mulaw",
 )  # fmt: skip
+_WITH_STILLS = ("avis", "hevc", "hevx", "msf1")  # brands of animations in AVIF and HEIF
 _IN_TRANSPORT_STREAMS = (  # their muxer takes all codecs, but most as data that no player plays
     "aac", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "opus", "dvb_subtitle", "dvb_teletext",
     "hdmv_pgs_subtitle", "timed_id3", "klv",
 )  # fmt: skip
+_IN_MXF = ("pcm_s16le", "pcm_s24le")  # their muxer cannot be tried with sound alone
 _AT_48_KHZ = ("mxf",)  # containers that take no other sound
+_48_KHZ = 48_000
 _WITH_CHAPTERS = ("mp4", "mov", "ipod", "matroska", "webm", "asf", "ogg", "nut", "ffmetadata")
 _WITH_EDIT_LISTS = ("mp4", "mov", "ipod", "3gp", "3g2")
 _WITHOUT_LANGUAGES = ("asf", "avi", "dvd", "flv", "mpeg", "mxf", "svcd", "vcd", "vob")
@@ -129,6 +132,7 @@ class Passthrough:
         self._last_dts: dict[int, tuple[Fraction, int]] = {}  # as given, and in ticks as muxed
         self._names: dict[int, str] = {}  # of the streams that get carriers, by new index
         self._format: str = container.format.name
+        self._given_format: str = source.container.format.name
         self._describe(painted, source.main_stream)
         if source.part.start_s:
             painted.metadata.pop("timecode", None)  # it is that of the film's first frame
@@ -152,14 +156,15 @@ class Passthrough:
                 self._carriers[stream.index] = carrier
                 self._copies[stream.index] = carrier.stream.index
                 self._names[carrier.stream.index] = _name(stream)
-        self._container.metadata.update(_kept(source.container.metadata))
+        self._container.metadata.update(of_the_film(source.container.metadata, self._given_format))
         chapters = _moved(source.container.chapters(), source.part, source.timeline.start_s)
         if chapters and self._format in _WITH_CHAPTERS:
             self._container.set_chapters(chapters)
             self._chapters = len(chapters)
         elif chapters:
             self._notes.append(dropped("chapters", self._ending))
-        languages = {stream.metadata.get("language", "und") for stream in streams}
+        kept = [stream for stream in streams if stream.index in self._copies]
+        languages = {stream.metadata.get("language", "und") for stream in kept}
         if languages - {"und"} and self._format in _WITHOUT_LANGUAGES:
             self._notes.append(dropped("language tags", self._ending))
 
@@ -273,6 +278,9 @@ class Passthrough:
             return None  # a QuickTime chapter track; chapters are written by the muxer
         if stream.type == "data" and "timecode" in stream.metadata:
             return None  # a QuickTime timecode track; that too is written by the muxer
+        if stream.type == "video" and self._is_still(stream):
+            self._notes.append("the still picture is left out: only the animation is painted")
+            return None
         if stream.type == "audio" and not self._description(stream).is_known:
             self._notes.append(f"{what} is left out: the film does not say what it holds")
             return None
@@ -297,6 +305,11 @@ class Passthrough:
             other = "" if "matroska" in self._format else "; .mkv may"
             self._notes.append(dropped(what, self._ending) + other)
         return transcode
+
+    def _is_still(self, stream: Any) -> bool:
+        """Whether a second picture is what AVIF and HEIF show where nothing may move."""
+        brand = self._source.container.metadata.get("major_brand", "").strip()
+        return brand in _WITH_STILLS and stream.frames == 1
 
     def _description(self, stream: Any) -> StreamDescription:
         unknown = StreamDescription(stream.type, is_known=False)
@@ -328,9 +341,12 @@ class Passthrough:
         if rate != stream.codec_context.sample_rate and encoder != "libopus":
             changed.append(f"{rate} Hz")
         name = av.Codec(encoder, "w").canonical_name
-        self._notes.append(
-            f"{what} is transcoded to {' '.join([name, *changed])}: {self._ending} cannot hold it"
-        )
+        if name != _codec(stream):
+            becomes, it = f"transcoded to {' '.join([name, *changed])}", "it"
+        else:
+            becomes = f"converted to {' '.join(changed)}" if changed else "encoded again"
+            it = "it as it is"
+        self._notes.append(f"{what} is {becomes}: {self._ending} cannot hold {it}")
         return transcode
 
     def _sound_settings(
@@ -375,6 +391,8 @@ class Passthrough:
             copy = self._container.add_stream_from_template(stream)
             self._describe(copy, stream)
             self._covers.append((copy, first[0]))
+        elif self._format == "ipod":  # .m4v can have one, but PyAV adds no picture to it
+            self._notes.append(f"cover dropped: none is written into {self._ending}; .mp4 keeps it")
         else:
             self._notes.append(dropped("cover", self._ending))
 
@@ -385,6 +403,8 @@ class Passthrough:
             return False
         if self._format == "avi" and stream.type == "audio" and codec not in _IN_AVI:
             return False
+        if self._format == "mxf" and stream.type == "audio":
+            return codec in _IN_MXF and stream.codec_context.sample_rate == _48_KHZ
         same_kind = self._format in self._source.container.format.name.split(",")
         if stream.type == "data" and not same_kind:
             return False
@@ -437,7 +457,7 @@ class Passthrough:
         return av.open(file, "r").streams[0]
 
     def _describe(self, new: Any, old: Any) -> None:
-        kept = _kept(old.metadata)
+        kept = of_the_film(old.metadata, self._given_format)
         if "name" in kept:  # MP4's word for a track's title
             kept.setdefault("title", kept.pop("name"))
         if self._format == "mov" and "language" in kept:
@@ -473,14 +493,6 @@ def _some_line(stream: Any) -> Any:
     return line
 
 
-def _kept(metadata: dict[str, str]) -> dict[str, str]:
-    return {
-        key: value
-        for key, value in metadata.items()
-        if key.lower().split("-")[0] not in OF_THE_FILE
-    }
-
-
 def _moved(chapters: Sequence[Any], part: Part, film_start_s: Fraction) -> list[Any]:
     """The chapters of a part, counted from its start.
 
@@ -513,5 +525,5 @@ def _can_encode(encoder: str) -> bool:
 
 def _name(stream: Any) -> str:
     codec = _codec(stream) or getattr(stream, "name", None) or "of an unknown format"
-    language = stream.metadata.get("language")
-    return f"{named(stream.type)} ({codec}{f', {language}' if language else ''})"
+    language = stream.metadata.get("language", "und")
+    return f"{named(stream.type)} ({codec}{f', {language}' if language != 'und' else ''})"
