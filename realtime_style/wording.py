@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 _NOT_SHOWN = re.compile(
@@ -16,6 +17,12 @@ _NOT_SHOWN = re.compile(
 def counted(count: int, noun: str) -> str:
     """A number and a noun that takes an s in the plural: "1 frame", "2 frames"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """Words in a sentence: "a", "a and b", "a, b and c"."""
+    *others, final = words
+    return f"{', '.join(others)} {last} {final}" if others else final
 
 
 def source_name(path: Path | str) -> str:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from conftest import lumas_of, make_film, run_cli
+from PIL import Image
 
 from realtime_style.cli.console import duration
 from realtime_style.errors import MediaError
 from realtime_style.jobs.batch import (
+    FILM_IF_MOVING_SUFFIXES,
     FILM_SUFFIXES,
     READ_ONLY_FILM_SUFFIXES,
     Pairing,
@@ -18,6 +20,7 @@ from realtime_style.jobs.batch import (
     pair_up,
 )
 from realtime_style.jobs.film import FilmJob
+from realtime_style.media.animation import is_animation
 
 
 @pytest.fixture
@@ -36,6 +39,7 @@ def paired(*sources: str, out: str, recursive: bool = False) -> Pairing:
         out,
         FILM_SUFFIXES,
         read_only=READ_ONLY_FILM_SUFFIXES,
+        if_moving=FILM_IF_MOVING_SUFFIXES,
         recursive=recursive,
         new_suffix=".mp4",
     )
@@ -113,6 +117,47 @@ def test_every_film_that_can_be_read_is_taken_and_gets_a_name_of_its_own(
         "new/f.mp4", "new/f.qt.mp4",
     ]  # fmt: skip
     assert paired("in", out="new/").skipped == {Path("in/g.heic"): ""}
+
+
+def test_pictures_that_move_are_films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    pictures = [Image.new("RGB", (64, 48), (40 * i, 90, 30)) for i in range(3)]
+    for name in ("a.avif", "b.png", "c.apng", "d.gif", "e.webp"):
+        pictures[0].save(f"in/{name}", save_all=True, append_images=pictures[1:])
+        assert is_animation(Path("in", name)) == (name != "d.gif")
+    for name in ("f.avif", "g.png", "h.jpg"):
+        pictures[0].save(f"in/{name}")
+        assert not is_animation(Path("in", name))
+    Path("in/i.png").touch()
+    assert named("in", out="new/") == {
+        "in/a.avif": "new/a.avif", "in/b.png": "new/b.mp4", "in/c.apng": "new/c.apng",
+        "in/d.gif": "new/d.gif", "in/e.webp": "new/e.webp",
+    }  # fmt: skip
+    still = "a still picture"
+    assert paired("in", out="new/").skipped == {
+        Path("in/f.avif"): still, Path("in/g.png"): still, Path("in/h.jpg"): "",
+        Path("in/i.png"): still,
+    }  # fmt: skip
+
+
+def test_names_from_the_web_do_not_become_patterns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for name in ("a%20dog.gif", "v%3db.gif", "100%d.mp4", "w%3dc.webp", "x%3d.y4m"):
+        (tmp_path / "in" / name).touch()
+    assert named("in", out="new/") == {
+        "in/100%d.mp4": "new/100%d.mp4", "in/a%20dog.gif": "new/a%20dog.gif",
+        "in/v%3db.gif": "new/v_3db.gif", "in/w%3dc.webp": "new/w_3dc.webp",
+        "in/x%3d.y4m": "new/x%3d.mp4",
+    }  # fmt: skip
+    assert named("in/v%3db.gif", out="new/") == {"in/v%3db.gif": "new/v_3db.gif"}
+    assert named("in/v%3db.gif", out="{name}.gif") == {"in/v%3db.gif": "v_3db.gif"}
+    assert named("in/v%3db.gif", out="{name}.mp4") == {"in/v%3db.gif": "v%3db.mp4"}
+    assert named("in/v%3db.gif", out="{name}_%03d.png") == {"in/v%3db.gif": "v_3db_%03d.png"}
+    assert named("gone%3d.png", out="new/") == {"gone%3d.png": "new/gone.mp4"}
 
 
 @pytest.mark.usefixtures("films")

@@ -698,9 +698,26 @@ def test_films_and_pictures_are_sent_to_their_commands(
     done = run_cli("video", "a.png", "b.png", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: a.png is a picture; paint it with `realtime-style image`")
+    done = run_cli("video", film.name, "b.png", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "b.png is one picture, not a film" in done.stderr
+    assert "realtime-style image" not in done.stderr  # which would send its user back
     for out in ("c_%02d.png", "c.mp4", "c.webp", "c/"):  # a film of one picture
         done = run_cli("video", "a.png", out, "-s", identity_style, "-q", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
+
+
+def test_the_content_of_a_file_tells_a_picture_from_a_film(
+    tmp_path: Path, film: Path, identity_style: Path
+) -> None:
+    film.write_bytes(film.read_bytes()[:200])
+    done = run_cli("image", film.name, "b.png", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "film.mp4 cannot be read as a film: its index is missing" in done.stderr
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / "a.mp4")
+    done = run_cli("image", "a.mp4", "b.png", "-s", identity_style, cwd=tmp_path)
+    assert (done.returncode, (tmp_path / "b.png").exists()) == (0, True), done.stderr
 
 
 @pytest.mark.parametrize("columns", [40, 60, 300])

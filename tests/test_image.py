@@ -241,6 +241,21 @@ def test_the_command_paints_one_many_or_a_folder(tmp_path: Path, identity_style:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        (".png", "only the first of its 3 pictures is painted; as a film, all are"),
+        (".avif", "only the first of its 3 pictures is painted; as a film, all are"),
+        (".tif", "only the first of its 3 pictures is painted"),  # pages
+    ],
+)
+def test_the_other_pictures_of_a_file_are_told_of(tmp_path: Path, ending: str, said: str) -> None:
+    pictures = [Image.new("RGB", (64, 48), (40 * i, 90, 30)) for i in range(3)]
+    path = tmp_path / f"a{ending}"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:])
+    assert read_picture(path).notes == [said]
+
+
 @pytest.mark.parametrize("name", ["in.eps", "in.jpg", "in.pdf"])
 def test_no_format_is_opened_that_runs_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -695,12 +695,16 @@ def test_frames_are_scaled_to_the_size_asked_for(tmp_path: Path) -> None:
         ("film.avi", Encoding("h263"), r"cannot be opened .* of 64x48 .*Valid sizes are 128x96"),
         ("film.mkv", Encoding("utvideo"), r"cannot hold .*, or utvideo fits \.avi$"),
         ("film.mkv", Encoding("h264_nvenc"), "it needs its own device, such as an NVIDIA GPU"),
-        ("film.webm", Encoding("h264"), r"try vp9 or av1, or libx264 fits \.mkv and \.mp4"),
+        ("film.webm", Encoding("h264"), r"try vp9 or av1, or libx264 fits \.mkv, \.mp4, \.mov"),
         ("none/film.mp4", Encoding(), "there is no folder"),
         (".", Encoding(), "is a folder"),
         ("film.webm", Encoding("vp9", bit_depth=10), "has no 10-bit pictures"),
         ("film.mov", Encoding("vp9"), r"\.mov films cannot hold pictures of libvpx-vp9"),
-        ("film.png", Encoding(), "is one picture; give a pattern, such as frame_%04d"),
+        ("film.png", Encoding(), r"is one picture, not a film; give a pattern .* frame_%04d\.png,"),
+        ("film.mxf", Encoding("h265"), r"^\.mxf films cannot hold .* fits \.mkv, \.mp4 and \.mov$"),
+        ("film.swf", Encoding(), r"^\.swf films cannot hold pictures of libx264"),
+        ("f_%02d.gif", Encoding(), r"cannot be written as \.gif; use \.png"),
+        ("f_%02d.png", Encoding("h264"), r"cannot be encoded with libx264; use \.png"),
     ],
 )
 def test_the_impossible_is_refused_at_once(
@@ -709,6 +713,31 @@ def test_the_impossible_is_refused_at_once(
     with pytest.raises(MediaError, match=message):
         FileSink(tmp_path / name, info(), encoding=encoding)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "setting"),
+    [
+        ("film.webm", "h264", "codec"), ("film.mp3", None, "out"), ("film.swf", None, "out"),
+        ("film.mxf", "h265", "codec"), ("f_%02d.gif", None, "out"), ("f_%02d.jpg", "h264", "codec"),
+    ],
+)  # fmt: skip
+def test_a_codec_is_blamed_only_if_it_was_asked_for(
+    tmp_path: Path, name: str, codec: str | None, setting: str
+) -> None:
+    with pytest.raises(MediaError) as refused:
+        FileSink(tmp_path / name, info(), encoding=Encoding(codec))
+    assert refused.value.setting == setting
+
+
+def test_avif_gets_an_animation(tmp_path: Path) -> None:
+    path = tmp_path / "film.avif"
+    write(FileSink(path, info()))
+    with Image.open(path) as animation:
+        assert (animation.format, getattr(animation, "n_frames", 1)) == ("AVIF", 6)
+    with av.open(str(path)) as film:
+        (moving,) = [stream for stream in film.streams.video if stream.frames == 6]
+        assert moving.codec_context.name == "libdav1d"
 
 
 def test_films_have_8_or_10_bits() -> None:

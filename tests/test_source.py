@@ -358,9 +358,53 @@ def test_a_damaged_animation_is_refused(tmp_path: Path) -> None:
         FileSource(path)
 
 
-def test_a_start_beyond_the_end_is_refused(film: Path) -> None:
-    with pytest.raises(MediaError, match=r"is 0\.4\d s long"):
-        FileSource(film, start_s=9)
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".mov"])
+def test_a_start_beyond_the_end_is_refused(tmp_path: Path, ending: str) -> None:
+    """By the length of the pictures: the sound is a little longer."""
+    film = make_film(tmp_path / f"film{ending}")
+    for start_s in (0.41, 9):
+        with pytest.raises(MediaError, match=rf"is 0\.4 s long; .* at {start_s:g} s"):
+            FileSource(film, start_s=start_s)
+
+
+def test_names_that_look_like_patterns_are_those_of_files_that_are_there(tmp_path: Path) -> None:
+    pictures = [Image.new("RGB", (64, 48), (grey(i),) * 3) for i in range(4)]
+    for name in ("x%d.gif", "v%3db.gif", "a%20dog.gif", "x%d.png", "a%20dog.png"):
+        path = tmp_path / name
+        pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100)
+        assert [at for at, _, _ in read(FileSource(path))] == [Fraction(i, 10) for i in range(4)]
+    pictures[0].save(tmp_path / "p%d.jpg")
+    assert len(read(FileSource(tmp_path / "p%d.jpg"))) == 1
+
+
+def test_a_film_that_ends_within_its_header_is_called_that(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mkv")
+    for count in (40, 200):  # FFmpeg finds the end of the file, or an input/output error
+        path = tmp_path / "cut.mkv"
+        path.write_bytes(film.read_bytes()[:count])
+        reason = "it is damaged, or was cut off before its first picture$"
+        with pytest.raises(MediaError, match=reason) as refused:
+            FileSource(path)
+        assert refused.value.setting == "source"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("empty", "^standard input is empty; pipe a film into it$"),
+        ("a.png", "its format cannot be read from a pipe; give a file$"),
+    ],
+)
+def test_what_cannot_be_read_from_a_pipe_is_called_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, reason: str
+) -> None:
+    pictures = [Image.new("RGB", (64, 48), (grey(i),) * 3) for i in range(4)]
+    pictures[0].save(tmp_path / "a.png", save_all=True, append_images=pictures[1:])
+    (tmp_path / "empty").touch()
+    with (tmp_path / name).open("rb") as piped:
+        monkeypatch.setattr(sys, "stdin", piped)
+        with pytest.raises(MediaError, match=reason):
+            FileSource("-")
 
 
 def test_a_damaged_film_gives_what_can_be_read_and_counts_the_rest(tmp_path: Path) -> None:

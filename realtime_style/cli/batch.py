@@ -33,13 +33,19 @@ def inputs_and_out(paths: Sequence[str]) -> tuple[list[str], str]:
 
 
 def refuse_film(names: Iterable[str]) -> None:
-    """Raises BadParameter for a film that is given as a picture."""
+    """Raises BadParameter for a film that is given as a picture, MediaError for a broken one."""
     from realtime_style.jobs.batch import FILM_SUFFIXES, READ_ONLY_FILM_SUFFIXES
 
-    films = FILM_SUFFIXES | READ_ONLY_FILM_SUFFIXES
+    films = (FILM_SUFFIXES | READ_ONLY_FILM_SUFFIXES) - _picture_suffixes()
     for name in names:
-        if _suffix(name) in films - _picture_suffixes() and Path(name).is_file():
-            raise typer.BadParameter(f"{name} is a film; paint it with `realtime-style video`")
+        if _suffix(name) in films and Path(name).is_file() and not _is_picture(name):
+            from realtime_style.media.demuxer import open_film
+
+            open_film(name).close()
+            raise typer.BadParameter(
+                f"{name} is a film; paint it with `realtime-style video`, or some of its frames "
+                "with --sample there"
+            )
 
 
 def refuse_picture(source: str, out: str) -> None:
@@ -50,6 +56,12 @@ def refuse_picture(source: str, out: str) -> None:
 
         if _suffix(out) not in FILM_SUFFIXES and not Path(out).is_dir():
             raise typer.BadParameter(f"{source} is a picture; paint it with `realtime-style image`")
+
+
+def _is_picture(name: str) -> bool:
+    from realtime_style.media.still import is_picture
+
+    return is_picture(name)
 
 
 def _suffix(name: str) -> str:

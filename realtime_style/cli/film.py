@@ -262,6 +262,7 @@ def _paint_all(
 ) -> None:
     """Paints all inputs into the request's output, each as the request says."""
     from realtime_style.jobs.batch import (
+        FILM_IF_MOVING_SUFFIXES,
         FILM_SUFFIXES,
         READ_ONLY_FILM_SUFFIXES,
         Pairing,
@@ -274,6 +275,7 @@ def _paint_all(
             out,
             FILM_SUFFIXES,
             read_only=READ_ONLY_FILM_SUFFIXES,
+            if_moving=FILM_IF_MOVING_SUFFIXES,
             recursive=recursive,
             new_suffix=".mp4",
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from realtime_style.errors import MediaError
+from realtime_style.media.animation import is_animation
 from realtime_style.system.paths import (
     is_address,
     is_numbered,
@@ -20,9 +21,9 @@ from realtime_style.wording import counted
 
 FILM_SUFFIXES = frozenset(
     (
-        ".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".gif", ".m2t", ".m2ts", ".m4v", ".mkv",
-        ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".ts", ".vob", ".webm",
-        ".webp", ".wmv",
+        ".3g2", ".3gp", ".apng", ".asf", ".avi", ".avif", ".f4v", ".flv", ".gif", ".m2t", ".m2ts",
+        ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".ts",
+        ".vob", ".webm", ".webp", ".wmv",
     )
 )  # fmt: skip
 """Endings of films that are read and written, in lower case."""
@@ -35,6 +36,9 @@ READ_ONLY_FILM_SUFFIXES = frozenset(
     )
 )  # fmt: skip
 """Endings of films that are only read: their paintings get another ending."""
+
+FILM_IF_MOVING_SUFFIXES = frozenset((".avif", ".png"))
+"""Endings of pictures that are films if they move."""
 
 _NAMED = 5  # how many files a sentence names
 
@@ -81,6 +85,7 @@ def pair_up(
     suffixes: frozenset[str],
     *,
     read_only: frozenset[str] = frozenset(),
+    if_moving: frozenset[str] = frozenset(),
     recursive: bool = False,
     new_suffix: str = "",
     takes_patterns: bool = True,
@@ -95,6 +100,7 @@ def pair_up(
     Args:
         suffixes: endings of files that are inputs and whose paintings keep them, in lower case.
         read_only: endings of further inputs.
+        if_moving: endings of pictures that are inputs, in a folder, only if they move.
         recursive: whether to include sub-folders.
         new_suffix: ending of files written into a folder, where the input's own cannot be kept.
         takes_patterns: whether names such as frame_%04d.png mean numbered pictures.
@@ -108,7 +114,7 @@ def pair_up(
     is_single = len(sources) == 1 and not Path(sources[0]).is_dir()
     if is_single and not is_folder and not is_pattern:
         return Pairing((Pair(sources[0], Path(out), False, takes_patterns),))
-    found, skipped = _inputs(sources, suffixes | read_only, recursive, Path(out))
+    found, skipped = _inputs(sources, suffixes | read_only, if_moving, recursive, Path(out))
     if not is_single and out == "-":
         raise MediaError(
             f"{_together(sources, found)} cannot go to standard output; give a folder",
@@ -122,14 +128,13 @@ def pair_up(
             setting="out",
         )
     if is_pattern:
-        outs = [_filled(out, path.stem) for _, path in found]
+        suffix = Path(out).suffix if takes_patterns else ""
+        outs = [_filled(out, _plain(path.stem, suffix)) for _, path in found]
     else:
         taken = {path for _, path in found if path.suffix.lower() in suffixes}
-        stems = [_stem_of(path, takes_patterns) for _, path in found]
-        outs = [
-            Path(out) / _renamed(path, stem, suffixes, new_suffix, taken)
-            for (_, path), stem in zip(found, stems, strict=True)
-        ]
+        if takes_patterns:
+            found = [(source, _named(source, path, suffixes, new_suffix)) for source, path in found]
+        outs = [Path(out) / _renamed(path, suffixes, new_suffix, taken) for _, path in found]
     pairs = [
         Pair(source, to, takes_patterns=takes_patterns)
         for (source, _), to in zip(found, outs, strict=True)
@@ -165,7 +170,11 @@ def _matches(source: str) -> list[str]:
 
 
 def _inputs(
-    sources: Sequence[str], suffixes: frozenset[str], recursive: bool, out: Path
+    sources: Sequence[str],
+    suffixes: frozenset[str],
+    if_moving: frozenset[str],
+    recursive: bool,
+    out: Path,
 ) -> tuple[list[tuple[str, Path]], dict[Path, str]]:
     """Every input and its path below `out`; then what is left alone, and why."""
     found: list[tuple[str, Path]] = []
@@ -176,9 +185,10 @@ def _inputs(
             found.append((source, Path(folder.name)))
             continue
         files = _files_in(folder, recursive, out)
-        fitting = [path for path in files if path.suffix.lower() in suffixes]
+        reasons = {path: _why_no_input(path, suffixes, if_moving) for path in files}
+        fitting = [path for path, why in reasons.items() if why is None]
         others = unusable_in(folder, recursive=recursive)
-        others |= {path: "" for path in files if path.suffix.lower() not in suffixes}
+        others |= {path: why for path, why in reasons.items() if why is not None}
         if not fitting:
             examples = ".jpg or .png" if ".png" in suffixes else ".mp4 or .mkv"
             pattern = "" if ".png" in suffixes else ", or a pattern such as frame_%04d.png"
@@ -190,6 +200,17 @@ def _inputs(
         found += [(str(path), path.relative_to(folder)) for path in fitting]
         skipped |= others
     return found, skipped
+
+
+def _why_no_input(path: Path, suffixes: frozenset[str], if_moving: frozenset[str]) -> str | None:
+    """Why a file in a folder is left alone, "" because of its ending; None if it is an input."""
+    suffix = path.suffix.lower()
+    if suffix not in if_moving:
+        return None if suffix in suffixes else ""
+    try:
+        return None if is_animation(path) else "a still picture"
+    except OSError:
+        return "cannot be read"
 
 
 def _files_in(folder: Path, recursive: bool, out: Path) -> list[Path]:
@@ -215,20 +236,26 @@ def _refuse_shared_outputs(pairs: list[Pair]) -> None:
         source_of[pair.out] = pair.source
 
 
-def _stem_of(path: Path, takes_patterns: bool) -> str:
-    """The name of an input without its ending, and without a pattern's number."""
-    if not takes_patterns or not is_numbered(path):
-        return path.stem
-    return re.sub(r"[-_. ]*%\d*d", "", path.stem) or "film"
+def _named(source: str, path: Path, suffixes: frozenset[str], new_suffix: str) -> Path:
+    """A name below `out` for a painting, in which nothing is the number of a pattern."""
+    suffix = path.suffix if path.suffix.lower() in suffixes else new_suffix
+    if is_numbered(path) and not Path(source).exists():
+        stem = re.sub(r"[-_. ]*%\d*d", "", path.stem) or "film"
+    else:
+        stem = _plain(path.stem, suffix)
+    return path.with_name(stem + path.suffix)
 
 
-def _renamed(
-    path: Path, stem: str, suffixes: frozenset[str], new_suffix: str, taken: set[Path]
-) -> Path:
+def _plain(stem: str, suffix: str) -> str:
+    """The name of a file, without what would make a pattern for numbered pictures of it."""
+    return stem.replace("%", "_") if is_numbered(f"{stem}{suffix}") else stem
+
+
+def _renamed(path: Path, suffixes: frozenset[str], new_suffix: str, taken: set[Path]) -> Path:
     """The name of a painting; with its input's whole name in it if another has the short one."""
     if not new_suffix or path.suffix.lower() in suffixes:
         return path
-    short = path.with_name(stem + new_suffix)
+    short = path.with_suffix(new_suffix)
     if short not in taken:
         taken.add(short)
         return short

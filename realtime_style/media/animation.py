@@ -16,6 +16,9 @@ from PIL import Image
 from realtime_style.errors import MediaError
 
 _MILLISECOND = Fraction(1, 1000)
+_PNG = b"\x89PNG\r\n\x1a\n"
+_MOVING_BRANDS = (b"avis", b"msf1")  # of AVIF and HEIF
+_MAX_BRANDS = 1024  # bytes
 _NO_DURATION_MS = 100  # how long browsers show frames without a duration
 _HEADER = slice(0, 21)  # RIFF, size, WEBP, VP8X, size, flags
 _ANIMATED = 0x02
@@ -27,6 +30,24 @@ def is_animated_webp(path: Path) -> bool:
     with path.open("rb") as file:
         header = file.read(_HEADER.stop)
     return header[:4] == b"RIFF" and header[8:16] == b"WEBPVP8X" and bool(header[20] & _ANIMATED)
+
+
+def is_animation(path: Path) -> bool:
+    """Whether a PNG, AVIF, HEIF or WebP file says that its picture moves; False for other files.
+
+    Raises OSError if it cannot be read.
+    """
+    with path.open("rb") as file:
+        if file.read(8) == _PNG:
+            while len(header := file.read(8)) == 8 and header[4:] not in (b"IDAT", b"acTL"):
+                file.seek(int.from_bytes(header[:4]) + 4, os.SEEK_CUR)  # and a checksum
+            return header[4:] == b"acTL"
+        file.seek(0)
+        size, kind = int.from_bytes(file.read(4)), file.read(4)
+        if kind == b"ftyp":
+            brands = file.read(min(size - 8, _MAX_BRANDS)) if size > 8 else b""
+            return any(brands[i : i + 4] in _MOVING_BRANDS for i in range(0, len(brands), 4))
+    return is_animated_webp(path)
 
 
 def plays_of(path: Path) -> int | None:
@@ -51,7 +72,7 @@ def loop_options(ending: str, plays: int | None) -> dict[str, str]:
     plays = plays or 0
     if ending == ".gif":  # says how often it is repeated
         return {"loop": str({0: 0, 1: -1}.get(plays, plays - 1))}
-    option = {".webp": "loop", ".apng": "plays"}.get(ending)
+    option = {".avif": "loop", ".webp": "loop", ".apng": "plays"}.get(ending)
     return {option: str(plays)} if option else {}
 
 

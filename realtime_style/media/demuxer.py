@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.container import InputContainer
 
 from realtime_style.errors import MediaError
-from realtime_style.media.animation import film_of_animation, is_animated_webp
+from realtime_style.media.animation import film_of_animation, is_animated_webp, is_animation
 from realtime_style.media.description import describe
 from realtime_style.media.packet import Packet, decoding_s, shift
 from realtime_style.media.pipes import StandardInput
@@ -37,6 +39,7 @@ _READ_S = 30.0  # for an address to send more of a film
 _PROBE_FURTHER = {  # µs, bytes; also in streams that a transport stream announces late
     "analyzeduration": "600000000", "probesize": "100000000", "scan_all_pmts": "1",
 }  # fmt: skip
+_LIKE_A_NUMBER = re.compile(r"%\d*d")  # to FFmpeg, whatever is there
 _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"moof", b"styp")
 _AHEAD_S = 10  # packets further ahead than this have a damaged time, and do not wait for it
 _PAST_END_S = 2  # how far streams of a film may lie apart
@@ -74,6 +77,10 @@ def open_film(
     except (av.FFmpegError, OSError, RuntimeError, NotImplementedError) as error:
         if pipe and pipe.interrupt.is_set:
             raise KeyboardInterrupt from error
+        if pipe and pipe.is_empty:
+            raise MediaError(
+                "standard input is empty; pipe a film into it", setting="source"
+            ) from error
         raise _not_opened(path, error, device) from error
     if rate is not None and not is_pattern and has_times(film):
         film.close()
@@ -96,6 +103,8 @@ def _opened(
     """The open film; arguments as of `open_film`, whose caller gets FFmpeg's errors."""
     is_local = path != "-" and not is_address(path)
     options = {"framerate": str(rate)} if rate else {}
+    if is_local and not is_pattern and _LIKE_A_NUMBER.search(path):
+        options["pattern_type"] = "none"  # it is the name of one file
     if pipe:
         return av.open(pipe, "r", options=options, hwaccel=device, metadata_errors=RAW_BYTES)
     if Path(path).is_file() and is_animated_webp(Path(path)):
@@ -106,6 +115,7 @@ def _opened(
     film = av.open(
         ffmpeg_pattern(Path(path)) if is_pattern else name,
         "r",
+        format=None if is_pattern or not is_local else _format_despite_name(Path(path)),
         options=options,
         hwaccel=device,
         metadata_errors=RAW_BYTES,
@@ -115,6 +125,15 @@ def _opened(
         return film
     film.close()  # a stream begins later than FFmpeg looks, if it has any packets
     return av.open(name, "r", options=_PROBE_FURTHER, hwaccel=device, metadata_errors=RAW_BYTES)
+
+
+def _format_despite_name(path: Path) -> str | None:
+    """FFmpeg's format of a file that it would take for numbered pictures; None of all others."""
+    if not _LIKE_A_NUMBER.search(path.name):
+        return None
+    if path.suffix.lower() == ".gif":
+        return "gif"
+    return "apng" if path.suffix.lower() == ".png" and is_animation(path) else None
 
 
 def all_packets(film: InputContainer) -> Iterator[Packet]:
@@ -139,15 +158,10 @@ def _not_opened(path: str, error: Exception, device: HWAccel | None) -> MediaErr
     setting = "source"
     if device:
         setting = "residency" if device.is_hw_owned else "hwaccel"
-    if isinstance(error, av.InvalidDataError):
-        reason = "FFmpeg does not know its format"
-        if not Path(path).is_file():
-            reason += ", or its index is missing, as in an MP4 that was cut off"
-        elif _is_mp4(Path(path)):
-            reason = "its index is missing or damaged, as in an MP4 that was cut off"
-        return MediaError(f"{name} cannot be read as a film: {reason}", setting="source")
     if isinstance(error, av.ExitError):
         return MediaError(f"{name} does not answer within {_OPEN_S:g} s", setting="source")
+    if reason := _fault_of(path, error):
+        return MediaError(f"{name} cannot be read as a film: {reason}", setting="source")
     if not isinstance(error, av.FFmpegError | OSError):
         return MediaError(f"the device cannot decode {name}: {error}", setting=setting)
     if device:
@@ -156,6 +170,26 @@ def _not_opened(path: str, error: Exception, device: HWAccel | None) -> MediaErr
             setting=setting,
         )
     return MediaError(f"{name} cannot be read as a film: {error.strerror}", setting=setting)
+
+
+def _fault_of(path: str, error: Exception) -> str:
+    """What is wrong with a film, by the error that FFmpeg raised at it; "" if nothing may be."""
+    if isinstance(error, av.InvalidDataError):
+        if not Path(path).is_file():
+            return (
+                "FFmpeg does not know its format, or its index is missing, as in an MP4 that was "
+                "cut off"
+            )
+        if _is_mp4(Path(path)):
+            return "its index is missing or damaged, as in an MP4 that was cut off"
+        return "FFmpeg does not know its format"
+    if path == "-" and isinstance(error, av.NotImplementedError):
+        return "its format cannot be read from a pipe; give a file"
+    # FFmpeg reports a header that ends early in either way; on the way from a server it may be true
+    is_cut_off = isinstance(error, av.EOFError) or getattr(error, "errno", None) == errno.EIO
+    if is_cut_off and not is_address(path):
+        return "it is damaged, or was cut off before its first picture"
+    return ""
 
 
 def _is_mp4(path: Path) -> bool:

@@ -29,7 +29,7 @@ _CODEC_OF = {  # by a film's ending; h264 for all others
     ".webm": "vp9", ".ogv": "libvpx", ".ivf": "av1", ".obu": "av1",
     ".hevc": "h265", ".h265": "h265", ".265": "h265", ".m1v": "mpeg1video", ".m2v": "mpeg2video",
     ".mjpeg": "mjpeg", ".mjpg": "mjpeg", ".y4m": "rawvideo", ".apng": "apng",
-    ".gif": "gif", ".webp": "libwebp_anim",
+    ".avif": "av1", ".gif": "gif", ".webp": "libwebp_anim",
     ".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg",
     ".tif": "tiff", ".tiff": "tiff", ".bmp": "bmp",
 }  # fmt: skip

@@ -145,8 +145,8 @@ class FileSink:
         refuse_unwritable(existing[0] if existing else first, "out.mp4", overwrite=overwrite)
         if self._suffix in _PICTURES and not self._is_sequence:
             raise MediaError(
-                f"{self.path} is one picture; give a pattern, such as frame_%04d{self.path.suffix},"
-                " or paint a picture",
+                f"{self.path} is one picture, not a film; give a pattern for all frames, such as "
+                f"frame_%04d{self.path.suffix}, or a film, such as {self.path.stem}.mp4",
                 setting="out",
             )
 
@@ -198,7 +198,9 @@ class FileSink:
         name, device = encoder_name(self.path, encoding), None
         if gpu_device is not None:
             name, device = gpu_encoder_name(self.path, encoding), nvidia_device(gpu_device)
-        stream = self._muxer.add_video(name, self._info.rate, device)
+        stream = self._muxer.add_video(
+            name, self._info.rate, device, setting="codec" if encoding.codec else "out"
+        )
         encoder = Encoder(
             stream,
             self._info,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
@@ -46,6 +47,7 @@ from realtime_style.wording import source_name
 _ONE_FRAME_PER_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
 _WITH_HOLES = ("matroska,webm", "mpegts", "mpeg", "flv", "ogg", "asf")  # where packets are missing
 _LATEST_TIME_AS_LENGTH = ("matroska,webm", "nut")  # formats, if they begin late
+_TOLD_END = re.compile(r"(\d+):(\d\d):(\d\d\.\d+)")  # of a stream in Matroska
 _ROUNDING = Fraction(1, 1000)  # of a tick
 _PAST_GAP_S = Fraction(1, 2)  # sound is stored not further than this behind the picture
 _SOON = 1.5  # frames: a picture that comes later stays where it is
@@ -107,6 +109,7 @@ class FileSource:
             device = nvidia_device(gpu_device)
         self._is_waiting = False  # for a packet
         self._has_ended = False
+        self._shown_s = 0.0  # how far the pictures have been read
         self._read_bytes = 0
         self._tee: Tee | None = None
         self._late: list[str] = []  # kinds of streams that have appeared while reading
@@ -127,7 +130,7 @@ class FileSource:
                 None if duration_s is None else self._next_tick_s(start_s + duration_s),
             )
             if not self.timeline.may_jump:  # else its length is known only when it has been read
-                self._refuse_start_beyond(self._film_s)
+                self._refuse_start_beyond(self._pictures_s)
             self._begin(size)
         except BaseException:
             self._container.close()
@@ -183,7 +186,7 @@ class FileSource:
     def _refuse_start_beyond(self, film_s: float | None) -> None:
         if self._part.start_s and film_s is not None and self._part.start_s >= film_s:
             raise MediaError(
-                f"{self.name} is {film_s:.2f} s long; there is nothing at "
+                f"{self.name} is {round(film_s, 2):g} s long; there is nothing at "
                 f"{float(self._part.start_s):g} s",
                 setting="start_s",
             )
@@ -193,7 +196,7 @@ class FileSource:
         if self._pipe:
             self._pipe.interrupt.check()
         if first is None:
-            self._refuse_start_beyond(self._damage.reached_s or None)
+            self._refuse_start_beyond(self._shown_s or None)
             is_whole = self._part == Part()
             where = "" if is_whole else " in that part"
             raise MediaError(
@@ -309,6 +312,16 @@ class FileSource:
         if self.timeline.may_jump and self._is_far_from_size(film_s):
             return None  # the difference between two clocks
         return film_s
+
+    @property
+    def _pictures_s(self) -> float | None:
+        """How long the film says its pictures are, in seconds; sound may be longer."""
+        end_s = None
+        if self._video.duration is not None:
+            end_s = ((self._video.start_time or 0) + self._video.duration) * self._time_base
+        elif told := _TOLD_END.fullmatch(self._video.metadata.get("DURATION", "")):
+            end_s = (int(told[1]) * 60 + int(told[2])) * 60 + Fraction(told[3])
+        return self._film_s if end_s is None else float(end_s - self.timeline.start_s)
 
     def _is_far_from_size(self, film_s: float) -> bool:
         """Whether a length cannot be true, going by the file's size and what has been read."""
@@ -559,6 +572,9 @@ class FileSource:
             self._damage.read(packet)
             self._read_bytes = max(self._read_bytes, packet.pos or 0)
             if packet.stream is self._video:
+                if packet.pts is not None:
+                    end_s = (packet.pts + (packet.duration or 0)) * self._time_base
+                    self._shown_s = max(self._shown_s, float(end_s))
                 yield packet
             elif self._tee:
                 if self._part.takes(packet):

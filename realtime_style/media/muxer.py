@@ -21,6 +21,7 @@ from realtime_style.media.passthrough import Passthrough, PassthroughSource
 from realtime_style.media.pipes import OutputPipe
 from realtime_style.media.timeline import has_times
 from realtime_style.system.paths import ffmpeg_name
+from realtime_style.wording import listed
 
 _FILM_FORMATS = {  # by ending: FFmpeg's names, for advice
     ".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".avi": "avi",
@@ -55,7 +56,8 @@ class Muxer:
         Raises:
             av.FFmpegError, OSError, ValueError: it cannot be written, or has no such format.
         """
-        self._ending = ending
+        self._ending, self._target = ending, target
+        self._setting = "codec"  # which asked for the encoder
         self._container = av.open(
             target,
             "w",
@@ -85,7 +87,12 @@ class Muxer:
         return self._passthrough.notes if self._passthrough else []
 
     def add_video(
-        self, encoder: str, rate: Fraction, device: HWAccel | None = None
+        self,
+        encoder: str,
+        rate: Fraction,
+        device: HWAccel | None = None,
+        *,
+        setting: str = "codec",
     ) -> av.VideoStream:
         """The stream of the painted pictures, for an `Encoder`.
 
@@ -93,10 +100,12 @@ class Muxer:
             encoder: FFmpeg's name.
             rate: frames per second.
             device: the GPU that encodes; None encodes as the encoder's name says.
+            setting: what asked for the encoder; "out" if it is the usual one.
 
         Raises:
             MediaError: there is no such encoder or device, or the container cannot hold it.
         """
+        self._setting = setting
         try:
             known = av.Codec(encoder, "w").type == "video"
         except ValueError:
@@ -147,8 +156,8 @@ class Muxer:
         ]
         try:
             self._container.start_encoding()
-        except av.ArgumentError as error:
-            if self._video is None:
+        except (av.ArgumentError, av.PatchWelcomeError, av.PermissionError) as error:
+            if self._video is None or not self._is_begun:
                 raise
             raise self._does_not_fit(self._video.codec_context.name) from error
 
@@ -233,7 +242,23 @@ class Muxer:
         """Whether the format knows how long frames are shown only in their decoding order."""
         return self._container.format.name in ("mp4", "mov", "ipod", "3gp", "3g2", "f4v")
 
+    @property
+    def _is_begun(self) -> bool:
+        """Whether the target could be opened: what failed then is the format."""
+        if not isinstance(self._target, str):
+            return True
+        return Path(self._target.removeprefix("file:")).exists()
+
     def _does_not_fit(self, encoder: str) -> MediaError:
+        if self._container.format.name == "image2":
+            how = f"written as {self._ending}"
+            if self._setting == "codec":
+                how = f"encoded with {encoder}"
+            return MediaError(
+                f"numbered pictures cannot be {how}; use .png, .jpg, .tif, .bmp or .webp without "
+                "another codec",
+                setting=self._setting,
+            )
         holds = self._container.supported_codecs
         fitting = [
             name
@@ -247,11 +272,11 @@ class Muxer:
             if ending != self._ending and _holds(container_format, encoder)
         ]
         if endings:
-            advice.append(f"{encoder} fits {' and '.join(endings)}")
+            advice.append(f"{encoder} fits {listed(endings)}")
         return MediaError(
             f"{self._ending} films cannot hold pictures of {encoder}; "
             f"{', or '.join(advice) or 'try another ending, such as .mkv'}",
-            setting="codec",
+            setting=self._setting,
         )
 
 

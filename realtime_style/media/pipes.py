@@ -15,11 +15,16 @@ from realtime_style.system.interrupts import Latch
 
 
 class StandardInput:
-    """A film that is read from a pipe; it ends where Ctrl-C is pressed."""
+    """A film that is read from a pipe; it ends where Ctrl-C is pressed.
+
+    Attributes:
+        is_empty: whether nothing has come from it so far.
+    """
 
     def __init__(self) -> None:
         """Raises MediaError where nothing is piped in."""
         self.interrupt = Latch()
+        self.is_empty = True
         try:
             os.read(sys.stdin.fileno(), 0)
         except OSError as error:
@@ -36,7 +41,9 @@ class StandardInput:
         """At most `size` bytes; none at the end."""
         if not self.interrupt.is_set:
             with self.interrupt.hold():
-                return os.read(sys.stdin.fileno(), size)
+                data = os.read(sys.stdin.fileno(), size)
+                self.is_empty &= not data
+                return data
         return b""
 
 

@@ -25,12 +25,14 @@ PICTURE_SUFFIXES = frozenset(
 )  # fmt: skip
 """Endings of pictures that are read and written, in lower case."""
 
-READ_ONLY_PICTURE_SUFFIXES = frozenset((".gif",))
+READ_ONLY_PICTURE_SUFFIXES = frozenset((".apng", ".gif"))
 """Endings of pictures that are only read: their paintings get another ending."""
 
 MAX_PICTURE_PX = 150_000_000
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
 """Pillow's names of all formats that are read: others run programs, or are seldom tested."""
+
+_ANIMATED = ("PNG", "WEBP", "AVIF", "GIF")  # of these, pictures that move
 
 _DAMAGE = (  # what Pillow raises about damage and about metadata of unexpected types
     ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SyntaxError,
@@ -86,6 +88,15 @@ class Picture:
     notes: list[str] = field(default_factory=list)
 
 
+def is_picture(path: Path | str) -> bool:
+    """Whether a file is a picture of a known format, whatever its name says."""
+    try:
+        with Image.open(path, formats=_FORMATS):
+            return True
+    except _DAMAGE:
+        return False
+
+
 def read_picture(path: Path | str) -> Picture:
     """Reads JPEG, PNG, WebP, AVIF, TIFF, BMP and GIF files; the first of several pictures.
 
@@ -132,8 +143,9 @@ def read_picture(path: Path | str) -> Picture:
 def _picture_of(opened: ImageFile.ImageFile) -> Picture:
     """An opened picture, upright and in 8-bit RGB; raises what Pillow raises about damage."""
     notes = []
-    if getattr(opened, "n_frames", 1) > 1:
-        notes.append("only the first of its pictures is painted")
+    if (count := getattr(opened, "n_frames", 1)) > 1:
+        as_film = "; as a film, all are" if opened.format in _ANIMATED else ""
+        notes.append(f"only the first of its {count} pictures is painted{as_film}")
     mode, icc = opened.mode, opened.info.get("icc_profile")
     xmp = _xmp_of(opened)  # before loading, which removes the orientation from some
     is_wide = any(";16" in str(tile[3]) for tile in opened.tile)

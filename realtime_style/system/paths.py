@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from realtime_style.errors import MediaError, StyleError
 
-_NUMBER = re.compile(r"%(\d{0,2})d")
+_NUMBER = re.compile(r"%(0?1?\d|)d")  # of at most 19 digits: a%20dog.gif is a name from the web
 _NUMBERED_SUFFIXES = frozenset(
     (
         ".bmp", ".dpx", ".exr", ".gif", ".hdr", ".jp2", ".jpeg", ".jpg", ".jxl", ".pbm", ".pgm",
