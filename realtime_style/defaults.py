@@ -7,5 +7,5 @@ DEFAULT_STYLE = "starry-night"
 DEFAULT_STABILITY = 0.5
 """Flicker reduction, from 0 (none) to 1."""
 
-OVERLAY_STEPS = 0
-"""Steps in which training lays strokes over photos, in every preset; 0: not at all."""
+SHARP_STEPS = 0
+"""Steps in which training lays strokes over photos."""

@@ -235,7 +235,7 @@ def test_a_full_disk_leaves_the_former_file_and_nothing_of_the_new_one(
 
 
 def test_export_loads_nothing_that_only_training_needs() -> None:
-    code = "import sys, export.encoder, export.distill, export.identity; print(*sys.modules)"
+    code = "import sys, export.encoder, export.distill; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert loaded.returncode == 0, loaded.stderr
     packages = {name.split(".")[0] for name in loaded.stdout.split()}

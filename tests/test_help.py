@@ -89,7 +89,7 @@ def test_every_option_has_a_group_a_text_and_a_word_for_its_value(name: str) -> 
     assert [name[:6] for name, _ in groups.pop("Other")] == ["--help"]
     assert groups.keys() <= {
         "Arguments", "Input", "Look", "Size", "Part", "Encoding", "Batch", "Machine", "Output",
-        "Data", "Painting", "Overlay", "Training", "Style", "Engine",
+        "Data", "Painting", "Strokes", "Training", "Style", "Engine",
     }  # fmt: skip
     for rows in groups.values():
         for names, text in rows:
@@ -125,11 +125,10 @@ def test_defaults_are_the_librarys() -> None:
         "--style-weight": settings.style_weight,
         "--adversarial": settings.adversarial,
         "--noise": settings.noise,
-        "--overlay-steps": settings.overlay_steps,
-        "--overlay-gain": settings.overlay_gain,
-        "--overlay-calm": settings.overlay_calm,
-        "--overlay-blur": settings.overlay_blur_px,
-        "--overlay-large": settings.overlay_large,
+        "--sharp-steps": settings.sharp_steps,
+        "--sharp-gain": settings.sharp_gain,
+        "--sharp-calm": settings.sharp_calm,
+        "--sharp-fine": settings.sharp_fine,
     }.items():
         assert re.search(
             rf"{option} [^-]*Default: {value:g}\."

@@ -26,7 +26,7 @@ def middles(rgb: Tensor) -> Tensor:
 
 
 def test_every_colour_gets_the_nearest_of_the_painting() -> None:
-    found = middles(Recoloring(PHOTO, [PAINTING])(PHOTO))
+    found = middles(Recoloring([PHOTO], [PAINTING])(PHOTO))
     expected = middles(PAINTING)[[1, 3, 2, 0]]
     assert torch.allclose(found, expected, atol=0.05)
 
@@ -34,24 +34,30 @@ def test_every_colour_gets_the_nearest_of_the_painting() -> None:
 def test_colours_have_the_shares_that_they_have_in_the_painting() -> None:
     grey = torch.linspace(0.3, 0.6, 256).expand(1, 3, 64, 256)
     painting = colors((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    painted = luma_of(Recoloring(grey, [painting])(grey))
+    painted = luma_of(Recoloring([grey], [painting])(grey))
     assert (painted < 0.5).float().mean().item() == pytest.approx(0.75, abs=0.06)
     assert (painted[..., 1:] - painted[..., :-1]).min() > -0.01  # light stays light
 
 
 def test_several_paintings_are_one_palette() -> None:
     halves = [PAINTING[..., :128], PAINTING[..., 128:]]
-    both = Recoloring(PHOTO, halves)(PHOTO)
+    both = Recoloring([PHOTO], halves)(PHOTO)
     assert torch.allclose(middles(both), middles(PAINTING)[[1, 3, 2, 0]], atol=0.05)
 
 
+def test_photos_of_several_sizes_are_measured_together() -> None:
+    halves = [PHOTO[..., :128], torch.cat(PHOTO[..., 128:].split(64, 3), 2)]
+    found = Recoloring(halves, [PAINTING])(PHOTO)
+    assert torch.allclose(middles(found), middles(PAINTING)[[1, 3, 2, 0]], atol=0.08)
+
+
 def test_the_map_does_not_depend_on_chance() -> None:
-    first, again = (Recoloring(PHOTO, [PAINTING]).table for _ in range(2))
+    first, again = (Recoloring([PHOTO], [PAINTING]).table for _ in range(2))
     assert torch.equal(first, again)
 
 
 def test_a_colour_is_where_it_belongs_in_the_table() -> None:
-    recoloring = Recoloring(PHOTO, [PAINTING])
+    recoloring = Recoloring([PHOTO], [PAINTING])
     axis = torch.linspace(0, 1, 5)
     identity = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"))[None]
     recoloring.table = identity
@@ -74,7 +80,7 @@ def test_colours_outside_the_range_of_a_picture_come_back_in_order() -> None:
     beyond = torch.linspace(-0.3, 1.3, 256).expand(1, 3, 64, 256)
     painting = torch.linspace(0.2, 0.8, 256).expand(1, 3, 64, 256)
     kind = ColorTable(2, 2, softness=0.002, low=-0.3, high=1.3, entries=25)
-    painted = luma_of(Recoloring(beyond, [painting], kind)(beyond))[0, 0, 0]
+    painted = luma_of(Recoloring([beyond], [painting], kind)(beyond))[0, 0, 0]
     assert (painted.diff() > -1e-3).all()
     assert painted[-1] - painted[-32] > 0.04
     assert (painted - painting[0, 0, 0]).abs().mean() < 0.05
@@ -91,7 +97,7 @@ def test_a_loose_map_does_not_spread_a_colour_over_all_of_the_painting() -> None
     grey = colors((0.5, 0.5, 0.5), (0.55, 0.55, 0.55), spread=0.02)
     painting = colors((0.5, 0.5, 0.5), (0.05, 0.05, 0.3), (0.9, 0.2, 0.1))
     exact, loose = (
-        middles(Recoloring(grey, [painting], ColorTable(softness=0.002, reach=reach))(grey))
+        middles(Recoloring([grey], [painting], ColorTable(softness=0.002, reach=reach))(grey))
         for reach in (None, 0.02)
     )
     assert (loose - middles(grey)).abs().max() < 0.15  # it takes mostly the grey
@@ -100,7 +106,7 @@ def test_a_loose_map_does_not_spread_a_colour_over_all_of_the_painting() -> None
 
 @pytest.mark.usefixtures("fewer_samples")
 def test_a_loose_map_takes_the_paintings_colours() -> None:
-    found = middles(Recoloring(PHOTO, [PAINTING], ColorTable(reach=0.05))(PHOTO))
+    found = middles(Recoloring([PHOTO], [PAINTING], ColorTable(reach=0.05))(PHOTO))
     expected = middles(PAINTING)[[1, 3, 2, 0]]
     assert torch.allclose(found, expected, atol=0.06)
 
@@ -108,7 +114,7 @@ def test_a_loose_map_takes_the_paintings_colours() -> None:
 @pytest.mark.usefixtures("fewer_samples")
 def test_a_large_reach_keeps_the_shares() -> None:
     kinds = [ColorTable(softness=0.002, reach=reach) for reach in (None, 1000.0)]
-    exact, loose = (Recoloring(PHOTO, [PAINTING], kind)(PHOTO) for kind in kinds)
+    exact, loose = (Recoloring([PHOTO], [PAINTING], kind)(PHOTO) for kind in kinds)
     assert (exact - loose).abs().mean() < 0.02
 
 
@@ -117,6 +123,6 @@ def test_a_high_weight_of_chroma_keeps_hues() -> None:
     photo = colors((0.6, 0.45, 0.45), (0.45, 0.5, 0.6))
     painting = colors((0.3, 0.33, 0.4), (0.8, 0.65, 0.65))  # its blue is dark, its red is light
     kinds = [ColorTable(chroma=chroma, reach=0.05) for chroma in (8.0, 2.0)]
-    found = middles(Recoloring(photo, [painting], kinds[0])(photo))
+    found = middles(Recoloring([photo], [painting], kinds[0])(photo))
     assert found[0, 0] > found[0, 2]
     assert found[1, 2] > found[1, 0]

@@ -76,7 +76,7 @@ def config(tmp_path: Path) -> TrainConfig:
         painting_px=96,
         painting_scales=(1, 2),
         device="cpu",
-        overlay_steps=0,
+        sharp_steps=0,
         checkpoint_every=2,
         sample_every=100,
     )
@@ -1100,7 +1100,7 @@ def test_train_command_is_stopped_and_goes_on(
     arguments = ["train", config.painting, "--content", config.content, "--out", out]
     arguments += ["--features", config.features[0], "--base", tmp_path / "base.safetensors"]
     arguments += ["--steps", "6", "--batch", "1", "--crop", "128", "--painting-size", "176"]
-    (tmp_path / "often.toml").write_text("margin_px = 8\ncheckpoint_every = 2\noverlay_steps = 0")
+    (tmp_path / "often.toml").write_text("margin_px = 8\ncheckpoint_every = 2\nsharp_steps = 0")
     arguments += ["--config", tmp_path / "often.toml"]
     step_of_muon, steps = Muon.step, [0]
 

@@ -20,7 +20,7 @@ from realtime_style.cli.options import (
     refuse_other,
     whole,
 )
-from realtime_style.defaults import OVERLAY_STEPS
+from realtime_style.defaults import SHARP_STEPS
 from realtime_style.errors import StyleError, TrainingError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 TRAIN_EXAMPLES = examples(
     "train painting.jpg --content photos/",
-    "train painting.jpg --content photos/ --painting-size 1024 --overlay-steps 350",
+    "train painting.jpg --content photos/ --preset fast --sharp-gain 1.7",
     "train --styles-dir hokusai/ --content photos/ --out hokusai.onnx",
 )
 EXPORT_EXAMPLES = examples(
@@ -40,7 +40,7 @@ EXPORT_EXAMPLES = examples(
 _DATA = "Data"
 _TRAINING = "Training"
 _LEARNED_FROM = "Painting"
-_OVERLAY = "Overlay"
+_STROKES = "Strokes"
 
 PaintingFile = Annotated[
     Path | None,
@@ -101,7 +101,7 @@ Steps = Annotated[
     int | None,
     typer.Option(
         parser=whole(1), metavar="NUMBER", rich_help_panel=_TRAINING,
-        help="Optimiser steps. Default: 3000.",
+        help="Steps to learn the strokes. Default: 3000.",
     ),
 ]  # fmt: skip
 PhotosPerStep = Annotated[
@@ -164,48 +164,42 @@ Noise = Annotated[
         help="Noise added to the photos, so that noise in films is not painted. Default: 0.",
     ),
 ]  # fmt: skip
-OverlaySteps = Annotated[
-    int | None,
-    typer.Option(
-        parser=whole(0), metavar="NUMBER", rich_help_panel=_OVERLAY,
-        help="Steps to learn, after the strokes, to lay them over the photo, which keeps its light "
-        f"and forms, in the painting's colours. 0: none. Default: {OVERLAY_STEPS}.",
-    ),
-]  # fmt: skip
 Strokes = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", rich_help_panel=_OVERLAY,
-        help="Lay the strokes of this generator (.safetensors or .pt) over the photo, instead of "
+        metavar="FILE", rich_help_panel=_STROKES,
+        help="Lay the strokes of this generator (.safetensors or .pt) over photos, instead of "
         "training strokes.",
     ),
 ]  # fmt: skip
-OverlayGain = Annotated[
-    float | None,
-    typer.Option(
-        parser=number(0, 10), metavar="NUMBER", rich_help_panel=_OVERLAY,
-        help="How strong the strokes are. Default: 1.6.",
-    ),
-]  # fmt: skip
-OverlayCalm = Annotated[
-    float | None,
-    typer.Option(
-        parser=number(0, 1), metavar="SHARE", rich_help_panel=_OVERLAY,
-        help="By how much they are weaker in calm parts of a photo. Default: 0.3.",
-    ),
-]  # fmt: skip
-OverlayBlur = Annotated[
+SharpSteps = Annotated[
     int | None,
     typer.Option(
-        parser=whole(4, 256), metavar="PIXELS", rich_help_panel=_OVERLAY,
-        help="What is larger than this is not a stroke, and is left out. Default: 28.",
+        parser=whole(1), metavar="NUMBER", rich_help_panel=_STROKES,
+        help="Steps to learn, after the strokes, to lay them over photos, which keep their light "
+        f"and forms, in the painting's colours. Default: {SHARP_STEPS}.",
     ),
 ]  # fmt: skip
-OverlayLarge = Annotated[
+SharpGain = Annotated[
     float | None,
     typer.Option(
-        parser=number(0, 1), metavar="SHARE", rich_help_panel=_OVERLAY,
-        help="Share of strokes of twice the size, which are learned less sharply. Default: 0.",
+        parser=number(0, 10), metavar="NUMBER", rich_help_panel=_STROKES,
+        help="How strong the strokes are. Default: 2.2.",
+    ),
+]  # fmt: skip
+SharpCalm = Annotated[
+    float | None,
+    typer.Option(
+        parser=number(0, 1), metavar="SHARE", rich_help_panel=_STROKES,
+        help="By how much they are weaker in calm parts of a photo. Default: 0.1.",
+    ),
+]  # fmt: skip
+SharpFine = Annotated[
+    float | None,
+    typer.Option(
+        parser=number(0, 1), metavar="SHARE", rich_help_panel=_STROKES,
+        help="By how much they are weaker where a photo has fine detail, such as eyes. "
+        "Default: 0.7.",
     ),
 ]  # fmt: skip
 TrainDevice = Annotated[
@@ -256,12 +250,11 @@ def train(
     style_weight: StyleWeight = None,
     adversarial: Adversarial = None,
     noise: Noise = None,
-    overlay_steps: OverlaySteps = None,
     strokes: Strokes = None,
-    overlay_gain: OverlayGain = None,
-    overlay_calm: OverlayCalm = None,
-    overlay_blur: OverlayBlur = None,
-    overlay_large: OverlayLarge = None,
+    sharp_steps: SharpSteps = None,
+    sharp_gain: SharpGain = None,
+    sharp_calm: SharpCalm = None,
+    sharp_fine: SharpFine = None,
     preset: TrainPreset = None,
     config: ConfigFile = None,
     steps: Steps = None,
@@ -289,9 +282,8 @@ def train(
         "painting_px": painting_size, "style_weight": style_weight, "adversarial": adversarial,
         "noise": noise, "steps": steps, "batch": batch, "crop_px": _crop(crop),
         "learning_rate": learning_rate, "seed": seed,
-        "device": device, "overlay_steps": overlay_steps, "strokes": strokes,
-        "overlay_gain": overlay_gain, "overlay_calm": overlay_calm,
-        "overlay_blur_px": overlay_blur, "overlay_large": overlay_large,
+        "device": device, "strokes": strokes, "sharp_steps": sharp_steps,
+        "sharp_gain": sharp_gain, "sharp_calm": sharp_calm, "sharp_fine": sharp_fine,
     }  # fmt: skip
     settings = _settings(preset, config, options)
     out = out or Path(f"{settings.painting.stem}.onnx")
@@ -322,10 +314,7 @@ def _settings(preset: str | None, config: Path | None, options: dict[str, Any]) 
     refuse_other("adversarial", options["adversarial"], ("none", *ADVERSARIAL_KINDS))
     settings = make_config(preset, config, options)
     if settings.sharp_steps:
-        raise TrainingError(
-            f"{config} sets sharp_steps, but nothing paints with sharp generators yet; set "
-            "overlay_steps instead"
-        )
+        raise TrainingError("nothing paints with sharp generators yet", setting="sharp_steps")
     return settings
 
 

@@ -9,6 +9,9 @@ from realtime_style.system import interrupts
 from realtime_style.training.observer import TrainObserver, TrainStep
 from realtime_style.wording import counted
 
+_PARTS = {"training": "training", "strokes": "strokes", "sharp": "sharp generator"}
+"""How the parts of a run are called."""
+
 
 class TrainingProgress(TrainObserver):
     """Shows the steps and the losses of a run.
@@ -32,8 +35,8 @@ class TrainingProgress(TrainObserver):
 
     def on_part(self, name: str, steps: int) -> None:
         """Prepares a bar for the part."""
-        self._part, self._steps = name, steps
-        self._bar = self._output.progress(name, steps)
+        self._part, self._steps = _PARTS[name], steps
+        self._bar = self._output.progress(self._part, steps)
 
     def on_start(self) -> None:
         """Says what begins, and where everything goes."""

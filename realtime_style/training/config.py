@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from realtime_style.defaults import OVERLAY_STEPS
+from realtime_style.defaults import SHARP_STEPS
 from realtime_style.errors import TrainingError
 
 BUNDLED_BASE = Path(__file__).resolve().parent.parent / "models" / "base.safetensors"
@@ -47,52 +47,14 @@ _RANGES = {  # beyond them a value is a slip; weights are checked as well
     "learning_rate": (1e-9, 1e9),
     "discriminator_learning_rate": (1e-9, 1e9),
     "seed": (0, 2**63 - 1),
-    "overlay_steps": (0, 1e9),
-    "overlay_batch": (1, 1e9),
-    "overlay_hue_share": (0, 1),
-    "overlay_learning_rate": (1e-9, 1e9),
     "sharp_steps": (0, 1e9),
-    "sharp_batch": (1, 1e9),
     "sharp_hue_share": (0, 1),
     "sharp_learning_rate": (1e-9, 1e9),
     "checkpoint_every": (1, 1e9),
     "sample_every": (1, 1e9),
 }
-_OVERLAY_RANGES = {
-    "gain": (0, 10),
-    "calm": (0, 1),
-    "blur_px": (4, 256),
-    "large": (0, 1),
-}
-_SHARP_RANGES = {"gain": (0, 10), "calm": (0, 1), "fine": (0, 1), "chroma": (0, 10)}
+_SHARP_RANGES = {"gain": (0, 10), "calm": (0, 1), "fine": (0, 1)}
 _MIN_CROP_PX = 128  # in smaller crops the tone loss can fit its quadratic to anything
-
-
-@dataclass(frozen=True, slots=True)
-class OverlaySettings:
-    """How strokes are laid over photos; checked at construction. See `overlay.Overlay`.
-
-    Attributes:
-        gain: how strong the strokes are, 0..10; 1 is as strong as they were painted.
-        calm: by how much they are weaker in calm parts of a photo, 0..1.
-        blur_px: what is larger than about this radius, 4 to 256 px, counts as colour and light of
-            the painted photo, not as a stroke, and is left out.
-        large: share of strokes twice as large, 0..1. A generator learns them less sharply, because
-            its trunk does not see far enough.
-
-    Raises:
-        TrainingError: a value out of its range; `setting` is the attribute of `TrainConfig`.
-    """
-
-    gain: float
-    calm: float
-    blur_px: int
-    large: float
-
-    def __post_init__(self) -> None:
-        """Checks all values."""
-        for name, limits in _OVERLAY_RANGES.items():
-            _refuse_beyond(f"overlay_{name}", getattr(self, name), limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +67,6 @@ class SharpSettings:
         gain: how strong the strokes are, 0..10; 1 is as strong as they were painted.
         calm: by how much they are weaker in calm parts of a photo, 0..1.
         fine: by how much they are weaker where a photo has fine detail, such as eyes, 0..1.
-        chroma: how strong their colours are relative to their light, 0..10.
 
     Raises:
         TrainingError: a value out of its range; `setting` is the attribute of `TrainConfig`.
@@ -114,7 +75,6 @@ class SharpSettings:
     gain: float
     calm: float
     fine: float
-    chroma: float
 
     def __post_init__(self) -> None:
         """Checks all values."""
@@ -131,8 +91,9 @@ class TrainConfig:
         content: a folder of photos to learn from.
         features: weights files of feature extractors (VGG); empty downloads VGG-19 once.
         base: the generator that training starts from; None starts from random weights.
-        steps: optimiser steps.
-        batch: photos per step.
+        steps: optimiser steps in which the strokes are learned.
+        batch: photos per step. For the sharp generator it is rounded up to a multiple of the
+            processes.
         crop_px: side of the crops, a multiple of 32 from 128 up.
         margin_px: painted around each crop but not judged, a multiple of 4: as far as a generator
             sees the border. Otherwise it puts the painting's colours only along the border.
@@ -156,38 +117,28 @@ class TrainConfig:
         clips: a folder of films; every second step of the second part learns from their motion.
         portraits: a folder of photos of faces; None takes all photos from `content`.
         portrait_share: share of the crops that are taken from `portraits`, in 0..1.
-        largest_zoom: the factor by which crops may be enlarged, 1 to 16.
+        largest_zoom: the factor by which crops may be enlarged, 1 to 16. The sharp generator has
+            its own, as it learns from the photos' own detail; see `sharp_training`.
         small_share: share of the crops that are shrunk to 0.4 to 0.7 of the photo's own scale, in
-            0..1. Above 0, other crops are not shrunk below 0.7.
+            0..1. Above 0, other crops are not shrunk below 0.7. Likewise.
         noise: standard deviation of the noise on the generator's input, in 0..1.
         freeze_norm_at: share of the steps after which normalisation uses its running statistics,
             and second views under a motion are painted as well.
-        learning_rate: the peak of the generator's learning rate.
+        learning_rate: the peak of the generator's learning rate, while it learns strokes.
         discriminator_learning_rate: the peak of the discriminator's.
         precision: "bf16" or "f32", of networks in training.
         compile: compile the generator with torch.compile.
         seed: the same seed gives the same generator, on the same machine.
         device: "auto", "cpu" or "cuda".
-        overlay_steps: optimiser steps in which the generator learns to paint overlays, after the
-            `steps` in which it has learned strokes; 0 leaves them out.
         strokes: a generator that paints the strokes already; then `steps` and everything about
             losses is unused. None trains it.
-        overlay_gain: see `OverlaySettings`, as for the next three.
-        overlay_calm: likewise.
-        overlay_blur_px: likewise.
-        overlay_large: likewise.
-        overlay_batch: photos per step of the overlay, rounded up to a multiple of the processes.
-        overlay_hue_share: share of its crops whose hue and saturation are changed, in 0..1, so that
-            it learns colours that are rare in photos.
-        overlay_learning_rate: the peak of its learning rate.
-        sharp_steps: optimiser steps of a sharp generator, which lays the strokes over photos at the
-            photo's own size; 0 leaves them out. Above 0, nothing about overlays is used.
-        sharp_gain: see `SharpSettings`, as for the next three.
+        sharp_steps: optimiser steps of the second part, in which a sharp generator learns to lay
+            the strokes over photos at the photo's own size; 0 leaves it out.
+        sharp_gain: see `SharpSettings`, as for the next two.
         sharp_calm: likewise.
         sharp_fine: likewise.
-        sharp_chroma: likewise.
-        sharp_batch: photos per step, rounded up to a multiple of the processes.
-        sharp_hue_share: share of its crops whose hue and saturation are changed, in 0..1.
+        sharp_hue_share: share of its crops whose hue and saturation are changed, in 0..1, so that
+            it learns colours that are rare in photos.
         sharp_learning_rate: the peak of its learning rate.
         checkpoint_every: steps between checkpoints.
         sample_every: steps between sample sheets.
@@ -248,21 +199,11 @@ class TrainConfig:
     compile: bool = False
     seed: int = 0
     device: str = "auto"
-    overlay_steps: int = OVERLAY_STEPS
     strokes: Path | None = None
-    overlay_gain: float = 1.6
-    overlay_calm: float = 0.3
-    overlay_blur_px: int = 28
-    overlay_large: float = 0.0
-    overlay_batch: int = 3
-    overlay_hue_share: float = 0.25
-    overlay_learning_rate: float = 4e-3
-    sharp_steps: int = 0
-    sharp_gain: float = 1.7
-    sharp_calm: float = 0.2
-    sharp_fine: float = 0.5
-    sharp_chroma: float = 0.7
-    sharp_batch: int = 2
+    sharp_steps: int = SHARP_STEPS
+    sharp_gain: float = 2.2
+    sharp_calm: float = 0.1
+    sharp_fine: float = 0.7
     sharp_hue_share: float = 0.3
     sharp_learning_rate: float = 3e-3
     checkpoint_every: int = 200
@@ -292,24 +233,17 @@ class TrainConfig:
                     f"there is no {name} '{value}'; choose {', '.join(choices)}", setting=name
                 )
 
-        _ = self.overlay, self.sharp
-        if self.strokes and not (self.overlay_steps or self.sharp_steps):
+        _ = self.sharp
+        if self.strokes and not self.sharp_steps:
             raise TrainingError(
-                "there are no steps for an overlay, so no strokes can be laid over photos",
-                setting="overlay_steps",
+                "strokes are given, but there are no steps to lay them over photos",
+                setting="sharp_steps",
             )
 
     @property
-    def overlay(self) -> OverlaySettings:
-        """How strokes are laid over photos."""
-        return OverlaySettings(
-            self.overlay_gain, self.overlay_calm, self.overlay_blur_px, self.overlay_large
-        )
-
-    @property
     def sharp(self) -> SharpSettings:
-        """How strokes of a canvas are laid over photos."""
-        return SharpSettings(self.sharp_gain, self.sharp_calm, self.sharp_fine, self.sharp_chroma)
+        """How strokes are laid over photos."""
+        return SharpSettings(self.sharp_gain, self.sharp_calm, self.sharp_fine)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for checkpoints and style cards; paths are reduced to file names."""
@@ -332,14 +266,14 @@ def refuse_other_settings(config: TrainConfig, previous: dict[str, Any]) -> None
     """Raises TrainingError if a run would be resumed with other settings than it began with.
 
     The schedule and the crops depend on them. A setting that is newer than the checkpoint counts as
-    having had its default value; a checkpoint older than overlays is of a run without one.
+    having had its default value; a checkpoint older than sharp generators is of a run without one.
 
     Args:
         config: the settings with which it is to be resumed.
         previous: the settings in the checkpoint, or in a file of the run.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
-    previous = defaults | {"overlay_steps": 0} | previous
+    previous = defaults | {"sharp_steps": 0} | previous
     requested = config.as_dict()
     for name in requested.keys() - {"device", "checkpoint_every", "sample_every"}:
         now, before = requested[name], previous.get(name)

@@ -143,6 +143,34 @@ class PhotoFolder:
         seeds = [(self._seed, step, item, _PHOTO, attempt) for item in items]
         return torch.stack([self._crop(np.random.default_rng(seed)) for seed in seeds])
 
+    def whole(self, count: int, longer_px: int) -> list[Tensor]:
+        """Some whole photos, of which `portrait_share` are portraits; always the same.
+
+        Args:
+            count: how many, at most. Photos that cannot be read are left out.
+            longer_px: longer sides above this are reduced to it, in pixels.
+
+        Returns:
+            RGB in 0..1, each (1, 3, h, w); at least one.
+
+        Raises:
+            TrainingError: none can be read.
+        """
+        faces = round(self._portrait_share * count)
+        step = max(1, len(self._portraits) // max(1, faces))
+        found = []
+        for path in (*self.paths[: count - faces], *self._portraits[::step][:faces]):
+            try:
+                photo = self._photo(path)
+            except UNREADABLE:
+                self.skipped.add(path)
+                continue
+            photo.thumbnail((longer_px, longer_px))
+            found.append(_tensor(photo)[None])
+        if not found:
+            raise _none_usable(self.folder, "content")
+        return found
+
     def _crop(self, rng: np.random.Generator) -> Tensor:
         photo = self._large_photo(rng)
         side = self._side(rng, min(photo.size))

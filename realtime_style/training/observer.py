@@ -31,7 +31,7 @@ class TrainObserver:
     """
 
     def on_part(self, name: str, steps: int) -> None:
-        """A part of a run begins to load: "training", or "strokes" and then "overlay".
+        """A part of a run begins to load; see `RunPart.name`.
 
         Trainings that are not of a style have no parts.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,7 @@ MEASURED_CROPS = 64
 COLOR_PX = 16
 """Side of the cells in which colours are compared: larger than most strokes."""
 
-_SAMPLES = 1024  # colours of photos, and of paintings
+_SAMPLES = 768  # colours of photos, and of paintings
 _CHROMA = 2.0  # of Oklab's a and b over its lightness
 _BEYOND = 0.6  # lightness of a value above 1, or below 0, for each unit beyond
 _SOFTNESS = (0.02, 0.01, 0.005, 0.002, 0.001)
@@ -38,7 +39,7 @@ class ColorTable:
             cells leave out noise and detail.
         painting_cell_px: the same of paintings: larger cells leave out craquelure and grain.
         softness: of the map between the samples, a squared distance in Oklab. Larger is smoother.
-        low: the lowest value of a channel in the table; values below it count as this.
+        low: the lowest value of a channel that is mapped; values below it are mapped as this.
         high: the highest.
         entries: entries of the table along each channel.
         chroma: weight of Oklab's a and b over its lightness. Larger keeps hues apart.
@@ -76,19 +77,18 @@ class Recoloring:
     """
 
     def __init__(
-        self, pictures: Tensor, paintings: list[Tensor], kind: ColorTable = PHOTO_COLORS
+        self, pictures: Sequence[Tensor], paintings: list[Tensor], kind: ColorTable = PHOTO_COLORS
     ) -> None:
         """Computes the map, which takes about a second.
 
         Args:
-            pictures: (N, 3, H, W) on the CPU, in `kind.low` to `kind.high`; values beyond count as
-                these.
+            pictures: each (N, 3, H, W), on the CPU; values may leave 0..1.
             paintings: each (1, 3, H, W) in 0..1, on the CPU.
             kind: how the map is measured and stored; the default is for photos.
         """
         self._low, self._high = kind.low, kind.high
-        ours = _sample(_cells(pictures, kind.picture_cell_px).clamp(kind.low, kind.high))
-        theirs = _sample(torch.cat([_cells(each, kind.painting_cell_px) for each in paintings]))
+        ours = _sample(pictures, kind.picture_cell_px)
+        theirs = _sample(paintings, kind.painting_cell_px)
         near, goal = (_place(each, kind.chroma) for each in (ours, theirs))
         if kind.reach is None:
             potential = _potential(near, goal)
@@ -128,9 +128,10 @@ def _cells(rgb: Tensor, cell: int) -> Tensor:
     return functional.avg_pool2d(rgb, cell).permute(0, 2, 3, 1).reshape(-1, 3)
 
 
-def _sample(colors: Tensor) -> Tensor:
-    """_SAMPLES of the colours (P, 3), evenly from dark to light: none by chance."""
-    order = _place(colors)[:, 0].argsort()
+def _sample(pictures: Sequence[Tensor], cell: int) -> Tensor:
+    """_SAMPLES colours of pictures, (_SAMPLES, 3), evenly from dark to light: none by chance."""
+    colors = torch.cat([_cells(each, cell) for each in pictures])
+    order = _place(colors.clamp(0, 1))[:, 0].argsort()
     return colors[order[torch.linspace(0, len(order) - 1, _SAMPLES).round().long()]]
 
 

@@ -26,7 +26,7 @@ class RunPart:
     """A part of a training run, which has a loop of its own.
 
     Attributes:
-        name: "training" if it is the whole run, "strokes", "overlay" or "sharp" otherwise.
+        name: "strokes" or "sharp"; "training" of a run that trains only strokes.
         folder: receives its files.
         steps: number of its steps.
         cleared: folders whose files of an earlier run are removed when this part starts.
@@ -73,13 +73,10 @@ class RunPart:
 def parts_of(config: TrainConfig, run_dir: Path) -> tuple[RunPart, ...]:
     """The parts of a run, in order; the last one's folder is the run's own."""
     both = run_dir, run_dir / STROKES_FOLDER
-    if not (config.overlay_steps or config.sharp_steps):
+    if not config.sharp_steps:
         return (RunPart("training", run_dir, config.steps, both),)
     # Strokes may come from an earlier run in this folder, so only its own files are removed
-    if config.sharp_steps:
-        last = RunPart("sharp", run_dir, config.sharp_steps, (run_dir,))
-    else:
-        last = RunPart("overlay", run_dir, config.overlay_steps, (run_dir,))
+    last = RunPart("sharp", run_dir, config.sharp_steps, (run_dir,))
     if config.strokes:
         return (last,)
     return RunPart("strokes", run_dir / STROKES_FOLDER, config.steps, both), last

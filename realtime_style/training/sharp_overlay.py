@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -9,14 +11,13 @@ from torch.nn import functional
 from realtime_style.canvas import CANVAS_MULTIPLE
 from realtime_style.training.config import SharpSettings
 from realtime_style.training.distill import Aim
+from realtime_style.training.filters import calmness, evened_out, fine_detail, luma_of, sharpened
 from realtime_style.training.generator import pad_edges
-from realtime_style.training.light import luma_of
-from realtime_style.training.overlay import box, calmness, evened_out
 from realtime_style.training.recoloring import ColorTable, Recoloring
 from realtime_style.training.sharp import reduced
 
-MEASURED_RATIO = 2.0
-"""The ratio of photo and canvas at which the colours of sums are measured."""
+MEASURED_RATIO = 1.75
+"""The ratio of photo and canvas at which the colours of sums are measured: that of 720p."""
 
 # Shares of the painting's colours are kept only roughly. Otherwise a painting without a light part
 # darkens every sky, and one colour of a photo is torn into several
@@ -27,46 +28,53 @@ SUM_COLORS = ColorTable(
 )  # fmt: skip
 
 _MOVED_PX = 2  # by how much one of two paintings is moved against the grid of the generator
-_MEASURED_SUMS = 24  # how many sums are measured, to give all of them the painting's colours
+_SHARPNESS = 1.5  # of what is painted: paint has edges, enlarged pictures have none
+_BEYOND = 0.2  # by how much sharpened paintings may leave 0..1
 _MEASURED_AT_ONCE = 4
-
-# Sizes are in pixels of the canvas
-_FINE_RADIUS = 1.5  # what is finer is fine detail
-_FINE_WINDOW = 3.0
-_FINE_SPREAD = 2.0
-_FINE_FROM, _FINE_RANGE = 0.015, 0.05  # standard deviations of luma in 0..1
+_EVENED_RADIUS = 2.0  # in pixels of the canvas
 _MEANS_BOX = 2  # radius in cells of CANVAS_MULTIPLE px, as in `sharp.means_around`
 
 
 class SharpOverlay:
     """What a sharp generator should paint of photos, at any ratio of photo and canvas.
 
-    It is c(b(photo) + g * (p(photo) - means around)), where
+    It is c(b(photo) + g * s(photo) + d(photo)), where
 
-    - b is the photo in the painting's colours, evened out by `overlay.evened_out`;
-    - p is what the generator of strokes paints on the canvas, enlarged: the mean of two paintings,
-      one of them moved by 2 px, which removes the generator's grid;
-    - g is the gain, less where the photo is calm and where it has fine detail; the strokes' colours
-      get less than their light;
-    - c maps such sums to the painting's colours.
+    - b is the photo in the painting's colours (`Recoloring`), evened out, so that its own detail
+      does not show between the strokes;
+    - s is what the generator of strokes paints on the canvas, sharpened and enlarged, minus its
+      means around: only strokes are left, neither light nor large colours. It is the mean of two
+      paintings, one of them moved by 2 px, which removes the generator's grid;
+    - g is the gain, less where the photo is calm and where it has fine detail;
+    - d is that fine detail, so that eyes are seen;
+    - c is another `Recoloring`, from such sums to the painting: no light is burnt out, and no
+      shadow is lost.
     """
 
     def __init__(
-        self, strokes: Aim, photos: Tensor, paintings: list[Tensor], settings: SharpSettings
+        self,
+        strokes: Aim,
+        photos: Sequence[Tensor],
+        crops: Tensor,
+        paintings: list[Tensor],
+        settings: SharpSettings,
     ) -> None:
         """Measures the colours of photos, of sums and of paintings; takes some seconds.
 
         Args:
             strokes: what the generator of strokes paints; see `distill.painting_of`.
-            photos: (N, 3, H, W) in 0..1, H and W multiples of 16, on the device of `strokes`.
+            photos: whole photos, for the colours of all that may be painted: in crops some colours
+                are rare that photos have. Each (1, 3, h, w) in 0..1, on the CPU.
+            crops: photos to lay strokes over, for the colours of sums, (N, 3, H, W) in 0..1, H and
+                W multiples of 16, on the device of `strokes`.
             paintings: each (1, 3, h, w) in 0..1, on the CPU.
             settings: how strong the strokes are, and where.
         """
         self._strokes = strokes
         self._settings = settings
-        self.to_painting = Recoloring(photos.cpu(), paintings, PHOTO_COLORS)
-        parts = torch.split(photos[:_MEASURED_SUMS], _MEASURED_AT_ONCE)
-        sums = torch.cat([self.sum_of(part, MEASURED_RATIO).cpu() for part in parts])
+        self.to_painting = Recoloring(photos, paintings, PHOTO_COLORS)
+        parts = torch.split(crops, _MEASURED_AT_ONCE)
+        sums = [self.sum_of(part, MEASURED_RATIO).cpu() for part in parts]
         self.to_range = Recoloring(sums, paintings, SUM_COLORS)
 
     def __call__(self, photo: Tensor, ratio: float) -> Tensor:
@@ -83,15 +91,16 @@ class SharpOverlay:
         """Photo and strokes, not limited to 0..1; see `__call__`."""
         photo = photo.contiguous()  # the filters run along rows
         settings = self._settings
-        base = evened_out(self.to_painting(photo), max(1, round(ratio)))
         painted = self._without_grid(reduced(photo, canvas_of(photo, ratio)))
+        painted = sharpened(painted, _SHARPNESS).clamp_(-_BEYOND, 1 + _BEYOND)
         strokes = functional.interpolate(
             painted, size=photo.shape[2:], mode="bicubic", align_corners=False
         ) - means_around(painted, photo)
-        light = luma_of(strokes)
-        strokes = light + settings.chroma * (strokes - light)
-        gain = settings.gain * (1 - settings.calm * calmness(photo, ratio / 2))
-        return torch.addcmul(base, strokes, gain * (1 - settings.fine * fineness(photo, ratio)))
+        luma = luma_of(photo)
+        fine, detail = fine_detail(luma, ratio)
+        gain = settings.gain * (1 - settings.calm * calmness(luma, ratio))
+        base = evened_out(self.to_painting(photo), round(_EVENED_RADIUS * ratio))
+        return base + gain * (1 - settings.fine * fine) * strokes + fine * detail
 
     def _without_grid(self, canvas: Tensor) -> Tensor:
         """The mean of two paintings of the same pictures, one of them moved by _MOVED_PX."""
@@ -121,17 +130,3 @@ def means_around(painted: Tensor, photo: Tensor) -> Tensor:
     for _ in range(2):
         cells = functional.avg_pool2d(pad_edges(cells, _MEANS_BOX), 2 * _MEANS_BOX + 1, 1)
     return functional.interpolate(cells, size=photo.shape[2:], mode="bilinear", align_corners=False)
-
-
-def fineness(photo: Tensor, ratio: float) -> Tensor:
-    """How fine the detail in parts of photos is, (N, 1, H, W): 0 in a flat part, 1 at an eye.
-
-    Args:
-        photo: (N, 3, H, W) in 0..1.
-        ratio: of the sides of photo and canvas; detail of a few pixels of the canvas is fine.
-    """
-    luma = luma_of(photo)
-    detail = (luma - box(luma, max(1, round(_FINE_RADIUS * ratio)))).square()
-    deviation = box(detail, round(_FINE_WINDOW * ratio)).clamp_min_(0).sqrt()
-    fine = ((deviation - _FINE_FROM) / _FINE_RANGE).clamp_(0, 1)
-    return box(fine, round(_FINE_SPREAD * ratio))

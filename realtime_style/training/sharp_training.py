@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from realtime_style.training import loop
+from realtime_style.training.checkpoint import load_generator
 from realtime_style.training.color import PLANES_COLOR, paint_rgb, planes_from_rgb
-from realtime_style.training.config import TrainConfig
+from realtime_style.training.config import TrainConfig, refuse_other_settings
 from realtime_style.training.dataset import PhotoFolder, paintings_of
 from realtime_style.training.device import tune_cpu
 from realtime_style.training.distill import MAX_GRADIENT, edge_difference, painting_of
@@ -22,26 +23,25 @@ from realtime_style.training.generator import GAIN, MID, Generator, freeze_norm
 from realtime_style.training.hue import HueChanges
 from realtime_style.training.observer import TrainObserver
 from realtime_style.training.optimizer import Muon
-from realtime_style.training.overlay_training import load_strokes
 from realtime_style.training.parallel import shared_batch
 from realtime_style.training.part_training import go_on, run_part, saved_state
-from realtime_style.training.recoloring import MEASURED_CROPS
 from realtime_style.training.run_folder import RunPart
-from realtime_style.training.sharp import ColorMap, SharpGenerator, pack
+from realtime_style.training.sharp import ColorMap, HeadConfig, SharpGenerator, pack
 from realtime_style.training.sharp_overlay import MEASURED_RATIO, SharpOverlay, canvas_of
 from realtime_style.training.state import Learner, TrainState
 
 CROP_PX = 512
+_LARGEST_ZOOM, _SMALL_SHARE = 1.2, 0.25  # of crops: the photo's own detail is learned from
 
 # Side of the photos for each ratio to the canvas. Photos of small ratios are small, or a step of
 # them would take four times as long
-SIDES_PX = {1.0: 256, 1.5: 384, 2.0: 448, 3.0: 480, 4.0: 512}
-_RATIOS = (1.0, 1.5, 2.0, 2.0, 3.0, 4.0)  # one is drawn for each step: 720p most often
+SIDES_PX = {1.0: 256, 1.5: 384, 1.75: 448, 2.0: 448, 3.0: 480}
 _CUT_FROM_PX = 448  # photos of these sides are cut out of crops, smaller ones are reduced
 _MARGIN_PX = 16  # of the canvas: the border that is not judged, as an overlay lacks what is outside
 _RATIO = 5  # part of seeds, so that random numbers differ from those of `hue` and `dataset`
 
-_FITTED_CROPS = 24  # how many of them maps of colours are fitted on, each in three hues
+_MEASURED_PHOTOS, _MEASURED_PX = 96, 512  # photos whose colours are measured; their longer side
+_FITTED_CROPS, _FITTED_PX = 24, 384  # crops that maps of colours are fitted on, each in three hues
 _FIT_STEPS = 500
 _FIT_PIXELS = 16_384  # of each step
 _FIT_RATE = 4e-3
@@ -89,18 +89,21 @@ def train_sharp(
     """
     tune_cpu()
     saved = saved_state(part, config) if resume else None
-    strokes, card = load_strokes(config, own_strokes)
-    photos = PhotoFolder.of(config, CROP_PX)
+    strokes, card = _load_strokes(config, own_strokes)
+    crops_of = dataclasses.replace(config, largest_zoom=_LARGEST_ZOOM, small_share=_SMALL_SHARE)
+    photos = PhotoFolder.of(crops_of, CROP_PX)
     paintings = paintings_of(config, observer)
-    measured = photos.batch(0, range(MEASURED_CROPS)).to(device)
-    aim = SharpOverlay(painting_of(strokes.to(device)), measured, paintings, config.sharp)
-    netG = first_sharp(strokes)
+    observer.on_note("measuring the colours of photos and painting, which takes about a minute")
+    measured = photos.batch(0, range(_FITTED_CROPS))[:, :, :_FITTED_PX, :_FITTED_PX].to(device)
+    whole = photos.whole(_MEASURED_PHOTOS, _MEASURED_PX)
+    aim = SharpOverlay(painting_of(strokes.to(device)), whole, measured, paintings, config.sharp)
+    netG = first_sharp(strokes, config.sharp_gain)
     netG.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     state = _first_state(config, netG)
     if saved:
         go_on(state, saved, part, observer)
     else:
-        fit_color_maps(netG, aim, measured[:_FITTED_CROPS], config.seed)
+        fit_color_maps(netG, aim, measured, config.seed)
 
     crops = HueChanges(photos.batch, config.sharp_hue_share, config.seed)
     run_part(
@@ -110,11 +113,25 @@ def train_sharp(
     return netG
 
 
-def first_sharp(strokes: Generator) -> SharpGenerator:
-    """A sharp generator whose body is a copy of a generator; its head is always the same."""
+def _load_strokes(config: TrainConfig, own: Path | None) -> tuple[Generator, dict[str, object]]:
+    """The generator of strokes, and what the style's card should say about it."""
+    if own:
+        netG, about = load_generator(own)
+        refuse_other_settings(config, about.get("training", {}))
+        return netG, {}
+    assert config.strokes
+    netG, about = load_generator(config.strokes)
+    return netG, {"strokes": about.get("training")}
+
+
+def first_sharp(strokes: Generator, gain: float) -> SharpGenerator:
+    """A sharp generator whose body is a copy of a generator.
+
+    Its head is always the same, but for the gain of strokes.
+    """
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(_START_SEED)
-        netG = SharpGenerator(Generator(strokes.config))
+        netG = SharpGenerator(Generator(strokes.config), HeadConfig(gain=gain))
     netG.body.load_state_dict(strokes.state_dict())
     return netG
 
@@ -172,7 +189,7 @@ def _packed_pixels(rgb: Tensor) -> Tensor:
 class SharpObjective:
     """The distance of what a sharp generator paints of photos from what it should paint.
 
-    Each step has one ratio of photo and canvas, drawn from 1 to 4, so that one generator paints
+    Each step has one ratio of photo and canvas, drawn from 1 to 3, so that one generator paints
     films of all sizes. Normalisation is frozen: the body paints already.
     """
 
@@ -186,7 +203,7 @@ class SharpObjective:
         """The update of a batch of crops, (N, 3, CROP_PX, CROP_PX) RGB in 0..1."""
         freeze_norm(self._netG)
         rng = np.random.default_rng((self._seed, state.step + 1, _RATIO))
-        ratio = _RATIOS[rng.integers(len(_RATIOS))]
+        ratio = tuple(SIDES_PX)[rng.integers(len(SIDES_PX))]
         rgb = photos_of(batch.to(state.device), SIDES_PX[ratio])
         rgb = rgb.contiguous(memory_format=torch.channels_last)
         aim = self._aim(rgb, ratio)
@@ -212,7 +229,7 @@ def photos_of(crops: Tensor, side_px: int) -> Tensor:
 def _first_state(config: TrainConfig, netG: SharpGenerator) -> TrainState:
     rate = config.sharp_learning_rate
     learner = Learner(netG, Muon(netG.parameters(), lr=rate), rate, MAX_GRADIENT)
-    batch = shared_batch(config.sharp_batch)
+    batch = shared_batch(config.batch)
     about = {
         "generator_config": dataclasses.asdict(netG.config),
         "head_config": dataclasses.asdict(netG.head.config),

@@ -83,7 +83,7 @@ def train_style(
 
 def _recoloring(config: TrainConfig, photos: PhotoFolder, paintings: list[Tensor]) -> Recoloring:
     """The map of colours, from random photos; equal in every process."""
-    return Recoloring(photos.batch(0, range(MEASURED_CROPS)), paintings)
+    return Recoloring([photos.batch(0, range(MEASURED_CROPS))], paintings)
 
 
 def _first_generator(file: Path | None) -> Generator:

@@ -1,7 +1,7 @@
-"""Training: a generator learns to paint any photo in the style of a painting, in one part or two.
+"""Training: a generator learns to paint any photo in the style of a painting, in two parts.
 
-First it learns strokes (`style_training`); then, if there are steps for it, the strokes are laid
-over photos (`overlay_training`, or `sharp_training` at the photo's own size).
+First it learns strokes (`style_training`); then a sharp generator learns to lay them over photos in
+the painting's colours (`sharp_training`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from realtime_style.training.config import TrainConfig
 from realtime_style.training.device import find_device
 from realtime_style.training.generator import Generator
 from realtime_style.training.observer import TrainObserver
-from realtime_style.training.overlay_training import train_overlay
 from realtime_style.training.parallel import processes, wait_for_all
 from realtime_style.training.run_folder import RunPart, one_disk_error, parts_of
 from realtime_style.training.sharp import SharpGenerator
@@ -38,15 +37,16 @@ def train(
     Args:
         config: what to train on, and how.
         run_dir: receives checkpoints, sample sheets (PNG), TensorBoard logs and, at the end,
-            `generator.safetensors` and a report. With `config.overlay_steps`, its folder `strokes`
-            receives those of the first part. The files of an earlier run are removed when training
-            starts, unless it is resumed.
+            `generator.safetensors` and a report. Its folder `strokes` receives those of the first
+            part. The files of an earlier run are removed when training starts, unless it is
+            resumed.
         start: the generator to start from, which is trained in place; None reads `config.base`.
         resume: continue from the checkpoint in `run_dir`, of the part that was interrupted.
         observer: receives progress and notes, of each part in turn.
 
     Returns:
-        The trained generator, on the training device; a sharp one with `config.sharp_steps`.
+        The trained generator, on the training device; without `config.sharp_steps` that of the
+        strokes.
 
     Raises:
         TrainingError: unusable data or settings, a full disk, or a loss that stays NaN.
@@ -65,10 +65,9 @@ def train(
             goes_on = resume and part is left[0] and (part is parts[0] or part.checkpoint.exists())
             with one_disk_error(part):
                 netG: Generator | SharpGenerator
-                if part.name in ("sharp", "overlay"):
+                if part.name == "sharp":
                     strokes = None if config.strokes else parts[0].generator
-                    lay_over = train_sharp if part.name == "sharp" else train_overlay
-                    netG = lay_over(config, part, device, strokes, goes_on, observer)
+                    netG = train_sharp(config, part, device, strokes, goes_on, observer)
                 else:
                     netG = train_style(config, part, device, start, goes_on, observer)
             wait_for_all()  # the next part reads what one process has written
