@@ -289,6 +289,7 @@ def main() -> None:
         content=arguments.photos,
         features=tuple(data / "perceptual" / f"{name}.safetensors" for name in networks),
         steps=STEPS,
+        sharp_steps=0,
         crop_px=320,
         painting_px=PAINTING_PX,
         painting_detail_px=PAINTING_PX,

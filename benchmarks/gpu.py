@@ -57,11 +57,12 @@ from realtime_style.media.scaling import frame_from_rgb
 from realtime_style.painting.chain import build_painter
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.painting.stylizer import Stylizer
-from realtime_style.style.bundled import STANDARD, TIERS, bundled_styles, open_style
+from realtime_style.style.bundled import STANDARD, TIERS, open_style
 from realtime_style.style.look import Look
 from realtime_style.style.style import Style
 from realtime_style.tools.demo import draw_scene
 from realtime_style.training.checkpoint import load_generator
+from realtime_style.training.config import BUNDLED_STROKES
 
 STYLE = "starry-night"
 TORCH = ("torch", "torch-compiled")
@@ -103,7 +104,7 @@ class TorchSubject:
     in_flight = 1
 
     def __init__(self, compiled: bool) -> None:
-        path = bundled_styles()[STYLE].with_suffix(".safetensors")
+        path = BUNDLED_STROKES / f"{STYLE}.safetensors"
         generator, _ = load_generator(path)
         planes = HalfPlanes(generator.folded()).eval().cuda()
         planes = planes.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -19,17 +19,16 @@ from realtime_style.engines.choice import EngineChoice  # noqa: E402
 from realtime_style.engines.graphs.precision import typed_model  # noqa: E402
 from realtime_style.engines.opening import open_engine  # noqa: E402
 from realtime_style.errors import EngineError  # noqa: E402
-from realtime_style.style.bundled import bundled_styles, open_style  # noqa: E402
+from realtime_style.style.bundled import open_style  # noqa: E402
 from realtime_style.style.style import Style  # noqa: E402
 from realtime_style.training.checkpoint import load_generator  # noqa: E402
+from realtime_style.training.config import BUNDLED_STROKES  # noqa: E402
 
 
 def test_operations_are_counted_like_pytorch_does() -> None:
     style = open_style("starry-night")
     model = onnx.load_model_from_string(typed_model(style.model_for(style.color), "f16"))
-    folded = load_generator(bundled_styles()["starry-night"].with_suffix(".safetensors"))[
-        0
-    ].folded()
+    folded = load_generator(BUNDLED_STROKES / "starry-night.safetensors")[0].folded()
     counter = FlopCounterMode(display=False)
     with counter, torch.inference_mode():
         folded(torch.zeros(1, 1, 64, 96), torch.zeros(1, 2, 32, 48))

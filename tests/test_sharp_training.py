@@ -23,6 +23,7 @@ from torch import Tensor  # noqa: E402
 
 from realtime_style.defaults import SHARP_STEPS  # noqa: E402
 from realtime_style.errors import TrainingError  # noqa: E402
+from realtime_style.style.bundled import bundled_styles  # noqa: E402
 from realtime_style.training import recoloring, sharp_training  # noqa: E402
 from realtime_style.training.checkpoint import (  # noqa: E402
     load_any_generator,
@@ -33,6 +34,7 @@ from realtime_style.training.checkpoint import (  # noqa: E402
 )
 from realtime_style.training.color import paint_rgb  # noqa: E402
 from realtime_style.training.config import (  # noqa: E402
+    BUNDLED_STROKES,
     SharpSettings,
     TrainConfig,
     make_config,
@@ -469,6 +471,22 @@ def test_settings_of_the_sharp_generator_in_a_file(tmp_path: Path) -> None:
     assert found.strokes == tmp_path / "s.pt"
     assert (found.sharp_steps, found.sharp_gain, found.sharp_fine) == (5, 2.0, 0.5)
     assert TrainConfig(Path("p"), Path("c")).sharp_steps == SHARP_STEPS
+
+
+def test_every_included_style_has_a_recipe_and_its_strokes() -> None:
+    names = [*bundled_styles()]
+    for name in names:
+        recipe = Path(bundled_styles()[name]).with_suffix(".toml")
+        found = make_config(None, recipe, {"painting": Path("p"), "content": Path("c")})
+        assert found.strokes
+        assert found.strokes.resolve() == BUNDLED_STROKES / f"{name}.safetensors"
+        assert found.sharp_steps
+        make_config(
+            None, BUNDLED_STROKES / f"{name}.toml", {"painting": Path("p"), "content": Path("c")}
+        )
+    assert (
+        load_generator(BUNDLED_STROKES / f"{names[0]}.safetensors")[0].config == GeneratorConfig()
+    )
 
 
 def test_hues_turn_and_light_stays() -> None:

@@ -15,6 +15,9 @@ from realtime_style.errors import TrainingError
 BUNDLED_BASE = Path(__file__).resolve().parent.parent / "models" / "base.safetensors"
 """The generator that styles are trained from; its metadata says how it was made."""
 
+BUNDLED_STROKES = BUNDLED_BASE.parent / "strokes"
+"""The folder of the generators that paint the strokes of the included styles, NAME.safetensors."""
+
 FROM_NOTHING = "none"
 """The name that stands for no base: training then starts from random weights."""
 
