@@ -90,6 +90,7 @@ def _ctrl_c_works() -> Iterator[None]:
     former = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, former)
+    interrupts._latest = signal.SIGINT
 
 
 @pytest.fixture(scope="session")

@@ -207,7 +207,7 @@ def stopped(process: subprocess.Popen[str], how: signal.Signals = signal.SIGINT)
     """Stops a command as a user does; what it printed on standard output and error."""
     process.send_signal(how)
     stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
+    assert process.returncode == 128 + how, stderr
     assert "Traceback" not in stderr
     assert "Fatal" not in stderr
     return stdout, stderr
@@ -239,6 +239,29 @@ def noise_film(path: Path, frames: int) -> Path:
             film.mux(picture.encode(av.VideoFrame.from_ndarray(noise[i % 8], "yuv420p")))
         film.mux(picture.encode(None))
     return path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "video gone.mp4 out.mp4", "image gone.png out.png", "demo no/out.mp4",
+        "compare gone.mp4 out.png", "style-from gone.png out.onnx",
+        "webcam --source gone.mp4 --no-window --record a.mkv",
+        "export gone.pt out.onnx", "bench --style gone", "engine build --style gone",
+    ],
+)  # fmt: skip
+def test_json_tells_of_an_error_too(tmp_path: Path, command: str) -> None:
+    done = run_cli(*command.split(), "--json", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert f"error: {json.loads(line)['error']}" == done.stderr.splitlines()[-1]
+    silent = run_cli(*command.split(), cwd=tmp_path)
+    assert (silent.returncode, silent.stdout) == (1, "")
+
+
+def test_a_file_may_be_called_json(tmp_path: Path) -> None:
+    done = run_cli("image", "--", "--json", "out.png", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import make_film, run_cli, times_of
+from PIL import Image
 
 from realtime_style.cli import console
 from realtime_style.jobs.pipeline import Pipeline
@@ -31,6 +32,26 @@ def _installed() -> Iterator[None]:
     for number, handler in former.items():
         signal.signal(number, handler)
     interrupts._came = False
+
+
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+@pytest.mark.parametrize(
+    "command", ["video film.mp4 out.mp4", "image a.png b.png", "compare a.png b.png"]
+)
+def test_the_exit_status_says_which_signal_ended_a_command(
+    tmp_path: Path,
+    film: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    command: str,
+) -> None:
+    def stop(*arguments: object, **more: object) -> None:
+        signal.raise_signal(number)
+
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    monkeypatch.setattr("realtime_style.style.look.Look.mixed", stop)
+    done = run_cli(*command.split(), cwd=tmp_path)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (128 + number, "stopped")
 
 
 def raised_while_closing(

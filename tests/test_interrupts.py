@@ -63,6 +63,7 @@ def test_every_signal_is_a_keyboard_interrupt_and_remembered(number: signal.Sign
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(number)
     assert interrupts.came()
+    assert interrupts.exit_status() == 128 + number
     with pytest.raises(KeyboardInterrupt):  # also if a library swallowed the first
         interrupts.check()
 
@@ -131,6 +132,14 @@ def test_deferred_ignored_and_default_signals_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_a_signal_that_is_only_remembered_has_its_status_too(number: signal.Signals) -> None:
+    interrupts.install()
+    with not_interrupted(), interrupts.remembered():
+        signal.raise_signal(number)
+    assert (interrupts.came(), interrupts.exit_status()) == (True, 128 + number)
+
+
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
 def test_a_signal_held_back_sets_a_flag_and_a_second_one_interrupts(
     number: signal.Signals,
 ) -> None:
@@ -139,6 +148,7 @@ def test_a_signal_held_back_sets_a_flag_and_a_second_one_interrupts(
         assert not asked()
         signal.raise_signal(number)
         assert asked()
+        assert interrupts.exit_status() == 128 + number
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)
     assert signal.getsignal(number) is before

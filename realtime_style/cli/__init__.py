@@ -10,14 +10,15 @@ from __future__ import annotations
 import time
 from typing import NoReturn
 
+_STOPPED = 128  # the least exit status after a signal
 _STARTED_S = time.perf_counter()  # before the imports: they count as part of the first film
 
 
 def main() -> NoReturn:
     """Runs the command line and ends the process.
 
-    The exit status is 0, 1 after an error, 2 for a command that is used wrongly, or 130 after
-    Ctrl-C.
+    The exit status is 0, 1 after an error, 2 for a command that is used wrongly, 130 after Ctrl-C,
+    143 after SIGTERM, or 129 after SIGHUP.
     """
     import sys
 
@@ -33,7 +34,7 @@ def main() -> NoReturn:
     except console.Abandon as end:
         interrupts.end_process(end.status)
     interrupts.ignore()
-    if status == console.STOPPED:
+    if status >= _STOPPED:
         interrupts.end_process(status)
     streams.finish()
     sys.exit(status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Annotated, Any
 
 import typer
@@ -84,7 +85,8 @@ def run(arguments: Sequence[str], started_s: float | None = None) -> int:
         started_s: when the process began, by `time.perf_counter`; None means now.
 
     Returns:
-        The exit status: 0, 1 after an error, 2 for wrong usage, 130 after Ctrl-C.
+        The exit status: 0, 1 after an error, 2 for wrong usage, `interrupts.exit_status` after
+        Ctrl-C and other signals.
 
     Raises:
         console.Abandon: the process must end without waiting for its threads.
@@ -105,13 +107,19 @@ def run(arguments: Sequence[str], started_s: float | None = None) -> int:
         # a library that is being loaded turns Ctrl-C into another error
         if interrupts.came() or isinstance(error, KeyboardInterrupt):
             return console.print_stopped(error)
-        reason = console.reason_of(error, console.options_of(_named(command, arguments)))
+        options = console.options_of(_named(command, arguments))
+        reason = console.reason_of(error, options)
         if reason:
-            console.print_error(reason)
+            console.print_failure(reason, as_json="--json" in options & _flags(arguments))
         elif not isinstance(error, BrokenPipeError):  # whoever read the output has gone
             raise
         return 1
     return 0
+
+
+def _flags(arguments: Sequence[str]) -> frozenset[str]:
+    """The words of a command line before "--", which may be options."""
+    return frozenset(takewhile(lambda word: word != "--", arguments))
 
 
 def _named(command: Any, arguments: Sequence[str]) -> Any:

@@ -6,6 +6,7 @@ names the argument that caused them; here an argument becomes the option that th
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -27,9 +28,6 @@ from realtime_style.wording import one_line
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress, TaskID
-
-STOPPED = 130
-"""The exit status after Ctrl-C, as shells expect it."""
 
 _LINE_EVERY_S = 5.0
 
@@ -203,6 +201,14 @@ def print_error(message: str) -> None:
     _stderr().print(f"error: {one_line(message)}", markup=False, style="red")
 
 
+def print_failure(message: str, *, as_json: bool) -> None:
+    """Prints an error that ended a command, and if asked for, the same as its JSON."""
+    print_error(message)
+    if as_json:
+        with contextlib.suppress(StyleError):  # standard output may be what has failed
+            print_result(json.dumps({"error": message}))
+
+
 def print_usage_error(error: Any) -> None:
     """Prints what is wrong with a command line, and where to read how to use it."""
     param, message = getattr(error, "param", None), getattr(error, "message", "")
@@ -230,11 +236,11 @@ def _name(param: Any) -> str:
 
 
 def print_stopped(error: BaseException) -> int:
-    """Reports that Ctrl-C ended the command, unless that was reported; returns the exit status."""
+    """Reports that a signal ended the command, unless that was reported; the exit status."""
     interrupts.ignore()
     if not isinstance(error, Stopped):
         print_line("stopped")
-    return STOPPED
+    return interrupts.exit_status()
 
 
 def duration(seconds: float) -> str:

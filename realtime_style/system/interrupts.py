@@ -36,6 +36,7 @@ _POLL_S = 0.05
 T = TypeVar("T")
 
 _came = False
+_latest: int = signal.SIGINT  # the signal that came last, if any did
 
 
 def install() -> None:
@@ -55,6 +56,14 @@ def came() -> bool:
     return _came
 
 
+def exit_status() -> int:
+    """The exit status of a process that such a signal has ended, as shells give it.
+
+    130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
+    """
+    return 128 + _latest
+
+
 def check() -> None:
     """Raises KeyboardInterrupt if a signal came that could not raise it, or was swallowed.
 
@@ -64,10 +73,15 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
-def remember() -> None:
-    """Makes `came` and `check` know of a KeyboardInterrupt that its catcher does not pass on."""
-    global _came
+def remember(number: int | None = None) -> None:
+    """Makes `came` and `check` know of a KeyboardInterrupt that its catcher does not pass on.
+
+    Args:
+        number: the signal; None is the one that came last.
+    """
+    global _came, _latest
     _came = True
+    _latest = _latest if number is None else number
 
 
 def ignore() -> None:
@@ -135,7 +149,7 @@ def remembered() -> Iterator[None]:
     ours = {number: handler for number, handler in handlers.items() if callable(handler)}
     try:
         for number in ours:
-            signal.signal(number, lambda *call: remember())
+            signal.signal(number, lambda number, frame: remember(number))
         yield
     finally:
         for number, handler in ours.items():
@@ -154,7 +168,9 @@ def held_back() -> Iterator[Callable[[], bool]]:
     asked = False
 
     def hold(number: int, frame: FrameType | None) -> None:
+        global _latest
         nonlocal asked
+        _latest = number
         if asked:
             raise KeyboardInterrupt
         asked = True
@@ -231,8 +247,7 @@ def interruptible(work: Callable[[], T], stop: Callable[[], None]) -> T:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    global _came
-    _came = True
+    remember(number)
     while frame:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return  # a module written in C++ may end the process over it: `check` raises later
