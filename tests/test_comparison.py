@@ -12,6 +12,7 @@ from PIL import Image
 
 from realtime_style.errors import StyleError
 from realtime_style.jobs.comparison import ComparisonRequest, paint_comparison
+from realtime_style.media.lettering import Lettering
 from realtime_style.media.sheet import Tile, _label, draw_sheet
 from realtime_style.style.bundled import bundled_cards, bundled_styles
 
@@ -64,8 +65,9 @@ def test_the_labels_of_the_included_styles_are_whole(shape: float, lines: int) -
     width = max(220, round(480 * min(shape, 1)))
     for card in bundled_cards().values():
         about = f"{card['painter']}, {card['title']}"
-        title, *rest = _label(Tile(black, "x", about), width)
-        assert (title, " ".join(rest)) == ("x", about.replace("é", "e"))
+        title, *rest = _label(Tile(black, "x", about), width, Lettering(about))
+        assert title == "x"
+        assert " ".join(rest) in (about, about.replace("é", "e"))  # as the installed fonts have it
     long = "Georges Seurat, A Sunday Afternoon on the Island of La Grande Jatte"
     sheet = draw_sheet([Tile(black, "x", long)], shape)
     assert sheet.shape[0] == 12 + round(480 / max(shape, 1)) + lines * 26 + 24

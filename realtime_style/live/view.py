@@ -9,10 +9,11 @@ from typing import TypeAlias
 import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from realtime_style.frame import Frame
 from realtime_style.live.front_end import Shot
+from realtime_style.media.lettering import Lettering
 from realtime_style.media.scaling import rgb_from_frame
 
 Bgr: TypeAlias = NDArray[np.uint8]
@@ -152,7 +153,8 @@ def fit(width: int, height: int, into_width: int, into_height: int) -> tuple[int
 
 def _panel(text: str, font_px: int) -> NDArray[np.uint8]:
     """Draws a text in white on black, with a margin; (H, W) uint8."""
-    font = ImageFont.load_default(font_px)
+    lettering = Lettering(text)
+    text, font = lettering.drawable(text), lettering.font(font_px)
     margin = font_px // 2
     box = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text, font)
     picture = Image.new("L", (round(box[2]) + 2 * margin, round(box[3]) + 2 * margin))

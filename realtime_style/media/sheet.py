@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
+from realtime_style.media.lettering import Font, Lettering
 from realtime_style.wording import one_line
 
 _TILE_PX = 480  # longer side of each picture
@@ -51,7 +51,8 @@ def draw_sheet(tiles: Sequence[Tile], shape: float) -> NDArray[np.uint8]:
     if shape < 1:
         width, height = round(_TILE_PX * shape), _TILE_PX
     label_width = max(width, _MIN_LABEL_PX)
-    labels = [_label(tile, label_width) for tile in tiles]
+    lettering = Lettering(*(text for tile in tiles for text in (tile.title, tile.about)))
+    labels = [_label(tile, label_width, lettering) for tile in tiles]
     label_height = max(len(label) for label in labels) * _LINE_PX + _GAP_PX
     cell_width, cell_height = label_width + _GAP_PX, height + label_height + _GAP_PX
     columns = _columns(len(tiles), math.sqrt(len(tiles) * _SHAPE * cell_height / cell_width))
@@ -68,7 +69,7 @@ def draw_sheet(tiles: Sequence[Tile], shape: float) -> NDArray[np.uint8]:
             inset = _inset(tile.inset, round(_INSET * min(width, height)))
             sheet.paste(inset, (left + width - inset.width, top + height - inset.height))
         for row, text in enumerate(label):
-            font = ImageFont.load_default(_ABOUT_PX if row else _TITLE_PX)
+            font = lettering.font(_ABOUT_PX if row else _TITLE_PX)
             place = (left, top + height + _GAP_PX // 2 + row * _LINE_PX)
             draw.text(place, text, _ABOUT_INK if row else _TITLE_INK, font)
     return np.asarray(sheet)
@@ -81,16 +82,17 @@ def _inset(rgb: NDArray[np.uint8], side_px: int) -> Image.Image:
     return ImageOps.expand(small, _GAP_PX // 3, _PAPER)
 
 
-def _label(tile: Tile, width: int) -> list[str]:
+def _label(tile: Tile, width: int, lettering: Lettering) -> list[str]:
     """The lines below a picture, none wider than some pixels; the title is the first."""
-    title = _shortened(tile.title, ImageFont.load_default(_TITLE_PX), width)
-    font, lines = ImageFont.load_default(_ABOUT_PX), [""]
-    for word in _drawable(tile.about).split():
+    title, about = (lettering.drawable(one_line(text)) for text in (tile.title, tile.about))
+    font, lines = lettering.font(_ABOUT_PX), [""]
+    for word in about.split():
         longer = f"{lines[-1]} {word}".strip()
         if lines[-1] and len(lines) < _ABOUT_LINES and font.getlength(longer) > width:
             lines.append(word)
         else:
             lines[-1] = longer
+    title = _shortened(title, lettering.font(_TITLE_PX), width)
     return [title, *(_shortened(line, font, width) for line in lines)]
 
 
@@ -100,17 +102,10 @@ def _columns(count: int, wanted: float) -> int:
     return min(near, default=count, key=lambda some: (-count % some, abs(some - wanted - 0.5)))
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def _shortened(text: str, font: Font, width: int) -> str:
     """A text that is no wider than some pixels; what is left out becomes three dots."""
-    text = _drawable(text)
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(f"{text}...") > width:
         text = text[:-1]
     return f"{text.rstrip()}..."
-
-
-def _drawable(text: str) -> str:
-    """A text on one line, without accents: Pillow's own font has none."""
-    letters = unicodedata.normalize("NFKD", one_line(text))
-    return "".join(letter for letter in letters if not unicodedata.combining(letter))
