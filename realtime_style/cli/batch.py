@@ -96,12 +96,19 @@ class Batch:
     failed: list[dict[str, str]] = field(default_factory=list)
     existing: list[str] = field(default_factory=list)
     _began_s: float = 0.0
-    _weights: list[int] = field(default_factory=list)  # of the pairs: how long each takes
+    _efforts: list[float] = field(default_factory=list)  # of the pairs: how long each takes
     _done: int = 0
 
-    def expect(self, pairing: Pairing) -> None:
-        """Sets the files that `run` paints, and says which are left alone."""
+    def expect(
+        self, pairing: Pairing, effort_of: Callable[[str], float | None] = lambda source: None
+    ) -> None:
+        """Sets the files that `run` paints, and says which are left alone.
+
+        Args:
+            effort_of: see `jobs.effort`; None takes all for equal.
+        """
         from realtime_style.jobs.batch import names_of
+        from realtime_style.jobs.effort import efforts
 
         self.pairs, self.total = pairing.pairs, len(pairing.pairs)
         if pairing.skipped:
@@ -115,7 +122,8 @@ class Batch:
             self.output.say(f"{len(self.existing)} of {self.total} {exist} already")
         elif self.existing:
             self.output.say(f"{self.existing[0]} exists already")
-        self._weights = _weights_of([pair.source for pair in self.pairs])
+        if self.total > 1:
+            self._efforts = efforts([pair.source for pair in self.pairs], effort_of)
 
     @property
     def place(self) -> str:
@@ -130,12 +138,12 @@ class Batch:
             before: what to put before it; if there is no telling yet, nothing is returned.
             part: how much of the current file is done, 0..1.
         """
-        current = self._weights[self._done : self._done + 1]
-        done = sum(self._weights[: self._done]) + part * sum(current)
-        if self.total == 1 or not 0 < done < sum(self._weights):
+        current = self._efforts[self._done : self._done + 1]
+        done = sum(self._efforts[: self._done]) + part * sum(current)
+        if not 0 < done < sum(self._efforts):
             return ""
         taken_s = time.perf_counter() - self._began_s
-        left_s = taken_s * (sum(self._weights) / done - 1)
+        left_s = taken_s * (sum(self._efforts) / done - 1)
         return f"{before}{console.duration(left_s)} left for all"
 
     def run(
@@ -223,11 +231,3 @@ class Batch:
             console.print_line(f"stopped{painted}")
         self._summarize(stop.report)
         raise stop from None
-
-
-def _weights_of(sources: Sequence[str]) -> list[int]:
-    """How long each input takes, relative to the others: its size, as far as it has one."""
-    sizes = [path.stat().st_size if (path := Path(name)).is_file() else 0 for name in sources]
-    known = [size for size in sizes if size]
-    typical = sum(known) // len(known) if known else 1
-    return [size or typical for size in sizes]

@@ -268,6 +268,7 @@ def _paint_all(
         Pairing,
         pair_up,
     )
+    from realtime_style.jobs.effort import film_effort
 
     def pairs_of(out: str) -> Pairing:
         return pair_up(
@@ -301,7 +302,10 @@ def _paint_all(
         batch.expect(replace(found, pairs=pairs))
         batch.run(paint_sample, tell_samples)
         return
-    batch.expect(pairs_of(request.out))
+    batch.expect(
+        pairs_of(request.out),
+        lambda source: film_effort(source, request.start_s, request.duration_s),
+    )
     batch.run(paint)
 
 

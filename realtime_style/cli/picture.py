@@ -127,6 +127,7 @@ def _paint_files(
     overwrite: bool,
 ) -> None:
     from realtime_style.jobs.batch import pair_up
+    from realtime_style.jobs.effort import picture_effort
     from realtime_style.jobs.picture import paint_picture
     from realtime_style.media.still import PICTURE_SUFFIXES, READ_ONLY_PICTURE_SUFFIXES
     from realtime_style.painting.chain import build_painter
@@ -140,7 +141,7 @@ def _paint_files(
         new_suffix=".png",
         takes_patterns=False,
     )
-    batch.expect(found)
+    batch.expect(found, picture_effort)
     painter, output = build_painter(plan), batch.output
 
     def paint(pair: Pair) -> dict[str, Any]:
