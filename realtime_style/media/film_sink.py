@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from errno import EEXIST
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,7 +24,7 @@ from realtime_style.media.encoding import (
     encoder_options,
     gpu_encoder_name,
 )
-from realtime_style.media.even_steps import EvenSteps, Numbers
+from realtime_style.media.even_steps import EvenSteps, Numbers, Repeats
 from realtime_style.media.muxer import Muxer
 from realtime_style.media.packet import Packet
 from realtime_style.media.passthrough import PassthroughSource
@@ -101,10 +101,11 @@ class FileSink:
         self._notes: list[str] = []
         self._is_broken = False  # after an error nothing can be written any more
         self._steps: EvenSteps | Numbers | None = None
+        self._repeats: Repeats | None = None
         self._overwrite = overwrite
         self._suffix = self.path.suffix.lower()
         if self._suffix == ".avi":
-            self._steps = EvenSteps(info)
+            self._steps = EvenSteps(info, self._suffix)
             info = replace(info, time_base=self._steps.time_base)
         self._info = info
         self._is_sequence = is_numbered(self.path)
@@ -128,9 +129,7 @@ class FileSink:
                     self._undoing.callback(self._file.discard)
                 self._muxer = self._open_muxer(passthrough_of)
                 self._undoing.callback(self._muxer.discard)
-                if not self._muxer.has_times:
-                    self._steps = Numbers(info)
-                    self._info = replace(info, time_base=self._steps.time_base)
+                self._info = self._with_even_times(info, on_gpu=gpu_device is not None)
                 self._encoder = self._open_encoder(encoding, size, gpu_device)
                 if passthrough_of:
                     self._muxer.pass_through(passthrough_of)
@@ -171,6 +170,16 @@ class FileSink:
                 setting="out",
             ) from error
 
+    def _with_even_times(self, info: StreamInfo, *, on_gpu: bool) -> StreamInfo:
+        """What the encoder gets, in a format without times; else the same."""
+        if self._muxer.has_times:
+            return info
+        if self._muxer.rates and not on_gpu:
+            self._repeats = Repeats(info, self._suffix, self._muxer.rates)
+            return replace(info, rate=self._repeats.rate, time_base=self._repeats.time_base)
+        self._steps = Numbers(info, self._suffix)
+        return replace(info, time_base=self._steps.time_base)
+
     def _format_options(self, source: PassthroughSource | None) -> dict[str, str]:
         """FFmpeg's options of the format."""
         options = {}
@@ -209,6 +218,7 @@ class FileSink:
             bit_depth=encoding.bit_depth,
             on_gpu=device is not None,
             b_frames=self._muxer.keeps_times,
+            key_frame_every=self._muxer.key_frame_every,
             ends_with_key=self._muxer.is_mp4,
         )
         if self._suffix == ".ogv":  # Ogg counts frames; finer times make the first one late
@@ -256,12 +266,9 @@ class FileSink:
     def notes(self) -> list[str]:
         """What passes through but is not simply copied, and what was dropped."""
         notes = [*self._notes, *self._muxer.notes]
-        if isinstance(self._steps, Numbers) and not self._steps.is_exact:
-            rate = f"{float(self._info.rate):.4g}"
-            notes.append(
-                f"all frames are shown equally long, {rate} in a second: {self._suffix} "
-                "holds no times"
-            )
+        times = self._steps or self._repeats
+        if times and times.note:
+            notes.append(times.note)
         if self._encoder.has_bars:
             notes.append("the pictures have another shape than the film, and get bars")
         if self._gif_times and self._gif_times.dropped:
@@ -310,11 +317,13 @@ class FileSink:
         """See `FrameSink.write`."""
         if self._gif_times and not self._gif_times.takes(frame.pts, frame.time_base):
             return
-        if self._steps:
-            frame = self._steps.placed(frame)
+        frames = [self._steps.placed(frame) if self._steps else frame]
+        if self._repeats and isinstance(frame, Frame):
+            frames = [*self._repeats.placed(frame)]
         try:
             with self._uninterrupted():
-                self._muxer.mux(self._encoder.encode(frame))
+                for each in frames:
+                    self._muxer.mux(self._encoder.encode(each))
         except (av.FFmpegError, OSError) as error:
             self._is_broken = True
             raise MediaError(f"{self.name} cannot be written: {error.strerror}") from error
@@ -366,7 +375,8 @@ class FileSink:
         The first Ctrl-C, before this call or during it, stops the film but keeps all its frames; at
         the second one it ends with the frames that are muxed.
         """
-        groups = self._encoder.flush()
+        again = self._repeats.last() if self._repeats else []
+        groups = chain(map(self._encoder.encode, again), self._encoder.flush())
         last: Packet | None = None
         while not (self._pipe and self._pipe.interrupt.is_set):  # then the reader has gone
             try:

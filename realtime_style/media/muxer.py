@@ -28,6 +28,13 @@ _FILM_FORMATS = {  # by ending: FFmpeg's names, for advice
 }  # fmt: skip
 _IN_DECODING_ORDER = ("avi", "asf")  # containers that know no other times
 _AT_ONE_RATE = ("yuv4mpegpipe",)  # and those that FFmpeg says have no times
+_MXF_RATES = tuple(
+    Fraction(rate * 1000, scale)
+    for scale, rates in ((1000, (24, 25, 30, 48, 50, 60, 72, 75, 90, 96, 100, 120)),
+                         (1001, (24, 30, 48, 60, 72, 90, 96, 120)))
+    for rate in rates
+)  # fmt: skip
+_MXF_KEY_FRAME_EVERY = 100  # frames; its index counts no more than 127 back to a key frame
 
 
 class Muxer:
@@ -80,6 +87,16 @@ class Muxer:
     def has_times(self) -> bool:
         """Whether the format says when frames are shown; else all are shown equally long."""
         return has_times(self._container) and self._container.format.name not in _AT_ONE_RATE
+
+    @property
+    def rates(self) -> tuple[Fraction, ...]:
+        """The frames per second that a format without times may have; () for any."""
+        return _MXF_RATES if self._container.format.name == "mxf" else ()
+
+    @property
+    def key_frame_every(self) -> int | None:
+        """The most frames between two key frames that the format can hold; None for any."""
+        return _MXF_KEY_FRAME_EVERY if self._container.format.name == "mxf" else None
 
     @property
     def notes(self) -> list[str]:
