@@ -320,6 +320,7 @@ class FileSink:
         frames = [self._steps.placed(frame) if self._steps else frame]
         if self._repeats and isinstance(frame, Frame):
             frames = [*self._repeats.placed(frame)]
+            self._muxer.begin(self._repeats.begins_s)
         try:
             with self._uninterrupted():
                 for each in frames:

@@ -76,6 +76,7 @@ class Muxer:
         self._video: av.VideoStream | None = None
         self._passthrough: Passthrough | None = None
         self._first: tuple[int, int] | None = None  # pts and dts of the first packet
+        self._begins_s = Fraction(0)
         self._subtitles: list[bool] = []  # whether each of them is the default
 
     @property
@@ -178,6 +179,12 @@ class Muxer:
                 raise
             raise self._does_not_fit(self._video.codec_context.name) from error
 
+    def begin(self, begins_s: Fraction) -> None:
+        """Lets the film begin at a time of its source, in seconds of it."""
+        self._begins_s = begins_s
+        if self._passthrough:
+            self._passthrough.begin(begins_s)
+
     def mux(self, packets: Iterable[Packet]) -> None:
         """Writes packets of the painted pictures, and before each the others up to its time.
 
@@ -187,7 +194,7 @@ class Muxer:
             if packet.pts is not None and packet.dts is not None:
                 self._first = self._first or (packet.pts, packet.dts)
                 if self._passthrough:
-                    time_s = float(packet.dts * packet.time_base)
+                    time_s = float(packet.dts * packet.time_base + self._begins_s)
                     for other in self._passthrough.until(time_s):
                         self._mux_other(self._passthrough, other)
             self._mux_one(packet)
@@ -213,7 +220,9 @@ class Muxer:
         Args as for `Passthrough.finish`.
         """
         if self._passthrough:
-            for other in self._passthrough.finish(end_s, is_stopped=is_stopped):
+            for other in self._passthrough.finish(
+                end_s + float(self._begins_s), is_stopped=is_stopped
+            ):
                 self._mux_other(self._passthrough, other)
         self.close()
 

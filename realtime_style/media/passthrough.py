@@ -25,6 +25,8 @@ from realtime_style.media.comparison import Contents, contents_of, missing, of_t
 from realtime_style.media.demuxer import RAW_BYTES, PacketSource, Part, all_packets
 from realtime_style.media.description import StreamDescription, describe
 from realtime_style.media.notes import dropped, named
+from realtime_style.media.packet import decoding_s, seconds
+from realtime_style.media.silence import Unbroken, silence_of
 from realtime_style.media.timeline import Timeline
 from realtime_style.system.paths import ffmpeg_name
 from realtime_style.wording import counted
@@ -44,6 +46,11 @@ _IN_TRANSPORT_STREAMS = (  # their muxer takes all codecs, but most as data that
     "hdmv_pgs_subtitle", "timed_id3", "klv",
 )  # fmt: skip
 _IN_MXF = ("pcm_s16le", "pcm_s24le")  # their muxer cannot be tried with sound alone
+_IN_ONE_GO = ("avi", "mxf", "ogg", "ogv")  # containers whose sound must have no holes
+_FROM_ZERO = ("avi", "mxf")  # and is heard from the beginning on, all of it
+_END_WITH_PICTURE = ("mxf",)
+_AHEAD_S = 10  # sound is stored no further than this behind the picture
+_PAST_PICTURE_S = 0.1  # less is how long a packet of sound lasts
 _AT_48_KHZ = ("mxf",)  # containers that take no other sound
 _48_KHZ = 48_000
 _WITH_CHAPTERS = ("mp4", "mov", "ipod", "matroska", "webm", "asf", "ogg", "nut", "ffmetadata")
@@ -153,7 +160,7 @@ class Passthrough:
         for stream in streams:
             carrier = self._plan(stream, first.get(stream.index, []))
             if carrier is not None:
-                self._carriers[stream.index] = carrier
+                self._carriers[stream.index] = self._in_one_go(carrier, stream)
                 self._copies[stream.index] = carrier.stream.index
                 self._names[carrier.stream.index] = _name(stream)
         self._container.metadata.update(of_the_film(source.container.metadata, self._given_format))
@@ -180,7 +187,22 @@ class Passthrough:
             notes.append(f"dropped {packets} of other streams")
         if lost := sum(carrier.lost for carrier in self._carriers.values()):
             notes.append(f"dropped {counted(lost, 'packet')} that could not be converted")
+        notes += [
+            f"{self._names[carrier.stream.index]} has holes that cannot be filled in "
+            f"{self._ending}, and plays up to {float(carrier.early_s):.2f} s early; .mkv keeps them"
+            for carrier in self._unbroken
+            if carrier.early_s
+        ]
         return notes
+
+    @property
+    def _unbroken(self) -> list[Unbroken]:
+        return [each for each in self._carriers.values() if isinstance(each, Unbroken)]
+
+    def begin(self, begins_s: Fraction) -> None:
+        """Lets sound without times begin at a time of the film, in seconds of it."""
+        for carrier in self._unbroken:
+            carrier.begins_s = begins_s
 
     def until(self, time_s: float | None) -> Iterator[Any]:
         """Packets to mux, up to those decoded at a time (in seconds); None: all that are left."""
@@ -193,6 +215,14 @@ class Passthrough:
             carrier = self._carriers.get(packet.stream.index)
             if carrier is not None:
                 yield from self._acceptable(carrier.carry(packet))
+        if time_s is not None and self._format in _END_WITH_PICTURE:
+            # the muxer holds pictures until it has their sound
+            yield from self._filled(Fraction(time_s) - _AHEAD_S)
+
+    def _filled(self, end_s: Fraction) -> Iterator[Any]:
+        """Silence up to a time, in sound that has not got so far."""
+        for carrier in self._unbroken:
+            yield from self._acceptable(carrier.fill(end_s - carrier.begins_s))
 
     def finish(self, end_s: float, *, is_stopped: bool) -> Iterator[Any]:
         """The last packets to mux: all that are left, or up to the end of the picture.
@@ -202,9 +232,28 @@ class Passthrough:
                 was not stopped, keeps sound that is longer.
             is_stopped: whether frames may be missing though they were read.
         """
-        yield from self.until(None if self._source.has_ended and not is_stopped else end_s)
+        is_whole = self._source.has_ended and not is_stopped
+        has_end = self._format in _END_WITH_PICTURE
+        yield from self.until(end_s if has_end or not is_whole else None)
         for carrier in self._carriers.values():
             yield from self._acceptable(carrier.carry(None))
+        if has_end:
+            yield from self._filled(Fraction(end_s))
+        if has_end and is_whole:
+            self._note_sound_after(end_s)
+
+    def _note_sound_after(self, end_s: float) -> None:
+        """Notes sound after the last picture that has not been carried over."""
+        last_s = end_s
+        for packet in self._packets.until(None):
+            if packet.stream.type == "audio" and packet.stream.index in self._carriers:
+                at_s = decoding_s(packet) or 0.0
+                last_s = max(last_s, at_s + seconds(packet.duration or 0, packet.time_base))
+        if last_s - end_s > _PAST_PICTURE_S:
+            self._notes.append(
+                f"{last_s - end_s:.2f} s of sound after the last picture are left out: "
+                f"{self._ending} films end with the picture"
+            )
 
     def refused(self) -> None:
         """Counts a packet that the container does not take, because it is damaged."""
@@ -305,6 +354,21 @@ class Passthrough:
             other = "" if "matroska" in self._format else "; .mkv may"
             self._notes.append(dropped(what, self._ending) + other)
         return transcode
+
+    def _in_one_go(self, carrier: Carrier, stream: Any) -> Carrier:
+        """The carrier of a stream, without holes if it is sound that has no times."""
+        is_copy = isinstance(carrier, Copy)
+        context = stream.codec_context if is_copy else carrier.stream.codec_context
+        in_mp4 = self._format in _WITH_EDIT_LISTS and context and context.name.startswith("pcm_")
+        if stream.type != "audio" or not (self._format in _IN_ONE_GO or in_mp4):
+            return carrier
+        is_known = not is_copy or self._description(stream).is_convertible
+        return Unbroken(
+            carrier,
+            silence_of(context) if is_known else None,
+            fills_start=not in_mp4,
+            cuts_start=self._format in _FROM_ZERO,
+        )
 
     def _is_still(self, stream: Any) -> bool:
         """Whether a second picture is what AVIF and HEIF show where nothing may move."""
