@@ -26,7 +26,7 @@ from realtime_style.wording import listed
 _FILM_FORMATS = {  # by ending: FFmpeg's names, for advice
     ".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".avi": "avi",
 }  # fmt: skip
-_IN_DECODING_ORDER = ("avi", "asf")  # containers that know no other times
+_IN_DECODING_ORDER = ("avi", "asf", "mxf")  # containers that FFmpeg gives no other times
 _AT_ONE_RATE = ("yuv4mpegpipe",)  # and those that FFmpeg says have no times
 _MXF_RATES = tuple(
     Fraction(rate * 1000, scale)
