@@ -20,6 +20,7 @@ from realtime_style.errors import MediaError
 from realtime_style.media.comparison import Contents, missing
 from realtime_style.media.description import describe
 from realtime_style.media.film_source import FileSource
+from realtime_style.media.timecode import later_timecode
 
 APPLE = {
     "com.apple.quicktime.make": "Apple",
@@ -139,8 +140,11 @@ def test_timecode_is_kept_or_noted(tmp_path: Path, film: Path, ending: str) -> N
     else:
         assert notes == []
         assert found["timecode"] == "01:02:03:04"
-    part = carry(timed, tmp_path / f"part{ending}", start_s=0.2)
-    assert any("timecode" in note for note in part)  # it is that of the first frame
+    part = tmp_path / f"part{ending}"
+    notes = carry(timed, part, start_s=0.2)
+    if ending != ".avi":
+        assert notes == []
+        assert timecode_of(part) == "01:02:03:09"
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv", ".avi", ".mxf"])
@@ -163,6 +167,47 @@ def test_of_mxf_the_timecode_is_kept_and_its_own_numbers_are_not_missed(
     found = {key.lower(): value for key, value in found.items()}
     assert found["timecode"] == "01:02:03:04"
     assert ending == ".mxf" or not {"uid", "product_name", "file_package_umid"} & set(found)
+
+
+def timecode_of(film: Path) -> str:
+    with av.open(str(film)) as opened:
+        found = {**opened.metadata, **opened.streams[0].metadata}
+    return {key.lower(): value for key, value in found.items()}["timecode"]
+
+
+@pytest.mark.parametrize("given", [".mxf", ".mkv"])
+@pytest.mark.parametrize("ending", [".mxf", ".mov", ".mkv"])
+def test_the_timecode_of_a_part_is_that_of_its_first_frame(
+    tmp_path: Path, given: str, ending: str
+) -> None:
+    def set_timecode(new: Any) -> None:
+        new.metadata["timecode"] = new.streams[0].metadata["timecode"] = "01:02:03:04"
+
+    film = make_film(tmp_path / "film.mov", codec="mpeg2video", sound="pcm_s16le")
+    timed, out = retold(film, tmp_path / f"timed{given}", set_timecode), tmp_path / f"out{ending}"
+    carry(timed, out, start_s=0.2)
+    assert timecode_of(out) == "01:02:03:09"
+
+
+@pytest.mark.parametrize(
+    ("text", "later_s", "rate", "expected"),
+    [
+        ("01:02:03:04", Fraction(61), Fraction(25), "01:03:04:04"),
+        ("23:59:59:24", Fraction(1, 25), Fraction(25), "00:00:00:00"),
+        ("00:00:59;29", Fraction(1001, 30_000), Fraction(30_000, 1001), "00:01:00;02"),
+        ("00:09:59;29", Fraction(1001, 30_000), Fraction(30_000, 1001), "00:10:00;00"),
+        ("00:00:00;00", Fraction(1001 * 17_982, 30_000), Fraction(30_000, 1001), "00:10:00;00"),
+        ("00:08:59;29", Fraction(1001 * 2, 30_000), Fraction(30_000, 1001), "00:09:00;03"),
+        ("00:00:59;59", Fraction(1001, 60_000), Fraction(60_000, 1001), "00:01:00;04"),
+        ("00:00:59:29", Fraction(1001, 30_000), Fraction(30_000, 1001), "00:01:00:00"),
+        ("00:00:59:30", Fraction(1), Fraction(25), None),
+        ("later", Fraction(1), Fraction(25), None),
+    ],
+)
+def test_timecode_counts_frames(
+    text: str, later_s: Fraction, rate: Fraction, expected: str | None
+) -> None:
+    assert later_timecode(text, later_s, rate) == expected
 
 
 def test_a_timecode_that_is_lost_is_noted(tmp_path: Path) -> None:

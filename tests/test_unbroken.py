@@ -248,3 +248,26 @@ def test_rates_that_mxf_does_not_reach_are_refused(tmp_path: Path) -> None:
         carry(film, tmp_path / "out.mxf")
     assert refused.value.setting == "out"
     assert not list(tmp_path.glob("*.mxf*"))
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [("mpeg2video", {"bf": "2"}), ("mpeg2video", {}), ("libx264", {"bf": "2"}), ("libx264", {})],
+)
+@pytest.mark.parametrize("is_piped", [False, True])
+def test_mxf_has_the_same_times_as_a_file_and_from_a_pipe(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    codec: str,
+    options: dict[str, str],
+    is_piped: bool,
+) -> None:
+    film = make_film(tmp_path / "film.mxf", pts=range(20), sound=None, codec=codec, options=options)
+    with film.open("rb") as piped:
+        monkeypatch.setattr("sys.stdin", piped)
+        with FileSource("-" if is_piped else film) as source:
+            frames = list(source)
+            assert source.notes == []
+    assert [frame.pts * frame.time_base * 25 for frame in frames] == list(range(20))
+    expected = [grey(i) for i in range(20)]
+    assert [frame.luma.mean() for frame in frames] == pytest.approx(expected, abs=5)

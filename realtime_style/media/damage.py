@@ -139,6 +139,8 @@ class Damage:
     def compare_length(self, length_s: float) -> None:
         """Compares how far the film was read with the length that it says it has."""
         self._has_length = True
+        if not self.reached_s:  # no packet had a time, as in MXF from a pipe
+            self.reached_s = float(self._frames / self.rate)
         missing = self._clipped(self.reached_s, length_s)
         if missing and length_s - self.reached_s > _CUT_S:
             self._missing_s = missing[1] - missing[0]

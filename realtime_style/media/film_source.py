@@ -45,6 +45,7 @@ from realtime_style.system.paths import is_numbered, name_of, numbered
 from realtime_style.wording import source_name
 
 _ONE_FRAME_PER_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
+_IN_DECODING_ORDER = ("avi", "mxf")  # formats whose files may have no other times
 _WITH_HOLES = ("matroska,webm", "mpegts", "mpeg", "flv", "ogg", "asf")  # where packets are missing
 _LATEST_TIME_AS_LENGTH = ("matroska,webm", "nut")  # formats, if they begin late
 _TOLD_END = re.compile(r"(\d+):(\d\d):(\d\d\.\d+)")  # of a stream in Matroska
@@ -398,7 +399,7 @@ class FileSource:
     def _in_order(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         """Pictures with the times and durations that their container defines."""
         video = self._video
-        if self._container.format.name == "avi":
+        if self._container.format.name in _IN_DECODING_ORDER:
             pictures = _with_times_in_order(pictures)
         if video.duration is not None and "mp4" in self._container.format.name:
             start_pts = round(self.timeline.start_s / self._time_base)
@@ -598,7 +599,7 @@ class FileSource:
 
 
 def _with_times_in_order(pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
-    """AVI has times in decoding order: the n-th picture is shown at the n-th of them, sorted."""
+    """Mends times in decoding order: the n-th picture is shown at the n-th of them, sorted."""
     held: deque[av.VideoFrame] = deque()
     times: list[int] = []
     for picture in pictures:

@@ -27,6 +27,7 @@ from realtime_style.media.description import StreamDescription, describe
 from realtime_style.media.notes import dropped, named
 from realtime_style.media.packet import decoding_s, seconds
 from realtime_style.media.silence import Unbroken, silence_of
+from realtime_style.media.timecode import with_later_timecode
 from realtime_style.media.timeline import Timeline
 from realtime_style.system.paths import ffmpeg_name
 from realtime_style.wording import counted
@@ -141,8 +142,6 @@ class Passthrough:
         self._format: str = container.format.name
         self._given_format: str = source.container.format.name
         self._describe(painted, source.main_stream)
-        if source.part.start_s:
-            painted.metadata.pop("timecode", None)  # it is that of the film's first frame
         self._before: Contents = contents_of(source.container)
         self._copies = {source.main_stream.index: painted.index}  # new indices by the old ones
         self._chapters = 0
@@ -163,7 +162,7 @@ class Passthrough:
                 self._carriers[stream.index] = self._in_one_go(carrier, stream)
                 self._copies[stream.index] = carrier.stream.index
                 self._names[carrier.stream.index] = _name(stream)
-        self._container.metadata.update(of_the_film(source.container.metadata, self._given_format))
+        self._container.metadata.update(self._kept(source.container.metadata))
         chapters = _moved(source.container.chapters(), source.part, source.timeline.start_s)
         if chapters and self._format in _WITH_CHAPTERS:
             self._container.set_chapters(chapters)
@@ -520,8 +519,14 @@ class Passthrough:
         file.seek(0)
         return av.open(file, "r").streams[0]
 
+    def _kept(self, metadata: dict[str, str]) -> dict[str, str]:
+        """What of a film's or a stream's metadata also describes the new film."""
+        rate = self._source.main_stream.average_rate
+        kept = of_the_film(metadata, self._given_format)
+        return with_later_timecode(kept, self._source.part.start_s, rate)
+
     def _describe(self, new: Any, old: Any) -> None:
-        kept = of_the_film(old.metadata, self._given_format)
+        kept = self._kept(old.metadata)
         if "name" in kept:  # MP4's word for a track's title
             kept.setdefault("title", kept.pop("name"))
         if self._format == "mov" and "language" in kept:

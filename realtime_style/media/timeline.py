@@ -104,6 +104,8 @@ class Timeline:
     def moved(self, packets: Iterator[Packet]) -> Iterator[Packet]:
         """The same packets in the same order, with times of the film."""
         if self._is_steady_clock:
+            if self._container.format.name == "mxf":
+                packets = _from_zero(packets)
             for packet in packets:
                 shift(packet, -self.start_s)
                 yield packet
@@ -241,6 +243,22 @@ class Timeline:
         ]
         shift_s = max(shifts_s or [doubt.position_s - min(doubt.first_s.values())])
         return self._tick_s * math.ceil(Fraction(shift_s) / self._tick_s - _ROUNDING)
+
+
+def _from_zero(packets: Iterator[Packet]) -> Iterator[Packet]:
+    """The packets of MXF, whose first picture is shown at once.
+
+    If it comes from a pipe, FFmpeg does not know its index, and takes zero for the time when that
+    picture is decoded: then all of them are shown too late.
+    """
+    late: dict[int, int] = {}  # ticks, by stream
+    for packet in packets:
+        if packet.stream.type == "video" and packet.pts is not None:
+            late_pts = packet.pts if packet.dts == 0 else 0
+            ticks = late.setdefault(packet.stream.index, late_pts)
+            packet.pts -= ticks
+            packet.dts = None if packet.dts is None else packet.dts - ticks
+        yield packet
 
 
 def _mend_reordering(packet: Packet, *, has_both_times: bool) -> None:
