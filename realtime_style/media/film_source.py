@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from heapq import heappop, heappush
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -45,7 +45,6 @@ from realtime_style.system.paths import is_numbered, name_of, numbered
 from realtime_style.wording import source_name
 
 _ONE_FRAME_PER_PACKET = ("h264", "hevc", "mpeg2video", "mjpeg", "prores", "ffv1", "png")
-_IN_DECODING_ORDER = ("avi", "mxf")  # formats whose files may have no other times
 _WITH_HOLES = ("matroska,webm", "mpegts", "mpeg", "flv", "ogg", "asf")  # where packets are missing
 _LATEST_TIME_AS_LENGTH = ("matroska,webm", "nut")  # formats, if they begin late
 _TOLD_END = re.compile(r"(\d+):(\d\d):(\d\d\.\d+)")  # of a stream in Matroska
@@ -111,6 +110,7 @@ class FileSource:
         self._is_waiting = False  # for a packet
         self._has_ended = False
         self._shown_s = 0.0  # how far the pictures have been read
+        self._has_both_times = False  # of decoding and of showing, in packets of the picture
         self._read_bytes = 0
         self._tee: Tee | None = None
         self._late: list[str] = []  # kinds of streams that have appeared while reading
@@ -399,13 +399,21 @@ class FileSource:
     def _in_order(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         """Pictures with the times and durations that their container defines."""
         video = self._video
-        if self._container.format.name in _IN_DECODING_ORDER:
+        if self._container.format.name == "avi":
             pictures = _with_times_in_order(pictures)
+        if self._container.format.name == "mxf":
+            pictures = self._with_times_mended(pictures)
         if video.duration is not None and "mp4" in self._container.format.name:
             start_pts = round(self.timeline.start_s / self._time_base)
             end_pts = (video.start_time or 0) + video.duration - start_pts
             pictures = _with_lengths(pictures, end_pts)
         return pictures
+
+    def _with_times_mended(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        """Pictures of MXF, in which some writers know no other times than AVI."""
+        first = list(islice(pictures, MAX_REORDERED + 1))
+        pictures = chain(first, pictures)
+        yield from pictures if self._has_both_times else _with_times_in_order(pictures)
 
     def _timed(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         """Pictures of the requested part, each with a later time than the one before."""
@@ -493,6 +501,7 @@ class FileSource:
                 )
             if not packet.size and packet.pts is not None:  # the picture before it is shown again
                 continue
+            self._has_both_times |= packet.pts != packet.dts
             damage.decoding(packet)
             tail.sent(packet)
             try:

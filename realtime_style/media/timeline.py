@@ -100,11 +100,12 @@ class Timeline:
         self._position_s = 0.0  # the latest time of decoding
         self._reached: dict[int, _Reached] = {}
         self._doubt: _Doubt | None = None
+        self._is_sought = False
 
     def moved(self, packets: Iterator[Packet]) -> Iterator[Packet]:
         """The same packets in the same order, with times of the film."""
         if self._is_steady_clock:
-            if self._container.format.name == "mxf":
+            if self._container.format.name == "mxf" and not self._is_sought:
                 packets = _from_zero(packets)
             for packet in packets:
                 shift(packet, -self.start_s)
@@ -135,6 +136,7 @@ class Timeline:
             self._container.seek(round((self.start_s + Fraction(at_s)) * av.time_base))
         except av.FFmpegError:  # a pipe, or a format without an index
             return False
+        self._is_sought = True
         self._clocks, self._reached, self._doubt = self._clocks[-1:], {}, None
         self._position_s = 0.0
         return True
