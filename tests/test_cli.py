@@ -800,6 +800,18 @@ def test_without_a_gpu_its_engines_are_refused_in_a_line(tmp_path: Path, film: P
     assert not (tmp_path / "out.mp4").exists()
 
 
+def test_engine_build_blames_an_engine_only_if_it_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*arguments: object, **more: object) -> None:
+        raise EngineError("there is no driver", setting="engine")
+
+    monkeypatch.setattr("realtime_style.engines.opening.prebuild", refuse)
+    assert run_cli("engine", "build").stderr == "error: there is no driver\n"
+    asked = run_cli("engine", "build", "--engine", "tensorrt").stderr
+    assert asked == "error: --engine: there is no driver\n"
+
+
 def test_engine_build_names_its_own_option(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise EngineError("there is no GPU 5", setting="devices")

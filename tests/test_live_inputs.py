@@ -107,7 +107,7 @@ def test_sources_that_are_not_there_are_refused() -> None:
 @pytest.mark.parametrize(
     ("values", "message", "setting"),
     [
-        ({"window": False}, "nothing to output: enable the window", None),
+        ({"window": False}, "nothing to output: there is no window", "window"),
         ({"rate": 0}, "the rate must be positive and finite, not 0", "rate"),
         ({"camera_rate": -1.0}, "the rate must be positive and finite, not -1", "camera_rate"),
         ({"duration_s": 0}, "the duration must be positive, not 0 s", "duration_s"),

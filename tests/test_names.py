@@ -401,7 +401,7 @@ def test_a_film_that_appeared_meanwhile_is_not_replaced(tmp_path: Path, film: Pa
         ("image in.png", "locked/x.png", "the folder locked is not writable"),
         ("image in.png", "out.xyz", "'.xyz' is not a picture format"),
         ("image in.png", "out.psd", "'.psd' is not a picture format"),
-        ("image in.png", "out", "out has no ending"),
+        ("image in.png", "out", "out has no ending, which names the format; end out in .jpg"),
         ("image --from-noise 1", "loop.png", "loop.png is a link that leads back to itself"),
         ("image --from-noise 1", "out.xyz", "'.xyz' is not a picture format"),
         ("compare in.png", "loop.png", "loop.png is a link that leads back to itself"),

@@ -120,6 +120,7 @@ def test_animated_pictures(tmp_path: Path, name: str) -> None:
         for i in range(5):
             frame = frame_from_rgb(scene_rgb(128, 96, i / 5), ColorSpace(), 200 * i, TIME_BASE)
             sink.write(dataclasses.replace(frame, duration=200))
+    assert sink.duration_s == 1
     with Image.open(path) as film:
         assert getattr(film, "n_frames", 1) == 5
         for i in range(5):

@@ -125,6 +125,8 @@ def build(
             except StyleError as error:
                 if error.setting == "devices":
                     error.setting = "device"  # this command takes only one
+                if error.setting == "engine" and engine == "auto":
+                    error.setting = None  # nobody asked for one
                 raise
         report: dict[str, Any] = {"profile": name, "engine": built.name, "device": built.device}
         report |= {"precision": built.precision, "notes": list(built.notes)}

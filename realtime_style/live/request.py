@@ -103,7 +103,8 @@ class LiveRequest:
             )
         if not (self.window or self.record or self.streams or self.virtual_camera):
             raise MediaError(
-                "nothing to output: enable the window, recording, streaming or a virtual camera"
+                "nothing to output: there is no window, recording, stream or virtual camera",
+                setting="window",
             )
 
     @property

@@ -234,6 +234,9 @@ class Encoder:
             yield self._returned(self._groups.arrived(self._timed(packet)))
         yield self._returned(self._groups.rest())
         self.frames_out = self.frames
+        if self._durations and self.name == "libwebp_anim":  # all frames are in one packet
+            latest = max(self._durations)
+            self.end_pts = max(self.end_pts, latest + (self._durations[latest] or self._step))
 
     def _timed(self, packet: Packet) -> Packet:
         """A packet with the time of its frame, if the encoder has only its number."""

@@ -246,11 +246,10 @@ def refuse_unwritable_picture(path: Path, *, overwrite: bool) -> None:
     """Raises MediaError if a picture cannot or must not be written; see `refuse_unwritable`."""
     refuse_unwritable(path, "out.png", overwrite=overwrite)
     if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
-        ending = f"'{path.suffix}'" if path.suffix else f"{path.name} has no ending, which"
-        raise MediaError(
-            f"{ending} is not a picture format; end {path.name} in .jpg, .png or .webp",
-            setting="out",
-        )
+        what = f"'{path.suffix}' is not a picture format"
+        if not path.suffix:
+            what = f"{path.name} has no ending, which names the format"
+        raise MediaError(f"{what}; end {path.name} in .jpg, .png or .webp", setting="out")
 
 
 def write_picture(path: Path | str, picture: Picture, *, overwrite: bool = False) -> list[str]:
