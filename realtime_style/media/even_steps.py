@@ -106,7 +106,7 @@ class Repeats:
         higher = [rate for rate in sorted(rates) if rate > finest * (1 - _EVEN)]
         if not higher and info.rate > max(rates):
             raise MediaError(
-                f"{ending} films have at most {max(rates)} frames per second, not "
+                f"{ending} films have at most {float(max(rates)):.4g} fps, not "
                 f"{float(info.rate):.4g}; try another ending, such as .mkv",
                 setting="out",
             )
