@@ -12,12 +12,12 @@ import av
 import numpy as np
 import pytest
 from av.stream import Disposition
-from conftest import make_film, run_cli
+from conftest import MILLISECOND, add_picture, make_film, run_cli
 from PIL import Image
-from test_passthrough import carried, carry
+from test_passthrough import ASS_HEADER, carried, carry, with_cover
 
 from realtime_style.errors import MediaError
-from realtime_style.media.comparison import Contents, missing
+from realtime_style.media.comparison import Contents, StreamContents, missing
 from realtime_style.media.description import describe
 from realtime_style.media.film_source import FileSource
 from realtime_style.media.timecode import later_timecode
@@ -337,14 +337,140 @@ def test_transparency_that_the_decoder_drops_is_noted(tmp_path: Path) -> None:
 def test_kinds_that_nobody_thought_of_are_named() -> None:
     before = Contents(
         {"title": "A", "encoder": "x", "mood": "blue"},
-        {0: ({"eyes": "two"}, frozenset({"cpb properties", "smell"})), 2: ({}, frozenset())},
+        {
+            0: StreamContents({"eyes": "two"}, frozenset({"cpb properties", "smell"})),
+            2: StreamContents({"language": "fre"}, marks=frozenset({"commentary"})),
+            3: StreamContents({"language": "gle"}),
+        },
         chapters=2,
+        covers=1,
     )
-    after = Contents({"TITLE": "A"}, {0: ({}, frozenset()), 1: ({}, frozenset())}, chapters=1)
-    assert missing(before, after, {0: 0, 2: 1}, chapters=2) == [
-        "metadata (mood)", "metadata of stream 0 (eyes)", "smell", "chapters",
+    after = Contents(
+        {"TITLE": "A"},
+        {0: StreamContents(), 1: StreamContents({"language": "fra"}), 2: StreamContents()},
+        chapters=1,
+    )
+    copies = {0: 0, 2: 1, 3: 2}
+    assert missing(before, after, copies, chapters=2, covers=1) == [
+        "metadata (mood)", "metadata of stream 0 (eyes)", "smell", "marks of stream 2 (commentary)",
+        "the language of stream 3 (gle)", "chapters", "cover",
     ]  # fmt: skip
-    assert missing(before, before, {0: 0, 2: 2}, chapters=2) == []
+    assert "gle" not in str(missing(before, after, copies, chapters=2, has_languages=False))
+    assert missing(before, before, {0: 0, 2: 2}, chapters=2, covers=1) == []
+
+
+@pytest.fixture
+def marked_film(tmp_path: Path) -> Path:
+    """A commentary in Irish, which QuickTime has no number for, and forced subtitles."""
+    path = tmp_path / "marked.mkv"
+    with av.open(str(path), "w") as film:
+        picture = add_picture(film)
+        sounds: list[Any] = []
+        for codec, language, disposition in (
+            ("ac3", "gle", Disposition.comment),
+            ("libopus", "cym", Disposition.default),
+        ):
+            sound: Any = film.add_stream(codec, rate=48_000, layout="stereo")
+            sound.metadata.update(language=language, title=f"In {language}")
+            sound.disposition = disposition
+            sounds.append(sound)
+        text: Any = film.add_stream("subrip")
+        text.codec_context.subtitle_header = ASS_HEADER
+        text.disposition = Disposition.forced
+        film.start_encoding()
+        for i in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 100, np.uint8), "yuv420p")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            film.mux(picture.encode(frame))
+        film.mux(picture.encode(None))
+        for sound in sounds:
+            resampler = av.AudioResampler(
+                sound.codec_context.format.name, "stereo", 48_000, sound.codec_context.frame_size
+            )
+            heard = av.AudioFrame.from_ndarray(np.zeros((2, 19_200), np.float32), "fltp", "stereo")
+            heard.sample_rate, heard.pts, heard.time_base = 48_000, 0, Fraction(1, 48_000)
+            for each in (*resampler.resample(heard), *resampler.resample(None), None):
+                film.mux(sound.encode(each))
+        line = av.Packet(b"Buona sera")
+        line.pts, line.dts, line.duration, line.time_base = 100, 100, 200, MILLISECOND
+        line.stream = text
+        film.mux_one(line)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("ending", "lost"),
+    [
+        (".mkv", ""),
+        (".mp4", ""),
+        (
+            ".mov",
+            "the language of stream 1 (gle), marks of stream 1 (commentary), marks of stream 3 "
+            "(forced)",
+        ),
+        (".webm", "marks of stream 1 (commentary)"),
+        (
+            ".3gp",
+            "metadata of stream 1 (title), marks of stream 1 (commentary), metadata of stream 2 "
+            "(title)",
+        ),
+        (".avi", "marks of stream 1 (commentary)"),
+        (".flv", "metadata of stream 2 (title)"),
+    ],
+)
+def test_languages_and_marks_are_kept_or_noted(
+    tmp_path: Path, marked_film: Path, ending: str, lost: str
+) -> None:
+    notes = carry(marked_film, tmp_path / f"out{ending}")
+    found = [note for note in notes if note.startswith("not kept in")]
+    assert found == ([f"not kept in {ending}: {lost}"] if lost else [])
+
+
+def test_flv_gets_one_sound_that_players_know(tmp_path: Path, marked_film: Path) -> None:
+    out = tmp_path / "out.flv"
+    notes = carry(marked_film, out)
+    assert notes[:2] == [
+        "sound (ac3, gle) is left out: .flv holds one sound; .mkv holds all",
+        "sound (opus, cym) is transcoded to mp3: .flv cannot hold it",
+    ]
+    with av.open(str(out)) as film:
+        codecs = [stream.codec_context.codec.canonical_name for stream in film.streams]
+    assert codecs == ["h264", "mp3"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "note"),
+    [
+        (".mov", "cover dropped: none is written into .mov; .mp4 keeps it"),
+        (".avi", "cover dropped: .avi cannot hold it"),
+        (".wmv", "cover dropped: .wmv cannot hold it"),
+    ],
+)
+def test_a_cover_becomes_no_second_picture(
+    tmp_path: Path, film: Path, ending: str, note: str
+) -> None:
+    out = tmp_path / f"out{ending}"
+    assert note in carry(with_cover(film, tmp_path / "covered.mp4"), out)
+    with av.open(str(out)) as painted:
+        assert len(painted.streams.video) == 1
+
+
+@pytest.mark.parametrize(
+    ("ending", "is_kept"), [(".mov", True), (".mkv", True), (".mxf", True), (".mp4", False)]
+)
+def test_the_name_of_the_reel_is_kept_or_noted(
+    tmp_path: Path, film: Path, ending: str, is_kept: bool
+) -> None:
+    def set_reel(new: Any) -> None:
+        new.streams[0].metadata.update(timecode="01:02:03:04", reel_name="A001")
+
+    filmed = retold(film, tmp_path / "filmed.mov", set_reel)
+    out = tmp_path / f"out{ending}"
+    notes = carry(filmed, out)
+    assert ("not kept in .mp4: metadata (reel_name)" in notes) is not is_kept
+    with av.open(str(out)) as painted:
+        found = [value for stream in painted.streams for value in stream.metadata.values()]
+    assert ("A001" in [*found, *painted.metadata.values()]) is is_kept
 
 
 def test_sound_with_a_cover_is_not_a_film(tmp_path: Path) -> None:

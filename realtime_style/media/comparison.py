@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from av.container import Container
+from av.stream import Disposition
 
 from realtime_style.media.description import describe
 
@@ -44,10 +45,46 @@ _NOT_MISSED = frozenset((  # applied, noted by the converter, or about how strea
     "content light level metadata",
     "spherical mapping", "audio service type", "replaygain", "skip samples",
 ))  # fmt: skip
+REEL = "reel_name"  # the key of metadata
 _WORDS = {
     "dovi configuration record": "Dolby Vision",
     "stereo 3d": "how the picture is split for two eyes (3D)",
 }
+
+
+_MARKS = {  # what a stream is for, which players show or choose it by; FFmpeg's names, and words
+    "comment": "commentary", "forced": "forced", "hearing_impaired": "for the hard of hearing",
+    "visual_impaired": "for the visually impaired", "dub": "dubbed", "original": "original",
+    "lyrics": "lyrics", "karaoke": "karaoke", "clean_effects": "without voices",
+    "captions": "captions", "descriptions": "descriptions",
+}  # fmt: skip
+_TO_QUICKTIME = {  # languages of two ISO 639-2 codes, to the one that QuickTime's table has
+    "bod": "tib", "cym": "wel", "cze": "ces", "deu": "ger", "ell": "gre", "eus": "baq",
+    "fas": "per", "fre": "fra", "hye": "arm", "isl": "ice", "kat": "geo", "mkd": "mac",
+    "msa": "may", "mya": "bur", "nld": "dut", "rum": "ron", "slo": "slk", "sqi": "alb",
+    "zho": "chi",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class StreamContents:
+    """What is said of a stream.
+
+    Attributes:
+        metadata: by key.
+        side_data: its kinds, as FFmpeg calls them.
+        marks: what it is for, in words, such as "commentary".
+    """
+
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    side_data: frozenset[str] = frozenset()
+    marks: frozenset[str] = frozenset()
+
+    @property
+    def language(self) -> str | None:
+        """Its language, always the same of several codes; None if it is not said."""
+        language = self.metadata.get("language", "und")
+        return None if language == "und" else one_code(language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +93,20 @@ class Contents:
 
     Attributes:
         metadata: of the film, by key.
-        streams: of each stream by its index: its metadata, and the kinds of its side data.
+        streams: what is said of each stream, by its index.
         chapters: how many there are.
+        covers: how many pictures are attached.
     """
 
     metadata: Mapping[str, str]
-    streams: Mapping[int, tuple[Mapping[str, str], frozenset[str]]] = field(default_factory=dict)
+    streams: Mapping[int, StreamContents] = field(default_factory=dict)
     chapters: int = 0
+    covers: int = 0
+
+
+def one_code(language: str) -> str:
+    """The code that QuickTime's table has for a language, if it has two; else its only one."""
+    return _TO_QUICKTIME.get(language, language)
 
 
 def has_free_keys(film: Container) -> bool:
@@ -86,20 +130,31 @@ def of_the_film(metadata: Mapping[str, str], container_format: str) -> dict[str,
 def contents_of(film: Container) -> Contents:
     """What an open film holds besides pictures and sound."""
     descriptions = describe(film)
-    streams = {
-        stream.index: (
-            of_the_film(stream.metadata, film.format.name),
-            descriptions[stream.index].side_data,
-        )
-        for stream in film.streams
-        if stream.index in descriptions
-    }
     opened: Any = film
-    return Contents(of_the_film(film.metadata, film.format.name), streams, len(opened.chapters()))
+    metadata = of_the_film(film.metadata, film.format.name)
+    streams, covers = {}, 0
+    for stream in opened.streams:
+        said = of_the_film(stream.metadata, film.format.name)
+        if stream.type == "data":  # QuickTime's timecode track has the name of the reel
+            metadata |= {key: value for key, value in said.items() if key == REEL}
+        covers += Disposition.attached_pic in stream.disposition
+        if stream.index in descriptions:
+            marks = {
+                word for name, word in _MARKS.items() if Disposition[name] in stream.disposition
+            }
+            side_data = descriptions[stream.index].side_data
+            streams[stream.index] = StreamContents(said, side_data, frozenset(marks))
+    return Contents(metadata, streams, len(opened.chapters()), covers)
 
 
 def missing(
-    before: Contents, after: Contents, streams: Mapping[int, int], chapters: int
+    before: Contents,
+    after: Contents,
+    streams: Mapping[int, int],
+    *,
+    chapters: int,
+    covers: int = 0,
+    has_languages: bool = True,
 ) -> list[str]:
     """What the film had, and the new film has not, each in a few words.
 
@@ -107,23 +162,29 @@ def missing(
         before: what the film held.
         after: what the new film holds.
         streams: indices of the streams that were carried over: the old one, and the new one.
-        chapters: how many were carried over.
+        chapters, covers: how many were carried over.
+        has_languages: whether languages are missed.
     """
     things = []
-    in_streams = {value for metadata, _ in after.streams.values() for value in metadata.values()}
+    in_streams = {value for stream in after.streams.values() for value in stream.metadata.values()}
     if keys := _missing_keys(before.metadata, after.metadata, _OF_THE_FILE, in_streams):
         things.append(f"metadata ({', '.join(keys)})")
     for old, new in streams.items():
-        metadata, side_data = before.streams.get(old, ({}, frozenset()))
-        new_metadata, new_side_data = after.streams.get(new, ({}, frozenset()))
-        everywhere = {**after.metadata, **new_metadata}
-        if keys := _missing_keys(metadata, everywhere, _OF_THE_CONTAINER):
+        stream = before.streams.get(old, StreamContents())
+        new_stream = after.streams.get(new, StreamContents())
+        everywhere = {**after.metadata, **new_stream.metadata}
+        if keys := _missing_keys(stream.metadata, everywhere, _OF_THE_CONTAINER):
             things.append(f"metadata of stream {old} ({', '.join(keys)})")
-        things += [
-            _WORDS.get(kind, kind) for kind in sorted(side_data - new_side_data - _NOT_MISSED)
-        ]
+        if has_languages and stream.language not in (None, new_stream.language):
+            things.append(f"the language of stream {old} ({stream.metadata['language']})")
+        if marks := sorted(stream.marks - new_stream.marks):
+            things.append(f"marks of stream {old} ({', '.join(marks)})")
+        side_data = stream.side_data - new_stream.side_data - _NOT_MISSED
+        things += [_WORDS.get(kind, kind) for kind in sorted(side_data)]
     if after.chapters < chapters:
         things.append("chapters")
+    if after.covers < covers:
+        things.append("cover")
     return things
 
 

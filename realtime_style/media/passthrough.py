@@ -21,7 +21,14 @@ from realtime_style.media.carriers import (
     move_to,
     usable_sound,
 )
-from realtime_style.media.comparison import Contents, contents_of, missing, of_the_film
+from realtime_style.media.comparison import (
+    REEL,
+    Contents,
+    contents_of,
+    missing,
+    of_the_film,
+    one_code,
+)
 from realtime_style.media.demuxer import RAW_BYTES, PacketSource, Part, all_packets
 from realtime_style.media.description import StreamDescription, describe
 from realtime_style.media.notes import dropped, named
@@ -46,6 +53,11 @@ _IN_TRANSPORT_STREAMS = (  # their muxer takes all codecs, but most as data that
     "aac", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "opus", "dvb_subtitle", "dvb_teletext",
     "hdmv_pgs_subtitle", "timed_id3", "klv",
 )  # fmt: skip
+_IN_FLV = (  # all others are an addition of 2023, which few players know
+    "aac", "mp3", "speex", "nellymoser", "adpcm_swf", "pcm_u8", "pcm_s16le", "pcm_alaw",
+    "pcm_mulaw",
+)  # fmt: skip
+_WITH_ONE_SOUND = ("flv",)
 _IN_MXF = ("pcm_s16le", "pcm_s24le")  # their muxer cannot be tried with sound alone
 _IN_ONE_GO = ("avi", "mxf", "ogg", "ogv")  # containers whose sound must have no holes
 _FROM_ZERO = ("avi", "mxf")  # and is heard from the beginning on, all of it
@@ -55,14 +67,9 @@ _PAST_PICTURE_S = 0.1  # less is how long a packet of sound lasts
 _AT_48_KHZ = ("mxf",)  # containers that take no other sound
 _48_KHZ = 48_000
 _WITH_CHAPTERS = ("mp4", "mov", "ipod", "matroska", "webm", "asf", "ogg", "nut", "ffmetadata")
+_WITH_COVERS = ("mp4",)  # in others such a stream would be a second picture, or nothing
 _WITH_EDIT_LISTS = ("mp4", "mov", "ipod", "3gp", "3g2")
 _WITHOUT_LANGUAGES = ("asf", "avi", "dvd", "flv", "mpeg", "mxf", "svcd", "vcd", "vob")
-_QUICKTIME_LANGUAGES = {  # languages of two ISO 639-2 codes, to the one that QuickTime's table has
-    "bod": "tib", "cym": "wel", "cze": "ces", "deu": "ger", "ell": "gre", "eus": "baq",
-    "fas": "per", "fre": "fra", "hye": "arm", "isl": "ice", "kat": "geo", "mkd": "mac",
-    "msa": "may", "mya": "bur", "nld": "dut", "rum": "ron", "slo": "slk", "sqi": "alb",
-    "zho": "chi",
-}  # fmt: skip
 _SUBTITLE_ENCODERS = {
     "mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska": "ass",
 }  # fmt: skip
@@ -137,12 +144,16 @@ class Passthrough:
         self._ending = ending
         self._carriers: dict[int, Carrier] = {}
         self._covers: list[tuple[Any, Any]] = []  # a stream and its one packet
+        self._kept_covers = 0
         self._last_dts: dict[int, tuple[Fraction, int]] = {}  # as given, and in ticks as muxed
         self._names: dict[int, str] = {}  # of the streams that get carriers, by new index
         self._format: str = container.format.name
         self._given_format: str = source.container.format.name
         self._describe(painted, source.main_stream)
         self._before: Contents = contents_of(source.container)
+        if reel := self._before.metadata.get(REEL) or painted.metadata.get(REEL):
+            place = container if self._format == "mxf" else painted
+            place.metadata[REEL] = reel
         self._copies = {source.main_stream.index: painted.index}  # new indices by the old ones
         self._chapters = 0
         self._descriptions = describe(source.container)
@@ -268,7 +279,15 @@ class Passthrough:
             copies = {old: new for old, new in self._copies.items() if new != index}
             # streams after it have moved up
             self._copies = {old: new - (new > index) for old, new in copies.items()}
-        if things := missing(self._before, after, self._copies, self._chapters):
+        things = missing(
+            self._before,
+            after,
+            self._copies,
+            chapters=self._chapters,
+            covers=self._kept_covers,
+            has_languages=self._format not in _WITHOUT_LANGUAGES,
+        )
+        if things:
             self._notes.append(f"not kept in {self._ending}: {', '.join(things)}")
 
     def _left_out(self, film: InputContainer) -> list[int]:
@@ -332,6 +351,11 @@ class Passthrough:
         if stream.type == "audio" and not self._description(stream).is_known:
             self._notes.append(f"{what} is left out: the film does not say what it holds")
             return None
+        if stream.type == "audio" and not self._is_wanted(stream):
+            self._notes.append(
+                f"{what} is left out: {self._ending} holds one sound; .mkv holds all"
+            )
+            return None
         if self._takes(stream, first):
             if stream.type == "video":
                 self._notes.append(f"{what} is copied, not painted")
@@ -354,12 +378,25 @@ class Passthrough:
             self._notes.append(dropped(what, self._ending) + other)
         return transcode
 
+    def _is_wanted(self, stream: Any) -> bool:
+        """Whether a sound is the default, or the first one, if the container holds only one."""
+        sounds = [
+            each
+            for each in self._packets.streams
+            if each.type == "audio" and self._description(each).is_known
+        ]
+        by_default = [each for each in sounds if Disposition.default in each.disposition]
+        first = (by_default or sounds)[0]
+        return self._format not in _WITH_ONE_SOUND or stream.index == first.index
+
     def _in_one_go(self, carrier: Carrier, stream: Any) -> Carrier:
         """The carrier of a stream, without holes if it is sound that has no times."""
+        if stream.type != "audio":
+            return carrier
         is_copy = isinstance(carrier, Copy)
         context = stream.codec_context if is_copy else carrier.stream.codec_context
         in_mp4 = self._format in _WITH_EDIT_LISTS and context and context.name.startswith("pcm_")
-        if stream.type != "audio" or not (self._format in _IN_ONE_GO or in_mp4):
+        if not (self._format in _IN_ONE_GO or in_mp4):
             return carrier
         is_known = not is_copy or self._description(stream).is_convertible
         return Unbroken(
@@ -447,14 +484,18 @@ class Passthrough:
 
     def _keep_cover(self, stream: Any, first: Sequence[Any]) -> None:
         """Keeps a cover picture: an attachment in Matroska, a stream of one packet in MP4."""
-        if first and "matroska" in self._format:
+        if not first:
+            self._notes.append("cover dropped: it can only be taken from a file")
+        elif "matroska" in self._format:
             kind = {"mjpeg": "jpeg"}.get(str(_codec(stream)), str(_codec(stream)))
             self._container.add_attachment(f"cover.{kind}", f"image/{kind}", bytes(first[0]))
-        elif first and self._takes(stream, first):
+            self._kept_covers += 1
+        elif self._format in _WITH_COVERS and self._takes(stream, first):
             copy = self._container.add_stream_from_template(stream)
             self._describe(copy, stream)
             self._covers.append((copy, first[0]))
-        elif self._format == "ipod":  # .m4v can have one, but PyAV adds no picture to it
+            self._kept_covers += 1
+        elif self._format in ("ipod", "mov"):  # they can have one, but none is written
             self._notes.append(f"cover dropped: none is written into {self._ending}; .mp4 keeps it")
         else:
             self._notes.append(dropped("cover", self._ending))
@@ -465,6 +506,8 @@ class Passthrough:
         if self._format == "mpegts" and codec not in _IN_TRANSPORT_STREAMS:
             return False
         if self._format == "avi" and stream.type == "audio" and codec not in _IN_AVI:
+            return False
+        if self._format == "flv" and stream.type == "audio" and codec not in _IN_FLV:
             return False
         if self._format == "mxf" and stream.type == "audio":
             return codec in _IN_MXF and stream.codec_context.sample_rate == _48_KHZ
@@ -530,7 +573,7 @@ class Passthrough:
         if "name" in kept:  # MP4's word for a track's title
             kept.setdefault("title", kept.pop("name"))
         if self._format == "mov" and "language" in kept:
-            kept["language"] = _QUICKTIME_LANGUAGES.get(kept["language"], kept["language"])
+            kept["language"] = one_code(kept["language"])
         new.metadata.update(kept)
         new.disposition = old.disposition
 
