@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, Protocol
 
 import av
@@ -15,6 +15,7 @@ from av.subtitles.stream import SubtitleStream
 _USUAL_HZ = 48_000  # what all encoders take; libopus takes nothing else
 _BITS_PER_CHANNEL = 96_000
 _USUAL_LAYOUTS = ("7.1", "6.1", "5.1", "5.0", "quad", "3.0", "stereo", "mono")  # 8 to 1 channels
+_MAX_UNDATED = 16  # pictures; no more are reordered
 _MAX_PRIMING_S = 0.1  # of sound
 
 
@@ -38,6 +39,13 @@ class Copy:
 
     What a decoder needs before the first packet that is heard is kept: its priming, which is
     short, and in containers that can cut it away again also the last of what was cut away.
+
+    Matroska does not say when packets are decoded: FFmpeg only knows it of those that come after
+    the first reordered pictures. The ones before are decoded one step apart before these.
+
+    Attributes:
+        late_s: when pictures begin that cannot be decoded before a key frame, in seconds; 0 if none
+            had to be left out for it.
     """
 
     lost = 0
@@ -48,11 +56,43 @@ class Copy:
         self._can_cut = can_cut
         self._cut_away: list[Any] = []  # before the first packet that is kept
         self._has_begun = self._is_long = False
+        self.late_s = 0.0
+        self._has_skipped = self._has_key = False  # pictures
+        self._undated: list[Any] = []  # pictures from the first one that may be reordered
 
     def carry(self, packet: Any) -> Iterator[Any]:
         """See `Carrier`."""
         if packet is None:
-            return
+            yield from self._dated()
+        elif packet.stream.type != "video":
+            yield from self._carried(packet)
+        else:
+            for each in filter(self._is_decodable, self._carried(packet)):
+                self._undated.append(each)
+                if each.dts is not None or len(self._undated) > _MAX_UNDATED:
+                    yield from self._dated()
+
+    def _is_decodable(self, picture: Any) -> bool:
+        """Whether a key frame has come before a picture, or it is one."""
+        if picture.is_keyframe and self._has_skipped and not self._has_key:
+            self.late_s = float((picture.pts or 0) * picture.time_base)
+        self._has_key |= picture.is_keyframe
+        self._has_skipped |= not self._has_key
+        return self._has_key
+
+    def _dated(self) -> Iterator[Any]:
+        """The pictures held, with times of decoding."""
+        packets, self._undated = self._undated, []
+        times = sorted({packet.pts for packet in packets if packet.pts is not None})
+        step = max(1, min((b - a for a, b in pairwise(times)), default=1))
+        first = min((p.dts for p in packets if p.dts is not None), default=min(times, default=0))
+        for i, packet in enumerate(packets):
+            if packet.dts is None:
+                packet.dts = first - (len(packets) - 1 - i) * step
+            yield packet
+
+    def _carried(self, packet: Any) -> Iterator[Any]:
+        """The packets of the new film that one makes."""
         if packet.is_discard:
             if not self._has_begun:
                 self._cut_away.append(packet)

@@ -230,7 +230,7 @@ class Muxer:
         """Writes a packet of another stream, which may be damaged: that does not end the film."""
         try:
             self._mux_one(packet)
-        except av.InvalidDataError:
+        except (av.InvalidDataError, av.ArgumentError):
             passthrough.refused()
 
     def _mux_one(self, packet: Packet) -> None:

@@ -203,6 +203,12 @@ class Passthrough:
             for carrier in self._unbroken
             if carrier.early_s
         ]
+        notes += [
+            f"{self._names[carrier.stream.index]} begins at its first key frame in the part, "
+            f"{carrier.late_s:.2f} s late"
+            for carrier in self._carriers.values()
+            if isinstance(carrier, Copy) and carrier.late_s
+        ]
         return notes
 
     @property
@@ -320,7 +326,7 @@ class Passthrough:
                 continue
             tick = stream.time_base or packet.time_base
             ticks = round(dts / tick)
-            is_strict = stream.type == "audio" and "matroska" not in self._format
+            is_strict = stream.type in ("audio", "video") and "matroska" not in self._format
             if is_strict and last_ticks is not None and ticks <= last_ticks:
                 # packets shorter than Matroska's milliseconds, or damage
                 ticks = last_ticks + 1
@@ -509,7 +515,7 @@ class Passthrough:
             return False
         if self._format == "flv" and stream.type == "audio" and codec not in _IN_FLV:
             return False
-        if self._format == "mxf" and stream.type == "audio":
+        if self._format == "mxf":  # it holds one picture, and sound
             return codec in _IN_MXF and stream.codec_context.sample_rate == _48_KHZ
         same_kind = self._format in self._source.container.format.name.split(",")
         if stream.type == "data" and not same_kind:
