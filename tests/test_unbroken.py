@@ -244,7 +244,7 @@ def test_picture_of_mxf_that_begins_late_stays_with_its_sound(tmp_path: Path) ->
 def test_rates_that_mxf_does_not_reach_are_refused(tmp_path: Path) -> None:
     rate = Fraction(200)
     film = make_film(tmp_path / "film.mp4", time_base=1 / rate, rate=rate, sound=None)
-    with pytest.raises(MediaError, match="at most 120 frames per second, not 200") as refused:
+    with pytest.raises(MediaError, match="at most 120 fps, not 200") as refused:
         carry(film, tmp_path / "out.mxf")
     assert refused.value.setting == "out"
     assert not list(tmp_path.glob("*.mxf*"))
