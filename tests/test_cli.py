@@ -725,6 +725,11 @@ def test_films_and_pictures_are_sent_to_their_commands(
     assert done.returncode == 1
     assert "b.png is one picture, not a film" in done.stderr
     assert "realtime-style image" not in done.stderr  # which would send its user back
+    pictures = [Image.new("RGB", (32, 32), (90 * i, 0, 0)) for i in range(3)]
+    for name in ("m.png", "m.gif", "m.webp", "m.avif"):  # `image` paints the first picture of them
+        pictures[0].save(tmp_path / name, save_all=True, append_images=pictures[1:])
+        done = run_cli("video", name, "b.png", cwd=tmp_path)
+        assert (done.returncode, "b.png is one picture, not a film" in done.stderr) == (1, True)
     for out in ("c_%02d.png", "c.mp4", "c.webp", "c/"):  # a film of one picture
         done = run_cli("video", "a.png", out, "-s", identity_style, "-q", cwd=tmp_path)
         assert done.returncode == 0, done.stderr

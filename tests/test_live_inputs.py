@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -278,6 +279,16 @@ def test_files_and_addresses_that_are_not_pictures(tmp_path: Path) -> None:
         LiveRequest(str(text)).open_source()
     with pytest.raises(MediaError, match="cannot be opened"):
         LiveRequest("http://127.0.0.1:9/nothing").open_source()
+    with pytest.raises(MediaError, match="FFmpeg knows no addresses that begin with foo://"):
+        LiveRequest("foo://bar").open_source()
+
+
+def test_an_address_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime_style.live.devices._OPEN_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the connection, says nothing
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/film"
+        with pytest.raises(MediaError, match=r"cannot be opened: nothing has answered within 0.5"):
+            LiveRequest(address).open_source()
 
 
 # The command line -------------------------------------------------------------------------------

@@ -236,7 +236,7 @@ def test_missing_files_and_files_without_a_picture_are_refused(tmp_path: Path) -
     (tmp_path / "link.mp4").symlink_to("none.mp4")
     with pytest.raises(MediaError, match=r"link\.mp4 is a link that leads nowhere"):
         FileSource(tmp_path / "link.mp4")
-    with pytest.raises(MediaError, match="cannot be read as a film"):
+    with pytest.raises(MediaError, match="is a folder; give one film"):
         FileSource(tmp_path)
     path = tmp_path / "sound.wav"
     with av.open(str(path), "w") as film:
@@ -386,6 +386,22 @@ def test_a_film_that_ends_within_its_header_is_called_that(tmp_path: Path) -> No
         with pytest.raises(MediaError, match=reason) as refused:
             FileSource(path)
         assert refused.value.setting == "source"
+
+
+def test_what_is_no_film_is_told_without_words_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "films").mkdir()
+    for source, said in (
+        ("none_%03d.png", "there are no pictures none_%03d.png"),
+        ("films", "films is a folder; give one film"),
+        ("foo://bar", "foo://bar cannot be read as a film: FFmpeg knows no addresses that begin "
+                      "with foo://"),
+    ):  # fmt: skip
+        with pytest.raises(MediaError) as refused:
+            FileSource(source)
+        assert (str(refused.value), refused.value.setting) == (said, "source")
 
 
 @pytest.mark.parametrize(

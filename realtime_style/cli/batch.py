@@ -54,7 +54,8 @@ def refuse_picture(source: str, out: str) -> None:
     if is_picture and _suffix(out) in _picture_suffixes() and not is_numbered(out):
         from realtime_style.jobs.batch import FILM_SUFFIXES
 
-        if _suffix(out) not in FILM_SUFFIXES and not Path(out).is_dir():
+        is_one = _suffix(out) not in FILM_SUFFIXES and not Path(out).is_dir()
+        if is_one and not _moves(source):
             raise typer.BadParameter(f"{source} is a picture; paint it with `realtime-style image`")
 
 
@@ -62,6 +63,12 @@ def _is_picture(name: str) -> bool:
     from realtime_style.media.still import is_picture
 
     return is_picture(name)
+
+
+def _moves(name: str) -> bool:
+    from realtime_style.media.still import moves
+
+    return moves(name)
 
 
 def _suffix(name: str) -> str:

@@ -12,6 +12,7 @@ import av
 from realtime_style.errors import MediaError
 from realtime_style.frame import Size
 from realtime_style.live.inputs import SCREEN_RATE, DeviceSource, LiveSource, ScreenSource
+from realtime_style.media.demuxer import reason_of
 
 _OPEN_S, _READ_S = 8.0, 5.0  # how long an address may take to open, and to send the next packet
 _TEST_PATTERN = "testsrc2"
@@ -119,9 +120,10 @@ def open_address(address: str) -> LiveSource:
     try:
         container = av.open(address, options=options, timeout=(_OPEN_S, _READ_S))
     except (av.FFmpegError, OSError) as error:
-        raise MediaError(
-            f"{address} cannot be opened: {error.strerror}", setting="source"
-        ) from error
+        reason = reason_of(error, address)
+        if isinstance(error, av.ExitError):
+            reason = f"nothing has answered within {_OPEN_S:g} s"
+        raise MediaError(f"{address} cannot be opened: {reason}", setting="source") from error
     return DeviceSource(container, address)
 
 

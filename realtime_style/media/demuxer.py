@@ -67,9 +67,13 @@ def open_film(
     """
     is_local = path != "-" and not is_address(path)
     is_pattern = is_local and is_numbered(path) and not Path(path).exists()
+    if is_pattern and not numbered(Path(path)):
+        raise MediaError(f"there are no pictures {path}", setting="source")
     if is_local and not is_pattern:
         if not Path(path).exists():
             raise MediaError(absent(path), setting="source")
+        if Path(path).is_dir():
+            raise MediaError(f"{path} is a folder; give one film", setting="source")
         if Path(path).is_file() and not Path(path).stat().st_size:
             raise MediaError(f"{path} is empty", setting="source")
     try:
@@ -145,8 +149,10 @@ def all_packets(film: InputContainer) -> Iterator[Packet]:
         yield from film.demux()
 
 
-def reason_of(error: av.FFmpegError) -> str:
+def reason_of(error: av.FFmpegError | OSError, address: str = "") -> str:
     """Why reading a film failed, in words."""
+    if isinstance(error, av.ProtocolNotFoundError):
+        return f"FFmpeg knows no addresses that begin with {address.partition(':')[0]}://"
     if isinstance(error, av.ExitError):
         return f"its server has sent nothing for {_READ_S:g} s"
     return str(error.strerror)
@@ -183,6 +189,8 @@ def _fault_of(path: str, error: Exception) -> str:
         if _is_mp4(Path(path)):
             return "its index is missing or damaged, as in an MP4 that was cut off"
         return "FFmpeg does not know its format"
+    if isinstance(error, av.ProtocolNotFoundError):
+        return reason_of(error, path)
     if path == "-" and isinstance(error, av.NotImplementedError):
         return "its format cannot be read from a pipe; give a file"
     # FFmpeg reports a header that ends early in either way; on the way from a server it may be true

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
 import av.logging
 
+_ANNOUNCEMENT = re.compile(r"(?<=\.) [^.]*:$")
 _lock = Lock()  # the log is one for the whole process
 
 
@@ -36,8 +38,11 @@ def captured_log() -> Iterator[list[tuple[int, str, str]]]:
 
 
 def first_error(messages: list[tuple[int, str, str]]) -> str | None:
-    """The text of the first error among them, on one line; None if there is none."""
+    """The text of the first error among them, on one line; None if there is none.
+
+    Its end is left out if it announces a list, which follows in further messages.
+    """
     for level, _, text in messages:
         if level <= av.logging.ERROR:
-            return " ".join(text.split()).rstrip(".")
+            return _ANNOUNCEMENT.sub("", " ".join(text.split())).rstrip(".")
     return None

@@ -36,6 +36,10 @@ _MXF_RATES = tuple(
 )  # fmt: skip
 _MXF_KEY_FRAME_EVERY = 100  # frames; its index counts no more than 127 back to a key frame
 
+_REFUSALS = (  # how formats refuse a codec; where the file could be opened, nothing else is wrong
+    av.ArgumentError, av.InvalidDataError, av.PatchWelcomeError, av.PermissionError,
+)  # fmt: skip
+
 
 class Muxer:
     """Writes the packets of the painted pictures, and those that pass through, in their order.
@@ -174,7 +178,7 @@ class Muxer:
         ]
         try:
             self._container.start_encoding()
-        except (av.ArgumentError, av.PatchWelcomeError, av.PermissionError) as error:
+        except _REFUSALS as error:
             if self._video is None or not self._is_begun:
                 raise
             raise self._does_not_fit(self._video.codec_context.name) from error

@@ -97,6 +97,15 @@ def is_picture(path: Path | str) -> bool:
         return False
 
 
+def moves(path: Path | str) -> bool:
+    """Whether a picture is an animation, and not only the pages of a document."""
+    try:
+        with Image.open(path, formats=_ANIMATED) as opened:
+            return getattr(opened, "n_frames", 1) > 1
+    except _DAMAGE:
+        return False
+
+
 def read_picture(path: Path | str) -> Picture:
     """Reads JPEG, PNG, WebP, AVIF, TIFF, BMP and GIF files; the first of several pictures.
 
