@@ -268,8 +268,8 @@ def test_a_part_takes_its_part_of_everything(tmp_path: Path, rich_film: Path) ->
     carry(rich_film, out, start_s=0.4, duration_s=1.2)
     assert click_s(out, 1) == pytest.approx(CLICK_S - 0.4, abs=0.003)
     lines = packets_of(out, "subtitle")
-    assert [data.decode() for _, data in lines] == ["Good night"]
-    assert [float(at) for at, _ in lines] == pytest.approx([0.5], abs=0.03)
+    assert [data.decode() for _, data in lines] == ["Good evening", "Good night"]
+    assert [float(at) for at, _ in lines] == pytest.approx([0, 0.5], abs=0.03)
     with av.open(str(out)) as film:
         ends = [
             [float(c[end] * c["time_base"]) for end in ("start", "end")] for c in film.chapters()

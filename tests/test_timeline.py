@@ -324,16 +324,20 @@ def test_a_part_after_a_jump_is_that_of_the_whole(tmp_path: Path) -> None:
         sound, frames = sound_in(whole), frames_of(whole)
     with FileSource(film, start_s=4.5, duration_s=1) as part:
         some_sound, some = sound_in(part), frames_of(part)
-        start_s = part.part.start_s
-    assert start_s == pytest.approx(4.5, abs=0.041)
-    assert some == [(at - start_s, shown) for at, shown in frames if start_s <= at < 5.5]
-    assert some_sound == [(at - start_s, data) for at, data in sound if start_s <= at < 5.5]
+        start_s, end_s = part.part.start_s, part.part.end_s
+    assert end_s is not None
+    assert float(end_s) == pytest.approx(5.5 + PRIMING_S, abs=TICK_S)  # as the picture begins
+    assert start_s == pytest.approx(4.5 + PRIMING_S, abs=0.041)
+    assert some == [(at - start_s, shown) for at, shown in frames if start_s <= at < end_s]
+    assert some_sound == [(at - start_s, data) for at, data in sound if start_s <= at < end_s]
 
 
 def test_the_times_of_a_jumping_film_are_those_of_its_frames(tmp_path: Path) -> None:
     plain = film_as(".ts", tmp_path)
     with FileSource(joined(tmp_path / "joined.ts", plain, plain)) as source:
-        assert source.times_s() == pytest.approx([float(at) for at, _ in frames_of(source)])
+        frames = frames_of(source)
+        expected = [float(at - frames[0][0]) for at, _ in frames]  # the sound begins before
+        assert source.times_s() == pytest.approx(expected)
 
 
 class TestGaps:

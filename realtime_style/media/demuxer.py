@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ _LIKE_A_NUMBER = re.compile(r"%\d*d")  # to FFmpeg, whatever is there
 _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"moof", b"styp")
 _AHEAD_S = 10  # packets further ahead than this have a damaged time, and do not wait for it
 _PAST_END_S = 2  # how far streams of a film may lie apart
+_SHOWN_S = 10  # how long subtitles are usually shown, at most
 _MAX_WAITING_BYTES = 256 * 2**20
 
 
@@ -242,11 +244,16 @@ class Part:
     end_s: Fraction | None = None
 
     def takes(self, packet: Packet) -> bool:
-        """Whether a packet has content, and belongs to the part; if so, its times are moved."""
+        """Whether a packet has content, and belongs to the part; if so, its times are moved.
+
+        Subtitles are shown in the part for as long as they are shown in the film.
+        """
         if packet.size == 0 or packet.time_base is None:
             return False
         if packet.pts is None or not (self.start_s or self.end_s is not None):
             return True
+        if packet.stream.type == "subtitle":
+            self._cut(packet)
         seconds = packet.pts * packet.time_base
         if self.start_s and seconds < self.start_s:
             return False
@@ -254,6 +261,19 @@ class Part:
             return False
         shift(packet, -self.start_s)
         return True
+
+    def _cut(self, packet: Packet) -> None:
+        """Lets subtitles begin and end with the part, if they say how long they are shown."""
+        assert packet.pts is not None
+        base = packet.time_base
+        end = packet.pts + (packet.duration or 0)
+        first = math.ceil(self.start_s / base)
+        if self.start_s and packet.pts < first < end:
+            packet.pts = packet.dts = first
+        if self.end_s is not None:
+            end = min(end, math.ceil(self.end_s / base))
+        if packet.duration:
+            packet.duration = max(0, end - packet.pts)
 
 
 class PacketSource(Protocol):
@@ -325,7 +345,8 @@ class Demuxer:
         """All packets from the start of the part or before, with times of the film."""
         timeline, container = self._timeline, self._container
         start_s = float(self._part.start_s)
-        for at_s in seek_times_s(start_s - _PAST_END_S):
+        has_text = any(stream.type == "subtitle" for stream in self.streams)
+        for at_s in seek_times_s(start_s - (_SHOWN_S if has_text else _PAST_END_S)):
             if not timeline.seek(at_s):
                 break
             packets = timeline.moved(all_packets(container))

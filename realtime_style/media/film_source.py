@@ -37,7 +37,7 @@ from realtime_style.media.demuxer import (
 from realtime_style.media.description import describe
 from realtime_style.media.frame_rate import finest_rate, frame_rate
 from realtime_style.media.notes import named
-from realtime_style.media.packet import Packet, shift
+from realtime_style.media.packet import Packet
 from realtime_style.media.pipes import StandardInput
 from realtime_style.media.tail import Tail
 from realtime_style.media.timeline import Timeline, has_times, seek_times_s
@@ -49,6 +49,7 @@ _WITH_HOLES = ("matroska,webm", "mpegts", "mpeg", "flv", "ogg", "asf")  # where 
 _LATEST_TIME_AS_LENGTH = ("matroska,webm", "nut")  # formats, if they begin late
 _TOLD_END = re.compile(r"(\d+):(\d\d):(\d\d\.\d+)")  # of a stream in Matroska
 _ROUNDING = Fraction(1, 1000)  # of a tick
+_MAX_PRIMING_S = 0.1  # of sound, before the picture
 _PAST_GAP_S = Fraction(1, 2)  # sound is stored not further than this behind the picture
 _SOON = 1.5  # frames: a picture that comes later stays where it is
 _IMPLAUSIBLE = 10  # times as long, or as short, as a file's size makes likely
@@ -89,7 +90,8 @@ class FileSource:
             path: a file, "-" (standard input), an address that FFmpeg opens (http://, rtsp://,
                 ...), or a pattern for numbered pictures (frame_%04d.png).
             size: of the frames; None keeps the film's (odd sides lose one pixel).
-            start_s: where to begin, in seconds of the film.
+            start_s: where to begin, in seconds of the film; if the sound's priming comes before the
+                picture, of the picture.
             duration_s: how much to read, in seconds; None reads to the end.
             rate: frames per second of numbered pictures (None takes 25) and of raw streams, such
                 as .h264 (None takes what they say). Films have their own.
@@ -126,9 +128,11 @@ class FileSource:
                 self._video.thread_type, self._video.codec_context.thread_count = "SLICE", 1
             self._time_base = Fraction(self._video.time_base or Fraction(1, 90000))
             # from tick to tick, so that sound is cut off exactly where the picture is
+            self._lead_s = self._priming_s()
+            begin_s = Fraction(start_s) + self._lead_s if start_s else Fraction(0)
+            end_s = None if duration_s is None else Fraction(start_s + duration_s) + self._lead_s
             self._part = Part(
-                self._next_tick_s(start_s),
-                None if duration_s is None else self._next_tick_s(start_s + duration_s),
+                self._next_tick_s(begin_s), None if end_s is None else self._next_tick_s(end_s)
             )
             if not self.timeline.may_jump:  # else its length is known only when it has been read
                 self._refuse_start_beyond(self._pictures_s)
@@ -180,7 +184,16 @@ class FileSource:
             )
         return video
 
-    def _next_tick_s(self, time_s: float) -> Fraction:
+    def _priming_s(self) -> Fraction:
+        """How much the sound begins before the picture, if that may be a codec's priming.
+
+        A part is counted from the first picture then: else it would begin and end within pictures.
+        """
+        start, timeline = self._video.start_time, self.timeline
+        lead_s = Fraction(0) if start is None else start * self._time_base - timeline.start_s
+        return lead_s if 0 < lead_s <= _MAX_PRIMING_S else Fraction(0)
+
+    def _next_tick_s(self, time_s: float | Fraction) -> Fraction:
         """The first time from a given one on that the painted stream can express, in seconds."""
         return math.ceil(Fraction(time_s) / self._time_base - _ROUNDING) * self._time_base
 
@@ -188,7 +201,7 @@ class FileSource:
         if self._part.start_s and film_s is not None and self._part.start_s >= film_s:
             raise MediaError(
                 f"{self.name} is {round(film_s, 2):g} s long; there is nothing at "
-                f"{float(self._part.start_s):g} s",
+                f"{float(self._part.start_s - self._lead_s):g} s",
                 setting="start_s",
             )
 
@@ -266,12 +279,15 @@ class FileSource:
     def times_s(self) -> list[float]:
         """When each frame is shown, in seconds, by reading the whole film in a second container.
 
+        They are counted as the start of a part is.
+
         Raises:
             MediaError: it is not a file, and cannot be read a second time.
         """
         if not self.is_file and self._container.format.name != "image2":
             raise MediaError(f"{self.name} can be read only once; give a file", setting="source")
-        times = {float((self._first.pts or 0) * self._time_base)}
+        first_s = self._part.start_s + (self._first.pts or 0) * self._time_base
+        times = {float(first_s - self._lead_s)}
         at_s = 0.0  # of films without times: how long the packets before last
         with open_film(str(self.path)) as film, contextlib.suppress(av.FFmpegError):
             for packet in Timeline(film).moved(all_packets(film)):
@@ -279,7 +295,7 @@ class FileSource:
                 if not is_painted or not packet.size or packet.is_discard:
                     continue
                 if packet.pts is not None and not self._has_given_times:
-                    times.add(float(packet.pts * self._time_base))
+                    times.add(float(packet.pts * self._time_base - self._lead_s))
                 elif not has_times(film):
                     times.add(at_s)
                     lasts_s = (packet.duration or 0) * self._time_base
@@ -461,9 +477,8 @@ class FileSource:
         """Lets a part begin with its first picture, so that the new film has one at zero."""
         self._part = replace(self._part, start_s=self._part.start_s + later_s)
         if self._early is not None:
-            for packet in self._early:
-                shift(packet, -later_s)
-            self._early = [each for each in self._early if each.pts is None or each.pts >= 0]
+            rest = Part(later_s)
+            self._early = [packet for packet in self._early if rest.takes(packet)]
 
     def _from_start(self) -> Iterator[av.VideoFrame]:
         """Decoded pictures in the order in which they are shown, from the part's start or before.

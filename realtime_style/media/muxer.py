@@ -27,6 +27,7 @@ _FILM_FORMATS = {  # by ending: FFmpeg's names, for advice
     ".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".avi": "avi",
 }  # fmt: skip
 _IN_DECODING_ORDER = ("avi", "asf", "mxf")  # containers that FFmpeg gives no other times
+_DECODED_FROM_ZERO = ("flv",)  # containers in which reordered pictures would begin late
 _AT_ONE_RATE = ("yuv4mpegpipe",)  # and those that FFmpeg says have no times
 _MXF_RATES = tuple(
     Fraction(rate * 1000, scale)
@@ -86,7 +87,7 @@ class Muxer:
     @property
     def keeps_times(self) -> bool:
         """Whether frames may be stored in another order than they are shown in."""
-        return self._container.format.name not in _IN_DECODING_ORDER
+        return self._container.format.name not in _IN_DECODING_ORDER + _DECODED_FROM_ZERO
 
     @property
     def has_times(self) -> bool:

@@ -61,6 +61,7 @@ _WITH_ONE_SOUND = ("flv",)
 _IN_MXF = ("pcm_s16le", "pcm_s24le")  # their muxer cannot be tried with sound alone
 _IN_ONE_GO = ("avi", "mxf", "ogg", "ogv")  # containers whose sound must have no holes
 _FROM_ZERO = ("avi", "mxf")  # and is heard from the beginning on, all of it
+_AFTER_ZERO = ("flv",)  # in which priming would move everything
 _END_WITH_PICTURE = ("mxf",)
 _AHEAD_S = 10  # sound is stored no further than this behind the picture
 _PAST_PICTURE_S = 0.1  # less is how long a packet of sound lasts
@@ -320,6 +321,9 @@ class Passthrough:
                 self._lost_packets += 1
                 continue
             stream, dts = packet.stream, packet.dts * packet.time_base
+            lasts_s = (packet.duration or 0) * packet.time_base
+            if self._format in _AFTER_ZERO and dts + lasts_s / 2 < 0:
+                continue
             last_dts, last_ticks = self._last_dts.get(stream.index, (dts, None))
             if dts < last_dts:
                 self._lost_packets += 1
@@ -570,9 +574,15 @@ class Passthrough:
 
     def _kept(self, metadata: dict[str, str]) -> dict[str, str]:
         """What of a film's or a stream's metadata also describes the new film."""
-        rate = self._source.main_stream.average_rate
+        source = self._source
+        video, later_s = source.main_stream, source.part.start_s
+        if (
+            later_s and video.start_time is not None and video.time_base
+        ):  # timecode is that of the first picture
+            begins_s = video.start_time * video.time_base - source.timeline.start_s
+            later_s = max(Fraction(0), later_s - begins_s)
         kept = of_the_film(metadata, self._given_format)
-        return with_later_timecode(kept, self._source.part.start_s, rate)
+        return with_later_timecode(kept, later_s, video.average_rate)
 
     def _describe(self, new: Any, old: Any) -> None:
         kept = self._kept(old.metadata)
