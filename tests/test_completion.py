@@ -109,7 +109,7 @@ def test_the_film_after_it_is_not_begun(
     films = [make_film(tmp_path / f"{name}.mp4", pts=range(3), sound=None) for name in "ab"]
     raised_while_closing(monkeypatch, signal.SIGTERM)
     done = run_cli("video", *films, tmp_path / "out/", "-s", identity_style, "--json")
-    assert done.returncode == console.STOPPED
+    assert done.returncode == 128 + signal.SIGTERM
     assert done.stderr.endswith("stopped; painted: 1 of 2\n")
     report = json.loads(done.stdout)
     assert [painted["out"] for painted in report["painted"]] == [str(tmp_path / "out" / "a.mp4")]
@@ -128,7 +128,7 @@ def test_a_stopped_film_is_kept_however_often_it_is_stopped(
     raised_while_closing(monkeypatch, number, times=3)
     done = run_cli("video", film, tmp_path / "out.mp4", "-s", identity_style, "-q", "--json")
     kept = tmp_path / "out.stopped.mp4"
-    assert done.returncode == console.STOPPED
+    assert done.returncode == 128 + number
     assert done.stderr == (
         f"stopped; {tmp_path / 'out.mp4'} was not written; frames kept in {kept}: 10\n"
     )
@@ -207,6 +207,6 @@ def test_signals_while_a_film_is_begun_or_undone_leave_nothing(
     if place == "discard":
         monkeypatch.setattr(Muxer, "discard", interrupted_discard)
     done = run_cli("video", film, tmp_path / "out.mp4", "-s", identity_style, "-q")
-    assert done.returncode == console.STOPPED
+    assert done.returncode == 128 + number
     assert "stopped" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]

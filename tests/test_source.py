@@ -367,6 +367,29 @@ def test_a_start_beyond_the_end_is_refused(tmp_path: Path, ending: str) -> None:
             FileSource(film, start_s=start_s)
 
 
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".ts"])
+def test_frames_are_expected_by_the_length_of_the_pictures(tmp_path: Path, ending: str) -> None:
+    """Not by that of a sound which is longer."""
+    film = tmp_path / f"film{ending}"
+    with (
+        av.open(str(make_film(tmp_path / "short.mp4", sound=None))) as pictures,
+        av.open(str(make_film(tmp_path / "long.mp4", pts=range(50)))) as sound,
+        av.open(str(film), "w") as both,
+    ):
+        streams = pictures.streams.video[0], sound.streams.audio[0]
+        copies = [both.add_stream_from_template(stream) for stream in streams]
+        for container, stream, copy in zip((pictures, sound), streams, copies, strict=True):
+            for packet in container.demux(stream):
+                if packet.size:
+                    packet.stream = copy
+                    both.mux(packet)
+    with FileSource(film) as source:
+        assert source.info.duration_s == pytest.approx(2, abs=0.1)
+        assert source.info.frames == pytest.approx(10, abs=1)
+    with FileSource(film, start_s=0.2, duration_s=1) as source:
+        assert source.info.frames == pytest.approx(5, abs=1)
+
+
 def test_names_that_look_like_patterns_are_those_of_files_that_are_there(tmp_path: Path) -> None:
     pictures = [Image.new("RGB", (64, 48), (grey(i),) * 3) for i in range(4)]
     for name in ("x%d.gif", "v%3db.gif", "a%20dog.gif", "x%d.png", "a%20dog.png"):

@@ -349,13 +349,17 @@ class FileSource:
 
     def _read_info(self) -> StreamInfo:
         film_s, converter, part = self._film_s, self._converter, self._part
+        shown_s = film_s and (self._pictures_s or film_s)
         frames: int | None = self._video.frames or None
-        likely = round(film_s * self._rate) if film_s else None
+        likely = round(shown_s * self._rate) if shown_s else None
         if not frames or (likely and frames > 1.1 * likely):  # fields, or more than is shown
             frames = likely
         if film_s is not None and (part.start_s or part.end_s is not None):
-            film_s = float(min(part.end_s or film_s, film_s) - part.start_s)
-            frames = round(film_s * self._rate)
+            film_s, shown_s = (
+                float(min(part.end_s or end_s, end_s) - part.start_s)
+                for end_s in (film_s, shown_s or film_s)
+            )
+            frames = round(shown_s * self._rate)
         return StreamInfo(
             width=converter.width,
             height=converter.height,
