@@ -470,6 +470,25 @@ def test_sound_that_keeps_its_codec_is_not_said_to_become_it(tmp_path: Path) -> 
     assert notes == ["sound (pcm_s16le) is converted to 48000 Hz: .mxf cannot hold it as it is"]
 
 
+@pytest.mark.parametrize("layout", ["mono", "stereo", "5.1"])
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_s24le", "pcm_f32le"])
+@pytest.mark.parametrize("given", [".mkv", ".mov"])
+def test_pcm_becomes_aac_in_mp4_whatever_its_channels(
+    tmp_path: Path, codec: str, layout: str, given: str
+) -> None:
+    film, out = (
+        film_with_sound(tmp_path / f"film{given}", codec, layout, 48_000),
+        tmp_path / "o.mp4",
+    )
+    assert carry(film, out) == [
+        f"sound ({codec}) is transcoded to aac: few players take it in .mp4; .mov holds it"
+    ]
+    with av.open(str(out)) as painted:
+        sound = painted.streams.audio[0]
+        assert (sound.codec_context.name, sound.layout.name) == ("aac", layout)
+    assert carry(film, tmp_path / "o.mov") == []
+
+
 def test_packets_with_the_same_time_are_all_kept(tmp_path: Path) -> None:
     """Blocks shorter than the milliseconds that Matroska counts in, as TrueHD's."""
     film = film_with_sound(tmp_path / "film.mkv", "pcm_s16le", "mono", 48_000, block=40)

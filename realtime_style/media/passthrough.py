@@ -456,8 +456,18 @@ class Passthrough:
         else:
             becomes = f"converted to {' '.join(changed)}" if changed else "encoded again"
             it = "it as it is"
-        self._notes.append(f"{what} is {becomes}: {self._ending} cannot hold {it}")
+        reason = f"{self._ending} cannot hold {it}"
+        if self._is_pcm_in_mp4(stream):
+            reason = f"few players take it in {self._ending}; .mov holds it"
+        self._notes.append(f"{what} is {becomes}: {reason}")
         return transcode
+
+    def _is_pcm_in_mp4(self, stream: Any) -> bool:
+        """Whether a stream is sound that MP4 has been able to hold since 2023 only.
+
+        Programs from before, such as FFmpeg 5, read most kinds of it as noise, or not at all.
+        """
+        return self._format == "mp4" and (_codec(stream) or "").startswith("pcm_")
 
     def _sound_settings(
         self, stream: Any, channels: int, usual: Sequence[str]
@@ -518,6 +528,8 @@ class Passthrough:
         if self._format == "avi" and stream.type == "audio" and codec not in _IN_AVI:
             return False
         if self._format == "flv" and stream.type == "audio" and codec not in _IN_FLV:
+            return False
+        if self._is_pcm_in_mp4(stream):
             return False
         if self._format == "mxf":  # it holds one picture, and sound
             return codec in _IN_MXF and stream.codec_context.sample_rate == _48_KHZ
