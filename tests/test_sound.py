@@ -201,7 +201,8 @@ def test_sound_of_six_channels_without_names_becomes_5_1(tmp_path: Path, ending:
         assert describe(opened)[1].layout == "6 channels"
     out = tmp_path / f"out{ending}"
     notes = carry(film, out)
-    assert notes == [f"sound (pcm_s16le) is transcoded to aac: {ending} cannot hold it"]
+    (note,) = notes
+    assert note.startswith("sound (pcm_s16le) is transcoded to aac: ")
     with av.open(str(out)) as painted:
         assert painted.streams.audio[0].codec_context.layout.name == "5.1"
 
