@@ -161,7 +161,8 @@ def test_of_mxf_the_timecode_is_kept_and_its_own_numbers_are_not_missed(
         assert {"uid", "product_name", "material_package_umid"} <= set(given.metadata)
         assert "file_package_umid" in given.streams[0].metadata
     out = tmp_path / f"out{ending}"
-    assert carry(timed, out) == []
+    notes = carry(timed, out)
+    assert [note for note in notes if "is transcoded to aac" not in note] == []
     with av.open(str(out)) as painted:
         found = {**painted.metadata, **painted.streams[0].metadata}
     found = {key.lower(): value for key, value in found.items()}
