@@ -22,7 +22,7 @@ from realtime_style.errors import StyleError
 from realtime_style.frame import Frame
 from realtime_style.style.file_format import (
     CANVAS_PLANES,
-    INPUT_PLANES,
+    PICTURE_PLANES,
     OUTPUT_PLANES,
     RANGELESS_WEIGHTS,
     Ranges,
@@ -239,7 +239,7 @@ def sharp_model(planes: SharpPlanes) -> ModelProto:
     model = trace(
         planes,
         tuple(torch.zeros(shape, dtype=torch.uint8) for shape in (*shapes, *canvas)),
-        [*INPUT_PLANES, *CANVAS_PLANES],
+        [*PICTURE_PLANES, *CANVAS_PLANES],
         [*OUTPUT_PLANES],
         {
             "luma": {2: 2 * h, 3: 2 * w},

@@ -5,11 +5,44 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Plane = NDArray[np.uint8]
+
+
+class Planes(NamedTuple):
+    """A picture to paint, all uint8 and C-contiguous.
+
+    Attributes:
+        luma: (1, 1, H, W), H and W even.
+        chroma: (1, 2, H/2, W/2): Cb and Cr.
+        canvas_luma: luma of the same picture, reduced to the canvas, (1, 1, h, w), h and w
+            multiples of `canvas.CANVAS_MULTIPLE`. Strokes are as large relative to the canvas in
+            every picture, so its size decides how large they are.
+        canvas_chroma: likewise chroma, (1, 2, h/2, w/2).
+    """
+
+    luma: Plane
+    chroma: Plane
+    canvas_luma: Plane
+    canvas_chroma: Plane
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture in pixels."""
+        return self.luma.shape[3], self.luma.shape[2]
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Width and height of the canvas in pixels."""
+        return self.canvas_luma.shape[3], self.canvas_luma.shape[2]
+
+    def copy(self) -> Planes:
+        """The same picture in new arrays."""
+        return Planes(*(plane.copy() for plane in self))
 
 
 class Engine(ABC):
@@ -39,23 +72,25 @@ class Engine(ABC):
         return self._notes
 
     def prepare(
-        self, width: int, height: int, on_build: Callable[[float], None] | None = None
+        self,
+        size: tuple[int, int],
+        canvas: tuple[int, int],
+        on_build: Callable[[float], None] | None = None,
     ) -> None:
         """Gets ready for pictures of a size, so that the first takes no longer than the others.
 
         Args:
-            width, height: size of the pictures in pixels.
+            size: width and height of the pictures in pixels.
+            canvas: width and height of their canvases.
             on_build: called while an engine is built, with the finished part of the work, 0..1.
 
         Raises:
             EngineError: the engine cannot be built.
         """
-        return  # most engines have nothing to build
+        return  # not every engine has something to build
 
     @abstractmethod
-    def begin(
-        self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
-    ) -> Callable[[], None]:
+    def begin(self, planes: Planes, out_luma: Plane, out_chroma: Plane) -> Callable[[], None]:
         """Begins to paint one picture. Call the result to wait until the picture is painted.
 
         The inputs may be reused as soon as this returns; the outputs are complete after waiting.
@@ -63,19 +98,18 @@ class Engine(ABC):
         waited for, in the order in which they were begun, even if it is no longer needed.
 
         Args:
-            luma: (1, 1, H, W) uint8, C-contiguous. H and W are multiples of the style's
-                `size_multiple`, and may change from call to call.
-            chroma: (1, 2, H/2, W/2) uint8, C-contiguous: Cb and Cr.
-            out_luma, out_chroma: where the painted planes are written, in the same shapes.
+            planes: the picture. Its size and that of its canvas may change from call to call.
+            out_luma, out_chroma: where the painted planes are written, in the shapes of the
+                picture's.
 
         Raises:
             EngineError: the network fails, the shapes do not fit together, or the engine was
                 cancelled; waiting may raise it as well.
         """
 
-    def infer(self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane) -> None:
+    def infer(self, planes: Planes, out_luma: Plane, out_chroma: Plane) -> None:
         """Paints one picture into `out_luma` and `out_chroma`, and waits for it; see `begin`."""
-        self.begin(luma, chroma, out_luma, out_chroma)()
+        self.begin(planes, out_luma, out_chroma)()
 
     @abstractmethod
     def cancel(self) -> None:

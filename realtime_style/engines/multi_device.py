@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from realtime_style.engines.engine import Engine, Plane
+from realtime_style.engines.engine import Engine, Plane, Planes
 
 
 class MultiDeviceEngine(Engine):
@@ -34,25 +34,26 @@ class MultiDeviceEngine(Engine):
         return list(dict.fromkeys(note for engine in self.engines for note in engine.notes))
 
     def prepare(
-        self, width: int, height: int, on_build: Callable[[float], None] | None = None
+        self,
+        size: tuple[int, int],
+        canvas: tuple[int, int],
+        on_build: Callable[[float], None] | None = None,
     ) -> None:
         """See `Engine.prepare`; the first engine builds, the others find what it has cached."""
         first, *others = self.engines
-        first.prepare(width, height, on_build)
+        first.prepare(size, canvas, on_build)
         if others:
             with ThreadPoolExecutor(len(others)) as pool:
-                list(pool.map(lambda engine: engine.prepare(width, height), others))
+                list(pool.map(lambda engine: engine.prepare(size, canvas), others))
 
-    def begin(
-        self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
-    ) -> Callable[[], None]:
+    def begin(self, planes: Planes, out_luma: Plane, out_chroma: Plane) -> Callable[[], None]:
         """See `Engine.begin`."""
         engine, thread = self.engines[self._next], self._threads[self._next]
         self._next = (self._next + 1) % len(self.engines)
         if thread is None:
-            return engine.begin(luma, chroma, out_luma, out_chroma)
-        inputs = luma.copy(), chroma.copy()  # the caller may reuse its arrays once this returns
-        return thread.submit(engine.infer, *inputs, out_luma, out_chroma).result
+            return engine.begin(planes, out_luma, out_chroma)
+        # The caller may reuse its arrays once this returns
+        return thread.submit(engine.infer, planes.copy(), out_luma, out_chroma).result
 
     def cancel(self) -> None:
         """See `Engine.cancel`."""

@@ -10,15 +10,18 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from realtime_style.engines.engine import Engine, Plane, done
+from realtime_style.engines.engine import Engine, Plane, Planes, done
 from realtime_style.engines.graphs.int8 import int8_model, refuse_inexact_cpu
 from realtime_style.engines.graphs.precision import digest, typed_model
+from realtime_style.engines.graphs.size import model_of_size
 from realtime_style.engines.onnxruntime_providers import load_cuda
 from realtime_style.engines.tensorrt.plan_cache import PlanCache
 from realtime_style.errors import EngineError
 from realtime_style.system.cores import cpu_name_and_flags
 
 TENSORRT = "TensorrtExecutionProvider"
+_SMALL = (64, 64)  # a size of picture and canvas
+_KEPT_SIZES = 2  # networks loaded for one size each, which are kept
 _NO_FALLBACK = "fallback to CPU EP has been explicitly disabled"  # part of ONNX Runtime's message
 _NOT_STARTED = {  # for each provider, why it may not start and what to do
     "CUDAExecutionProvider": "CUDA or cuDNN is missing or has another version; install them with: "
@@ -58,7 +61,7 @@ class OnnxRuntimeEngine(Engine):
         *,
         notes: Sequence[str] = (),
     ) -> None:
-        """Loads the model.
+        """Loads the model, and paints nothing yet; it is optimised for each size of picture.
 
         Args:
             model: a serialised ONNX model, from `Style.model_for`.
@@ -74,17 +77,14 @@ class OnnxRuntimeEngine(Engine):
         """
         super().__init__(notes)
         self.name = name
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        providers: list[Any] = ["CPUExecutionProvider"]
+        self._options = onnxruntime.SessionOptions()
+        self._options.log_severity_level = 3
+        self._provider, self._number = provider, number
         if provider:
             self.device = f"GPU {number}"
             self.precision = "f32" if precision == "f32" else "f16"
             model = typed_model(model, self.precision)
-            providers = [(provider, {"device_id": number} | _options(provider, model))]
-            if provider == TENSORRT:  # CUDA runs the operators that TensorRT does not support
-                providers.append(("CUDAExecutionProvider", {"device_id": number}))
-            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+            self._options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
             load_cuda()
         else:
             self.device = cpu_name_and_flags()[0]
@@ -92,33 +92,63 @@ class OnnxRuntimeEngine(Engine):
             if self.precision == "int8":
                 refuse_inexact_cpu()
                 model = int8_model(model)
+        self._model = model
+        # The networks loaded last, by the sizes of picture and canvas, the newest at the end
+        self._sessions: dict[tuple[tuple[int, int], tuple[int, int]], Any] = {}
+        self._run_options = onnxruntime.RunOptions()
+        self._session_for(_SMALL, _SMALL)  # shows whether the provider starts and takes the model
+
+    def prepare(
+        self,
+        size: tuple[int, int],
+        canvas: tuple[int, int],
+        on_build: Callable[[float], None] | None = None,
+    ) -> None:
+        """See `Engine.prepare`."""
+        self._session_for(size, canvas)
+
+    def begin(self, planes: Planes, out_luma: Plane, out_chroma: Plane) -> Callable[[], None]:
+        """See `Engine.begin`; the picture is already painted when this returns."""
+        session = self._session_for(planes.size, planes.canvas)
+        binding = session.io_binding()
         try:
-            self._session = onnxruntime.InferenceSession(
-                model, options, providers=providers, enable_fallback=0
+            for name, array in planes._asdict().items():
+                binding.bind_input(name, "cpu", 0, np.uint8, array.shape, array.ctypes.data)
+            for name, array in (("painted_luma", out_luma), ("painted_chroma", out_chroma)):
+                binding.bind_output(name, "cpu", 0, np.uint8, array.shape, array.ctypes.data)
+            session.run_with_iobinding(binding, self._run_options)
+        except Exception as error:
+            raise EngineError(f"ONNX Runtime failed: {error}") from error
+        return done
+
+    def _session_for(self, size: tuple[int, int], canvas: tuple[int, int]) -> Any:
+        """The network loaded for a size; those of the sizes before it are kept for a while."""
+        session = self._sessions.pop((size, canvas), None)
+        if session is None:
+            session = self._load(model_of_size(self._model, size, canvas))
+            while len(self._sessions) >= _KEPT_SIZES:
+                del self._sessions[next(iter(self._sessions))]
+        self._sessions[size, canvas] = session
+        return session
+
+    def _load(self, model: bytes) -> Any:
+        provider = self._provider
+        providers: list[Any] = ["CPUExecutionProvider"]
+        if provider:
+            providers = [(provider, {"device_id": self._number} | _options(provider, model))]
+        if provider == TENSORRT:  # CUDA runs the operators that TensorRT does not support
+            providers.append(("CUDAExecutionProvider", {"device_id": self._number}))
+        try:
+            session = onnxruntime.InferenceSession(
+                model, self._options, providers=providers, enable_fallback=0
             )
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             if provider and _NO_FALLBACK in str(error):  # that is, no GPU provider started
                 raise _not_started(provider) from error
             raise EngineError(f"ONNX Runtime cannot load this model: {error}") from error
-        if provider and provider not in self._session.get_providers():
+        if provider and provider not in session.get_providers():
             raise _not_started(provider)
-        self._binding = self._session.io_binding()
-        self._run_options = onnxruntime.RunOptions()
-
-    def begin(
-        self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
-    ) -> Callable[[], None]:
-        """See `Engine.begin`; the picture is already painted when this returns."""
-        binding = self._binding
-        for name, array in (("luma", luma), ("chroma", chroma)):
-            binding.bind_input(name, "cpu", 0, np.uint8, array.shape, array.ctypes.data)
-        for name, array in (("painted_luma", out_luma), ("painted_chroma", out_chroma)):
-            binding.bind_output(name, "cpu", 0, np.uint8, array.shape, array.ctypes.data)
-        try:
-            self._session.run_with_iobinding(binding, self._run_options)
-        except Exception as error:
-            raise EngineError(f"ONNX Runtime failed: {error}") from error
-        return done
+        return session
 
     def cancel(self) -> None:
         """See `Engine.cancel`."""

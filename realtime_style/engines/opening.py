@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from realtime_style.canvas import canvas_size
 from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.engine import Engine, GpuEngine
 from realtime_style.engines.multi_device import MultiDeviceEngine
@@ -156,7 +157,8 @@ def prebuild(
             gpu_frames=gpu_frames,
         ),
     )
-    engine.prepare(*PROFILES[profile].best, on_build)
+    size = PROFILES[profile].best
+    engine.prepare(size, canvas_size(*size), on_build)
     return engine
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -11,8 +12,9 @@ from typing import Any
 import openvino
 from numpy.typing import NDArray
 
-from realtime_style.engines.engine import Engine, Plane, done
+from realtime_style.engines.engine import Engine, Plane, Planes, done
 from realtime_style.engines.graphs.int8 import has_ranges, int8_model, refuse_inexact_cpu
+from realtime_style.engines.graphs.size import model_of_size
 from realtime_style.errors import EngineError
 from realtime_style.system.cores import multiplies_integers, usable_cores
 
@@ -20,6 +22,7 @@ _PRECISIONS = {
     "f32": openvino.Type.f32,
     "bf16": openvino.Type.bf16,
 }
+_KEPT_SIZES = 2  # networks compiled for one size each, which are kept
 _MAX_STREAMS = 4  # pictures that are painted at the same time; each takes 40 MB at 1080p
 
 
@@ -35,7 +38,7 @@ def _core() -> openvino.Core:
 
 
 class OpenVinoEngine(Engine):
-    """A style in OpenVINO. Compiling takes 0.1 s, so nothing is cached on disk."""
+    """A style in OpenVINO. Compiling takes 0.3 s, so nothing is cached on disk."""
 
     name = "openvino"
 
@@ -47,7 +50,7 @@ class OpenVinoEngine(Engine):
         in_flight: int | None = 1,
         notes: Sequence[str] = (),
     ) -> None:
-        """Compiles the model.
+        """Gets the model ready; it is compiled for each size of picture.
 
         Args:
             model: a serialised ONNX model, from `Style.model_for`.
@@ -58,7 +61,7 @@ class OpenVinoEngine(Engine):
             notes: see `Engine`.
 
         Raises:
-            EngineError: this CPU does not have the precision, or the model cannot be compiled.
+            EngineError: this CPU does not have the precision, or the model cannot be read.
         """
         super().__init__(notes)
         core = _core()
@@ -69,45 +72,83 @@ class OpenVinoEngine(Engine):
             refuse_inexact_cpu()
             model = int8_model(model)
             arithmetic = "bf16" if has_bf16 else "f32"  # for everything but convolutions
+        self._model = model
         self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
         cores = usable_cores()
         streams = min(cores, _MAX_STREAMS, in_flight or _MAX_STREAMS)
         # one more picture than there are streams, so that no core waits for the next one
         self.in_flight = 1 if in_flight == 1 else streams + 1
-        settings = {
+        self._settings = {
             "NUM_STREAMS": streams,
             "INFERENCE_PRECISION_HINT": _PRECISIONS[arithmetic],
             # all cores; by default OpenVINO uses only the fast or the physical ones
             "INFERENCE_NUM_THREADS": cores,
         }
-        try:
-            compiled = core.compile_model(core.read_model(model), "CPU", settings)
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO cannot load this model: {_last_line(error)}") from error
-        self._requests = [compiled.create_infer_request() for _ in range(self.in_flight)]
+        with _loading():
+            core.read_model(model)
+        # The networks compiled last, by the sizes of picture and canvas, the newest at the end
+        self._networks: dict[tuple[tuple[int, int], tuple[int, int]], _Network] = {}
+        self._cancelled = threading.Event()
+
+    def prepare(
+        self,
+        size: tuple[int, int],
+        canvas: tuple[int, int],
+        on_build: Callable[[float], None] | None = None,
+    ) -> None:
+        """See `Engine.prepare`."""
+        self._network_for(size, canvas)
+
+    def begin(self, planes: Planes, out_luma: Plane, out_chroma: Plane) -> Callable[[], None]:
+        """See `Engine.begin`; if `in_flight` is 1, the picture is painted when this returns."""
+        network = self._network_for(planes.size, planes.canvas)
+        if self._cancelled.is_set():
+            raise EngineError("OpenVINO failed: cancelled")
+        return network.begin(planes, out_luma, out_chroma)
+
+    def _network_for(self, size: tuple[int, int], canvas: tuple[int, int]) -> _Network:
+        """The network compiled for a size; those of the sizes before it are kept for a while."""
+        network = self._networks.pop((size, canvas), None)
+        if network is None:
+            core = _core()
+            with _loading():
+                model = core.read_model(model_of_size(self._model, size, canvas))
+                compiled = core.compile_model(model, "CPU", self._settings)
+            while len(self._networks) >= _KEPT_SIZES:
+                del self._networks[next(iter(self._networks))]
+            network = _Network(compiled, self.in_flight)
+        self._networks[size, canvas] = network
+        return network
+
+    def cancel(self) -> None:
+        """See `Engine.cancel`; a compiled graph that was cancelled refuses further calls."""
+        self._cancelled.set()
+        for network in list(self._networks.values()):
+            network.cancel()
+
+
+class _Network:
+    """A network compiled for one size, with requests that paint in turn."""
+
+    def __init__(self, compiled: openvino.CompiledModel, in_flight: int) -> None:
+        self._requests = [compiled.create_infer_request() for _ in range(in_flight)]
         # The arrays that each request reads and writes. They must live until the request has
         # ended, even if nobody waits for it any more
         self._planes: list[dict[str, openvino.Tensor]] = [{} for _ in self._requests]
         self._next = 0
         weakref.finalize(self, _end, self._requests, self._planes)
 
-    def begin(
-        self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
-    ) -> Callable[[], None]:
-        """See `Engine.begin`; if `in_flight` is 1, the picture is painted when this returns."""
+    def begin(self, planes: Planes, out_luma: Plane, out_chroma: Plane) -> Callable[[], None]:
+        """See `Engine.begin`."""
         number = self._next
         request = self._requests[number]
-        self._next = (number + 1) % self.in_flight
-        if self.in_flight > 1:  # the caller may reuse its arrays once this returns
-            luma, chroma = luma.copy(), chroma.copy()
-        planes = {
-            "luma": luma,
-            "chroma": chroma,
-            "painted_luma": out_luma,
-            "painted_chroma": out_chroma,
-        }
+        self._next = (number + 1) % len(self._requests)
+        if len(self._requests) > 1:  # the caller may reuse its arrays once this returns
+            planes = planes.copy()
+        painted = {"painted_luma": out_luma, "painted_chroma": out_chroma}
         tensors = {
-            name: openvino.Tensor(plane, shared_memory=True) for name, plane in planes.items()
+            name: openvino.Tensor(plane, shared_memory=True)
+            for name, plane in (planes._asdict() | painted).items()
         }
         with _errors():
             for name, tensor in tensors.items():
@@ -115,11 +156,11 @@ class OpenVinoEngine(Engine):
             self._planes[number] = tensors
             # Not infer(), which on one core neither reports errors nor can be cancelled
             request.start_async()
-            if self.in_flight == 1:
+            if len(self._requests) == 1:
                 request.wait()
                 return done
 
-        # A bound method, because it keeps the engine alive, and so the request that is waited for
+        # A bound method, because it keeps this object alive, and so the request that is waited for
         return partial(self._wait, request, tensors)
 
     def _wait(self, request: openvino.InferRequest, tensors: dict[str, openvino.Tensor]) -> None:
@@ -128,7 +169,7 @@ class OpenVinoEngine(Engine):
         tensors.clear()
 
     def cancel(self) -> None:
-        """See `Engine.cancel`; a compiled graph that was cancelled refuses further calls."""
+        """Makes running requests end early."""
         for request in self._requests:
             request.cancel()
 
@@ -169,10 +210,8 @@ def load_network(
     """
     core = _core()
     settings = {"INFERENCE_PRECISION_HINT": _PRECISIONS["f32"]}
-    try:
+    with _loading():
         compiled = core.compile_model(core.read_model(model), "CPU", settings)
-    except RuntimeError as error:
-        raise EngineError(f"OpenVINO cannot load this model: {_last_line(error)}") from error
 
     def run(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         request = compiled.create_infer_request()
@@ -185,6 +224,15 @@ def load_network(
         }
 
     return run
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Turns the errors of OpenVINO's readers and compilers into EngineError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO cannot load this model: {_last_line(error)}") from error
 
 
 @contextmanager

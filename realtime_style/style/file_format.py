@@ -14,7 +14,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from realtime_style.color import ColorSpace
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file format; raised whenever older readers could not paint with a newer file."""
 
 METADATA_KEY = "realtime_style"
@@ -23,25 +23,37 @@ METADATA_KEY = "realtime_style"
 FLOAT_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16)
 """ONNX element types that weights may have."""
 
-INPUT_PLANES = {"luma": 1, "chroma": 2}
-"""Channels of each input, a uint8 tensor of shape (1, channels, height, width), by name."""
+PICTURE_PLANES = {"luma": 1, "chroma": 2}
+"""Channels of the planes of the picture, uint8 inputs of (1, channels, height, width), by name."""
 
 CANVAS_PLANES = {"canvas_luma": 1, "canvas_chroma": 2}
-"""Further inputs of sharp generators, like INPUT_PLANES: the picture, reduced to the canvas."""
+"""Further inputs, like PICTURE_PLANES: the planes of the picture, reduced to the canvas."""
 
 OUTPUT_PLANES = {"painted_luma": 1, "painted_chroma": 2}
-"""Channels of each output, a uint8 tensor of shape (1, channels, height, width), by name."""
+"""Channels of the planes of the painting, uint8 outputs of the picture's size, by name."""
+
+CENTER = "body.center"
+"""Name of the tensor that is subtracted from packed planes, so that 0 is a medium grey."""
 
 FOLDED_TENSORS = (
-    ("center", 3, 0),
-    ("stem.weight", 4, 1),
-    ("head.weight", 4, 0),
-    ("head.bias", 1, 0),
+    (CENTER, 3, 0, 6),
+    ("body.stem.weight", 4, 1, 6),
+    ("body.head.weight", 4, 0, 6),
+    ("recolor.first.weight", 4, 1, 6),
+    ("recolor.last.weight", 4, 0, 6),
+    ("recolor.last.bias", 1, 0, 6),
+    ("mix_in.weight", 4, 1, 12),
+    ("mix_out.weight", 4, 0, 6),
+    ("mix_out.bias", 1, 0, 6),
+    ("range.first.weight", 4, 1, 6),
+    ("range.last.weight", 4, 0, 6),
+    ("range.last.bias", 1, 0, 6),
 )
-"""Tensors that `Style.model_for` changes: name, number of axes, and which axis has the six
-half-size planes (four phases of luma, Cb, Cr)."""
+"""Tensors that `Style.model_for` changes: name, number of axes, which axis has the packed planes
+(four phases of luma, Cb, Cr), and the least size of that axis: `mix_in` reads the packed planes of
+the picture and those of strokes, and then other channels."""
 
-RANGELESS_WEIGHTS = frozenset({"stem.weight", "body.stem.weight", "recolor.first.weight"})
+RANGELESS_WEIGHTS = frozenset({"body.stem.weight", "recolor.first.weight"})
 """Weights of convolutions whose input range is not measured: they read planes, which are 0..255."""
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -58,7 +70,6 @@ def describe(
     model: ModelProto,
     name: str,
     card: dict[str, Any],
-    size_multiple: int,
     color: ColorSpace,
     version: str,
     ranges: Ranges | None = None,
@@ -71,7 +82,6 @@ def describe(
         model: changed in place.
         name: name of the style.
         card: facts such as title, painter and year; any keys, with values that JSON can hold.
-        size_multiple: the luma width and height given to the model must be multiples of this.
         color: colour space of the planes that the model reads and writes.
         version: version of the package that made the style.
         ranges: see `Ranges`; stored with four decimals. None if they were not measured.
@@ -80,7 +90,6 @@ def describe(
         "format": FORMAT,
         "name": name,
         "version": version,
-        "size_multiple": size_multiple,
         "color": {"matrix": color.matrix, "range": color.range},
         "card": card,
     }

@@ -18,11 +18,12 @@ from onnx import ModelProto, TensorProto
 from realtime_style.color import FULL, LIMITED, ColorSpace
 from realtime_style.errors import StyleFileError
 from realtime_style.style.file_format import (
+    CANVAS_PLANES,
     FLOAT_TYPES,
     FOLDED_TENSORS,
     FORMAT,
-    INPUT_PLANES,
     OUTPUT_PLANES,
+    PICTURE_PLANES,
     RANGELESS_WEIGHTS,
     array_of,
     checksum,
@@ -37,25 +38,30 @@ _MAX_CHANNELS = 2048
 _MAX_NODES = 1000
 _MAX_GROWTH = 64  # values in a tensor of the network, for each pixel of the picture
 _MAX_ATTRIBUTE = 256  # far above any stride, padding, dilation or block size in use
-_CHECK_PX = ((128, 128), (64, 192))  # heights and widths for which all tensor sizes are computed
+# Heights and widths of picture and canvas for which all tensor sizes are computed
+_CHECK_PX = (((128, 128), (64, 64)), ((64, 192), (64, 192)), ((320, 240), (64, 48)))
 _OPSETS = range(13, 22)  # versions of operators that every engine runs, even in old releases
 _MAX_IR_VERSION = 10
-_MAX_SIZE_MULTIPLE = 64
 
 _OPERATORS = frozenset(
     [
         "Add",
+        "AveragePool",
         "Cast",
         "Clip",
         "Concat",
         "Conv",
         "DepthToSpace",
         "DequantizeLinear",
+        "Gather",
         "Mul",
         "Pad",
         "QuantizeLinear",
+        "ReduceMean",
         "Relu",
+        "Resize",
         "Round",
+        "Shape",
         "Slice",
         "SpaceToDepth",
         "Split",
@@ -115,16 +121,17 @@ def parse_style(data: bytes) -> Style:
         raise StyleFileError("it is not an ONNX file") from error
     try:
         _check_version(model)
+        description = metadata_text(model)
+        _check_format(description)
         _check_nodes(model)
         _check_tensors(model)
         onnx.checker.check_model(model)
         _check_planes(model)
         _check_any_size(model)
         _check_folded_tensors(model)
-        for height, width in _CHECK_PX:
-            _check_sizes(model, height, width)
+        for picture, canvas in _CHECK_PX:
+            _check_sizes(model, picture, canvas)
         _check_values(model)
-        description = metadata_text(model)
     except onnx.checker.ValidationError as error:
         raise StyleFileError(f"ONNX finds it invalid: {_first_line(error)}") from error
     except onnx.shape_inference.InferenceError as error:
@@ -144,15 +151,9 @@ def _described(model: ModelProto, description: str) -> Style:
     """
     try:
         metadata = json.loads(description)
-        if metadata["format"] != FORMAT:
-            raise StyleFileError(
-                f"it has format {metadata['format']}, this version reads {FORMAT}; "
-                "upgrade with: pip install -U realtime-style"
-            )
         style = Style(
             name=str(metadata["name"]),
             card=dict(metadata["card"]),
-            size_multiple=int(metadata["size_multiple"]),
             color=ColorSpace(int(metadata["color"]["matrix"]), int(metadata["color"]["range"])),
             version=str(metadata["version"]),
             model=model,
@@ -164,14 +165,30 @@ def _described(model: ModelProto, description: str) -> Style:
         _check_ranges(style)
     except _BROKEN as error:
         raise StyleFileError(f"its description is broken: {error!r}") from error
-    if not 1 <= style.size_multiple <= _MAX_SIZE_MULTIPLE:
-        raise StyleFileError(
-            f"its size multiple is {style.size_multiple}, which is not within "
-            f"1..{_MAX_SIZE_MULTIPLE}"
-        )
     if metadata.get("sha256", "") not in ("", checksum(model, metadata)):  # old files have none
         raise StyleFileError("it is damaged: its checksum is wrong; download or make it again")
     return style
+
+
+def _check_format(description: str | None) -> None:
+    """Refuses files of other versions of the format, before anything in them is looked at.
+
+    Args:
+        description: the metadata as JSON, untrusted; None and broken ones are refused later.
+    """
+    try:
+        found = json.loads(description or "{}").get("format", FORMAT)
+    except _BROKEN:
+        return
+    if found == 1:  # networks that painted at the picture's own size
+        raise StyleFileError(
+            "it has format 1, of an earlier version of realtime-style; train it again with this one"
+        )
+    if found != FORMAT:
+        raise StyleFileError(
+            f"it has format {found}, this version reads {FORMAT}; "
+            "upgrade with: pip install -U realtime-style"
+        )
 
 
 def _check_version(model: ModelProto) -> None:
@@ -240,7 +257,7 @@ def _check_planes(model: ModelProto) -> None:
     """Refuses inputs and outputs whose names, types or channels are not those of a style."""
     graph = model.graph
     for side, expected, values in (
-        ("inputs", INPUT_PLANES, graph.input),
+        ("inputs", PICTURE_PLANES | CANVAS_PLANES, graph.input),
         ("outputs", OUTPUT_PLANES, graph.output),
     ):
         found = {}
@@ -252,7 +269,7 @@ def _check_planes(model: ModelProto) -> None:
         if found != expected or len(values) != len(found):
             raise StyleFileError(
                 f"its {side} are {[value.name for value in values]}; expected uint8 planes "
-                + " and ".join(f"{name} (1, {c}, H, W)" for name, c in expected.items())
+                + ", ".join(f"{name} (1, {c}, H, W)" for name, c in expected.items())
             )
 
 
@@ -271,36 +288,45 @@ def _check_any_size(model: ModelProto) -> None:
 def _check_folded_tensors(model: ModelProto) -> None:
     """Refuses models that lack the tensors of FOLDED_TENSORS, or have others of these names."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    for name, rank, axis in FOLDED_TENSORS:
+    for name, rank, axis, planes in FOLDED_TENSORS:
         if name not in weights:
             raise StyleFileError(f"its tensor '{name}' is missing, which every style has")
         array = array_of(weights[name])
-        if (
-            array.ndim != rank
-            or array.shape[axis] != 6
-            or array.dtype not in (np.float16, np.float32)
-        ):
+        fits = array.ndim == rank and (
+            array.shape[axis] == planes if planes == 6 else array.shape[axis] >= planes
+        )
+        if not fits or array.dtype not in (np.float16, np.float32):
             raise StyleFileError(
                 f"its tensor '{name}' has the size {list(array.shape)} and the type {array.dtype}; "
-                f"expected {rank} axes, 6 along axis {axis}, in float16 or float32"
+                f"expected {rank} axes, {planes} along axis {axis}, in float16 or float32"
             )
 
 
-def _check_sizes(model: ModelProto, height: int, width: int) -> None:
+def _check_sizes(model: ModelProto, picture: tuple[int, int], canvas: tuple[int, int]) -> None:
     """Refuses networks whose tensors would be huge, judged by their sizes for a small picture.
 
     The sizes are inferred; the network is not run.
+
+    Args:
+        picture, canvas: their heights and widths in pixels.
     """
     sized = ModelProto()
     sized.CopyFrom(model)
     graph = sized.graph
     for value in (*graph.input, *graph.output):
-        channels = value.type.tensor_type.shape.dim[1].dim_value
-        for dim, side in zip(value.type.tensor_type.shape.dim[2:], (height, width), strict=True):
-            dim.dim_value = side // channels
+        dims = value.type.tensor_type.shape.dim
+        sides = canvas if value.name in CANVAS_PLANES else picture
+        for dim, side in zip(dims[2:], sides, strict=True):
+            dim.dim_value = side // dims[1].dim_value  # two channels are half as large
     inferred = onnx.shape_inference.infer_shapes(sized, strict_mode=True, data_prop=True).graph
+    height, width = picture
     for value in inferred.value_info:
-        sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        dims = value.type.tensor_type.shape.dim
+        sizes = [dim.dim_value for dim in dims]
+        if not all(dim.HasField("dim_value") for dim in dims):
+            raise StyleFileError(
+                f"the size of its tensor '{value.name}' does not follow from those of its inputs"
+            )
         if math.prod(sizes) > _MAX_GROWTH * height * width:
             raise StyleFileError(
                 f"its tensor '{value.name}' grows to {sizes} from {width}x{height}, more than "

@@ -14,8 +14,11 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from realtime_style.color import ColorSpace
 from realtime_style.errors import StyleFileError
-from realtime_style.style.file_format import FLOAT_TYPES, Ranges, array_of, describe
+from realtime_style.style.file_format import CENTER, FLOAT_TYPES, Ranges, array_of, describe
 from realtime_style.system.whole_file import whole_file
+
+# The layers that make packed planes, which are added to the picture
+_LAST_LAYERS = ("body.head", "recolor.last", "mix_out", "range.last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,6 @@ class Style:
     Attributes:
         name: the style's name in reports; bundled styles are chosen by it.
         card: painting, painter, year and training settings; any key may be missing.
-        size_multiple: 1..64; the luma width and height given to the model must be multiples of it.
         color: colour space of the planes that `model` reads and writes.
         version: version of the package that made the file.
         model: the network as ONNX, from uint8 planes to uint8 planes; see `file_format`.
@@ -36,7 +38,6 @@ class Style:
 
     name: str
     card: dict[str, Any]
-    size_multiple: int
     color: ColorSpace
     version: str
     model: ModelProto = field(repr=False)
@@ -75,7 +76,7 @@ class Style:
 
     def _tensors(self) -> Iterator[TensorProto]:
         for tensor in self.model.graph.initializer:
-            if tensor.data_type in FLOAT_TYPES and tensor.dims and tensor.name != "center":
+            if tensor.data_type in FLOAT_TYPES and tensor.dims and tensor.name != CENTER:
                 yield tensor
 
     def with_weights(
@@ -100,7 +101,7 @@ class Style:
             if tensor.name in weights:
                 values = weights[tensor.name].astype(array_of(tensor).dtype)
                 tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-        describe(model, name, card, self.size_multiple, self.color, self.version, ranges)
+        describe(model, name, card, self.color, self.version, ranges)
         return replace(self, name=name, card=card, model=model, ranges=ranges)
 
     def renamed(self, name: str) -> Style:
@@ -119,41 +120,37 @@ class Style:
         except OSError as error:
             raise StyleFileError(f"{out} cannot be written: {error.strerror}") from error
 
-    @property
-    def reach_px(self) -> int:
-        """The greatest distance, in luma pixels, between an input pixel and one that it affects."""
-        graph = self.model.graph
-        # For each value of the network: luma pixels per step, and its reach so far
-        seen = {"luma": (1, 0), "chroma": (2, 0)}
-        shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
-        for node in graph.node:
-            known = [seen[name] for name in node.input if name in seen]
-            if not known:  # a weight that is only converted to another type
-                shapes |= {out: shapes[i] for i, out in zip(node.input, node.output, strict=False)}
-                continue
-            scale, reach = max(s for s, _ in known), max(r for _, r in known)
-            numbers = {a.name: a.i for a in node.attribute}
-            lists = {a.name: list(a.ints) for a in node.attribute}
-            if node.op_type == "Conv":
-                kernel = shapes[node.input[1]][2:]
-                dilations = lists.get("dilations") or [1, 1]
-                spans = [(k - 1) * d for k, d in zip(kernel, dilations, strict=True)]
-                reach += scale * max(spans)  # unpadded, so all of it may lie on one side
-                scale *= max(lists.get("strides") or [1])
-            elif node.op_type == "SpaceToDepth":
-                reach += scale * (numbers["blocksize"] - 1)
-                scale *= numbers["blocksize"]
-            elif node.op_type == "DepthToSpace":
-                scale //= numbers["blocksize"]
-            seen |= dict.fromkeys(node.output, (scale, reach))
-        return max(reach for _, reach in seen.values())
+    def with_strength(self, amount: float) -> Style:
+        """A style that changes pictures less, or more.
+
+        All that the network adds to the picture is multiplied by a factor: the change of colours,
+        the strokes, their mix with the picture, and the map to the painting's range. So 0 is the
+        picture itself, and values between 0 and 1 lie between it and the painting.
+
+        Args:
+            amount: the factor; 1 is the style as it is.
+        """
+        weights = {
+            name: amount * weight
+            for name, weight in self.weights().items()
+            if name.removesuffix(".weight").removesuffix(".bias") in _LAST_LAYERS
+        }
+        weights["range.last.bias"] += (1 - amount) * self._center()  # which is added at the end
+        wider = max(1.0, amount)
+        ranges = self.ranges and {n: (wider * a, wider * b) for n, (a, b) in self.ranges.items()}
+        return self.with_weights(weights, self.name, self.card, ranges)
+
+    def _center(self) -> NDArray[np.float64]:
+        """The value of each packed plane, (6,), that the network calls 0."""
+        (tensor,) = (each for each in self.model.graph.initializer if each.name == CENTER)
+        return array_of(tensor).astype(np.float64).reshape(-1)
 
     def model_for(self, color: ColorSpace) -> bytes:
         """The style's serialised ONNX model, changed to read and write planes of a colour space.
 
-        The map between two YUV colour spaces is affine, so it folds into the first and the last
-        convolution, which see luma (four phases) and chroma together at half size. The result is
-        exact, except that each pixel's luma takes the chroma of its 2x2 block without smoothing.
+        The map between two YUV colour spaces is affine, so it folds into the convolutions that read
+        or make packed planes: four phases of luma, and chroma, at half size. The result is exact,
+        except that each pixel's luma takes the chroma of its 2x2 block without smoothing.
         """
         if (color.matrix, color.range) == (self.color.matrix, self.color.range):
             return bytes(self.model.SerializeToString())
@@ -162,19 +159,26 @@ class Style:
         tensors = {tensor.name: tensor for tensor in model.graph.initializer}
         into, into_offset = _planes_map(color, self.color)
         back, back_offset = _planes_map(self.color, color)
-        center = (
-            array_of(tensors["center"]).astype(np.float64).reshape(-1)
-        )  # subtracted from the input
 
-        # stem(A x + a - c) = stem'(x - c'), where A x + a maps the film's planes to the model's,
-        # and c' is the model's centre c in the film's colour space
-        _store(tensors["center"], (np.linalg.inv(into) @ (center - into_offset))[:, None, None])
-        stem = array_of(tensors["stem.weight"]).astype(np.float64)
-        _store(tensors["stem.weight"], np.einsum("oiyx,ij->ojyx", stem, into))
-        head = array_of(tensors["head.weight"]).astype(np.float64)
-        bias = array_of(tensors["head.bias"]).astype(np.float64)
-        _store(tensors["head.weight"], np.einsum("ij,jcyx->icyx", back, head))
-        _store(tensors["head.bias"], back @ bias + back_offset)
+        # Inside, packed planes are differences from a centre c, so only the matrices matter there:
+        # A (x - c') = A x + a - c, where A x + a maps the film's planes to the model's, and c' is
+        # the model's centre in the film's colour space
+        center = np.linalg.inv(into) @ (self._center() - into_offset)
+        _store(tensors[CENTER], center[:, None, None])
+        for layer in ("body.stem", "recolor.first", "range.first", "mix_in"):
+            weight = array_of(tensors[f"{layer}.weight"]).astype(np.float64)
+            for first in range(0, 12 if layer == "mix_in" else 6, 6):  # the picture, then strokes
+                part = weight[:, first : first + 6]
+                weight[:, first : first + 6] = np.einsum("oiyx,ij->ojyx", part, into)
+            _store(tensors[f"{layer}.weight"], weight)
+        for layer in _LAST_LAYERS:
+            weight = array_of(tensors[f"{layer}.weight"]).astype(np.float64)
+            _store(tensors[f"{layer}.weight"], np.einsum("ij,jcyx->icyx", back, weight))
+            if layer != "body.head":  # the means around strokes are subtracted, and so its bias
+                bias = array_of(tensors[f"{layer}.bias"]).astype(np.float64)
+                _store(tensors[f"{layer}.bias"], back @ bias)
+        last = array_of(tensors["range.last.bias"]).astype(np.float64)
+        _store(tensors["range.last.bias"], last + back_offset)  # planes again, not differences
         return bytes(model.SerializeToString())
 
 

@@ -10,15 +10,14 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from realtime_style.engines.graphs.precision import typed_model
 from realtime_style.errors import EngineError
-from realtime_style.style.file_format import RANGELESS_WEIGHTS, Ranges, ranges_in
+from realtime_style.style.file_format import CENTER, RANGELESS_WEIGHTS, Ranges, ranges_in
 from realtime_style.system.cores import multiplies_integers
 
 _LEVELS = 255  # steps between the lowest and the highest uint8 value
 _MAX_CODE = 127  # kernels use -127..127, which is symmetric, so their zero point is 0
 _MIDDLE = 128  # zero point of the planes
 # Convolutions that read planes, among other channels after them
-_MOVED = frozenset({"stem.weight", "body.stem.weight", "recolor.first.weight", "mix_in.weight"})
-_CENTERS = ("center", "body.center")
+_MOVED = frozenset({"body.stem.weight", "recolor.first.weight", "mix_in.weight"})
 
 
 def has_ranges(model: bytes) -> bool:
@@ -120,7 +119,7 @@ class _Quantizer:
         given, made = node.input[0], node.output[0]
         if node.op_type == "Cast" and self._goes_to(made) == TensorProto.FLOAT:
             self._renamed[made] = given  # planes stay uint8
-        elif node.op_type == "Sub" and node.input[1] in _CENTERS:
+        elif node.op_type == "Sub" and node.input[1] == CENTER:
             self._add("planes.scale", np.float32(1))
             self._add("planes.zero", np.array(_MIDDLE, np.uint8))
             self._put("DequantizeLinear", [given, "planes.scale", "planes.zero"], made)
@@ -180,7 +179,7 @@ class _Quantizer:
 
     def _move_bias(self, node: NodeProto, name: str, kernel: NDArray[np.floating]) -> None:
         """Makes up for planes from which 128 is subtracted now, not the centre."""
-        off = _MIDDLE - next(self._weights[c] for c in _CENTERS if c in self._weights).reshape(-1)
+        off = _MIDDLE - self._weights[CENTER].reshape(-1)
         # What reads the planes is moved by them; the last layer of `recolor` is added to them
         moved = off if name not in _MOVED else kernel.sum((2, 3))[:, : len(off)] @ off
         if len(node.input) > 2:

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from realtime_style.style.file_format import CANVAS_PLANES, INPUT_PLANES, OUTPUT_PLANES
+from realtime_style.style.file_format import CANVAS_PLANES, PICTURE_PLANES, OUTPUT_PLANES
 
 _MARGINS = np.array([0, 0, 1, 1, 0, 0, 1, 1])
 
@@ -33,7 +33,7 @@ def model_of_size(model: bytes, size: tuple[int, int], canvas: tuple[int, int]) 
     """
     proto = onnx.load_model_from_string(model)
     for values, planes, (width, height) in (
-        (proto.graph.input, INPUT_PLANES, size),
+        (proto.graph.input, PICTURE_PLANES, size),
         (proto.graph.input, CANVAS_PLANES, canvas),
         (proto.graph.output, OUTPUT_PLANES, size),
     ):
