@@ -1,4 +1,4 @@
-"""Frames on which an exported style is compared with its generator."""
+"""Pictures on which an exported style is compared with its generator."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from av.video.reformatter import VideoReformatter
 from PIL import Image, ImageOps
 
+from realtime_style.canvas import canvas_size
+from realtime_style.engines.engine import Planes
 from realtime_style.errors import StyleError
-from realtime_style.frame import Frame
+from realtime_style.frame import Frame, FramePool
+from realtime_style.media.scaling import reduced_frame
 from realtime_style.tools.demo import draw_scene
 from realtime_style.training.color import PLANES_COLOR, planes_from_rgb
 from realtime_style.training.dataset import UNREADABLE, open_rgb
-from realtime_style.training.generator import SIZE_MULTIPLE
 
 PARITY_FRAMES = 12
 _MAX_PX = 720  # longest side
-_MIN_MULTIPLES = 8  # shortest side, in units of SIZE_MULTIPLE
+_MIN_PX = 32  # shortest side
 
 
 def parity_frames(pictures: Path | None) -> list[Frame]:
@@ -51,10 +54,15 @@ def parity_frames(pictures: Path | None) -> list[Frame]:
 
 def _frame(image: Image.Image) -> Frame:
     image.thumbnail((_MAX_PX, _MAX_PX))
-    width, height = (
-        max(side // SIZE_MULTIPLE, _MIN_MULTIPLES) * SIZE_MULTIPLE for side in image.size
-    )
+    width, height = (max(side // 2 * 2, _MIN_PX) for side in image.size)
     rgb = torch.from_numpy(np.array(ImageOps.fit(image, (width, height))))
     planes = planes_from_rgb(rgb.permute(2, 0, 1)[None].float() / 255, PLANES_COLOR)
     codes = torch.cat([(plane * 255).round().byte().flatten() for plane in planes])
     return Frame(codes.numpy().reshape(-1, width), 0, Fraction(1), PLANES_COLOR)
+
+
+def planes_of(frame: Frame) -> Planes:
+    """What an engine is given of a frame: its planes, and those of its canvas."""
+    size = canvas_size(frame.width, frame.height)
+    canvas = reduced_frame(frame, size, VideoReformatter(), FramePool())
+    return Planes(frame.luma, frame.chroma, canvas.luma, canvas.chroma)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from realtime_style.engines.choice import EngineChoice
+from realtime_style.engines.engine import Planes
 from realtime_style.engines.opening import open_engine
 from realtime_style.engines.registry import ENGINES, available_engines
 from realtime_style.errors import EngineError, StyleError
-from realtime_style.frame import Frame
 from realtime_style.style.style import Style
 
 MAX_DIFFERENCE = 1  # of an 8-bit value, in float32
@@ -56,35 +56,33 @@ class Parity:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def check_parity(planes: nn.Module, style: Style, frames: Sequence[Frame]) -> list[Parity]:
+def check_parity(netG: nn.Module, style: Style, pictures: Sequence[Planes]) -> list[Parity]:
     """Checks all available engines: in float32 against PyTorch, lower precisions against float32.
 
     Args:
-        planes: the PyTorch module, from uint8 planes to uint8 planes.
+        netG: the PyTorch module, from the planes of `Planes` to painted uint8 planes.
         style: the same network as a style.
-        frames: pictures in the style's colour space, sides multiples of its `size_multiple`.
+        pictures: in the style's colour space.
 
     Returns:
         What was measured, for each engine and precision.
 
     Raises:
-        StyleError: there are no frames; in float32 a value differs by more than MAX_DIFFERENCE, or
+        StyleError: there are no pictures; in float32 a value differs by more than MAX_DIFFERENCE, or
             more than MAX_DIFFERENT_PART of all values differ; or a lower precision is below its
             MIN_PSNR_DB.
     """
-    if not frames:
-        raise StyleError("checking parity needs at least one frame")
+    if not pictures:
+        raise StyleError("checking parity needs at least one picture")
     with torch.inference_mode():
-        planes_of = [
-            planes(torch.from_numpy(frame.luma), torch.from_numpy(frame.chroma)) for frame in frames
-        ]
-    reference = [(luma.numpy(), chroma.numpy()) for luma, chroma in planes_of]
+        painted = [netG(*map(torch.from_numpy, picture)) for picture in pictures]
+    reference = [(luma.numpy(), chroma.numpy()) for luma, chroma in painted]
     results = []
     for engine_name in available_engines():
         kind = ENGINES[engine_name]
         exact, exact_name = reference, "PyTorch f32"
         if kind.device == "cpu":  # GPUs compute float32 convolutions in TF32, which is not exact
-            exact, exact_name = _paint(style, engine_name, "f32", frames), f"{engine_name} f32"
+            exact, exact_name = _paint(style, engine_name, "f32", pictures), f"{engine_name} f32"
             parity = _compare(engine_name, "f32", "PyTorch f32", exact, reference)
             results.append(parity)
             if parity.max_difference > MAX_DIFFERENCE or parity.different_part > MAX_DIFFERENT_PART:
@@ -97,10 +95,10 @@ def check_parity(planes: nn.Module, style: Style, frames: Sequence[Frame]) -> li
             if lower not in kind.precisions:
                 continue
             try:
-                painted = _paint(style, engine_name, lower, frames)
+                lower_painted = _paint(style, engine_name, lower, pictures)
             except EngineError:
                 continue  # this engine, CPU or style does not support it
-            parity = _compare(engine_name, lower, exact_name, painted, exact)
+            parity = _compare(engine_name, lower, exact_name, lower_painted, exact)
             results.append(parity)
             if parity.psnr_db < MIN_PSNR_DB[lower]:
                 raise StyleError(
@@ -110,24 +108,24 @@ def check_parity(planes: nn.Module, style: Style, frames: Sequence[Frame]) -> li
     return results
 
 
-_Planes = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+_Painted = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 def _paint(
-    style: Style, engine_name: str, precision: str, frames: Sequence[Frame]
-) -> list[_Planes]:
+    style: Style, engine_name: str, precision: str, pictures: Sequence[Planes]
+) -> list[_Painted]:
     choice = EngineChoice(engine_name, precision)
     engine = open_engine(style.model_for(style.color), choice)
     painted = []
-    for frame in frames:
-        out = np.empty_like(frame.luma), np.empty_like(frame.chroma)
-        engine.infer(frame.luma, frame.chroma, *out)
+    for picture in pictures:
+        out = np.empty_like(picture.luma), np.empty_like(picture.chroma)
+        engine.infer(picture, *out)
         painted.append(out)
     return painted
 
 
 def _compare(
-    engine: str, precision: str, reference: str, found: list[_Planes], expected: list[_Planes]
+    engine: str, precision: str, reference: str, found: list[_Painted], expected: list[_Painted]
 ) -> Parity:
     differences = np.concatenate(
         [

@@ -9,52 +9,36 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from onnx import ModelProto
 from torch import Tensor, nn
 
 import realtime_style
-from export.frames import parity_frames
+from export.frames import parity_frames, planes_of
 from export.graph import rename_weights, store_as_half, trace
 from export.parity import Parity, check_parity
 from realtime_style.canvas import CANVAS_MULTIPLE
+from realtime_style.engines.engine import Planes
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame
 from realtime_style.style.file_format import (
     CANVAS_PLANES,
-    PICTURE_PLANES,
     OUTPUT_PLANES,
+    PICTURE_PLANES,
     RANGELESS_WEIGHTS,
     Ranges,
     describe,
 )
 from realtime_style.style.reading import parse_style
 from realtime_style.system.whole_file import whole_file
-from realtime_style.training.checkpoint import load_generator
+from realtime_style.training.checkpoint import load_any_generator
 from realtime_style.training.color import PLANES_COLOR
-from realtime_style.training.generator import SIZE_MULTIPLE, FoldedGenerator, Generator
-from realtime_style.training.sharp import FoldedSharpGenerator
+from realtime_style.training.sharp import FoldedSharpGenerator, SharpGenerator
 
 MAX_BYTES = 1_500_000
 _OUTLIERS = 0.01  # percent of the values at each end that are left out of a measured range
 
 
 class PlanesGenerator(nn.Module):
-    """A folded generator for uint8 planes, with its kernels rounded to float16 as in the file."""
-
-    def __init__(self, generator: FoldedGenerator) -> None:
-        """Args: generator; its kernels are rounded in place."""
-        super().__init__()
-        _round_kernels(generator)
-        self.generator = generator
-
-    def forward(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor]:
-        """Paints uint8 planes (1, 1, H, W) and (1, 2, H/2, W/2) to the same shapes and dtype."""
-        painted_luma, painted_chroma = self.generator(luma.float(), chroma.float())
-        return _as_uint8(painted_luma), _as_uint8(painted_chroma)
-
-
-class SharpPlanes(nn.Module):
     """A folded sharp generator for uint8 planes, with its kernels rounded to float16."""
 
     def __init__(self, generator: FoldedSharpGenerator) -> None:
@@ -84,7 +68,7 @@ def _as_uint8(plane: Tensor) -> Tensor:
 
 
 def export_style(
-    netG: Generator,
+    netG: SharpGenerator,
     out: Path,
     name: str,
     card: dict[str, Any],
@@ -99,7 +83,7 @@ def export_style(
         out: the file to write; missing folders are made.
         name: the style's name.
         card: facts about the style, such as title and painter: values that JSON can hold, by name.
-        frames: real pictures to compare on, sides multiples of SIZE_MULTIPLE.
+        frames: real pictures to compare on.
         are_photos: whether `frames` resemble what the style will paint. If not, the ranges of
             values cannot be measured on them, and the style does not support int8.
 
@@ -111,14 +95,15 @@ def export_style(
             nothing is written then.
     """
     planes = PlanesGenerator(netG.folded()).eval()
-    model = _onnx_model(planes)
-    ranges = input_ranges(planes, [(f.luma, f.chroma) for f in frames]) if are_photos else None
-    describe(model, name, card, SIZE_MULTIPLE, PLANES_COLOR, realtime_style.__version__, ranges)
+    model = generator_model(planes)
+    pictures = [planes_of(frame) for frame in frames]
+    ranges = input_ranges(planes, pictures) if are_photos else None
+    describe(model, name, card, PLANES_COLOR, realtime_style.__version__, ranges)
     data = model.SerializeToString()
     if len(data) > MAX_BYTES:
         raise StyleError(f"the model has {len(data)} bytes; a style has at most {MAX_BYTES}")
     style = parse_style(data)
-    results = check_parity(planes, style, frames)
+    results = check_parity(planes, style, pictures)
     write_model(out, data)
     return results
 
@@ -151,7 +136,12 @@ def export_trained(
     """
     if out.suffix != ".onnx":
         raise StyleError(f"{out} cannot be a style: its name must end in .onnx", setting="out")
-    netG, metadata = load_generator(checkpoint)
+    netG, metadata = load_any_generator(checkpoint)
+    if not isinstance(netG, SharpGenerator):
+        raise StyleError(
+            f"{checkpoint} is a generator of strokes, which only the first part of training is; "
+            "train it further, until it paints pictures of any size"
+        )
     if card is not None:
         metadata |= _read_card(card)
     frames = parity_frames(pictures)
@@ -175,9 +165,7 @@ def _read_card(file: Path) -> dict[str, Any]:
     return card
 
 
-def input_ranges(
-    planes: PlanesGenerator | SharpPlanes, pictures: Sequence[Sequence[NDArray[np.uint8]]]
-) -> Ranges:
+def input_ranges(planes: PlanesGenerator, pictures: Sequence[Planes]) -> Ranges:
     """Measures the range of the input of every convolution except the first, without outliers.
 
     At each end, one in ten thousand values of a frame may be outside the range. int8 clips these,
@@ -185,7 +173,7 @@ def input_ranges(
 
     Args:
         planes: the network.
-        pictures: the planes of photos to paint: the arguments of `planes`, for each photo.
+        pictures: photos to paint.
     """
     found: dict[str, tuple[float, float]] = {}
 
@@ -224,8 +212,8 @@ def write_model(out: Path, data: bytes) -> None:
         raise StyleError(f"{out} cannot be written: {error.strerror}", setting="out") from error
 
 
-def sharp_model(planes: SharpPlanes) -> ModelProto:
-    """The ONNX model of a sharp generator, for pictures and canvases of any size.
+def generator_model(planes: PlanesGenerator) -> ModelProto:
+    """The ONNX model of a generator, for pictures and canvases of any size.
 
     It has the inputs `luma`, `chroma`, `canvas_luma` and `canvas_chroma`: whoever runs it reduces
     the picture to a canvas, and so chooses how large strokes are. All sizes inside follow from
@@ -247,22 +235,6 @@ def sharp_model(planes: SharpPlanes) -> ModelProto:
             "canvas_luma": {2: big * a, 3: big * b},
             "canvas_chroma": {2: small * a, 3: small * b},
         },
-    )
-    rename_weights(model)
-    store_as_half(model)
-    return model
-
-
-def _onnx_model(planes: PlanesGenerator) -> ModelProto:
-    luma = torch.zeros(1, 1, 16 * SIZE_MULTIPLE, 24 * SIZE_MULTIPLE, dtype=torch.uint8)
-    chroma = torch.zeros(1, 2, 8 * SIZE_MULTIPLE, 12 * SIZE_MULTIPLE, dtype=torch.uint8)
-    h, w = torch.export.Dim("h", min=2), torch.export.Dim("w", min=2)
-    model = trace(
-        planes,
-        (luma, chroma),
-        ["luma", "chroma"],
-        ["painted_luma", "painted_chroma"],
-        {"luma": {2: 4 * h, 3: 4 * w}, "chroma": {2: 2 * h, 3: 2 * w}},
     )
     rename_weights(model)
     store_as_half(model)

@@ -1,4 +1,4 @@
-"""The canvas: the size at which strokes are painted, whatever the size of the picture."""
+"""The sizes at which the network works: that of the canvas, and that of what is painted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,31 @@ MEDIUM_LINES = 360
 
 STROKE_SIZES = {"small": 2 / 3, "medium": 1.0, "large": 1.5}
 """How large strokes are relative to the picture, by name; medium is 1."""
+
+MIN_STROKES, MAX_STROKES = 0.25, 4.0
+"""The limits of that: on smaller and larger canvases the network paints what it never learned."""
+
+MAX_PAINTED_LINES = 1080
+MAX_PAINTED_PX = 4096 * 1152
+"""Pictures with a longer shorter side, or more pixels, are painted smaller, and enlarged."""
+
+_LEAST_REDUCTION = 1.2  # smaller reductions would save little
+
+
+def painted_size(width: int, height: int) -> tuple[int, int]:
+    """The size at which pictures of a size are painted: their own, unless they are very large.
+
+    Args:
+        width, height: size of the pictures in pixels, both even.
+
+    Returns:
+        Width and height in pixels, both even, of the same shape.
+    """
+    by_lines = min(width, height) / MAX_PAINTED_LINES
+    reduction = max(by_lines, (width * height / MAX_PAINTED_PX) ** 0.5)
+    if reduction < _LEAST_REDUCTION:
+        return width, height
+    return 2 * max(1, round(width / reduction / 2)), 2 * max(1, round(height / reduction / 2))
 
 
 def canvas_size(width: int, height: int, strokes: float = 1.0) -> tuple[int, int]:

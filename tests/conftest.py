@@ -18,7 +18,7 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from realtime_style.cli import app
 from realtime_style.color import ColorSpace
@@ -42,46 +42,85 @@ def affine_style(
     gain: float = 1.0, bias: float = 0.0, color: ColorSpace | None = None, name: str = "affine"
 ) -> bytes:
     """A style file's bytes: luma becomes gain * luma + bias, chroma stays as it is."""
-    eye = np.eye(6, dtype=np.float32)[:, :, None, None]
-    head = eye.copy()
-    head[:4] *= gain
-    head_bias = np.array([gain * 128 + bias] * 4 + [128.0] * 2, np.float32)
-    center = np.full((6, 1, 1), 128.0, np.float32)
-    tensors = {"center": center, "stem.weight": eye, "head.weight": head, "head.bias": head_bias}
-    tensors |= {"low": np.float32(0), "high": np.float32(255), "split": np.array([4, 2], np.int64)}
-    nodes = [
-        helper.make_node("Cast", ["luma"], ["l"], to=TensorProto.FLOAT),
-        helper.make_node("Cast", ["chroma"], ["c"], to=TensorProto.FLOAT),
-        helper.make_node("SpaceToDepth", ["l"], ["phases"], blocksize=2),
-        helper.make_node("Concat", ["phases", "c"], ["x"], axis=1),
-        helper.make_node("Sub", ["x", "center"], ["centred"]),
-        helper.make_node("Conv", ["centred", "stem.weight"], ["stem"]),
-        helper.make_node("Conv", ["stem", "head.weight", "head.bias"], ["head"]),
-        helper.make_node("Round", ["head"], ["rounded"]),
-        helper.make_node("Clip", ["rounded", "low", "high"], ["clipped"]),
-        helper.make_node("Split", ["clipped", "split"], ["four", "two"], axis=1),
-        helper.make_node("DepthToSpace", ["four"], ["wide"], blocksize=2, mode="CRD"),
-        helper.make_node("Cast", ["wide"], ["painted_luma"], to=TensorProto.UINT8),
-        helper.make_node("Cast", ["two"], ["painted_chroma"], to=TensorProto.UINT8),
-    ]
+    return affine_model(gain, bias, color, name).SerializeToString()
 
-    def planes(luma: str, chroma: str) -> list[object]:
+
+def affine_model(
+    gain: float = 1.0, bias: float = 0.0, color: ColorSpace | None = None, name: str = "affine"
+) -> ModelProto:
+    """The model of `affine_style`: a sharp generator without ReLUs, whose canvas changes nothing.
+
+    What it adds to the picture is (gain - 1) * luma, from `recolor`, and the bias, from `range`.
+    Its strokes are the mean of the canvas times 0.
+    """
+    eye = np.eye(6, dtype=np.float32)[:, :, None, None]
+    change = np.diag(np.array([gain - 1] * 4 + [0.0] * 2, np.float32))[:, :, None, None]
+    nothing, none = np.zeros_like(eye), np.zeros(6, np.float32)
+    tensors = {
+        "body.center": np.full((6, 1, 1), 128.0, np.float32),
+        "body.stem.weight": eye, "body.head.weight": nothing,
+        "recolor.first.weight": eye, "recolor.last.weight": change, "recolor.last.bias": none,
+        "mix_in.weight": np.concatenate((nothing, nothing), 1),
+        "mix_out.weight": nothing, "mix_out.bias": none,
+        "range.first.weight": eye, "range.last.weight": nothing,
+        "range.last.bias": np.array([gain * 128 + bias] * 4 + [128.0] * 2, np.float32),
+        "low": np.float32(0), "high": np.float32(255), "sides": np.array([2, 3], np.int64),
+        "first_four": np.arange(4), "last_two": np.arange(4, 6),
+    }  # fmt: skip
+    nodes: list[NodeProto] = []
+
+    def add(kind: str, inputs: str, output: str, **attributes: object) -> None:
+        nodes.append(helper.make_node(kind, inputs.split(), [output], **attributes))
+
+    for luma, chroma, out in (
+        ("luma", "chroma", "photo"),
+        ("canvas_luma", "canvas_chroma", "small"),
+    ):
+        add("SpaceToDepth", luma, f"{out}.phases", blocksize=2)
+        add("Concat", f"{out}.phases {chroma}", f"{out}.packed", axis=1)
+        add("Cast", f"{out}.packed", f"{out}.wide", to=TensorProto.FLOAT)
+        add("Sub", f"{out}.wide body.center", out)
+    add("Conv", "small body.stem.weight", "stem")
+    add("Conv", "stem body.head.weight", "head")
+    add("ReduceMean", "head sides", "strokes", keepdims=1)
+    add("Conv", "photo recolor.first.weight", "colors")
+    add("Conv", "colors recolor.last.weight recolor.last.bias", "recolored")
+    add("Concat", "photo photo", "both", axis=1)
+    add("Conv", "both mix_in.weight", "mixed")
+    add("Conv", "mixed mix_out.weight mix_out.bias", "mix")
+    add("Add", "photo recolored", "with_colors")
+    add("Add", "with_colors strokes", "with_strokes")
+    add("Add", "with_strokes mix", "sums")
+    add("Conv", "sums range.first.weight", "ranged")
+    add("Conv", "ranged range.last.weight range.last.bias", "range")
+    add("Add", "sums range", "painted")
+    add("Round", "painted", "rounded")
+    add("Clip", "rounded low high", "clipped")
+    add("Cast", "clipped", "codes", to=TensorProto.UINT8)
+    add("Gather", "codes first_four", "four", axis=1)
+    add("DepthToSpace", "four", "painted_luma", blocksize=2, mode="CRD")
+    add("Gather", "codes last_two", "painted_chroma", axis=1)
+
+    def planes(luma: str, chroma: str, sides: str) -> list[ValueInfoProto]:
+        height, width = sides
         return [
-            helper.make_tensor_value_info(luma, TensorProto.UINT8, [1, 1, "H", "W"]),
-            helper.make_tensor_value_info(chroma, TensorProto.UINT8, [1, 2, "h", "w"]),
+            helper.make_tensor_value_info(luma, TensorProto.UINT8, [1, 1, height, width]),
+            helper.make_tensor_value_info(
+                chroma, TensorProto.UINT8, [1, 2, f"half_{height}", f"half_{width}"]
+            ),
         ]
 
     graph = helper.make_graph(
         nodes,
         "affine",
-        planes("luma", "chroma"),
-        planes("painted_luma", "painted_chroma"),
-        [numpy_helper.from_array(value, key) for key, value in tensors.items()],
+        planes("luma", "chroma", "HW") + planes("canvas_luma", "canvas_chroma", "hw"),
+        planes("painted_luma", "painted_chroma", "HW"),
+        [numpy_helper.from_array(np.asarray(value), key) for key, value in tensors.items()],
     )
     model: ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
     model.ir_version = 10
-    describe(model, name, {"title": "Affine"}, 2, color or ColorSpace(), "0.1.0")
-    return model.SerializeToString()
+    describe(model, name, {"title": "Affine"}, color or ColorSpace(), "0.1.0")
+    return model
 
 
 @pytest.fixture(autouse=True)

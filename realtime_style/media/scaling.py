@@ -116,15 +116,33 @@ def scaled_frame(
     frame: Frame, size: tuple[int, int], reformatter: VideoReformatter, pool: FramePool
 ) -> Frame:
     """The same frame at another size (width and height, even), in a buffer of the pool."""
+    shrinks = size[0] < frame.width
+    how = Interpolation.AREA if shrinks else Interpolation.BICUBIC
+    return _scaled(frame, size, reformatter, pool, how)
+
+
+def reduced_frame(
+    frame: Frame, size: tuple[int, int], reformatter: VideoReformatter, pool: FramePool
+) -> Frame:
+    """The same frame reduced as for training: by a triangle filter, as wide as two new pixels.
+
+    Args and result as for `scaled_frame`; a frame of that size is copied.
+    """
+    return _scaled(frame, size, reformatter, pool, Interpolation.BILINEAR)
+
+
+def _scaled(
+    frame: Frame,
+    size: tuple[int, int],
+    reformatter: VideoReformatter,
+    pool: FramePool,
+    how: Interpolation,
+) -> Frame:
     width, height = size
-    shrinks = width < frame.width
-    picture = reformatter.reformat(
-        picture_of(frame),
-        width,
-        height,
-        "yuv420p",
-        interpolation=Interpolation.AREA if shrinks else Interpolation.BICUBIC,
-    )
     scaled = frame.blank(pool, height, width)
+    if size == (frame.width, frame.height):
+        np.copyto(scaled.i420, frame.i420)
+        return scaled
+    picture = reformatter.reformat(picture_of(frame), width, height, "yuv420p", interpolation=how)
     copy_planes(picture, scaled)
     return scaled

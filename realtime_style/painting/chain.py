@@ -1,8 +1,8 @@
 """Builds painters. Only this module knows what a painter consists of, and in which order.
 
-    frame -> Steady -> KeepColors -> Grain -> Stylizer -> painted frame
+    frame -> Steady -> KeepColors -> Stylizer -> painted frame
 
-Each of the first three wraps the painter after it, and is left out unless the plan asks for it.
+The first two wrap the painter after them, and are left out unless the plan asks for them.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def load_stylizer(
     """Loads the network of a plan: the part of a painter that takes time and memory.
 
     Args:
-        plan: its look and its engine are loaded; stability and grain have no effect here.
+        plan: its look and its engine are loaded; stability has no effect here.
         color: the colour space of the frames to come; None takes the style's own.
         in_flight: how many frames will be begun before the first is waited for; see `open_engine`.
 
@@ -96,7 +96,14 @@ def load_stylizer(
     style = plan.look.mixed(open_any_style)
     color = color or style.color
     engine = open_engine(style.model_for(color), plan.engine, in_flight=in_flight)
-    return Stylizer(style, engine, color)
+    return _stylizer(plan, style, engine, color)
+
+
+def _stylizer(plan: PaintPlan, style: Style, engine: Engine, color: ColorSpace) -> Stylizer:
+    """Paints in a loaded style, with the strokes and the grain of a plan."""
+    look = plan.look
+    grain = Grain(look.variation or 0, min(1.0, look.strength)) if plan.grain else None
+    return Stylizer(style, engine, color, strokes=plan.strokes, grain=grain)
 
 
 def build_painter(
@@ -129,14 +136,15 @@ def build_painter(
     if strength is not None or tier is not None:
         look = PaintPlan(plan.look, strength=strength, tier=tier).look
         plan = replace(plan, look=look)
-    stylizer = stylizer or load_stylizer(plan, color, in_flight=in_flight)
+    if stylizer:
+        stylizer = _stylizer(plan, stylizer.style, stylizer.engine, stylizer.color)
+    else:
+        stylizer = load_stylizer(plan, color, in_flight=in_flight)
     painter: Painter[Frame] = stylizer
-    if plan.grain:
-        painter = Grain(painter, plan.look.variation or 0, min(1.0, plan.look.strength))
     if plan.look.keep_colors:
         painter = KeepColors(painter)
     if plan.stability:
-        painter = Steady(painter, plan.stability)
+        painter = Steady(painter, plan.stability, plan.strokes)
     return PainterChain(painter, stylizer)
 
 

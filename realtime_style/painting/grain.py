@@ -1,4 +1,4 @@
-"""Adds a faint grain to flat areas, so that the network paints strokes there."""
+"""Adds a faint grain to flat areas of the canvas, so that the network paints strokes there."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from realtime_style.frame import Frame, FramePool
 from realtime_style.painting.cells import CELL_PX, luma_cells
-from realtime_style.painting.wrapper import Wrapper
-from realtime_style.stages import Painter, Pending
 
 _TILE_PX = 512  # the grain repeats after this many pixels
 _SOFTNESS_PX = 2.0  # standard deviation of the Gaussian that smooths the grain
@@ -24,34 +22,23 @@ _MAX_CURVATURE = 2.0  # larger ones count as this many codes, so that one edge m
 _AROUND_CELLS = 2  # cells around each cell, on each side, whose curvature is averaged
 
 
-class Grain(Wrapper):
-    """A `Painter` that adds a faint grain to the flat areas of frames before they are painted.
+class Grain:
+    """A faint grain for the flat areas of canvases.
 
     A network gives equal output for equal input, so it paints a white sky as one flat area without
     strokes. With a grain too faint to be seen, it paints strokes there as it does elsewhere. The
-    grain depends only on the place in the picture, as that of a canvas does, so it is the same in
-    every frame.
+    grain depends only on the place on the canvas, so it is the same in every frame.
     """
 
-    def __init__(self, painter: Painter[Frame], seed: int = 0, strength: float = 1.0) -> None:
-        """Wraps a painter.
+    def __init__(self, seed: int = 0, strength: float = 1.0) -> None:
+        """Makes the grain.
 
         Args:
-            painter: paints the grained frames.
             seed: seed of the random grain.
             strength: 0 (no grain) to 1 (a standard deviation of 1.5 codes).
         """
-        super().__init__(painter)
         self._tile = (_tile(seed) * (strength * _GRAIN_CODES * _FINE)).round().astype(np.int16)
         self._pool = FramePool()
-
-    def begin(self, frame: Frame) -> Pending[Frame]:
-        """See `Painter`."""
-        grained = self.lay_under(frame)
-        wait = self._painter.begin(grained)
-        if grained is not frame:
-            grained.release()
-        return wait
 
     def lay_under(self, frame: Frame) -> Frame:
         """A copy of a frame with grain; the frame itself if no part of it is flat."""

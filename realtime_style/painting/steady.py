@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime_style.canvas import canvas_size
 from realtime_style.defaults import DEFAULT_STABILITY
 from realtime_style.frame import Frame
 from realtime_style.painting.blend import copy_blocks, fade_in
@@ -42,7 +43,7 @@ _UNEVEN = 4.0  # codes added to the limit in a change of light, which is never q
 _CUT_SHARE = 0.8  # if more of the blocks differ, the frame is painted as if it were the first
 _FIELD_BLOCKS, _FIELD_SHARE = 5, 0.35  # a block moves if that share of those within 5 blocks do
 _NEAR_BLOCKS = 2  # within this distance of motion, the painting follows at once
-_REACH_BLOCKS = 13  # within this distance, it does so where the network paints something new
+_REACH_BLOCKS = 13  # within this distance on the canvas, where the network paints something new
 _PAINT_SLACK = 4.0  # codes; the mean change of a block's paint above which it is something new
 _MAX_SHIFT = 6  # at stability 1, the painting follows by 1/2^6 of the difference per frame
 
@@ -70,7 +71,12 @@ class Steady(Wrapper):
     first. Output depends only on the frames and their order.
     """
 
-    def __init__(self, painter: Painter[Frame], stability: float = DEFAULT_STABILITY) -> None:
+    def __init__(
+        self,
+        painter: Painter[Frame],
+        stability: float = DEFAULT_STABILITY,
+        strokes: float = 1.0,
+    ) -> None:
         """Wraps a painter that paints each frame by itself.
 
         Args:
@@ -78,6 +84,7 @@ class Steady(Wrapper):
             stability: 0..1. It decides how much a block may differ and still be held (at 0 not at
                 all, at 1 twice as much as at 0.5), and how slowly the painting follows there (at 1
                 by 1/64 of the difference per frame).
+            strokes: how large strokes are relative to the picture; see `canvas.STROKE_SIZES`.
 
         Raises:
             ValueError: a stability outside 0..1.
@@ -87,6 +94,7 @@ class Steady(Wrapper):
         super().__init__(painter)
         self._shift = math.ceil(_MAX_SHIFT * stability)
         self._patience = 2 * stability
+        self._strokes = strokes
         self._held: NDArray[np.uint8] | None = None  # I420, as the network sees it
         self._known = np.zeros(0, np.int16)  # the cells of `_held`, as `frame_cells` returns them
         self._still = np.zeros(0, np.uint8)  # for how many frames each block has been still
@@ -249,7 +257,9 @@ class Steady(Wrapper):
         near = grow(living, _NEAR_BLOCKS)
         if living.any() and not relit:
             moved = _moved_paint(step[: painted.height])[: near.shape[0], : near.shape[1]]
-            near |= moved & grow(living, _REACH_BLOCKS)
+            canvas = canvas_size(painted.width, painted.height, self._strokes)
+            reach = round(_REACH_BLOCKS * painted.width / canvas[0])
+            near |= moved & grow(living, reach)
         step >>= self._shift
         self._paint += step
         copy_blocks(fresh, self._paint, near)

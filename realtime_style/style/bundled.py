@@ -22,12 +22,7 @@ _PACKAGE = Path(str(resources.files("realtime_style")))
 _FOLDERS = {STANDARD: "", FAST: FAST}
 _SHORTEST_PART = 4  # letters: shorter texts must be a whole name, title or painter
 
-IDENTITIES = {
-    tier: _PACKAGE / "models" / folder / "identity.onnx" for tier, folder in _FOLDERS.items()
-}
-"""The identity style of each tier: a style of the same base that leaves pictures unchanged."""
-
-ENCODER = IDENTITIES[STANDARD].with_name("encoder.onnx")
+ENCODER = _PACKAGE / "models" / "encoder.onnx"
 """The network that turns a picture into a style vector for the `Bank` of `bank_styles`."""
 
 
@@ -100,7 +95,7 @@ def bank_styles() -> list[Path]:
         each if (each := former / path.name).is_file() else path
         for path in bundled_styles().values()
     ]
-    return [*files, IDENTITIES[STANDARD]]
+    return files
 
 
 def open_style(name: str | Path, tier: str = STANDARD) -> Style:
@@ -122,7 +117,7 @@ def open_style(name: str | Path, tier: str = STANDARD) -> Style:
     if not path.is_file():
         raise _not_found(name, list(bundled))
     style = read_style(path)
-    if tier != STANDARD and style.shapes() != open_style(IDENTITIES[tier]).shapes():
+    if tier != STANDARD and style.shapes() != _shapes(tier):
         raise StyleFileError(
             f"{path} is not of the {tier} tier; give the name of a bundled style "
             f"({', '.join(bundled)}), or a file that was made for the {tier} tier",
@@ -134,9 +129,12 @@ def open_style(name: str | Path, tier: str = STANDARD) -> Style:
 def tier_of(style: Style) -> str:
     """The tier that a style's network belongs to; STANDARD for networks of any other shape."""
     shapes = style.shapes()
-    return next(
-        (tier for tier, path in IDENTITIES.items() if open_style(path).shapes() == shapes), STANDARD
-    )
+    return next((tier for tier in TIERS if _shapes(tier) == shapes), STANDARD)
+
+
+def _shapes(tier: str) -> dict[str, tuple[int, ...]]:
+    """The shapes of the weights of a tier's styles."""
+    return read_style(next(iter(bundled_styles(tier).values()))).shapes()
 
 
 def _not_found(name: str | Path, bundled: list[str]) -> StyleFileError:

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from realtime_style.defaults import DEFAULT_STYLE
 from realtime_style.errors import StyleFileError
-from realtime_style.style.bundled import IDENTITIES, STANDARD, TIERS, open_style, style_named
+from realtime_style.style.bundled import STANDARD, TIERS, open_style, style_named
 from realtime_style.style.file_format import union_of_ranges
 from realtime_style.style.style import Style
 
 MAX_STRENGTH = 1.5
 
-_BEYOND = 0.4  # strength above 1 counts only this much: fully extrapolated weights paint noise
+_BEYOND = 0.4  # strength above 1 counts only this much: more would paint beyond black and white
 _KINSHIP = 0.2  # least cosine of two styles' kernels; it is above 0.4 for one base, 0 for different
 _VARIETY = 0.4  # standard deviation of the logarithm of a channel's gain in a variation
 
@@ -222,15 +222,11 @@ class Look:
         ranges = [style.ranges for style in styles]
         if self.variation is not None:
             weights = _varied(weights, self.variation)
-        if self.strength != 1:
-            identity = _identity_like(first)
-            _refuse_stranger(identity, first)
-            amount = min(self.strength, 1) + _BEYOND * max(self.strength - 1, 0)
-            ranges.append(identity.ranges)
-            start = identity.weights()
-            weights = {name: start[name] + amount * (weights[name] - start[name]) for name in start}
         name = "+".join(style.name for style in styles)
-        return first.with_weights(weights, name, self._card(styles), union_of_ranges(ranges))
+        mixed = first.with_weights(weights, name, self._card(styles), union_of_ranges(ranges))
+        if self.strength == 1:
+            return mixed
+        return mixed.with_strength(min(self.strength, 1) + _BEYOND * max(self.strength - 1, 0))
 
     def _card(self, styles: list[Style]) -> dict[str, Any]:
         made: dict[str, Any] = {"of": {style.name: style.card for style in styles}}
@@ -253,12 +249,6 @@ def _sum(parts: list[tuple[Style, float]]) -> _Weights:
         for name, weight in other.weights().items():
             total[name] += share * weight
     return total
-
-
-def _identity_like(style: Style) -> Style:
-    """The identity style with the same network as a style; the standard one if none has it."""
-    identities = [open_style(path) for path in IDENTITIES.values()]
-    return next((each for each in identities if each.shapes() == style.shapes()), identities[0])
 
 
 def _refuse_stranger(style: Style, other: Style) -> None:
@@ -294,7 +284,7 @@ def _varied(weights: _Weights, seed: int) -> _Weights:
     random = np.random.default_rng(seed)
     varied = dict(weights)
     for name in sorted(weights):
-        if name.endswith(".first.weight"):
+        if name.startswith("body.blocks.") and name.endswith(".first.weight"):
             bias = name.removesuffix("weight") + "bias"
             scale = np.exp(_VARIETY * random.standard_normal(len(weights[name])))
             varied[name] = weights[name] * scale[:, None, None, None]

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from realtime_style.style.file_format import CANVAS_PLANES, PICTURE_PLANES, OUTPUT_PLANES
+from realtime_style.style.file_format import CANVAS_PLANES, OUTPUT_PLANES, PICTURE_PLANES
 
 _MARGINS = np.array([0, 0, 1, 1, 0, 0, 1, 1])
 
