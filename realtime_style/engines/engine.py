@@ -140,10 +140,17 @@ class GpuEngine(Engine):
     """An engine that can also paint from GPU memory into GPU memory."""
 
     @abstractmethod
-    def begin_gpu_picture(self, picture: GpuPicture, painted: GpuPicture) -> Callable[[], None]:
+    def begin_gpu_picture(
+        self, picture: GpuPicture, painted: GpuPicture, canvas: tuple[int, int]
+    ) -> Callable[[], None]:
         """Begins to paint a picture into another of the same size; see `begin`.
 
         Unlike with `begin`, neither may be reused before the result has been waited for.
+
+        Args:
+            picture: the picture. The engine reduces it to the canvas itself.
+            painted: where the painted picture is written.
+            canvas: width and height of the canvas in pixels, as in `Planes`.
         """
 
 

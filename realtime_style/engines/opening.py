@@ -157,7 +157,7 @@ def prebuild(
             gpu_frames=gpu_frames,
         ),
     )
-    size = PROFILES[profile].best
+    size = PROFILES[profile].pictures.best
     engine.prepare(size, canvas_size(*size), on_build)
     return engine
 

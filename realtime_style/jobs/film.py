@@ -297,7 +297,7 @@ def open_film(request: FilmRequest) -> FilmJob:
         pipeline: Pipeline[Frame] | Pipeline[GpuFrame]
         if cuda:
             painter = build_gpu_painter(request.plan, cuda, info.color)
-            frames = GpuSource(source, cuda, painter.style.size_multiple)
+            frames = GpuSource(source, cuda)
             pipeline = Pipeline(frames, painter, sink)
         else:
             painter = build_painter(request.plan, info.color, in_flight=None)

@@ -16,26 +16,21 @@ class GpuSource:
     They are not converted, so the film must be 8-bit 4:2:0, progressive and not rotated.
     """
 
-    def __init__(self, film: FileSource, cuda: Cuda, multiple: int) -> None:
+    def __init__(self, film: FileSource, cuda: Cuda) -> None:
         """Reads a film that was opened on a GPU.
 
         Args:
             film: opened with `gpu_device`.
             cuda: the same GPU.
-            multiple: the width and the height of the film must be multiples of this.
 
         Raises:
-            MediaError: the film would have to be converted, or its size does not fit.
+            MediaError: the film would have to be converted, or a side of it is odd.
         """
         self.film = film
         self.info: StreamInfo = film.info
         self._cuda = cuda
         if film.changes:
             raise self._cannot_stay(film.changes[0])
-        if self.info.width % multiple or self.info.height % multiple:
-            raise self._cannot_stay(
-                f"{self.info.width}x{self.info.height} are not multiples of {multiple}"
-            )
 
     def __iter__(self) -> Iterator[GpuFrame]:
         """See `Frames`."""

@@ -15,6 +15,7 @@ from typing import Any
 import av
 from av.video.frame import CudaContext
 
+from realtime_style.canvas import canvas_size
 from realtime_style.engines.engine import GpuEngine, GpuPicture
 from realtime_style.engines.tensorrt.cuda import Cuda
 from realtime_style.errors import EngineError
@@ -27,10 +28,16 @@ _PITCH = 256  # bytes; rows begin at multiples of this, which the encoder reads 
 
 
 class GpuStylizer:
-    """A `Painter` of frames in GPU memory, each painted by itself."""
+    """A `Painter` of frames in GPU memory, each painted by itself, at its own size."""
 
     def __init__(
-        self, style: Style, engine: GpuEngine, cuda: Cuda, *, keep_colors: bool = False
+        self,
+        style: Style,
+        engine: GpuEngine,
+        cuda: Cuda,
+        *,
+        strokes: float = 1.0,
+        keep_colors: bool = False,
     ) -> None:
         """Paints with a loaded engine.
 
@@ -38,11 +45,13 @@ class GpuStylizer:
             style: the style to paint in.
             engine: opened by `open_gpu_engine` with `style.model_for(color)`.
             cuda: the GPU.
+            strokes: how large strokes are relative to the picture; see `canvas.STROKE_SIZES`.
             keep_colors: whether only luma is painted, and the film's chroma is kept.
         """
         self.style = style
         self.engine = engine
         self._cuda = cuda
+        self._strokes = strokes
         self._keep_colors = keep_colors
         self._memory = _Memory(cuda)
         self._context: Any = None  # one for all frames, because FFmpeg keeps data about sizes in it
@@ -56,7 +65,7 @@ class GpuStylizer:
         self, size: tuple[int, int], on_build: Callable[[float], None] | None = None
     ) -> None:
         """See `Painter`."""
-        self.engine.prepare(*size, on_build)
+        self.engine.prepare(size, canvas_size(*size, self._strokes), on_build)
 
     def reset(self) -> None:
         """See `Painter`; there is nothing to forget."""
@@ -71,7 +80,8 @@ class GpuStylizer:
             planes[0].address, planes[0].pitch, planes[1].address, planes[1].pitch,
         )  # fmt: skip
         block = self._memory.take(picture.width, picture.height)
-        wait = self.engine.begin_gpu_picture(given, block.picture)
+        canvas = canvas_size(picture.width, picture.height, self._strokes)
+        wait = self.engine.begin_gpu_picture(given, block.picture, canvas)
 
         def finish() -> GpuFrame:
             wait()

@@ -17,8 +17,9 @@ def typed_model(model: bytes, precision: str) -> bytes:
 
     A strongly typed TensorRT network, the only kind since TensorRT 11, computes in the types of
     its ONNX model. Style files store weights in float16 and cast them to float32. Here the weights
-    are stored in the wanted type, and those casts are removed. The final rounding to integers is
-    still right in float16, whose values between 128 and 255 are 1/8 apart.
+    are stored in the wanted type, and those casts are removed; float inputs get that type as well.
+    The final rounding to integers is still right in float16, whose values between 128 and 255 are
+    1/8 apart.
 
     Args:
         model: a serialised ONNX model.
@@ -34,6 +35,9 @@ def typed_model(model: bytes, precision: str) -> bytes:
         if tensor.data_type in _FLOATS:
             values = numpy_helper.to_array(tensor).astype(dtype)
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    for value in graph.input:
+        if value.type.tensor_type.elem_type in _FLOATS:
+            value.type.tensor_type.elem_type = kind
     weights = {tensor.name for tensor in graph.initializer}
     kept, uncast = [], {}
     for node in graph.node:

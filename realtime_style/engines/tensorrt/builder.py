@@ -13,13 +13,16 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
+from realtime_style.canvas import CANVAS_MULTIPLE, canvas_size
+from realtime_style.engines.graphs.canvas import REDUCTIONS
 from realtime_style.errors import EngineError
+from realtime_style.style.file_format import CANVAS_PLANES, PICTURE_PLANES
 from realtime_style.system.interrupts import interruptible
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
-    """The sizes that an engine paints: (width, height) of luma in pixels, multiples of 4.
+class SizeRange:
+    """Sizes of pictures or of canvases: (width, height) of luma in pixels, even.
 
     Attributes:
         least, most: the smallest and the largest width and height. Any width in that range may be
@@ -31,9 +34,9 @@ class Profile:
     best: tuple[int, int]
     most: tuple[int, int]
 
-    def holds(self, width: int, height: int) -> bool:
-        """Whether an engine of this profile paints pictures of a width and height in pixels."""
-        sides = zip(self.least, (width, height), self.most, strict=True)
+    def holds(self, size: tuple[int, int]) -> bool:
+        """Whether a size, width and height in pixels, is in the range."""
+        sides = zip(self.least, size, self.most, strict=True)
         return all(low <= side <= high for low, side, high in sides)
 
     def __str__(self) -> str:
@@ -41,12 +44,73 @@ class Profile:
         return " ".join(f"{width}x{height}" for width, height in (self.least, self.best, self.most))
 
 
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What an engine paints: any picture of a range, with any canvas of a range."""
+
+    pictures: SizeRange
+    canvases: SizeRange
+
+    @classmethod
+    def of_range(cls, pictures: SizeRange) -> Profile:
+        """A profile for pictures of a range with strokes of any size, tuned for medium ones.
+
+        A canvas is never larger than its picture. Strokes are never so large that its sides are
+        shorter than those of the smallest picture.
+        """
+        least, most = (
+            (width // CANVAS_MULTIPLE * CANVAS_MULTIPLE, height // CANVAS_MULTIPLE * CANVAS_MULTIPLE)
+            for width, height in (pictures.least, pictures.most)
+        )
+        return cls(pictures, SizeRange(least, canvas_size(*pictures.best), most))
+
+    @classmethod
+    def of_size(cls, size: tuple[int, int], canvas: tuple[int, int]) -> Profile:
+        """A profile for one size of pictures and of canvases, width and height in pixels."""
+        return cls(SizeRange(size, size, size), SizeRange(canvas, canvas, canvas))
+
+    def holds(self, size: tuple[int, int], canvas: tuple[int, int]) -> bool:
+        """Whether an engine of this profile paints pictures of a size with canvases of a size."""
+        return self.pictures.holds(size) and self.canvases.holds(canvas)
+
+    def __str__(self) -> str:
+        """All sizes as text, for messages and for cache keys."""
+        return f"{self.pictures} (canvas {self.canvases})"
+
+
 PROFILES = {
-    "webcam": Profile((32, 32), (1280, 720), (1280, 1280)),
-    "1080p": Profile((32, 32), (1920, 1088), (1920, 1920)),
-    "4k": Profile((32, 32), (3840, 2160), (4096, 4096)),
+    name: Profile.of_range(SizeRange((32, 32), best, most))
+    for name, best, most in (
+        ("webcam", (1280, 720), (1280, 1280)),
+        ("1080p", (1920, 1080), (1920, 1920)),
+        ("4k", (3840, 2160), (4096, 4096)),
+    )
 }
 """The usual profiles, by name; pictures in portrait format fit as well."""
+
+
+def input_shapes(
+    size: tuple[int, int], canvas: tuple[int, int], *, gpu_frames: bool
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of a network's inputs, by name.
+
+    Args:
+        size: width and height of the pictures in pixels.
+        canvas: width and height of their canvases.
+        gpu_frames: whether the network is for pictures in GPU memory: its chroma is in NV12 order,
+            and in place of the canvas it has matrices; see `reducing_model`.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for names, (width, height) in ((PICTURE_PLANES, size), (CANVAS_PLANES, canvas)):
+        for name, channels in names.items():  # planes of two channels are half as large
+            shapes[name] = (1, channels, height // channels, width // channels)
+    if gpu_frames:
+        for plane, (name, (rows, columns)) in zip(PICTURE_PLANES, REDUCTIONS.items(), strict=True):
+            small, large = shapes.pop(name)[2:], shapes[plane][2:]
+            shapes |= {rows: (small[0], large[0]), columns: (large[1], small[1])}
+        _, channels, height, width = shapes["chroma"]
+        shapes["chroma"] = (1, height, width, channels)
+    return shapes
 
 
 def build_engine(
@@ -63,8 +127,8 @@ def build_engine(
     """Builds an engine. TensorRT needs the GPU that it will run on; TensorRT-RTX needs none.
 
     Args:
-        model: a serialised ONNX model with uint8 inputs and outputs. The engine computes in the
-            float types of the model; see `typed_model`.
+        model: a serialised ONNX model with the inputs of `input_shapes` and uint8 outputs. The
+            engine computes in the float types of the model; see `typed_model`.
         profile: the sizes that the engine will paint.
         trt: the module `tensorrt` or `tensorrt_rtx`.
         level: optimisation level, 0 to 5; None is TensorRT's default, 3.
@@ -112,13 +176,19 @@ def _config(
     """TensorRT's configuration of a build, with the sizes of a profile."""
     config = builder.create_builder_config()
     sizes = builder.create_optimization_profile()
-    for given in map(network.get_input, range(network.num_inputs)):
-        scale = 1 if given.name == "luma" else 2
-        shapes = []
-        for width, height in (profile.least, profile.best, profile.most):
-            sides = iter((height // scale, width // scale))  # replace the dynamic dimensions, -1
-            shapes.append(tuple(next(sides) if side < 0 else side for side in given.shape))
-        sizes.set_shape(given.name, *shapes)
+    names = [network.get_input(i).name for i in range(network.num_inputs)]
+    gpu_frames = not set(CANVAS_PLANES).issubset(names)
+    pictures, canvases = profile.pictures, profile.canvases
+    least, best, most = (
+        input_shapes(size, canvas, gpu_frames=gpu_frames)
+        for size, canvas in (
+            (pictures.least, canvases.least),
+            (pictures.best, canvases.best),
+            (pictures.most, canvases.most),
+        )
+    )
+    for name in names:
+        sizes.set_shape(name, least[name], best[name], most[name])
     config.add_optimization_profile(sizes)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for `layers`
     if refittable(trt):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import ModuleType
@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_style.engines.engine import GpuEngine, GpuPicture, Plane
+from realtime_style.engines.engine import GpuEngine, GpuPicture, Plane, Planes
+from realtime_style.engines.graphs.canvas import reducing_model, reductions
 from realtime_style.engines.graphs.precision import (
     digest,
     nv12_model,
+    outer_casts,
     structure_digest,
     typed_model,
 )
@@ -25,6 +27,7 @@ from realtime_style.engines.tensorrt.builder import (
     PROFILES,
     Profile,
     build_engine,
+    input_shapes,
     listening_log,
     refit_engine,
     refittable,
@@ -33,9 +36,10 @@ from realtime_style.engines.tensorrt.builder import (
 from realtime_style.engines.tensorrt.cuda import Cuda
 from realtime_style.engines.tensorrt.plan_cache import PlanCache, PlanKey
 from realtime_style.errors import EngineError
+from realtime_style.style.file_format import PICTURE_PLANES
 
 _ALIGNMENT = 256  # bytes; TensorRT requires aligned addresses
-_NAMES = (("luma", "chroma"), ("painted_luma", "painted_chroma"))  # inputs, outputs
+_FLOATS: dict[str, type[np.floating[Any]]] = {"f16": np.float16, "f32": np.float32}
 
 
 class TensorRtEngine(GpuEngine):
@@ -73,7 +77,8 @@ class TensorRtEngine(GpuEngine):
             cuda: the GPU.
             cache: where built engines are kept.
             level, workspace_mb: see `build_engine`; None accepts an engine however it was built.
-            gpu_frames: build for `begin_gpu_picture` (chroma in NV12) instead of `begin`.
+            gpu_frames: build for `begin_gpu_picture` (chroma in NV12, and the engine makes the
+                canvas) instead of `begin`.
             notes: see `Engine`.
 
         Raises:
@@ -86,9 +91,10 @@ class TensorRtEngine(GpuEngine):
         gpu = cuda.gpu
         self.device = f"{gpu.name} (GPU {gpu.number})"
         self._gpu_frames = gpu_frames
-        self._model = typed_model(model, self.precision)
+        model = outer_casts(model)
         if gpu_frames:
-            self._model = nv12_model(self._model)
+            model = nv12_model(reducing_model(model))
+        self._model = typed_model(model, self.precision)
         self._key = PlanKey(
             model=(structure_digest if refittable(trt) else digest)(self._model),
             profile="",
@@ -109,42 +115,43 @@ class TensorRtEngine(GpuEngine):
         self._cancelled = False
 
     def prepare(
-        self, width: int, height: int, on_build: Callable[[float], None] | None = None
+        self,
+        size: tuple[int, int],
+        canvas: tuple[int, int],
+        on_build: Callable[[float], None] | None = None,
     ) -> None:
         """See `Engine.prepare`."""
-        if self._profile is None or not self._profile.holds(width, height):
-            self._load(self._profile_for(width, height), on_build)
+        if self._profile is None or not self._profile.holds(size, canvas):
+            self._load(self._profile_for(size, canvas), on_build)
         self._cuda.use()
-        new = [slot.fit(width, height) for slot in self._slots]
+        new = [slot.fit(size, canvas) for slot in self._slots]
         if any(new) and self._kernels:
             self._store_kernels()
 
-    def begin(
-        self, luma: Plane, chroma: Plane, out_luma: Plane, out_chroma: Plane
-    ) -> Callable[[], None]:
+    def begin(self, planes: Planes, out_luma: Plane, out_chroma: Plane) -> Callable[[], None]:
         """See `Engine.begin`."""
-        height, width = luma.shape[2:]
-        if chroma.shape[2:] != (height // 2, width // 2) or luma.shape != out_luma.shape:
-            raise EngineError(
-                f"TensorRT failed: luma of {width}x{height} and chroma of "
-                f"{chroma.shape[3]}x{chroma.shape[2]} do not fit together"
-            )
-        slot = self._slot_for(width, height)
-        slot.start(luma, chroma)
+        given = [plane.shape for plane in planes]
+        fitting = [*input_shapes(planes.size, planes.canvas, gpu_frames=False).values()]
+        if [*given, out_luma.shape, out_chroma.shape] != [*fitting, *fitting[:2]]:
+            raise EngineError(f"TensorRT failed: planes of {given} do not fit together")
+        slot = self._slot_for(planes.size, planes.canvas)
+        slot.start(planes)
         return lambda: slot.finish(out_luma, out_chroma)
 
-    def begin_gpu_picture(self, picture: GpuPicture, painted: GpuPicture) -> Callable[[], None]:
+    def begin_gpu_picture(
+        self, picture: GpuPicture, painted: GpuPicture, canvas: tuple[int, int]
+    ) -> Callable[[], None]:
         """See `GpuEngine.begin_gpu_picture`."""
         if (picture.width, picture.height) != (painted.width, painted.height):
             raise EngineError("TensorRT failed: the output has another size than the picture")
-        slot = self._slot_for(picture.width, picture.height)
+        slot = self._slot_for((picture.width, picture.height), canvas)
         slot.start_gpu_picture(picture, painted)
         return slot.finish_gpu_picture
 
-    def _slot_for(self, width: int, height: int) -> _Slot:
+    def _slot_for(self, size: tuple[int, int], canvas: tuple[int, int]) -> _Slot:
         if self._cancelled:
             raise EngineError("TensorRT failed: cancelled")
-        self.prepare(width, height)
+        self.prepare(size, canvas)
         slot = self._slots[self._next]
         self._next = (self._next + 1) % self.in_flight
         return slot
@@ -166,15 +173,16 @@ class TensorRtEngine(GpuEngine):
         text = inspector.get_engine_information(self._trt.LayerInformationFormat.JSON)
         return list(json.loads(text).get("Layers", []))
 
-    def _profile_for(self, width: int, height: int) -> Profile:
-        """The smallest profile that contains the size; if none does, a profile for this size."""
+    def _profile_for(self, size: tuple[int, int], canvas: tuple[int, int]) -> Profile:
+        """The smallest profile that contains the sizes; if none does, a profile for them only."""
         for profile in PROFILES.values():
-            if profile.holds(width, height):
+            if profile.holds(size, canvas):
                 return profile
         self.notes.append(
-            f"{width}x{height} is outside all profiles, so an engine is built for this size only"
+            f"{size[0]}x{size[1]}, painted on a canvas of {canvas[0]}x{canvas[1]}, is outside all "
+            "profiles, so an engine is built for this size only"
         )
-        return Profile((width, height), (width, height), (width, height))
+        return Profile.of_size(size, canvas)
 
     def _load(self, profile: Profile, on_build: Callable[[float], None] | None = None) -> None:
         """Loads the engine for a profile from the cache, or builds it, and replaces all slots."""
@@ -204,7 +212,7 @@ class TensorRtEngine(GpuEngine):
             slot.close()
         self._profile, self._engine = profile, engine
         self._slots = [
-            _Slot(self._cuda, context, self._log, gpu_frames=self._gpu_frames)
+            _Slot(self._cuda, context, self._log, self.precision, gpu_frames=self._gpu_frames)
             for context in contexts
         ]
         self._next = 0
@@ -271,6 +279,23 @@ class _Memory:
     arrays: list[NDArray[np.uint8]]
     graph: Any = None
 
+    def take(self, size: int) -> int:
+        """Allocates `size` bytes on the GPU."""
+        pointer = self.cuda.take(size)
+        self.pointers.append(pointer)
+        return pointer
+
+    def take_host(self, size: int) -> NDArray[np.uint8]:
+        """Allocates `size` bytes of page-locked memory."""
+        array = self.cuda.take_host(size)
+        self.arrays.append(array)
+        return array
+
+    def give_back_host(self) -> None:
+        """Frees all page-locked memory."""
+        while self.arrays:
+            self.cuda.give_back_host(self.arrays.pop())
+
     def free(self) -> None:
         """Frees everything; a second call does nothing."""
         self.cuda.use()
@@ -278,96 +303,136 @@ class _Memory:
             self.cuda.end_graph(self.graph)
         for pointer in self.pointers:
             self.cuda.give_back(pointer)
-        for array in self.arrays:
-            self.cuda.give_back_host(array)
-        self.graph, self.pointers, self.arrays = None, [], []
+        self.give_back_host()
+        self.graph, self.pointers = None, []
+
+
+class _Block:
+    """Tensors in one piece of GPU memory, each at an aligned address.
+
+    Attributes:
+        pointer: address of the first byte.
+        offsets: for each tensor, by name, where it begins, in bytes.
+        size: size in bytes.
+    """
+
+    def __init__(
+        self, memory: _Memory, shapes: Mapping[str, tuple[int, ...]], dtype: type[np.generic]
+    ) -> None:
+        self.size, self.offsets = 0, {}
+        for name, shape in shapes.items():
+            self.offsets[name] = self.size
+            size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+            self.size += -(-size // _ALIGNMENT) * _ALIGNMENT
+        self.pointer = memory.take(self.size)
 
 
 class _Slot:
     """Paints one picture at a time: buffers on host and GPU, a stream, and a CUDA graph."""
 
-    def __init__(self, cuda: Cuda, context: Any, log: Any, *, gpu_frames: bool) -> None:
+    def __init__(
+        self, cuda: Cuda, context: Any, log: Any, precision: str, *, gpu_frames: bool
+    ) -> None:
         self._cuda, self._context, self._log = cuda, context, log
+        self._float = _FLOATS[precision]
         self._gpu_frames = gpu_frames
         self._stream = cuda.stream()
         self._memory = _Memory(cuda, [], [])
-        self._size = (0, 0)
+        self._sizes: tuple[tuple[int, int], ...] = ()  # of the picture and of its canvas
         self._pending = False
-        self._block = 0  # size of a picture in bytes: luma, then chroma at an aligned address
-        self._chroma_at = 0  # offset of chroma in bytes
+        self._given: _Block
+        self._painted: _Block
         self._close = weakref.finalize(self, _close, cuda, self._stream, self._memory)
 
-    def fit(self, width: int, height: int) -> bool:
-        """Gets ready for a size in pixels. Returns False if the slot was ready for it already."""
-        if self._size == (width, height):
+    def fit(self, size: tuple[int, int], canvas: tuple[int, int]) -> bool:
+        """Gets ready for pictures and canvases of a size, width and height in pixels.
+
+        Returns False if the slot was ready for it already.
+        """
+        if self._sizes == (size, canvas):
             return False
         self.refuse_change()
         cuda, memory = self._cuda, self._memory
-        self._size = (0, 0)  # no size, until everything has been allocated
+        self._sizes = ()  # none, until everything has been allocated
         memory.free()
-        self._chroma_at = -(-width * height // _ALIGNMENT) * _ALIGNMENT
-        self._block = self._chroma_at + width * height // 2
-        half = (height // 2, width // 2)
-        shapes = ((1, 1, height, width), (1, *half, 2) if self._gpu_frames else (1, 2, *half))
-        blocks = []
-        for names in _NAMES:
-            pointer = cuda.take(self._block)
-            memory.pointers.append(pointer)
-            blocks.append(pointer)
-            if not self._gpu_frames:
-                memory.arrays.append(cuda.take_host(self._block))
-            for name, at in zip(names, (pointer, pointer + self._chroma_at), strict=True):
-                self._context.set_tensor_address(name, at)
-        for name, shape in zip(_NAMES[0], shapes, strict=True):
-            if not self._context.set_input_shape(name, shape):
-                raise EngineError(f"TensorRT refuses the size {width}x{height}: {self._log.last()}")
+        self._take(size, canvas)
         scratch = int(self._context.update_device_memory_size_for_shapes())
         if scratch:
-            pointer = cuda.take(scratch)
-            memory.pointers.append(pointer)
-            self._context.set_device_memory(pointer, scratch)
+            self._context.set_device_memory(memory.take(scratch), scratch)
         self._enqueue()  # once before capturing, because the first call loads the kernels
         cuda.wait(self._stream)
-        self._size = (width, height)
-        self._blocks = blocks
+        self._sizes = (size, canvas)
         capturable = getattr(self._context, "is_stream_capturable", lambda stream: True)
         if capturable(self._stream):
             work = self._enqueue if self._gpu_frames else self._work
             memory.graph = cuda.capture(self._stream, work)
         return True
 
+    def _take(self, size: tuple[int, int], canvas: tuple[int, int]) -> None:
+        """Allocates all inputs and outputs for a size, and tells TensorRT where they are."""
+        shapes = input_shapes(size, canvas, gpu_frames=self._gpu_frames)
+        matrices = reductions(size, canvas) if self._gpu_frames else {}
+        painted = {f"painted_{name}": shapes[name] for name in PICTURE_PLANES}
+        given = {name: shape for name, shape in shapes.items() if name not in matrices}
+        self._given, self._painted = (
+            _Block(self._memory, tensors, np.uint8) for tensors in (given, painted)
+        )
+        blocks = [self._given, self._painted]
+        if matrices:
+            blocks.append(self._upload(matrices))
+        else:
+            for block in blocks:
+                self._memory.take_host(block.size)
+        for block in blocks:
+            for name, offset in block.offsets.items():
+                self._context.set_tensor_address(name, block.pointer + offset)
+        for name, shape in shapes.items():
+            if not self._context.set_input_shape(name, shape):
+                width, height = size
+                raise EngineError(f"TensorRT refuses the size {width}x{height}: {self._log.last()}")
+
+    def _upload(self, matrices: Mapping[str, NDArray[np.float32]]) -> _Block:
+        """Copies the inputs that stay the same for all pictures of a size to GPU memory."""
+        shapes = {name: matrix.shape for name, matrix in matrices.items()}
+        block = _Block(self._memory, shapes, self._float)
+        staged = self._memory.take_host(block.size)
+        for name, matrix in matrices.items():
+            values = matrix.astype(self._float).reshape(-1).view(np.uint8)
+            staged[block.offsets[name] :][: values.size] = values
+        self._cuda.copy_in(block.pointer, staged, self._stream)
+        self._cuda.wait(self._stream)
+        self._memory.give_back_host()
+        return block
+
     def refuse_change(self) -> None:
         """Raises EngineError while a picture is in flight, which a change of size would lose."""
         if self._pending:
             raise EngineError("TensorRT failed: the size changed while a picture was in flight")
 
-    def start(self, luma: NDArray[np.uint8], chroma: NDArray[np.uint8]) -> None:
-        """Starts painting a picture in host memory; see `Engine.begin` for the shapes."""
+    def start(self, planes: Planes) -> None:
+        """Starts painting a picture in host memory."""
         self._occupy()
         given = self._memory.arrays[0]
-        given[: luma.size] = luma.reshape(-1)
-        given[self._chroma_at :] = chroma.reshape(-1)
+        for name, plane in planes._asdict().items():
+            given[self._given.offsets[name] :][: plane.size] = plane.reshape(-1)
         self._run(self._work)
 
     def start_gpu_picture(self, picture: GpuPicture, painted: GpuPicture) -> None:
         """Starts painting a picture in GPU memory into another one."""
         self._occupy()
-        given, made = self._blocks
-        self._copy(picture, given, into=True)
+        self._copy(picture, self._given, into=True)
         self._run(self._enqueue)
-        self._copy(painted, made, into=False)
+        self._copy(painted, self._painted, into=False)
 
     def finish(self, luma: NDArray[np.uint8], chroma: NDArray[np.uint8]) -> None:
         """Waits for the picture, and copies the painted planes to the given arrays."""
-        self._cuda.use()
-        self._cuda.wait(self._stream)
-        self._pending = False
+        self.finish_gpu_picture()
         painted = self._memory.arrays[1]
-        luma.reshape(-1)[:] = painted[: luma.size]
-        chroma.reshape(-1)[:] = painted[self._chroma_at :]
+        for plane, offset in zip((luma, chroma), self._painted.offsets.values(), strict=True):
+            plane.reshape(-1)[:] = painted[offset:][: plane.size]
 
     def finish_gpu_picture(self) -> None:
-        """Waits for the picture that `start_gpu_picture` started."""
+        """Waits for the picture that was started."""
         self._cuda.use()
         self._cuda.wait(self._stream)
         self._pending = False
@@ -394,12 +459,13 @@ class _Slot:
         else:
             work()
 
-    def _copy(self, picture: GpuPicture, block: int, *, into: bool) -> None:
+    def _copy(self, picture: GpuPicture, block: _Block, *, into: bool) -> None:
         """Copies a picture, whose rows have a pitch, into or from a block, whose rows are dense."""
         width, height = picture.width, picture.height
+        luma, chroma = (block.pointer + offset for offset in block.offsets.values())
         for there, pitch, here, rows in (
-            (picture.luma, picture.luma_pitch, block, height),
-            (picture.chroma, picture.chroma_pitch, block + self._chroma_at, height // 2),
+            (picture.luma, picture.luma_pitch, luma, height),
+            (picture.chroma, picture.chroma_pitch, chroma, height // 2),
         ):
             own, other = (here, width), (there, pitch)
             ways = (own, other) if into else (other, own)
@@ -407,9 +473,9 @@ class _Slot:
 
     def _work(self) -> None:
         given, painted = self._memory.arrays
-        self._cuda.copy_in(self._blocks[0], given, self._stream)
+        self._cuda.copy_in(self._given.pointer, given, self._stream)
         self._enqueue()
-        self._cuda.copy_out(painted, self._blocks[1], self._stream)
+        self._cuda.copy_out(painted, self._painted.pointer, self._stream)
 
     def _enqueue(self) -> None:
         if not self._context.execute_async_v3(self._stream):
