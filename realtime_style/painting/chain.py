@@ -152,7 +152,7 @@ def build_gpu_painter(plan: PaintPlan, cuda: Cuda, color: ColorSpace) -> GpuStyl
     """Builds the painter of frames in GPU memory; stability and grain are not available there.
 
     Args:
-        plan: its look and its engine are used.
+        plan: its look, its engine and its strokes are used.
         cuda: the GPU.
         color: the colour space of the frames to come.
 
@@ -162,4 +162,6 @@ def build_gpu_painter(plan: PaintPlan, cuda: Cuda, color: ColorSpace) -> GpuStyl
     """
     style = plan.look.mixed(open_any_style)
     engine = open_gpu_engine(style.model_for(color), cuda, plan.engine)
-    return GpuStylizer(style, engine, cuda, keep_colors=plan.look.keep_colors)
+    return GpuStylizer(
+        style, engine, cuda, strokes=plan.strokes, keep_colors=plan.look.keep_colors
+    )
