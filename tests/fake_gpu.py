@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from realtime_style.engines.tensorrt.cuda import Gpu, Rows
@@ -146,11 +147,10 @@ class FakeCuda:
 
 @dataclass
 class FakeContext:
-    """Paints the negative of luma; chroma is unchanged, or all of one value."""
+    """Runs `FakeEngine.paint` on what is in device memory."""
 
-    trt: FakeTensorRt
+    engine: FakeEngine
     cuda: FakeCuda
-    most: tuple[int, int]
     addresses: dict[str, int] = field(default_factory=dict)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     scratch: int = 0
@@ -161,8 +161,10 @@ class FakeContext:
         self.addresses[name] = pointer
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
-        scale = 1 if name == "luma" else 2
-        if shape[3] * scale > self.most[0] or shape[2] * scale > self.most[1]:
+        assert len(shape) == len(self.engine.inputs[name][0])
+        if name in ("luma", "canvas_luma") and any(
+            side > most for side, most in zip(shape[3:1:-1], self.engine.most, strict=True)
+        ):
             return False
         self.shapes[name] = shape
         self.scratch = 0
@@ -178,24 +180,88 @@ class FakeContext:
 
     def execute_async_v3(self, stream: int) -> bool:
         assert self.scratch, "the context has no memory"
-        sizes = {name: int(np.prod(shape)) for name, shape in self.shapes.items()}
+        assert self.shapes.keys() == self.engine.inputs.keys(), "an input has no shape"
+        shapes = dict(self.shapes)
         self.runs += 1
 
         def compute() -> None:
-            for name, size in sizes.items():
-                given = self.cuda.at(self.addresses[name], size)
-                painted = self.cuda.at(self.addresses[f"painted_{name}"], size)
-                if name == "luma":
-                    painted[:] = 255 - given
-                else:
-                    painted[:] = given if self.trt.chroma is None else self.trt.chroma
+            given = {}
+            for name, shape in shapes.items():
+                dtype = self.engine.inputs[name][1]
+                size = int(np.prod(shape)) * dtype.itemsize
+                given[name] = self.cuda.at(self.addresses[name], size).view(dtype).reshape(shape)
+            for name, plane in self.engine.paint(given).items():
+                self.cuda.at(self.addresses[name], plane.size)[:] = plane.reshape(-1)
 
         self.cuda.put(stream, compute)
         return True
 
 
+class FakeEngine:
+    """Paints the negative of luma, or runs the model.
+
+    Attributes:
+        most: width and height of the largest pictures.
+        inputs: the shape, as in the model, and the type of each input, by name.
+    """
+
+    def __init__(self, trt: FakeTensorRt, most: tuple[int, int], model: bytes) -> None:
+        self.trt, self.most = trt, most
+        self.inputs: dict[str, tuple[list[int], np.dtype[Any]]] = {}
+        self.refit(model)
+
+    def refit(self, model: bytes) -> None:
+        for value in onnx.load_model_from_string(model).graph.input:
+            kind = value.type.tensor_type
+            shape = [dim.dim_value for dim in kind.shape.dim]
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+            self.inputs[value.name] = shape, np.dtype(dtype)
+        self._session: Any = None
+        if self.trt.runs_models:
+            import onnxruntime
+
+            self._session = onnxruntime.InferenceSession(model)
+
+    def create_runtime_config(self) -> FakeRuntimeConfig:
+        return FakeRuntimeConfig(self.trt)
+
+    def create_execution_context(self, kind: Any) -> FakeContext | None:
+        if not self.trt.has_room:
+            return None
+        if isinstance(kind, FakeRuntimeConfig):
+            assert (kind.strategy, kind.cache is not None) == (2, True)
+            assert kind.dynamic_shapes_kernel_specialization_strategy == "eager"
+        else:
+            assert kind == 2
+        self.trt.contexts.append(FakeContext(self, self.trt.cuda))
+        return self.trt.contexts[-1]
+
+    def paint(self, given: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.uint8]]:
+        """The outputs of the network, by name."""
+        if "canvas_luma" in given:
+            self.trt.canvas = given["canvas_luma"][0, 0].astype(np.float32)
+        else:
+            rows, luma, columns = (
+                given[name].astype(np.float32) for name in ("luma_rows", "luma", "luma_columns")
+            )
+            self.trt.canvas = rows @ luma[0, 0] @ columns
+        if self._session:
+            names = [output.name for output in self._session.get_outputs()]
+            return dict(zip(names, self._session.run(names, given), strict=True))
+        chroma = given["chroma"]
+        if self.trt.chroma is not None:
+            chroma = np.full_like(chroma, self.trt.chroma)
+        return {"painted_luma": 255 - given["luma"], "painted_chroma": chroma}
+
+
 class FakeTensorRt:
-    """The parts of the module that are used; its engines are their largest size as text."""
+    """The parts of the module that are used; its engines are their largest size and their model.
+
+    Attributes:
+        chroma: the value of all painted chroma; None leaves chroma as it is.
+        canvas: luma of the canvas that was painted last, float32.
+        runs_models: whether models are run, in place of painting negatives.
+    """
 
     __name__ = "tensorrt"
 
@@ -203,6 +269,8 @@ class FakeTensorRt:
         self.__version__ = version
         self.builds = 0
         self.chroma: int | None = None
+        self.canvas = np.zeros((1, 1), np.float32)
+        self.runs_models = False
         self.cuda = cuda
         self.contexts: list[FakeContext] = []
         self.refuses = b""
@@ -218,32 +286,17 @@ class FakeTensorRt:
     def Runtime(self, log: Any) -> Any:  # noqa: N802
         return SimpleNamespace(deserialize_cuda_engine=self._load)
 
-    def _load(self, plan: bytes) -> Any:
-        if plan == self.refuses or not plan.startswith(b"plan "):
+    def _load(self, plan: bytes) -> FakeEngine | None:
+        about, _, model = plan.partition(b"\n")
+        if about == self.refuses or not plan.startswith(b"plan "):
             return None
-        width, height = map(int, plan.split()[1].split(b"x"))
+        width, height = map(int, about.split()[1].split(b"x"))
+        return FakeEngine(self, (width, height), model)
 
-        def context(kind: Any) -> FakeContext | None:
-            if not self.has_room:
-                return None
-            if isinstance(kind, FakeRuntimeConfig):
-                assert (kind.strategy, kind.cache is not None) == (2, True)
-                assert kind.dynamic_shapes_kernel_specialization_strategy == "eager"
-            else:
-                assert kind == 2
-            self.contexts.append(FakeContext(self, self.cuda, (width, height)))
-            return self.contexts[-1]
-
-        return SimpleNamespace(
-            create_execution_context=context, create_runtime_config=self._runtime_config
-        )
-
-    def _runtime_config(self) -> Any:
-        return FakeRuntimeConfig(self)
-
-    def refit(self, engine: Any, model: bytes, trt: Any, log: Any) -> bool:
+    def refit(self, engine: FakeEngine, model: bytes, trt: Any, log: Any) -> bool:
         """Replaces `refit_engine`."""
         self.refitted.append(model)
+        engine.refit(model)
         return self.refits
 
     def build(self, model: bytes, profile: Any, trt: Any, **asked: Any) -> tuple[bytes, bytes]:
@@ -253,7 +306,7 @@ class FakeTensorRt:
         asked["use_gpu"]()
         asked["on_build"](0.5)
         asked["on_build"](1.0)
-        return b"plan %dx%d %d" % (*profile.most, self.builds), b"learned"
+        return b"plan %dx%d %d\n%s" % (*profile.pictures.most, self.builds, model), b"learned"
 
 
 class FakeTensorRtRtx(FakeTensorRt):

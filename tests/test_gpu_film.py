@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from conftest import lumas_of, make_film, run_cli, sound_of, times_of
+from conftest import add_picture, lumas_of, make_film, run_cli, sound_of, times_of
 from fake_gpu import FakeCuda, FakeTensorRt
 
 from realtime_style.engines.choice import EngineChoice
@@ -28,15 +29,18 @@ from realtime_style.media.film_source import FileSource
 from realtime_style.painting import chain, dlpack, gpu_stylizer
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.style.look import Look
-from realtime_style.tools.demo import write_demo_film
+from realtime_style.tools.demo import draw_scene, write_demo_film
 
 
-def on_gpu(
-    film: Path, out: Path, look: Look | None = None, *, encoding: Encoding = Encoding()
-) -> FilmJob:
+def on_gpu(film: Path, out: Path, plan: PaintPlan, *, encoding: Encoding = Encoding()) -> FilmJob:
     """A job whose frames stay in GPU memory."""
-    plan = PaintPlan(look or Look())
     return open_film(FilmRequest(str(film), str(out), plan, encoding=encoding, residency="gpu"))
+
+
+@pytest.fixture
+def plan(identity_style: Path) -> PaintPlan:
+    """A plan for the fake GPU, which paints negatives whatever the style."""
+    return PaintPlan(identity_style)
 
 
 @pytest.fixture
@@ -74,11 +78,13 @@ def cuda(trt: FakeTensorRt, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     return cuda
 
 
-def test_a_film_is_painted_without_leaving_the_gpu(cuda: FakeCuda, tmp_path: Path) -> None:
+def test_a_film_is_painted_without_leaving_the_gpu(
+    cuda: FakeCuda, plan: PaintPlan, tmp_path: Path
+) -> None:
     pts = (0, 1, 2, 5, 6, 10, 11, 12, 13, 14)  # at uneven times
-    film = make_film(tmp_path / "film.mp4", size=(100, 64), pts=pts)
+    film = make_film(tmp_path / "film.mp4", size=(102, 66), pts=pts)  # not multiples of 4
     out = tmp_path / "out.mp4"
-    with on_gpu(film, out, encoding=Encoding(crf=1)) as job:
+    with on_gpu(film, out, plan, encoding=Encoding(crf=1)) as job:
         stats = job.run().stats
         notes = job.notes
     assert stats.frames == 10
@@ -94,13 +100,62 @@ def test_a_film_is_painted_without_leaving_the_gpu(cuda: FakeCuda, tmp_path: Pat
     assert dlpack._held == {}
 
 
-def test_colours_can_be_kept(cuda: FakeCuda, trt: FakeTensorRt, tmp_path: Path) -> None:
+def test_strokes_are_as_large_as_in_host_memory(
+    cuda: FakeCuda, trt: FakeTensorRt, plan: PaintPlan, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "film.mp4", size=(480, 384), pts=(0, 1))
+    for strokes, canvas in ((1.0, (360, 448)), (1.5, (240, 304)), (0.25, (384, 480))):
+        with on_gpu(film, tmp_path / f"{strokes}.mp4", replace(plan, strokes=strokes)) as job:
+            job.run()
+        assert trt.canvas.shape == canvas
+
+
+def test_a_style_paints_as_it_does_in_host_memory(
+    cuda: FakeCuda, trt: FakeTensorRt, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra [onnxruntime] is missing")
+    trt.runs_models = True
+    film = write_scenes(tmp_path / "film.mkv", (226, 146))
+    plan = PaintPlan("great-wave", stability=0, grain=False, strokes=4)  # a canvas of 88
+    best = Encoding(crf=1)
+    with on_gpu(film, tmp_path / "gpu.mkv", plan, encoding=best) as job:
+        job.run()
+    plan = replace(plan, engine=EngineChoice("onnxruntime", "f32"))
+    request = FilmRequest(str(film), str(tmp_path / "host.mkv"), plan, encoding=best)
+    with open_film(request) as job:
+        job.run()
+    ours, theirs = (pictures_of(tmp_path / f"{name}.mkv") for name in ("gpu", "host"))
+    assert ours.shape == theirs.shape == (2, 146 * 3 // 2, 226)
+    for part in (np.s_[:, :146], np.s_[:, 146:]):  # luma, chroma
+        assert np.abs(ours[part].astype(int) - theirs[part]).mean() < 1
+        assert theirs[part].std() > 5
+
+
+def write_scenes(film: Path, size: tuple[int, int], pix_fmt: str = "yuv420p") -> Path:
+    """A film of two pictures."""
+    with av.open(str(film), "w") as written:
+        stream = add_picture(written, size=size, pix_fmt=pix_fmt, options={"crf": "10"})
+        for at in (0.0, 0.5):
+            scene = av.VideoFrame.from_ndarray(draw_scene(at, *size), "rgb24")
+            written.mux(stream.encode(scene))
+        written.mux(stream.encode(None))
+    return film
+
+
+def pictures_of(film: Path) -> np.ndarray:
+    with av.open(str(film)) as opened:
+        return np.array([f.to_ndarray(format="yuv420p") for f in opened.decode(video=0)])
+
+
+def test_colours_can_be_kept(
+    cuda: FakeCuda, trt: FakeTensorRt, identity_style: Path, tmp_path: Path
+) -> None:
     film = make_film(tmp_path / "film.mp4")
     trt.chroma = 77
     seen = {}
     for keeps in (False, True):
-        look, out = Look(keep_colors=keeps), tmp_path / f"{keeps}.mp4"
-        with on_gpu(film, out, look, encoding=Encoding(crf=1)) as job:
+        look, out = Look(identity_style, keep_colors=keeps), tmp_path / f"{keeps}.mp4"
+        with on_gpu(film, out, PaintPlan(look), encoding=Encoding(crf=1)) as job:
             job.run()
         with av.open(str(out)) as painted:
             frame = next(painted.decode(video=0)).to_ndarray(format="yuv420p")
@@ -112,29 +167,42 @@ def test_colours_can_be_kept(cuda: FakeCuda, trt: FakeTensorRt, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("size", "pix_fmt", "codec", "why"),
     [
-        ((66, 48), "yuv420p", "libx264", "66x48 are not multiples of 4"),
         ((64, 48), "yuv420p10le", "libx265", "converted from yuv420p10le"),
         ((64, 48), "yuv444p", "libx264", "converted from yuv444p"),
     ],
 )
 def test_films_that_need_a_conversion_are_refused(
-    cuda: FakeCuda, tmp_path: Path, size: tuple[int, int], pix_fmt: str, codec: str, why: str
+    cuda: FakeCuda,
+    plan: PaintPlan,
+    tmp_path: Path,
+    size: tuple[int, int],
+    pix_fmt: str,
+    codec: str,
+    why: str,
 ) -> None:
     film = make_film(tmp_path / "film.mkv", size=size, pix_fmt=pix_fmt, codec=codec)
     out = tmp_path / "out.mp4"
     with pytest.raises(MediaError, match=why) as error:
-        on_gpu(film, out)
+        on_gpu(film, out, plan)
     assert error.value.setting == "residency"
     assert list(tmp_path.glob("*out*")) == []
 
 
-def test_other_codecs_are_refused(cuda: FakeCuda, film: Path, tmp_path: Path) -> None:
+def test_films_with_odd_sides_are_refused(cuda: FakeCuda, plan: PaintPlan, tmp_path: Path) -> None:
+    film = write_scenes(tmp_path / "film.mkv", (65, 48), "yuv444p")
+    with pytest.raises(MediaError, match="65x48 is cut to 64x48"):
+        on_gpu(film, tmp_path / "out.mp4", plan)
+
+
+def test_other_codecs_are_refused(
+    cuda: FakeCuda, plan: PaintPlan, film: Path, tmp_path: Path
+) -> None:
     with pytest.raises(MediaError, match="does not encode with ffv1"):
-        on_gpu(film, tmp_path / "out.mkv", encoding=Encoding("ffv1"))
+        on_gpu(film, tmp_path / "out.mkv", plan, encoding=Encoding("ffv1"))
 
 
 def test_frames_of_changing_sizes_end_the_job(
-    cuda: FakeCuda, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cuda: FakeCuda, plan: PaintPlan, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = FileSource.pictures
 
@@ -144,14 +212,14 @@ def test_frames_of_changing_sizes_end_the_job(
 
     monkeypatch.setattr(FileSource, "pictures", changing)
     with pytest.raises(MediaError, match="the size of its pictures changes"):  # noqa: SIM117
-        with on_gpu(film, tmp_path / "out.mp4") as job:
+        with on_gpu(film, tmp_path / "out.mp4", plan) as job:
             job.run()
     # Frames from before the change are kept, if any was painted by then
     assert {*tmp_path.glob("*out*")} <= {tmp_path / "out.stopped.mp4"}
 
 
 def test_what_the_gpu_does_not_decode_is_refused(
-    cuda: FakeCuda, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cuda: FakeCuda, plan: PaintPlan, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = FileSource.pictures
     monkeypatch.setattr(
@@ -159,7 +227,7 @@ def test_what_the_gpu_does_not_decode_is_refused(
         "pictures",
         lambda film: (picture.reformat(format="yuv420p") for picture in whole(film)),
     )
-    job = on_gpu(film, tmp_path / "out.mp4")
+    job = on_gpu(film, tmp_path / "out.mp4", plan)
     with pytest.raises(MediaError, match="the GPU does not decode it"), job:
         job.run()
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import os
 from _thread import interrupt_main
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -14,37 +16,65 @@ from types import SimpleNamespace
 import numpy as np
 import onnx
 import pytest
+from av.video.reformatter import VideoReformatter
+from conftest import affine_style
 from fake_gpu import FakeCuda, FakeTensorRt, FakeTensorRtRtx
 
+from realtime_style.canvas import MAX_STROKES, MIN_STROKES, STROKE_SIZES, canvas_size
 from realtime_style.color import ColorSpace
+from realtime_style.engines.engine import GpuPicture, Planes
+from realtime_style.engines.graphs.canvas import reducing_model, reduction, reductions
 from realtime_style.engines.graphs.precision import (
     digest,
     nv12_model,
+    outer_casts,
     structure_digest,
     typed_model,
 )
 from realtime_style.engines.multi_device import MultiDeviceEngine
 from realtime_style.engines.tensorrt import builder, plan_cache
 from realtime_style.engines.tensorrt import engine as tensorrt_engine
-from realtime_style.engines.tensorrt.builder import PROFILES, Profile, build_engine
+from realtime_style.engines.tensorrt.builder import (
+    PROFILES,
+    Profile,
+    SizeRange,
+    build_engine,
+    input_shapes,
+)
 from realtime_style.engines.tensorrt.engine import TensorRtEngine
 from realtime_style.engines.tensorrt.plan_cache import PlanCache, PlanKey
 from realtime_style.errors import EngineError
+from realtime_style.frame import Frame, FramePool
+from realtime_style.media.scaling import frame_from_rgb, reduced_frame
 from realtime_style.style.bundled import TIERS, bundled_styles, open_style
+from realtime_style.tools.demo import draw_scene
 
 rng = np.random.default_rng(0)
 KEY = PlanKey("0" * 64, "1080p", "f16", "tensorrt 10.13", "Fake GPU 0.0")
 
 
+SMALL = (64, 64)  # a size of pictures and of canvases
+
+
 def model() -> bytes:
-    style = open_style("starry-night")
+    return affine_style(gain=-1, bias=255)
+
+
+def planes(height: int, width: int, canvas: tuple[int, int] | None = None) -> Planes:
+    """A picture of noise, with a canvas of other noise."""
+    size = width, height
+    shapes = input_shapes(size, canvas or canvas_size(*size), gpu_frames=False)
+    return Planes(*(rng.integers(0, 256, shape, dtype=np.uint8) for shape in shapes.values()))
+
+
+def true_model() -> bytes:
+    """A style's network, whose canvas matters."""
+    style = open_style("great-wave")
     return style.model_for(style.color)
 
 
-def planes(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    luma = rng.integers(0, 256, (1, 1, height, width), dtype=np.uint8)
-    chroma = rng.integers(0, 256, (1, 2, height // 2, width // 2), dtype=np.uint8)
-    return luma, chroma
+def outs_of(given: Planes) -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros_like(given.luma), np.zeros_like(given.chroma)
 
 
 @pytest.fixture
@@ -69,12 +99,14 @@ def engine_of(trt: FakeTensorRt, folder: Path, **asked: object) -> TensorRtEngin
 
 def test_sizes_may_change_from_picture_to_picture(trt: FakeTensorRt, tmp_path: Path) -> None:
     engine = engine_of(trt, tmp_path)
-    for height, width in ((720, 1280), (64, 96), (720, 1280), (1088, 1920), (48, 64)):
-        luma, chroma = planes(height, width)
-        out = np.zeros_like(luma), np.zeros_like(chroma)
-        engine.infer(luma, chroma, *out)
-        assert np.array_equal(out[0], 255 - luma)
-        assert np.array_equal(out[1], chroma)
+    sizes = [(720, 1280), (64, 96), (720, 1280), (1080, 1920), (50, 66)]
+    for height, width in sizes:
+        given = planes(height, width)
+        out = outs_of(given)
+        engine.infer(given, *out)
+        assert np.array_equal(out[0], 255 - given.luma)
+        assert np.array_equal(out[1], given.chroma)
+        assert np.array_equal(trt.canvas, given.canvas_luma[0, 0])
     assert trt.builds == 2  # webcam, then 1080p, which also holds the small sizes
     assert trt.cuda.launches == 5
     assert (engine.name, engine.precision) == ("tensorrt", "f16")
@@ -88,12 +120,12 @@ def test_kernels_that_rtx_compiles_are_cached(
     for _ in range(2):
         engine = engine_of(rtx, tmp_path)
         for height, width in ((64, 96), (64, 96), (48, 64)):
-            pair = planes(height, width)
-            engine.infer(*pair, *map(np.zeros_like, pair))
+            given = planes(height, width)
+            engine.infer(given, *outs_of(given))
     assert rtx.known == [b"kernels of [(1, 1, 48, 64)]"]  # in the second engine
     (path,) = tmp_path.glob("*.learned")
     path.write_bytes(path.read_bytes()[:-1])
-    engine_of(rtx, tmp_path).prepare(64, 96)
+    engine_of(rtx, tmp_path).prepare((96, 64), SMALL)
     assert len(rtx.known) == 1  # damaged, so TensorRT must not see it
 
 
@@ -102,20 +134,26 @@ def test_three_pictures_are_in_flight_and_come_back_in_order(
 ) -> None:
     engine = engine_of(trt, tmp_path)
     given = [planes(64, 64) for _ in range(9)]
-    outs = [tuple(map(np.zeros_like, pair)) for pair in given]
-    waits = []
-    for i, (pair, out) in enumerate(zip(given, outs, strict=True)):
-        pair = tuple(plane.copy() for plane in pair)
-        waits.append(engine.begin(*pair, *out))
-        pair[0].fill(0)  # the caller may reuse the planes after begin
-        pair[1].fill(0)
+    outs = [outs_of(picture) for picture in given]
+    waits, canvases = [], []
+
+    def wait() -> None:
+        waits.pop(0)()
+        canvases.append(trt.canvas)
+
+    for i, (picture, out) in enumerate(zip(given, outs, strict=True)):
+        copied = picture.copy()
+        waits.append(engine.begin(copied, *out))
+        for plane in copied:
+            plane.fill(0)  # the caller may reuse the planes after begin
         if i >= engine.in_flight - 1:
-            waits.pop(0)()
-    for wait in waits:
+            wait()
+    while waits:
         wait()
-    for (luma, chroma), out in zip(given, outs, strict=True):
-        assert np.array_equal(out[0], 255 - luma)
-        assert np.array_equal(out[1], chroma)
+    for picture, out, canvas in zip(given, outs, canvases, strict=True):
+        assert np.array_equal(out[0], 255 - picture.luma)
+        assert np.array_equal(out[1], picture.chroma)
+        assert np.array_equal(canvas, picture.canvas_luma[0, 0])
     assert len(trt.cuda.streams) == engine.in_flight
     assert [context.runs for context in trt.contexts] == [2] * 3  # once to warm up, once to capture
 
@@ -124,17 +162,17 @@ def test_more_pictures_than_can_be_in_flight_are_an_error(
     trt: FakeTensorRt, tmp_path: Path
 ) -> None:
     engine = engine_of(trt, tmp_path)
-    pair = planes(64, 64)
+    given = planes(64, 64)
     for _ in range(engine.in_flight):
-        engine.begin(*pair, *map(np.zeros_like, pair))
+        engine.begin(given, *outs_of(given))
     with pytest.raises(EngineError, match="more pictures"):
-        engine.begin(*pair, *map(np.zeros_like, pair))
+        engine.begin(given, *outs_of(given))
 
 
 def test_all_gpu_memory_is_freed(trt: FakeTensorRt, tmp_path: Path) -> None:
     engine = engine_of(trt, tmp_path)
     for side in (64, 1280, 1920, 2048, 64):
-        engine.prepare(side, side)
+        engine.prepare((side, side), SMALL)
     assert trt.cuda.left < trt.cuda.memory
     del engine
     gc.collect()
@@ -147,44 +185,52 @@ def test_it_may_be_used_in_another_thread_than_the_one_it_was_created_in(
     trt: FakeTensorRt, tmp_path: Path
 ) -> None:
     engine = engine_of(trt, tmp_path)
-    engine.prepare(64, 64)
-    luma, chroma = planes(64, 64)
-    out = np.zeros_like(luma), np.zeros_like(chroma)
-    thread = Thread(target=engine.infer, args=(luma, chroma, *out))
+    engine.prepare(SMALL, SMALL)
+    given = planes(64, 64)
+    out = outs_of(given)
+    thread = Thread(target=engine.infer, args=(given, *out))
     thread.start()
     thread.join()
-    assert np.array_equal(out[0], 255 - luma)
+    assert np.array_equal(out[0], 255 - given.luma)
 
 
 def test_a_full_and_a_lost_gpu_are_errors_with_advice(trt: FakeTensorRt, tmp_path: Path) -> None:
     trt.cuda.left = trt.cuda.memory = 1 << 20
     with pytest.raises(EngineError, match="no memory left; paint at a smaller size"):
-        engine_of(trt, tmp_path).prepare(1280, 720)
+        engine_of(trt, tmp_path).prepare((1280, 720), (640, 360))
     trt.cuda.left = 1 << 30
     engine = engine_of(trt, tmp_path)
-    pair = planes(64, 64)
-    engine.infer(*pair, *map(np.zeros_like, pair))
+    given = planes(64, 64)
+    engine.infer(given, *outs_of(given))
     trt.cuda.lost = True
     with pytest.raises(EngineError, match="lost"):
-        engine.infer(*pair, *map(np.zeros_like, pair))
+        engine.infer(given, *outs_of(given))
     trt.cuda.lost = False
 
 
-def test_sizes_that_do_not_fit_are_refused(trt: FakeTensorRt, tmp_path: Path) -> None:
-    luma, _ = planes(48, 64)
-    _, chroma = planes(32, 32)
+@pytest.mark.parametrize("wrong", ["chroma", "canvas_chroma", "out_luma", "out_chroma"])
+def test_planes_that_do_not_fit_are_refused(trt: FakeTensorRt, tmp_path: Path, wrong: str) -> None:
+    given, other = planes(48, 64), planes(32, 32)
+    out_luma, out_chroma = outs_of(other if wrong == "out_luma" else given)
+    if wrong == "out_chroma":
+        out_chroma = other.chroma
+    elif wrong != "out_luma":
+        given = given._replace(**{wrong: getattr(other, wrong)})
     with pytest.raises(EngineError, match="do not fit together"):
-        engine_of(trt, tmp_path).infer(luma, chroma, np.zeros_like(luma), np.zeros_like(chroma))
+        engine_of(trt, tmp_path).infer(given, out_luma, out_chroma)
 
 
 def test_a_size_outside_all_profiles_gets_its_own_engine_and_a_note(
     trt: FakeTensorRt, tmp_path: Path
 ) -> None:
     engine = engine_of(trt, tmp_path)
-    engine.prepare(64, 64)
-    engine.prepare(8192, 64)
-    assert "8192x64 is outside" in engine.notes[0]
+    engine.prepare(SMALL, SMALL)
+    engine.prepare((8192, 64), (512, 32))
+    assert "8192x64, painted on a canvas of 512x32, is outside" in engine.notes[0]
     assert trt.builds == 2
+    engine.prepare((8192, 64), (1024, 64))
+    assert "8192x64, painted on a canvas of 1024x64, is outside" in engine.notes[1]
+    assert trt.builds == 3
 
 
 def test_after_a_size_that_does_not_fit_in_memory_the_previous_one_still_paints(
@@ -192,60 +238,64 @@ def test_after_a_size_that_does_not_fit_in_memory_the_previous_one_still_paints(
 ) -> None:
     trt.cuda.left = trt.cuda.memory = 1 << 20
     engine = engine_of(trt, tmp_path)
-    luma, chroma = planes(48, 64)
+    given = planes(48, 64)
     for _ in range(2):
-        out = np.zeros_like(luma), np.zeros_like(chroma)
-        engine.infer(luma, chroma, *out)
-        assert np.array_equal(out[0], 255 - luma)
+        out = outs_of(given)
+        engine.infer(given, *out)
+        assert np.array_equal(out[0], 255 - given.luma)
         with pytest.raises(EngineError, match="no memory left"):
-            engine.prepare(1280, 720)
+            engine.prepare((1280, 720), (640, 360))
 
 
 def test_if_contexts_cannot_be_created_the_previous_size_still_paints(
     trt: FakeTensorRt, tmp_path: Path
 ) -> None:
     engine = engine_of(trt, tmp_path)
-    luma, chroma = planes(48, 64)
+    given = planes(48, 64)
     for has_room in (True, False):
-        out = np.zeros_like(luma), np.zeros_like(chroma)
-        engine.infer(luma, chroma, *out)
-        assert np.array_equal(out[0], 255 - luma)
+        out = outs_of(given)
+        engine.infer(given, *out)
+        assert np.array_equal(out[0], 255 - given.luma)
         trt.has_room = has_room
     with pytest.raises(EngineError, match=r"cannot start the engine on this GPU.*openvino"):
-        engine.prepare(1920, 1088)
-    out = np.zeros_like(luma), np.zeros_like(chroma)
-    engine.infer(luma, chroma, *out)
-    assert np.array_equal(out[0], 255 - luma)
+        engine.prepare((1920, 1080), (640, 360))
+    out = outs_of(given)
+    engine.infer(given, *out)
+    assert np.array_equal(out[0], 255 - given.luma)
 
 
 def test_slots_of_the_previous_engine_are_freed_at_once(trt: FakeTensorRt, tmp_path: Path) -> None:
     engine = engine_of(trt, tmp_path)
-    engine.prepare(64, 64)
+    engine.prepare(SMALL, SMALL)
     previous = engine._slots  # still referred to, so only `close` can free them
-    engine.prepare(1920, 1088)
+    engine.prepare((1920, 1080), (640, 360))
     assert len(previous) == len(trt.cuda.streams) == 3
     assert len(trt.cuda.host) == 6
 
 
-@pytest.mark.parametrize("wider", [96, 1400])  # in the same profile and in another
+@pytest.mark.parametrize(
+    "other",
+    [planes(48, 96), planes(48, 1400), planes(48, 64, (32, 32))],
+    ids=["of the same profile", "of another profile", "on another canvas"],
+)
 def test_the_size_cannot_change_while_a_picture_is_in_flight(
-    trt: FakeTensorRt, tmp_path: Path, wider: int
+    trt: FakeTensorRt, tmp_path: Path, other: Planes
 ) -> None:
     engine = engine_of(trt, tmp_path)
-    pair, wide = planes(48, 64), planes(48, wider)
-    out = tuple(map(np.zeros_like, pair))
-    wait = engine.begin(*pair, *out)
+    given = planes(48, 64)
+    out = outs_of(given)
+    wait = engine.begin(given, *out)
     with pytest.raises(EngineError, match="the size changed"):
-        engine.begin(*wide, *map(np.zeros_like, wide))
+        engine.begin(other, *outs_of(other))
     wait()
-    assert np.array_equal(out[0], 255 - pair[0])
+    assert np.array_equal(out[0], 255 - given.luma)
 
 
 def test_a_lost_gpu_is_not_reported_again_when_memory_is_freed(
     trt: FakeTensorRt, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     engine = engine_of(trt, tmp_path)
-    engine.prepare(64, 64)
+    engine.prepare(SMALL, SMALL)
     trt.cuda.lost = True
     del engine
     gc.collect()
@@ -263,9 +313,9 @@ def test_if_tensorrt_does_not_start_the_constructor_raises(
 def test_after_cancel_calls_raise(trt: FakeTensorRt, tmp_path: Path) -> None:
     engine = engine_of(trt, tmp_path)
     engine.cancel()
-    pair = planes(64, 64)
+    given = planes(64, 64)
     with pytest.raises(EngineError, match="cancelled"):
-        engine.infer(*pair, *map(np.zeros_like, pair))
+        engine.infer(given, *outs_of(given))
 
 
 def test_several_gpus_take_turns_and_keep_the_order(
@@ -279,24 +329,58 @@ def test_several_gpus_take_turns_and_keep_the_order(
         members.append(engine_of(fake, tmp_path))
     engine = MultiDeviceEngine(members)
     parts: list[float] = []
-    engine.prepare(64, 64, parts.append)
+    engine.prepare(SMALL, SMALL, parts.append)
     assert parts == [0.5, 1.0]
     assert len(PlanCache(tmp_path).plans()) == 1  # the second GPU is of the same kind
     given = [planes(64, 64) for _ in range(20)]
     painted, waits = [], []
-    for pair in given:
-        out = tuple(map(np.zeros_like, pair))
-        waits.append(engine.begin(*pair, *out))
+    for picture in given:
+        out = outs_of(picture)
+        waits.append(engine.begin(picture, *out))
         painted.append(out)
         if len(waits) == engine.in_flight:
             waits.pop(0)()
     for wait in waits:
         wait()
-    for (luma, _), (found, _) in zip(given, painted, strict=True):
-        assert np.array_equal(found, 255 - luma)
+    for picture, (found, _) in zip(given, painted, strict=True):
+        assert np.array_equal(found, 255 - picture.luma)
     assert [len(m._cuda.streams) for m in members] == [3, 3]
     assert [m._cuda.launches for m in members] == [10, 10]
     assert engine.device == "Fake GPU (GPU 0) and Fake GPU (GPU 1)"
+
+
+# Pictures in GPU memory ----------------------------------------------------------------------
+
+
+def in_gpu_memory(cuda: FakeCuda, width: int, height: int) -> tuple[GpuPicture, list[np.ndarray]]:
+    """A picture in NV12 whose rows have a pitch; and its rows of luma and of chroma."""
+    cuda.use()
+    pitch = width + 12
+    luma, chroma = cuda.take(pitch * height), cuda.take(pitch * height // 2)
+    rows = [
+        cuda.at(at, pitch * count).reshape(count, pitch)[:, :width]
+        for at, count in ((luma, height), (chroma, height // 2))
+    ]
+    return GpuPicture(width, height, luma, pitch, chroma, pitch), rows
+
+
+@pytest.mark.parametrize("precision", ["f16", "f32"])
+def test_pictures_in_gpu_memory_are_painted_there(
+    trt: FakeTensorRt, tmp_path: Path, precision: str
+) -> None:
+    engine = TensorRtEngine(model(), precision, trt, trt.cuda, PlanCache(tmp_path), gpu_frames=True)
+    for size, canvas in (((66, 50), (64, 48)), ((96, 64), (48, 32)), ((96, 64), (40, 32))):
+        picture, (luma, chroma) = in_gpu_memory(trt.cuda, *size)
+        painted, (painted_luma, painted_chroma) = in_gpu_memory(trt.cuda, *size)
+        engine.begin_gpu_picture(picture, painted, canvas)()
+        assert np.array_equal(painted_luma, 255 - luma)
+        assert np.array_equal(painted_chroma, chroma)
+        small = reduction(size[1], canvas[1]) @ luma @ reduction(size[0], canvas[0]).T
+        assert np.abs(trt.canvas - small).max() < (0.2 if precision == "f16" else 1e-3)
+        assert trt.cuda.host == {}  # the matrices are sent only once
+    assert trt.builds == 1
+    with pytest.raises(EngineError, match="another size"):
+        engine.begin_gpu_picture(picture, in_gpu_memory(trt.cuda, 64, 64)[0], canvas)
 
 
 # The cache of engines --------------------------------------------------------------------
@@ -305,13 +389,13 @@ def test_several_gpus_take_turns_and_keep_the_order(
 def test_an_engine_is_built_once_and_found_in_the_cache(trt: FakeTensorRt, tmp_path: Path) -> None:
     parts: list[float] = []
     engine = engine_of(trt, tmp_path)
-    engine.prepare(64, 64, parts.append)
+    engine.prepare(SMALL, SMALL, parts.append)
     assert parts == [0.5, 1.0]
     again: list[float] = []
     engine = engine_of(trt, tmp_path)
-    engine.prepare(64, 64, again.append)
+    engine.prepare(SMALL, SMALL, again.append)
     assert (trt.builds, again) == (1, [])
-    engine.prepare(1920, 1088)
+    engine.prepare((1920, 1080), (640, 360))
     assert trt.timing_caches == [b"", b"learned"]
     kept, other = PlanCache(tmp_path).plans()
     for plan in (kept, other):
@@ -324,7 +408,7 @@ def test_an_engine_is_built_once_and_found_in_the_cache(trt: FakeTensorRt, tmp_p
 def test_engines_for_anything_else_are_not_used(
     trt: FakeTensorRt, tmp_path: Path, change: str
 ) -> None:
-    engine_of(trt, tmp_path).prepare(64, 64)
+    engine_of(trt, tmp_path).prepare(SMALL, SMALL)
     precision, data = "auto", model()
     if change == "version":
         trt.__version__ = "10.14"
@@ -336,7 +420,7 @@ def test_engines_for_anything_else_are_not_used(
         proto = onnx.load_model_from_string(data)
         proto.graph.node[-1].name = "another"
         data = proto.SerializeToString()
-    TensorRtEngine(data, precision, trt, trt.cuda, PlanCache(tmp_path)).prepare(64, 64)
+    TensorRtEngine(data, precision, trt, trt.cuda, PlanCache(tmp_path)).prepare(SMALL, SMALL)
     assert trt.builds == 2
     # An older version's is deleted, others stay
     assert len(PlanCache(tmp_path).plans()) == (1 if change == "version" else 2)
@@ -347,7 +431,7 @@ def test_an_engine_serves_requests_for_its_build_settings_and_for_any(
 ) -> None:
     builds = []
     for asked in ({}, {"level": 5}, {"level": 5}, {}, {"level": 5, "workspace_mb": 64}, {}):
-        engine_of(trt, tmp_path, **asked).prepare(64, 64)
+        engine_of(trt, tmp_path, **asked).prepare(SMALL, SMALL)
         builds.append(trt.builds)
     assert builds == [1, 2, 2, 2, 3, 3]
     (kept,) = PlanCache(tmp_path).plans()
@@ -389,7 +473,7 @@ def test_processes_may_write_and_delete_at_the_same_time(
 def test_damaged_engines_are_rebuilt_with_a_note(
     trt: FakeTensorRt, tmp_path: Path, harm: str
 ) -> None:
-    engine_of(trt, tmp_path).prepare(64, 64)
+    engine_of(trt, tmp_path).prepare(SMALL, SMALL)
     (path,) = tmp_path.glob("*.plan")
     data = path.read_bytes()
     flipped = data[:-1] + bytes([data[-1] ^ 1])
@@ -403,35 +487,34 @@ def test_damaged_engines_are_rebuilt_with_a_note(
     path.write_bytes(harmed[harm])
     assert [plan.key for plan in PlanCache(tmp_path).plans()] == [None]
     engine = engine_of(trt, tmp_path)
-    engine.prepare(64, 64)
+    engine.prepare(SMALL, SMALL)
     assert trt.builds == 2
     assert "is damaged" in engine.notes[0]
     assert PlanCache(tmp_path).plans()[0].key
 
 
 def test_styles_share_an_engine_that_is_refitted(trt: FakeTensorRt, tmp_path: Path) -> None:
-    styles = [open_style(name) for name in list(bundled_styles())[:3]]
-    for style in styles:
-        data = style.model_for(ColorSpace())
-        TensorRtEngine(data, "auto", trt, trt.cuda, PlanCache(tmp_path)).prepare(64, 64)
+    models = [affine_style(gain) for gain in (1, 0.5, 0)]
+    for data in models:
+        TensorRtEngine(data, "auto", trt, trt.cuda, PlanCache(tmp_path)).prepare(SMALL, SMALL)
     assert trt.builds == 1
-    assert trt.refitted == [typed_model(s.model_for(ColorSpace()), "f16") for s in styles[1:]]
+    assert trt.refitted == [typed_model(outer_casts(data), "f16") for data in models[1:]]
 
 
 def test_an_engine_that_cannot_be_refitted_is_rebuilt(trt: FakeTensorRt, tmp_path: Path) -> None:
-    engine_of(trt, tmp_path).prepare(64, 64)
+    engine_of(trt, tmp_path).prepare(SMALL, SMALL)
     trt.refits = False
     engine = engine_of(trt, tmp_path)
-    engine.prepare(64, 64)
+    engine.prepare(SMALL, SMALL)
     assert trt.builds == 2
     assert "cannot be used" in engine.notes[0]
 
 
 def test_an_engine_that_tensorrt_refuses_is_rebuilt(trt: FakeTensorRt, tmp_path: Path) -> None:
-    engine_of(trt, tmp_path).prepare(64, 64)
+    engine_of(trt, tmp_path).prepare(SMALL, SMALL)
     trt.refuses = b"plan 1280x1280 1"
     engine = engine_of(trt, tmp_path)
-    engine.prepare(64, 64)
+    engine.prepare(SMALL, SMALL)
     assert trt.builds == 2
     assert "cannot be used" in engine.notes[0]
 
@@ -439,7 +522,7 @@ def test_an_engine_that_tensorrt_refuses_is_rebuilt(trt: FakeTensorRt, tmp_path:
 def test_a_folder_that_cannot_be_written_gives_a_note(trt: FakeTensorRt, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     engine = engine_of(trt, tmp_path / "file")
-    engine.prepare(64, 64)
+    engine.prepare(SMALL, SMALL)
     assert "REALTIME_STYLE_CACHE" in engine.notes[0]
 
 
@@ -490,6 +573,12 @@ def test_a_timing_cache_with_a_wrong_byte_is_not_used(tmp_path: Path) -> None:
     assert cache.read_learned("tensorrt 10", "GPU") == b""
 
 
+def with_canvas(frame: Frame, canvas: tuple[int, int]) -> Planes:
+    """A frame with its canvas, as `Stylizer` makes it."""
+    small = reduced_frame(frame, canvas, VideoReformatter(), FramePool())
+    return Planes(frame.luma, frame.chroma, small.luma, small.chroma)
+
+
 # Half precision -----------------------------------------------------------------------------
 
 
@@ -500,16 +589,13 @@ def test_f16_paints_nearly_the_same_as_f32(name: str, tier: str) -> None:
     data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
     from PIL import Image
 
-    from realtime_style.media.scaling import frame_from_rgb
-
     style = open_style(name, tier)
     whole = style.model_for(style.color)
-    half = typed_model(whole, "f16")
+    half = typed_model(outer_casts(whole), "f16")
     errors = []
     for photo in (data.astronaut(), data.coffee()):
         rgb = np.asarray(Image.fromarray(photo).resize((192, 160)))
-        frame = frame_from_rgb(rgb, style.color)
-        given = {"luma": frame.luma, "chroma": frame.chroma}
+        given = with_canvas(frame_from_rgb(rgb, style.color), (96, 80))._asdict()
         outputs = [
             onnxruntime.InferenceSession(each, providers=["CPUExecutionProvider"]).run(None, given)
             for each in (whole, half)
@@ -518,17 +604,19 @@ def test_f16_paints_nearly_the_same_as_f32(name: str, tier: str) -> None:
     assert 10 * np.log10(255**2 / np.concatenate([e.ravel() for e in errors]).mean()) > 40
 
 
-def test_an_f16_model_has_no_f32_values() -> None:
-    proto = onnx.load_model_from_string(typed_model(model(), "f16"))
+@pytest.mark.parametrize("rewrite", [outer_casts, lambda m: reducing_model(outer_casts(m))])
+def test_an_f16_model_has_no_f32_values(rewrite: Callable[[bytes], bytes]) -> None:
+    proto = onnx.load_model_from_string(typed_model(rewrite(true_model()), "f16"))
     inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
     kinds = {value.type.tensor_type.elem_type for value in inferred.graph.value_info}
+    kinds |= {value.type.tensor_type.elem_type for value in inferred.graph.input}
     kinds |= {tensor.data_type for tensor in inferred.graph.initializer}
     assert onnx.TensorProto.FLOAT16 in kinds
     assert onnx.TensorProto.FLOAT not in kinds
 
 
 def test_digests_are_of_the_network_and_the_structure_without_weights() -> None:
-    proto = onnx.load_model_from_string(typed_model(model(), "f32"))
+    proto = onnx.load_model_from_string(typed_model(true_model(), "f32"))
 
     def digests() -> tuple[str, str]:
         data = proto.SerializeToString()
@@ -538,7 +626,7 @@ def test_digests_are_of_the_network_and_the_structure_without_weights() -> None:
     proto.producer_name, proto.doc_string = "another", "described"
     proto.metadata_props[0].value = "{}"
     assert digests() == own  # the description does not count
-    kernel = next(t for t in proto.graph.initializer if t.name == "head.weight")
+    kernel = next(t for t in proto.graph.initializer if t.name == "body.head.weight")
     values = onnx.numpy_helper.to_array(kernel) + 1
     seen = {own[0]}
     for _ in range(2):
@@ -555,17 +643,76 @@ def test_digests_are_of_the_network_and_the_structure_without_weights() -> None:
     assert digests()[1] != own[1]
 
 
-@pytest.mark.parametrize("precision", ["f16", "f32"])
-def test_nv12_chroma_is_painted_the_same(precision: str) -> None:
+# The model for pictures in GPU memory --------------------------------------------------------
+
+
+def gpu_model(data: bytes, precision: str) -> bytes:
+    return typed_model(nv12_model(reducing_model(outer_casts(data))), precision)
+
+
+@pytest.mark.parametrize(("precision", "least_db"), [("f16", 55.0), ("f32", 100.0)])
+def test_the_model_for_gpu_memory_reduces_the_picture_itself(
+    precision: str, least_db: float
+) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [onnxruntime] is missing")
-    plain = typed_model(model(), precision)
-    luma, chroma = planes(64, 96)
-    given = {"luma": luma, "chroma": chroma}
-    expected = onnxruntime.InferenceSession(plain).run(None, given)
-    given["chroma"] = np.ascontiguousarray(chroma.transpose(0, 2, 3, 1))
-    painted = onnxruntime.InferenceSession(nv12_model(plain)).run(None, given)
-    assert np.array_equal(painted[0], expected[0])
-    assert np.array_equal(painted[1].transpose(0, 3, 1, 2), expected[1])
+    plain = onnxruntime.InferenceSession(typed_model(outer_casts(true_model()), precision))
+    proto = onnx.load_model_from_string(gpu_model(true_model(), precision))
+    onnx.checker.check_model(proto, full_check=True)
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    float_type = np.float16 if precision == "f16" else np.float32
+    for size, canvas in (((96, 64), (96, 64)), ((130, 98), (64, 48)), ((192, 128), (64, 40))):
+        frame = frame_from_rgb(draw_scene(1.0, *size), ColorSpace())
+        matrices = reductions(size, canvas)
+        small = (
+            matrices[f"{name}_rows"] @ plane.astype(np.float32) @ matrices[f"{name}_columns"]
+            for name, plane in (("luma", frame.luma), ("chroma", frame.chroma))
+        )
+        codes = (plane.round().astype(np.uint8) for plane in small)
+        expected = plain.run(None, Planes(frame.luma, frame.chroma, *codes)._asdict())
+        given = {name: matrix.astype(float_type) for name, matrix in matrices.items()}
+        given["luma"] = frame.luma
+        given["chroma"] = np.ascontiguousarray(frame.chroma.transpose(0, 2, 3, 1))
+        shapes = input_shapes(size, canvas, gpu_frames=True)
+        assert {name: value.shape for name, value in given.items()} == shapes
+        luma, chroma = session.run(None, given)
+        apart = [
+            luma - expected[0].astype(int),
+            chroma.transpose(0, 3, 1, 2) - expected[1].astype(int),
+        ]
+        if size == canvas:  # otherwise the canvas of the other model is rounded
+            error = np.square(np.concatenate([each.ravel() for each in apart])).mean()
+            assert 10 * np.log10(255**2 / max(error, 1e-9)) > least_db
+        assert max(np.abs(each).mean() for each in apart) < 0.5
+        assert luma.std() > 20
+
+
+@pytest.mark.parametrize(("larger", "smaller"), [(96, 96), (96, 48), (98, 32), (90, 88), (50, 8)])
+def test_matrices_reduce_as_pytorch_does(larger: int, smaller: int) -> None:
+    torch = pytest.importorskip("torch", reason="the extra [train] is not installed")
+    values = torch.rand(1, 1, larger, larger, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.interpolate(
+        values, (smaller, smaller), mode="bilinear", antialias=True
+    )
+    matrix = reduction(larger, smaller)
+    found = matrix @ values.numpy()[0, 0] @ matrix.T
+    assert np.allclose(found, expected.numpy()[0, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1000, 562)])
+def test_matrices_reduce_as_frames_in_host_memory_are_reduced(size: tuple[int, int]) -> None:
+    frame = frame_from_rgb(draw_scene(1.0, *size), ColorSpace())
+    canvas = canvas_size(*size)
+    planes = with_canvas(frame, canvas)
+    matrices = reductions(size, canvas)
+    for name, plane, small in (
+        ("luma", planes.luma, planes.canvas_luma),
+        ("chroma", planes.chroma, planes.canvas_chroma),
+    ):
+        found = matrices[f"{name}_rows"] @ plane.astype(np.float32) @ matrices[f"{name}_columns"]
+        difference = (small - found)[:, :, 2:-2, 2:-2]  # swscale repeats edges
+        assert np.abs(difference).mean() < 0.3  # it rounds, which is 0.25 on average
+        assert abs(difference.mean()) < 0.1
+        assert np.abs(difference).max() < 3
 
 
 # The real builder ---------------------------------------------------------------------------
@@ -593,7 +740,7 @@ def test_tensorrt_builds_every_bundled_style(rtx, tier: str) -> None:
     halves = []
     for name in bundled_styles(tier):
         style = open_style(name, tier)
-        halves.append(typed_model(style.model_for(style.color), "f16"))
+        halves.append(typed_model(outer_casts(style.model_for(style.color)), "f16"))
         assert layer_types(halves[-1], rtx) == layer_types(halves[0], rtx)
     # They differ only in their weights, so one build stands for all
     assert len({structure_digest(half) for half in halves}) == 1
@@ -606,25 +753,27 @@ def test_tensorrt_builds_every_bundled_style(rtx, tier: str) -> None:
     assert 0 < parts[-1] <= 1
 
 
-def test_tensorrt_reads_f16_layers_with_uint8_only_in_casts(rtx) -> None:
-    layers = layer_types(typed_model(model(), "f16"), rtx)
-    convolutions = [layer for layer in layers if layer[0] == "CONVOLUTION"]
-    assert len(convolutions) == 12
-    assert all(layer[1:] == ("HALF", "HALF") for layer in convolutions)
-    assert [layer for layer in layers if "UINT8" in layer] == (
-        [("CAST", "UINT8", "HALF")] * 2 + [("CAST", "HALF", "UINT8")] * 2
-    )
-    assert not any("FLOAT" in layer for layer in layers)
-    assert {"FLOAT"} <= {kind for layer in layer_types(model(), rtx) for kind in layer}
-
-
-def test_the_nv12_model_builds_too(rtx) -> None:
-    half = nv12_model(typed_model(model(), "f16"))
-    plan, _ = build_engine(half, PROFILES["1080p"], rtx)
-    assert len(plan) > 100_000
+@pytest.mark.parametrize("gpu_frames", [False, True])
+def test_tensorrt_reads_f16_layers_with_uint8_only_in_casts(rtx, gpu_frames: bool) -> None:
+    data = true_model()
+    half = gpu_model(data, "f16") if gpu_frames else typed_model(outer_casts(data), "f16")
     layers = layer_types(half, rtx)
+    convolutions = [layer for layer in layers if layer[0] == "CONVOLUTION"]
+    assert len(convolutions) == 20
+    assert all(layer[1:] == ("HALF", "HALF") for layer in convolutions)
+    planes_in = 2 if gpu_frames else 4
+    assert [layer for layer in layers if "UINT8" in layer] == (
+        [("CAST", "UINT8", "HALF")] * planes_in + [("CAST", "HALF", "UINT8")] * 2
+    )
+    products = [layer[1:] for layer in layers if layer[0] == "MATRIX_MULTIPLY"]
+    assert products == ([("HALF", "HALF")] * 4 if gpu_frames else [])
     assert not any("FLOAT" in layer for layer in layers)
-    assert not [layer for layer in layers if "UINT8" in layer and layer[0] != "CAST"]
+
+
+@pytest.mark.parametrize("profile", [*PROFILES.values(), Profile.of_size((66, 50), (64, 48))])
+def test_the_model_for_gpu_memory_builds_too(rtx, profile: Profile) -> None:
+    plan, _ = build_engine(gpu_model(true_model(), "f16"), profile, rtx)
+    assert len(plan) > 100_000
 
 
 def test_data_that_is_not_a_model_is_refused_with_tensorrts_reason(rtx) -> None:
@@ -641,7 +790,9 @@ def test_a_build_ends_with_ctrl_c(rtx) -> None:
             interrupt_main()
 
     with pytest.raises(KeyboardInterrupt):
-        build_engine(typed_model(model(), "f16"), PROFILES["4k"], rtx, on_build=stop)
+        build_engine(
+            typed_model(outer_casts(true_model()), "f16"), PROFILES["4k"], rtx, on_build=stop
+        )
 
 
 def test_progress_sums_up_nested_phases_and_can_stop_the_build(rtx) -> None:
@@ -659,9 +810,12 @@ def test_progress_sums_up_nested_phases_and_can_stop_the_build(rtx) -> None:
     assert not progress.step_complete("all", 1)
 
 
+@pytest.mark.parametrize("gpu_frames", [False, True])
 @pytest.mark.parametrize("rtx_like", [False, True])
 @pytest.mark.parametrize("known", [True, False])
-def test_a_build_is_configured_for_its_library(rtx_like: bool, known: bool) -> None:
+def test_a_build_is_configured_for_its_library(
+    rtx_like: bool, known: bool, gpu_frames: bool
+) -> None:
     log: list[object] = []
 
     def set_timing_cache(cache: bytes, *, ignore_mismatch: bool) -> bool:
@@ -678,38 +832,63 @@ def test_a_build_is_configured_for_its_library(rtx_like: bool, known: bool) -> N
     fake = SimpleNamespace(
         create_builder_config=lambda: config, create_optimization_profile=lambda: sizes
     )
-    inputs = [
-        SimpleNamespace(name="luma", shape=(1, 1, -1, -1)),
-        SimpleNamespace(name="chroma", shape=(1, -1, -1, 2)),
-    ]
-    network = SimpleNamespace(num_inputs=2, get_input=inputs.__getitem__)
+    canvas = ("luma_rows", "luma_columns") if gpu_frames else ("canvas_luma", "canvas_chroma")
+    inputs = [SimpleNamespace(name=name) for name in ("luma", "chroma", *canvas)]
+    network = SimpleNamespace(num_inputs=4, get_input=inputs.__getitem__)
     trt = SimpleNamespace(
         BuilderFlag=SimpleNamespace(REFIT="refittable"),
         ProfilingVerbosity=SimpleNamespace(DETAILED="detailed"),
     )
     if rtx_like:
         trt.IRuntimeCache = object
-    profile = Profile((32, 36), (640, 480), (1280, 720))
+    profile = Profile(
+        SizeRange((32, 36), (640, 480), (1280, 720)), SizeRange((24, 16), (480, 360), (960, 480))
+    )
     assert builder._config(fake, network, profile, trt, b"learned") is config
-    shapes = [
-        ("luma", (1, 1, 36, 32), (1, 1, 480, 640), (1, 1, 720, 1280)),
-        ("chroma", (1, 18, 16, 2), (1, 240, 320, 2), (1, 360, 640, 2)),
-        "sizes",
-    ]
+    shapes: list[object] = [("luma", (1, 1, 36, 32), (1, 1, 480, 640), (1, 1, 720, 1280))]
+    if gpu_frames:
+        shapes += [
+            ("chroma", (1, 18, 16, 2), (1, 240, 320, 2), (1, 360, 640, 2)),
+            ("luma_rows", (16, 36), (360, 480), (480, 720)),
+            ("luma_columns", (32, 24), (640, 480), (1280, 960)),
+        ]
+    else:
+        shapes += [
+            ("chroma", (1, 2, 18, 16), (1, 2, 240, 320), (1, 2, 360, 640)),
+            ("canvas_luma", (1, 1, 16, 24), (1, 1, 360, 480), (1, 1, 480, 960)),
+            ("canvas_chroma", (1, 2, 8, 12), (1, 2, 180, 240), (1, 2, 240, 480)),
+        ]
     learned, new = ("timing cache", b"learned", False), ("timing cache", b"", False)
     refit = [] if rtx_like else ["refittable", learned, *([] if known else [new])]
-    assert log == [*shapes, *refit]
+    assert log == [*shapes, "sizes", *refit]
     assert config.profiling_verbosity == "detailed"
 
 
 def test_profiles_hold_their_sizes_in_both_orientations() -> None:
-    profile = Profile((32, 32), (640, 480), (1280, 720))
-    assert profile.holds(1280, 720)
-    assert profile.holds(32, 32)
-    assert not profile.holds(720, 1280)
-    assert not profile.holds(16, 64)
+    profile = Profile.of_range(SizeRange((32, 32), (640, 480), (1280, 720)))
+    assert profile.canvases == SizeRange((32, 32), (480, 360), (1280, 720))
+    assert profile.holds((1280, 720), (640, 360))
+    assert profile.holds((32, 32), (32, 32))
+    assert not profile.holds((720, 1280), (360, 640))
+    assert not profile.holds((16, 64), (32, 64))
+    assert not profile.holds((64, 64), (16, 64))
     for name, (width, height) in {
-        "webcam": (720, 1280), "1080p": (1088, 1920), "4k": (2160, 3840)
+        "webcam": (720, 1280), "1080p": (1080, 1920), "4k": (2160, 3840)
     }.items():  # fmt: skip
-        assert PROFILES[name].holds(width, height)
-        assert PROFILES[name].holds(height, width)
+        assert PROFILES[name].holds((width, height), canvas_size(width, height))
+        assert PROFILES[name].holds((height, width), canvas_size(height, width))
+
+
+@pytest.mark.parametrize("strokes", [MIN_STROKES, *STROKE_SIZES.values(), MAX_STROKES])
+@pytest.mark.parametrize("name", PROFILES)
+def test_profiles_hold_strokes_of_all_sizes(name: str, strokes: float) -> None:
+    sides = (32, 34, 88, 98, 360, 804, 1080, 1280, 1920, 3840, 4096)
+    for size in product(sides, sides):
+        if PROFILES[name].pictures.holds(size):
+            assert PROFILES[name].holds(size, canvas_size(*size, strokes))
+
+
+def test_the_text_of_a_profile_has_all_its_sizes() -> None:
+    one = Profile.of_size((64, 48), (32, 24))
+    assert str(one) == "64x48 64x48 64x48 (canvas 32x24 32x24 32x24)"
+    assert str(replace(one, canvases=SizeRange((8, 8), (32, 24), (64, 48)))) != str(one)

@@ -162,6 +162,4 @@ def build_gpu_painter(plan: PaintPlan, cuda: Cuda, color: ColorSpace) -> GpuStyl
     """
     style = plan.look.mixed(open_any_style)
     engine = open_gpu_engine(style.model_for(color), cuda, plan.engine)
-    return GpuStylizer(
-        style, engine, cuda, strokes=plan.strokes, keep_colors=plan.look.keep_colors
-    )
+    return GpuStylizer(style, engine, cuda, strokes=plan.strokes, keep_colors=plan.look.keep_colors)

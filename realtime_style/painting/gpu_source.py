@@ -24,7 +24,7 @@ class GpuSource:
             cuda: the same GPU.
 
         Raises:
-            MediaError: the film would have to be converted, or a side of it is odd.
+            MediaError: the film would have to be converted, or cut to even sides.
         """
         self.film = film
         self.info: StreamInfo = film.info

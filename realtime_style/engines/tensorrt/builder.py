@@ -59,7 +59,10 @@ class Profile:
         shorter than those of the smallest picture.
         """
         least, most = (
-            (width // CANVAS_MULTIPLE * CANVAS_MULTIPLE, height // CANVAS_MULTIPLE * CANVAS_MULTIPLE)
+            (
+                width // CANVAS_MULTIPLE * CANVAS_MULTIPLE,
+                height // CANVAS_MULTIPLE * CANVAS_MULTIPLE,
+            )
             for width, height in (pictures.least, pictures.most)
         )
         return cls(pictures, SizeRange(least, canvas_size(*pictures.best), most))

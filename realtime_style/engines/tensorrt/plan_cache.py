@@ -20,7 +20,7 @@ FOLDER_VARIABLE = "REALTIME_STYLE_CACHE"
 
 _MAGIC = b"realtime-style plan 1\n"
 _MAX_HEADER_BYTES = 65536
-_MAX_PLANS = 200  # engines that are kept; TensorRT-RTX builds one of 3 MB for every blend
+_MAX_PLANS = 200  # engines that are kept; TensorRT-RTX builds one of 5 MB for every blend
 
 
 @dataclass(frozen=True, slots=True)
