@@ -13,6 +13,7 @@ from threading import Barrier, Thread
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from conftest import affine_style
 from fake_gpu import FakeCuda
@@ -81,7 +82,7 @@ def test_tensorrts_own_report_says_half_precision(name: str) -> None:
     refuse_missing(name)
     style = open_style("starry-night")
     engine = open_engine(style.model_for(style.color), EngineChoice(name))
-    engine.prepare(640, 360)
+    engine.prepare((640, 360), (640, 360))
     layers = engine.layers()  # type: ignore[attr-defined]
     convolutions = [str(layer) for layer in layers if "conv" in str(layer).lower()]
     assert convolutions
@@ -449,9 +450,11 @@ class Session:
     """An ONNX Runtime session that starts with some providers, or with none of those asked for."""
 
     at_work: list[str] = []  # noqa: RUF012
+    models: list[bytes] = []  # noqa: RUF012
 
     def __init__(self, model: bytes, options: object, **asked: object) -> None:
         assert asked["enable_fallback"] == 0
+        self.models.append(model)
         if not self.at_work:
             raise RuntimeError(
                 "This session contains graph nodes that are assigned to the default CPU EP, but "
@@ -486,6 +489,32 @@ def test_what_onnx_runtime_lacks_on_a_gpu_is_said(
     with pytest.raises(EngineError, match=missing):
         onnxruntime_engine.OnnxRuntimeEngine(negative(), "f16", "onnxruntime-cuda", provider)
     assert capsys.readouterr().out == ""  # where a film may go
+
+
+@pytest.mark.parametrize("ratio", [1, 2, 1.5])
+def test_on_a_gpu_onnx_runtime_moves_no_bytes_and_computes_in_one_type(
+    monkeypatch: pytest.MonkeyPatch, ratio: float
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from realtime_style.engines import onnxruntime_engine
+
+    monkeypatch.setattr(Session, "at_work", ["CUDAExecutionProvider"])
+    monkeypatch.setattr(Session, "models", [])
+    with monkeypatch.context() as patched:
+        patched.setattr(onnxruntime, "InferenceSession", Session)
+        style = open_style("great-wave")
+        engine = onnxruntime_engine.OnnxRuntimeEngine(
+            style.model_for(style.color), "f16", "onnxruntime-cuda", "CUDAExecutionProvider"
+        )
+        engine.prepare((int(64 * ratio), int(48 * ratio)), (64, 48))
+    proto = onnx.load_model_from_string(Session.models[-1])
+    inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True).graph
+    kinds = {value.name: value.type.tensor_type.elem_type for value in inferred.value_info}
+    assert onnx.TensorProto.UINT8 not in kinds.values()
+    floats = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16}
+    kinds |= {tensor.name: tensor.data_type for tensor in inferred.initializer}
+    assert floats & set(kinds.values()) == {onnx.TensorProto.FLOAT16}
+    onnxruntime.InferenceSession(Session.models[-1])
 
 
 def test_onnx_runtimes_engines_are_kept_style_by_style(

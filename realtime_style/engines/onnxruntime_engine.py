@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from realtime_style.engines.engine import Engine, Plane, Planes, done
 from realtime_style.engines.graphs.int8 import int8_model, refuse_inexact_cpu
-from realtime_style.engines.graphs.precision import digest, typed_model
+from realtime_style.engines.graphs.precision import digest, outer_casts, typed_model
 from realtime_style.engines.graphs.size import model_of_size
 from realtime_style.engines.onnxruntime_providers import load_cuda
 from realtime_style.engines.tensorrt.plan_cache import PlanCache
@@ -83,7 +83,7 @@ class OnnxRuntimeEngine(Engine):
         if provider:
             self.device = f"GPU {number}"
             self.precision = "f32" if precision == "f32" else "f16"
-            model = typed_model(model, self.precision)
+            model = outer_casts(model)  # CUDA has no SpaceToDepth of bytes
             self._options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
             load_cuda()
         else:
@@ -135,6 +135,7 @@ class OnnxRuntimeEngine(Engine):
         provider = self._provider
         providers: list[Any] = ["CPUExecutionProvider"]
         if provider:
+            model = typed_model(model, self.precision)
             providers = [(provider, {"device_id": self._number} | _options(provider, model))]
         if provider == TENSORRT:  # CUDA runs the operators that TensorRT does not support
             providers.append(("CUDAExecutionProvider", {"device_id": self._number}))
