@@ -68,8 +68,8 @@ def check_parity(netG: nn.Module, style: Style, pictures: Sequence[Planes]) -> l
         What was measured, for each engine and precision.
 
     Raises:
-        StyleError: there are no pictures; in float32 a value differs by more than MAX_DIFFERENCE, or
-            more than MAX_DIFFERENT_PART of all values differ; or a lower precision is below its
+        StyleError: there are no pictures; in float32 a value differs by more than MAX_DIFFERENCE,
+            or more than MAX_DIFFERENT_PART of all values differ; or a lower precision is below its
             MIN_PSNR_DB.
     """
     if not pictures:

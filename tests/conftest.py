@@ -17,14 +17,19 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
+from realtime_style.canvas import canvas_size
 from realtime_style.cli import app
 from realtime_style.color import ColorSpace
 from realtime_style.engines.choice import EngineChoice
+from realtime_style.engines.engine import Engine, Plane, Planes
+from realtime_style.frame import Frame, FramePool
 from realtime_style.jobs.film import FilmReport, FilmRequest, open_film
 from realtime_style.media.encoding import Encoding
+from realtime_style.media.scaling import reduced_frame
 from realtime_style.painting.chain import PainterChain, build_painter
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.style.file_format import describe
@@ -353,3 +358,23 @@ def wait_until(
 def film(tmp_path: Path) -> Path:
     """Ten grey frames of 64x48 at 25 fps, with sound."""
     return make_film(tmp_path / "film.mp4")
+
+
+def planes_of(frame: Frame) -> Planes:
+    """What an engine is given of a frame: its planes, and those of a canvas of medium strokes."""
+    size = canvas_size(frame.width, frame.height)
+    canvas = reduced_frame(frame, size, VideoReformatter(), FramePool())
+    return Planes(frame.luma, frame.chroma, canvas.luma, canvas.chroma)
+
+
+def noise_planes(height: int, width: int, seed: int = 0) -> Planes:
+    """A picture of noise for an engine."""
+    i420 = np.random.default_rng(seed).integers(0, 256, (height * 3 // 2, width), np.uint8)
+    return planes_of(Frame(i420, 0, Fraction(1)))
+
+
+def painted_by(engine: Engine, planes: Planes) -> tuple[Plane, Plane]:
+    """Luma and chroma that an engine paints."""
+    out = np.zeros_like(planes.luma), np.zeros_like(planes.chroma)
+    engine.infer(planes, *out)
+    return out

@@ -8,6 +8,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -15,13 +16,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from conftest import affine_style
+from conftest import affine_style, noise_planes, painted_by, planes_of
 from fake_gpu import FakeCuda
 
 from realtime_style.color import ColorSpace
 from realtime_style.engines import opening, openvino_engine, registry
 from realtime_style.engines.choice import EngineChoice
-from realtime_style.engines.engine import Engine
+from realtime_style.engines.engine import Engine, Planes
 from realtime_style.engines.graphs.precision import typed_model
 from realtime_style.engines.multi_device import MultiDeviceEngine
 from realtime_style.engines.opening import open_engine, open_gpu_engine
@@ -29,16 +30,11 @@ from realtime_style.engines.registry import ENGINES, available_engines, engine_t
 from realtime_style.engines.tensorrt import cuda
 from realtime_style.engines.tensorrt.cuda import gpu_trouble
 from realtime_style.errors import EngineError
+from realtime_style.frame import Frame
 from realtime_style.style.bundled import open_style
 from realtime_style.style.reading import parse_style
 
 rng = np.random.default_rng(0)
-
-
-def planes(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    luma = rng.integers(0, 256, (1, 1, height, width), dtype=np.uint8)
-    chroma = rng.integers(0, 256, (1, 2, height // 2, width // 2), dtype=np.uint8)
-    return luma, chroma
 
 
 def negative() -> bytes:
@@ -67,13 +63,12 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 def test_every_engine_paints_into_the_given_arrays(engine: Engine) -> None:
-    luma, chroma = planes(48, 64)
-    kept = luma.copy()
-    out_luma, out_chroma = np.zeros_like(luma), np.zeros_like(chroma)
-    engine.infer(luma, chroma, out_luma, out_chroma)
-    assert np.array_equal(out_luma, 255 - luma.astype(int))
-    assert np.array_equal(out_chroma, chroma)
-    assert np.array_equal(luma, kept)
+    planes = noise_planes(48, 64)
+    kept = planes.copy()
+    luma, chroma = painted_by(engine, planes)
+    assert np.array_equal(luma, 255 - planes.luma.astype(int))
+    assert np.array_equal(chroma, planes.chroma)
+    assert all(map(np.array_equal, planes, kept))
 
 
 @pytest.mark.gpu
@@ -95,23 +90,15 @@ def test_every_engine_takes_views_of_one_buffer_and_changing_sizes(engine: Engin
         i420 = rng.integers(0, 256, (height * 3 // 2, width), dtype=np.uint8)
         out = np.zeros_like(i420)
         half = (1, 2, height // 2, width // 2)
-        engine.infer(
-            i420[:height][None, None],
-            i420[height:].reshape(half),
-            out[:height][None, None],
-            out[height:].reshape(half),
-        )
+        planes = planes_of(Frame(i420, 0, Fraction(1)))
+        engine.infer(planes, out[:height][None, None], out[height:].reshape(half))
         assert np.array_equal(out[:height], 255 - i420[:height])
         assert np.array_equal(out[height:], i420[height:])
 
 
 def test_every_engine_forgets_former_frames(engine: Engine) -> None:
-    frames = [planes(32, 32) for _ in range(4)]
-    painted = []
-    for luma, chroma in (*frames, *frames):
-        out = np.zeros_like(luma), np.zeros_like(chroma)
-        engine.infer(luma, chroma, *out)
-        painted.append(out[0])
+    frames = [noise_planes(32, 32, seed) for seed in range(4)]
+    painted = [painted_by(engine, planes)[0] for planes in (*frames, *frames)]
     for first, second in zip(painted[:4], painted[4:], strict=True):
         assert np.array_equal(first, second)
 
@@ -126,8 +113,8 @@ def test_pictures_on_their_way_at_once_are_those_painted_alone(
     monkeypatch.setattr("realtime_style.engines.openvino_engine.usable_cores", lambda: 2)
     engine = open_engine(model, EngineChoice("openvino", "f32"), in_flight=None)
     assert engine.in_flight == 3
-    given = [planes(height, width) for height, width in ((64, 96), (32, 160), (64, 96), (96, 64))]
-    luma_buffer, chroma_buffer = np.empty(96 * 96, np.uint8), np.empty(96 * 96, np.uint8)
+    sizes = ((64, 96), (32, 160), (64, 96), (96, 64))
+    given = [noise_planes(*size, seed) for seed, size in enumerate(sizes)] * 2
     waiting: list[tuple[Callable[[], None], np.ndarray, np.ndarray]] = []
     painted = []
 
@@ -136,25 +123,18 @@ def test_pictures_on_their_way_at_once_are_those_painted_alone(
         wait()
         painted.append(out)
 
-    for luma, chroma in (*given, *given):
-        buffers = [
-            buffer[: plane.size].reshape(plane.shape)
-            for buffer, plane in ((luma_buffer, luma), (chroma_buffer, chroma))
-        ]
-        for buffer, plane in zip(buffers, (luma, chroma), strict=True):
-            buffer[...] = plane
-        out = np.zeros_like(luma), np.zeros_like(chroma)
-        waiting.append((engine.begin(*buffers, *out), *out))
-        luma_buffer.fill(0)  # what was given may be used for something else at once
-        chroma_buffer.fill(0)
+    for planes in given:
+        mine = planes.copy()
+        out = np.zeros_like(planes.luma), np.zeros_like(planes.chroma)
+        waiting.append((engine.begin(mine, *out), *out))
+        for plane in mine:
+            plane.fill(0)  # the inputs may be reused at once
         if len(waiting) == engine.in_flight:
             wait_for_first()
     while waiting:
         wait_for_first()
-    for (luma, chroma), found in zip((*given, *given), painted, strict=True):
-        expected = np.zeros_like(luma), np.zeros_like(chroma)
-        alone.infer(luma, chroma, *expected)
-        for ours, theirs in zip(found, expected, strict=True):
+    for planes, found in zip(given, painted, strict=True):
+        for ours, theirs in zip(found, painted_by(alone, planes), strict=True):
             assert np.abs(ours.astype(int) - theirs).max() <= 1  # sums in another order
             assert theirs.std() > 1
 
@@ -164,10 +144,10 @@ def test_what_is_painted_into_outlasts_the_painting_though_nobody_waits() -> Non
     engine = open_engine(
         style.model_for(style.color), EngineChoice("openvino", "f32"), in_flight=None
     )
-    luma, chroma = planes(2048, 2048)
-    out = np.zeros_like(luma), np.zeros_like(chroma)
+    planes = noise_planes(2048, 2048)
+    out = np.zeros_like(planes.luma), np.zeros_like(planes.chroma)
     kept = weakref.ref(out[0])
-    wait = engine.begin(luma, chroma, *out)
+    wait = engine.begin(planes, *out)
     del wait, out
     gc.collect()
     assert kept() is not None
@@ -182,8 +162,8 @@ def test_what_is_on_its_way_can_be_cancelled() -> None:
     engine = open_engine(
         style.model_for(style.color), EngineChoice("openvino", "f32"), in_flight=None
     )
-    luma, chroma = planes(2048, 2048)
-    wait = engine.begin(luma, chroma, np.zeros_like(luma), np.zeros_like(chroma))
+    planes = noise_planes(2048, 2048)
+    wait = engine.begin(planes, np.zeros_like(planes.luma), np.zeros_like(planes.chroma))
     engine.cancel()
     with pytest.raises(EngineError):
         wait()
@@ -198,12 +178,12 @@ def test_every_engine_can_be_cancelled(name: str, in_flight: int | None) -> None
     engine = open_engine(
         style.model_for(style.color), EngineChoice(name, "f32"), in_flight=in_flight
     )
-    large = planes(4096, 4096)
+    large = noise_planes(4096, 4096)
     errors: list[EngineError] = []
 
     def paint() -> None:
         try:
-            engine.infer(*large, *(np.zeros_like(plane) for plane in large))
+            painted_by(engine, large)
         except EngineError as error:
             errors.append(error)
 
@@ -220,10 +200,9 @@ def test_on_one_core_openvino_reports_errors_too(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(openvino_engine, "usable_cores", lambda: 1)
     style = open_style("starry-night")
     engine = open_engine(style.model_for(style.color), EngineChoice("openvino", "f32"))
-    luma, _ = planes(48, 64)
-    _, chroma = planes(32, 32)
+    planes = noise_planes(48, 64)._replace(chroma=noise_planes(32, 32).chroma)
     with pytest.raises(EngineError, match="failed"):
-        engine.infer(luma, chroma, *(np.zeros_like(plane) for plane in planes(48, 64)))
+        engine.infer(planes, planes.luma.copy(), noise_planes(48, 64).chroma)
 
 
 def test_every_engine_says_what_and_where_it_is(engine: Engine) -> None:
@@ -233,10 +212,9 @@ def test_every_engine_says_what_and_where_it_is(engine: Engine) -> None:
 
 
 def test_every_engine_refuses_sizes_that_do_not_fit(engine: Engine) -> None:
-    luma, _ = planes(48, 64)
-    _, chroma = planes(32, 32)
+    planes = noise_planes(48, 64)._replace(chroma=noise_planes(32, 32).chroma)
     with pytest.raises(EngineError, match="failed"):
-        engine.infer(luma, chroma, np.zeros_like(luma), np.zeros_like(chroma))
+        painted_by(engine, planes)
 
 
 @pytest.mark.parametrize("name", [n for n, kind in ENGINES.items() if not kind.is_nvidia])
@@ -326,7 +304,9 @@ class Painted(Engine):
         super().__init__(notes)
         self.name = name
 
-    def begin(self, *planes: np.ndarray) -> Callable[[], None]:
+    def begin(
+        self, planes: Planes, out_luma: np.ndarray, out_chroma: np.ndarray
+    ) -> Callable[[], None]:
         raise AssertionError("nothing is painted here")
 
     def cancel(self) -> None: ...
@@ -380,19 +360,21 @@ def test_of_several_devices_none_waits_for_another() -> None:
     together = Barrier(2, timeout=20)
 
     class Slow(Painted):
-        def begin(self, *planes: np.ndarray) -> Callable[[], None]:
+        def begin(
+            self, planes: Planes, out_luma: np.ndarray, out_chroma: np.ndarray
+        ) -> Callable[[], None]:
             together.wait()
-            planes[2][...] = 255 - planes[0]
+            out_luma[...] = 255 - planes.luma
             return lambda: None
 
     engine = MultiDeviceEngine([Slow("onnxruntime-cuda"), Slow("onnxruntime-cuda")])
     assert engine.in_flight == 2
-    given = [planes(16, 16) for _ in range(2)]
-    outs = [tuple(map(np.zeros_like, pair)) for pair in given]
-    kept = [pair[0].copy() for pair in given]
-    waits = [engine.begin(*pair, *out) for pair, out in zip(given, outs, strict=True)]
-    for pair in given:
-        pair[0].fill(0)  # the caller's again
+    given = [noise_planes(16, 16, seed) for seed in range(2)]
+    outs = [(np.zeros_like(each.luma), np.zeros_like(each.chroma)) for each in given]
+    kept = [each.luma.copy() for each in given]
+    waits = [engine.begin(each, *out) for each, out in zip(given, outs, strict=True)]
+    for each in given:
+        each.luma.fill(0)  # the caller's again
     for wait in waits:
         wait()
     for luma, (painted, _) in zip(kept, outs, strict=True):

@@ -19,11 +19,7 @@ MOST = 9  # codes that the grain may change a pixel by: six standard deviations
 
 def grain(seed: int = 0) -> Callable[[Frame], Frame]:
     """Lays the grain of a seed under a frame."""
-
-    class Nothing:
-        in_flight = 1
-
-    return Grain(Nothing(), seed).lay_under  # type: ignore[arg-type]
+    return Grain(seed).lay_under
 
 
 def flat(height: int, width: int, code: int = 128) -> Frame:
@@ -125,5 +121,5 @@ def test_a_white_sky_is_painted_with_strokes(style: str) -> None:
         painter_of(style, precision="f32", grain=has_grain).paint_rgb(white)[middle].std((0, 1))
         for has_grain in (True, False)
     )
-    assert dead.max() < 1
+    assert dead.max() < 1.5
     assert strokes.max() > 3

@@ -14,7 +14,6 @@ from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.registry import available_engines
 from realtime_style.frame import Frame, FramePool
 from realtime_style.painting.chain import build_painter, load_stylizer
-from realtime_style.painting.grain import Grain
 from realtime_style.painting.keep_colors import KeepColors
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.painting.steady import Steady
@@ -39,7 +38,6 @@ def chain(style: Path, in_flight: int | None) -> Painter[Frame]:
 
 PAINTERS: dict[str, Make] = {
     "stylizer": stylizer,
-    "grain": lambda style, in_flight: Grain(stylizer(style, in_flight)),
     "keep_colors": lambda style, in_flight: KeepColors(stylizer(style, in_flight)),
     "steady": lambda style, in_flight: Steady(stylizer(style, in_flight)),
     "chain": chain,
@@ -162,7 +160,7 @@ class Recorder:
         self.calls.append("cancel")
 
 
-@pytest.mark.parametrize("wrap", [Grain, KeepColors, Steady])
+@pytest.mark.parametrize("wrap", [KeepColors, Steady])
 def test_wrappers_pass_on_what_is_not_theirs(wrap: Callable[[Recorder], Painter[Frame]]) -> None:
     inner, parts = Recorder(), list[float]()
     painter = wrap(inner)

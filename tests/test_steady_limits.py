@@ -231,7 +231,7 @@ def test_three_fifths_of_the_cells_must_change_as_one(share: float, is_light: bo
 
 def test_the_grain_is_one_and_a_half_codes_and_as_fine_as_two_pixels() -> None:
     flat = Frame(np.full((512 * 3 // 2, 512), 128, np.uint8), 0, Fraction(1, 25))
-    laid = Grain(Recorder()).lay_under(flat).luma[0, 0].astype(float) - 128
+    laid = Grain().lay_under(flat).luma[0, 0].astype(float) - 128
     assert laid.std() == pytest.approx(1.5, abs=0.1)  # rounding adds 0.03
     spectrum = np.abs(np.fft.fft2(laid)) ** 2
     beside = np.fft.ifft2(spectrum).real[0, :8]

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import affine_style
+from conftest import affine_style, painted_by, planes_of
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
@@ -21,26 +21,31 @@ from realtime_style.engines.opening import open_engine
 from realtime_style.errors import StyleFileError
 from realtime_style.frame import Frame
 from realtime_style.style.bundled import FAST, STANDARD, bundled_styles, open_style, tier_of
+from realtime_style.style.file_format import FOLDED_TENSORS
 from realtime_style.style.look import Look
 from realtime_style.style.reading import parse_style
 from realtime_style.style.style import Style
 from realtime_style.tools.demo import draw_scene
 from realtime_style.training.color import PLANES_COLOR, planes_from_rgb
-from realtime_style.training.generator import SIZE_MULTIPLE, Generator, GeneratorConfig
+from realtime_style.training.generator import Generator, GeneratorConfig
+from realtime_style.training.sharp import HeadConfig, SharpGenerator
 
 COLORS = [ColorSpace(matrix, range_) for matrix in (SMPTE170M, BT709) for range_ in (LIMITED, FULL)]
 CARD = {"title": "Small", "year": 2024}
 
 
-def random_generator() -> Generator:
+def random_generator() -> SharpGenerator:
     torch.manual_seed(0)
-    generator = Generator(GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2)))
+    body = Generator(GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2)))
+    head = HeadConfig(recolor_channels=8, mix_channels=8, range_channels=8)
+    generator = SharpGenerator(body, head)
     with torch.no_grad():
         for name, parameter in generator.named_parameters():
             if name.endswith("bias"):
                 parameter.normal_(0, 0.3)
-        generator.luma_head.weight.mul_(20)
-        generator.chroma_head.weight.mul_(20)
+        body.luma_head.weight.mul_(20)
+        body.chroma_head.weight.mul_(20)
+        generator.head.mix_out.weight.normal_(0, 0.03)
     return generator
 
 
@@ -79,21 +84,21 @@ def change_metadata(model: ModelProto, **changes: Any) -> None:
 def test_an_exported_style_is_read_back(style_bytes: bytes) -> None:
     style = parse_style(style_bytes)
     assert (style.name, style.card) == ("small", CARD)
-    assert (style.size_multiple, style.color) == (SIZE_MULTIPLE, PLANES_COLOR)
+    assert style.color == PLANES_COLOR
 
 
 # Each function turns a valid model into one that must be refused.
 
 
 def _external(model: ModelProto) -> None:
-    tensor = initializer(model, "down.weight")
+    tensor = initializer(model, "body.down.weight")
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="../../etc/passwd")
     tensor.ClearField("raw_data")
 
 
 def _external_in_part(model: ModelProto) -> None:
-    initializer(model, "down.weight").external_data.add(key="location", value="weights.bin")
+    initializer(model, "body.down.weight").external_data.add(key="location", value="weights.bin")
 
 
 def _operator(op_type: str, domain: str = "") -> Callable[[ModelProto], None]:
@@ -123,7 +128,7 @@ def _sparse(model: ModelProto) -> None:
 
 def _dim(value: int) -> Callable[[ModelProto], None]:
     def change(model: ModelProto) -> None:
-        initializer(model, "down.weight").dims[0] = value
+        initializer(model, "body.down.weight").dims[0] = value
 
     return change
 
@@ -138,11 +143,11 @@ def _pad(*values: int) -> Callable[[ModelProto], None]:
 
 
 def _unknown_type(model: ModelProto) -> None:
-    initializer(model, "stem.weight").data_type = 92
+    initializer(model, "body.stem.weight").data_type = 92
 
 
 def _more_values_than_size(model: ModelProto) -> None:
-    initializer(model, "stem.weight").dims[0] -= 1
+    initializer(model, "body.stem.weight").dims[0] -= 1
 
 
 def _pad_without_values(model: ModelProto) -> None:
@@ -217,11 +222,38 @@ def _growing(model: ModelProto) -> None:
     """Two paddings that make a small picture 16 times as wide and high."""
     pads = helper.make_tensor("wide", TensorProto.INT64, [8], [0, 0, 256, 256, 0, 0, 256, 256])
     model.graph.initializer.append(pads)
-    first = next(n for n in model.graph.node if n.op_type == "Cast" and n.input[0] == "luma")
+    first = next(n for n in model.graph.node if n.op_type == "Cast" and "wide" not in n.output[0])
     at = list(model.graph.node).index(first) + 1
     for i in range(2):
         given = first.output[0] if i == 0 else "grown.0"
         model.graph.node.insert(at + i, helper.make_node("Pad", [given, "wide"], [f"grown.{i}"]))
+
+
+def _resized(scale: int) -> Callable[[ModelProto], None]:
+    """A picture that is resized by a factor which the file only has as a weight."""
+
+    def change(model: ModelProto) -> None:
+        scales = np.array([1, 1, scale, scale], np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(scales, "scales"))
+        resize = helper.make_node("Resize", ["luma", "", "scales"], ["resized"], mode="nearest")
+        model.graph.node.append(resize)
+
+    return change
+
+
+def _resized_by_values(model: ModelProto) -> None:
+    """A picture that is resized to sizes which are computed from its values."""
+    model.graph.initializer.append(
+        numpy_helper.from_array(np.array([4], np.int64), "values.number")
+    )
+    model.graph.node.extend(
+        [
+            helper.make_node("Cast", ["luma"], ["values"], to=TensorProto.INT64),
+            helper.make_node("Gather", ["values", "values.number"], ["row"], axis=3),
+            helper.make_node("ReduceMean", ["row"], ["sizes"], keepdims=0),
+            helper.make_node("Resize", ["luma", "", "", "sizes"], ["resized"], mode="nearest"),
+        ]
+    )
 
 
 def _other_ranges(model: ModelProto) -> None:
@@ -267,7 +299,7 @@ def _rename_tensor(name: str) -> Callable[[ModelProto], None]:
 
 
 def _missing_tensor(model: ModelProto) -> None:
-    model.graph.initializer.remove(initializer(model, "down.weight"))
+    model.graph.initializer.remove(initializer(model, "body.down.weight"))
 
 
 def _no_metadata(model: ModelProto) -> None:
@@ -291,7 +323,7 @@ def _metadata(**changes: Any) -> Callable[[ModelProto], None]:
         (_external, "down.weight' points to another file"),
         (_external_in_part, "down.weight' points to another file"),
         (_operator("Loop"), "the operator Loop"),
-        (_operator("Shape"), "the operator Shape"),
+        (_operator("NonZero"), "the operator NonZero"),
         (_operator("ConvTranspose"), "the operator ConvTranspose"),
         (_operator("Conv", "com.microsoft"), r"the operator com\.microsoft\.Conv"),
         (_subgraph, "carries a graph or a tensor"),
@@ -300,7 +332,7 @@ def _metadata(**changes: Any) -> Callable[[ModelProto], None]:
         (_sparse, "functions or sparse"),
         (_dim(1 << 40), r"down.weight' has the size \[1099511627776,"),
         (_dim(-1), r"down.weight' has the size \[-1,"),
-        (_dim(2000), "down.weight"),  # more values than the tensor has
+        (_dim(2000), "body.down.weight"),  # more values than the tensor has
         (_pad(1, 1_000_000), "has the value 1000000; a style has at most 256"),
         (_pad(-70_000, 1), "has the value -70000"),
         (_pad_without_values, "it is damaged"),
@@ -319,28 +351,24 @@ def _metadata(**changes: Any) -> Callable[[ModelProto], None]:
         (_fixed_inside, "'stem' has the fixed size 48x64"),
         (_cut, "its sizes do not fit together"),
         (_many_nodes, r"nodes; a style has at most 1000"),
-        (_growing, r"its tensor 'grown.1' grows to \[1, 1, 1152, 1152\] from 128x128"),
+        (_growing, r"its tensor 'grown.0' grows to \[1, 6, 544, 544\] from 128x128"),
+        (_resized(100), r"its tensor 'resized' grows to \[1, 1, 12800, 12800\]"),
+        (_resized_by_values, "does not follow from those of its inputs|do not fit together"),
         (_other_ranges, "its ranges belong to other convolutions"),
-        (_rename_input, r"inputs are \['brightness', 'chroma'\]"),
+        (_rename_input, r"inputs are \['brightness', 'chroma', 'canvas_luma', 'canvas_chroma'\]"),
         (_third_output, "outputs are .*'cat'"),
         (_one_output, r"outputs are \['painted_luma'\]"),
         (_channels, "expected uint8 planes"),
         (_batch, "expected uint8 planes"),
         (_float_planes, "expected uint8 planes"),
-        (_rename_tensor("stem.weight"), "'stem.weight' is missing"),
-        (_rename_tensor("head.weight"), "'head.weight' is missing"),
-        (_rename_tensor("head.bias"), "'head.bias' is missing"),
-        (_rename_tensor("center"), "'center' is missing"),
+        *((_rename_tensor(name), f"'{name}' is missing") for name, _, _, _ in FOLDED_TENSORS),
         (_missing_tensor, "invalid.*down.weight"),
         (_no_metadata, "`realtime-style export` did not write it"),
         (_raw_metadata('{"format": 1'), "description is broken"),
         (_raw_metadata("[1]"), "description is broken"),
         (_raw_metadata("[" * 100_000), "description is broken"),
-        (_metadata(format=2), "has format 2, this version reads 1; upgrade"),
-        (_metadata(size_multiple=0), "size multiple is 0"),
-        (_metadata(size_multiple=65), "size multiple is 65"),
-        (_metadata(size_multiple="four"), "description is broken"),
-        (_metadata(size_multiple=float("inf")), "description is broken"),
+        (_metadata(format=1), "has format 1, of an earlier version .* train it again"),
+        (_metadata(format=3), "has format 3, this version reads 2; upgrade"),
         (_metadata(color={"matrix": 99, "range": 1}), "description is broken"),
         (_metadata(color={}), "description is broken"),
         (_metadata(card=3), "description is broken"),
@@ -493,11 +521,14 @@ def test_model_for_another_color_space_paints_the_same(
 ) -> None:
     pytest.importorskip("onnxruntime")
     style, frame = parse_style(style_bytes), draw_frame(color)
-    painted = np.empty_like(frame.luma), np.empty_like(frame.chroma)
     engine = open_engine(style.model_for(color), EngineChoice("onnxruntime", "f32"))
-    engine.infer(frame.luma, frame.chroma, *painted)
+    planes = planes_of(frame)
+    painted = painted_by(engine, planes)
 
-    own = convert(frame.luma, frame.chroma, color, style.color)
+    own = [
+        *convert(planes.luma, planes.chroma, color, style.color),
+        *convert(planes.canvas_luma, planes.canvas_chroma, color, style.color),
+    ]
     folded = PlanesGenerator(random_generator().folded()).generator
     with torch.no_grad():
         there = folded(*(torch.from_numpy(plane).float() for plane in own))
@@ -520,7 +551,7 @@ def test_model_for_leaves_the_style_as_it_is(style_bytes: bytes) -> None:
 
 def test_nan_weights_are_refused() -> None:
     model = onnx.load(bundled_styles()["starry-night"])
-    (kernel,) = (tensor for tensor in model.graph.initializer if tensor.name == "head.weight")
+    (kernel,) = (tensor for tensor in model.graph.initializer if tensor.name == "body.head.weight")
     values = numpy_helper.to_array(kernel).copy()
     values.flat[7] = np.nan
     kernel.CopyFrom(numpy_helper.from_array(values, kernel.name))

@@ -13,9 +13,6 @@ from realtime_style.engines.registry import available_engines
 from realtime_style.errors import StyleFileError
 from realtime_style.frame import Frame
 from realtime_style.media.scaling import frame_from_rgb
-from realtime_style.painting.chain import build_painter
-from realtime_style.painting.plan import PaintPlan
-from realtime_style.painting.stylizer import Stylizer
 
 rng = np.random.default_rng(0)
 SPACES = [ColorSpace(m, r) for m in (BT709, SMPTE170M) for r in (LIMITED, FULL)]
@@ -45,32 +42,6 @@ def test_bundled_styles_paint_any_even_size(style: str, height: int, width: int)
     painted = painter_of(style)(noise(height, width))
     assert (painted.height, painted.width) == (height, width)
     assert painted.luma.std() > 2
-
-
-@pytest.mark.parametrize("style", list(bundled_styles()))
-def test_padding_to_the_size_multiple_does_not_show(style: str) -> None:
-    stylizer = painter_of(style, precision="f32")
-    frame = frame_from_rgb(scene_rgb(320, 256), stylizer.color)
-    wide = stylizer(frame).luma[0, 0].astype(int)
-    cut = Frame(np.zeros((254 * 3 // 2, 318), np.uint8), 0, Fraction(1))
-    cut.luma[...] = frame.luma[:, :, :254, :318]
-    cut.chroma[...] = frame.chroma[:, :, :127, :159]
-    narrow = stylizer(cut).luma[0, 0].astype(int)
-    beyond = np.s_[: 254 - stylizer.style.reach_px, : 318 - stylizer.style.reach_px]
-    assert narrow[beyond].size > 1000
-    assert np.abs(narrow[beyond] - wide[beyond]).max() <= 1
-    assert np.abs(narrow - wide[:254, :318]).mean() < 12
-
-
-@pytest.mark.parametrize("style", list(bundled_styles()))
-@pytest.mark.parametrize("engine", available_engines())
-def test_tiles_have_no_seams(style: str, engine: str) -> None:
-    whole = painter_of(style, engine=engine, precision="f32")
-    tiles = Stylizer(whole.style, whole.engine, whole.color, max_whole_px=0, tile_px=128)
-    tiled = build_painter(PaintPlan(stability=0), stylizer=tiles)
-    frame = frame_from_rgb(scene_rgb(482, 358), whole.color)
-    assert 50 < whole.style.reach_px < 200
-    assert np.array_equal(tiled(frame).i420, whole(frame).i420)
 
 
 @pytest.mark.parametrize("style", list(bundled_styles()))

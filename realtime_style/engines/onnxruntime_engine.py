@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from realtime_style.engines.engine import Engine, Plane, Planes, done
@@ -125,7 +126,11 @@ class OnnxRuntimeEngine(Engine):
         """The network loaded for a size; those of the sizes before it are kept for a while."""
         session = self._sessions.pop((size, canvas), None)
         if session is None:
-            session = self._load(model_of_size(self._model, size, canvas))
+            try:
+                model = model_of_size(self._model, size, canvas)
+            except DecodeError as error:
+                raise EngineError(f"ONNX Runtime cannot load this model: {error}") from error
+            session = self._load(model)
             while len(self._sessions) >= _KEPT_SIZES:
                 del self._sessions[next(iter(self._sessions))]
         self._sessions[size, canvas] = session

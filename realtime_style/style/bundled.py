@@ -91,11 +91,10 @@ def bank_styles() -> list[Path]:
     since, the older file is in the folder `models/bank`.
     """
     former = ENCODER.with_name("bank")
-    files = [
+    return [
         each if (each := former / path.name).is_file() else path
         for path in bundled_styles().values()
     ]
-    return files
 
 
 def open_style(name: str | Path, tier: str = STANDARD) -> Style:
