@@ -1,14 +1,16 @@
 """Speed of a style on an NVIDIA GPU, and how much of the GPU's capability it uses.
 
     python benchmarks/gpu.py [--engines torch torch-compiled onnxruntime-cuda tensorrt tensorrt-rtx]
-        [--sizes 1280x720 1920x1088 3840x2160] [--seconds 3] [--film clip.mp4] [--tier fast]
+        [--sizes 1280x720 1920x1080 3840x2160] [--seconds 3] [--film clip.mp4] [--tier fast]
         [--quick]
 
 For each engine and size: the network by itself, repeatedly on the device (`kernel`); frames with
 their copies from and to host memory, with as many in flight as the engine takes (`copies`); one
 frame at a time, from host memory and back (`latency`). Engines take turns, five times, and medians
-count. With --film, whole films too: decoded and painted, and also encoded with libx264 (veryfast).
-PyTorch runs the same network in half precision, channels last.
+count. Each frame comes with its canvas, of medium strokes; `kernel in GPU memory` is the network
+that makes the canvas itself, for frames that never leave the GPU. With --film, whole films too:
+decoded and painted, and also encoded with libx264 (veryfast). PyTorch runs the same network in half
+precision, channels last.
 
 The roofline: operations are counted from the ONNX model's convolutions; bytes are what must cross
 the GPU's memory if every layer except convolutions is fused; the ceilings are a large matrix
@@ -38,39 +40,43 @@ from typing import Any, Protocol
 import numpy as np
 import onnx
 import torch
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 from record import USUAL_SHAPE, add_usual, in_one_line, keep, machine, run, sized
 
+from realtime_style.canvas import canvas_size
 from realtime_style.color import ColorSpace
 from realtime_style.engines.choice import EngineChoice
-from realtime_style.engines.engine import Engine, GpuEngine
+from realtime_style.engines.engine import Engine, GpuEngine, Planes
 from realtime_style.engines.graphs.precision import typed_model
-from realtime_style.engines.opening import open_engine
+from realtime_style.engines.opening import open_engine, open_gpu_engine
 from realtime_style.engines.registry import ENGINES, engine_trouble
+from realtime_style.engines.tensorrt.builder import input_shapes
+from realtime_style.engines.tensorrt.cuda import CudaPython
 from realtime_style.errors import EngineError, StyleError
-from realtime_style.frame import Size
+from realtime_style.frame import FramePool, Size
 from realtime_style.jobs.film import FilmRequest, open_film
 from realtime_style.jobs.pipeline import Pipeline
 from realtime_style.media.film_sink import FileSink
 from realtime_style.media.film_source import FileSource
-from realtime_style.media.scaling import frame_from_rgb
+from realtime_style.media.scaling import frame_from_rgb, reduced_frame
 from realtime_style.painting.chain import build_painter
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.painting.stylizer import Stylizer
-from realtime_style.style.bundled import STANDARD, TIERS, open_style
+from realtime_style.style.bundled import STANDARD, TIERS, bundled_styles, open_style
 from realtime_style.style.look import Look
 from realtime_style.style.style import Style
 from realtime_style.tools.demo import draw_scene
-from realtime_style.training.checkpoint import load_generator
-from realtime_style.training.config import BUNDLED_STROKES
+from realtime_style.training.checkpoint import load_any_generator
+from realtime_style.training.sharp import SharpGenerator
 
 STYLE = "starry-night"
 TORCH = ("torch", "torch-compiled")
-SIZES = ("1280x720", "1920x1088", "3840x2160")
+SIZES = ("1280x720", "1920x1080", "3840x2160")
 REPEATS = 5
 LEAST_LATENCIES = 5  # a run
 
-Planes = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+Painted = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 class Subject(Protocol):
@@ -78,7 +84,9 @@ class Subject(Protocol):
 
     in_flight: int
 
-    def begin(self, *planes: NDArray[np.uint8]) -> Callable[[], None]:
+    def begin(
+        self, planes: Planes, out_luma: NDArray[np.uint8], out_chroma: NDArray[np.uint8]
+    ) -> Callable[[], None]:
         """See `Engine.begin`."""
 
     def kernel_s(self, width: int, height: int, runs: int) -> float:
@@ -92,9 +100,9 @@ class HalfPlanes(torch.nn.Module):
         super().__init__()
         self.folded = folded.half()
 
-    def forward(self, luma: torch.Tensor, chroma: torch.Tensor) -> list[torch.Tensor]:
-        """Computes what the style file computes."""
-        painted = self.folded(luma.half(), chroma.half())
+    def forward(self, *planes: torch.Tensor) -> list[torch.Tensor]:
+        """Computes what the style file computes, from the planes of `Planes`."""
+        painted = self.folded(*planes)
         return [plane.round().clamp(0, 255).byte() for plane in painted]
 
 
@@ -104,22 +112,21 @@ class TorchSubject:
     in_flight = 1
 
     def __init__(self, compiled: bool) -> None:
-        path = BUNDLED_STROKES / f"{STYLE}.safetensors"
-        generator, _ = load_generator(path)
+        generator = generator_of(STYLE)
         planes = HalfPlanes(generator.folded()).eval().cuda()
         planes = planes.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network: Any = planes
         if compiled:  # once per size, as its user would
             self.network = torch.compile(planes, mode="max-autotune", dynamic=False)
 
-    def begin(self, *planes: NDArray[np.uint8]) -> Callable[[], None]:
+    def begin(
+        self, planes: Planes, out_luma: NDArray[np.uint8], out_chroma: NDArray[np.uint8]
+    ) -> Callable[[], None]:
         """Paints before it returns."""
-        given = [
-            torch.from_numpy(plane).pin_memory().cuda(non_blocking=True) for plane in planes[:2]
-        ]
+        given = [torch.from_numpy(plane).pin_memory().cuda(non_blocking=True) for plane in planes]
         with torch.inference_mode():
             painted = self.network(*given)
-        for out, tensor in zip(planes[2:], painted, strict=True):
+        for out, tensor in zip((out_luma, out_chroma), painted, strict=True):
             torch.from_numpy(out).copy_(tensor)
         return lambda: None
 
@@ -145,26 +152,47 @@ class EngineSubject:
         self.engine = engine
         self.in_flight = engine.in_flight
 
-    def begin(self, *planes: NDArray[np.uint8]) -> Callable[[], None]:
+    def begin(
+        self, planes: Planes, out_luma: NDArray[np.uint8], out_chroma: NDArray[np.uint8]
+    ) -> Callable[[], None]:
         """Passes the call on to the engine."""
-        return self.engine.begin(*planes)
+        return self.engine.begin(planes, out_luma, out_chroma)
 
     def kernel_s(self, width: int, height: int, runs: int) -> float:
         """Only if the engine can compute without copies; otherwise NaN."""
-        self.engine.prepare(width, height)
-        compute = getattr(self.engine, "compute_again", None)
-        if compute is None:
-            return float("nan")
-        compute(5)
-        begin = time.perf_counter()
-        compute(runs)
-        return (time.perf_counter() - begin) / runs
+        return kernel_s(self.engine, width, height, runs)
+
+
+def kernel_s(engine: Engine, width: int, height: int, runs: int) -> float:
+    """Seconds per picture of an engine without copies; NaN if it cannot compute without them."""
+    engine.prepare((width, height), canvas_size(width, height))
+    compute = getattr(engine, "compute_again", None)
+    if compute is None:
+        return float("nan")
+    compute(5)
+    begin = time.perf_counter()
+    compute(runs)
+    return (time.perf_counter() - begin) / runs
+
+
+def generator_of(name: str) -> SharpGenerator:
+    """The generator of a bundled style; raises StyleError if its file holds none."""
+    generator, _ = load_any_generator(bundled_styles()[name].with_suffix(".safetensors"))
+    if not isinstance(generator, SharpGenerator):
+        raise EngineError(f"the generator of {name} paints strokes only")
+    return generator
 
 
 def picture(width: int, height: int) -> Planes:
-    """Luma and chroma of a drawn scene."""
+    """A drawn scene, with its canvas of medium strokes."""
     frame = frame_from_rgb(draw_scene(1.0, width, height), ColorSpace())
-    return frame.luma, frame.chroma
+    canvas = reduced_frame(frame, canvas_size(width, height), VideoReformatter(), FramePool())
+    return Planes(frame.luma, frame.chroma, canvas.luma, canvas.chroma)
+
+
+def blank(given: Planes) -> Painted:
+    """Planes to paint a picture into."""
+    return np.zeros_like(given.luma), np.zeros_like(given.chroma)
 
 
 @dataclass
@@ -174,7 +202,7 @@ class Measured:
     subject: Subject
     width: int
     height: int
-    reference: Planes
+    reference: Painted
     kernels_s: list[float] = field(default_factory=list)
     latencies_s: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
@@ -182,9 +210,9 @@ class Measured:
     def __post_init__(self) -> None:
         """Warms up."""
         self.given = picture(self.width, self.height)
-        self.outs = [tuple(map(np.zeros_like, self.given)) for _ in range(self.subject.in_flight)]
+        self.outs = [blank(self.given) for _ in range(self.subject.in_flight)]
         for out in self.outs:
-            self.subject.begin(*self.given, *out)()
+            self.subject.begin(self.given, *out)()
 
     def run(self, seconds: float) -> None:
         """One run of everything, for about this many seconds."""
@@ -194,7 +222,7 @@ class Measured:
             begin = time.perf_counter()
             if begin > end and i >= LEAST_LATENCIES:
                 break
-            self.subject.begin(*self.given, *self.outs[0])()
+            self.subject.begin(self.given, *self.outs[0])()
             self.latencies_s.append(time.perf_counter() - begin)
         self.rates.append(throughput(self.subject, self.given, self.outs, seconds / 2))
 
@@ -218,13 +246,13 @@ class Measured:
         }
 
 
-def throughput(subject: Subject, given: Planes, outs: list[Any], seconds: float) -> float:
+def throughput(subject: Subject, given: Planes, outs: list[Painted], seconds: float) -> float:
     """Frames per second, with as many in flight as the subject takes."""
     waits: list[Callable[[], None]] = []
     frames = 0
     begin = time.perf_counter()
     while time.perf_counter() - begin < seconds:
-        waits.append(subject.begin(*given, *outs[frames % subject.in_flight]))
+        waits.append(subject.begin(given, *outs[frames % subject.in_flight]))
         frames += 1
         if len(waits) == subject.in_flight:
             waits.pop(0)()
@@ -275,14 +303,26 @@ def film_on_gpu(film: Path, engine: str, tier: str) -> float:
         return frames / (time.perf_counter() - begin)
 
 
+def kernel_on_gpu(engine: Engine, style: Style, width: int, height: int) -> dict[str, float]:
+    """Milliseconds per picture in GPU memory, whose canvas the engine makes itself."""
+    if not isinstance(engine, GpuEngine):
+        return {}
+    choice = EngineChoice(engine.name)
+    on_gpu = open_gpu_engine(style.model_for(style.color), CudaPython(0), choice)
+    return {"kernel_on_gpu_ms": 1000 * kernel_s(on_gpu, width, height, 50)}
+
+
 def operations(model: onnx.ModelProto, width: int, height: int) -> tuple[float, float]:
     """Operations of one picture, and bytes that its half-precision convolutions read and write."""
     sized = onnx.ModelProto()
     sized.CopyFrom(model)
+    size = width, height
+    shapes_in = input_shapes(size, canvas_size(*size), gpu_frames=False)
     for value in (*sized.graph.input, *sized.graph.output):
         dims = value.type.tensor_type.shape.dim
-        scale = dims[1].dim_value
-        dims[2].dim_value, dims[3].dim_value = height // scale, width // scale
+        shape = shapes_in[value.name.removeprefix("painted_")]
+        for dim, side in zip(dims, shape, strict=True):
+            dim.dim_value = side
     graph = onnx.shape_inference.infer_shapes(sized, strict_mode=True, data_prop=True).graph
     shapes = {
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
@@ -371,8 +411,9 @@ def measure_sizes(
     rows = []
     for width, height in sizes:
         counted, moved = operations(model, width, height)
-        reference = tuple(map(np.zeros_like, picture(width, height)))
-        cpu.infer(*picture(width, height), *reference)
+        given = picture(width, height)
+        reference = blank(given)
+        cpu.infer(given, *reference)
         size = f"{width}x{height}"
         compared = {}
         for name, subject in subjects.items():
@@ -387,6 +428,9 @@ def measure_sizes(
         for name, each in compared.items():
             row: dict[str, Any] = {"engine": name, "size": size}
             row |= each.figures()
+            if isinstance(each.subject, EngineSubject):
+                with leaving_out(f"{name} on the GPU, {size}", left_out):
+                    row |= kernel_on_gpu(each.subject.engine, style, width, height)
             if limits and "kernel_ms" in row:
                 floor_s = max(counted / limits["operations_s"], moved / limits["bytes_s"])
                 row |= {"roofline_ms": 1000 * floor_s, "share": 1000 * floor_s / row["kernel_ms"]}
@@ -499,6 +543,7 @@ def table(about: dict[str, Any], rows: list[dict[str, Any]], left_out: dict[str,
     """The figures as Markdown."""
     heads = {
         "engine": "engine", "size": "size", "kernel_ms": "kernel, ms", "kernel_fps": "kernel, fps",
+        "kernel_on_gpu_ms": "kernel in GPU memory, ms",
         "share": "share of the roofline", "copies_fps": "with copies, fps",
         "latency_ms": "latency, ms", "latency_99_ms": "99 %", "parity_db": "parity, dB",
         "film_discarded_fps": "film painted, fps", "film_encoded_fps": "and encoded, fps",

@@ -15,26 +15,50 @@ torch = pytest.importorskip("torch", reason="the extra [train] is not installed"
 import gpu  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
+from realtime_style.canvas import canvas_size  # noqa: E402
 from realtime_style.engines.choice import EngineChoice  # noqa: E402
+from realtime_style.engines.engine import Planes  # noqa: E402
 from realtime_style.engines.graphs.precision import typed_model  # noqa: E402
 from realtime_style.engines.opening import open_engine  # noqa: E402
 from realtime_style.errors import EngineError  # noqa: E402
 from realtime_style.style.bundled import open_style  # noqa: E402
 from realtime_style.style.style import Style  # noqa: E402
-from realtime_style.training.checkpoint import load_generator  # noqa: E402
-from realtime_style.training.config import BUNDLED_STROKES  # noqa: E402
+from realtime_style.training.sharp import SharpGenerator  # noqa: E402
 
 
-def test_operations_are_counted_like_pytorch_does() -> None:
-    style = open_style("starry-night")
+@pytest.mark.parametrize("size", [(96, 64), (642, 480)])
+def test_operations_are_counted_like_pytorch_does(size: tuple[int, int]) -> None:
+    style = open_style("great-wave")
     model = onnx.load_model_from_string(typed_model(style.model_for(style.color), "f16"))
-    folded = load_generator(BUNDLED_STROKES / "starry-night.safetensors")[0].folded()
+    folded = SharpGenerator().folded()  # of the same shape
+    (width, height), (canvas_width, canvas_height) = size, canvas_size(*size)
     counter = FlopCounterMode(display=False)
     with counter, torch.inference_mode():
-        folded(torch.zeros(1, 1, 64, 96), torch.zeros(1, 2, 32, 48))
-    counted, moved = gpu.operations(model, 96, 64)
+        folded(
+            torch.zeros(1, 1, height, width),
+            torch.zeros(1, 2, height // 2, width // 2),
+            torch.zeros(1, 1, canvas_height, canvas_width),
+            torch.zeros(1, 2, canvas_height // 2, canvas_width // 2),
+        )
+    counted, moved = gpu.operations(model, width, height)
     assert counted == counter.get_total_flops()
     assert moved > 2 * sum(p.numel() for p in folded.parameters() if p.dim() == 4)
+
+
+def test_pytorch_computes_in_half_precision() -> None:
+    torch.manual_seed(0)
+    netG = SharpGenerator()  # noqa: N806
+    given = gpu.picture(96, 64)
+    planes = [torch.from_numpy(plane) for plane in given]
+    with torch.inference_mode():
+        whole = netG.folded()(*planes)
+        half = gpu.HalfPlanes(netG.folded()).eval()
+        kinds = {parameter.dtype for parameter in half.parameters()}
+        painted = half(*planes)
+    assert kinds == {torch.float16}
+    for plane, exact in zip(painted, whole, strict=True):
+        assert plane.dtype == torch.uint8
+        assert (plane.float() - exact.clamp(0, 255)).abs().mean() < 1
 
 
 def test_failures_are_left_out_and_the_rest_is_kept() -> None:
@@ -54,7 +78,7 @@ class FallsOver:
 
     in_flight = 1
 
-    def begin(self, *planes: np.ndarray) -> Callable[[], None]:
+    def begin(self, planes: Planes, *out: np.ndarray) -> Callable[[], None]:
         return lambda: None
 
     def kernel_s(self, width: int, height: int, runs: int) -> float:
@@ -99,11 +123,11 @@ def test_the_script_measures_the_engines_that_work(
 
 
 def test_an_engine_is_measured_and_compared(tmp_path: Path) -> None:
-    style = open_style("starry-night")
+    style = open_style("great-wave")
     engine = open_engine(style.model_for(style.color), EngineChoice("openvino", "f32"))
     given = gpu.picture(96, 64)
-    reference = tuple(map(np.zeros_like, given))
-    engine.infer(*given, *reference)
+    reference = gpu.blank(given)
+    engine.infer(given, *reference)
     measured = gpu.Measured(gpu.EngineSubject(engine), 96, 64, reference)
     for _ in range(2):
         measured.run(0.05)

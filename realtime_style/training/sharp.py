@@ -277,7 +277,7 @@ class FoldedSharpGenerator(nn.Module):
         painted = self.body.head(edges)
         strokes = enlarged_planes(painted - means_around(painted), luma, chroma)
         edges = enlarged(without_margin(edges), chroma)
-        photo = pack(luma, chroma).float() - self.body.center
+        photo = pack(luma, chroma).to(self.body.center.dtype) - self.body.center
         x = pad_edges(torch.cat((photo, strokes, edges), 1), _MIX_MARGIN)
         mix = self.mix_out(functional.relu(self.mix_in(x)))
         sums = photo + self.recolor(photo) + strokes + mix
