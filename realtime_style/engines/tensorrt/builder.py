@@ -16,6 +16,7 @@ from typing import Any
 from realtime_style.canvas import CANVAS_MULTIPLE, canvas_size
 from realtime_style.engines.graphs.canvas import REDUCTIONS
 from realtime_style.errors import EngineError
+from realtime_style.frame import MIN_SIDE_PX
 from realtime_style.style.file_format import CANVAS_PLANES, PICTURE_PLANES
 from realtime_style.system.interrupts import interruptible
 
@@ -82,7 +83,7 @@ class Profile:
 
 
 PROFILES = {
-    name: Profile.of_range(SizeRange((32, 32), best, most))
+    name: Profile.of_range(SizeRange((MIN_SIDE_PX, MIN_SIDE_PX), best, most))
     for name, best, most in (
         ("webcam", (1280, 720), (1280, 1280)),
         ("1080p", (1920, 1080), (1920, 1920)),
