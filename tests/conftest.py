@@ -360,9 +360,9 @@ def film(tmp_path: Path) -> Path:
     return make_film(tmp_path / "film.mp4")
 
 
-def planes_of(frame: Frame) -> Planes:
-    """What an engine is given of a frame: its planes, and those of a canvas of medium strokes."""
-    size = canvas_size(frame.width, frame.height)
+def planes_of(frame: Frame, strokes: float = 1.0) -> Planes:
+    """What an engine is given of a frame: its planes, and those of a canvas."""
+    size = canvas_size(frame.width, frame.height, strokes)
     canvas = reduced_frame(frame, size, VideoReformatter(), FramePool())
     return Planes(frame.luma, frame.chroma, canvas.luma, canvas.chroma)
 

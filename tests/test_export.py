@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import run_cli
+from conftest import painted_by, planes_of, run_cli
 from onnx import ModelProto, TensorProto, numpy_helper
 from PIL import Image
 
@@ -29,19 +29,22 @@ from realtime_style.tools.demo import draw_scene
 from realtime_style.training.checkpoint import save_checkpoint, save_generator
 from realtime_style.training.color import PLANES_COLOR, planes_from_rgb
 from realtime_style.training.generator import Generator, GeneratorConfig
+from realtime_style.training.sharp import SharpGenerator
 
 SMALL = GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2))
 
 
-def random_generator(config: GeneratorConfig) -> Generator:
+def random_generator(config: GeneratorConfig) -> SharpGenerator:
     torch.manual_seed(0)
-    generator = Generator(config)
+    body = Generator(config)
+    generator = SharpGenerator(body)
     with torch.no_grad():
         for name, parameter in generator.named_parameters():
             if name.endswith("bias"):
                 parameter.normal_(0, 0.3)
-        generator.luma_head.weight.mul_(20)
-        generator.chroma_head.weight.mul_(20)
+        body.luma_head.weight.mul_(20)
+        body.chroma_head.weight.mul_(20)
+        generator.head.mix_out.weight.normal_(0, 0.03)
     return generator
 
 
@@ -53,12 +56,12 @@ def draw_frame(width: int, height: int, time_s: float = 0) -> Frame:
 
 
 @pytest.fixture(scope="module")
-def generator() -> Generator:
+def generator() -> SharpGenerator:
     return random_generator(GeneratorConfig())
 
 
 @pytest.fixture(scope="module")
-def exported(generator: Generator, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(generator: SharpGenerator, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("export") / "new folder" / "random.onnx"
     results = export_style(generator, out, "random", {"title": "Noise"}, [draw_frame(96, 64)])
     assert {result.engine for result in results} == set(available_engines())
@@ -85,14 +88,16 @@ def test_model_is_valid_and_small(exported: Path, model: ModelProto) -> None:
 def test_kernels_are_stored_in_half_precision(model: ModelProto) -> None:
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     kernels = {t.name for t in model.graph.initializer if len(t.dims) == 4}
-    assert len(kernels) == 12  # stem, down, 4 blocks of 2, up, head
+    assert (
+        len(kernels) == 20
+    )  # stem, down, 4 blocks of 2, up, head; 3 and 3 of two maps, 2 of the mix
     assert {types[name] for name in kernels} == {TensorProto.FLOAT16}
     biases = {types[name.replace("weight", "bias")] for name in kernels}
-    assert biases == {types["center"]} == {TensorProto.FLOAT}
+    assert biases == {types["body.center"]} == {TensorProto.FLOAT}
 
 
 def test_metadata_and_nothing_of_the_exporter(model: ModelProto, style: Style) -> None:
-    assert (style.name, style.card, style.size_multiple) == ("random", {"title": "Noise"}, 4)
+    assert (style.name, style.card) == ("random", {"title": "Noise"})
     assert (style.color, style.version) == (PLANES_COLOR, realtime_style.__version__)
     assert [prop.key for prop in model.metadata_props] == ["realtime_style"]
     assert (model.producer_name, model.doc_string) == ("realtime-style", "")
@@ -101,18 +106,23 @@ def test_metadata_and_nothing_of_the_exporter(model: ModelProto, style: Style) -
 
 @pytest.mark.parametrize("engine_name", ENGINES)
 def test_engines_paint_as_pytorch_does_at_every_size(
-    generator: Generator, style: Style, engine_name: str
+    generator: SharpGenerator, style: Style, engine_name: str
 ) -> None:
     if engine_name not in available_engines():
         pytest.skip(f"{engine_name} is not installed")
     planes = PlanesGenerator(generator.folded())
     engine = open_engine(style.model_for(style.color), EngineChoice(engine_name, "f32"))
-    for width, height in ((96, 64), (16, 16), (68, 132)):
-        frame = draw_frame(width, height, time_s=1)
-        painted = np.empty_like(frame.luma), np.empty_like(frame.chroma)
-        engine.infer(frame.luma, frame.chroma, *painted)
+    for width, height, strokes in (
+        (96, 64, 1),
+        (16, 16, 1),
+        (70, 132, 1),
+        (96, 64, 11),
+        (80, 50, 9),
+    ):
+        picture = planes_of(draw_frame(width, height, time_s=1), strokes)
+        painted = painted_by(engine, picture)
         with torch.inference_mode():
-            expected = planes(torch.from_numpy(frame.luma), torch.from_numpy(frame.chroma))
+            expected = planes(*map(torch.from_numpy, picture))
         for plane, wanted in zip(painted, expected, strict=True):
             difference = np.abs(plane.astype(int) - wanted.numpy())
             assert difference.max() <= 1
@@ -124,13 +134,13 @@ def test_engines_paint_as_pytorch_does_at_every_size(
 def wrong_model(model: ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
     # the exporter writes a model that paints a little too bright
     del model.metadata_props[:]
-    bias = next(t for t in model.graph.initializer if t.name == "head.bias")
+    bias = next(t for t in model.graph.initializer if t.name == "range.last.bias")
     bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(2), bias.name))
-    monkeypatch.setattr(to_onnx, "_onnx_model", lambda planes: copy.deepcopy(model))
+    monkeypatch.setattr(to_onnx, "generator_model", lambda planes: copy.deepcopy(model))
 
 
 @pytest.mark.usefixtures("wrong_model")
-def test_what_fails_parity_is_not_written(generator: Generator, tmp_path: Path) -> None:
+def test_what_fails_parity_is_not_written(generator: SharpGenerator, tmp_path: Path) -> None:
     out = tmp_path / "style.onnx"
     for former in (None, b"the former style"):
         if former:
@@ -141,10 +151,10 @@ def test_what_fails_parity_is_not_written(generator: Generator, tmp_path: Path) 
 
 
 def test_what_is_too_large_is_not_written(
-    generator: Generator, model: ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    generator: SharpGenerator, model: ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model.doc_string = "x" * 1_000_000
-    monkeypatch.setattr(to_onnx, "_onnx_model", lambda planes: model)
+    monkeypatch.setattr(to_onnx, "generator_model", lambda planes: model)
     with pytest.raises(StyleError, match="at most 1500000"):
         export_style(generator, tmp_path / "style.onnx", "large", {}, [draw_frame(64, 64)])
     assert not list(tmp_path.iterdir())

@@ -33,7 +33,7 @@ from live_fakes import (
 from PIL import Image
 
 from realtime_style.color import ColorSpace
-from realtime_style.errors import EngineError, MediaError, StyleError
+from realtime_style.errors import EngineError, MediaError, StyleError, StyleFileError
 from realtime_style.frame import Frame, FramePool, Size
 from realtime_style.live.captures import rate_of
 from realtime_style.live.commands import Command, command_from_json
@@ -45,6 +45,7 @@ from realtime_style.live.view import Mode
 from realtime_style.painting.chain import load_stylizer
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.painting.stylizer import Stylizer
+from realtime_style.style.style import Style
 
 
 @pytest.fixture
@@ -212,7 +213,14 @@ def test_keys_blend_and_keep_the_colors(styles: list[str]) -> None:
         assert seen[look] == pytest.approx(luma, abs=2)
 
 
-def test_a_strength_that_cannot_be_mixed_leaves_the_previous_look(styles: list[str]) -> None:
+def test_a_strength_that_cannot_be_mixed_leaves_the_previous_look(
+    styles: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(style: Style, amount: float) -> Style:
+        raise StyleFileError(f"{style.name} cannot be mixed")
+
+    monkeypatch.setattr(Style, "with_strength", refuse)
+
     def user(window: FakeWindow) -> User:
         yield "-"
         yield from until(lambda: bench.stage.failure)
@@ -235,7 +243,7 @@ def test_a_style_that_failed_is_passed_over(styles: list[str], tmp_path: Path) -
         yield "n"
         yield from until(lambda: bench.has_said("bad: "))
         yield "n"
-        yield from until(lambda: bench.shots[-1][1] == "negative")
+        yield from until(lambda: bench.shots and bench.shots[-1][1] == "negative")
         yield "o"
         yield from until(lambda: bench.has_said("bad.png cannot be read as a picture"))
         at = len(bench.shots)

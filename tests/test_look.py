@@ -22,7 +22,7 @@ from realtime_style.engines.registry import available_engines
 from realtime_style.errors import StyleFileError
 from realtime_style.frame import Frame
 from realtime_style.media.scaling import frame_from_rgb
-from realtime_style.style.bundled import IDENTITIES, TIERS, open_style
+from realtime_style.style.bundled import TIERS, open_style
 from realtime_style.style.reading import parse_style
 
 ENGINE = "onnxruntime" if "onnxruntime" in available_engines() else "auto"  # it loads faster
@@ -36,8 +36,8 @@ def painted(look: Look) -> Frame:
 
 
 def psnr_db(a: Frame, b: Frame) -> float:
-    error = np.square(a.i420.astype(float) - b.i420).mean()
-    return 10 * math.log10(255**2 / error)
+    error = float(np.square(a.i420.astype(float) - b.i420).mean())
+    return 10 * math.log10(255**2 / error) if error else math.inf
 
 
 ALL = [(style, tier) for tier in TIERS for style in bundled_styles(tier)]
@@ -45,7 +45,7 @@ ALL = [(style, tier) for tier in TIERS for style in bundled_styles(tier)]
 
 @pytest.mark.parametrize(("style", "tier"), ALL)
 def test_strength_0_is_the_film_and_strength_1_the_style(style: str, tier: str) -> None:
-    assert psnr_db(painted(Look(style, strength=0, tier=tier)), FRAME) > 30
+    assert np.array_equal(painted(Look(style, strength=0, tier=tier)).i420, FRAME.i420)
     whole = painter_of(open_style(style, tier), engine=ENGINE, precision="f32", color=FRAME.color)
     assert np.array_equal(painted(Look(style, strength=1, tier=tier)).i420, whole(FRAME).i420)
 
@@ -90,7 +90,7 @@ def test_the_fast_tier_paints_nearly_the_same() -> None:
     standard, fast, other = (
         painted(look) for look in (Look(), Look(tier="fast"), Look("great-wave"))
     )
-    assert psnr_db(standard, fast) > psnr_db(standard, other) + 4
+    assert psnr_db(standard, fast) > psnr_db(standard, other) + 2
 
 
 def test_a_blend_is_the_same_from_both_ends() -> None:
@@ -122,7 +122,7 @@ def test_each_number_is_a_variation_of_its_own() -> None:
     other, style = painted(Look(variation=4)), painted(Look())
     assert 10 < psnr_db(painted(Look(variation=3)), other) < 30
     assert 10 < psnr_db(painted(Look(variation=3)), style) < 30
-    assert psnr_db(painted(Look(variation=3, strength=0)), FRAME) > 30
+    assert np.array_equal(painted(Look(variation=3, strength=0)).i420, FRAME.i420)
 
 
 def test_a_variation_changes_the_gains_of_the_trunk_only() -> None:
@@ -130,7 +130,7 @@ def test_a_variation_changes_the_gains_of_the_trunk_only() -> None:
     own, varied = style.weights(), Look(style, variation=3).mixed().weights()
     gains = []
     for name, weight in own.items():
-        if ".first." not in name:
+        if not name.startswith("body.blocks.") or ".first." not in name:
             assert np.array_equal(varied[name], weight)
         elif name.endswith(".weight"):
             ratio = np.abs(varied[name]).sum((1, 2, 3)) / np.abs(weight).sum((1, 2, 3))
@@ -145,6 +145,17 @@ def test_kept_colours_are_those_of_the_film() -> None:
     assert np.array_equal(kept.chroma, FRAME.chroma)
     assert np.array_equal(kept.luma, plain.luma)
     assert not np.array_equal(plain.chroma, FRAME.chroma)
+
+
+def test_strokes_have_names_and_sizes() -> None:
+    assert Look(strokes="large").strokes == Look(strokes="1.5").strokes == 1.5
+    assert Look(strokes="medium") == Look()
+    assert str(Look("mondrian", strokes="small")) == "mondrian, small strokes"
+    assert str(Look("mondrian", strokes=1.2)) == "mondrian, 1.2x strokes"
+    for wrong in ("huge", "", "nan", "0", 5.0, -1.0):
+        with pytest.raises(StyleFileError, match="strokes") as caught:
+            Look(strokes=wrong)
+        assert caught.value.setting == "strokes"
 
 
 def test_a_blend_names_its_parts() -> None:
@@ -191,8 +202,6 @@ def test_values_out_of_range_are_refused(look: object, words: str) -> None:
 def test_styles_that_cannot_be_blended_are_named_with_the_reason(identity_style: Path) -> None:
     with pytest.raises(StyleFileError, match=r"identity .* starry-night: .* another shape"):
         Look(blend={identity_style: 0.5}).mixed()
-    with pytest.raises(StyleFileError, match="identity cannot be mixed with identity"):
-        Look(identity_style, strength=0.5).mixed()
     night = open_style("starry-night")
     random = np.random.default_rng(0)
     strange = {n: random.standard_normal(w.shape) * w.std() for n, w in night.weights().items()}
@@ -212,10 +221,9 @@ def test_styles_of_different_colour_spaces_are_not_blended(tmp_path: Path) -> No
         Look(other, {"great-wave": 0.5}).mixed()
 
 
-def test_the_identity_is_not_among_the_bundled_styles() -> None:
-    for tier in TIERS:
-        assert IDENTITIES[tier].stem not in bundled_styles(tier)
-        assert open_style(IDENTITIES[tier]).card
+def test_any_style_file_has_a_strength(negative_style: Path) -> None:
+    middle = painted(Look(negative_style, strength=0.5)).luma.astype(int)
+    assert np.abs(middle - 127.5).max() <= 1  # halfway from each value to its negative
 
 
 def test_video_takes_a_look(tmp_path: Path) -> None:
@@ -329,7 +337,7 @@ def test_looks_are_values() -> None:
 
 def test_the_hash_of_a_style_is_that_of_its_content() -> None:
     style = open_style("great-wave")
-    weights = {"head.bias": style.weights()["head.bias"] + 1}
+    weights = {"body.down.bias": style.weights()["body.down.bias"] + 1}
     others = [
         style.renamed("other"),
         style.with_weights(weights, style.name, style.card, style.ranges),
@@ -357,7 +365,7 @@ def test_a_look_travels_to_another_process_with_its_opened_style() -> None:
     "look",
     [
         Look(),
-        Look("great-wave", {"mondrian": 0.25, "some/mine.onnx": 0.1}, 0.5, 7, True, "fast"),
+        Look("great-wave", {"mondrian": 0.25, "some/mine.onnx": 0.1}, 0.5, 7, True, "fast", 1.2),
         Look(Path("some/style.onnx"), variation=0),
     ],
     ids=str,

@@ -33,6 +33,7 @@ from realtime_style.cli.options import (
     SkipExisting,
     Stability,
     Strength,
+    Strokes,
     StyleImage,
     StyleName,
     Tier,
@@ -182,6 +183,7 @@ def video(
     style_image: StyleImage = None,
     blend: Blend = None,
     strength: Strength = 1.0,
+    strokes: Strokes = "medium",
     keep_colors: KeepColors = False,
     variation: Variation = None,
     tier: Tier = "standard",
@@ -219,7 +221,7 @@ def video(
         from realtime_style.jobs.film import FilmRequest
 
         refuse_picture(inputs[0], out)
-        look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
+        look = look_of(style, style_image, blend, strength, strokes, keep_colors, variation, tier)
         plan = plan_of(look, engine_of(engine, precision, devices), stability)
         with usage_errors():
             request = FilmRequest(
@@ -315,6 +317,7 @@ def demo(
     style_image: StyleImage = None,
     blend: Blend = None,
     strength: Strength = 1.0,
+    strokes: Strokes = "medium",
     keep_colors: KeepColors = False,
     variation: Variation = None,
     tier: Tier = "standard",
@@ -332,7 +335,7 @@ def demo(
         from realtime_style.jobs.film import FilmRequest, refuse_out
         from realtime_style.tools.demo import demo_info, write_demo_film
 
-        look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
+        look = look_of(style, style_image, blend, strength, strokes, keep_colors, variation, tier)
         plan = plan_of(look, engine_of(engine, precision), DEFAULT_STABILITY)
         clip = str(folder / "demo.mp4")
         request = FilmRequest(clip, str(out), plan, overwrite=overwrite)

@@ -30,6 +30,7 @@ from realtime_style.cli.options import (
     Quiet,
     Stability,
     Strength,
+    Strokes,
     StyleImage,
     StyleName,
     Tier,
@@ -162,6 +163,7 @@ def webcam(
     style_images: StyleImages = None,
     blend: Blend = None,
     strength: Strength = 1.0,
+    strokes: Strokes = "medium",
     keep_colors: KeepColors = False,
     variation: Variation = None,
     tier: Tier = "standard",
@@ -193,7 +195,7 @@ def webcam(
         _load_window()
     from realtime_style.live.request import LiveRequest, live_job
 
-    look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
+    look = look_of(style, style_image, blend, strength, strokes, keep_colors, variation, tier)
     request = LiveRequest(
         source,
         plan_of(look, engine_of(engine, precision, devices), stability),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from realtime_style.canvas import STROKE_SIZES
 from realtime_style.cli.console import FLAGS
 from realtime_style.defaults import DEFAULT_STYLE
 from realtime_style.errors import StyleError
@@ -187,6 +188,15 @@ Strength = Annotated[
         help="Strength of the style: 0 keeps the picture, 1 is the style, up to 1.5 exaggerates.",
     ),
 ]  # fmt: skip
+Strokes = Annotated[
+    str,
+    typer.Option(
+        metavar="SIZE", rich_help_panel=LOOK,
+        autocompletion=completing(lambda: STROKE_SIZES),
+        help="Size of the strokes relative to the picture: small, medium, large, or a number such "
+        "as 1.2 (1 is medium).",
+    ),
+]  # fmt: skip
 KeepColors = Annotated[
     bool,
     typer.Option(
@@ -328,6 +338,7 @@ def look_of(
     style_image: Path | None,
     blend: list[str] | None,
     strength: float,
+    strokes: str,
     keep_colors: bool,
     variation: int | None,
     tier: str,
@@ -351,12 +362,12 @@ def look_of(
     if tier == STANDARD and Path(style).suffix == ".onnx":
         tier = tier_of(open_style(style))
     with usage_errors():  # a share may be out of range
-        return Look(style, shares, strength, variation, keep_colors, tier)
+        return Look(style, shares, strength, variation, keep_colors, tier, strokes)
 
 
 def plain_look(style: str, tier: str) -> Look:
     """A style's look without any further options."""
-    return look_of(style, None, None, 1.0, False, None, tier)
+    return look_of(style, None, None, 1.0, "medium", False, None, tier)
 
 
 def _shares(texts: Iterable[str]) -> dict[str | Path, float]:

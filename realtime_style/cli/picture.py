@@ -23,6 +23,7 @@ from realtime_style.cli.options import (
     Recursive,
     SkipExisting,
     Strength,
+    Strokes,
     StyleImage,
     StyleName,
     Tier,
@@ -80,6 +81,7 @@ def image(
     style_image: StyleImage = None,
     blend: Blend = None,
     strength: Strength = 1.0,
+    strokes: Strokes = "medium",
     keep_colors: KeepColors = False,
     variation: Variation = None,
     tier: Tier = "standard",
@@ -105,7 +107,7 @@ def image(
                 "with --from-noise there is nothing to read; give only OUT", param_hint="OUT"
             )
         choice = engine_of(engine, precision)
-        look = look_of(style, style_image, blend, strength, keep_colors, variation, tier)
+        look = look_of(style, style_image, blend, strength, strokes, keep_colors, variation, tier)
         plan = plan_of(look, choice)
         if from_noise is None:
             painted_at = size_of(size, "size")

@@ -23,6 +23,7 @@ from realtime_style.cli.options import (
     Precision,
     Quiet,
     Strength,
+    Strokes,
     Tier,
     Variation,
     completing,
@@ -119,6 +120,7 @@ def compare(
     out: Sheet,
     style: ComparedStyles = None,
     strength: Strength = 1.0,
+    strokes: Strokes = "medium",
     keep_colors: KeepColors = False,
     tier: Tier = "standard",
     size: ComparedSize = None,
@@ -138,7 +140,7 @@ def compare(
 
     output = Output(quiet, as_json)
     refuse_pipes(source, out)
-    look = look_of(DEFAULT_STYLE, None, None, strength, keep_colors, None, tier)
+    look = look_of(DEFAULT_STYLE, None, None, strength, strokes, keep_colors, None, tier)
     with usage_errors():  # a name may be that of several styles
         styles = tuple(style_named(name) for name in style or ())
     request = ComparisonRequest(
@@ -181,7 +183,7 @@ def style_from(
     refuse_unwritable(out, "my-style.onnx", overwrite=overwrite)
     if out.suffix != ".onnx":
         raise StyleError(f"{out} cannot be a style; its name must end in .onnx", setting="out")
-    look = look_of(source, None, blend, strength, False, variation, tier)
+    look = look_of(source, None, blend, strength, "medium", False, variation, tier)
     made = look.mixed(open_any_style)
     made.renamed(out.stem).save(out)
     output = Output(quiet, as_json)

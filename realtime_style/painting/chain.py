@@ -103,7 +103,7 @@ def _stylizer(plan: PaintPlan, style: Style, engine: Engine, color: ColorSpace) 
     """Paints in a loaded style, with the strokes and the grain of a plan."""
     look = plan.look
     grain = Grain(look.variation or 0, min(1.0, look.strength)) if plan.grain else None
-    return Stylizer(style, engine, color, strokes=plan.strokes, grain=grain)
+    return Stylizer(style, engine, color, strokes=look.strokes, grain=grain)
 
 
 def build_painter(
@@ -144,7 +144,7 @@ def build_painter(
     if plan.look.keep_colors:
         painter = KeepColors(painter)
     if plan.stability:
-        painter = Steady(painter, plan.stability, plan.strokes)
+        painter = Steady(painter, plan.stability, plan.look.strokes)
     return PainterChain(painter, stylizer)
 
 
@@ -162,4 +162,4 @@ def build_gpu_painter(plan: PaintPlan, cuda: Cuda, color: ColorSpace) -> GpuStyl
     """
     style = plan.look.mixed(open_any_style)
     engine = open_gpu_engine(style.model_for(color), cuda, plan.engine)
-    return GpuStylizer(style, engine, cuda, strokes=plan.strokes, keep_colors=plan.look.keep_colors)
+    return GpuStylizer(style, engine, cuda, strokes=plan.look.strokes, keep_colors=plan.look.keep_colors)

@@ -85,7 +85,7 @@ def _means(plane: NDArray[np.float32]) -> NDArray[np.float32]:
         padded = np.pad(cells, wide, mode="edge")
         count = cells.shape[axis]
         shifted = [padded.take(np.arange(i, i + count), axis) for i in range(2 * _AROUND_CELLS + 1)]
-        cells = np.mean(shifted, 0, dtype=np.float32)
+        cells = np.asarray(np.mean(shifted, 0), np.float32)
     return cells
 
 

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from realtime_style.canvas import MAX_STROKES, MIN_STROKES
 from realtime_style.defaults import DEFAULT_STABILITY, DEFAULT_STYLE
 from realtime_style.engines.choice import EngineChoice
 from realtime_style.errors import StyleError
@@ -23,15 +22,12 @@ class PaintPlan:
         engine: what runs the network.
         stability: flicker reduction, from 0 (none) to 1.
         grain: whether flat areas get a faint grain, so that the network paints strokes there.
-        strokes: how large strokes are relative to the picture, from MIN_STROKES to MAX_STROKES;
-            1 is medium, see `canvas.STROKE_SIZES`.
     """
 
     look: Look
     engine: EngineChoice
     stability: float
     grain: bool
-    strokes: float
 
     def __init__(
         self,
@@ -39,7 +35,6 @@ class PaintPlan:
         engine: EngineChoice = EngineChoice(),
         stability: float = DEFAULT_STABILITY,
         grain: bool = True,
-        strokes: float = 1.0,
         *,
         strength: float | None = None,
         tier: str | None = None,
@@ -48,7 +43,7 @@ class PaintPlan:
 
         Args:
             look: a look, or a style for `Look`.
-            engine, stability, grain, strokes: see the class.
+            engine, stability, grain: see the class.
             strength, tier: replace those of the look; None leaves them as they are.
 
         Raises:
@@ -61,16 +56,9 @@ class PaintPlan:
         object.__setattr__(self, "engine", engine)
         object.__setattr__(self, "stability", stability)
         object.__setattr__(self, "grain", grain)
-        object.__setattr__(self, "strokes", strokes)
         if not 0 <= self.stability <= 1:
             raise StyleError(
                 f"stability must be from 0 to 1, not {self.stability:g}", setting="stability"
-            )
-        if not MIN_STROKES <= self.strokes <= MAX_STROKES:
-            raise StyleError(
-                f"the size of strokes must be from {MIN_STROKES:g} to {MAX_STROKES:g}, not "
-                f"{self.strokes:g}",
-                setting="strokes",
             )
 
     def as_dict(self) -> dict[str, Any]:

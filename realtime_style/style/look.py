@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime_style.canvas import MAX_STROKES, MIN_STROKES, STROKE_SIZES
 from realtime_style.defaults import DEFAULT_STYLE
 from realtime_style.errors import StyleFileError
 from realtime_style.style.bundled import STANDARD, TIERS, open_style, style_named
@@ -21,7 +22,6 @@ from realtime_style.style.style import Style
 
 MAX_STRENGTH = 1.5
 
-_BEYOND = 0.4  # strength above 1 counts only this much: more would paint beyond black and white
 _KINSHIP = 0.2  # least cosine of two styles' kernels; it is above 0.4 for one base, 0 for different
 _VARIETY = 0.4  # standard deviation of the logarithm of a channel's gain in a variation
 
@@ -32,6 +32,7 @@ _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "variation": (int, NoneType),
     "keep_colors": (bool,),
     "tier": (str,),
+    "strokes": (int, float, str),
 }
 
 _Weights = dict[str, NDArray[np.float64]]
@@ -57,6 +58,8 @@ class Look:
         variation: number of a variation of the style, from 0; None is the style itself.
         keep_colors: whether only luma is painted, and the film's chroma is kept.
         tier: one of TIERS: the network size of bundled styles.
+        strokes: how large strokes are relative to the picture, from MIN_STROKES to MAX_STROKES; 1
+            is medium. The constructor also accepts a name in STROKE_SIZES.
     """
 
     style: str | Style
@@ -65,6 +68,7 @@ class Look:
     variation: int | None
     keep_colors: bool
     tier: str
+    strokes: float
 
     def __init__(
         self,
@@ -76,6 +80,7 @@ class Look:
         variation: int | None = None,
         keep_colors: bool = False,
         tier: str = STANDARD,
+        strokes: float | str = 1.0,
     ) -> None:
         """Checks all values, but opens no style.
 
@@ -96,6 +101,7 @@ class Look:
             ("variation", variation),
             ("keep_colors", keep_colors),
             ("tier", tier),
+            ("strokes", stroke_size(strokes) if isinstance(strokes, str) else strokes),
         ):
             object.__setattr__(self, name, value)
         self._check()
@@ -129,6 +135,13 @@ class Look:
                 f"variations are numbered from 0 up, not {self.variation}", setting="variation"
             )
 
+        if not MIN_STROKES <= self.strokes <= MAX_STROKES:
+            raise StyleFileError(
+                f"the size of strokes must be from {MIN_STROKES:g} to {MAX_STROKES:g}, not "
+                f"{self.strokes:g}",
+                setting="strokes",
+            )
+
     @property
     def _blended(self) -> float:
         """The sum of the shares in `blend`."""
@@ -150,6 +163,9 @@ class Look:
             parts.append("the film's colours")
         if self.tier != STANDARD:
             parts.append(f"{self.tier} tier")
+        if self.strokes != 1:
+            names = {size: name for name, size in STROKE_SIZES.items()}
+            parts.append(f"{names.get(self.strokes, f'{self.strokes:g}x')} strokes")
         return ", ".join(parts)
 
     def as_dict(self) -> dict[str, Any]:
@@ -226,7 +242,7 @@ class Look:
         mixed = first.with_weights(weights, name, self._card(styles), union_of_ranges(ranges))
         if self.strength == 1:
             return mixed
-        return mixed.with_strength(min(self.strength, 1) + _BEYOND * max(self.strength - 1, 0))
+        return mixed.with_strength(self.strength)
 
     def _card(self, styles: list[Style]) -> dict[str, Any]:
         made: dict[str, Any] = {"of": {style.name: style.card for style in styles}}
@@ -238,6 +254,21 @@ class Look:
             made["variation"] = self.variation
         titles = [str(style.card.get("title", style.name)) for style in styles]
         return {"title": ", ".join(titles), "made": made}
+
+
+def stroke_size(text: str) -> float:
+    """How large strokes are, from a name in STROKE_SIZES or a number as text.
+
+    Raises:
+        StyleFileError: it is neither.
+    """
+    try:
+        return STROKE_SIZES.get(text) or float(text)
+    except ValueError:
+        raise StyleFileError(
+            f"strokes can be {', '.join(STROKE_SIZES)}, or a number such as 1.2, not '{text}'",
+            setting="strokes",
+        ) from None
 
 
 def _sum(parts: list[tuple[Style, float]]) -> _Weights:

@@ -254,7 +254,10 @@ class FoldedGenerator(nn.Module):
     def edge_features(self, luma: Tensor, chroma: Tensor) -> Tensor:
         """What the head reads of planes in 0..255, uint8 or float: (N, edge, H/2 + 4, W/2 + 4)."""
         # Packed before they are converted: bytes are moved faster than floats
-        x = torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1).to(self.center.dtype) - self.center
+        x = (
+            torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1).to(self.center.dtype)
+            - self.center
+        )
         x = functional.relu(self.stem(pad_edges(x, STEM_MARGIN)))
         x = functional.relu(self.down(x))
         for block in self.blocks:
