@@ -105,7 +105,11 @@ def test_strokes_are_as_large_as_in_host_memory(
 ) -> None:
     film = make_film(tmp_path / "film.mp4", size=(480, 384), pts=(0, 1))
     for strokes, canvas in ((1.0, (360, 448)), (1.5, (240, 304)), (0.25, (384, 480))):
-        with on_gpu(film, tmp_path / f"{strokes}.mp4", replace(plan, strokes=strokes)) as job:
+        with on_gpu(
+            film,
+            tmp_path / f"{strokes}.mp4",
+            replace(plan, look=replace(plan.look, strokes=strokes)),
+        ) as job:
             job.run()
         assert trt.canvas.shape == canvas
 
@@ -116,7 +120,8 @@ def test_a_style_paints_as_it_does_in_host_memory(
     pytest.importorskip("onnxruntime", reason="the extra [onnxruntime] is missing")
     trt.runs_models = True
     film = write_scenes(tmp_path / "film.mkv", (226, 146))
-    plan = PaintPlan("great-wave", stability=0, grain=False, strokes=4)  # a canvas of 88
+    look = Look("great-wave", strokes=4)  # a canvas of 88 lines
+    plan = PaintPlan(look, stability=0, grain=False)
     best = Encoding(crf=1)
     with on_gpu(film, tmp_path / "gpu.mkv", plan, encoding=best) as job:
         job.run()
