@@ -162,4 +162,6 @@ def build_gpu_painter(plan: PaintPlan, cuda: Cuda, color: ColorSpace) -> GpuStyl
     """
     style = plan.look.mixed(open_any_style)
     engine = open_gpu_engine(style.model_for(color), cuda, plan.engine)
-    return GpuStylizer(style, engine, cuda, strokes=plan.look.strokes, keep_colors=plan.look.keep_colors)
+    return GpuStylizer(
+        style, engine, cuda, strokes=plan.look.strokes, keep_colors=plan.look.keep_colors
+    )

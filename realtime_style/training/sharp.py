@@ -183,8 +183,17 @@ def enlarged(x: Tensor, like: Tensor) -> Tensor:
 
 
 def enlarged_planes(packed: Tensor, luma: Tensor, chroma: Tensor) -> Tensor:
-    """Packed planes (N, 6, h, w) enlarged to the size of the planes of a picture, and packed."""
-    big = enlarged(functional.pixel_shuffle(packed[:, :4], 2), luma)
+    """Packed planes (N, 6, h, w) enlarged to the size of the planes of a picture, and packed.
+
+    Luma is enlarged by cubic interpolation (Keys, IEEE TASSP 1981, eq. 4, with a = -0.75): at large
+    ratios, the steps between pixels of a canvas would show as a mesh in bilinear interpolation.
+    """
+    big = functional.interpolate(
+        functional.pixel_shuffle(packed[:, :4], 2),
+        size=luma.shape[2:],
+        mode="bicubic",
+        align_corners=False,
+    )
     return pack(big, enlarged(packed[:, 4:], chroma))
 
 

@@ -28,7 +28,7 @@ SUM_COLORS = ColorTable(
 )  # fmt: skip
 
 _MOVED_PX = 2  # by how much one of two paintings is moved against the grid of the generator
-_SHARPNESS = 1.5  # of what is painted: paint has edges, enlarged pictures have none
+_SHARPNESS = 2.5  # of what is painted: paint has edges, enlarged pictures have none
 _BEYOND = 0.2  # by how much sharpened paintings may leave 0..1
 _MEASURED_AT_ONCE = 4
 _EVENED_RADIUS = 2.0  # in pixels of the canvas
