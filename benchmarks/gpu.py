@@ -63,18 +63,20 @@ from realtime_style.media.scaling import frame_from_rgb, reduced_frame
 from realtime_style.painting.chain import build_painter
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.painting.stylizer import Stylizer
-from realtime_style.style.bundled import STANDARD, TIERS, bundled_styles, open_style
+from realtime_style.style.bundled import STANDARD, TIERS, open_style
 from realtime_style.style.look import Look
 from realtime_style.style.style import Style
 from realtime_style.tools.demo import draw_scene
-from realtime_style.training.checkpoint import load_any_generator
-from realtime_style.training.sharp import SharpGenerator
+from realtime_style.training.generator import Generator, GeneratorConfig
+from realtime_style.training.sharp import FoldedSharpGenerator, HeadConfig, SharpGenerator
 
 STYLE = "starry-night"
 TORCH = ("torch", "torch-compiled")
 SIZES = ("1280x720", "1920x1080", "3840x2160")
 REPEATS = 5
 LEAST_LATENCIES = 5  # a run
+
+_FIRST_LAYERS = ("recolor.first", "mix_in", "range.first")
 
 Painted = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -111,9 +113,8 @@ class TorchSubject:
 
     in_flight = 1
 
-    def __init__(self, compiled: bool) -> None:
-        generator = generator_of(STYLE)
-        planes = HalfPlanes(generator.folded()).eval().cuda()
+    def __init__(self, style: Style, compiled: bool) -> None:
+        planes = HalfPlanes(network_of(style)).eval().cuda()
         planes = planes.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network: Any = planes
         if compiled:  # once per size, as its user would
@@ -175,12 +176,18 @@ def kernel_s(engine: Engine, width: int, height: int, runs: int) -> float:
     return (time.perf_counter() - begin) / runs
 
 
-def generator_of(name: str) -> SharpGenerator:
-    """The generator of a bundled style; raises StyleError if its file holds none."""
-    generator, _ = load_any_generator(bundled_styles()[name].with_suffix(".safetensors"))
-    if not isinstance(generator, SharpGenerator):
-        raise EngineError(f"the generator of {name} paints strokes only")
-    return generator
+def network_of(style: Style) -> FoldedSharpGenerator:
+    """The network of a bundled style in PyTorch, with the weights of its file."""
+    shapes = style.shapes()
+    trunk_channels, edge_channels = shapes["body.down.weight"][:2]
+    recolor, mix, ranges = (shapes[f"{name}.weight"][0] for name in _FIRST_LAYERS)
+    body = Generator(GeneratorConfig(trunk_channels, edge_channels))
+    folded = SharpGenerator(body, HeadConfig(recolor, mix, ranges)).folded()
+    # Biases that are 0 are not in the file
+    weights = {name: torch.zeros_like(weight) for name, weight in folded.state_dict().items()}
+    weights |= {name: torch.from_numpy(weight) for name, weight in style.weights().items()}
+    folded.load_state_dict(weights | {"body.center": folded.body.center})
+    return folded
 
 
 def picture(width: int, height: int) -> Planes:
@@ -365,14 +372,12 @@ def ceilings() -> dict[str, float]:
     }
 
 
-def subject_of(name: str, style: Style, tier: str) -> Subject:
+def subject_of(name: str, style: Style) -> Subject:
     """Opens what a name stands for; raises EngineError if it is not available."""
     if name in TORCH:
-        if tier != STANDARD:
-            raise EngineError(f"the {tier} tier has no weights for PyTorch")
         if not torch.cuda.is_available():
             raise EngineError("PyTorch finds no GPU")
-        return TorchSubject(name == "torch-compiled")
+        return TorchSubject(style, name == "torch-compiled")
     if trouble := engine_trouble(name):
         raise EngineError(trouble)
     return EngineSubject(open_engine(style.model_for(style.color), EngineChoice(name)))
@@ -492,7 +497,7 @@ def main() -> None:
     left_out: dict[str, str] = {}
     for name in arguments.engines:
         with leaving_out(name, left_out):
-            subjects[name] = subject_of(name, style, tier)
+            subjects[name] = subject_of(name, style)
     rows: list[dict[str, Any]] = []
     if subjects:
         sizes = [each.of(*USUAL_SHAPE) for each in arguments.sizes]
