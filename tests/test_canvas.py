@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from realtime_style.canvas import CANVAS_MULTIPLE, STROKE_SIZES, canvas_size
+from realtime_style.canvas import (
+    CANVAS_MULTIPLE,
+    MAX_PAINTED_PX,
+    STROKE_SIZES,
+    canvas_size,
+    painted_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -55,3 +61,23 @@ def test_what_has_no_canvas_is_refused() -> None:
     for strokes in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="must be above 0"):
             canvas_size(64, 64, strokes)
+
+
+@pytest.mark.parametrize(
+    ("size", "painted"),
+    [
+        ((1280, 720), (1280, 720)),
+        ((1920, 1088), (1920, 1088)),  # hardly larger than 1080 lines
+        ((2560, 1440), (1920, 1080)),
+        ((3840, 2160), (1920, 1080)),
+        ((2160, 3840), (1080, 1920)),
+        ((4000, 3000), (1440, 1080)),
+        ((8192, 1000), (6218, 758)),  # wide, so that the pixels decide
+        ((16, 16), (16, 16)),
+    ],
+)
+def test_only_large_pictures_are_painted_smaller(
+    size: tuple[int, int], painted: tuple[int, int]
+) -> None:
+    assert painted_size(*size) == painted
+    assert painted[0] * painted[1] <= max(MAX_PAINTED_PX, size[0] * size[1] / 1.4)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray  # noqa: E402
 from test_sharp import loud_generator  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from export.to_onnx import PlanesGenerator, input_ranges, generator_model  # noqa: E402
+from export.to_onnx import PlanesGenerator, generator_model, input_ranges  # noqa: E402
+from realtime_style.engines.engine import Plane, Planes  # noqa: E402
 from realtime_style.engines.graphs.int8 import int8_model  # noqa: E402
 from realtime_style.engines.graphs.precision import outer_casts, typed_model  # noqa: E402
 from realtime_style.engines.graphs.size import chroma_kernel, luma_kernel, model_of_size  # noqa: E402
@@ -27,14 +28,13 @@ from realtime_style.training.sharp import reduced  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
-Planes = NDArray[np.uint8]
 ENGINES = ("openvino", "onnxruntime")
 LEAST_DB = 34.0
 RATIOS = {1.0: (96, 64), 1.5: (144, 96), 2.0: (192, 128), 3.0: (288, 192), 4.0: (384, 256)}
 CANVAS = (96, 64)
 
 
-def picture(size: tuple[int, int], canvas: tuple[int, int] = CANVAS) -> dict[str, Planes]:
+def picture(size: tuple[int, int], canvas: tuple[int, int] = CANVAS) -> dict[str, Plane]:
     """The inputs of a model: planes of a picture and of its canvas, of a (width, height) each."""
     rgb = torch.tensor(draw_scene(1, *size)).permute(2, 0, 1)[None] / 255
     luma, chroma = planes_from_rgb(rgb, PLANES_COLOR)
@@ -52,12 +52,12 @@ def planes() -> PlanesGenerator:
 @pytest.fixture(scope="module")
 def model(planes: PlanesGenerator) -> bytes:
     made = generator_model(planes)
-    ranges = input_ranges(planes, [[*picture(size).values()] for size in RATIOS.values()])
-    describe(made, "loud", {}, 2, PLANES_COLOR, "1", ranges)
+    ranges = input_ranges(planes, [Planes(**picture(size)) for size in RATIOS.values()])
+    describe(made, "loud", {}, PLANES_COLOR, "1", ranges)
     return bytes(made.SerializeToString())
 
 
-def painted(model: bytes, engine: str, given: dict[str, Planes]) -> list[NDArray[np.int64]]:
+def painted(model: bytes, engine: str, given: dict[str, Plane]) -> list[NDArray[np.int64]]:
     out = Network(model, engine)(given)
     return [out[name].astype(np.int64) for name in ("painted_luma", "painted_chroma")]
 

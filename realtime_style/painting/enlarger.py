@@ -13,8 +13,8 @@ from realtime_style.media.scaling import scaled_frame
 _CELL_PX = 4  # the slope is measured in cells of 4x4 pixels of the reduced frame
 _AROUND_CELLS = 1  # cells around each cell, on each side, that are measured with it
 _NOISE = 6.0  # codes^2; where luma varies less, the frame has only noise, which is not added
-_MOST = 1.25  # greatest slope
-_ONE = 64  # slopes are stored in 64ths
+_MOST = 1.25  # steepest slope, up or down
+_ONE, _ZERO = 64, 128  # the code of a slope s is _ONE * s + _ZERO
 _STRIP_ROWS = 64  # rows that are computed at a time, which fit into a processor's cache
 
 
@@ -50,7 +50,7 @@ class Enlarger:
             rows = np.s_[top : top + _STRIP_ROWS]
             detail = luma[rows].astype(np.int16)
             detail -= blurred[rows]
-            detail *= slopes[rows]
+            detail *= slopes[rows].astype(np.int16) - _ZERO
             detail += _ONE // 2
             detail //= _ONE
             detail += large.luma[0, 0, rows]
@@ -60,7 +60,7 @@ class Enlarger:
 
 
 def _slopes(reduced: NDArray[np.uint8], painted: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """How much painted luma changes where that of the frame changes, in 64ths.
+    """Codes of how much painted luma changes where that of the frame changes.
 
     Args:
         reduced, painted: luma, (H, W).
@@ -71,7 +71,7 @@ def _slopes(reduced: NDArray[np.uint8], painted: NDArray[np.uint8]) -> NDArray[n
     x, y = (plane.astype(np.float32) for plane in (reduced, painted))
     mean_x, mean_y, mean_xx, mean_xy = (_means(each) for each in (x, y, x * x, x * y))
     slopes = (mean_xy - mean_x * mean_y) / (mean_xx - mean_x * mean_x + _NOISE)
-    return (_ONE * slopes).round().clip(0, _ONE * _MOST).astype(np.uint8)
+    return (_ONE * slopes.clip(-_MOST, _MOST) + _ZERO).round().astype(np.uint8)
 
 
 def _means(plane: NDArray[np.float32]) -> NDArray[np.float32]:
