@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from fractions import Fraction
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,14 @@ from realtime_style.training.color import PLANES_COLOR, planes_from_rgb
 from realtime_style.training.dataset import UNREADABLE, open_rgb
 
 PARITY_FRAMES = 12
-_MAX_PX = 720  # longest side
 _MIN_PX = 32  # shortest side
+
+# Few sizes, as engines compile a network for each; canvases have 2/3 and 1/2 of their lines
+_SIZES = ((720, 540), (720, 720))
 
 
 def parity_frames(pictures: Path | None) -> list[Frame]:
-    """At most PARITY_FRAMES frames, of up to 720 pixels a side, in the generators' colour space.
+    """At most PARITY_FRAMES frames, of one of _SIZES or smaller, in the generators' colour space.
 
     Args:
         pictures: a picture; or a folder, of which evenly spread pictures are taken, and other files
@@ -49,12 +52,14 @@ def parity_frames(pictures: Path | None) -> list[Frame]:
                 break
     if not images:
         raise StyleError(f"{pictures} has no picture to check parity on", setting="pictures")
-    return [_frame(image) for image in images]
+    return [_frame(image, size) for image, size in zip(images, cycle(_SIZES), strict=False)]
 
 
-def _frame(image: Image.Image) -> Frame:
-    image.thumbnail((_MAX_PX, _MAX_PX))
-    width, height = (max(side // 2 * 2, _MIN_PX) for side in image.size)
+def _frame(image: Image.Image, size: tuple[int, int]) -> Frame:
+    """The middle of an image as a frame of a size, or smaller where the image is."""
+    width, height = (
+        max(min(most, side // 2 * 2), _MIN_PX) for side, most in zip(image.size, size, strict=True)
+    )
     rgb = torch.from_numpy(np.array(ImageOps.fit(image, (width, height))))
     planes = planes_from_rgb(rgb.permute(2, 0, 1)[None].float() / 255, PLANES_COLOR)
     codes = torch.cat([(plane * 255).round().byte().flatten() for plane in planes])
