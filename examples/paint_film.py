@@ -26,8 +26,8 @@ class Progress:
 
 
 def main(source: str, out: str, style: str = "starry-night") -> None:
-    """Paints a film at 360 lines, with larger strokes; the new film has the old one's size."""
-    plan = rs.PaintPlan(rs.Look(style, strength=0.9))
+    """Paints a film with large strokes at 360 lines; the new film has the old one's size."""
+    plan = rs.PaintPlan(rs.Look(style, strength=0.9, strokes="large"))
     request = rs.FilmRequest(source, out, plan, size=rs.Size.parse("360p"))
     Path(out).with_suffix(".json").write_text(request.as_json())  # run it again at any time
     with rs.open_film(request) as job:
