@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import painter_of, scene_rgb
+from numpy.typing import NDArray
+from PIL import Image
 
-from realtime_style import bundled_styles
+from realtime_style import Look, bundled_styles
 from realtime_style.color import BT709, FULL, LIMITED, SMPTE170M, ColorSpace
 from realtime_style.engines.registry import available_engines
 from realtime_style.errors import StyleFileError
@@ -118,3 +120,20 @@ def test_engines_agree(style: str) -> None:
 def test_an_unknown_style_is_refused_with_the_known_ones() -> None:
     with pytest.raises(StyleFileError, match="starry-night"):
         painter_of("no-such-style")
+
+
+def strokes_of(style: str, height: int, strokes: float = 1.0) -> NDArray[np.float64]:
+    """What a style paints of one picture at a size, as luma of 320x180 without large forms."""
+    rgb = np.asarray(Image.fromarray(scene_rgb(1920, 1080)).resize((height * 16 // 9, height)))
+    painted = painter_of(Look(style, strokes=strokes), precision="f32").paint_rgb(rgb)
+    small = Image.fromarray(painted).convert("L").resize((320, 180), Image.Resampling.BOX)
+    forms = small.resize((20, 11), Image.Resampling.BOX).resize((320, 180))
+    return np.asarray(small, float).ravel() - np.asarray(forms, float).ravel()
+
+
+@pytest.mark.parametrize("style", ["udnie", "mondrian"])
+def test_pictures_of_all_sizes_are_painted_with_one_brush(style: str) -> None:
+    ours = strokes_of(style, 360)
+    for height in (720, 1080):
+        assert np.corrcoef(ours, strokes_of(style, height))[0, 1] > 0.93
+    assert np.corrcoef(ours, strokes_of(style, 360, strokes=2.0))[0, 1] < 0.85  # a larger brush
