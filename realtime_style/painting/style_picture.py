@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from realtime_style.engines.network import Network
 from realtime_style.errors import MediaError, StyleFileError
 from realtime_style.media.still import PICTURE_SUFFIXES, READ_ONLY_PICTURE_SUFFIXES, read_picture
-from realtime_style.style.bank import Bank, look_size
+from realtime_style.painting.palette import in_palette
 from realtime_style.style.bundled import ENCODER, STANDARD, bundled_styles, open_style
 from realtime_style.style.style import Style
 from realtime_style.system.paths import absent
@@ -20,6 +21,9 @@ from realtime_style.system.paths import absent
 STYLE_PICTURE_SUFFIXES = PICTURE_SUFFIXES | READ_ONLY_PICTURE_SUFFIXES
 """Endings of pictures to take a style from, in lower case; of an animation the first picture."""
 
+_LOOK_PX = 512  # square root of the pixel count at which a style picture is looked at
+_MIN_LOOK_PX = 32
+_CELL_PX = 4  # of cells whose mean colours count: larger than noise and craquelure
 _MIN_PX = 64  # least shorter side of a style picture; smaller ones show no strokes
 _MIN_CONTRAST, _USUAL_CONTRAST = 3.0, 32.0  # standard deviations of 8-bit luma
 _DARKEST, _LIGHTEST = 56.0, 200.0  # means of 8-bit luma; those of 9 in 10 paintings lie between
@@ -90,15 +94,31 @@ def _as_light_as_paintings(rgb: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     return lit
 
 
-def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
-    """Makes a style from one picture, without training: a bundled one, recoloured and changed.
+def look_size(width: int, height: int) -> tuple[int, int]:
+    """The (width, height) at which a style picture is looked at, both multiples of 4.
 
-    A trained network, the encoder, chooses the bundled style with the most similar strokes, and
-    how its colours and layers are changed. It runs once, not for every frame.
+    The result has about 512 * 512 pixels and the aspect ratio of the picture, except that no side
+    is below 32 pixels.
+
+    Args:
+        width, height: size of the picture in pixels.
+    """
+    scale = _LOOK_PX / (width * height) ** 0.5
+    new_width, new_height = (
+        max(_MIN_LOOK_PX, round(side * scale / 4) * 4) for side in (width, height)
+    )
+    return new_width, new_height
+
+
+def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
+    """Makes a style from one picture, without training: a bundled one, in the picture's colours.
+
+    A trained network, the encoder, chooses the bundled style with the most similar strokes. It and
+    the style run once for this, not for every frame.
 
     Args:
         path: the picture.
-        engine: what runs the encoder; see `Network`.
+        engine: what runs both networks; see `Network`.
 
     Raises:
         MediaError: the file is not a picture, is damaged, too large or too small, or has only one
@@ -106,6 +126,15 @@ def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
         StyleFileError: the encoder does not match the bundled styles.
         EngineError: the engine is not installed, or fails.
     """
+    seen = _read(Path(path))
+    name = Path(path).stem
+    style = open_style(_nearest_style(seen, engine))
+    card = {"title": name, "made": {"of_picture": Path(path).name}}
+    return in_palette(style, _colors(seen), name, card, engine)
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    """A style picture, (H, W, 3) uint8 RGB, of `look_size`, about as light as paintings."""
     picture = read_picture(path)
     height, width = picture.rgb.shape[:2]
     if min(height, width) < _MIN_PX:
@@ -119,22 +148,32 @@ def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
         raise MediaError(
             f"{path} has only one colour; a style is taken from strokes and colours",
         )
-    seen = np.ascontiguousarray(lit.transpose(2, 0, 1)[None])
+    return lit
+
+
+def _nearest_style(rgb: NDArray[np.uint8], engine: str) -> str:
+    """The name of the bundled style whose strokes are most similar to those of a picture."""
     if not ENCODER.is_file():
         raise StyleFileError(
             "this build has no encoder of style pictures; train a style on the picture instead"
         )
     model = onnx.load(ENCODER)
-    bank = Bank()
-    made_for = next((p.value for p in model.metadata_props if p.key == "bank"), "")
-    if made_for != bank.digest:
+    names = json.loads(next((p.value for p in model.metadata_props if p.key == "styles"), "[]"))
+    if not names or not set(names) <= set(bundled_styles()):
         raise StyleFileError(
             "the encoder of style pictures does not match the bundled styles; reinstall with: "
             "pip install --force-reinstall realtime-style"
         )
     network = Network(model.SerializeToString(), engine)
-    vector = network({model.graph.input[0].name: seen})[model.graph.output[0].name][0]
-    name = Path(path).stem
-    return bank.style(
-        vector.astype(np.float64), name, {"title": name, "made": {"of_picture": Path(path).name}}
+    seen = np.ascontiguousarray(rgb.transpose(2, 0, 1)[None])
+    (shares,) = network({model.graph.input[0].name: seen})[model.graph.output[0].name]
+    return str(names[int(shares.argmax())])
+
+
+def _colors(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The mean colours of a picture's cells, (P, 3) in 0..1."""
+    rows, columns = (side // _CELL_PX for side in rgb.shape[:2])
+    cells = rgb[: rows * _CELL_PX, : columns * _CELL_PX].reshape(
+        rows, _CELL_PX, columns, _CELL_PX, 3
     )
+    return cells.mean((1, 3)).reshape(-1, 3) / 255

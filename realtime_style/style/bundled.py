@@ -22,6 +22,9 @@ _PACKAGE = Path(str(resources.files("realtime_style")))
 _FOLDERS = {STANDARD: "", FAST: FAST}
 _SHORTEST_PART = 4  # letters: shorter texts must be a whole name, title or painter
 
+CHART = _PACKAGE / "models" / "chart.png"
+"""Typical colours of photos, sorted, one a pixel."""
+
 ENCODER = _PACKAGE / "models" / "encoder.onnx"
 """The network that turns a picture into a style vector for the `Bank` of `bank_styles`."""
 
