@@ -1,15 +1,15 @@
-"""Trains the encoder of G(x, s) and exports it.
+"""Trains the encoder of style pictures and exports it.
 
     python -m export.encoder PAINTINGS PHOTOS encoder.onnx
 
-PAINTINGS is a folder of pictures in many styles, PHOTOS a folder of photos. An encoder works only
-with the styles that it was trained with. When a bundled style changes, keep its former file in
-`models/bank`; to train the encoder on today's styles, empty that folder first.
+PAINTINGS is a folder of pictures in many styles, PHOTOS a folder of photos. The encoder chooses
+among the styles whose strokes are in `models/strokes`; train it again when one is added.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,12 @@ from torch import Tensor, nn
 from export.graph import store_as_half, trace
 from export.progress import ProgressLines
 from export.to_onnx import write_model
-from realtime_style.style.bank import Bank
-from realtime_style.training.any_style import train_any_style
+from realtime_style.style.bundled import ENCODER_STYLES
 from realtime_style.training.config import make_config
 from realtime_style.training.encoder import StyleEncoder
+from realtime_style.training.style_choice import STEPS, train_encoder
 
-_SETTINGS: dict[str, Any] = {
-    "steps": 1500,
-    "crop_px": 256,
-    "batch_share": 0.0,
-    "freeze_norm_at": 0.7,
-    "checkpoint_every": 50,
-}
+_SETTINGS: dict[str, Any] = {"crop_px": 256}
 _SIDES_PX = (32, 4096)  # shortest and longest side of pictures that the exported encoder accepts
 
 
@@ -46,17 +40,16 @@ class PictureEncoder(nn.Module):
         self.encoder = netE
 
     def forward(self, picture: Tensor) -> Tensor:
-        """uint8 RGB, (1, 3, H, W), to a style vector, (1, vector_size), float32."""
-        vector: Tensor = self.encoder(picture.float() / 255)
-        return vector
+        """uint8 RGB, (1, 3, H, W), to the share of each style, (1, styles), float32."""
+        shares: Tensor = self.encoder(picture.float() / 255)
+        return shares
 
 
-def export_encoder(netE: StyleEncoder, bank: Bank, out: Path) -> None:
-    """Writes the encoder of G(x, s) as an ONNX file.
+def export_encoder(netE: StyleEncoder, out: Path) -> None:
+    """Writes the encoder as an ONNX file, whose metadata lists the styles as JSON.
 
     Args:
         netE: a trained encoder; its matrices are rounded to float16 in place.
-        bank: the bank of its styles, whose digest is stored in the file.
         out: the file to write.
 
     Raises:
@@ -66,10 +59,10 @@ def export_encoder(netE: StyleEncoder, bank: Bank, out: Path) -> None:
     picture = torch.zeros(1, 3, 192, 320, dtype=torch.uint8)
     h, w = torch.export.Dim("h", min=low, max=high), torch.export.Dim("w", min=low, max=high)
     model = trace(
-        PictureEncoder(netE).eval(), (picture,), ["picture"], ["code"], {"picture": {2: h, 3: w}}
+        PictureEncoder(netE).eval(), (picture,), ["picture"], ["shares"], {"picture": {2: h, 3: w}}
     )
     store_as_half(model)
-    model.metadata_props.add(key="bank", value=bank.digest)
+    model.metadata_props.add(key=ENCODER_STYLES, value=json.dumps(netE.styles))
     write_model(out, model.SerializeToString())
 
 
@@ -80,22 +73,11 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("out", type=Path, metavar="OUT.onnx")
     parser.add_argument("--features", type=Path, nargs="+", help="see `realtime-style train`")
-    parser.add_argument("--hold-out", nargs="+", default=[], metavar="NAME")
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args()
     options = _SETTINGS | {"painting": arguments.paintings, "content": arguments.photos}
     options |= {"features": tuple(arguments.features)} if arguments.features else {}
-    options |= {"steps": arguments.steps} if arguments.steps else {}
-    config = make_config(None, None, options)
-    netE = train_any_style(
-        config,
-        arguments.out.with_suffix(".training"),
-        held_out=arguments.hold_out,
-        resume=arguments.resume,
-        observer=ProgressLines(config.steps, 10),
-    )
-    export_encoder(netE, Bank(), arguments.out)
+    netE = train_encoder(make_config(None, None, options), observer=ProgressLines(STEPS, 100))
+    export_encoder(netE, arguments.out)
 
 
 if __name__ == "__main__":

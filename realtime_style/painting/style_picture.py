@@ -13,8 +13,14 @@ from PIL import Image
 from realtime_style.engines.network import Network
 from realtime_style.errors import MediaError, StyleFileError
 from realtime_style.media.still import PICTURE_SUFFIXES, READ_ONLY_PICTURE_SUFFIXES, read_picture
-from realtime_style.painting.palette import in_palette
-from realtime_style.style.bundled import ENCODER, STANDARD, bundled_styles, open_style
+from realtime_style.painting.palette import with_palette
+from realtime_style.style.bundled import (
+    ENCODER,
+    ENCODER_STYLES,
+    STANDARD,
+    bundled_styles,
+    open_style,
+)
 from realtime_style.style.style import Style
 from realtime_style.system.paths import absent
 
@@ -130,7 +136,7 @@ def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
     name = Path(path).stem
     style = open_style(_nearest_style(seen, engine))
     card = {"title": name, "made": {"of_picture": Path(path).name}}
-    return in_palette(style, _colors(seen), name, card, engine)
+    return with_palette(style, _colors(seen), name, card, engine)
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
@@ -158,7 +164,8 @@ def _nearest_style(rgb: NDArray[np.uint8], engine: str) -> str:
             "this build has no encoder of style pictures; train a style on the picture instead"
         )
     model = onnx.load(ENCODER)
-    names = json.loads(next((p.value for p in model.metadata_props if p.key == "styles"), "[]"))
+    listed = (p.value for p in model.metadata_props if p.key == ENCODER_STYLES)
+    names = json.loads(next(listed, "[]"))
     if not names or not set(names) <= set(bundled_styles()):
         raise StyleFileError(
             "the encoder of style pictures does not match the bundled styles; reinstall with: "

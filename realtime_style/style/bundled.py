@@ -26,7 +26,10 @@ CHART = _PACKAGE / "models" / "chart.png"
 """Typical colours of photos, sorted, one a pixel."""
 
 ENCODER = _PACKAGE / "models" / "encoder.onnx"
-"""The network that turns a picture into a style vector for the `Bank` of `bank_styles`."""
+"""The network that tells which bundled style has the strokes of a picture."""
+
+ENCODER_STYLES = "styles"
+"""Key of the encoder's metadata entry that lists the names of the styles, as JSON, in its order."""
 
 
 def bundled_styles(tier: str = STANDARD) -> dict[str, Path]:
@@ -85,19 +88,6 @@ def _words(text: str) -> list[str]:
 def _holds(words: list[str], part: list[str]) -> bool:
     """Whether the words of `part` follow each other somewhere in `words`."""
     return any(words[i : i + len(part)] == part for i in range(len(words) - len(part) + 1))
-
-
-def bank_styles() -> list[Path]:
-    """The files of the styles that the encoder chooses from, the identity style last.
-
-    They are the bundled styles as they were when the encoder was trained: where a style has changed
-    since, the older file is in the folder `models/bank`.
-    """
-    former = ENCODER.with_name("bank")
-    return [
-        each if (each := former / path.name).is_file() else path
-        for path in bundled_styles().values()
-    ]
 
 
 def open_style(name: str | Path, tier: str = STANDARD) -> Style:

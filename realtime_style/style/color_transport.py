@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
 
-_LMS = np.array([[0.41222147, 0.53633254, 0.05144599], [0.2119035, 0.68069955, 0.10739696],
-                 [0.08830246, 0.28171884, 0.6299787]])  # fmt: skip
-_OKLAB = np.array([[0.21045426, 0.7936178, -0.00407205], [1.9779985, -2.4285922, 0.45059371],
-                   [0.02590404, 0.78277177, -0.80867577]])  # fmt: skip
+_CHROMA = 2.0  # of Oklab's a and b over its lightness: larger keeps hues apart
+_REACH = 0.05  # a squared distance in Oklab; see `loose_potential`
+_MAP_SOFTNESS = 0.002  # of the map between the colours, a squared distance in Oklab
+_ENTRIES = 17  # of the table along each channel
+
+LMS = np.array([[0.41222147, 0.53633254, 0.05144599], [0.2119035, 0.68069955, 0.10739696],
+                [0.08830246, 0.28171884, 0.6299787]])  # fmt: skip
+"""(3, 3): from linear RGB to the responses of the three kinds of cones."""
+
+OKLAB = np.array([[0.21045426, 0.7936178, -0.00407205], [1.9779985, -2.4285922, 0.45059371],
+                  [0.02590404, 0.78277177, -0.80867577]])  # fmt: skip
+"""(3, 3): from the cube roots of these responses to lightness, a and b."""
+
 _SOFTNESS = (0.02, 0.01, 0.005, 0.002)
 _ABSORPTIONS, _ITERATIONS = 2, 6  # for each softness, and for each of these
 _MIN_MASS = 1e-100
-_ENTRIES = 17  # of the table along each channel
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """How a transport weighs what it does to colours.
-
-    Attributes:
-        chroma: weight of Oklab's a and b over its lightness. Larger keeps hues apart.
-        softness: of the map between the colours, a squared distance in Oklab. Larger is smoother.
-        reach: a squared distance in Oklab. Colours about as far from all that the goal has left may
-            share what is nearer instead, so the goal's shares are kept only roughly.
-    """
-
-    chroma: float = 2.0
-    softness: float = 0.002
-    reach: float = 0.05
 
 
 def in_oklab(rgb: ArrayLike, chroma: float = 1.0) -> FloatArray:
@@ -47,32 +37,31 @@ def in_oklab(rgb: ArrayLike, chroma: float = 1.0) -> FloatArray:
     """
     within = np.clip(np.asarray(rgb, np.float64), 0, 1)
     linear = np.where(within <= 0.04045, within / 12.92, ((within + 0.055) / 1.055) ** 2.4)
-    return np.cbrt(linear @ _LMS.T) @ _OKLAB.T * (1.0, chroma, chroma)
+    return np.cbrt(linear @ LMS.T) @ OKLAB.T * (1.0, chroma, chroma)
 
 
 class ColorTransport:
     """A map of colours, after which pictures have about the colours of others, in their shares.
 
     It is the unbalanced optimal transport between both distributions of colours in Oklab (Chizat et
-    al., "Scaling algorithms for unbalanced optimal transport problems", 2018, table 1): of all such
-    maps the one that changes colours least, so light stays light. Colours between the given ones
-    get the entropic map (Pooladian and Niles-Weed, arXiv 2109.12004, eq. 6), from a table.
+    al., "Scaling algorithms for unbalanced optimal transport problems", 2018): of all such maps the
+    one that changes colours least, so light stays light. Colours between the given ones get the
+    entropic map (Pooladian and Niles-Weed, arXiv 2109.12004, eq. 6), from a table.
     """
 
-    def __init__(self, colors: ArrayLike, goal: ArrayLike, kind: Reach = Reach()) -> None:
+    def __init__(self, colors: ArrayLike, goal: ArrayLike) -> None:
         """Computes the map.
 
         Args:
             colors: (P, 3) RGB in 0..1, the colours to be mapped; all count equally.
             goal: (Q, 3) RGB in 0..1, the colours to get; all count equally.
-            kind: how changes are weighed.
         """
         goal = np.asarray(goal, np.float64)
-        theirs = in_oklab(goal, kind.chroma)
-        potential = _potential(_squares(in_oklab(colors, kind.chroma), theirs), kind.reach)
+        theirs = in_oklab(goal, _CHROMA)
+        potential = loose_potential(_squares(in_oklab(colors, _CHROMA), theirs), _REACH)
         axis = np.linspace(0, 1, _ENTRIES)
         grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-        x = (potential - _squares(in_oklab(grid, kind.chroma), theirs)) / kind.softness
+        x = (potential - _squares(in_oklab(grid, _CHROMA), theirs)) / _MAP_SOFTNESS
         shares = np.exp(x - x.max(1, keepdims=True))
         mapped = shares @ goal / shares.sum(1, keepdims=True)
         self._table = mapped.astype(np.float32)
@@ -109,27 +98,29 @@ def _squares(ours: FloatArray, theirs: FloatArray) -> FloatArray:
     return sums.clip(0)
 
 
-def _potential(cost: FloatArray, reach: float) -> FloatArray:
-    """The dual potential of the goal, (Q,), of the transport with a cost (P, Q).
+def loose_potential(cost: FloatArray, reach: float) -> FloatArray:
+    """The dual potential of the goal, (Q,), of the transport with a cost (P, Q) float64.
 
-    Shares that differ cost their Kullback-Leibler divergence times `reach`. For each softness the
-    kernel is computed a few times, with the potentials so far (Schmitzer, SIAM J. Sci. Comput.
-    2019, section 3.1); the iterations are products of it with vectors.
+    It keeps the shares of neither side exactly: those that differ cost their Kullback-Leibler
+    divergence times `reach` (Chizat et al., table 1). So colours about as far as that from all that
+    the goal has left may share what is nearer instead.
+
+    Computed by Sinkhorn's algorithm. For each softness the kernel is computed a few times, with the
+    potentials so far (Schmitzer, SIAM J. Sci. Comput. 2019, section 3.1); the iterations are
+    products of it with vectors.
     """
     ours, theirs = cost.shape
-    f, g = np.zeros(ours), np.zeros(theirs)
+    g = np.zeros(theirs)
     for softness in _SOFTNESS:
         share = reach / (reach + softness)
-        # From one softness to the next the old potentials fit badly
-        x = (g - cost) / softness
+        x = (g - cost) / softness  # the old potentials of `ours` fit the new softness badly
         highest = x.max(1)
         f = -share * softness * (np.log(np.exp(x - highest[:, None]).mean(1)) + highest)
         for _ in range(_ABSORPTIONS):
             kernel = np.exp((f[:, None] + g - cost) / softness)
             first_f, first_g = f, g
             for _ in range(_ITERATIONS):
-                mass = (f - first_f) / softness
-                mass = kernel.T @ np.exp(mass) / ours
+                mass = kernel.T @ np.exp((f - first_f) / softness) / ours
                 g = share * (first_g - softness * np.log(mass.clip(_MIN_MASS)))
                 mass = kernel @ np.exp((g - first_g) / softness) / theirs
                 f = share * (first_f - softness * np.log(mass.clip(_MIN_MASS)))

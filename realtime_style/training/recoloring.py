@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from realtime_style.style.color_transport import LMS, OKLAB, loose_potential
 
 MEASURED_CROPS = 64
 """How many crops of photos are measured, for the colours of all photos."""
@@ -21,13 +22,7 @@ _CHROMA = 2.0  # of Oklab's a and b over its lightness
 _BEYOND = 0.6  # lightness of a value above 1, or below 0, for each unit beyond
 _SOFTNESS = (0.02, 0.01, 0.005, 0.002, 0.001)
 _ABSORPTIONS, _ITERATIONS = 2, 15  # for each softness, and for each of these
-_LOOSE_ITERATIONS = 12  # for each softness
 _MIN_MASS = 1e-100
-
-_LMS = ((0.41222147, 0.53633254, 0.05144599), (0.2119035, 0.68069955, 0.10739696),
-        (0.08830246, 0.28171884, 0.6299787))  # fmt: skip
-_OKLAB = ((0.21045426, 0.7936178, -0.00407205), (1.9779985, -2.4285922, 0.45059371),
-          (0.02590404, 0.78277177, -0.80867577))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +88,8 @@ class Recoloring:
         if kind.reach is None:
             potential = _potential(near, goal)
         else:
-            potential = _loose_potential(near, goal, kind.reach)
+            cost = torch.cdist(near.double(), goal.double()).square()
+            potential = torch.from_numpy(loose_potential(cost.numpy(), kind.reach)).float()
         axis = torch.linspace(kind.low, kind.high, kind.entries)
         grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
         cost = torch.cdist(_place(grid, kind.chroma), goal).square()
@@ -143,8 +139,8 @@ def _place(rgb: Tensor, chroma: float = _CHROMA) -> Tensor:
     """
     within = rgb.clamp(0, 1)
     linear = torch.where(within <= 0.04045, within / 12.92, ((within + 0.055) / 1.055) ** 2.4)
-    cones = (linear @ torch.tensor(_LMS).T).clamp_min(0) ** (1 / 3)
-    place = cones @ torch.tensor(_OKLAB).T * torch.tensor((1.0, chroma, chroma))
+    cones = (linear @ torch.from_numpy(LMS.T).float()).clamp_min(0) ** (1 / 3)
+    place = cones @ torch.from_numpy(OKLAB.T).float() * torch.tensor((1.0, chroma, chroma))
     place[:, 0] += _BEYOND * (rgb - within).mean(1)
     return place
 
@@ -168,24 +164,3 @@ def _potential(ours: Tensor, theirs: Tensor) -> Tensor:
                 v = 1 / (len(theirs) * (kernel.T @ u)).clamp_min(_MIN_MASS)
             f, g = f + softness * u.log(), g + softness * v.log()
     return g.float()
-
-
-def _loose_potential(ours: Tensor, theirs: Tensor, reach: float) -> Tensor:
-    """Like `_potential`, of a transport that keeps the shares of neither side exactly.
-
-    Shares that differ cost their Kullback-Leibler divergence times `reach` (Chizat et al.,
-    "Scaling algorithms for unbalanced optimal transport problems", 2018, table 1).
-    """
-    cost = torch.cdist(ours.double(), theirs.double()).square()
-    f, g = torch.zeros_like(cost[:, 0]), torch.zeros_like(cost[0])
-    for softness in _SOFTNESS[:-1]:
-        share = reach / (reach + softness)
-        for _ in range(_LOOSE_ITERATIONS):
-            f = -share * softness * _mean_exponent((g - cost) / softness, 1)
-            g = -share * softness * _mean_exponent((f[:, None] - cost) / softness, 0)
-    return g.float()
-
-
-def _mean_exponent(x: Tensor, axis: int) -> Tensor:
-    """The logarithm of the mean of exp(x) along an axis."""
-    return torch.logsumexp(x, axis) - math.log(x.shape[axis])

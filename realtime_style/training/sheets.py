@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
-
-import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 from realtime_style.training.color import paint_rgb
-from realtime_style.training.dataset import open_rgb
-from realtime_style.training.encoder import AnyStyleGenerator, StyleEncoder
 from realtime_style.training.generator import Generator
 from realtime_style.training.sharp import SharpGenerator
-from realtime_style.training.style_variants import encoder_view
 
 
 def sample_sheet(netG: Generator | SharpGenerator, photos: Tensor, painting: Tensor) -> Image.Image:
@@ -40,30 +32,3 @@ def sample_sheet(netG: Generator | SharpGenerator, photos: Tensor, painting: Ten
     rows = torch.cat((torch.cat(tuple(photos), 2), torch.cat(tuple(painted), 2)), 1)
     sheet = (torch.cat((rows, shown), 2) * 255).round().byte()
     return Image.fromarray(sheet.permute(1, 2, 0).numpy())
-
-
-def style_sheet(
-    netE: StyleEncoder,
-    netG: AnyStyleGenerator,
-    photos: Tensor,
-    pictures: Sequence[Path],
-) -> Image.Image:
-    """Draws one row for each style picture: the picture, then every photo painted in its style.
-
-    Args:
-        netE: reads the styles, on the CPU.
-        netG: paints, on the CPU.
-        photos: (N, 3, S, S) RGB in 0..1, S a multiple of 4.
-        pictures: files of style pictures, all of which can be read.
-    """
-    side = photos.shape[-1]
-    rows = []
-    with torch.no_grad():
-        for path in pictures:
-            picture = open_rgb(path)
-            vector = netE(encoder_view(picture)).expand(len(photos), -1)
-            painted = paint_rgb(partial(netG, vector=vector), photos).clamp(0, 1)
-            tiles = [np.asarray(ImageOps.fit(picture, (side, side)))]
-            tiles += [(rgb * 255).round().byte().permute(1, 2, 0).numpy() for rgb in painted]
-            rows.append(np.hstack(tiles))
-    return Image.fromarray(np.vstack(rows))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,83 +10,31 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
-from realtime_style.style.bank import look_size
+from realtime_style.painting.style_picture import look_size
 from realtime_style.training.config import TrainConfig
 from realtime_style.training.dataset import UNREADABLE, open_rgb
-from realtime_style.training.device import autocast
-from realtime_style.training.encoder import StyleEncoder, palette_of
-from realtime_style.training.losses import gram_targets
-from realtime_style.training.perceptual import Features
 
 _PHOTO_SHARE = 0.25  # share of the variants that are of photos, with textures no painting has
 _RECOLORED_SHARE = 0.6  # share of the variants that are recoloured
 _INVERTED_SHARE = 0.1  # share of the recoloured ones that are inverted
 _MIN_CROP_PX = 64
 
-Targets = list[dict[str, Tensor]]
-"""For each scale, the Gram matrices of a picture by layer, (1, C, C); see `gram_targets`."""
-
-
-@dataclass(frozen=True, slots=True)
-class StyleVariant:
-    """What training uses of a style picture.
-
-    Attributes:
-        statistics: what the encoder knows of the picture, (1, seen + 12); see
-            `StyleEncoder.statistics`.
-        palette: mean (1, 3) and factor (1, 3, 3); see `palette_of`.
-        targets: the Gram matrices that a photo painted in this style should have.
-    """
-
-    statistics: Tensor
-    palette: tuple[Tensor, Tensor]
-    targets: Targets
-
 
 class StyleVariants:
-    """Variants of style pictures, numbered from 0 without end; each is computed once and kept.
+    """Variants of style pictures, numbered from 0 without end.
 
     The first ones are the paintings themselves, the others are random crops of paintings and
     photos, many of them in other colours. A number always gives the same variant.
     """
 
-    def __init__(
-        self,
-        paintings: Sequence[Path],
-        photos: Sequence[Path],
-        config: TrainConfig,
-        features: Features,
-        netE: StyleEncoder,
-    ) -> None:
-        """Computes nothing yet.
+    def __init__(self, paintings: Sequence[Path], photos: Sequence[Path]) -> None:
+        """Reads nothing yet.
 
         Args:
             paintings: files, all of which can be read.
             photos: files; those that cannot be read are skipped.
-            config: precision, scales and the size of paintings are used.
-            features: the feature extractor.
-            netE: computes the statistics.
         """
         self._paintings, self._photos = list(paintings), list(photos)
-        self._config = config
-        self._features = features
-        self._netE = netE
-        self._kept: dict[int, StyleVariant] = {}
-
-    def __getitem__(self, number: int) -> StyleVariant:
-        """The variant with a number."""
-        if number not in self._kept:
-            self._kept[number] = self._variant(self.picture(number))
-        return self._kept[number]
-
-    def _variant(self, picture: Image.Image) -> StyleVariant:
-        config = self._config
-        whole = at_painting_size(picture, config)
-        with autocast(torch.device("cpu"), config.precision):
-            targets = gram_targets(self._features, [whole], config.painting_scales)
-        with torch.no_grad():
-            view = encoder_view(picture)
-            return StyleVariant(self._netE.statistics(view), palette_of(view), targets)
 
     def picture(self, number: int) -> Image.Image:
         """The picture of the variant with a number, in RGB and full size."""
