@@ -51,16 +51,6 @@ def quality() -> str:
     return "\n".join(lines)
 
 
-def pictures() -> str:
-    """Totals of pictures as styles: read at once, trained, and only their colours."""
-    rows = {row["name"]: row for row in rows_of("quality")}
-    lines = ["| picture | at once | trained | only its colours |", "|---|---|---|---|"]
-    for picture, (trained, title) in PICTURES.items():
-        totals = [f"{rows[n]['total']:.2f}" for n in (picture, trained, f"colors:{picture}")]
-        lines.append(f"| {title} | {' | '.join(totals)} |")
-    return "\n".join(lines)
-
-
 def calm() -> str:
     """Warping error, noise gain and sharpness of the films, the published networks and ours."""
     rows = {row["name"]: row for row in rows_of("stability")}
@@ -157,14 +147,13 @@ def file_size() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "calm": calm, "file size": file_size, "latency": latency, "pictures": pictures,
+    "calm": calm, "file size": file_size, "latency": latency,
     "quality": quality, "speed": speed, "speed in short": speed_in_short,
 }  # fmt: skip
 PAGES = {
     "README.md": "speed in short",
     "docs/guides/films.md": "file size",
     "docs/guides/live.md": "latency",
-    "docs/guides/styles.md": "pictures",
     "docs/quality.md": "quality",
     "docs/speed.md": "speed",
     "docs/stability.md": "calm",

@@ -1,6 +1,6 @@
 """Draws the pictures of the README and the documentation, into docs/images.
 
-    python benchmarks/sheet.py [--clip FILM] [--street PHOTO] [--pictures PICTURE=TRAINED.onnx ...]
+    python benchmarks/sheet.py [--clip FILM] [--street PHOTO] [--pictures PICTURE ...]
 
 Without options it draws four pictures: the sheet (six photos in four styles), the gallery (one
 photo in every bundled style), the looks (one photo at rising strengths, in blends, in variations
@@ -9,8 +9,7 @@ public domain and come with scikit-image (extra [dev]).
 
 `--clip` adds gallery.webp: a film beside its paintings in several styles. `--street` draws only
 street.webp: a camera moves over a photo, and a divider moves between the film and its painting.
-`--pictures` draws only pictures.jpg: photos painted with each picture's own style, once read from
-the picture at once, once trained for it, and once with only the picture's colours.
+`--pictures` draws only pictures.jpg: photos painted with the style of each picture.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from pathlib import Path
 import numpy as np
 from painters import painter_of
 from PIL import Image, ImageDraw, ImageFont, ImageOps
-from quality import COLORS, open_painter
 from record import run
 from skimage import data
 
@@ -108,23 +106,18 @@ def nothing() -> Image.Image:
     return Image.fromarray(np.vstack((np.hstack(pictures[:2]), np.hstack(pictures[2:]))))
 
 
-def pictures(pairs: list[str]) -> Image.Image:
-    """One row per picture: two photos painted in its style in each of the three ways.
+def pictures(names: list[str]) -> Image.Image:
+    """One row per photo: the photo painted in the style of each picture.
 
     The style pictures are left out: not all of them may be redistributed.
     """
-    tiles = []
-    for pair in pairs:
-        picture, trained = pair.split("=", 1)
-        name = Path(picture).stem.replace("_", " ")
-        ways = {
-            f"{name}, at once": picture, "trained": trained, "only its colours": COLORS + picture
-        }  # fmt: skip
-        painters = {way: open_painter(network)[0] for way, network in ways.items()}
-        for photo in map(read_photo, ("chelsea", "coffee")):
-            for way, paint in painters.items():
-                tiles.append((way, Image.fromarray(paint(np.asarray(photo)))))
-    return _labelled(tiles, 6)
+    looks = {Path(name).stem.replace("_", " "): rs.Look(name) for name in names}
+    tiles = [
+        (title, _painted(look, photo))
+        for photo in map(read_photo, ("chelsea", "coffee"))
+        for title, look in looks.items()
+    ]
+    return _labelled(tiles, len(names))
 
 
 def _painted(look: rs.Look, photo: Image.Image) -> Image.Image:
@@ -222,7 +215,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--clip", type=Path, help="draw gallery.webp from this film")
     parser.add_argument("--street", type=Path, metavar="PHOTO", help="draw only street.webp")
-    parser.add_argument("--pictures", nargs="+", default=[], metavar="PICTURE=TRAINED.onnx",
+    parser.add_argument("--pictures", nargs="+", default=[], metavar="PICTURE",
                         help="draw only pictures.jpg")  # fmt: skip
     arguments = parser.parse_args()
     clip = arguments.clip

@@ -22,7 +22,7 @@ from realtime_style.media.scaling import frame_from_rgb
 from realtime_style.painting import palette, style_picture
 from realtime_style.painting.palette import RangeMap, chart_picture, sums_of, with_palette
 from realtime_style.painting.style_picture import look_size, open_any_style, style_from_picture
-from realtime_style.style.bundled import ENCODER, bundled_styles
+from realtime_style.style.bundled import ENCODER, bundled_styles, tier_of
 from realtime_style.style.style import Style
 from realtime_style.system.cores import multiplies_integers
 
@@ -101,14 +101,16 @@ def test_the_style_with_the_most_similar_strokes_is_recoloured(
     }
 
 
-def test_what_is_made_of_a_picture_is_a_style_like_any_other(in_blue: Style, blue: Path) -> None:
+def test_what_is_made_of_a_picture_is_a_style_like_any_other(
+    in_blue: Style, blue: Path, quick: None
+) -> None:
     assert in_blue.name == "blue"
     assert in_blue.card == {"title": "blue", "made": {"of_picture": "blue.png"}}
     assert in_blue.ranges is not None
     for look in (
         Look(in_blue, strength=0.5),
         Look(in_blue, {"great-wave": 0.4}),
-        Look("great-wave", {in_blue: 0.4}),
+        Look("great-wave", {blue: 0.4}),
         Look(in_blue, variation=3),
     ):
         assert painted(look).shape == PHOTO.shape
@@ -145,7 +147,7 @@ def test_ranges_hold_for_what_the_new_map_reads(in_blue: Style) -> None:
     for name, read in (("range.second", second), ("range.last", last)):
         low, high = in_blue.ranges[name]
         assert low == 0
-        assert 0.8 * read.max() < high
+        assert read.max() / 2 < high < 2 * read.max()
         assert (read <= high).mean() > 0.999
 
 
@@ -166,9 +168,11 @@ def test_a_style_in_its_own_colours_is_itself() -> None:
     assert np.abs(RangeMap(same)(sums) - RangeMap(style)(sums)).mean() < 4
 
 
-def test_a_picture_has_no_fast_tier(blue: Path) -> None:
-    with pytest.raises(StyleFileError, match="no fast tier"):
-        open_any_style(blue, "fast")
+def test_a_picture_has_a_fast_tier(blue: Path, in_blue: Style, quick: None) -> None:
+    fast = open_any_style(blue, "fast")
+    assert tier_of(fast) == "fast"
+    assert tier_of(in_blue) == "standard"
+    assert fast.card == in_blue.card
 
 
 def test_a_look_has_its_shape_and_sides_of_fours() -> None:
@@ -181,7 +185,7 @@ def test_a_look_has_its_shape_and_sides_of_fours() -> None:
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "L", "RGBA", "P", "I;16"])
-def test_pictures_of_every_kind(blue: Path, tmp_path: Path, mode: str, quick: None) -> None:
+def test_pictures_of_every_kind(blue: Path, tmp_path: Path, mode: str) -> None:
     picture = Image.open(blue)
     if mode == "I;16":
         other = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
@@ -189,20 +193,18 @@ def test_pictures_of_every_kind(blue: Path, tmp_path: Path, mode: str, quick: No
         other = picture.convert(mode)
     path = tmp_path / f"other.{'tif' if mode == 'CMYK' else 'png'}"
     other.save(path)
-    assert style_from_picture(path).name == "other"
+    read = style_picture._read(path).astype(float)
+    assert read.shape == (*look_size(400, 300)[::-1], 3)
+    alike = np.corrcoef(read.mean(2).ravel(), style_picture._read(blue).mean(2).ravel())[0, 1]
+    assert alike > 0.95
 
 
-def test_the_first_picture_of_an_animation_counts(
-    blue: Path, red: Path, tmp_path: Path, quick: None
-) -> None:
+def test_the_first_picture_of_an_animation_counts(blue: Path, red: Path, tmp_path: Path) -> None:
     frames = [Image.open(path).convert("RGB").resize((400, 300)) for path in (blue, red)]
     frames[0].save(tmp_path / "still.png")
     frames[0].save(tmp_path / "moving.webp", save_all=True, append_images=frames[1:], lossless=True)
-    still, moving = (
-        style_from_picture(tmp_path / n).weights() for n in ("still.png", "moving.webp")
-    )
-    for name, weight in still.items():
-        np.testing.assert_allclose(moving[name], weight, rtol=1e-2, atol=1e-3)
+    still, moving = (style_picture._read(tmp_path / name) for name in ("still.png", "moving.webp"))
+    assert np.array_equal(still, moving)
 
 
 def test_bad_pictures_are_refused_in_one_line(blue: Path, tmp_path: Path) -> None:

@@ -40,19 +40,12 @@ def open_any_style(name: str | Path, tier: str = STANDARD) -> Style:
 
     Args:
         name: the name of a bundled style, or a path; see `open_style` and `is_picture`.
-        tier: one of TIERS; a style from a picture has only the standard one.
+        tier: one of TIERS.
 
     Raises:
         StyleError: there is no such style or file, it cannot be used, or it lacks the tier.
     """
-    if not is_picture(name):
-        return open_style(name, tier)
-    if tier != STANDARD:
-        raise StyleFileError(
-            f"{name} has no {tier} tier: styles from pictures exist only in the {STANDARD} tier",
-            setting="tier",
-        )
-    return style_from_picture(name)
+    return style_from_picture(name, tier) if is_picture(name) else open_style(name, tier)
 
 
 def is_picture(name: str | Path) -> bool:
@@ -116,7 +109,7 @@ def look_size(width: int, height: int) -> tuple[int, int]:
     return new_width, new_height
 
 
-def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
+def style_from_picture(path: Path | str, tier: str = STANDARD, *, engine: str = "auto") -> Style:
     """Makes a style from one picture, without training: a bundled one, in the picture's colours.
 
     A trained network, the encoder, chooses the bundled style with the most similar strokes. It and
@@ -124,6 +117,7 @@ def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
 
     Args:
         path: the picture.
+        tier: one of TIERS, of the bundled style.
         engine: what runs both networks; see `Network`.
 
     Raises:
@@ -134,7 +128,7 @@ def style_from_picture(path: Path | str, *, engine: str = "auto") -> Style:
     """
     seen = _read(Path(path))
     name = Path(path).stem
-    style = open_style(_nearest_style(seen, engine))
+    style = open_style(_nearest_style(seen, engine), tier)
     card = {"title": name, "made": {"of_picture": Path(path).name}}
     return with_palette(style, _colors(seen), name, card, engine)
 
