@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from export.graph import store_as_half, trace
 from export.progress import ProgressLines
 from export.to_onnx import write_model
-from realtime_style.style.bundled import ENCODER_STYLES
+from realtime_style.style.picture_encoder import STYLES_KEY
 from realtime_style.training.config import make_config
 from realtime_style.training.encoder import StyleEncoder
 from realtime_style.training.style_choice import STEPS, train_encoder
@@ -62,7 +62,7 @@ def export_encoder(netE: StyleEncoder, out: Path) -> None:
         PictureEncoder(netE).eval(), (picture,), ["picture"], ["shares"], {"picture": {2: h, 3: w}}
     )
     store_as_half(model)
-    model.metadata_props.add(key=ENCODER_STYLES, value=json.dumps(netE.styles))
+    model.metadata_props.add(key=STYLES_KEY, value=json.dumps(netE.styles))
     write_model(out, model.SerializeToString())
 
 

@@ -21,8 +21,9 @@ from realtime_style.errors import MediaError, StyleFileError
 from realtime_style.media.scaling import frame_from_rgb
 from realtime_style.painting import palette, style_picture
 from realtime_style.painting.palette import RangeMap, chart_picture, sums_of, with_palette
-from realtime_style.painting.style_picture import look_size, open_any_style, style_from_picture
-from realtime_style.style.bundled import ENCODER, bundled_styles, tier_of
+from realtime_style.painting.style_picture import open_any_style, style_from_picture
+from realtime_style.style.bundled import bundled_styles, tier_of
+from realtime_style.style.picture_encoder import ENCODER, look_size
 from realtime_style.style.style import Style
 from realtime_style.system.cores import multiplies_integers
 

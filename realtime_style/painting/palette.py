@@ -213,7 +213,7 @@ def _examples(sums: Array) -> Array:
     x = sums[random.permutation(len(sums))[:_EXAMPLES]]
     noise = random.normal(0, _JITTER, x.shape).astype(np.float32)
     noise[:, :4] = 0.5 * noise[:, :4] + noise[:, :1]  # mostly the same for all phases
-    near = (x + noise)[::2]
+    near: Array = (x + noise)[::2]
     flat = x[::2].copy()
     flat[:, :4] = flat[:, :4].mean(1, keepdims=True)
     return np.concatenate((x, near, flat))
@@ -222,11 +222,11 @@ def _examples(sums: Array) -> Array:
 def _rgb_of(packed: Array, color: ColorSpace) -> Array:
     """The RGB of each phase of luma, (N, 4, 3) in about 0..1, of packed planes, (N, 6)."""
     matrix, offset = color.yuv_from_rgb()
-    yuv = np.empty((len(packed), 4, 3), np.float32)
+    yuv: Array = np.empty((len(packed), 4, 3), np.float32)
     yuv[..., 0] = packed[:, :4]
     yuv[..., 1:] = packed[:, None, 4:]
-    back = np.linalg.inv(matrix).T.astype(np.float32)
-    rgb: Array = (yuv / np.float32(255) - offset.astype(np.float32)) @ back
+    back = np.linalg.inv(matrix).T
+    rgb: Array = ((yuv / 255 - offset) @ back).astype(np.float32)
     return rgb
 
 
@@ -241,4 +241,7 @@ def _evenly(rgb: ArrayLike) -> NDArray[np.float64]:
     """_COLORS of the colours (P, 3) in 0..1, evenly from dark to light: none by chance."""
     colors = np.clip(np.asarray(rgb, np.float64), 0, 1)
     order = in_oklab(colors)[:, 0].argsort(kind="stable")
-    return colors[order[np.linspace(0, len(order) - 1, _COLORS).round().astype(int)]]
+    chosen: NDArray[np.float64] = colors[
+        order[np.linspace(0, len(order) - 1, _COLORS).round().astype(int)]
+    ]
+    return chosen

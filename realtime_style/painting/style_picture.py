@@ -14,21 +14,14 @@ from realtime_style.engines.network import Network
 from realtime_style.errors import MediaError, StyleFileError
 from realtime_style.media.still import PICTURE_SUFFIXES, READ_ONLY_PICTURE_SUFFIXES, read_picture
 from realtime_style.painting.palette import with_palette
-from realtime_style.style.bundled import (
-    ENCODER,
-    ENCODER_STYLES,
-    STANDARD,
-    bundled_styles,
-    open_style,
-)
+from realtime_style.style.bundled import STANDARD, bundled_styles, open_style
+from realtime_style.style.picture_encoder import ENCODER, STYLES_KEY, look_size
 from realtime_style.style.style import Style
 from realtime_style.system.paths import absent
 
 STYLE_PICTURE_SUFFIXES = PICTURE_SUFFIXES | READ_ONLY_PICTURE_SUFFIXES
 """Endings of pictures to take a style from, in lower case; of an animation the first picture."""
 
-_LOOK_PX = 512  # square root of the pixel count at which a style picture is looked at
-_MIN_LOOK_PX = 32
 _CELL_PX = 4  # of cells whose mean colours count: larger than noise and craquelure
 _MIN_PX = 64  # least shorter side of a style picture; smaller ones show no strokes
 _MIN_CONTRAST, _USUAL_CONTRAST = 3.0, 32.0  # standard deviations of 8-bit luma
@@ -93,22 +86,6 @@ def _as_light_as_paintings(rgb: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     return lit
 
 
-def look_size(width: int, height: int) -> tuple[int, int]:
-    """The (width, height) at which a style picture is looked at, both multiples of 4.
-
-    The result has about 512 * 512 pixels and the aspect ratio of the picture, except that no side
-    is below 32 pixels.
-
-    Args:
-        width, height: size of the picture in pixels.
-    """
-    scale = _LOOK_PX / (width * height) ** 0.5
-    new_width, new_height = (
-        max(_MIN_LOOK_PX, round(side * scale / 4) * 4) for side in (width, height)
-    )
-    return new_width, new_height
-
-
 def style_from_picture(path: Path | str, tier: str = STANDARD, *, engine: str = "auto") -> Style:
     """Makes a style from one picture, without training: a bundled one, in the picture's colours.
 
@@ -158,7 +135,7 @@ def _nearest_style(rgb: NDArray[np.uint8], engine: str) -> str:
             "this build has no encoder of style pictures; train a style on the picture instead"
         )
     model = onnx.load(ENCODER)
-    listed = (p.value for p in model.metadata_props if p.key == ENCODER_STYLES)
+    listed = (p.value for p in model.metadata_props if p.key == STYLES_KEY)
     names = json.loads(next(listed, "[]"))
     if not names or not set(names) <= set(bundled_styles()):
         raise StyleFileError(
@@ -177,4 +154,5 @@ def _colors(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
     cells = rgb[: rows * _CELL_PX, : columns * _CELL_PX].reshape(
         rows, _CELL_PX, columns, _CELL_PX, 3
     )
-    return cells.mean((1, 3)).reshape(-1, 3) / 255
+    colors: NDArray[np.float64] = cells.mean((1, 3)).reshape(-1, 3) / 255
+    return colors

@@ -25,12 +25,6 @@ _SHORTEST_PART = 4  # letters: shorter texts must be a whole name, title or pain
 CHART = _PACKAGE / "models" / "chart.png"
 """Typical colours of photos, sorted, one a pixel."""
 
-ENCODER = _PACKAGE / "models" / "encoder.onnx"
-"""The network that tells which bundled style has the strokes of a picture."""
-
-ENCODER_STYLES = "styles"
-"""Key of the encoder's metadata entry that lists the names of the styles, as JSON, in its order."""
-
 
 def bundled_styles(tier: str = STANDARD) -> dict[str, Path]:
     """The files of the bundled styles of a tier, by name, in alphabetical order."""

@@ -37,7 +37,8 @@ def in_oklab(rgb: ArrayLike, chroma: float = 1.0) -> FloatArray:
     """
     within = np.clip(np.asarray(rgb, np.float64), 0, 1)
     linear = np.where(within <= 0.04045, within / 12.92, ((within + 0.055) / 1.055) ** 2.4)
-    return np.cbrt(linear @ LMS.T) @ OKLAB.T * (1.0, chroma, chroma)
+    places: FloatArray = np.cbrt(linear @ LMS.T) @ OKLAB.T * (1.0, chroma, chroma)
+    return places
 
 
 class ColorTransport:

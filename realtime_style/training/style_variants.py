@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
-from realtime_style.painting.style_picture import look_size
+from realtime_style.style.picture_encoder import look_size
 from realtime_style.training.config import TrainConfig
 from realtime_style.training.dataset import UNREADABLE, open_rgb
 
