@@ -18,11 +18,17 @@ import torch
 from export.frames import parity_frames
 from export.progress import ProgressLines
 from export.to_onnx import export_style
-from realtime_style.training.checkpoint import load_generator, save_generator
+from realtime_style.errors import TrainingError
+from realtime_style.training.checkpoint import (
+    load_any_generator,
+    load_generator,
+    save_generator,
+)
 from realtime_style.training.config import FROM_NOTHING
-from realtime_style.training.dataset import PhotoFolder
-from realtime_style.training.distill import CROP_PX, FAST, FAST_BASE, distill
+from realtime_style.training.distill import FAST, FAST_BASE, distill
 from realtime_style.training.generator import Generator
+from realtime_style.training.sharp import SharpGenerator
+from realtime_style.training.sharp_training import crops_of
 
 
 def main() -> None:
@@ -35,24 +41,29 @@ def main() -> None:
         "--base",
         type=Path,
         default=FAST_BASE,
-        help="a small generator; none: random weights",
+        help="a small generator to start the body from; none: random weights",
     )
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
-    teacher, card = load_generator(arguments.teacher)
+    teacher, card = load_any_generator(arguments.teacher)
+    if not isinstance(teacher, SharpGenerator):
+        raise TrainingError(
+            f"{arguments.teacher} holds strokes; give the sharp generator of a style"
+        )
     from_nothing = arguments.base.name == FROM_NOTHING
-    start = Generator(FAST) if from_nothing else load_generator(arguments.base)[0]
+    body = Generator(FAST) if from_nothing else load_generator(arguments.base)[0]
     run_dir = arguments.out.with_suffix(".training")
     run_dir.mkdir(parents=True, exist_ok=True)
     netG = distill(
         teacher,
-        start,
-        PhotoFolder(arguments.photos, CROP_PX, arguments.seed),
+        body,
+        crops_of(arguments.photos, arguments.seed),
         arguments.steps,
         run_dir / "checkpoint.pt",
+        seed=arguments.seed,
         resume=arguments.resume,
         observer=ProgressLines(arguments.steps, 50),
     )

@@ -1,4 +1,4 @@
-"""A smaller generator learns to paint as a larger one does."""
+"""A smaller sharp generator learns to paint as a larger one does."""
 
 from __future__ import annotations
 
@@ -10,90 +10,124 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra [train] is not installed")
 
+from test_sharp_training import QUICK, pictures  # noqa: E402
 from test_training import Calls, make_photos  # noqa: E402
-from torch import Tensor  # noqa: E402
 
 from realtime_style.errors import TrainingError  # noqa: E402
 from realtime_style.training import distill as distillation  # noqa: E402
+from realtime_style.training import sharp_training  # noqa: E402
+from realtime_style.training.checkpoint import load_generator  # noqa: E402
 from realtime_style.training.dataset import PhotoFolder  # noqa: E402
-from realtime_style.training.distill import DistillObjective, distill, painting_of  # noqa: E402
+from realtime_style.training.distill import (  # noqa: E402
+    FAST,
+    FAST_BASE,
+    FAST_HEAD,
+    aim_of,
+    distill,
+    fit_to_teacher,
+)
 from realtime_style.training.generator import Generator, GeneratorConfig  # noqa: E402
 from realtime_style.training.observer import TrainStep  # noqa: E402
-from realtime_style.training.optimizer import Muon  # noqa: E402
-from realtime_style.training.state import Learner, TrainState  # noqa: E402
+from realtime_style.training.sharp import HeadConfig, SharpGenerator  # noqa: E402
+from realtime_style.training.sharp_training import CROP_PX, crops_of, first_sharp  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 SMALL = GeneratorConfig(trunk_channels=8, edge_channels=4, dilations=(1,))
+SMALL_HEAD = HeadConfig(8, 4, 8)
 
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PhotoFolder:
-    monkeypatch.setattr(distillation, "BATCH", 2)
-    return PhotoFolder(make_photos(tmp_path / "photos"), 64, 0)
+    for name, value in QUICK.items():
+        monkeypatch.setattr(sharp_training, name, value)
+    monkeypatch.setattr(distillation, "FITTED_CROPS", 2)
+    monkeypatch.setattr(distillation, "FITTED_PX", 96)
+    return crops_of(make_photos(tmp_path / "photos"), 0)
 
 
-def teacher() -> Generator:
+def teacher() -> SharpGenerator:
     torch.manual_seed(5)
-    return Generator(GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2))).eval()
+    body = Generator(GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2)))
+    netG = SharpGenerator(body, HeadConfig(gain=1.5)).eval()  # noqa: N806
+    with torch.no_grad():  # colours of its own
+        netG.head.recolor.last.bias.copy_(torch.tensor([0.3, 0.3, 0.3, 0.3, -0.4, 0.2]))
+        netG.head.range.last.weight.mul_(3)
+    return netG
 
 
-def student() -> Generator:
+def body() -> Generator:
     torch.manual_seed(6)
     return Generator(SMALL)
 
 
 def test_it_comes_nearer_to_its_teacher(photos: PhotoFolder, tmp_path: Path) -> None:
     reports: list[TrainStep] = []
-    watch = Calls(reports.append)
-    netG = distill(teacher(), student(), photos, 40, tmp_path / "a.pt", observer=watch)  # noqa: N806
+    watch, start = Calls(reports.append), body()
+    before = start.state_dict()["stem.weight"].clone()
+    netG = distill(  # noqa: N806
+        teacher(), start, photos, 40, tmp_path / "a.pt", head_config=SMALL_HEAD, observer=watch
+    )
     assert [report.step for report in reports] == [*range(1, 41)]
     losses = [sum(report.losses.values()) for report in reports]
-    assert sum(losses[-8:]) < 0.5 * sum(losses[:8])
-    picture = photos.samples(1, 64)
-    luma, chroma = picture[:, :1], picture[:, 1:, ::2, ::2]
+    assert sum(losses[-8:]) < 0.6 * sum(losses[:8])
+    assert netG.head.config == HeadConfig(8, 4, 8, netG.head.config.gain)
+    assert netG.head.config.gain == pytest.approx(1.5)
+    assert torch.equal(start.stem.weight, before)
+
+
+def test_maps_of_colours_are_those_of_the_teacher(
+    photos: PhotoFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharp_training, "_FIT_STEPS", 300)
+    seen = pictures(2)
+    netG = first_sharp(body(), SMALL_HEAD)  # noqa: N806
+    netG.body.load_state_dict(body().state_dict())
     with torch.no_grad():
-        aim = teacher()(luma, chroma)[0]
-        before, after = (net.eval()(luma, chroma)[0] for net in (student(), netG))
-    assert (after - aim).abs().mean() < 0.5 * (before - aim).abs().mean()
+        netG.head.log_gain.fill_(-20)
+    silent = teacher()
+    with torch.no_grad():
+        silent.head.log_gain.fill_(-20)  # without strokes only the maps are left
+        silent.head.mix_out.weight.zero_()
+    expected = aim_of(silent)(seen, 2.0)
+
+    def distance() -> float:
+        return float((aim_of(netG.eval())(seen, 2.0) - expected).abs().mean())
+
+    before = distance()
+    fit_to_teacher(netG, silent, seen, 0)
+    assert distance() < 0.3 * before
 
 
 def test_it_goes_on_as_if_it_had_not_stopped(photos: PhotoFolder, tmp_path: Path) -> None:
-    whole = distill(teacher(), student(), photos, 4, tmp_path / "whole.pt")
+    whole = distill(teacher(), body(), photos, 4, tmp_path / "whole.pt")
 
     def stop(step: TrainStep) -> None:
         if step.step == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        distill(teacher(), student(), photos, 4, tmp_path / "parts.pt", observer=Calls(stop))
-    parts = distill(teacher(), student(), photos, 4, tmp_path / "parts.pt", resume=True)
+        distill(teacher(), body(), photos, 4, tmp_path / "parts.pt", observer=Calls(stop))
+    parts = distill(teacher(), body(), photos, 4, tmp_path / "parts.pt", resume=True)
     for ours, theirs in zip(parts.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
 def test_a_checkpoint_of_another_shape_is_refused(photos: PhotoFolder, tmp_path: Path) -> None:
-    distill(teacher(), student(), photos, 1, tmp_path / "a.pt")
+    distill(teacher(), body(), photos, 1, tmp_path / "a.pt", head_config=SMALL_HEAD)
     with pytest.raises(TrainingError, match="of another shape"):
-        distill(teacher(), teacher(), photos, 2, tmp_path / "a.pt", resume=True)
+        distill(teacher(), body(), photos, 2, tmp_path / "a.pt", resume=True)
 
 
-def test_the_border_is_not_judged(photos: PhotoFolder) -> None:
-    netG = student()  # noqa: N806
-    batch = photos.batch(1, range(2))
-    state = TrainState({"G": Learner(netG, Muon(netG.parameters(), 0.1), 0.1)}, 2, {})
-    paint = painting_of(netG.eval())
+def test_the_fast_tier_is_much_smaller() -> None:
+    start, _ = load_generator(FAST_BASE)
+    assert start.config == FAST
+    small, usual = first_sharp(start, FAST_HEAD), SharpGenerator()
 
-    def spoilt_border(rgb: Tensor) -> Tensor:
-        aim = paint(rgb)
-        border = torch.ones_like(aim)
-        border[..., 8:-8, 8:-8] = aim[..., 8:-8, 8:-8]
-        return border
+    def work(netG: SharpGenerator) -> tuple[int, int]:  # noqa: N803
+        counts = [sum(p.numel() for p in part.parameters()) for part in (netG.body, netG.head)]
+        return counts[0], counts[1]
 
-    def losses(margin_px: int) -> dict[str, Tensor]:
-        objective = DistillObjective(spoilt_border, netG, 0, margin_px=margin_px)
-        return next(objective.updates(state, batch)).losses
-
-    assert losses(0)["color"] > 0.1
-    for loss in losses(8).values():
-        assert loss < 1e-3
+    assert work(small)[0] < 0.35 * work(usual)[0]
+    assert work(small)[1] < 0.55 * work(usual)[1]
+    assert CROP_PX == 512

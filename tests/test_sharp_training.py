@@ -39,14 +39,13 @@ from realtime_style.training.config import (  # noqa: E402
     TrainConfig,
     make_config,
 )
-from realtime_style.training.distill import painting_of  # noqa: E402
 from realtime_style.training.generator import Generator, GeneratorConfig  # noqa: E402
 from realtime_style.training.hue import HueChanges, turned  # noqa: E402
 from realtime_style.training.light import luma_of  # noqa: E402
 from realtime_style.training.observer import TrainObserver, TrainStep  # noqa: E402
 from realtime_style.training.optimizer import Muon  # noqa: E402
-from realtime_style.training.sharp import SharpGenerator  # noqa: E402
-from realtime_style.training.sharp_overlay import SharpOverlay  # noqa: E402
+from realtime_style.training.sharp import HeadConfig, SharpGenerator  # noqa: E402
+from realtime_style.training.sharp_overlay import SharpOverlay, painting_of  # noqa: E402
 from realtime_style.training.sharp_training import (  # noqa: E402
     SIDES_PX,
     SharpObjective,
@@ -69,8 +68,8 @@ QUICK = {
     "SIDES_PX": dict.fromkeys(SIDES_PX, 96),
     "_MARGIN_PX": 8,
     "_MEASURED_PHOTOS": 3,
-    "_FITTED_CROPS": 2,
-    "_FITTED_PX": 96,
+    "FITTED_CROPS": 2,
+    "FITTED_PX": 96,
     "_FIT_STEPS": 3,
     "_FIT_PIXELS": 512,
 }
@@ -305,14 +304,14 @@ def test_colours_are_measured_on_whole_photos(
 def test_the_body_starts_as_the_strokes_and_all_heads_alike() -> None:
     strokes = generator()
     before = torch.get_rng_state()
-    first = first_sharp(strokes, 1.0)
+    first = first_sharp(strokes, HeadConfig(gain=1.0))
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(99)
-    second = first_sharp(Generator(SMALL), 1.0)
+    second = first_sharp(Generator(SMALL), HeadConfig(gain=1.0))
     assert same(first.body, strokes)
     assert not same(second.body, strokes)
     assert same(first.head, second.head)
-    strong = first_sharp(strokes, 2.2).head
+    strong = first_sharp(strokes, HeadConfig(gain=2.2)).head
     torch.testing.assert_close(strong.gain, torch.full((6,), 2.2))
     assert torch.equal(strong.mix_in.weight, first.head.mix_in.weight)
 
@@ -320,7 +319,7 @@ def test_the_body_starts_as_the_strokes_and_all_heads_alike() -> None:
 def test_fitted_maps_are_those_of_the_overlay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharp_training, "_FIT_STEPS", 300)
     aim = overlay(generator())
-    netG = first_sharp(generator(), 1.0)  # noqa: N806
+    netG = first_sharp(generator(), HeadConfig(gain=1.0))  # noqa: N806
     with torch.no_grad():
         netG.head.log_gain.fill_(-20)  # without strokes it is both maps, one after the other
     photos = pictures()
@@ -337,7 +336,7 @@ def test_fitted_maps_are_those_of_the_overlay(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_it_comes_nearer_to_its_aim_at_every_ratio() -> None:
-    aim, netG = overlay(generator()), first_sharp(generator(), 1.0).train()  # noqa: N806
+    aim, netG = overlay(generator()), first_sharp(generator(), HeadConfig(gain=1.0)).train()  # noqa: N806
     learner = Learner(netG, Muon(netG.parameters(), 3e-3), 3e-3)
     state = TrainState({"G": learner}, 2, {})
     objective = SharpObjective(aim, netG, 0)
@@ -362,7 +361,7 @@ def test_ratios_depend_on_the_step_and_all_come(monkeypatch: pytest.MonkeyPatch)
         seen.append(ratio)
         return rgb
 
-    netG = first_sharp(generator(), 1.0)  # noqa: N806
+    netG = first_sharp(generator(), HeadConfig(gain=1.0))  # noqa: N806
     for _ in range(2):
         state = TrainState({"G": Learner(netG, Muon(netG.parameters(), 0.1), 0.1)}, 1, {})
         objective = SharpObjective(aim, netG, 7)  # type: ignore[arg-type]
@@ -375,7 +374,7 @@ def test_ratios_depend_on_the_step_and_all_come(monkeypatch: pytest.MonkeyPatch)
 
 def test_normalisation_keeps_its_statistics() -> None:
     strokes = generator()
-    netG = first_sharp(strokes, 1.0).train()  # noqa: N806
+    netG = first_sharp(strokes, HeadConfig(gain=1.0)).train()  # noqa: N806
     state = TrainState({"G": Learner(netG, Muon(netG.parameters(), 0.1), 0.1)}, 1, {})
     next(SharpObjective(overlay(strokes), netG, 0).updates(state, pictures(1, 128)))
     assert same(netG.body, strokes)
@@ -390,7 +389,7 @@ def test_small_photos_show_all_of_a_crop() -> None:
 
 def test_a_sharp_generator_is_no_generator_of_strokes(tmp_path: Path) -> None:
     path = tmp_path / "sharp.safetensors"
-    save_generator(path, first_sharp(generator(), 1.0), {})
+    save_generator(path, first_sharp(generator(), HeadConfig(gain=1.0)), {})
     with pytest.raises(TrainingError, match="holds a sharp generator; give the generator of its"):
         load_generator(path)
 

@@ -80,8 +80,8 @@ Base = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE", rich_help_panel=_DATA,
-        help="Start from this generator (.safetensors or .pt), or 'none' for random weights. "
-        "Default: the included base, which reproduces the photo.",
+        help="Learn strokes from this generator on (.safetensors or .pt), or 'none' for random "
+        "weights. Default: the included base, which reproduces the photo.",
     ),
 ]  # fmt: skip
 ConfigFile = Annotated[
@@ -322,17 +322,19 @@ def _refuse_run(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Raises StyleError where a run would replace something that it may not replace."""
     from realtime_style.system.paths import refuse_unwritable
     from realtime_style.training.parallel import leads
-    from realtime_style.training.run_folder import GENERATOR_NAME, last_checkpoint
+    from realtime_style.training.run_folder import GENERATOR_NAME, STROKES_FOLDER, last_checkpoint
 
     if out.suffix != ".onnx":
         raise StyleError(f"--out is {out}; a style's file name ends in .onnx")
     run_dir = out.with_suffix(".training")
-    checkpoint, generator = last_checkpoint(run_dir), run_dir / GENERATOR_NAME
-    has_ended = not checkpoint or generator.exists()
+    checkpoint = last_checkpoint(run_dir)
+    has_ended = not checkpoint or (run_dir / GENERATOR_NAME).exists()
     if out.exists() and resume and not overwrite and has_ended:
+        strokes = run_dir / STROKES_FOLDER / GENERATOR_NAME
+        more = f", and --base or --strokes {strokes}" if strokes.exists() else ""
         raise StyleError(
-            f"{out} is ready, its training has ended; to train on from there, give another --out "
-            f"and --base {generator}"
+            f"{out} is ready, its training has ended; to train on from there, give another "
+            f"--out{more}"
         )
     # a run that was begun with --overwrite may be resumed without it
     refuse_unwritable(out, "my-style.onnx", overwrite=overwrite or (resume and not has_ended))

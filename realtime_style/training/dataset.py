@@ -104,19 +104,11 @@ class PhotoFolder:
         self._small_share = small_share
 
     @classmethod
-    def of(cls, config: TrainConfig, crop_px: int | None = None) -> Self:
-        """The photos of a configuration.
-
-        Args:
-            config: where they are, and how they are cropped.
-            crop_px: side of the crops; None takes that of the configuration, with its margins.
-
-        Raises:
-            TrainingError: as the constructor.
-        """
+    def of(cls, config: TrainConfig) -> Self:
+        """The photos of a configuration, in crops with its margins; raises as the constructor."""
         return cls(
             config.content,
-            crop_px or config.crop_px + 2 * config.margin_px,
+            config.crop_px + 2 * config.margin_px,
             config.seed,
             portraits=config.portraits,
             portrait_share=config.portrait_share,

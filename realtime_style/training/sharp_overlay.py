@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from realtime_style.canvas import CANVAS_MULTIPLE
+from realtime_style.training.color import PLANES_COLOR, planes_from_rgb, rgb_from_planes
 from realtime_style.training.config import SharpSettings
-from realtime_style.training.distill import Aim
 from realtime_style.training.filters import calmness, evened_out, fine_detail, luma_of, sharpened
-from realtime_style.training.generator import pad_edges
+from realtime_style.training.generator import FoldedGenerator, Generator, pad_edges
 from realtime_style.training.recoloring import ColorTable, Recoloring
 from realtime_style.training.sharp import reduced
+
+Strokes = Callable[[Tensor], Tensor]
+"""What a generator of strokes paints: (N, 3, H, W) RGB in 0..1 to the same shape, in 0..1, without
+a gradient. H and W are multiples of 8."""
 
 MEASURED_RATIO = 1.75
 """The ratio of photo and canvas at which the colours of sums are measured: that of 720p."""
@@ -53,7 +57,7 @@ class SharpOverlay:
 
     def __init__(
         self,
-        strokes: Aim,
+        strokes: Strokes,
         photos: Sequence[Tensor],
         crops: Tensor,
         paintings: list[Tensor],
@@ -62,7 +66,7 @@ class SharpOverlay:
         """Measures the colours of photos, of sums and of paintings; takes some seconds.
 
         Args:
-            strokes: what the generator of strokes paints; see `distill.painting_of`.
+            strokes: what the generator of strokes paints; see `painting_of`.
             photos: whole photos, for the colours of all that may be painted: in crops some colours
                 are rare that photos have. Each (1, 3, h, w) in 0..1, on the CPU.
             crops: photos to lay strokes over, for the colours of sums, (N, 3, H, W) in 0..1, H and
@@ -110,6 +114,20 @@ class SharpOverlay:
         left = CANVAS_MULTIPLE - by
         wide = functional.pad(canvas, (by, left, by, left), mode="replicate")
         return functional.pad(self._strokes(wide), (-by, -left, -by, -left))
+
+
+def painting_of(netG: Generator) -> Strokes:
+    """What a trained generator paints."""
+    folded: FoldedGenerator = netG.folded().eval().requires_grad_(False)
+
+    def paint(rgb: Tensor) -> Tensor:
+        rgb = rgb.contiguous(memory_format=torch.channels_last)
+        luma, chroma = planes_from_rgb(rgb, PLANES_COLOR)
+        with torch.no_grad():
+            luma, chroma = folded(255 * luma, 255 * chroma)
+            return rgb_from_planes(luma / 255, chroma / 255, PLANES_COLOR).clamp(0, 1)
+
+    return paint
 
 
 def canvas_of(photo: Tensor, ratio: float) -> tuple[int, int]:

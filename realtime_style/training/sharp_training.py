@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from realtime_style.training.color import PLANES_COLOR, paint_rgb, planes_from_r
 from realtime_style.training.config import TrainConfig, refuse_other_settings
 from realtime_style.training.dataset import PhotoFolder, paintings_of
 from realtime_style.training.device import tune_cpu
-from realtime_style.training.distill import MAX_GRADIENT, edge_difference, painting_of
 from realtime_style.training.generator import GAIN, MID, Generator, freeze_norm
 from realtime_style.training.hue import HueChanges
 from realtime_style.training.observer import TrainObserver
@@ -27,11 +26,21 @@ from realtime_style.training.parallel import shared_batch
 from realtime_style.training.part_training import go_on, run_part, saved_state
 from realtime_style.training.run_folder import RunPart
 from realtime_style.training.sharp import ColorMap, HeadConfig, SharpGenerator, pack
-from realtime_style.training.sharp_overlay import MEASURED_RATIO, SharpOverlay, canvas_of
+from realtime_style.training.sharp_overlay import (
+    MEASURED_RATIO,
+    SharpOverlay,
+    canvas_of,
+    painting_of,
+)
 from realtime_style.training.state import Learner, TrainState
 
+Aim = Callable[[Tensor, float], Tensor]
+"""What should be painted of photos, (N, 3, H, W) RGB in 0..1, at a ratio of photo and canvas: the
+same shape, in 0..1, without a gradient. H and W are multiples of 8."""
+
 CROP_PX = 512
-_LARGEST_ZOOM, _SMALL_SHARE = 1.2, 0.25  # of crops: the photo's own detail is learned from
+MAX_GRADIENT = 1.0
+_LARGEST_ZOOM, _SMALL_SHARE = 1.2, 0.25  # of crops
 
 # Side of the photos for each ratio to the canvas. Photos of small ratios are small, or a step of
 # them would take four times as long
@@ -41,7 +50,7 @@ _MARGIN_PX = 16  # of the canvas: the border that is not judged, as an overlay l
 _RATIO = 5  # part of seeds, so that random numbers differ from those of `hue` and `dataset`
 
 _MEASURED_PHOTOS, _MEASURED_PX = 96, 512  # photos whose colours are measured; their longer side
-_FITTED_CROPS, _FITTED_PX = 24, 384  # crops that maps of colours are fitted on, each in three hues
+FITTED_CROPS, FITTED_PX = 24, 384  # crops that maps of colours are fitted on, each in three hues
 _FIT_STEPS = 500
 _FIT_PIXELS = 16_384  # of each step
 _FIT_RATE = 4e-3
@@ -90,14 +99,15 @@ def train_sharp(
     tune_cpu()
     saved = saved_state(part, config) if resume else None
     strokes, card = _load_strokes(config, own_strokes)
-    crops_of = dataclasses.replace(config, largest_zoom=_LARGEST_ZOOM, small_share=_SMALL_SHARE)
-    photos = PhotoFolder.of(crops_of, CROP_PX)
+    photos = crops_of(
+        config.content, config.seed, portraits=config.portraits, share=config.portrait_share
+    )
     paintings = paintings_of(config, observer)
     observer.on_note("measuring the colours of photos and painting, which takes about a minute")
-    measured = photos.batch(0, range(_FITTED_CROPS))[:, :, :_FITTED_PX, :_FITTED_PX].to(device)
+    measured = photos.batch(0, range(FITTED_CROPS))[:, :, :FITTED_PX, :FITTED_PX].to(device)
     whole = photos.whole(_MEASURED_PHOTOS, _MEASURED_PX)
     aim = SharpOverlay(painting_of(strokes.to(device)), whole, measured, paintings, config.sharp)
-    netG = first_sharp(strokes, config.sharp_gain)
+    netG = first_sharp(strokes, HeadConfig(gain=config.sharp_gain))
     netG.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     state = _first_state(config, netG)
     if saved:
@@ -113,6 +123,26 @@ def train_sharp(
     return netG
 
 
+def crops_of(
+    folder: Path, seed: int, *, portraits: Path | None = None, share: float = 0.0
+) -> PhotoFolder:
+    """Photos in crops of CROP_PX, hardly enlarged: the photos' own detail is learned from.
+
+    Args:
+        folder: a folder of photos.
+        seed: of the random numbers.
+        portraits: a second folder, of faces.
+        share: share of the crops that are taken from it, 0..1.
+
+    Raises:
+        TrainingError: a folder does not exist, or has no pictures.
+    """
+    return PhotoFolder(
+        folder, CROP_PX, seed, portraits=portraits, portrait_share=share,
+        largest_zoom=_LARGEST_ZOOM, small_share=_SMALL_SHARE,
+    )  # fmt: skip
+
+
 def _load_strokes(config: TrainConfig, own: Path | None) -> tuple[Generator, dict[str, object]]:
     """The generator of strokes, and what the style's card should say about it."""
     if own:
@@ -124,14 +154,14 @@ def _load_strokes(config: TrainConfig, own: Path | None) -> tuple[Generator, dic
     return netG, {"strokes": about.get("training")}
 
 
-def first_sharp(strokes: Generator, gain: float) -> SharpGenerator:
+def first_sharp(strokes: Generator, head_config: HeadConfig) -> SharpGenerator:
     """A sharp generator whose body is a copy of a generator.
 
-    Its head is always the same, but for the gain of strokes.
+    All heads of a shape start alike, but for the gain of strokes.
     """
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(_START_SEED)
-        netG = SharpGenerator(Generator(strokes.config), HeadConfig(gain=gain))
+        netG = SharpGenerator(Generator(strokes.config), head_config)
     netG.body.load_state_dict(strokes.state_dict())
     return netG
 
@@ -154,19 +184,30 @@ def fit_color_maps(
             and twice in other hues.
         seed: of the random numbers.
     """
-    hues = HueChanges(lambda step, items, attempt: photos.clone(), 1.0, seed)
-    turned = [hues.batch(step, range(len(photos)), 0) for step in range(2)]
-    given = torch.cat((photos, *turned))
+    given = in_other_hues(photos, seed)
     random = torch.Generator().manual_seed(seed)
-    _fit(netG.head.recolor, given, aim.to_painting(given), random)
-    parts = torch.split(torch.cat((photos, turned[0])), 1)
+    fit(netG.head.recolor, packed(given), packed(aim.to_painting(given)), random)
+    parts = torch.split(given[: 2 * len(photos)], 1)
     sums = torch.cat([aim.sum_of(part, MEASURED_RATIO) for part in parts])
-    _fit(netG.head.range, sums, aim.to_range(sums).clamp(0, 1), random)
+    fit(netG.head.range, packed(sums), packed(aim.to_range(sums).clamp(0, 1)), random)
 
 
-def _fit(color_map: ColorMap, given: Tensor, wanted: Tensor, random: torch.Generator) -> None:
-    """Fits a map of colours to pixels of RGB pictures, (N, 3, H, W), and their new colours."""
-    x, y = (_packed_pixels(each) for each in (given, wanted))
+def in_other_hues(photos: Tensor, seed: int) -> Tensor:
+    """Photos (N, 3, H, W), and twice the same in other hues: (3 * N, 3, H, W)."""
+    hues = HueChanges(lambda step, items, attempt: photos.clone(), 1.0, seed)
+    return torch.cat((photos, *(hues.batch(step, range(len(photos)), 0) for step in range(2))))
+
+
+def fit(color_map: ColorMap, given: Tensor, wanted: Tensor, random: torch.Generator) -> None:
+    """Fits a map of colours to pixels, which takes some seconds.
+
+    Args:
+        color_map: it is trained in place.
+        given: packed planes as a head sees them, (N, 6, h, w); see `packed`.
+        wanted: what the map should make of them, the same shape.
+        random: chooses the pixels of each step.
+    """
+    x, y = (each.permute(1, 0, 2, 3).reshape(1, each.shape[1], -1, 1) for each in (given, wanted))
     optimizer = torch.optim.Adam(color_map.parameters(), lr=_FIT_RATE)
     for step in range(_FIT_STEPS):
         rate = min(1, (step + 1) / _FIT_WARM, 2 * (1 - step / _FIT_STEPS))
@@ -180,28 +221,37 @@ def _fit(color_map: ColorMap, given: Tensor, wanted: Tensor, random: torch.Gener
         optimizer.step()
 
 
-def _packed_pixels(rgb: Tensor) -> Tensor:
-    """RGB pictures as a head sees them, one pixel of packed planes in each row: (1, 6, P, 1)."""
-    packed = (pack(*planes_from_rgb(rgb, PLANES_COLOR)) - MID / 255) * GAIN
-    return packed.permute(1, 0, 2, 3).reshape(1, packed.shape[1], -1, 1)
+def packed(rgb: Tensor) -> Tensor:
+    """RGB pictures (N, 3, 2h, 2w) as a head sees them, (N, 6, h, w)."""
+    return (pack(*planes_from_rgb(rgb, PLANES_COLOR)) - MID / 255) * GAIN
 
 
 class SharpObjective:
     """The distance of what a sharp generator paints of photos from what it should paint.
 
     Each step has one ratio of photo and canvas, drawn from 1 to 3, so that one generator paints
-    films of all sizes. Normalisation is frozen: the body paints already.
+    films of all sizes.
     """
 
-    def __init__(self, aim: SharpOverlay, netG: SharpGenerator, seed: int) -> None:
-        """Computes nothing yet."""
+    def __init__(self, aim: Aim, netG: SharpGenerator, seed: int, *, norm_steps: int = 0) -> None:
+        """Computes nothing yet.
+
+        Args:
+            aim: what should be painted.
+            netG: the generator in training.
+            seed: of the random numbers.
+            norm_steps: steps after which normalisation uses its running statistics; 0 for a body
+                that paints already.
+        """
         self._aim = aim
         self._netG = netG
         self._seed = seed
+        self._norm_steps = norm_steps
 
     def updates(self, state: TrainState, batch: Tensor) -> Iterator[loop.Update]:
         """The update of a batch of crops, (N, 3, CROP_PX, CROP_PX) RGB in 0..1."""
-        freeze_norm(self._netG)
+        if state.step >= self._norm_steps:
+            freeze_norm(self._netG)
         rng = np.random.default_rng((self._seed, state.step + 1, _RATIO))
         ratio = tuple(SIDES_PX)[rng.integers(len(SIDES_PX))]
         rgb = photos_of(batch.to(state.device), SIDES_PX[ratio])
@@ -217,6 +267,13 @@ class SharpObjective:
             "edges": _EDGES_WEIGHT * edge_difference(painted, aim),
         }
         yield loop.Update("G", losses)
+
+
+def edge_difference(painted: Tensor, aim: Tensor) -> Tensor:
+    """Mean absolute difference of the edges, down and across, of two (N, 3, H, W); a scalar."""
+    apart = painted - aim
+    dy, dx = apart.diff(dim=2), apart.diff(dim=3)
+    return (dy.abs().mean() + dx.abs().mean()) / 2
 
 
 def photos_of(crops: Tensor, side_px: int) -> Tensor:
