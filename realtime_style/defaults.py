@@ -7,5 +7,5 @@ DEFAULT_STYLE = "starry-night"
 DEFAULT_STABILITY = 0.5
 """Flicker reduction, from 0 (none) to 1."""
 
-SHARP_STEPS = 0
+SHARP_STEPS = 200
 """Steps in which training lays strokes over photos."""

@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra [train] is not installed")
 
-from conftest import run_cli  # noqa: E402
+from conftest import painter_of, run_cli  # noqa: E402
 from test_training import (  # noqa: E402
     by_two_processes,
     config,  # noqa: F401
@@ -517,6 +517,50 @@ def test_a_share_of_the_crops_gets_other_hues() -> None:
     assert not torch.equal(changed(0.25, range(400), attempt=1), many)
 
 
+def test_the_command_says_which_part_runs_and_goes_on(
+    two_parts: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "mine.onnx"
+    (tmp_path / "small.toml").write_text(
+        "margin_px = 8\ncheckpoint_every = 2\nsharp_hue_share = 0.5"
+    )
+    command = ["train", two_parts.painting, "--content", two_parts.content, "--out", out]
+    command += ["--features", two_parts.features[0], "--base", two_parts.base]
+    command += ["--steps", "2", "--batch", "1", "--crop", "128", "--painting-size", "176"]
+    command += ["--config", tmp_path / "small.toml", "--sharp-steps", "4", "--sharp-gain", "2"]
+    true_updates, steps = SharpObjective.updates, [0]
+
+    def interrupted(*arguments: object) -> object:
+        steps[0] += 1
+        if steps[0] == 3:
+            interrupt_at(1).on_step(TrainStep(1, {}, 0.0))
+        return true_updates(*arguments)
+
+    monkeypatch.setattr(SharpObjective, "updates", interrupted)
+    stopped = run_cli(*command)
+    run_dir = tmp_path / "mine.training"
+    assert stopped.returncode == 130, stopped.stderr
+    assert "training of the strokes for 2 steps" in stopped.stderr
+    assert "training of the sharp generator for 4 steps" in stopped.stderr
+    assert f"saved as {run_dir / 'checkpoint.pt'}; continue with --resume" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    refused = run_cli(*command)
+    assert "is left from an earlier run" in refused.stderr
+    other = run_cli(*command, "--resume", "--sharp-gain", "1")
+    assert "--sharp-gain: the checkpoint was made with sharp_gain = 2.0" in other.stderr
+    finished = run_cli(*command, "--resume")
+    assert finished.returncode == 0, finished.stderr
+    assert "of the strokes" not in finished.stderr
+    assert "resuming after step 3 of 4" in finished.stderr
+    assert f"{out}: ready" in finished.stderr
+    picture = np.full((48, 64, 3), 90, np.uint8)
+    assert painter_of(str(out), engine="onnxruntime").paint_rgb(picture).shape == picture.shape
+    again = run_cli(*command, "--resume")
+    assert again.returncode == 1
+    assert "its training has ended; to train on from there" in again.stderr
+    assert f"--strokes {run_dir / 'strokes/generator.safetensors'}" in again.stderr
+
+
 def test_the_command_refuses_to_replace_strokes_that_were_begun(
     two_parts: TrainConfig, tmp_path: Path
 ) -> None:
@@ -528,9 +572,14 @@ def test_the_command_refuses_to_replace_strokes_that_were_begun(
     assert "strokes/checkpoint.pt is left from an earlier run" in refused.stderr
 
 
-def test_the_command_refuses_what_nothing_paints_with_yet(tmp_path: Path) -> None:
-    arguments = ["train", "painting.png", "--content", tmp_path, "--out", tmp_path / "a.onnx"]
-    refused = run_cli(*arguments, "--sharp-steps", "4")
+def test_the_command_makes_no_style_of_strokes_alone(
+    two_parts: TrainConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "none.toml").write_text("sharp_steps = 0")
+    refused = run_cli(
+        "train", two_parts.painting, "--content", two_parts.content,
+        "--out", tmp_path / "a.onnx", "--config", tmp_path / "none.toml",
+    )  # fmt: skip
     assert refused.returncode == 1
-    assert "--sharp-steps: nothing paints with sharp generators yet" in refused.stderr
+    assert "--sharp-steps: without such steps there are only strokes" in refused.stderr
     assert not (tmp_path / "a.training").exists()

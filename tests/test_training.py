@@ -15,7 +15,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from conftest import painter_of, run_cli
+from conftest import run_cli
 from PIL import Image, features
 from safetensors.torch import save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -1091,46 +1091,6 @@ def test_samples_leave_broken_photos_out(tmp_path: Path) -> None:
         Image.new("RGB", (40, 30), (90, 60, 30)).save(tmp_path / f"{i}.png")
     (tmp_path / "broken.jpg").write_bytes(b"not a picture")
     assert PhotoFolder(tmp_path, 32, seed=0).samples(3, 64).shape == (2, 3, 64, 64)
-
-
-def test_train_command_is_stopped_and_goes_on(
-    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "mine.onnx"
-    arguments = ["train", config.painting, "--content", config.content, "--out", out]
-    arguments += ["--features", config.features[0], "--base", tmp_path / "base.safetensors"]
-    arguments += ["--steps", "6", "--batch", "1", "--crop", "128", "--painting-size", "176"]
-    (tmp_path / "often.toml").write_text("margin_px = 8\ncheckpoint_every = 2\nsharp_steps = 0")
-    arguments += ["--config", tmp_path / "often.toml"]
-    step_of_muon, steps = Muon.step, [0]
-
-    def interrupted(self: Muon) -> None:
-        steps[0] += 1
-        if steps[0] == 3:
-            signal.raise_signal(signal.SIGINT)
-        step_of_muon(self)
-
-    monkeypatch.setattr(Muon, "step", interrupted)
-    stopped = run_cli(*arguments)
-    assert stopped.returncode == 130, stopped.stderr
-    assert "continue with --resume" in stopped.stderr
-    assert "Traceback" not in stopped.stderr
-    stopped_at = load_checkpoint(tmp_path / "mine.training/checkpoint.pt")["step"]
-    assert stopped_at == 3
-    assert not out.exists()
-
-    refused = run_cli(*arguments)
-    assert refused.returncode == 1
-    assert "--resume continues it" in refused.stderr
-    finished = run_cli(*arguments, "--resume")
-    assert finished.returncode == 0, finished.stderr
-    assert f"resuming after step {stopped_at}" in finished.stderr
-    again = run_cli(*arguments, "--resume")
-    assert again.returncode == 1
-    assert "its training has ended; to train on from there" in again.stderr
-    assert f"{out}: ready" in finished.stderr
-    picture = np.full((48, 64, 3), 90, np.uint8)
-    assert painter_of(str(out), engine="onnxruntime").paint_rgb(picture).shape == picture.shape
 
 
 def test_train_command_refuses_crops_that_are_too_small() -> None:

@@ -313,8 +313,10 @@ def _settings(preset: str | None, config: Path | None, options: dict[str, Any]) 
     refuse_other("preset", preset, PRESETS)
     refuse_other("adversarial", options["adversarial"], ("none", *ADVERSARIAL_KINDS))
     settings = make_config(preset, config, options)
-    if settings.sharp_steps:
-        raise TrainingError("nothing paints with sharp generators yet", setting="sharp_steps")
+    if not settings.sharp_steps:
+        raise TrainingError(
+            "without such steps there are only strokes, which are no style", setting="sharp_steps"
+        )
     return settings
 
 
