@@ -383,7 +383,7 @@ MODES: dict[str, dict[str, object]] = {
     "wasserstein": {"statistic": "wasserstein"},
     "each photo": {"batch_share": 0.0},
     "noise": {"noise": 0.05},
-    "f32": {"precision": "f32"},
+    "bf16": {"precision": "bf16"},
     "frozen": {"freeze_norm_at": 0.5},
     "no motion": {"motion_weight": 0.0, "motion_features_weight": 0.0},
     "motion from the start": {"freeze_norm_at": 0.0},
@@ -711,6 +711,24 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
     with processes(torch.device("cuda:1")):
         assert calls == [torch.device("cuda:1"), "nccl"]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "is_bf16"),
+    [({"avx512_f": True, "avx512_bf16": False}, False), ({"amx_bf16": True}, True), ({}, False)],
+)
+def test_bf16_is_chosen_where_the_processor_has_it(
+    capabilities: dict[str, bool], is_bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    device_module.has_bf16.cache_clear()
+    cpu = torch.device("cpu")
+    found = []
+    for precision in ("auto", "bf16", "f32"):
+        with device_module.autocast(cpu, precision):
+            found.append((torch.ones(2, 2) @ torch.ones(2, 2)).dtype is torch.bfloat16)
+    device_module.has_bf16.cache_clear()
+    assert found == [is_bf16, True, False]
 
 
 def test_learning_rate_rises_stays_and_falls() -> None:

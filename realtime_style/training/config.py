@@ -27,7 +27,7 @@ ADVERSARIAL_KINDS = ("log", "lsgan", "hinge")
 _CHOICES = {
     "adversarial": ("none", *ADVERSARIAL_KINDS),
     "statistic": ("gram", "wasserstein"),
-    "precision": ("bf16", "f32"),
+    "precision": ("auto", "bf16", "f32"),
 }
 _MAX_WEIGHT = 1e6
 _RANGES = {  # beyond them a value is a slip; weights are checked as well
@@ -129,7 +129,7 @@ class TrainConfig:
             and second views under a motion are painted as well.
         learning_rate: the peak of the generator's learning rate, while it learns strokes.
         discriminator_learning_rate: the peak of the discriminator's.
-        precision: "bf16" or "f32", of networks in training.
+        precision: "bf16", "f32" or "auto", of networks that learn strokes; see `device.autocast`.
         compile: compile the generator with torch.compile.
         seed: the same seed gives the same generator, on the same machine.
         device: "auto", "cpu" or "cuda".
@@ -198,7 +198,7 @@ class TrainConfig:
     freeze_norm_at: float = 0.5
     learning_rate: float = 5e-3
     discriminator_learning_rate: float = 4e-4
-    precision: str = "bf16"
+    precision: str = "auto"
     compile: bool = False
     seed: int = 0
     device: str = "auto"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from functools import cache
 
 import torch
 
@@ -40,8 +41,24 @@ def find_device(name: str) -> torch.device:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """A context in which networks compute in a precision, "bf16" or "f32"."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    """A context in which networks compute in a precision.
+
+    Args:
+        device: where they compute.
+        precision: "bf16", "f32", or "auto": bf16 if the device has instructions for it. Without,
+            bf16 takes more than twice the time of f32.
+    """
+    is_bf16 = precision == "bf16" or (precision == "auto" and has_bf16(device.type))
+    return torch.autocast(device.type, torch.bfloat16, enabled=is_bf16)
+
+
+@cache
+def has_bf16(device: str) -> bool:
+    """Whether a type of device, "cpu" or "cuda", has instructions for bf16."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older versions do not tell
+    return any(has for name, has in capabilities.items() if "bf16" in name)
 
 
 def tune_cpu() -> None:
