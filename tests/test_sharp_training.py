@@ -463,6 +463,20 @@ def test_strokes_need_steps_and_settings_have_ranges() -> None:
         assert caught.value.setting == setting
 
 
+def test_the_fast_preset_takes_strokes_unless_they_are_to_be_trained(tmp_path: Path) -> None:
+    data = {"painting": Path("p.jpg"), "content": Path("c")}
+    usual = BUNDLED_STROKES / "starry-night.safetensors"
+    assert make_config("fast", None, data).strokes == usual
+    named = make_config("fast", None, data | {"strokes": Path("udnie")})
+    assert named.strokes == BUNDLED_STROKES / "udnie.safetensors"
+    own = make_config("fast", None, data | {"strokes": tmp_path / "own.pt"})
+    assert own.strokes == tmp_path / "own.pt"
+    for change in ({"steps": 50}, {"base": Path("b.pt")}):
+        assert make_config("fast", None, data | change).strokes is None
+    with pytest.raises(TrainingError, match=r"no strokes undie; give a file, or the .*, udnie, "):
+        make_config(None, None, data | {"strokes": Path("undie")})
+
+
 def test_settings_of_the_sharp_generator_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('strokes = "s.pt"\nsharp_steps = 5\nsharp_gain = 2\nsharp_fine = 0.5\n')

@@ -757,8 +757,8 @@ def test_settings_come_from_presets_files_and_options(tmp_path: Path) -> None:
     assert load_generator(BUNDLED_BASE)[0].config == GeneratorConfig()
     none = make_config("fast", file, {"painting": Path("p.jpg"), "base": Path("none")})
     assert none.base is None
-    fast = make_config("fast", None, {"painting": Path("p"), "content": Path("c")})
-    assert fast.steps < TrainConfig(Path("p"), Path("c")).steps
+    best = make_config("best", None, {"painting": Path("p"), "content": Path("c")})
+    assert best.steps > TrainConfig(Path("p"), Path("c")).steps
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 TRAIN_EXAMPLES = examples(
     "train painting.jpg --content photos/",
-    "train painting.jpg --content photos/ --preset fast --sharp-gain 1.7",
+    "train painting.jpg --content photos/ --preset fast --strokes udnie",
     "train --styles-dir hokusai/ --content photos/ --out hokusai.onnx",
 )
 EXPORT_EXAMPLES = examples(
@@ -94,7 +94,8 @@ TrainPreset = Annotated[
     str | None,
     typer.Option(
         "--preset", metavar="PRESET", rich_help_panel=_TRAINING,
-        help="fast, standard or best; --config and options override it.",
+        help="fast (with an included style's strokes), standard or best; --config and options "
+        "override it.",
     ),
 ]  # fmt: skip
 Steps = Annotated[
@@ -167,9 +168,9 @@ Noise = Annotated[
 Strokes = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", rich_help_panel=_STROKES,
-        help="Lay the strokes of this generator (.safetensors or .pt) over photos, instead of "
-        "training strokes.",
+        metavar="STYLE|FILE", rich_help_panel=_STROKES,
+        help="Lay these strokes over photos, instead of training some: an included style's, by "
+        "its name, or a generator's (.safetensors or .pt).",
     ),
 ]  # fmt: skip
 SharpSteps = Annotated[
