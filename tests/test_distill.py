@@ -14,6 +14,7 @@ from test_sharp_training import QUICK, pictures  # noqa: E402
 from test_training import Calls, make_photos  # noqa: E402
 
 from realtime_style.errors import TrainingError  # noqa: E402
+from realtime_style.style.bundled import bundled_styles  # noqa: E402
 from realtime_style.training import distill as distillation  # noqa: E402
 from realtime_style.training import sharp_training  # noqa: E402
 from realtime_style.training.checkpoint import load_generator  # noqa: E402
@@ -22,6 +23,7 @@ from realtime_style.training.distill import (  # noqa: E402
     FAST,
     FAST_BASE,
     FAST_HEAD,
+    FAST_STROKES,
     aim_of,
     distill,
     fit_to_teacher,
@@ -66,8 +68,9 @@ def test_it_comes_nearer_to_its_teacher(photos: PhotoFolder, tmp_path: Path) -> 
     watch, start = Calls(reports.append), body()
     before = start.state_dict()["stem.weight"].clone()
     netG = distill(  # noqa: N806
-        teacher(), start, photos, 40, tmp_path / "a.pt", head_config=SMALL_HEAD, observer=watch
-    )
+        teacher(), start, photos, 40, tmp_path / "a.pt", head_config=SMALL_HEAD, norm_steps=20,
+        observer=watch,
+    )  # fmt: skip
     assert [report.step for report in reports] == [*range(1, 41)]
     losses = [sum(report.losses.values()) for report in reports]
     assert sum(losses[-8:]) < 0.6 * sum(losses[:8])
@@ -117,6 +120,12 @@ def test_a_checkpoint_of_another_shape_is_refused(photos: PhotoFolder, tmp_path:
     distill(teacher(), body(), photos, 1, tmp_path / "a.pt", head_config=SMALL_HEAD)
     with pytest.raises(TrainingError, match="of another shape"):
         distill(teacher(), body(), photos, 2, tmp_path / "a.pt", resume=True)
+
+
+def test_the_fast_tier_has_strokes_of_every_included_style() -> None:
+    for name in bundled_styles():
+        start, _ = load_generator(FAST_STROKES / f"{name}.safetensors")
+        assert start.config == FAST
 
 
 def test_the_fast_tier_is_much_smaller() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from realtime_style.training import loop
 from realtime_style.training.checkpoint import load_checkpoint
 from realtime_style.training.color import paint_rgb
-from realtime_style.training.config import BUNDLED_BASE
+from realtime_style.training.config import BUNDLED_BASE, BUNDLED_STROKES
 from realtime_style.training.dataset import PhotoFolder
 from realtime_style.training.device import tune_cpu
 from realtime_style.training.generator import Generator, GeneratorConfig
@@ -40,14 +40,17 @@ FAST = GeneratorConfig(trunk_channels=32, edge_channels=16, dilations=(1, 4, 8, 
 FAST_HEAD = HeadConfig(recolor_channels=16, mix_channels=16, range_channels=24)
 """The shape of the heads of the fast tier."""
 
+FAST_STROKES = BUNDLED_STROKES / "fast"
+"""The folder of the small generators that paint the strokes of the included styles. All come from
+`FAST_BASE`, so that styles can be blended."""
+
 FAST_BASE = BUNDLED_BASE.parent / "fast" / "base.safetensors"
-"""The generator from which all bodies of the fast tier start, so that styles can be blended."""
+"""A small generator that reproduces the photo: the start of bodies without strokes of their own."""
 
 BATCH = 2
 LEARNING_RATE = 5e-3
 CHECKPOINT_EVERY = 100
 _HUE_SHARE = 0.3  # of crops in other hues
-_NORM_SHARE = 0.5  # of the steps, after which normalisation uses its running statistics
 
 
 def distill(
@@ -58,6 +61,7 @@ def distill(
     checkpoint: Path,
     *,
     head_config: HeadConfig = FAST_HEAD,
+    norm_steps: int = 0,
     seed: int = 0,
     resume: bool = False,
     observer: TrainObserver = TrainObserver(),
@@ -74,6 +78,7 @@ def distill(
         steps: optimiser steps.
         checkpoint: the file that checkpoints are written to.
         head_config: the shape of the smaller head.
+        norm_steps: see `SharpObjective`: 0 for a body that paints strokes already.
         seed: of the random numbers.
         resume: continue from `checkpoint`.
         observer: receives progress and notes.
@@ -102,7 +107,7 @@ def distill(
         crops = photos.batch(0, range(FITTED_CROPS))[:, :, :FITTED_PX, :FITTED_PX]
         fit_to_teacher(netG, teacher, crops, seed)
     recipe = loop.Recipe(steps, trapezoid, checkpoint, CHECKPOINT_EVERY)
-    objective = SharpObjective(aim_of(teacher), netG, seed, norm_steps=int(_NORM_SHARE * steps))
+    objective = SharpObjective(aim_of(teacher), netG, seed, norm_steps=norm_steps)
     loop.run(state, objective, HueChanges(photos.batch, _HUE_SHARE, seed).batch, recipe, observer)
     return netG
 
