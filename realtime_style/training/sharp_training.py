@@ -56,6 +56,7 @@ _FIT_PIXELS = 16_384  # of each step
 _FIT_RATE = 4e-3
 _FIT_WARM = 20  # steps until the rate is reached
 _FIT_BETA = 0.05  # differences below this count as squares
+_LEAST_GAIN = 0.01  # that a head starts with: the logarithm of its gain is learned
 _START_SEED = 0  # all heads start from the same random weights, so that styles can be blended
 
 _TONE_PX, _TONE_WEIGHT = 16, 3.0
@@ -107,7 +108,7 @@ def train_sharp(
     measured = photos.batch(0, range(FITTED_CROPS))[:, :, :FITTED_PX, :FITTED_PX].to(device)
     whole = photos.whole(_MEASURED_PHOTOS, _MEASURED_PX)
     aim = SharpOverlay(painting_of(strokes.to(device)), whole, measured, paintings, config.sharp)
-    netG = first_sharp(strokes, HeadConfig(gain=config.sharp_gain))
+    netG = first_sharp(strokes, HeadConfig(gain=max(_LEAST_GAIN, config.sharp_gain)))
     netG.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     state = _first_state(config, netG)
     if saved:
