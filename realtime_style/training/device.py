@@ -57,7 +57,8 @@ def has_bf16(device: str) -> bool:
     """Whether a type of device, "cpu" or "cuda", has instructions for bf16."""
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older versions do not tell
+    # Older versions do not tell
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(has for name, has in capabilities.items() if "bf16" in name)
 
 
