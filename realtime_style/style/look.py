@@ -23,7 +23,7 @@ from realtime_style.style.style import Style
 MAX_STRENGTH = 1.5
 
 _KINSHIP = 0.2  # least cosine of two styles' kernels; it is above 0.4 for one base, 0 for different
-_VARIETY = 0.4  # standard deviation of the logarithm of a channel's gain in a variation
+_VARIETY = 0.6  # standard deviation of the logarithm of a channel's gain in a variation
 
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "style": (str,),
