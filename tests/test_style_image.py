@@ -20,6 +20,7 @@ from realtime_style.engines.network import Network
 from realtime_style.errors import MediaError, StyleFileError
 from realtime_style.media.scaling import frame_from_rgb
 from realtime_style.painting import palette, style_picture
+from realtime_style.painting.chain import build_painter
 from realtime_style.painting.palette import RangeMap, chart_picture, sums_of, with_palette
 from realtime_style.painting.style_picture import open_any_style, style_from_picture
 from realtime_style.style.bundled import bundled_styles, tier_of
@@ -81,6 +82,14 @@ def test_paintings_have_the_pictures_colours(in_blue: Style, in_red: Style) -> N
     assert (warm[..., 0] - warm[..., 2]).mean() > 30
     for each in (cold, warm):  # light stays light
         assert np.corrcoef(PHOTO.mean(2).ravel(), each.mean(2).ravel())[0, 1] > 0.6
+
+
+def test_no_photo_is_painted_in_colours_that_the_picture_has_not(in_blue: Style) -> None:
+    """Not even one whose colours are purer than all of the chart's."""
+    cells = np.random.default_rng(0).integers(0, 2, (6, 8, 3), dtype=np.uint8) * 255
+    pure = cells.repeat(32, 0).repeat(32, 1)
+    cold = build_painter(in_blue).paint_rgb(pure).astype(float)
+    assert (cold[..., 0] - cold[..., 2] < 16).mean() > 0.99  # nothing is red
 
 
 def test_a_picture_always_gives_the_same_style(blue: Path, in_blue: Style) -> None:

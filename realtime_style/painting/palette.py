@@ -25,6 +25,7 @@ _CELL_PX = 8  # of the chart, when it is painted
 _SHUFFLE = 389  # a step through the cells of the chart, which has no factor in common with them
 _COLORS = 512  # how many colours of the painted chart, and of the picture, are compared
 _JITTER = 24.0  # standard deviation of what is added to planes of the chart, for rare colours
+_WIDER = (1.0, 3.0)  # factors of its chroma, for the same
 _EXAMPLES = 8192  # of the chart, on which a map is fitted
 _OUTLIERS = 0.01  # percent of the values at the upper end that are left out of a range
 
@@ -213,7 +214,8 @@ def _examples(sums: Array) -> Array:
     x = sums[random.permutation(len(sums))[:_EXAMPLES]]
     noise = random.normal(0, _JITTER, x.shape).astype(np.float32)
     noise[:, :4] = 0.5 * noise[:, :4] + noise[:, :1]  # mostly the same for all phases
-    near: Array = (x + noise)[::2]
+    wide = random.uniform(*_WIDER, (len(x), 1)).astype(np.float32)
+    near: Array = (np.concatenate((x[:, :4], x[:, 4:] * wide), 1) + noise)[::2]
     flat = x[::2].copy()
     flat[:, :4] = flat[:, :4].mean(1, keepdims=True)
     return np.concatenate((x, near, flat))
