@@ -127,13 +127,8 @@ class FileSource:
             if device:  # FFmpeg takes one more surface per thread; NVIDIA's decoder has at most 32
                 self._video.thread_type, self._video.codec_context.thread_count = "SLICE", 1
             self._time_base = Fraction(self._video.time_base or Fraction(1, 90000))
-            # from tick to tick, so that sound is cut off exactly where the picture is
             self._lead_s = self._priming_s()
-            begin_s = Fraction(start_s) + self._lead_s if start_s else Fraction(0)
-            end_s = None if duration_s is None else Fraction(start_s + duration_s) + self._lead_s
-            self._part = Part(
-                self._next_tick_s(begin_s), None if end_s is None else self._next_tick_s(end_s)
-            )
+            self._part = self._part_at(start_s, duration_s)
             if not self.timeline.may_jump:  # else its length is known only when it has been read
                 self._refuse_start_beyond(self._pictures_s)
             self._begin(size)
@@ -183,6 +178,14 @@ class FileSource:
                 setting="source",
             )
         return video
+
+    def _part_at(self, start_s: float, duration_s: float | None) -> Part:
+        """The part asked for, from tick to tick: sound is cut off exactly where the picture is."""
+        begin_s = Fraction(start_s) + self._lead_s if start_s else Fraction(0)
+        if duration_s is None:
+            return Part(self._next_tick_s(begin_s))
+        end_s = Fraction(start_s + duration_s) + self._lead_s
+        return Part(self._next_tick_s(begin_s), self._next_tick_s(end_s))
 
     def _priming_s(self) -> Fraction:
         """How much the sound begins before the picture, if that may be a codec's priming.
