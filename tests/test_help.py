@@ -205,7 +205,9 @@ def test_the_forms_of_a_time_are_in_the_help_of_every_option_that_takes_one() ->
 
 
 def test_shares_of_a_blend_may_be_percentages() -> None:
-    look = look_of("great wave", None, ["Mondrian:40%", "udnie:0.1"], 1, False, None, STANDARD)
+    look = look_of(
+        "great wave", None, ["Mondrian:40%", "udnie:0.1"], 1, "medium", False, None, STANDARD
+    )
     assert look == Look("great-wave", {"mondrian": 0.4, "udnie": 0.1})
 
 

@@ -125,17 +125,21 @@ class Style:
 
         All that the network adds to the picture is multiplied by a factor: the change of colours,
         the strokes, their mix with the picture, and the map to the painting's range. So 0 is the
-        picture itself, and values between 0 and 1 lie between it and the painting.
+        picture itself, and values between 0 and 1 lie between it and the painting. Above 1 only
+        strokes become stronger: colours stay in the painting's range.
 
         Args:
             amount: the factor; 1 is the style as it is.
         """
-        weights = {
-            name: amount * weight
-            for name, weight in self.weights().items()
-            if name.removesuffix(".weight").removesuffix(".bias") in _LAST_LAYERS
-        }
-        weights["range.last.bias"] += (1 - amount) * self._center()  # which is added at the end
+        of_colors = min(1.0, amount)
+        factors = {"body.head": amount, "mix_out": amount}
+        weights = {}
+        for name, weight in self.weights().items():
+            layer = name.removesuffix(".weight").removesuffix(".bias")
+            if layer in _LAST_LAYERS:
+                weights[name] = factors.get(layer, of_colors) * weight
+        # The centre, which is added at the end, is no change
+        weights["range.last.bias"] += (1 - of_colors) * self._center()
         wider = max(1.0, amount)
         ranges = self.ranges and {n: (wider * a, wider * b) for n, (a, b) in self.ranges.items()}
         return self.with_weights(weights, self.name, self.card, ranges)
