@@ -27,6 +27,8 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM]
 def _installed() -> Iterator[None]:
     """The handlers of the program; afterwards the former ones, and no signal has come."""
     former = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
+    for number in former:  # under nohup, SIGHUP would stay ignored
+        signal.signal(number, signal.SIG_DFL)
     interrupts.install()
     yield
     for number, handler in former.items():
