@@ -32,7 +32,7 @@ from realtime_style.training.sharp import SharpGenerator
 from realtime_style.training.sharp_training import crops_of
 
 PORTRAIT_SHARE = 0.2
-"""Share of the crops that are taken from `--portraits`."""
+"""Share of the crops that are taken from photos of faces, if there are any."""
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ from realtime_style.training.dataset import PhotoFolder
 from realtime_style.training.generator import Generator
 from realtime_style.training.observer import Observers, TrainObserver
 from realtime_style.training.parallel import leads
-from realtime_style.training.records import Records
 from realtime_style.training.run_folder import RunPart
 from realtime_style.training.schedule import trapezoid
 from realtime_style.training.sharp import SharpGenerator
@@ -69,6 +68,9 @@ def run_part(
         TrainingError: see `loop.run`.
         KeyboardInterrupt: on Ctrl-C, after the state is saved.
     """
+    # Only here: exporting imports this module too, and needs neither TensorBoard nor Matplotlib
+    from realtime_style.training.records import Records
+
     netG.train()
     samples = photos.samples(3, 2 * config.crop_px)
     records = Records(part, config, netG, samples, painting, state.step)
