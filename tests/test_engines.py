@@ -27,6 +27,7 @@ from realtime_style.engines.graphs.precision import typed_model
 from realtime_style.engines.multi_device import MultiDeviceEngine
 from realtime_style.engines.opening import open_engine, open_gpu_engine
 from realtime_style.engines.registry import ENGINES, available_engines, engine_trouble
+from realtime_style.engines.sized_networks import SizedNetworks
 from realtime_style.engines.tensorrt import cuda
 from realtime_style.engines.tensorrt.cuda import gpu_trouble
 from realtime_style.errors import EngineError
@@ -578,3 +579,17 @@ def test_what_is_the_matter_with_a_gpu_is_said_with_the_way_to_mend_it(
         assert re.search(said, gpu_trouble(), re.DOTALL)
     finally:
         gpu_trouble.cache_clear()
+
+
+def test_networks_of_the_two_sizes_used_last_are_kept() -> None:
+    loaded: list[int] = []
+
+    def load(size: tuple[int, int], canvas: tuple[int, int]) -> str:
+        loaded.append(size[0])
+        return f"{size} {canvas}"
+
+    networks = SizedNetworks(load)
+    for width in (64, 32, 64, 16, 64, 32):
+        assert networks.of_size((width, 16), (16, 16)) == f"{(width, 16)} (16, 16)"
+    assert loaded == [64, 32, 16, 32]  # 32 had given way to 16, but 64 had been used since
+    assert networks.kept() == ["(64, 16) (16, 16)", "(32, 16) (16, 16)"]

@@ -16,13 +16,13 @@ from realtime_style.engines.graphs.int8 import int8_model, refuse_inexact_cpu
 from realtime_style.engines.graphs.precision import digest, outer_casts, typed_model
 from realtime_style.engines.graphs.size import model_of_size
 from realtime_style.engines.onnxruntime_providers import load_cuda
+from realtime_style.engines.sized_networks import SizedNetworks
 from realtime_style.engines.tensorrt.plan_cache import PlanCache
 from realtime_style.errors import EngineError
 from realtime_style.system.cores import cpu_name_and_flags
 
 TENSORRT = "TensorrtExecutionProvider"
 _SMALL = (64, 64)  # a size of picture and canvas
-_KEPT_SIZES = 2  # networks loaded for one size each, which are kept
 _NO_FALLBACK = "fallback to CPU EP has been explicitly disabled"  # part of ONNX Runtime's message
 _NOT_STARTED = {  # for each provider, why it may not start and what to do
     "CUDAExecutionProvider": "CUDA or cuDNN is missing or has another version; install them with: "
@@ -94,10 +94,11 @@ class OnnxRuntimeEngine(Engine):
                 refuse_inexact_cpu()
                 model = int8_model(model)
         self._model = model
-        # The networks loaded last, by the sizes of picture and canvas, the newest at the end
-        self._sessions: dict[tuple[tuple[int, int], tuple[int, int]], Any] = {}
+        self._sessions = SizedNetworks(self._load)
         self._run_options = onnxruntime.RunOptions()
-        self._session_for(_SMALL, _SMALL)  # shows whether the provider starts and takes the model
+        self._sessions.of_size(
+            _SMALL, _SMALL
+        )  # shows whether the provider starts and takes the model
 
     def prepare(
         self,
@@ -106,11 +107,11 @@ class OnnxRuntimeEngine(Engine):
         on_build: Callable[[float], None] | None = None,
     ) -> None:
         """See `Engine.prepare`."""
-        self._session_for(size, canvas)
+        self._sessions.of_size(size, canvas)
 
     def begin(self, planes: Planes, out_luma: Plane, out_chroma: Plane) -> Callable[[], None]:
         """See `Engine.begin`; the picture is already painted when this returns."""
-        session = self._session_for(planes.size, planes.canvas)
+        session = self._sessions.of_size(planes.size, planes.canvas)
         binding = session.io_binding()
         try:
             for name, array in planes._asdict().items():
@@ -122,21 +123,11 @@ class OnnxRuntimeEngine(Engine):
             raise EngineError(f"ONNX Runtime failed: {error}") from error
         return done
 
-    def _session_for(self, size: tuple[int, int], canvas: tuple[int, int]) -> Any:
-        """The network loaded for a size; those of the sizes before it are kept for a while."""
-        session = self._sessions.pop((size, canvas), None)
-        if session is None:
-            try:
-                model = model_of_size(self._model, size, canvas)
-            except DecodeError as error:
-                raise EngineError(f"ONNX Runtime cannot load this model: {error}") from error
-            session = self._load(model)
-            while len(self._sessions) >= _KEPT_SIZES:
-                del self._sessions[next(iter(self._sessions))]
-        self._sessions[size, canvas] = session
-        return session
-
-    def _load(self, model: bytes) -> Any:
+    def _load(self, size: tuple[int, int], canvas: tuple[int, int]) -> Any:
+        try:
+            model = model_of_size(self._model, size, canvas)
+        except DecodeError as error:
+            raise EngineError(f"ONNX Runtime cannot load this model: {error}") from error
         provider = self._provider
         providers: list[Any] = ["CPUExecutionProvider"]
         if provider:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from realtime_style.engines.engine import Engine, Plane, Planes, done
 from realtime_style.engines.graphs.int8 import has_ranges, int8_model, refuse_inexact_cpu
 from realtime_style.engines.graphs.size import model_of_size
+from realtime_style.engines.sized_networks import SizedNetworks
 from realtime_style.errors import EngineError
 from realtime_style.system.cores import multiplies_integers, usable_cores
 
@@ -22,7 +23,6 @@ _PRECISIONS = {
     "f32": openvino.Type.f32,
     "bf16": openvino.Type.bf16,
 }
-_KEPT_SIZES = 2  # networks compiled for one size each, which are kept
 _MAX_STREAMS = 4  # pictures that are painted at the same time; each takes 40 MB at 1080p
 
 
@@ -86,8 +86,7 @@ class OpenVinoEngine(Engine):
         }
         with _loading():
             core.read_model(model)
-        # The networks compiled last, by the sizes of picture and canvas, the newest at the end
-        self._networks: dict[tuple[tuple[int, int], tuple[int, int]], _Network] = {}
+        self._networks = SizedNetworks(self._compile)
         self._cancelled = threading.Event()
 
     def prepare(
@@ -97,33 +96,26 @@ class OpenVinoEngine(Engine):
         on_build: Callable[[float], None] | None = None,
     ) -> None:
         """See `Engine.prepare`."""
-        self._network_for(size, canvas)
+        self._networks.of_size(size, canvas)
 
     def begin(self, planes: Planes, out_luma: Plane, out_chroma: Plane) -> Callable[[], None]:
         """See `Engine.begin`; if `in_flight` is 1, the picture is painted when this returns."""
-        network = self._network_for(planes.size, planes.canvas)
+        network = self._networks.of_size(planes.size, planes.canvas)
         if self._cancelled.is_set():
             raise EngineError("OpenVINO failed: cancelled")
         return network.begin(planes, out_luma, out_chroma)
 
-    def _network_for(self, size: tuple[int, int], canvas: tuple[int, int]) -> _Network:
-        """The network compiled for a size; those of the sizes before it are kept for a while."""
-        network = self._networks.pop((size, canvas), None)
-        if network is None:
-            core = _core()
-            with _loading():
-                model = core.read_model(model_of_size(self._model, size, canvas))
-                compiled = core.compile_model(model, "CPU", self._settings)
-            while len(self._networks) >= _KEPT_SIZES:
-                del self._networks[next(iter(self._networks))]
-            network = _Network(compiled, self.in_flight)
-        self._networks[size, canvas] = network
-        return network
+    def _compile(self, size: tuple[int, int], canvas: tuple[int, int]) -> _Network:
+        core = _core()
+        with _loading():
+            model = core.read_model(model_of_size(self._model, size, canvas))
+            compiled = core.compile_model(model, "CPU", self._settings)
+        return _Network(compiled, self.in_flight)
 
     def cancel(self) -> None:
         """See `Engine.cancel`; a compiled graph that was cancelled refuses further calls."""
         self._cancelled.set()
-        for network in list(self._networks.values()):
+        for network in self._networks.kept():
             network.cancel()
 
 

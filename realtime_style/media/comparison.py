@@ -68,7 +68,7 @@ _TO_QUICKTIME = {  # languages of two ISO 639-2 codes, to the one that QuickTime
 
 @dataclass(frozen=True, slots=True)
 class StreamContents:
-    """What is said of a stream.
+    """What a film's file tells about a stream.
 
     Attributes:
         metadata: by key.
@@ -93,7 +93,7 @@ class Contents:
 
     Attributes:
         metadata: of the film, by key.
-        streams: what is said of each stream, by its index.
+        streams: by their index.
         chapters: how many there are.
         covers: how many pictures are attached.
     """
