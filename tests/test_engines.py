@@ -588,8 +588,22 @@ def test_networks_of_the_two_sizes_used_last_are_kept() -> None:
         loaded.append(size[0])
         return f"{size} {canvas}"
 
-    networks = SizedNetworks(load)
+    networks = SizedNetworks[str]()
     for width in (64, 32, 64, 16, 64, 32):
-        assert networks.of_size((width, 16), (16, 16)) == f"{(width, 16)} (16, 16)"
+        assert networks.of_size((width, 16), (16, 16), load) == f"{(width, 16)} (16, 16)"
     assert loaded == [64, 32, 16, 32]  # 32 had given way to 16, but 64 had been used since
     assert networks.kept() == ["(64, 16) (16, 16)", "(32, 16) (16, 16)"]
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_an_engine_is_freed_at_once(name: str) -> None:
+    refuse_missing(name)
+    engine = open_engine(negative(), EngineChoice(name, "f32"))
+    painted_by(engine, noise_planes(48, 64))
+    kept = weakref.ref(engine)
+    gc.disable()
+    try:
+        del engine
+        assert kept() is None
+    finally:
+        gc.enable()

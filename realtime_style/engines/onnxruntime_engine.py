@@ -94,11 +94,10 @@ class OnnxRuntimeEngine(Engine):
                 refuse_inexact_cpu()
                 model = int8_model(model)
         self._model = model
-        self._sessions = SizedNetworks(self._load)
+        self._sessions = SizedNetworks[Any]()
         self._run_options = onnxruntime.RunOptions()
-        self._sessions.of_size(
-            _SMALL, _SMALL
-        )  # shows whether the provider starts and takes the model
+        # This shows whether the provider starts and takes the model
+        self._sessions.of_size(_SMALL, _SMALL, self._load)
 
     def prepare(
         self,
@@ -107,11 +106,11 @@ class OnnxRuntimeEngine(Engine):
         on_build: Callable[[float], None] | None = None,
     ) -> None:
         """See `Engine.prepare`."""
-        self._sessions.of_size(size, canvas)
+        self._sessions.of_size(size, canvas, self._load)
 
     def begin(self, planes: Planes, out_luma: Plane, out_chroma: Plane) -> Callable[[], None]:
         """See `Engine.begin`; the picture is already painted when this returns."""
-        session = self._sessions.of_size(planes.size, planes.canvas)
+        session = self._sessions.of_size(planes.size, planes.canvas, self._load)
         binding = session.io_binding()
         try:
             for name, array in planes._asdict().items():

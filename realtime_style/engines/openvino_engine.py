@@ -86,7 +86,7 @@ class OpenVinoEngine(Engine):
         }
         with _loading():
             core.read_model(model)
-        self._networks = SizedNetworks(self._compile)
+        self._networks = SizedNetworks[_Network]()
         self._cancelled = threading.Event()
 
     def prepare(
@@ -96,11 +96,11 @@ class OpenVinoEngine(Engine):
         on_build: Callable[[float], None] | None = None,
     ) -> None:
         """See `Engine.prepare`."""
-        self._networks.of_size(size, canvas)
+        self._networks.of_size(size, canvas, self._compile)
 
     def begin(self, planes: Planes, out_luma: Plane, out_chroma: Plane) -> Callable[[], None]:
         """See `Engine.begin`; if `in_flight` is 1, the picture is painted when this returns."""
-        network = self._networks.of_size(planes.size, planes.canvas)
+        network = self._networks.of_size(planes.size, planes.canvas, self._compile)
         if self._cancelled.is_set():
             raise EngineError("OpenVINO failed: cancelled")
         return network.begin(planes, out_luma, out_chroma)
