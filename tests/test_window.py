@@ -38,7 +38,8 @@ def display() -> Iterator[str]:
     size = f"{SCREEN[0]}x{SCREEN[1]}x24"
     server = subprocess.Popen(
         # -noreset: else it resets when its last client leaves, and refuses others meanwhile
-        ["Xvfb", "-displayfd", str(write), "-screen", "0", size, "-noreset"],
+        # -r: no key repeats itself, such as a key held down when its window closed
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", size, "-noreset", "-r"],
         pass_fds=(write,),
         stderr=subprocess.DEVNULL,
     )
@@ -75,6 +76,7 @@ class Live:
 
     def key(self, name: str) -> None:
         self.xdo("key", "--window", self.window, name)
+        self.xdo("keyup", name)  # xdotool ends half-way if the key has closed its window
 
     def look(self) -> NDArray[np.uint8]:
         """The screen, (H, W, 3) RGB."""
@@ -119,7 +121,7 @@ def start(display: str, tmp_path: Path) -> Iterator[Start]:
             dark[:240] = 60
             out.mux(stream.encode(av.VideoFrame.from_ndarray(dark, "yuv420p")))
         out.mux(stream.encode(None))
-    started: list[Live] = []
+    started: list[subprocess.Popen[str]] = []
 
     def run(*arguments: str) -> Live:
         process = subprocess.Popen(
@@ -128,13 +130,13 @@ def start(display: str, tmp_path: Path) -> Iterator[Start]:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
             env=os.environ | {"DISPLAY": display, "NO_COLOR": "1", "COLUMNS": "200"},
         )  # fmt: skip
-        started.append(Live(display, process))
-        return started[-1]
+        started.append(process)
+        return Live(display, process)
 
     yield run
-    for live in started:
-        live.process.kill()
-        live.process.communicate()
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 LIGHT, DARK = 200, 90  # limits for the painting and the film, of luma 195 and 60
