@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Self
 
@@ -106,6 +106,10 @@ class Frame:
         buffer = pool.take(height or self.height, width or self.width)
         return Frame(buffer, self.pts, self.time_base, self.color, self.duration, pool)
 
+    def kept(self) -> Self:
+        """The same frame with a buffer of its own, which stays as it is."""
+        return replace(self, i420=self.i420.copy(), pool=None)
+
     @property
     def height(self) -> int:
         """Height of the picture in pixels."""
@@ -142,6 +146,10 @@ class GpuFrame:
     time_base: Fraction
     color: ColorSpace
     duration: int = 0
+
+    def kept(self) -> Self:
+        """See `Frame.kept`; the picture stays as it is anyway."""
+        return self
 
     def release(self) -> None:
         """Does nothing: GPU frames are not pooled, unlike those of `Frame.release`."""

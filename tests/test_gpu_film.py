@@ -6,12 +6,13 @@ import gc
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from conftest import add_picture, lumas_of, make_film, run_cli, sound_of, times_of
+from conftest import add_picture, grey, lumas_of, make_film, run_cli, sound_of, times_of
 from fake_gpu import FakeCuda, FakeTensorRt
 
 from realtime_style.engines.choice import EngineChoice
@@ -98,6 +99,20 @@ def test_a_film_is_painted_without_leaving_the_gpu(
     gc.collect()
     assert cuda.left == cuda.memory
     assert dlpack._held == {}
+
+
+def test_frames_are_repeated_as_in_host_memory(
+    cuda: FakeCuda, plan: PaintPlan, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "film.mkv", size=(102, 66), pts=[0, 1, 2, 7, 8, 9], sound="aac")
+    out = tmp_path / "out.mxf"
+    with on_gpu(film, out, plan, encoding=Encoding(crf=1)) as job:
+        job.run()
+    shown = [0, 1, 2, 2, 2, 2, 2, 3, 4, 5]
+    assert times_of(out) == [Fraction(i, 25) for i in range(10)]
+    assert lumas_of(out) == pytest.approx([255 - grey(i) for i in shown], abs=2)
+    expected = "4 frames are repeated: .mxf shows all equally long, 25 in a second"
+    assert expected in job.notes
 
 
 def test_strokes_are_as_large_as_in_host_memory(

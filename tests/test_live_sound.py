@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import socket
 from collections.abc import Iterator
 from fractions import Fraction
@@ -316,11 +317,25 @@ def test_recordings_of_the_window_have_sound_too(styles: list[str], tmp_path: Pa
     assert loud_part(path) > 0.3
 
 
-@pytest.mark.parametrize("device", ["nosuchmicrophone", __file__])
-def test_a_microphone_that_is_not_there_is_one_line(tmp_path: Path, device: str) -> None:
+@pytest.mark.parametrize("device", ["nosuchmicrophone", "hw:77", __file__])
+def test_a_microphone_that_is_not_there_is_one_line(
+    capfd: pytest.CaptureFixture[str], device: str
+) -> None:
     with pytest.raises(MediaError, match="cannot be opened") as refused:
         Microphone(device, SoundBus())
     assert refused.value.setting == "microphone"
+    assert capfd.readouterr().err == "", "libraries print nothing of their own"
+
+
+@pytest.mark.skipif(not Path("/usr/share/alsa/alsa.conf").is_file(), reason="needs ALSA's files")
+def test_the_default_microphone_is_looked_for_among_the_systems_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without this folder, ALSA reads nothing about cards, and knows no default one."""
+    monkeypatch.delenv("ALSA_CONFIG_DIR", raising=False)
+    with contextlib.suppress(MediaError):
+        Microphone("nosuchmicrophone", SoundBus())
+    assert os.environ["ALSA_CONFIG_DIR"] == "/usr/share/alsa"
 
 
 def test_a_film_without_sound_is_no_microphone(tmp_path: Path) -> None:

@@ -17,11 +17,14 @@ from realtime_style.media.packet import Packet
 STREAMS = {"bf": "2", "x264-params": "keyint=20:min-keyint=20:scenecut=0"}
 
 
-def two_pictures(path: Path, frames: int = 40) -> Path:
+def two_pictures(path: Path, frames: int = 40, second: str = "libx264", **options: str) -> Path:
     """Two streams of grey pictures, reordered, the second one small."""
     with av.open(str(path), "w") as film:
         sizes = ((64, 48), (32, 32))
-        pictures = [add_picture(film, size=size, options=STREAMS) for size in sizes]
+        pictures = [
+            add_picture(film, size=sizes[0], options=STREAMS),
+            add_picture(film, second, sizes[1], options=STREAMS | options),
+        ]
         for i in range(frames):
             for picture, (width, height) in zip(pictures, sizes, strict=True):
                 i420 = np.full((height * 3 // 2, width), 128, np.uint8)
@@ -49,7 +52,7 @@ def second_picture(film: Path) -> list[tuple[float, float]]:
 
 
 @pytest.mark.parametrize("given", [".mkv", ".mp4"])
-@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".mov"])
+@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".mov", ".m4v", ".ts"])
 def test_all_reordered_pictures_of_a_second_stream_are_copied(
     tmp_path: Path, given: str, ending: str
 ) -> None:
@@ -75,13 +78,46 @@ def test_pictures_before_the_first_key_frame_of_a_part_are_left_out_with_a_note(
     ]
 
 
-def test_mxf_holds_one_picture(tmp_path: Path) -> None:
-    film, out = two_pictures(tmp_path / "film.mkv"), tmp_path / "out.mxf"
+@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".webm"])
+def test_codecs_without_an_encoder_of_their_decoders_name_are_copied(
+    tmp_path: Path, ending: str
+) -> None:
+    film = two_pictures(tmp_path / "film.mkv", 5, "libsvtav1", preset="10")
+    out = tmp_path / f"out{ending}"
+    assert carry(film, out) == ["a second picture (av1) is copied, not painted"]
+    assert second_picture(out) == second_picture(film)
+
+
+@pytest.mark.parametrize(
+    ("ending", "second"),
+    [
+        (".mxf", "libx264"), (".flv", "libx264"), (".flv", "libvpx-vp9"), (".mpg", "libx264"),
+        (".vob", "libx264"), (".mpg", "ffv1"), (".ts", "mpeg4"), (".avi", "libx264"),
+        (".wmv", "libx264"), (".wtv", "mpeg4"),
+    ],
+)  # fmt: skip
+def test_a_second_picture_is_not_copied_where_nothing_could_read_it(
+    tmp_path: Path, ending: str, second: str
+) -> None:
+    """Nor where it would spoil the painted one."""
+    film = two_pictures(
+        tmp_path / "film.mkv", 12, second, **{"x264-params": "b-adapt=0:bframes=2:scenecut=0"}
+    )
+    out = tmp_path / f"out{ending}"
+    name = av.Codec(second, "w").canonical_name
     assert carry(film, out) == [
-        "a second picture (h264) dropped: .mxf cannot hold it; .mkv may",
+        f"a second picture ({name}) dropped: {ending} cannot hold it; .mkv may",
     ]
     with av.open(str(out)) as painted:
         assert len(painted.streams.video) == 1
+        assert sum(1 for _ in painted.decode(video=0)) == 12
+
+
+def test_mpg_holds_a_second_picture_of_its_own_kind(tmp_path: Path) -> None:
+    film = two_pictures(tmp_path / "film.mkv", second="mpeg2video")
+    out = tmp_path / "out.mpg"
+    assert carry(film, out) == ["a second picture (mpeg2video) is copied, not painted"]
+    assert second_picture(out) == second_picture(film)
 
 
 def test_packets_of_others_that_a_container_refuses_do_not_end_the_film(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import grey, lumas_of, make_film, paint_film, times_of, without_length
 from PIL import Image
+from test_passthrough import carry
 
 from realtime_style.color import ColorSpace
 from realtime_style.frame import Frame, StreamInfo
@@ -61,6 +62,25 @@ def test_exact_rates(tmp_path: Path, identity_style: Path, rate: str, ending: st
     assert times_of(out) == [i * step for i in range(30)]
     with av.open(str(out)) as painted:
         assert painted.streams.video[0].average_rate == Fraction(rate)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        ".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".f4v", ".ismv", ".flv", ".mxf", ".nut", ".wtv",
+        ".webm", ".ogv",
+    ],
+)  # fmt: skip
+def test_films_begin_at_zero(tmp_path: Path, film: Path, ending: str) -> None:
+    """Clocks of .ts, .mpg and .vob begin later; in .mkv and .wmv priming of sound comes before."""
+    out = tmp_path / f"out{ending}"
+    carry(film, out)
+    assert len(lumas_of(out)) == 10
+    for kind in ("video", "audio"):
+        with av.open(str(out)) as painted:
+            first = next(packet for packet in painted.demux(**{kind: 0}) if packet.size)
+            at = first.dts if first.pts is None else first.pts
+            assert abs(at * first.time_base) < (0.03 if kind == "audio" else 0.01)
 
 
 @pytest.mark.parametrize("shift_ms", [-500, -40, 0, 333])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import sys
 import threading
@@ -17,7 +19,11 @@ from realtime_style.live.sound import RATE_HZ, Resampler, Sound, SoundBus
 
 _JUMP_US = 200_000  # if sound comes later or earlier than expected by more, the device has paused
 _AHEAD_S = 0.5  # a file that falls further behind does not try to catch up
-_ALSA_CONFIG = Path("/usr/share/alsa/alsa.conf")  # PyAV's ALSA looks elsewhere
+_ALSA = Path("/usr/share/alsa")  # PyAV's own library of ALSA looks elsewhere
+_ALSA_HANDLER = ctypes.CFUNCTYPE(  # file, line, function, error, text; what follows is ignored
+    None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p
+)
+_say_nothing = _ALSA_HANDLER(lambda *_: None)
 
 
 class Microphone:
@@ -106,8 +112,10 @@ def _open(device: str) -> tuple[av.container.InputContainer, bool]:
             return av.open(f":{device}", format="avfoundation"), False
         if sys.platform == "win32":
             return av.open(f"audio={_first_of_windows(device)}", format="dshow"), False
-        if _ALSA_CONFIG.is_file():
-            os.environ.setdefault("ALSA_CONFIG_PATH", str(_ALSA_CONFIG))
+        if (_ALSA / "alsa.conf").is_file():
+            os.environ.setdefault("ALSA_CONFIG_DIR", str(_ALSA))
+            os.environ.setdefault("ALSA_CONFIG_PATH", str(_ALSA / "alsa.conf"))
+        _silence_alsa()
         return av.open(device, format="alsa"), False
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -116,6 +124,14 @@ def _open(device: str) -> tuple[av.container.InputContainer, bool]:
             "names, and 'default' is the usual one",
             setting="microphone",
         ) from error
+
+
+def _silence_alsa() -> None:
+    """Lets ALSA print nothing: it writes to standard error, past Python, what is raised anyway."""
+    with contextlib.suppress(OSError, AttributeError):  # another system, or another library
+        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape")
+        for path in {line.split(maxsplit=5)[5] for line in lines.splitlines() if "asound" in line}:
+            ctypes.CDLL(path).snd_lib_error_set_handler(_say_nothing)
 
 
 def _first_of_windows(device: str) -> str:

@@ -234,17 +234,14 @@ class SubtitleTranscode:
 
 def usable_sound(
     encoder: str, stream: Any, channels: int, *, any_rate: bool = True
-) -> tuple[str, int] | None:
-    """Channel layout and rate (Hz) for an encoder: the stream's own, or close to them.
+) -> Iterator[tuple[str, int]]:
+    """Channel layouts and rates (Hz) for an encoder: the stream's own, then what is close to them.
 
     Args:
         encoder: FFmpeg's name.
         any_rate: whether the container takes any rate; else it takes 48 kHz.
         stream: sound that can be converted; see `StreamDescription.is_convertible`.
         channels: how many it has.
-
-    Returns:
-        None if the encoder takes nothing of the kind.
     """
     context = stream.codec_context
     layouts = [context.layout.name, *_USUAL_LAYOUTS[max(0, len(_USUAL_LAYOUTS) - channels) :]]
@@ -257,8 +254,7 @@ def usable_sound(
             trial.open()
         except (av.FFmpegError, ValueError):
             continue
-        return layout, rate
-    return None
+        yield layout, rate
 
 
 def _set_up(context: Any, layout: str, rate: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -185,7 +184,7 @@ class Encoder:
         ready = self._sent(self._held) if self._held else []
         self._held = None
         if isinstance(frame, Frame) and self._may_end_with_key and self._is_uneven(frame):
-            self._held = replace(frame, i420=frame.i420.copy(), pool=None)
+            self._held = frame.kept()
             return ready
         return ready + self._sent(frame)
 

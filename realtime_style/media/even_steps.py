@@ -118,7 +118,7 @@ class Repeats:
         self.begins_s = Fraction(0)
         self._is_late = False
         self._next = 0  # step
-        self._latest: Frame | None = None
+        self._latest: Frame | GpuFrame | None = None
         self._lasts = 0  # steps: how long the latest frame says that it is shown
 
     @property
@@ -135,7 +135,7 @@ class Repeats:
             notes.append(_late(self._ending, self.time_base))
         return "; ".join(notes) or None
 
-    def placed(self, frame: Frame) -> list[Frame]:
+    def placed(self, frame: Frame | GpuFrame) -> list[Frame | GpuFrame]:
         """The frame on the step nearest to its time; before it, the one before on empty steps."""
         at = frame.pts * frame.time_base / self.time_base
         if self._latest is None and at > 0:
@@ -146,25 +146,23 @@ class Repeats:
         again = self._again(step, self._latest or frame)
         new = replace(frame, pts=step, time_base=self.time_base, duration=1)
         self._next = step + 1
-        self._latest = replace(new, i420=new.i420.copy(), pool=None)  # its buffer is reused
+        self._latest = new.kept()
         self._lasts = round(frame.duration * frame.time_base / self.time_base)
         return [*again, new]
 
-    def last(self) -> list[Frame]:
+    def last(self) -> list[Frame | GpuFrame]:
         """The last frame again, for as long as it says that it is shown."""
         if self._latest is None:
             return []
         return self._again(self._latest.pts + self._lasts, self._latest)
 
-    def _again(self, step: int, frame: Frame) -> list[Frame]:
+    def _again(self, step: int, frame: Frame | GpuFrame) -> list[Frame | GpuFrame]:
         """A frame on all empty steps before one."""
         if (step - self._next) * self.time_base > _MAX_GAP_S:
             return []
         empty = range(self._next, step)
         self._repeated += len(empty)
-        return [
-            replace(frame, pts=at, time_base=self.time_base, duration=1, pool=None) for at in empty
-        ]
+        return [replace(frame, pts=at, time_base=self.time_base, duration=1) for at in empty]
 
 
 def _finest(info: StreamInfo) -> Fraction:

@@ -46,6 +46,12 @@ from realtime_style.wording import counted, out_name
 _MAX_TICKS = 1_000_000  # per second
 _FRAMES_TO_EXPECT_BY = 25  # with fewer, the first, a large one, counts too much
 _MP4 = (".mp4", ".mov", ".m4v", ".3gp", ".3g2")  # the endings of one format
+_BRANDS = {".m4v": "M4V "}  # in MP4: FFmpeg's own format for it has no covers, and fewer codecs
+_LISTS, _RAW = "it is a list of many files", "it does not say how large its pictures are"
+_NO_FILMS = {  # endings that FFmpeg takes too
+    ".m3u8": _LISTS, ".mpd": _LISTS, ".chk": "it is a part of a film", ".yuv": _RAW, ".rgb": _RAW,
+    ".flac": "it holds only sound", ".ffmeta": "it holds only metadata",
+}  # fmt: skip
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
@@ -129,7 +135,7 @@ class FileSink:
                     self._undoing.callback(self._file.discard)
                 self._muxer = self._open_muxer(passthrough_of)
                 self._undoing.callback(self._muxer.discard)
-                self._info = self._with_even_times(info, on_gpu=gpu_device is not None)
+                self._info = self._with_even_times(info)
                 self._encoder = self._open_encoder(encoding, size, gpu_device)
                 if passthrough_of:
                     self._muxer.pass_through(passthrough_of)
@@ -142,6 +148,11 @@ class FileSink:
         existing = sorted(numbered(self.path).values()) if self._is_sequence else []
         first = self.path.with_name(name_of(self.path, 1)) if self._is_sequence else self.path
         refuse_unwritable(existing[0] if existing else first, "out.mp4", overwrite=overwrite)
+        if (reason := _NO_FILMS.get(self._suffix)) is not None:
+            raise MediaError(
+                f"{self._suffix} is no ending of a film: {reason}; give another, such as .mp4",
+                setting="out",
+            )
         if self._suffix in _PICTURES and not self._is_sequence:
             raise MediaError(
                 f"{self.path} is one picture, not a film; give a pattern for all frames, such as "
@@ -161,7 +172,12 @@ class FileSink:
             if self._is_sequence:
                 target = ffmpeg_pattern(self._file.partial)
                 return Muxer(target, ending=ending, container_format="image2")
-            return Muxer(ffmpeg_name(self._file.partial), ending=ending, options=options)
+            return Muxer(
+                ffmpeg_name(self._file.partial),
+                ending=ending,
+                container_format="mp4" if self._suffix in _BRANDS else None,
+                options=options,
+            )
         except (av.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise MediaError(
@@ -170,11 +186,11 @@ class FileSink:
                 setting="out",
             ) from error
 
-    def _with_even_times(self, info: StreamInfo, *, on_gpu: bool) -> StreamInfo:
+    def _with_even_times(self, info: StreamInfo) -> StreamInfo:
         """What the encoder gets, in a format without times; else the same."""
         if self._muxer.has_times:
             return info
-        if self._muxer.rates and not on_gpu:
+        if self._muxer.rates:
             self._repeats = Repeats(info, self._suffix, self._muxer.rates)
             return replace(info, rate=self._repeats.rate, time_base=self._repeats.time_base)
         self._steps = Numbers(info, self._suffix)
@@ -191,6 +207,8 @@ class FileSink:
             if source and has_free_keys(source.container):
                 flags += "+use_metadata_tags"  # FFmpeg drops them in the place of other tags
             options = {"movflags": flags, "movie_timescale": str(ticks)}
+            if brand := _BRANDS.get(self._suffix):
+                options["brand"] = brand
         plays = source.plays if source and not self._is_sequence else None
         loops = {} if self._is_sequence else loop_options(self._suffix, plays)
         if plays not in (None, 1) and not loops:
@@ -318,7 +336,7 @@ class FileSink:
         if self._gif_times and not self._gif_times.takes(frame.pts, frame.time_base):
             return
         frames = [self._steps.placed(frame) if self._steps else frame]
-        if self._repeats and isinstance(frame, Frame):
+        if self._repeats:
             frames = [*self._repeats.placed(frame)]
             self._muxer.begin(self._repeats.begins_s)
         try:

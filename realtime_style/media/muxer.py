@@ -17,7 +17,7 @@ from realtime_style.media.demuxer import RAW_BYTES
 from realtime_style.media.encoding import CODECS
 from realtime_style.media.mp4_boxes import show_no_subtitles
 from realtime_style.media.packet import Packet
-from realtime_style.media.passthrough import Passthrough, PassthroughSource
+from realtime_style.media.passthrough import AFTER_ZERO, Passthrough, PassthroughSource
 from realtime_style.media.pipes import OutputPipe
 from realtime_style.media.timeline import has_times
 from realtime_style.system.paths import ffmpeg_name
@@ -27,7 +27,7 @@ _FILM_FORMATS = {  # by ending: FFmpeg's names, for advice
     ".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".avi": "avi",
 }  # fmt: skip
 _IN_DECODING_ORDER = ("avi", "asf", "mxf")  # containers that FFmpeg gives no other times
-_DECODED_FROM_ZERO = ("flv",)  # containers in which reordered pictures would begin late
+_DECODED_FROM_ZERO = AFTER_ZERO  # there, reordered pictures would begin late
 _AT_ONE_RATE = ("yuv4mpegpipe",)  # and those that FFmpeg says have no times
 _MXF_RATES = tuple(
     Fraction(rate * 1000, scale)

@@ -44,24 +44,40 @@ _AUDIO_ENCODERS = {  # the first that keeps all channels; else the container's d
     "mpeg": ("mp2", "ac3"), "vob": ("mp2", "ac3"),
 }  # fmt: skip
 _OTHER_AUDIO_ENCODERS = ("aac", "libmp3lame", "mp2", "ac3", "libopus", "pcm_s16le")
-_IN_AVI = (  # likewise
-    "mp3", "mp2", "ac3", "aac", "wmav1", "wmav2", "adpcm_ms", "adpcm_ima_wav", "pcm_u8",
-    "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le", "pcm_alaw", "pcm_mulaw",
-)  # fmt: skip
 _WITH_STILLS = ("avis", "hevc", "hevx", "msf1")  # brands of animations in AVIF and HEIF
 _IN_TRANSPORT_STREAMS = (  # their muxer takes all codecs, but most as data that no player plays
-    "aac", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "opus", "dvb_subtitle", "dvb_teletext",
-    "hdmv_pgs_subtitle", "timed_id3", "klv",
+    "h264", "hevc", "mpeg1video", "mpeg2video", "aac", "mp2", "mp3", "ac3", "eac3", "dts",
+    "truehd", "opus", "dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "timed_id3", "klv",
 )  # fmt: skip
-_IN_FLV = (  # all others are an addition of 2023, which few players know
-    "aac", "mp3", "speex", "nellymoser", "adpcm_swf", "pcm_u8", "pcm_s16le", "pcm_alaw",
+_PCM_OF_WAV = (
+    "pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le", "pcm_alaw",
     "pcm_mulaw",
 )  # fmt: skip
+_SOUNDS = {  # that players know, or that can be read again at all, of those that muxers take
+    "asf": (
+        "wmav1", "wmav2", "wmapro", "wmalossless", "wmavoice", "mp3", "mp2", "ac3", "aac",
+        *_PCM_OF_WAV,
+    ),  # of others, such as FLAC, the times become wrong
+    "avi": (
+        "mp3", "mp2", "ac3", "aac", "wmav1", "wmav2", "adpcm_ms", "adpcm_ima_wav", *_PCM_OF_WAV,
+    ),
+    "flv": (  # all others are an addition of 2023
+        "aac", "mp3", "speex", "nellymoser", "adpcm_swf", "pcm_u8", "pcm_s16le", "pcm_alaw",
+        "pcm_mulaw",
+    ),
+    "wtv": ("mp2", "ac3", "mp3"),
+}  # fmt: skip
 _WITH_ONE_SOUND = ("flv",)
+_MPEG_PICTURES = ("mpeg1video", "mpeg2video")
+_SECOND_PICTURES = {  # those that can be read again, of the codecs that muxers take
+    "flv": (), "mpeg": _MPEG_PICTURES, "vob": _MPEG_PICTURES, "dvd": _MPEG_PICTURES,
+    "svcd": _MPEG_PICTURES, "vcd": _MPEG_PICTURES, "wtv": (),
+}  # fmt: skip
+_IN_DECODING_ORDER = ("avi", "asf")  # containers that cannot say that pictures are reordered
 _IN_MXF = ("pcm_s16le", "pcm_s24le")  # their muxer cannot be tried with sound alone
 _IN_ONE_GO = ("avi", "mxf", "ogg", "ogv")  # containers whose sound must have no holes
 _FROM_ZERO = ("avi", "mxf")  # and is heard from the beginning on, all of it
-_AFTER_ZERO = ("flv",)  # in which priming would move everything
+AFTER_ZERO = ("flv", "f4v", "ismv", "nut", "wtv")  # in which priming would move everything
 _END_WITH_PICTURE = ("mxf",)
 _AHEAD_S = 10  # sound is stored no further than this behind the picture
 _PAST_PICTURE_S = 0.1  # less is how long a packet of sound lasts
@@ -322,7 +338,7 @@ class Passthrough:
                 continue
             stream, dts = packet.stream, packet.dts * packet.time_base
             lasts_s = (packet.duration or 0) * packet.time_base
-            if self._format in _AFTER_ZERO and dts + lasts_s / 2 < 0:
+            if self._format in AFTER_ZERO and dts + lasts_s / 2 < 0:
                 continue
             last_dts, last_ticks = self._last_dts.get(stream.index, (dts, None))
             if dts < last_dts:
@@ -369,7 +385,7 @@ class Passthrough:
         if self._takes(stream, first):
             if stream.type == "video":
                 self._notes.append(f"{what} is copied, not painted")
-            copy = self._container.add_stream_from_template(self._template(stream, first))
+            copy = _add_copy(self._container, self._template(stream, first))
             self._describe(copy, stream)
             return Copy(copy, can_cut=self._format in _WITH_EDIT_LISTS)
         transcode: Carrier | None = None
@@ -483,8 +499,10 @@ class Passthrough:
             if not _can_encode(encoder):
                 continue
             any_rate = self._format not in _AT_48_KHZ
-            if settings := usable_sound(encoder, stream, channels, any_rate=any_rate):
-                found.append((encoder, *settings))
+            for layout, rate in usable_sound(encoder, stream, channels, any_rate=any_rate):
+                if self._holds_sound(stream, encoder, layout, rate):
+                    found.append((encoder, layout, rate))
+                    break
 
         def rank(each: tuple[str, str, int]) -> tuple[bool, int]:
             encoder, layout, _ = each
@@ -492,6 +510,18 @@ class Passthrough:
             return not is_usual, -av.AudioLayout(layout).nb_channels if is_usual else 0
 
         return sorted(found, key=rank)
+
+    def _holds_sound(self, stream: Any, encoder: str, layout: str, rate: int) -> bool:
+        """Whether a container of this format takes sound: FLV, for example, has few rates."""
+        if self._format == "mxf":  # it takes none without a picture
+            return True
+        try:
+            with av.open(io.BytesIO(), "w", format=self._format) as trial:
+                AudioTranscode(stream, trial, encoder, layout, rate)
+                trial.start_encoding()
+        except (av.FFmpegError, ValueError, OSError):
+            return False
+        return True
 
     def _converted_text(self, stream: Any, what: str) -> SubtitleTranscode | None:
         encoder = _SUBTITLE_ENCODERS.get(self._format)
@@ -511,11 +541,11 @@ class Passthrough:
             self._container.add_attachment(f"cover.{kind}", f"image/{kind}", bytes(first[0]))
             self._kept_covers += 1
         elif self._format in _WITH_COVERS and self._takes(stream, first):
-            copy = self._container.add_stream_from_template(stream)
+            copy = _add_copy(self._container, stream)
             self._describe(copy, stream)
             self._covers.append((copy, first[0]))
             self._kept_covers += 1
-        elif self._format in ("ipod", "mov"):  # they can have one, but none is written
+        elif self._format == "mov":  # it can have one, but none is written
             self._notes.append(f"cover dropped: none is written into {self._ending}; .mp4 keeps it")
         else:
             self._notes.append(dropped("cover", self._ending))
@@ -525,9 +555,9 @@ class Passthrough:
         codec = _codec(stream) or getattr(stream, "name", None)
         if self._format == "mpegts" and codec not in _IN_TRANSPORT_STREAMS:
             return False
-        if self._format == "avi" and stream.type == "audio" and codec not in _IN_AVI:
+        if stream.type == "audio" and codec not in _SOUNDS.get(self._format, (codec,)):
             return False
-        if self._format == "flv" and stream.type == "audio" and codec not in _IN_FLV:
+        if stream.type == "video" and not self._takes_second_picture(stream, first):
             return False
         if self._is_pcm_in_mp4(stream):
             return False
@@ -541,7 +571,7 @@ class Passthrough:
         file = io.BytesIO()
         try:
             with av.open(file, "w", format=self._format, metadata_errors=RAW_BYTES) as written:
-                copy = written.add_stream_from_template(stream)
+                copy = _add_copy(written, stream)
                 written.start_encoding()
                 last: int | None = None
                 for packet in first[:_TRIED_PACKETS]:
@@ -552,12 +582,24 @@ class Passthrough:
                     last = packet.dts
                     written.mux_one(packet)
             file.seek(0)
-            if first and stream.type in ("audio", "subtitle"):
+            if first and stream.type in ("audio", "subtitle", "video"):
                 with av.open(file, "r", metadata_errors=RAW_BYTES) as read:
                     return self._is_same(stream, read)
         except (av.FFmpegError, ValueError, OSError):
             return False
         return True
+
+    def _takes_second_picture(self, stream: Any, first: Sequence[Any]) -> bool:
+        """Whether a container can be read again if it has another picture beside the painted one.
+
+        Muxers take more than that: a trial without the painted picture does not show it.
+        """
+        if _ATTACHED_PICTURE in stream.disposition:
+            return True
+        times = [packet.pts for packet in first if packet.pts is not None]
+        if self._format in _IN_DECODING_ORDER and times != sorted(times):
+            return False
+        return _codec(stream) in _SECOND_PICTURES.get(self._format, (_codec(stream),))
 
     def _is_same(self, stream: Any, trial: InputContainer) -> bool:
         """Whether what was written of a stream reads as the same."""
@@ -578,7 +620,7 @@ class Passthrough:
             return stream
         file = io.BytesIO()
         with av.open(file, "w", format="matroska") as written:
-            copy = written.add_stream_from_template(stream)
+            copy = _add_copy(written, stream)
             first[0].stream = copy
             written.mux_one(first[0])
         file.seek(0)
@@ -604,6 +646,12 @@ class Passthrough:
             kept["language"] = one_code(kept["language"])
         new.metadata.update(kept)
         new.disposition = old.disposition
+
+
+def _add_copy(container: OutputContainer, template: Any) -> Any:
+    """A stream for the packets of another film's; raises av.FFmpegError, ValueError."""
+    # by the decoder's name, PyAV would look for an encoder: AV1 and VC-1 have none of that name
+    return container.add_stream_from_template(template, opaque=True)
 
 
 def _first_packets(source: PassthroughSource, streams: Sequence[Any]) -> dict[int, list[Any]]:
