@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from realtime_style.engines.graphs.precision import typed_model
+from realtime_style.engines.graphs.rounding import RoundedKernel, round_color_maps, round_windows
 from realtime_style.errors import EngineError
 from realtime_style.style.file_format import CENTER, RANGELESS_WEIGHTS, Ranges, ranges_in
 from realtime_style.system.cores import multiplies_integers
 
 _LEVELS = 255  # steps between the lowest and the highest uint8 value
-_MAX_CODE = 127  # kernels use -127..127, which is symmetric, so their zero point is 0
 _MIDDLE = 128  # zero point of the planes
 # Convolutions that read planes, among other channels after them
 _MOVED = frozenset({"body.stem.weight", "recolor.first.weight", "mix_in.weight"})
@@ -56,7 +56,12 @@ def int8_model(model: bytes) -> bytes:
     try:
         _Quantizer(proto, ranges).rewrite()
         onnx.checker.check_model(proto, full_check=True)
-    except (KeyError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+    except (
+        KeyError,  # of a tensor or a range
+        np.linalg.LinAlgError,  # weights are too large to be compared
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+    ) as error:
         raise EngineError(
             "this style's network cannot be converted to int8; paint in bf16 or f32",
             setting="precision",
@@ -98,6 +103,7 @@ class _Quantizer:
             for node in self._graph.node
             if node.op_type == "Conv" and node.input[1] not in RANGELESS_WEIGHTS
         }
+        self._color_maps = round_color_maps(self._weights)
         self._nodes: list[NodeProto] = []
         self._renamed: dict[str, str] = {}  # from replaced tensors to their replacements
 
@@ -166,26 +172,28 @@ class _Quantizer:
     def _round_kernel(self, node: NodeProto) -> None:
         """Quantises a convolution's kernel to int8, with one scale per output channel."""
         name = node.input[1]
-        kernel = self._weights[name]
-        scale = np.maximum(np.abs(kernel).max((1, 2, 3)), 1e-9) / _MAX_CODE
-        self._add(f"{name}.codes", _codes(kernel / scale[:, None, None, None]).astype(np.int8))
-        self._add(f"{name}.scale", scale.astype(np.float32))
-        self._add(f"{name}.zero", np.zeros(len(scale), np.int8))
+        rounded = self._color_maps.get(name) or round_windows(self._weights[name])
+        self._add(f"{name}.codes", rounded.codes)
+        self._add(f"{name}.scale", rounded.scale)
+        self._add(f"{name}.zero", np.zeros(len(rounded.scale), np.int8))
         parts = [f"{name}.{part}" for part in ("codes", "scale", "zero")]
         self._put("DequantizeLinear", parts, f"{name}.rounded", axis=0)
-        node.input[1] = f"{name}.rounded"
-        if name in _MOVED or name == "recolor.last.weight":
-            self._move_bias(node, name, kernel)
+        bias = self._moved(name, rounded)
+        if rounded.bias is not None:
+            bias += rounded.bias
+        elif len(node.input) > 2:
+            bias += self._weights[node.input[2]]
+        self._add(f"{name}.bias", bias.astype(np.float32))
+        node.input[:] = [node.input[0], f"{name}.rounded", f"{name}.bias"]
 
-    def _move_bias(self, node: NodeProto, name: str, kernel: NDArray[np.floating]) -> None:
-        """Makes up for planes from which 128 is subtracted now, not the centre."""
-        off = _MIDDLE - self._weights[CENTER].reshape(-1)
-        # What reads the planes is moved by them; the last layer of `recolor` is added to them
-        moved = off if name not in _MOVED else kernel.sum((2, 3))[:, : len(off)] @ off
-        if len(node.input) > 2:
-            moved = moved + self._weights[node.input[2]]
-        self._add(f"{name}.moved", moved.astype(np.float32))
-        node.input[:] = [*node.input[:2], f"{name}.moved"]
+    def _moved(self, name: str, rounded: RoundedKernel) -> NDArray[np.float64]:
+        """What makes up for planes from which 128 is subtracted now, not the centre."""
+        off = _MIDDLE - self._weights[CENTER].reshape(-1).astype(np.float64)
+        if name in _MOVED:
+            moved: NDArray[np.float64] = rounded.kernel.sum((2, 3))[:, : len(off)] @ off
+            return moved
+        # The last layer of `recolor` is added to the planes
+        return off if name == "recolor.last.weight" else np.zeros(len(rounded.scale))
 
     def _unpadded(self, node: NodeProto) -> str:
         """The name of a convolution's input before padding."""
@@ -228,26 +236,3 @@ class _Quantizer:
         if name not in self._weights:
             self._weights[name] = np.asarray(values)
             self._graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
-
-
-def _codes(kernel: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Rounds a kernel to integers in -127..127 and keeps the sum of each 2-D window.
-
-    The inputs under one window are similar, so the rounding errors within it should cancel out. If
-    they add up to n, the n values with the largest errors in that direction are rounded the other
-    way ("SQuant-K" of Guo et al., ICLR 2022).
-
-    Args:
-        kernel: float array (out, in, height, width), already divided by the scales.
-
-    Returns:
-        A float array of the same shape, of whole numbers.
-    """
-    windows = kernel.reshape(*kernel.shape[:2], -1)
-    codes = np.round(windows)
-    left = windows - codes
-    off = np.round(left.sum(2, keepdims=True))
-    towards = np.sign(off)
-    rank = np.argsort(np.argsort(-towards * left, 2), 2)
-    codes += np.where(rank < np.abs(off), towards, 0)
-    return np.clip(codes, -_MAX_CODE, _MAX_CODE).reshape(kernel.shape)
