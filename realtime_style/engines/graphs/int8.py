@@ -54,11 +54,13 @@ def int8_model(model: bytes) -> bytes:
             setting="precision",
         )
     try:
-        _Quantizer(proto, ranges).rewrite()
+        with np.errstate(over="raise", invalid="raise"):
+            _Quantizer(proto, ranges).rewrite()
         onnx.checker.check_model(proto, full_check=True)
     except (
-        KeyError,  # of a tensor or a range
-        np.linalg.LinAlgError,  # weights are too large to be compared
+        KeyError,  # a tensor or a range is missing
+        FloatingPointError,  # weights are too large
+        np.linalg.LinAlgError,
         onnx.checker.ValidationError,
         onnx.shape_inference.InferenceError,
     ) as error:
