@@ -188,6 +188,27 @@ def test_a_truncated_film_is_painted_as_far_as_it_goes_with_a_note(
     assert 30 < len(times_of(tmp_path / "out.mp4")) < 100
 
 
+@pytest.mark.parametrize(
+    ("kind", "is_told"), [(b"mdat", True), (b"moof", True), (b"mfra", True), (b"", False)]
+)
+def test_fragments_that_are_cut_off_are_told(tmp_path: Path, kind: bytes, is_told: bool) -> None:
+    """They do not say how many follow: what is there may decode without a fault."""
+    whole = make_film(tmp_path / "whole.mp4", pts=range(50), options={"g": "12"})
+    film = tmp_path / "film.mp4"
+    flags = {"movflags": "frag_keyframe+empty_moov"}
+    with av.open(str(whole)) as plain, av.open(str(film), "w", options=flags) as fragments:
+        streams = {s.index: fragments.add_stream_from_template(s) for s in plain.streams}
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream.index]
+                fragments.mux(packet)
+    data = film.read_bytes()
+    film.write_bytes(data[: data.rindex(kind) + 12] if kind else data + b"\0" * 12)
+    with FileSource(film) as source:
+        assert all(frame.i420.size for frame in source)
+        assert ("the film ends early: its file was cut off" in source.notes) == is_told
+
+
 @pytest.mark.parametrize("threads", [1, 2, 16])
 @pytest.mark.parametrize(
     ("ending", "codec"), [(".mkv", "libx264"), (".avi", "mpeg4"), (".webm", "libvpx-vp9")]

@@ -57,7 +57,7 @@ class Damage:
         self._lost = 0  # frames that were in the film, but could not be decoded
         self._damaged = 0  # frames that were decoded in part
         self._missing_s = 0.0  # at the end, of the length that the film says it has
-        self._has_length = False
+        self._has_length = self._is_cut_off = False
         self._reason = ""
 
     @property
@@ -145,6 +145,10 @@ class Damage:
         if missing and length_s - self.reached_s > _CUT_S:
             self._missing_s = missing[1] - missing[0]
 
+    def cut_off(self) -> None:
+        """Records that the file ends in the middle of something."""
+        self._is_cut_off = True
+
     def reach_end(self) -> None:
         """Takes note that all packets of the part have been read."""
         if self._holes:
@@ -176,6 +180,8 @@ class Damage:
                 f"the film ends early{self._reason}: {self._missing_s:.2f} s (about {frames}) "
                 "of its length are missing"
             )
+        elif self._is_cut_off:
+            notes.append("the film ends early: its file was cut off")
         elif self.has_ended_early and not self._has_length:
             notes.append(f"the film ends early{self._reason}; it does not say how long it is")
         return notes

@@ -36,6 +36,7 @@ from realtime_style.media.demuxer import (
 )
 from realtime_style.media.description import describe
 from realtime_style.media.frame_rate import finest_rate, frame_rate
+from realtime_style.media.mp4_boxes import is_cut_off
 from realtime_style.media.notes import named
 from realtime_style.media.packet import Packet
 from realtime_style.media.pipes import StandardInput
@@ -54,6 +55,8 @@ _PAST_GAP_S = Fraction(1, 2)  # sound is stored not further than this behind the
 _SOON = 1.5  # frames: a picture that comes later stays where it is
 _IMPLAUSIBLE = 10  # times as long, or as short, as a file's size makes likely
 _TELLING_BYTES = 1024  # that have been read say how large a second is
+_PAUSING = 5  # frames per second: with fewer, a film probably pauses, as screen recordings do
+_TELLING_PACKETS = 2000  # of all streams
 _MAX_SKIPPED_BYTES = 64 * 2**20  # after a key frame, that wait for the start of a part
 
 Given = TypeVar("Given")
@@ -374,9 +377,27 @@ class FileSource:
             source_width=converter.source_width,
             source_height=converter.source_height,
             sample_aspect_ratio=converter.sample_aspect_ratio,
-            finest_rate=self._given_rate or finest_rate(self._video),
+            finest_rate=self._given_rate or self._finest_rate(),
             source_color=converter.source_color,
         )
+
+    def _finest_rate(self) -> Fraction | None:
+        """The rate of the shortest step between frames; None if it is unknown.
+
+        Of a film that pauses, its container may only know the average: then its packets are read.
+        """
+        finest = finest_rate(self._video)
+        if self._rate >= _PAUSING or not self.is_file or not has_times(self._container):
+            return finest
+        with open_film(str(self.path)) as film, contextlib.suppress(av.FFmpegError):
+            read = islice(all_packets(film), _TELLING_PACKETS)
+            painted = (packet for packet in read if packet.stream.index == self._video.index)
+            times = {packet.pts for packet in painted if packet.size and packet.pts is not None}
+        steps = [b - a for a, b in pairwise(sorted(times))]
+        shortest = [step for step in steps if step < _SOON * min(steps)]  # they may be rounded
+        if not shortest:
+            return finest
+        return max(finest or self._rate, len(shortest) / (sum(shortest) * self._time_base))
 
     def __enter__(self) -> Self:
         return self
@@ -627,6 +648,10 @@ class FileSource:
             length_s = float(self._video.frames * self._time_base)
         if length_s is not None and not self.timeline.has_jumped:
             self._damage.compare_length(length_s)
+        if self.is_file and "mp4" in self._container.format.name:
+            with contextlib.suppress(OSError):
+                if is_cut_off(Path(self.path)):
+                    self._damage.cut_off()
 
 
 def _with_times_in_order(pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:

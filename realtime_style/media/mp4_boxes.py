@@ -1,4 +1,4 @@
-"""The boxes of an MP4 or MOV file, for what FFmpeg does not write as it is asked to."""
+"""The boxes of an MP4 or MOV file, for what FFmpeg does not say, or write as it is asked to."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _ENABLED = 0x01  # of a track header's flags; players show such a track by defau
 _OF_SUBTITLES = (b"sbtl", b"subt", b"text", b"clcp", b"subp")
 _OF_HANDLER = 8  # bytes in a handler box before the kind of its track
 _HEADER = 8  # bytes: size and kind
+_OF_FILMS = (b"mdat", b"moof", b"moov", b"sidx", b"styp", b"emsg", b"mfra", b"free")
 
 
 def show_no_subtitles(path: Path) -> None:
@@ -25,6 +26,15 @@ def show_no_subtitles(path: Path) -> None:
                 for track, inner, inner_stop in _boxes(file, begin, stop):
                     if track == b"trak" and _has_subtitles(file, inner, inner_stop):
                         _disable(file, inner, inner_stop)
+
+
+def is_cut_off(path: Path) -> bool:
+    """Whether a file ends within a box: fragments do not say how many follow. Raises OSError."""
+    with path.open("rb") as file:
+        stop = file.seek(0, os.SEEK_END)
+        begin = max((end for _, _, end in _boxes(file, 0, stop)), default=0)
+        file.seek(begin)
+        return file.read(_HEADER)[4:] in _OF_FILMS
 
 
 def _boxes(file: IO[bytes], begin: int, stop: int) -> Iterator[tuple[bytes, int, int]]:

@@ -45,6 +45,7 @@ class _Clock:
 class _Reached:
     """How far a stream has been read, in seconds of the film."""
 
+    at_s: float  # when its latest packet is decoded
     next_s: float  # when its next packet is decoded if nothing is missing
     end_s: float  # when all its packets have been shown
     reordered_s: float = 0.0  # how far before an earlier packet any has been shown
@@ -107,6 +108,8 @@ class Timeline:
         if self._is_steady_clock:
             if self._container.format.name == "mxf" and not self._is_sought:
                 packets = _from_zero(packets)
+            if self._container.format.name == "avi":
+                packets = _shown_when_decoded(packets)
             for packet in packets:
                 shift(packet, -self.start_s)
                 yield packet
@@ -161,7 +164,9 @@ class Timeline:
             earliest_s, latest_s = self._position_s - _LEAP_S, self._position_s + _LEAP_S
         else:
             back_s = _FAR_BACK_S if packet.dts is None else self._back_s
-            earliest_s = reached.next_s - back_s - reached.reordered_s
+            # where durations are missing, FFmpeg makes them up from the average: too long in gaps
+            earliest_s = reached.next_s if self.may_jump else reached.at_s
+            earliest_s -= back_s + reached.reordered_s
             latest_s = max(reached.next_s, self._position_s) + _LEAP_S
         return earliest_s <= at_s and (at_s <= latest_s or not self._leaps)
 
@@ -185,9 +190,11 @@ class Timeline:
         if packet.dts is None:  # then it may be decoded much earlier
             return
         next_s, end_s = at_s + length_s, shown_s + length_s
-        last = self._reached.get(packet.stream.index, _Reached(next_s, end_s))
+        last = self._reached.get(packet.stream.index, _Reached(at_s, next_s, end_s))
         reordered_s = max(last.reordered_s, last.end_s - end_s)
-        self._reached[packet.stream.index] = _Reached(next_s, max(end_s, last.end_s), reordered_s)
+        self._reached[packet.stream.index] = _Reached(
+            at_s, next_s, max(end_s, last.end_s), reordered_s
+        )
 
     def _hold(self, packet: Packet, *, is_unfit: bool) -> None:
         index = packet.stream.index
@@ -260,6 +267,19 @@ def _from_zero(packets: Iterator[Packet]) -> Iterator[Packet]:
             ticks = late.setdefault(packet.stream.index, late_pts)
             packet.pts -= ticks
             packet.dts = None if packet.dts is None else packet.dts - ticks
+        yield packet
+
+
+def _shown_when_decoded(packets: Iterator[Packet]) -> Iterator[Packet]:
+    """The packets of AVI, whose only times are those of decoding.
+
+    FFmpeg shows H.264 a frame later, as if it were reordered.
+    """
+    for packet in packets:
+        if packet.stream.type == "video" and packet.dts is not None:
+            context: Any = packet.stream.codec_context
+            if context is not None and not context.has_b_frames:
+                packet.pts = packet.dts
         yield packet
 
 
