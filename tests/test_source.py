@@ -11,7 +11,17 @@ from threading import Event, Thread
 import av
 import numpy as np
 import pytest
-from conftest import SHARED_DATA, grey, make_film, scene_rgb, sound_of, times_of, without_length
+from av.bitstream import BitStreamFilterContext
+from conftest import (
+    SHARED_DATA,
+    add_picture,
+    grey,
+    make_film,
+    scene_rgb,
+    sound_of,
+    times_of,
+    without_length,
+)
 from PIL import ExifTags, Image
 
 from realtime_style.color import BT709, FULL, LIMITED, SMPTE170M
@@ -552,3 +562,27 @@ def test_a_film_whose_server_stalls_ends_with_a_note(
     (note,) = notes
     assert note.startswith("the film ends early (its server has sent nothing for 0.5 s)")
     assert ("of its length are missing" in note) is has_length
+
+
+def test_columns_that_are_cut_off_at_the_left_stay_away(tmp_path: Path) -> None:
+    whole, film = tmp_path / "whole.ts", tmp_path / "film.ts"
+    shown = np.full((72, 64), 128, np.uint8)
+    shown[:48] = 200
+    shown[:48, :10] = 20
+    with av.open(str(whole), "w") as written:
+        picture = add_picture(written, options={"crf": "1"})
+        for i in range(25):
+            frame = av.VideoFrame.from_ndarray(shown, "yuv420p")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            written.mux(picture.encode(frame))
+        written.mux(picture.encode(None))
+    with av.open(str(whole)) as plain, av.open(str(film), "w") as cut:
+        stream = cut.add_stream_from_template(plain.streams.video[0])
+        crop = BitStreamFilterContext("h264_metadata=crop_left=10:crop_right=2", stream)
+        for packet in plain.demux():
+            for each in crop.filter(packet if packet.size else None):
+                each.stream = stream
+                cut.mux(each)
+    with FileSource(film) as source:
+        assert (source.info.source_width, source.info.width) == (52, 52)
+        assert min(frame.luma.min() for frame in source) > 150

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import av
+from av.codec.context import Flags
 from av.stream import Disposition
 
 from realtime_style.errors import MediaError
@@ -127,6 +128,8 @@ class FileSource:
             self.timeline = Timeline(self._container)
             self._video = self._painted_stream()
             self._video.thread_type = "AUTO"
+            # else FFmpeg shows up to 31 columns that are cut off at the left
+            self._video.codec_context.flags |= Flags.unaligned
             if device:  # FFmpeg takes one more surface per thread; NVIDIA's decoder has at most 32
                 self._video.thread_type, self._video.codec_context.thread_count = "SLICE", 1
             self._time_base = Fraction(self._video.time_base or Fraction(1, 90000))
