@@ -97,6 +97,29 @@ def test_pictures_of_avi_are_in_step_with_its_sound(tmp_path: Path, film: Path) 
     assert times_of(again) == [Fraction(i, 25) for i in range(10)]
 
 
+@pytest.mark.parametrize("late_s", [0, 2])
+def test_pictures_of_wmv_begin_when_they_do(tmp_path: Path, late_s: int) -> None:
+    """FFmpeg lets them begin with the sound, which comes later here."""
+    wmv, out = tmp_path / "film.wmv", tmp_path / "out.mp4"
+    with av.open(str(make_film(tmp_path / "film.mkv", pts=range(50), sound="mp2"))) as plain:
+        packets = [packet for packet in plain.demux() if packet.size]
+        for packet in packets:
+            if packet.stream.type == "audio":
+                ticks = round(late_s / packet.time_base)
+                packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks  # type: ignore[operator]
+        with av.open(str(tmp_path / "late.mkv"), "w") as late:
+            streams = {s.index: late.add_stream_from_template(s) for s in plain.streams}
+            for packet in sorted(packets, key=lambda p: (p.dts or 0) * p.time_base):
+                packet.stream = streams[packet.stream.index]
+                late.mux_one(packet)
+    carry(tmp_path / "late.mkv", wmv)
+    assert carry(wmv, out) == []
+    times_s = [float(at) for at in times_of(out)]
+    assert times_s == pytest.approx([times_s[0] + i / 25 for i in range(50)], abs=0.0011)
+    assert times_s[0] < 0.02  # priming of the sound comes before
+    assert first_sound_s(out) == pytest.approx(late_s, abs=0.02)
+
+
 def screen_recording(path: Path) -> tuple[Path, list[Fraction]]:
     """Pictures only while something moves; its container gives their average as their rate."""
     at_s = [Fraction(first_s) + Fraction(i, 30) for first_s in (0, 20, 47) for i in range(10)]

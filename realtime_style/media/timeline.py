@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import av
@@ -26,6 +29,8 @@ _SHOWN_AS_SAID = ("h264", "hevc", "vvc")  # codecs whose times of presentation a
 _TICK_S = 0.001  # times closer than this are equal
 _MAX_HELD = 1000  # packets
 _ROUNDING = Fraction(1, 1000)  # of a tick
+_PROBED_PACKETS = 400
+_IN_DECODING_ORDER = ("avi", "asf")  # formats that store no other times
 _MAX_CLOCKS = 4  # streams may still come from former clocks, or each from its own
 
 
@@ -108,7 +113,7 @@ class Timeline:
         if self._is_steady_clock:
             if self._container.format.name == "mxf" and not self._is_sought:
                 packets = _from_zero(packets)
-            if self._container.format.name == "avi":
+            if self._container.format.name in _IN_DECODING_ORDER:
                 packets = _shown_when_decoded(packets)
             for packet in packets:
                 shift(packet, -self.start_s)
@@ -271,7 +276,7 @@ def _from_zero(packets: Iterator[Packet]) -> Iterator[Packet]:
 
 
 def _shown_when_decoded(packets: Iterator[Packet]) -> Iterator[Packet]:
-    """The packets of AVI, whose only times are those of decoding.
+    """The packets of a format whose only times are those of decoding.
 
     FFmpeg shows H.264 a frame later, as if it were reordered.
     """
@@ -333,7 +338,26 @@ def _first_time_s(container: InputContainer) -> Fraction:
         for stream in container.streams
         if stream.start_time is not None and stream.time_base and _is_steady(stream)
     ]
+    if container.format.name == "asf" and Path(container.name.removeprefix("file:")).is_file():
+        times_s = _first_packets_s(container.name) or times_s
     return min(times_s, default=Fraction(container.start_time or 0, av.time_base))
+
+
+def _first_packets_s(name: str) -> list[Fraction]:
+    """When the streams of a file begin, on its clock, by their first packets.
+
+    Pictures of ASF only say when they are decoded: FFmpeg lets them begin with the sound.
+    """
+    first: dict[int, Fraction] = {}
+    with av.open(name, "r") as film, contextlib.suppress(av.FFmpegError):
+        steady = {stream.index for stream in film.streams if _is_steady(stream)}
+        for packet in islice(film.demux(), _PROBED_PACKETS):
+            ticks = packet.pts if packet.dts is None else packet.dts
+            if packet.size and ticks is not None and packet.stream.index in steady:
+                first.setdefault(packet.stream.index, ticks * packet.time_base)
+            if first.keys() == steady:
+                break
+    return [*first.values()]
 
 
 def _is_steady(stream: Any) -> bool:
