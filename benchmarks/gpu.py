@@ -76,7 +76,7 @@ SIZES = ("1280x720", "1920x1080", "3840x2160")
 REPEATS = 5
 LEAST_LATENCIES = 5  # a run
 
-_FIRST_LAYERS = ("recolor.first", "mix_in", "range.first")
+_FIRST_LAYERS = ("recolor.first", "range.first")
 
 Painted = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -180,9 +180,9 @@ def network_of(style: Style) -> FoldedSharpGenerator:
     """The network of a bundled style in PyTorch, with the weights of its file."""
     shapes = style.shapes()
     trunk_channels, edge_channels = shapes["body.down.weight"][:2]
-    recolor, mix, ranges = (shapes[f"{name}.weight"][0] for name in _FIRST_LAYERS)
+    recolor, ranges = (shapes[f"{name}.weight"][0] for name in _FIRST_LAYERS)
     body = Generator(GeneratorConfig(trunk_channels, edge_channels))
-    folded = SharpGenerator(body, HeadConfig(recolor, mix, ranges)).folded()
+    folded = SharpGenerator(body, HeadConfig(recolor, ranges)).folded()
     # Biases that are 0 are not in the file
     weights = {name: torch.zeros_like(weight) for name, weight in folded.state_dict().items()}
     weights |= {name: torch.from_numpy(weight) for name, weight in style.weights().items()}

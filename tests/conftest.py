@@ -65,8 +65,6 @@ def affine_model(
         "body.center": np.full((6, 1, 1), 128.0, np.float32),
         "body.stem.weight": eye, "body.head.weight": nothing,
         "recolor.first.weight": eye, "recolor.last.weight": change, "recolor.last.bias": none,
-        "mix_in.weight": np.concatenate((nothing, nothing), 1),
-        "mix_out.weight": nothing, "mix_out.bias": none,
         "range.first.weight": eye, "range.last.weight": nothing,
         "range.last.bias": np.array([gain * 128 + bias] * 4 + [128.0] * 2, np.float32),
         "low": np.float32(0), "high": np.float32(255), "sides": np.array([2, 3], np.int64),
@@ -90,12 +88,8 @@ def affine_model(
     add("ReduceMean", "head sides", "strokes", keepdims=1)
     add("Conv", "photo recolor.first.weight", "colors")
     add("Conv", "colors recolor.last.weight recolor.last.bias", "recolored")
-    add("Concat", "photo photo", "both", axis=1)
-    add("Conv", "both mix_in.weight", "mixed")
-    add("Conv", "mixed mix_out.weight mix_out.bias", "mix")
     add("Add", "photo recolored", "with_colors")
-    add("Add", "with_colors strokes", "with_strokes")
-    add("Add", "with_strokes mix", "sums")
+    add("Add", "with_colors strokes", "sums")
     add("Conv", "sums range.first.weight", "ranged")
     add("Conv", "ranged range.last.weight range.last.bias", "range")
     add("Add", "sums range", "painted")

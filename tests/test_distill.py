@@ -36,7 +36,7 @@ from realtime_style.training.sharp_training import CROP_PX, crops_of, first_shar
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 SMALL = GeneratorConfig(trunk_channels=8, edge_channels=4, dilations=(1,))
-SMALL_HEAD = HeadConfig(8, 4, 8)
+SMALL_HEAD = HeadConfig(8, 8)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_it_comes_nearer_to_its_teacher(photos: PhotoFolder, tmp_path: Path) -> 
     assert [report.step for report in reports] == [*range(1, 41)]
     losses = [sum(report.losses.values()) for report in reports]
     assert sum(losses[-8:]) < 0.6 * sum(losses[:8])
-    assert netG.head.config == HeadConfig(8, 4, 8, netG.head.config.gain)
+    assert netG.head.config == HeadConfig(8, 8, netG.head.config.gain)
     assert netG.head.config.gain == pytest.approx(1.5)
     assert torch.equal(start.stem.weight, before)
 
@@ -91,7 +91,6 @@ def test_maps_of_colours_are_those_of_the_teacher(
     silent = teacher()
     with torch.no_grad():
         silent.head.log_gain.fill_(-20)  # without strokes only the maps are left
-        silent.head.mix_out.weight.zero_()
     expected = aim_of(silent)(seen, 2.0)
 
     def distance() -> float:

@@ -44,7 +44,6 @@ def random_generator(config: GeneratorConfig) -> SharpGenerator:
                 parameter.normal_(0, 0.3)
         body.luma_head.weight.mul_(20)
         body.chroma_head.weight.mul_(20)
-        generator.head.mix_out.weight.normal_(0, 0.03)
     return generator
 
 
@@ -88,9 +87,7 @@ def test_model_is_valid_and_small(exported: Path, model: ModelProto) -> None:
 def test_kernels_are_stored_in_half_precision(model: ModelProto) -> None:
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     kernels = {t.name for t in model.graph.initializer if len(t.dims) == 4}
-    assert (
-        len(kernels) == 20
-    )  # stem, down, 4 blocks of 2, up, head; 3 and 3 of two maps, 2 of the mix
+    assert len(kernels) == 18  # stem, down, 4 blocks of 2, up, head; 3 and 3 of two maps
     assert {types[name] for name in kernels} == {TensorProto.FLOAT16}
     biases = {types[name.replace("weight", "bias")] for name in kernels}
     assert biases == {types["body.center"]} == {TensorProto.FLOAT}

@@ -138,7 +138,7 @@ def test_every_convolution_multiplies_integers() -> None:
     onnx.checker.check_model(onnx.load_model_from_string(int8_model(style.model_for(style.color))))
     maker = {output: node for node in graph.node for output in node.output}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    assert len(convolutions) == 20
+    assert len(convolutions) == 18
     for node in convolutions:
         given = maker[node.input[0]]
         while given.op_type == "Pad":
@@ -146,7 +146,7 @@ def test_every_convolution_multiplies_integers() -> None:
         assert given.op_type == maker[node.input[1]].op_type == "DequantizeLinear"
     assert not {"Round", "Clip"} & {node.op_type for node in graph.node}
     kernels = {t.name: t for t in graph.initializer if t.data_type == onnx.TensorProto.INT8}
-    assert sum(name.endswith(".weight.codes") for name in kernels) == 20
+    assert sum(name.endswith(".weight.codes") for name in kernels) == 18
 
 
 @pytest.mark.parametrize("tier", TIERS)

@@ -24,7 +24,7 @@ from realtime_style.training.sharp import (  # noqa: E402
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 SMALL = GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2))
-SMALL_HEAD = HeadConfig(recolor_channels=8, mix_channels=8, range_channels=8)
+SMALL_HEAD = HeadConfig(recolor_channels=8, range_channels=8)
 SIZES = [  # of pictures, and of their canvases: height and width
     ((48, 64), (48, 64)),
     ((72, 96), (48, 64)),
@@ -49,7 +49,6 @@ def loud_generator(config: GeneratorConfig = SMALL) -> SharpGenerator:
         for layer in (netG.body.luma_head, netG.body.chroma_head):
             layer.weight.mul_(6)
             layer.bias.normal_(0, 0.3)
-        netG.head.mix_out.weight.normal_(0, 0.05)
         netG.head.log_gain.copy_(torch.tensor((0.5, 0.2, -0.4)))
         for layer in (*netG.head.recolor.children(), *netG.head.range.children()):
             layer.bias.normal_(0, 0.1)
@@ -118,8 +117,6 @@ def test_bytes_are_painted_like_floats(generator: SharpGenerator) -> None:
 
 def test_without_strokes_it_maps_colours(generator: SharpGenerator) -> None:
     with torch.no_grad():
-        generator.head.mix_out.weight.zero_()
-        generator.head.mix_out.bias.zero_()
         generator.head.log_gain.fill_(-math.inf)
         luma, chroma = planes(1, 96, 128)
         whole = generator(luma, chroma, (48, 64))
@@ -137,7 +134,6 @@ def test_a_flat_picture_has_neither_grid_nor_frame(
         for color_map in (generator.head.recolor, generator.head.range):
             color_map.last.weight[1:4] = color_map.last.weight[:1]
             color_map.last.bias[1:4] = color_map.last.bias[:1]
-        generator.head.mix_out.weight[1:4] = generator.head.mix_out.weight[:1]
         painted = generator(luma, chroma, canvas)
     for plane in painted:
         first = plane[:, :, :1, :1]

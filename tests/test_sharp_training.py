@@ -313,7 +313,7 @@ def test_the_body_starts_as_the_strokes_and_all_heads_alike() -> None:
     assert same(first.head, second.head)
     strong = first_sharp(strokes, HeadConfig(gain=2.2)).head
     torch.testing.assert_close(strong.gain, torch.full((6,), 2.2))
-    assert torch.equal(strong.mix_in.weight, first.head.mix_in.weight)
+    assert torch.equal(strong.range.last.weight, first.head.range.last.weight)
 
 
 def test_fitted_maps_are_those_of_the_overlay(monkeypatch: pytest.MonkeyPatch) -> None:

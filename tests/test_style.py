@@ -37,7 +37,7 @@ CARD = {"title": "Small", "year": 2024}
 def random_generator() -> SharpGenerator:
     torch.manual_seed(0)
     body = Generator(GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2)))
-    head = HeadConfig(recolor_channels=8, mix_channels=8, range_channels=8)
+    head = HeadConfig(recolor_channels=8, range_channels=8)
     generator = SharpGenerator(body, head)
     with torch.no_grad():
         for name, parameter in generator.named_parameters():
@@ -45,7 +45,6 @@ def random_generator() -> SharpGenerator:
                 parameter.normal_(0, 0.3)
         body.luma_head.weight.mul_(20)
         body.chroma_head.weight.mul_(20)
-        generator.head.mix_out.weight.normal_(0, 0.03)
     return generator
 
 

@@ -42,16 +42,12 @@ FOLDED_TENSORS = (
     ("recolor.first.weight", 4, 1, 6),
     ("recolor.last.weight", 4, 0, 6),
     ("recolor.last.bias", 1, 0, 6),
-    ("mix_in.weight", 4, 1, 12),
-    ("mix_out.weight", 4, 0, 6),
-    ("mix_out.bias", 1, 0, 6),
     ("range.first.weight", 4, 1, 6),
     ("range.last.weight", 4, 0, 6),
     ("range.last.bias", 1, 0, 6),
 )
 """Tensors that `Style.model_for` changes: name, number of axes, which axis has the packed planes
-(four phases of luma, Cb, Cr), and the least size of that axis: `mix_in` reads the packed planes of
-the picture and those of strokes, and then other channels."""
+(four phases of luma, Cb, Cr), and the least size of that axis."""
 
 RANGELESS_WEIGHTS = frozenset({"body.stem.weight", "recolor.first.weight"})
 """Weights of convolutions whose input range is not measured: they read planes, which are 0..255."""

@@ -18,7 +18,7 @@ from realtime_style.style.file_format import CENTER, FLOAT_TYPES, Ranges, array_
 from realtime_style.system.whole_file import whole_file
 
 # The layers that make packed planes, which are added to the picture
-_LAST_LAYERS = ("body.head", "recolor.last", "mix_out", "range.last")
+_LAST_LAYERS = ("body.head", "recolor.last", "range.last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +124,18 @@ class Style:
         """A style that changes pictures less, or more.
 
         All that the network adds to the picture is multiplied by a factor: the change of colours,
-        the strokes, their mix with the picture, and the map to the painting's range. So 0 is the
-        picture itself, and values between 0 and 1 lie between it and the painting. Above 1 only
+        the strokes, and the map to the painting's range. So 0 is the picture itself, and values between 0 and 1 lie between it and the painting. Above 1 only
         strokes become stronger: colours stay in the painting's range.
 
         Args:
             amount: the factor; 1 is the style as it is.
         """
         of_colors = min(1.0, amount)
-        factors = {"body.head": amount, "mix_out": amount}
         weights = {}
         for name, weight in self.weights().items():
             layer = name.removesuffix(".weight").removesuffix(".bias")
             if layer in _LAST_LAYERS:
-                weights[name] = factors.get(layer, of_colors) * weight
+                weights[name] = (amount if layer == "body.head" else of_colors) * weight
         # The centre, which is added at the end, is no change
         weights["range.last.bias"] += (1 - of_colors) * self._center()
         wider = max(1.0, amount)
@@ -169,12 +167,9 @@ class Style:
         # the model's centre in the film's colour space
         center = np.linalg.inv(into) @ (self._center() - into_offset)
         _store(tensors[CENTER], center[:, None, None])
-        for layer in ("body.stem", "recolor.first", "range.first", "mix_in"):
+        for layer in ("body.stem", "recolor.first", "range.first"):
             weight = array_of(tensors[f"{layer}.weight"]).astype(np.float64)
-            for first in range(0, 12 if layer == "mix_in" else 6, 6):  # the picture, then strokes
-                part = weight[:, first : first + 6]
-                weight[:, first : first + 6] = np.einsum("oiyx,ij->ojyx", part, into)
-            _store(tensors[f"{layer}.weight"], weight)
+            _store(tensors[f"{layer}.weight"], np.einsum("oiyx,ij->ojyx", weight, into))
         for layer in _LAST_LAYERS:
             weight = array_of(tensors[f"{layer}.weight"]).astype(np.float64)
             _store(tensors[f"{layer}.weight"], np.einsum("ij,jcyx->icyx", back, weight))

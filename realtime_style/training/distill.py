@@ -37,7 +37,7 @@ from realtime_style.training.state import Learner, TrainState
 FAST = GeneratorConfig(trunk_channels=32, edge_channels=16, dilations=(1, 4, 8, 2))
 """The shape of the bodies of the fast tier."""
 
-FAST_HEAD = HeadConfig(recolor_channels=16, mix_channels=16, range_channels=24)
+FAST_HEAD = HeadConfig(recolor_channels=16, range_channels=24)
 """The shape of the heads of the fast tier."""
 
 FAST_STROKES = BUNDLED_STROKES / "fast"

@@ -163,13 +163,6 @@ class Generator(nn.Module):
 
     def with_features(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Paints like `forward`; also returns the trunk's features, (N, trunk, H/4, W/4)."""
-        x, features = self.edge_features(luma, chroma)
-        luma = self.luma_head(x) / GAIN + MID / 255
-        chroma = self.chroma_head(x) / GAIN + MID / 255
-        return luma, chroma, features
-
-    def edge_features(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor]:
-        """What the heads read of planes: (N, edge, H/2 + 4, W/2 + 4); and the trunk's features."""
         x = torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1)  # (N, 6, H/2, W/2)
         x = pad_edges((x - MID / 255) * GAIN, STEM_MARGIN)
         x = functional.relu(self.stem_norm(self.stem(x)))
@@ -177,8 +170,10 @@ class Generator(nn.Module):
         for block in self.blocks:
             x = block(x)
         features = x
-        x = pad_edges(x, HEAD_MARGIN)
-        return functional.relu(self.up_norm(self.up(x))), features
+        x = functional.relu(self.up_norm(self.up(pad_edges(x, HEAD_MARGIN))))
+        luma = self.luma_head(x) / GAIN + MID / 255
+        chroma = self.chroma_head(x) / GAIN + MID / 255
+        return luma, chroma, features
 
     def folded(self) -> FoldedGenerator:
         """A copy in evaluation mode, without normalisation layers, for planes in 0..255."""
@@ -247,12 +242,11 @@ class FoldedGenerator(nn.Module):
 
     def forward(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, Tensor]:
         """Paints float planes in 0..255, of the shapes of `Generator.forward`; not clamped."""
-        x = self.head(self.edge_features(luma, chroma))
-        # (N, 6, H/2, W/2): four phases of luma, then chroma
+        x = self.packed(luma, chroma)
         return functional.pixel_shuffle(x[:, :4], 2), x[:, 4:]
 
-    def edge_features(self, luma: Tensor, chroma: Tensor) -> Tensor:
-        """What the head reads of planes in 0..255, uint8 or float: (N, edge, H/2 + 4, W/2 + 4)."""
+    def packed(self, luma: Tensor, chroma: Tensor) -> Tensor:
+        """Paints planes, uint8 or float: four phases of luma, then Cb and Cr, (N, 6, H/2, W/2)."""
         # Packed before they are converted: bytes are moved faster than floats
         x = (
             torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1).to(self.center.dtype)
@@ -262,8 +256,9 @@ class FoldedGenerator(nn.Module):
         x = functional.relu(self.down(x))
         for block in self.blocks:
             x = block(x)
-        x = pad_edges(x, HEAD_MARGIN)
-        return functional.relu(functional.pixel_shuffle(self.up(x), 2))
+        x = functional.relu(functional.pixel_shuffle(self.up(pad_edges(x, HEAD_MARGIN)), 2))
+        painted: Tensor = self.head(x)
+        return painted
 
 
 def _conv(weight: Tensor, bias: Tensor) -> nn.Conv2d:

@@ -30,9 +30,8 @@ PICTURE_MULTIPLE = 2
 
 _CELL = CANVAS_MULTIPLE // 2  # of the means around strokes, in half-size pixels of the canvas
 _BOX = 2  # radius of the boxes over these cells, of which there are two
-_MIX_MARGIN = 2  # padding before the mix, whose two convolutions read 1 each
 _PLANES = 6  # at half size: four phases of luma, Cb, Cr
-_EDGE_UNIT = 255 / GAIN  # of folded edge features: as large as planes, so that one int8 range fits
+_EDGE_UNIT = 255 / GAIN  # of folded edge features: as large as planes
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +40,11 @@ class HeadConfig:
 
     Attributes:
         recolor_channels: channels of the map from the photo's colours to the painting's.
-        mix_channels: channels of the mix of photo and strokes.
         range_channels: channels of the map from sums to the painting's range.
         gain: how strong strokes are before training; 1 is as strong as the body paints them.
     """
 
     recolor_channels: int = 32
-    mix_channels: int = 32
     range_channels: int = 48
     gain: float = 1.7
 
@@ -77,21 +74,15 @@ class ColorMap(nn.Module):
 class Head(nn.Module):
     """Lays strokes over a picture in the painting's colours, all as packed planes.
 
-    It is range(recolor(photo) + gain * strokes + mix(photo, strokes, edge features)), where the
-    mix is 0 before training.
+    It is range(recolor(photo) + gain * strokes).
     """
 
-    def __init__(self, edge_channels: int, config: HeadConfig = HeadConfig()) -> None:
+    def __init__(self, config: HeadConfig = HeadConfig()) -> None:
         super().__init__()
         self.config = config
         self.recolor = ColorMap(config.recolor_channels)
         # A logarithm, because it is divided by when it is folded
         self.log_gain = nn.Parameter(torch.full((3,), math.log(config.gain)))  # luma, Cb, Cr
-        self.mix_in = nn.Conv2d(2 * _PLANES + edge_channels, config.mix_channels, 3)
-        self.mix_out = nn.Conv2d(config.mix_channels, _PLANES, 3)
-        _start(self.mix_in)
-        _start(self.mix_out)
-        nn.init.zeros_(self.mix_out.weight)
         self.range = ColorMap(config.range_channels)
 
     @property
@@ -99,18 +90,14 @@ class Head(nn.Module):
         """The gain of each packed plane, (6,)."""
         return self.log_gain.exp()[[0, 0, 0, 0, 1, 2]]
 
-    def forward(self, photo: Tensor, strokes: Tensor, edges: Tensor) -> Tensor:
+    def forward(self, photo: Tensor, strokes: Tensor) -> Tensor:
         """Packed planes (N, 6, h, w), around 0 and of about unit variance; the same shape.
 
         Args:
             photo: the picture.
             strokes: what the body has painted, minus its means around.
-            edges: the body's edge features, enlarged, (N, edge_channels, h, w).
         """
-        x = pad_edges(torch.cat((photo, strokes, edges), 1), _MIX_MARGIN)
-        mix = self.mix_out(functional.relu(self.mix_in(x)))
-        sums = self.recolor(photo) + self.gain[:, None, None] * strokes + mix
-        painted: Tensor = self.range(sums)
+        painted: Tensor = self.range(self.recolor(photo) + self.gain[:, None, None] * strokes)
         return painted
 
 
@@ -127,7 +114,7 @@ class SharpGenerator(nn.Module):
         """Args: body, which paints the strokes, None makes one; head_config."""
         super().__init__()
         self.body = body or Generator()
-        self.head = Head(self.body.config.edge_channels, head_config)
+        self.head = Head(head_config)
 
     @property
     def config(self) -> GeneratorConfig:
@@ -150,12 +137,10 @@ class SharpGenerator(nn.Module):
         """
         height, width = canvas or canvas_size(*luma.shape[:1:-1])[::-1]
         small = reduced(luma, (height, width)), reduced(chroma, (height // 2, width // 2))
-        x, _ = self.body.edge_features(*small)
-        painted = pack(self.body.luma_head(x), self.body.chroma_head(x))
+        painted = (pack(*self.body(*small)) - MID / 255) * GAIN
         strokes = enlarged_planes(painted - means_around(painted), luma, chroma)
-        edges = enlarged(without_margin(x), chroma)
         photo = (pack(luma, chroma) - MID / 255) * GAIN
-        y = self.head(photo, strokes, edges) / GAIN + MID / 255
+        y = self.head(photo, strokes) / GAIN + MID / 255
         return functional.pixel_shuffle(y[:, :4], 2), y[:, 4:]
 
     def folded(self) -> FoldedSharpGenerator:
@@ -211,11 +196,6 @@ def means_around(packed: Tensor) -> Tensor:
     return enlarged(cells, packed)
 
 
-def without_margin(edges: Tensor) -> Tensor:
-    """Edge features without the margin that the body's heads read."""
-    return edges[:, :, HEAD_MARGIN:-HEAD_MARGIN, HEAD_MARGIN:-HEAD_MARGIN]
-
-
 class FoldedColorMap(nn.Module):
     """The three convolutions of a colour map, for planes in 0..255 minus the centre."""
 
@@ -234,8 +214,7 @@ class FoldedColorMap(nn.Module):
 class FoldedSharpGenerator(nn.Module):
     """A trained generator as convolutions, ReLUs, means and resizing, on planes of 0..255.
 
-    The gain of strokes is folded into the body's head, and taken back where the mix reads them.
-    Edge features are multiplied by _EDGE_UNIT, and what reads them is divided by it.
+    The gain of strokes is folded into the body's head.
     """
 
     def __init__(self, netG: SharpGenerator) -> None:
@@ -254,11 +233,6 @@ class FoldedSharpGenerator(nn.Module):
             self.body.head.bias.fill_(1.0)
             _scale(self.body.up, outputs=_EDGE_UNIT)
             self.recolor = FoldedColorMap(head.recolor)
-            self.mix_in, self.mix_out = head.mix_in, head.mix_out
-            self.mix_in.weight[:, _PLANES : 2 * _PLANES].div_(gain[:, None, None])
-            self.mix_in.weight[:, : 2 * _PLANES].mul_(GAIN / 255)
-            self.mix_in.weight[:, 2 * _PLANES :].div_(_EDGE_UNIT)
-            _scale(self.mix_out, outputs=255 / GAIN)
             self.range = FoldedColorMap(head.range)
             assert self.range.last.bias is not None
             self.range.last.bias.add_(MID)
@@ -282,14 +256,10 @@ class FoldedSharpGenerator(nn.Module):
         self, luma: Tensor, chroma: Tensor, canvas_luma: Tensor, canvas_chroma: Tensor
     ) -> Tensor:
         """Paints like `forward`, and returns packed planes, (N, 6, H/2, W/2)."""
-        edges = self.body.edge_features(canvas_luma, canvas_chroma)
-        painted = self.body.head(edges)
+        painted = self.body.packed(canvas_luma, canvas_chroma)
         strokes = enlarged_planes(painted - means_around(painted), luma, chroma)
-        edges = enlarged(without_margin(edges), chroma)
         photo = pack(luma, chroma).to(self.body.center.dtype) - self.body.center
-        x = pad_edges(torch.cat((photo, strokes, edges), 1), _MIX_MARGIN)
-        mix = self.mix_out(functional.relu(self.mix_in(x)))
-        sums = photo + self.recolor(photo) + strokes + mix
+        sums = photo + self.recolor(photo) + strokes
         return torch.add(sums, self.range(sums))
 
     def unpacked(self, packed: Tensor) -> tuple[Tensor, Tensor]:

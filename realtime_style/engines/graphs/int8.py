@@ -16,8 +16,6 @@ from realtime_style.system.cores import multiplies_integers
 
 _LEVELS = 255  # steps between the lowest and the highest uint8 value
 _MIDDLE = 128  # zero point of the planes
-# Convolutions that read planes, among other channels after them
-_MOVED = frozenset({"body.stem.weight", "recolor.first.weight", "mix_in.weight"})
 
 
 def has_ranges(model: bytes) -> bool:
@@ -191,8 +189,8 @@ class _Quantizer:
     def _moved(self, name: str, rounded: RoundedKernel) -> NDArray[np.float64]:
         """What makes up for planes from which 128 is subtracted now, not the centre."""
         off = _MIDDLE - self._weights[CENTER].reshape(-1).astype(np.float64)
-        if name in _MOVED:
-            moved: NDArray[np.float64] = rounded.kernel.sum((2, 3))[:, : len(off)] @ off
+        if name in RANGELESS_WEIGHTS:
+            moved: NDArray[np.float64] = rounded.kernel.sum((2, 3)) @ off
             return moved
         # The last layer of `recolor` is added to the planes
         return off if name == "recolor.last.weight" else np.zeros(len(rounded.scale))
