@@ -124,8 +124,9 @@ class Style:
         """A style that changes pictures less, or more.
 
         All that the network adds to the picture is multiplied by a factor: the change of colours,
-        the strokes, and the map to the painting's range. So 0 is the picture itself, and values between 0 and 1 lie between it and the painting. Above 1 only
-        strokes become stronger: colours stay in the painting's range.
+        the strokes, and the map to the painting's range. So 0 is the picture itself, and values
+        between 0 and 1 lie between it and the painting. Above 1 only strokes become stronger:
+        colours stay in the painting's range.
 
         Args:
             amount: the factor; 1 is the style as it is.

@@ -17,7 +17,6 @@ from torch.nn import functional
 from realtime_style.canvas import CANVAS_MULTIPLE, canvas_size
 from realtime_style.training.generator import (
     GAIN,
-    HEAD_MARGIN,
     MID,
     FoldedGenerator,
     Generator,
@@ -45,7 +44,7 @@ class HeadConfig:
     """
 
     recolor_channels: int = 32
-    range_channels: int = 48
+    range_channels: int = 32
     gain: float = 1.7
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from realtime_style.style.file_format import CANVAS_PLANES, OUTPUT_PLANES, PICTURE_PLANES
 
@@ -19,7 +18,7 @@ def model_of_size(model: bytes, size: tuple[int, int], canvas: tuple[int, int]) 
     """The same network for pictures of one size.
 
     All sizes become fixed, which lets engines fuse more. Where the ratio of picture and canvas is a
-    whole number, strokes are enlarged by convolutions at the canvas's size, which give the packed
+    whole number, strokes are enlarged by a convolution at the canvas's size, which gives the packed
     planes of the picture. That equals the enlargement that it replaces, in a fifth of the time.
 
     Args:
@@ -50,9 +49,9 @@ def model_of_size(model: bytes, size: tuple[int, int], canvas: tuple[int, int]) 
 def _enlarge_by_convolution(proto: ModelProto, ratio: int) -> None:
     """Replaces the enlargement of strokes; a network without it stays as it is.
 
-    It is Concat(SpaceToDepth(Resize(DepthToSpace(luma))), Resize(chroma)), and becomes
-    Concat(DepthToSpace(Conv(Pad(DepthToSpace(luma)))), DepthToSpace(Conv(Pad(chroma)))). At a ratio
-    of 1 nothing is enlarged.
+    It is Concat(SpaceToDepth(Resize(DepthToSpace(luma))), Resize(chroma)) of parts of the packed
+    planes of strokes, and becomes DepthToSpace(Conv(around(planes))). At a ratio of 1 nothing is
+    enlarged.
     """
     graph = proto.graph
     maker = {output: node for node in graph.node for output in node.output}
@@ -61,58 +60,59 @@ def _enlarge_by_convolution(proto: ModelProto, ratio: int) -> None:
         kinds = [source.op_type if source else "" for source in sources]
         if joined.op_type != "Concat" or kinds != ["SpaceToDepth", "Resize"]:
             continue
-        luma, chroma = (maker[name].input[0] for name in joined.input)
-        luma = maker[luma].input[0]
-        if ratio == 1:
-            joined.input[0] = maker[luma].input[0]
-            for resize in [node for node in graph.node if node.op_type == "Resize"]:
-                if maker[resize.input[0]].op_type == "Slice":  # so not the means around strokes
-                    _read_instead(graph.node, resize.output[0], resize.input[0])
+        strokes = maker[maker[joined.input[1]].input[0]].input[0]
+        if ratio > 1:
+            _insert(graph, joined, _enlargement(strokes, ratio, joined.output[0]))
+            graph.node.remove(joined)
         else:
-            joined.input[0] = _enlarged(proto, joined, luma, "luma", luma_kernel(ratio), 2)
-            joined.input[1] = _enlarged(proto, joined, chroma, "chroma", chroma_kernel(ratio), 1)
+            for node in graph.node:
+                node.input[:] = [strokes if n == joined.output[0] else n for n in node.input]
         _remove_unused(proto)
         return
 
 
-def _read_instead(nodes: Iterable[NodeProto], name: str, other: str) -> None:
-    for node in nodes:
-        node.input[:] = [other if each == name else each for each in node.input]
+def _enlargement(strokes: str, ratio: int, large: str) -> list[NodeProto | TensorProto]:
+    """Nodes and constants that enlarge the packed planes of strokes by a whole number.
 
-
-def _enlarged(
-    proto: ModelProto,
-    before: NodeProto,
-    plane: str,
-    name: str,
-    kernel: NDArray[np.float32],
-    stride: int,
-) -> str:
-    """Inserts the nodes that enlarge a plane of strokes before a node; the name of the result."""
-    graph = proto.graph
-    name = f"enlarged_{name}"
-    phases = kernel.shape[0] // (4 if stride == 2 else 2)
-    margin = (kernel.shape[2] - stride) // 2
-    margins = np.array([0, 0, margin, margin] * 2)
-    graph.initializer.append(numpy_helper.from_array(margins, f"{name}.margins"))
-    graph.initializer.append(numpy_helper.from_array(kernel, f"{name}.weight"))
-    at = next(i for i, node in enumerate(graph.node) if node.output[0] == before.output[0])
-    nodes = [
-        helper.make_node("Pad", [plane, f"{name}.margins"], [f"{name}.pad"], mode="edge"),
-        helper.make_node(
-            "Conv", [f"{name}.pad", f"{name}.weight"], [f"{name}.phases"], strides=[stride, stride]
-        ),
-        helper.make_node(
-            "DepthToSpace",
-            [f"{name}.phases"],
-            [name],
-            blocksize=math.isqrt(phases),
-            mode="CRD",
-        ),
+    Luma is surrounded by its outermost values. Packed, both phases of a row or column outside have
+    the value of the outermost phase.
+    """
+    made: list[NodeProto | TensorProto] = []
+    inside = strokes
+    for axis, ends in (
+        (2, {"first": (0, 1, [0, 1, 0, 1, 4, 5]), "last": (-1, 2**31, [2, 3, 2, 3, 4, 5])}),
+        (3, {"first": (0, 1, [0, 0, 2, 2, 4, 5]), "last": (-1, 2**31, [1, 1, 3, 3, 4, 5])}),
+    ):
+        outside = []
+        for end, (start, stop, phases) in ends.items():
+            name = f"{large}.{end}{axis}"
+            values = {"start": [start], "stop": [stop], "axis": [axis], "phases": phases}
+            made += [numpy_helper.from_array(np.array(v), f"{name}.{k}") for k, v in values.items()]
+            bounds = [f"{name}.start", f"{name}.stop", f"{name}.axis"]
+            made.append(helper.make_node("Slice", [inside, *bounds], [name]))
+            outside.append(f"{name}.outside")
+            made.append(helper.make_node("Gather", [name, f"{name}.phases"], [outside[-1]], axis=1))
+        around = [outside[0], inside, outside[1]]
+        inside = f"{large}.around{axis}"
+        made.append(helper.make_node("Concat", around, [inside], axis=axis))
+    weight, enlarged = f"{large}.weight", f"{large}.phases"
+    return [
+        *made,
+        numpy_helper.from_array(strokes_kernel(ratio), weight),
+        helper.make_node("Conv", [inside, weight], [enlarged]),
+        helper.make_node("DepthToSpace", [enlarged], [large], blocksize=ratio, mode="CRD"),
     ]
-    for node in reversed(nodes):
-        graph.node.insert(at, node)
-    return name
+
+
+def _insert(graph: GraphProto, before: NodeProto, made: list[NodeProto | TensorProto]) -> None:
+    """Inserts nodes before a node of a graph, and adds constants to it."""
+    at = next(i for i, node in enumerate(graph.node) if node.output[0] == before.output[0])
+    for each in made:
+        if isinstance(each, TensorProto):
+            graph.initializer.append(each)
+        else:
+            graph.node.insert(at, each)
+            at += 1
 
 
 def _remove_unused(proto: ModelProto) -> None:
@@ -130,33 +130,27 @@ def _remove_unused(proto: ModelProto) -> None:
     graph.initializer.extend(tensors)
 
 
-def luma_kernel(ratio: int) -> NDArray[np.float32]:
-    """The kernel that makes four phases of luma, enlarged by a whole number by cubic interpolation.
+def strokes_kernel(ratio: int) -> NDArray[np.float32]:
+    """The kernel that enlarges packed planes by a whole number: luma by cubic interpolation.
 
-    It reads 6x6 values of luma, with a margin of 2 and steps of 2.
-
-    Returns:
-        (4 * ratio * ratio, 1, 6, 6): for each phase, the values at the ratio x ratio positions that
-        two rows and two columns become.
-    """
-    taps = _taps(2 * ratio, 2, 2, _cubic)
-    # Axes: position and phase, down and across; then the values that are read
-    kernel = np.einsum("yi,xj->yxij", taps, taps).reshape(ratio, 2, ratio, 2, 6, 6)
-    kernel = kernel.transpose(1, 3, 0, 2, 4, 5).reshape(-1, 1, 6, 6)
-    return np.ascontiguousarray(kernel, np.float32)
-
-
-def chroma_kernel(ratio: int) -> NDArray[np.float32]:
-    """The kernel that enlarges Cb and Cr bilinearly by a whole number, with a margin of 1.
+    It reads 3x3 values of each plane, which for luma are 6x6 pixels, with a margin of 1. Chroma is
+    enlarged bilinearly.
 
     Returns:
-        (2 * ratio * ratio, 2, 3, 3): for each plane, the ratio x ratio values that one becomes.
+        (6 * ratio * ratio, 6, 3, 3): for each packed plane, the values at the ratio x ratio
+        positions that one position becomes.
     """
-    taps = _taps(ratio, 1, 1, _linear)
-    kernel = np.zeros((2, ratio, ratio, 2, 3, 3), np.float32)
-    for plane in range(2):
-        kernel[plane, :, :, plane] = np.einsum("yi,xj->yxij", taps, taps)
-    return kernel.reshape(-1, 2, 3, 3)
+    kernel = np.zeros((6, ratio, ratio, 6, 3, 3), np.float32)
+    cubic = _taps(2 * ratio, 2, 2, _cubic)
+    # Axes: position and phase, down and across; then position and phase of what is read
+    luma = np.einsum("yi,xj->yxij", cubic, cubic).reshape((ratio, 2, ratio, 2, 3, 2, 3, 2))
+    kernel[:4, :, :, :4] = luma.transpose(1, 3, 0, 2, 5, 7, 4, 6).reshape(
+        (4, ratio, ratio, 4, 3, 3)
+    )
+    linear = _taps(ratio, 1, 1, _linear)
+    for plane in (4, 5):
+        kernel[plane, :, :, plane] = np.einsum("yi,xj->yxij", linear, linear)
+    return kernel.reshape((-1, 6, 3, 3))
 
 
 def _taps(
