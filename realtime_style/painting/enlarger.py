@@ -68,17 +68,32 @@ def _slopes(reduced: NDArray[np.uint8], painted: NDArray[np.uint8]) -> NDArray[n
     Returns:
         (H // 4, W // 4): the slopes of straight lines through the values around each cell.
     """
-    x, y = (plane.astype(np.float32) for plane in (reduced, painted))
-    mean_x, mean_y, mean_xx, mean_xy = (_means(each) for each in (x, y, x * x, x * y))
+    rows, columns = (side // _CELL_PX for side in reduced.shape)
+    sums = np.empty((4, rows, columns), np.float32)
+    for top in range(0, rows, _STRIP_ROWS // _CELL_PX):
+        cells = np.s_[top : top + _STRIP_ROWS // _CELL_PX]
+        lines = np.s_[top * _CELL_PX : min(top * _CELL_PX + _STRIP_ROWS, rows * _CELL_PX)]
+        x, y = (
+            plane[lines, : columns * _CELL_PX].astype(np.uint16) for plane in (reduced, painted)
+        )
+        for total, each in zip(sums, (x, y, x * x, x * y), strict=True):
+            total[cells] = _sums(each)
+    mean_x, mean_y, mean_xx, mean_xy = (_around(total / _CELL_PX**2) for total in sums)
     slopes = (mean_xy - mean_x * mean_y) / (mean_xx - mean_x * mean_x + _NOISE)
     return (_ONE * slopes.clip(-_MOST, _MOST) + _ZERO).round().astype(np.uint8)
 
 
-def _means(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean around each cell, (H // 4, W // 4), of (H, W)."""
-    rows, columns = (side // _CELL_PX for side in plane.shape)
-    cells = plane[: rows * _CELL_PX, : columns * _CELL_PX]
-    cells = cells.reshape(rows, _CELL_PX, columns, _CELL_PX).mean((1, 3))
+def _sums(values: NDArray[np.uint16]) -> NDArray[np.uint32]:
+    """The sum of each cell, (H // 4, W // 4), of (H, W)."""
+    rows = values.reshape(-1, _CELL_PX, values.shape[1])
+    lines = rows[:, 0].astype(np.uint32)
+    for number in range(1, _CELL_PX):
+        lines += rows[:, number]
+    return np.asarray(sum(lines[:, number::_CELL_PX] for number in range(_CELL_PX)))
+
+
+def _around(cells: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of each cell and those around it, of (h, w)."""
     for axis in (0, 1):
         wide = [(0, 0), (0, 0)]
         wide[axis] = (_AROUND_CELLS, _AROUND_CELLS)
