@@ -4,7 +4,8 @@
     python benchmarks/frame_rate.py --film clip.mp4 --peer candy.onnx
 
 Every figure comes from a separate process, timed from its start to its end. Everything compared is
-run in turn, several times, and the median counts. Writes benchmarks/results/frame_rate.json, .md
+run in turn, several times, and the median counts; runs that other processes disturbed are repeated
+(quiet.py). Writes benchmarks/results/frame_rate.json, .md
 and .png. `--quick` only tries the script. Needs the extras [train] (for the plot and PyTorch as a
 peer) and [onnxruntime]; a published network reads and writes with OpenCV, as its users do.
 """
@@ -13,10 +14,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import math
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,9 +28,11 @@ from typing import Any
 
 import av
 import numpy as np
+import openvino
 from packaging.requirements import Requirement
 from painters import painter_of
 from peers import PEERS, open_peer
+from quiet import Measured, measure
 from record import add_usual, counted, in_one_line, keep, machine, run
 
 from realtime_style.frame import Frame
@@ -212,30 +214,22 @@ STAGES = {
 }
 
 
-def measure(arguments: list[str]) -> tuple[float, float, dict[str, Any]]:
-    """Runs a process; returns its wall seconds, CPU seconds and last JSON line."""
-    before, start = os.times(), time.perf_counter()
-    done = subprocess.run(arguments, capture_output=True, text=True)
-    wall_s, after = time.perf_counter() - start, os.times()
-    if done.returncode:
-        sys.exit(f"{arguments} failed: {done.stderr[-2000:]}")
-    cpu_s = after.children_user + after.children_system
-    cpu_s -= before.children_user + before.children_system
-    report: dict[str, Any] = {}
-    for line in done.stdout.splitlines():
-        if line.startswith("{"):
-            report |= json.loads(line)
-    return wall_s, cpu_s, report
-
-
 def job_row(case: Case, clips: dict[str, Path], folder: Path, frames: int) -> dict[str, Any]:
     """One run of a case: the process's times and its own report."""
     count = max(2, round(frames * case.part))
     command = [sys.executable, "-m", "realtime_style", "video", str(clips[case.size])]
     command += [str(folder / "out.mp4"), "--json", "-q", "-y", "--duration", f"{count / RATE:.4f}"]
-    wall_s, cpu_s, report = measure([*command, *case.options])
-    row = {key: report[key] for key in ("engine", "precision", "peak_memory_mb", "frames")}
-    return row | {"fps": report["frames"] / wall_s, "cpu_ms": 1e3 * cpu_s / report["frames"]}
+    found = measure([*command, *case.options])
+    row = {key: found.report[key] for key in ("engine", "precision", "peak_memory_mb", "frames")}
+    frames = row["frames"]
+    return (
+        row | {"fps": frames / found.wall_s, "cpu_ms": 1e3 * found.cpu_s / frames} | others(found)
+    )
+
+
+def others(found: Measured) -> dict[str, float]:
+    """The entry of a row that says how much of the machine other processes took."""
+    return {} if math.isnan(found.others) else {"others": round(found.others, 3)}
 
 
 def medians(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -245,6 +239,8 @@ def medians(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
         if figure in row:
             row[figure] = round(statistics.median(run[figure] for run in runs), digits)
     row["fps_of_runs"] = [round(run["fps"], 2) for run in runs]
+    if "others" in row:
+        row["others"] = max(run["others"] for run in runs)
     return row
 
 
@@ -255,8 +251,8 @@ def stages(clip: Path, tier: str, runs: int) -> dict[str, float]:
         times_ms = []
         for _ in range(runs):
             command = [sys.executable, __file__, "--stage", name, "--clip", str(clip)]
-            _, cpu_s, report = measure([*command, "--tier", tier])
-            times_ms.append(1e3 * report.get("cpu_s", cpu_s) / report["frames"])
+            job = measure([*command, "--tier", tier])
+            times_ms.append(1e3 * job.report.get("cpu_s", job.cpu_s) / job.report["frames"])
         found[f"{name.replace('-', '_')}_cpu_ms"] = round(statistics.median(times_ms), 2)
     return found
 
@@ -346,15 +342,16 @@ def measured_jobs(
     write_clip(short, options.film, options.peer_frames, "720p")
     runs: dict[str, list[dict[str, Any]]] = {}
     starts = []
+    cases = [case for case in CASES if "bf16" not in case.options or has_bf16()]
     for _ in range(options.runs):
-        for case in CASES:
+        for case in cases:
             runs.setdefault(case.name, []).append(job_row(case, clips, folder, options.frames))
             print(f"{case.name}: {runs[case.name][-1]['fps']:.2f} fps", flush=True)
         for kind in PEERS if options.peer else ():
             command = [sys.executable, __file__, "--stage", kind, "--clip", str(short)]
-            report = measure([*command, "--peer", str(options.peer)])[2]
-            runs.setdefault(kind, []).append(report)
-            print(f"{kind}: {report['fps']:.3f} fps", flush=True)
+            peer = measure([*command, "--peer", str(options.peer)])
+            runs.setdefault(kind, []).append(peer.report | others(peer))
+            print(f"{kind}: {peer.report['fps']:.3f} fps", flush=True)
         starts.append(
             job_row(Case("start", part=2 / options.frames), clips, folder, options.frames)
         )
@@ -364,6 +361,11 @@ def measured_jobs(
         row["times_the_published_network"] = round(row["fps"] / baseline, 2)
     start_s = statistics.median(run["frames"] / run["fps"] for run in starts)
     return {"rows": rows, "start_s": round(start_s, 3)}
+
+
+def has_bf16() -> bool:
+    """Whether this CPU computes in bfloat16."""
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def measured_stages(clip: Path, rows: list[dict[str, Any]], runs: int) -> list[dict[str, Any]]:
@@ -389,7 +391,7 @@ def measured_stages(clip: Path, rows: list[dict[str, Any]], runs: int) -> list[d
 def measured_memory(clip: Path, frames: int) -> dict[str, float]:
     """Resident memory early in a job and at its end, in MB."""
     command = [sys.executable, __file__, "--stage", "memory", "--clip", str(clip)]
-    report = measure([*command, "--tier", "fast"])[2]
+    report = measure([*command, "--tier", "fast"]).report
     return {
         f"at frame {SETTLED}": round(report["first_mb"], 1),
         f"at frame {frames}": round(report["last_mb"], 1),
@@ -405,15 +407,18 @@ def table(result: dict[str, Any]) -> str:
         "",
         "Decoded, painted and encoded with libx264 (veryfast unless stated otherwise), sound",
         "copied, from the start of the process to its end. Peers: a published network between",
-        "OpenCV's reader and writer at 720p, from its first picture on.",
+        "OpenCV's reader and writer at 720p, from its first picture on. Others: the largest share",
+        "of the machine that other processes took in a run.",
         "",
-        "| what | precision | fps | runs | CPU, ms per frame | peak, MB | times the published |",
-        "|---|---|---|---|---|---|---|",
+        "| what | precision | fps | runs | CPU, ms per frame | peak, MB | times the published |"
+        " others |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
         cells = [row["name"], row.get("precision", ""), f"{row['fps']:.2f}"]
         cells += [", ".join(map(str, row["fps_of_runs"])), row.get("cpu_ms", "")]
         cells += [row.get("peak_memory_mb", ""), row.get("times_the_published_network", "")]
+        cells.append(f"{row['others']:.1%}" if "others" in row else "")
         lines.append(f"| {' | '.join(map(str, cells))} |")
     lines += [
         "",
