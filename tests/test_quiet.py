@@ -36,7 +36,7 @@ def busy_for(monkeypatch: pytest.MonkeyPatch, seconds: Iterator[float]) -> None:
 def test_a_process_is_measured_with_what_it_printed(stat: Path) -> None:
     found = quiet.measure(COMMAND)
     assert found.report == {"frames": 3, "fps": 2.5}
-    assert 0 < found.cpu_s < found.wall_s + 1
+    assert 0 <= found.cpu_s < found.wall_s + 1
     assert found.others == 0
 
 
