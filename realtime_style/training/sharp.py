@@ -30,6 +30,10 @@ PICTURE_MULTIPLE = 2
 _CELL = CANVAS_MULTIPLE // 2  # of the means around strokes, in half-size pixels of the canvas
 _BOX = 2  # radius of the boxes over these cells, of which there are two
 _PLANES = 6  # at half size: four phases of luma, Cb, Cr
+_PHASES = 4
+# Entry [i][j] is the phase that lies to the first one as j lies to i: neither mirrored, mirrored
+# across, down, or both
+_OTHER_PHASE = [[i ^ j for j in range(_PHASES)] for i in range(_PHASES)]
 _EDGE_UNIT = 255 / GAIN  # of folded edge features: as large as planes
 
 
@@ -52,22 +56,52 @@ class ColorMap(nn.Module):
     """A map of colours: x + three convolutions of 1x1, on packed planes.
 
     Packed planes are half-size planes of a picture: four phases of luma, Cb and Cr, (N, 6, h, w).
+    Mirroring a picture exchanges its phases, and the map of the mirrored picture is the mirrored
+    map: so equal phases stay equal, and the map paints no grid. Therefore its hidden channels come
+    in four groups, one per phase, whose weights depend only on how two phases lie to each other
+    (Cohen and Welling, "Group Equivariant Convolutional Networks", ICML 2016).
     """
 
     def __init__(self, channels: int) -> None:
+        """Args: channels, of each hidden layer, a multiple of 4. Raises ValueError for others."""
         super().__init__()
-        self.first = nn.Conv2d(_PLANES, channels, 1)
-        self.second = nn.Conv2d(channels, channels, 1)
-        self.last = nn.Conv2d(channels, _PLANES, 1)
-        for layer in (self.first, self.second, self.last):
+        if channels % _PHASES:
+            raise ValueError(f"channels must be a multiple of {_PHASES}, not {channels}")
+        of_phase = channels // _PHASES
+        # Each layer is stored as what makes the group of the first phase
+        self.first = nn.Conv2d(_PLANES, of_phase, 1)
+        self.second = nn.Conv2d(channels, of_phase, 1)
+        self.luma = nn.Conv2d(channels, 1, 1)
+        self.chroma = nn.Conv2d(of_phase, 2, 1)  # of the sum of the groups
+        for layer in (self.first, self.second, self.luma, self.chroma):
             _start(layer)
         with torch.no_grad():  # start near the identity
-            self.last.weight.mul_(0.1)
+            self.luma.weight.mul_(0.1)
+            self.chroma.weight.mul_(0.1 / _PHASES)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 6, h, w) to the same."""
-        y = functional.relu(self.first(x))
-        return torch.add(x, self.last(functional.relu(self.second(y))))
+        first, second, last = self.layers()
+        y = functional.relu(functional.conv2d(x, *first))
+        return torch.add(x, functional.conv2d(functional.relu(functional.conv2d(y, *second)), *last))
+
+    def layers(self) -> list[tuple[Tensor, Tensor]]:
+        """The whole weight and bias of each of the three convolutions."""
+        first, second = self.first.weight, self.second.weight
+        of_phase, channels = second.shape[:2]
+        luma = first[:, _OTHER_PHASE].transpose(0, 1).flatten(0, 1)  # of all groups, phases
+        first = torch.cat((luma, first[:, _PHASES:].repeat(_PHASES, 1, 1, 1)), 1)
+        second = second.view(of_phase, _PHASES, of_phase)[:, _OTHER_PHASE].transpose(0, 1)
+        luma = self.luma.weight.view(1, _PHASES, of_phase)[0, _OTHER_PHASE]
+        chroma = self.chroma.weight.repeat(1, _PHASES, 1, 1)
+        last = torch.cat((luma.reshape(_PHASES, channels, 1, 1), chroma))
+        biases = [layer.bias for layer in (self.first, self.second, self.luma, self.chroma)]
+        of_first, of_second, of_luma, of_chroma = (bias for bias in biases if bias is not None)
+        return [
+            (first, of_first.repeat(_PHASES)),
+            (second.reshape(channels, channels, 1, 1), of_second.repeat(_PHASES)),
+            (last, torch.cat((of_luma.repeat(_PHASES), of_chroma))),
+        ]
 
 
 class Head(nn.Module):
@@ -200,7 +234,9 @@ class FoldedColorMap(nn.Module):
 
     def __init__(self, color_map: ColorMap) -> None:
         super().__init__()
-        self.first, self.second, self.last = color_map.first, color_map.second, color_map.last
+        self.first, self.second, self.last = (
+            _convolution(weight, bias) for weight, bias in color_map.layers()
+        )
         _scale(self.first, inputs=GAIN / 255)
         _scale(self.last, outputs=255 / GAIN)
 
@@ -208,6 +244,14 @@ class FoldedColorMap(nn.Module):
         """What the map adds to packed planes (N, 6, h, w)."""
         y: Tensor = self.last(functional.relu(self.second(functional.relu(self.first(x)))))
         return y
+
+
+def _convolution(weight: Tensor, bias: Tensor) -> nn.Conv2d:
+    layer = nn.Conv2d(weight.shape[1], len(weight), 1)
+    layer.weight.copy_(weight)
+    assert layer.bias is not None
+    layer.bias.copy_(bias)
+    return layer
 
 
 class FoldedSharpGenerator(nn.Module):
