@@ -53,8 +53,9 @@ def teacher() -> SharpGenerator:
     body = Generator(GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2)))
     netG = SharpGenerator(body, HeadConfig(gain=1.5)).eval()  # noqa: N806
     with torch.no_grad():  # colours of its own
-        netG.head.recolor.last.bias.copy_(torch.tensor([0.3, 0.3, 0.3, 0.3, -0.4, 0.2]))
-        netG.head.range.last.weight.mul_(3)
+        netG.head.recolor.luma.bias.fill_(0.3)
+        netG.head.recolor.chroma.bias.copy_(torch.tensor([-0.4, 0.2]))
+        netG.head.range.luma.weight.mul_(3)
     return netG
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional  # noqa: E402
 
 from realtime_style.training.generator import Generator, GeneratorConfig  # noqa: E402
 from realtime_style.training.sharp import (  # noqa: E402
+    ColorMap,
     HeadConfig,
     SharpGenerator,
     enlarged_planes,
@@ -125,15 +126,36 @@ def test_without_strokes_it_maps_colours(generator: SharpGenerator) -> None:
     torch.testing.assert_close(whole[1][..., 16:32, 16:32], part[1])
 
 
+@pytest.mark.parametrize("channels", [8, 32])
+def test_maps_of_colours_treat_the_phases_of_luma_alike(channels: int) -> None:
+    torch.manual_seed(0)
+    color_map = ColorMap(channels)
+    with torch.no_grad():
+        for parameter in color_map.parameters():
+            parameter.normal_(0, 0.4)
+        packed = torch.randn(2, 6, 8, 10)
+        mapped = color_map(packed)
+        assert (mapped - packed).std() > 0.1
+        luma, chroma = functional.pixel_shuffle(packed[:, :4], 2), packed[:, 4:]
+        for sides in ([2], [3], [2, 3]):
+            mirrored = color_map(pack(luma.flip(sides), chroma.flip(sides)))
+            expected = pack(
+                functional.pixel_shuffle(mapped[:, :4], 2).flip(sides), mapped[:, 4:].flip(sides)
+            )
+            torch.testing.assert_close(mirrored, expected)
+
+
+def test_hidden_channels_come_in_fours() -> None:
+    with pytest.raises(ValueError, match="a multiple of 4, not 10"):
+        ColorMap(10)
+
+
 @pytest.mark.parametrize(("size", "canvas"), SIZES)
 def test_a_flat_picture_has_neither_grid_nor_frame(
     generator: SharpGenerator, size: tuple[int, int], canvas: tuple[int, int]
 ) -> None:
     luma, chroma = (torch.full_like(plane, 0.3) for plane in planes(1, *size))
-    with torch.no_grad():  # equal phases of luma: a random map of colours would make a grid
-        for color_map in (generator.head.recolor, generator.head.range):
-            color_map.last.weight[1:4] = color_map.last.weight[:1]
-            color_map.last.bias[1:4] = color_map.last.bias[:1]
+    with torch.no_grad():
         painted = generator(luma, chroma, canvas)
     for plane in painted:
         first = plane[:, :, :1, :1]

@@ -32,7 +32,6 @@ _OUTLIERS = 0.01  # percent of the values at the upper end that are left out of 
 _STEPS = 300
 _BATCH = 1024
 _RATE = 6e-3
-_GRID = np.float32(4)  # weight of differences between the phases of luma
 _RIDGE = 1e-3  # added to the variances of what the last layer reads
 
 _UNIT = 64.0  # of planes while a map is fitted, so that all its values are about as large
@@ -67,8 +66,6 @@ def with_palette(
     rgb = _rgb_of(range_map(x), style.color)
     recolored = transport(rgb.reshape(-1, 3)).reshape(rgb.shape)
     planes = _packed_of(recolored, style.color)
-    flat = (x[:, :3] == x[:, 1:4]).all(1)
-    planes[flat, :4] = planes[flat, :4].mean(1, keepdims=True)
     range_map.fit(x, planes)
     ranges = style.ranges and {**style.ranges, **range_map.ranges(x)}
     return style.with_weights(range_map.weights(), name, card, ranges)
@@ -183,10 +180,9 @@ class RangeMap:
         """The gradients of all weights and biases for what should be added, (N, 6) in _UNIT."""
         read = self._read(x)
         back = (self._added(read) - added) / np.float32(len(x))
-        back[:, :4] += _GRID * (back[:, :4] - back[:, :4].mean(1, keepdims=True))
         found: list[Array] = []
         for number in (2, 1, 0):
-            found[:0] = [read[number].T @ back, back.sum(0)]
+            found[:0] = _alike(read[number].T @ back, back.sum(0))
             if number:
                 back = back @ self._layers[number][0].T * (read[number] > 0)
         return found
@@ -199,26 +195,44 @@ class RangeMap:
         normal = inputs.T @ inputs / len(x)
         normal[np.diag_indices_from(normal)] += _RIDGE
         change = np.linalg.solve(normal, inputs.T @ error / len(x)).astype(np.float32)
-        weight, bias = self._layers[2]
-        weight += change[:-1]
-        bias += change[-1]
+        for part, each in zip(self._layers[2], _alike(change[:-1], change[-1]), strict=True):
+            part += each
+
+
+def _alike(weight: Array, bias: Array) -> list[Array]:
+    """The nearest weight and bias of a layer that treat the phases of luma alike.
+
+    Without this each phase would get a map of its own, and each flat area a grid. Mirroring the
+    picture exchanges phases, and the four groups of hidden channels as well; the mean over all ways
+    to mirror depends on none (`training.sharp.ColorMap` has such layers only).
+
+    Args:
+        weight: (reads, gives).
+        bias: (gives,).
+    """
+    weights, biases = [], []
+    for mirrored in range(4):
+        phases = np.arange(4) ^ mirrored
+        reads, gives = (
+            np.append(phases, (4, 5))
+            if count == 6
+            else np.arange(count).reshape(4, -1)[phases].ravel()
+            for count in weight.shape
+        )
+        weights.append(weight[np.ix_(reads, gives)])
+        biases.append(bias[gives])
+    return [np.asarray(np.mean(each, 0), np.float32) for each in (weights, biases)]
 
 
 def _examples(sums: Array) -> Array:
-    """What a map is fitted on: sums of the chart, others near them, and flat ones.
-
-    Photos have colours that the chart has not. And a flat sky must stay flat: where the four phases
-    of luma are equal, the painted ones must be equal too, or a grid would appear.
-    """
+    """What a map is fitted on: sums of the chart, and others near them, which photos have."""
     random = np.random.default_rng(0)
     x = sums[random.permutation(len(sums))[:_EXAMPLES]]
     noise = random.normal(0, _JITTER, x.shape).astype(np.float32)
     noise[:, :4] = 0.5 * noise[:, :4] + noise[:, :1]  # mostly the same for all phases
     wide = random.uniform(*_WIDER, (len(x), 1)).astype(np.float32)
     near: Array = (np.concatenate((x[:, :4], x[:, 4:] * wide), 1) + noise)[::2]
-    flat = x[::2].copy()
-    flat[:, :4] = flat[:, :4].mean(1, keepdims=True)
-    return np.concatenate((x, near, flat))
+    return np.concatenate((x, near))
 
 
 def _rgb_of(packed: Array, color: ColorSpace) -> Array:

@@ -83,7 +83,9 @@ class ColorMap(nn.Module):
         """(N, 6, h, w) to the same."""
         first, second, last = self.layers()
         y = functional.relu(functional.conv2d(x, *first))
-        return torch.add(x, functional.conv2d(functional.relu(functional.conv2d(y, *second)), *last))
+        return torch.add(
+            x, functional.conv2d(functional.relu(functional.conv2d(y, *second)), *last)
+        )
 
     def layers(self) -> list[tuple[Tensor, Tensor]]:
         """The whole weight and bias of each of the three convolutions."""
