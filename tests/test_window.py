@@ -60,6 +60,16 @@ class Live:
     def __post_init__(self) -> None:
         self.wait_until(lambda: bool(self._windows()), 60)
         self.window = self._windows()[0]
+        # One time in thirty Qt misses that its window is shown, where there is no window manager
+        shown_s = time.monotonic()
+        while not self.look().any():
+            if self.process.poll() is not None:
+                pytest.fail(f"it ended: {self.process.communicate()}")
+            if time.monotonic() - shown_s > 10:
+                self.xdo("windowunmap", self.window)
+                self.xdo("windowmap", self.window)
+                shown_s = time.monotonic()
+            time.sleep(0.05)
 
     def xdo(self, *arguments: str) -> str:
         done = subprocess.run(
