@@ -21,7 +21,7 @@ import record
 import realtime_style
 
 SCRIPTS = {path.stem for path in readme.ROOT.glob("benchmarks/*.py")}
-SHARED = {"painters", "peers", "record", "scenes"}  # imported by scripts
+SHARED = {"painters", "peers", "quiet", "record", "scenes"}  # imported by scripts
 QUALITY = "docs/quality.md"
 
 

@@ -535,7 +535,7 @@ def test_model_for_another_color_space_paints_the_same(
     for plane, expected in zip(painted, back, strict=True):
         difference = np.abs(plane - expected.round().clip(0, 255))
         assert difference.max() <= 1
-        assert difference.mean() < 0.05
+        assert difference.mean() < 0.08
         assert expected.std() > 3  # the picture is not empty
 
 

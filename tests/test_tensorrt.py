@@ -761,7 +761,7 @@ def test_tensorrt_reads_f16_layers_with_uint8_only_in_casts(rtx, gpu_frames: boo
     half = gpu_model(data, "f16") if gpu_frames else typed_model(outer_casts(data), "f16")
     layers = layer_types(half, rtx)
     convolutions = [layer for layer in layers if layer[0] == "CONVOLUTION"]
-    assert len(convolutions) == 20
+    assert len(convolutions) == 18
     assert all(layer[1:] == ("HALF", "HALF") for layer in convolutions)
     planes_in = 2 if gpu_frames else 4
     assert [layer for layer in layers if "UINT8" in layer] == (
