@@ -5,6 +5,7 @@ Comments in this package call one step of an 8-bit value in a plane a code.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from realtime_style.frame import Frame
 CELL_PX = 4  # luma pixels along each side; 2 of chroma
 BLOCK_CELLS = 2
 BLOCK_PX = CELL_PX * BLOCK_CELLS
+STRIP_PX = 1 << 16  # pixels that are computed at a time; as 16-bit numbers they fit into a cache
 FRACTION_BITS = 7  # `Steady` keeps its painting in 128ths of codes, so that it can change slowly
 
 Values = TypeVar("Values", np.uint8, np.int16)
@@ -26,34 +28,63 @@ def planes_of(i420: NDArray[Values]) -> tuple[NDArray[Values], NDArray[Values]]:
     return i420[:height], i420[height:].reshape(2, height // 2, width // 2)
 
 
+def strips(shape: tuple[int, ...], step: int) -> Iterator[slice]:
+    """Slices of the rows of a plane; what is computed of one slice stays in a processor's cache.
+
+    Args:
+        shape: (height, width) of the plane.
+        step: slices begin at multiples of this many rows.
+    """
+    height, width = shape
+    rows = step * max(1, STRIP_PX // (width * step))
+    for top in range(0, height, rows):
+        yield slice(top, min(top + rows, height))
+
+
 def luma_cells(frame: Frame) -> NDArray[np.int16]:
     """The sum of the 16 luma pixels of each cell, (H // 4, W // 4) int16.
 
-    It is the mean of the cell in 16ths of codes. For speed, four pixels are read as one 32-bit
-    number, and its bytes are added as lanes.
+    It is the mean of the cell in 16ths of codes.
     """
     rows, columns = frame.height // CELL_PX, frame.width // CELL_PX
-    fours = frame.i420[: rows * CELL_PX, : columns * CELL_PX].view(np.uint32)
-    lanes = fours & 0x00FF00FF
-    lanes += (fours >> 8) & 0x00FF00FF
-    lanes = np.add.reduce(lanes.reshape(rows, CELL_PX, columns), 1, dtype=np.uint32)
-    cells: NDArray[np.int16] = ((lanes & 0xFFFF) + (lanes >> 16)).astype(np.int16)
-    return cells
+    pairs = _pair_sums(frame.i420[: rows * CELL_PX, : columns * CELL_PX], CELL_PX)
+    return (pairs[:, ::2] + pairs[:, 1::2]).view(np.int16)
 
 
 def frame_cells(frame: Frame) -> NDArray[np.int16]:
-    """The mean of each cell in 16ths of codes, (3, H // 4, W // 4) int16: of luma, Cb and Cr.
-
-    For speed, two chroma pixels are read as one 16-bit number.
-    """
-    chroma = planes_of(frame.i420)[1]
+    """The mean of each cell in 16ths of codes, (3, H // 4, W // 4) int16: of luma, Cb and Cr."""
     rows, columns = frame.height // CELL_PX, frame.width // CELL_PX
-    twos = chroma[:, : rows * 2, : columns * 2].view(np.uint16)
-    sums = (twos & 0xFF) + (twos >> 8)
     cells = np.empty((3, rows, columns), np.int16)
     cells[0] = luma_cells(frame)
-    cells[1:] = 4 * np.add.reduce(sums.reshape(2, rows, 2, columns), 2, dtype=np.uint16)
+    for plane, mean in zip(planes_of(frame.i420)[1], cells[1:], strict=True):
+        np.multiply(_pair_sums(plane[: rows * 2, : columns * 2], 2).view(np.int16), 4, out=mean)
     return cells
+
+
+def _pair_sums(plane: NDArray[np.uint8], rows: int) -> NDArray[np.uint16]:
+    """Sums of two pixels side by side in each of some rows.
+
+    For speed, the two pixels are read as one 16-bit number.
+
+    Args:
+        plane: (H, W), H a multiple of `rows`, W even.
+        rows: how many rows are added.
+
+    Returns:
+        (H // rows, W // 2).
+    """
+    pairs = plane.view(np.uint16)
+    sums = np.empty((pairs.shape[0] // rows, pairs.shape[1]), np.uint16)
+    buffer = np.empty((2, STRIP_PX // 2 + rows * pairs.shape[1]), np.uint16)
+    for strip in strips(plane.shape, rows):
+        both = pairs[strip]
+        left, right = buffer[:, : both.size].reshape(2, *both.shape)
+        np.bitwise_and(both, 0xFF, out=left)
+        np.right_shift(both, 8, out=right)
+        left += right
+        into = sums[strip.start // rows : strip.stop // rows]
+        np.add.reduce(left.reshape(-1, rows, pairs.shape[1]), 1, out=into)
+    return sums
 
 
 def any_in_blocks(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -66,34 +97,41 @@ def any_in_blocks(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
         (rows / 2, columns / 2), both rounded up.
     """
     rows, columns = (side + side % BLOCK_CELLS for side in cells.shape)
-    even = np.zeros((rows, columns), np.bool_)
-    even[: cells.shape[0], : cells.shape[1]] = cells
-    either: NDArray[np.bool_] = even[::2] | even[1::2]
-    return np.asarray(either[:, ::2] | either[:, 1::2], np.bool_)
+    if (rows, columns) != cells.shape:
+        cells = np.pad(cells, ((0, rows - cells.shape[0]), (0, columns - cells.shape[1])))
+    either = cells[::2] | cells[1::2]
+    return np.asarray(either.view(np.uint16) != 0, np.bool_)
 
 
-def count_around(blocks: NDArray[np.bool_], by: int) -> NDArray[np.int32]:
-    """For each block, how many blocks within `by` rows and columns of it are True; same shape."""
-    counts = blocks.astype(np.int32)
+def count_around(blocks: NDArray[np.bool_], by: int) -> NDArray[np.uint8]:
+    """For each block, how many blocks within `by` rows and columns of it are True; same shape.
+
+    Args:
+        blocks: (rows, columns).
+        by: at most 7, so that counts fit into eight bits.
+    """
+    counts = blocks.view(np.uint8)
     for axis in (0, 1):
-        wide = [(0, 0), (0, 0)]
-        wide[axis] = (by + 1, by)
-        sums = np.pad(counts, wide).cumsum(axis, dtype=np.int32)
-        after, before = (np.arange(n, n + blocks.shape[axis]) for n in (2 * by + 1, 0))
-        counts = sums.take(after, axis) - sums.take(before, axis)
+        before = counts.swapaxes(0, axis)
+        counts = counts.copy()
+        along = counts.swapaxes(0, axis)
+        for step in range(1, by + 1):
+            along[step:] += before[:-step]
+            along[:-step] += before[step:]
     return counts
 
 
 def grow(blocks: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
     """A copy in which the blocks within `by` rows and columns of a True one are True as well."""
     grown = blocks.copy()
-    for along in (grown, grown.T):
+    before = np.empty_like(grown)
+    for along, scratch in ((grown, before), (grown.T, before.T)):
         reach = 0
         while reach < by:  # each step is as long as leaves no gap to what has grown so far
             step = min(reach + 1, by - reach)
-            before = along.copy()
-            along[step:] |= before[:-step]
-            along[:-step] |= before[step:]
+            scratch[...] = along
+            along[step:] |= scratch[:-step]
+            along[:-step] |= scratch[step:]
             reach += step
     return grown
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,8 @@ _FINE = 64  # the grain is stored in fractions of codes: 1/64
 # Curvature of luma, in codes between neighbouring cells: areas below the first value get the full
 # grain, areas above the second none
 _FLAT, _TEXTURED = 0.15, 0.5
-_MAX_CURVATURE = 2.0  # larger ones count as this many codes, so that one edge makes no texture
+_MOST = 64  # larger curvatures, in 32nds of codes, count as this, so that one edge is no texture
+_STRIP_CELLS = 16  # rows of cells that are computed at a time, which fit into a processor's cache
 _AROUND_CELLS = 2  # cells around each cell, on each side, whose curvature is averaged
 
 
@@ -48,20 +49,25 @@ class Grain:
             return frame
         grained = frame.blank(self._pool)
         np.copyto(grained.i420, frame.i420)
-        top, bottom = int(rows[0]), int(rows[-1]) + 1
-        luma = grained.i420[top * CELL_PX : bottom * CELL_PX, : strength.shape[1] * CELL_PX]
-        grain = strength[top:bottom].repeat(CELL_PX, 0).repeat(CELL_PX, 1)
-        grain *= self._grain(top * CELL_PX, *luma.shape)
-        grain += _LEVELS * _FINE // 2
-        grain //= _LEVELS * _FINE
-        grain += luma
-        np.copyto(luma, grain.clip(0, 255, out=grain), casting="unsafe")
+        width = strength.shape[1] * CELL_PX
+        # The same level four times, side by side, in each 64-bit number
+        levels = (strength.astype(np.uint64) * 0x0001_0001_0001_0001).view(np.int16)
+        buffer = np.empty((_STRIP_CELLS * CELL_PX, width), np.int16)
+        for top in range(rows[0] // _STRIP_CELLS * _STRIP_CELLS, rows[-1] + 1, _STRIP_CELLS):
+            here = levels[top : top + _STRIP_CELLS, None]
+            luma = grained.i420[top * CELL_PX : (top + len(here)) * CELL_PX, :width]
+            grain = buffer[: len(luma)]
+            first = top * CELL_PX % _TILE_PX  # strips do not cross the edge of a tile
+            for left in range(0, width, _TILE_PX):
+                at = np.s_[..., left : left + _TILE_PX]
+                tile = self._tile[first : first + len(luma), : grain[at].shape[1]]
+                by_cells = (tile.shape[0] // CELL_PX, CELL_PX, tile.shape[1])
+                np.multiply(tile.reshape(by_cells), here[at], out=grain[at].reshape(by_cells))
+            grain += _LEVELS * _FINE // 2
+            grain >>= (_LEVELS * _FINE).bit_length() - 1
+            grain += luma
+            np.copyto(luma, grain.clip(0, 255, out=grain), casting="unsafe")
         return grained
-
-    def _grain(self, top: int, height: int, width: int) -> NDArray[np.int16]:
-        rows = np.arange(top, top + height) % _TILE_PX
-        grain: NDArray[np.int16] = self._tile.take(rows, 0).take(np.arange(width) % _TILE_PX, 1)
-        return grain
 
 
 @lru_cache(maxsize=2)  # looks that differ only in strength have the same tile
@@ -83,30 +89,32 @@ def _flatness(cells: NDArray[np.int16]) -> NDArray[np.int16]:
     Returns:
         (rows, columns) int16.
     """
-    texture = np.zeros(cells.shape, np.int32)
+    texture = np.zeros(cells.shape, np.int16)
     for axis in (0, 1):
         if cells.shape[axis] < 3:
             continue
         # Only curvature counts, because the network paints even gradients without strokes, too. It
         # is the second difference, which for noise is sqrt(3) times as large as the first
-        curvature = np.abs(np.diff(cells, n=2, axis=axis)).astype(np.int32)
-        curvature = (curvature * 37) >> 5  # times 2 / sqrt(3)
-        np.minimum(curvature, round(32 * _MAX_CURVATURE), out=curvature)
-        wide = [(0, 0), (0, 0)]
-        wide[axis] = (1, 1)
-        texture += np.pad(curvature, wide, mode="edge")
+        curvature = np.abs(np.diff(cells, n=2, axis=axis))
+        np.minimum(curvature, _MOST // 37 * 32 + 32, out=curvature)  # so that products fit
+        curvature *= 37  # times 2 / sqrt(3), in 32nds
+        curvature >>= 5
+        np.minimum(curvature, _MOST, out=curvature)
+        texture += curvature.take(range(-1, cells.shape[axis] - 1), axis, mode="clip")
     by = _AROUND_CELLS
-    for axis in (0, 1):
-        wide = [(0, 0), (0, 0)]
-        wide[axis] = (by, by)
-        sums = np.cumsum(np.pad(texture, wide, mode="edge"), axis, dtype=np.int32)
-        ahead = sums.take(np.arange(2 * by, sums.shape[axis]), axis)
-        behind = sums.take(np.arange(cells.shape[axis] - 1), axis)
-        texture = ahead
-        rest = [slice(None)] * 2
-        rest[axis] = slice(1, None)
-        texture[tuple(rest)] -= behind
-    mean = texture / (16 * 4 * (2 * by + 1) ** 2)  # codes between neighbouring cells
-    strength = (_TEXTURED - mean) * (_LEVELS / (_TEXTURED - _FLAT))
-    levels: NDArray[np.int16] = strength.round().clip(0, _LEVELS).astype(np.int16)
+    for axis, count in enumerate(cells.shape):
+        wide = texture.take(range(-by, count + by), axis, mode="clip").swapaxes(0, axis)
+        texture = sum((wide[i : i + count] for i in range(1, 2 * by + 1)), wide[:count])
+        texture = texture.swapaxes(0, axis)
+    levels: NDArray[np.int16] = _levels().take(texture)
     return levels
+
+
+@cache
+def _levels() -> NDArray[np.int16]:
+    """The strength of grain by texture, as `_flatness` sums it up: from 0 to _LEVELS."""
+    cells = (2 * _AROUND_CELLS + 1) ** 2
+    texture = np.arange(2 * _MOST * cells + 1)
+    mean = texture / (16 * 4 * cells)  # codes between neighbouring cells
+    strength = (_TEXTURED - mean) * (_LEVELS / (_TEXTURED - _FLAT))
+    return strength.round().clip(0, _LEVELS).astype(np.int16)

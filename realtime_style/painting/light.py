@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_style.painting.cells import FRACTION_BITS, planes_of
+from realtime_style.painting.cells import FRACTION_BITS, STRIP_PX, Values, planes_of, strips
 
 # A code is a step of an 8-bit value
 _LIT_SHARE = 0.6  # in a change of light, at least this share of the cells follows one line
@@ -37,7 +37,7 @@ class Light:
         return np.asarray((gains * cells + 16 * offsets).round(), np.int16)
 
 
-def relight(paint: NDArray[np.int16], fresh: NDArray[np.int16]) -> None:
+def relight(paint: NDArray[np.int16], painted: NDArray[np.uint8]) -> None:
     """Gives a painting the mean and the contrast of a new one, plane by plane.
 
     The change of light in the film cannot be applied to the painting itself, since only the network
@@ -45,18 +45,24 @@ def relight(paint: NDArray[np.int16], fresh: NDArray[np.int16]) -> None:
 
     Args:
         paint: the painting, I420 in 128ths of codes; changed in place.
-        fresh: what the network has painted in the new light, likewise.
+        painted: what the network has painted in the new light, I420 in codes.
     """
-    for old, new in zip(_three(paint), _three(fresh), strict=True):
-        ours, theirs = (plane[::4, ::4].astype(np.float32) for plane in (old, new))
+    for old, new in zip(_three(paint), _three(painted), strict=True):
+        ours = old[::4, ::4].astype(np.float32)
+        theirs = new[::4, ::4].astype(np.float32) * (1 << FRACTION_BITS)
         least = _FLAT * 4**FRACTION_BITS
         gain = np.sqrt((theirs.var() + least) / (ours.var() + least))
-        lit = gain * old + (theirs.mean() - gain * ours.mean())
-        np.clip(lit, 0, 255 << FRACTION_BITS, out=lit)
-        np.copyto(old, lit, casting="unsafe")
+        offset = theirs.mean() - gain * ours.mean()
+        buffer = np.empty(STRIP_PX + old.shape[1], np.float32)
+        for rows in strips(old.shape, 1):
+            lit = buffer[: old[rows].size].reshape(old[rows].shape)
+            np.multiply(old[rows], gain, out=lit)
+            lit += offset
+            np.clip(lit, 0, 255 << FRACTION_BITS, out=lit)
+            np.copyto(old[rows], lit, casting="unsafe")
 
 
-def _three(i420: NDArray[np.int16]) -> tuple[NDArray[np.int16], ...]:
+def _three(i420: NDArray[Values]) -> tuple[NDArray[Values], ...]:
     """Views of luma, (H, W), Cb and Cr, (H/2, W/2)."""
     luma, chroma = planes_of(i420)
     return luma, chroma[0], chroma[1]
@@ -77,8 +83,7 @@ def light_between(known: NDArray[np.int16], cells: NDArray[np.int16], noise: flo
     gains, offsets, most = [], [], 0.0
     for ours, theirs in zip(x, y, strict=True):
         share, gain, offset = _fitted(ours, theirs, noise)
-        codes = np.percentile(ours, (5, 50, 95)).tolist()
-        shift = max(abs(gain * code + offset - code) for code in codes)
+        shift = max(abs(gain * code + offset - code) for code in _quantiles(ours, 0.05, 0.5, 0.95))
         if share < _LIT_SHARE or abs(gain - 1) > _MAX_GAIN or shift > _MAX_OFFSET_CODES:
             return None
         gains.append(gain)
@@ -95,15 +100,39 @@ def _fitted(
     Returns:
         The share of values that are close to that line, the gain, and the offset.
     """
-    share, gain, offset = 0.0, 1.0, float(np.median(y - x))
+    share, gain, offset = 0.0, 1.0, median(y - x)
     for _ in range(2):
         follow = np.abs(y - gain * x - offset) < _LIT_SLACK + 2 * noise
-        share = float(follow.mean())
+        share = np.count_nonzero(follow) / follow.size
         if not share:
             break
-        ours, theirs = x[follow], y[follow]
-        middle, now = float(ours.mean()), float(theirs.mean())
-        varies = float(((ours - middle) ** 2).mean()) + _FLAT
-        gain = (float(((ours - middle) * (theirs - now)).mean()) + _FLAT) / varies
+        ours, theirs = (x, y) if share == 1 else (x[follow], y[follow])
+        middle, now = _mean(ours), _mean(theirs)
+        ours, theirs = ours - middle, theirs - now
+        gain = (_mean(ours * theirs) + _FLAT) / (_mean(ours * ours) + _FLAT)
         offset = now - gain * middle
     return share, gain, offset
+
+
+def median(values: NDArray[np.float32] | NDArray[np.int16]) -> float:
+    """The middle value; the mean of the two in the middle if there are two."""
+    return _quantiles(values, 0.5)[0]
+
+
+# NumPy's functions for these give the same, but take several times as long for so few values
+
+
+def _quantiles(values: NDArray[np.float32] | NDArray[np.int16], *shares: float) -> list[float]:
+    """Values that these shares of all values are below, between two values in proportion."""
+    ordered = np.sort(values, axis=None)
+    found = []
+    for share in shares:
+        place = share * (ordered.size - 1)
+        left = int(place)
+        low, high = float(ordered[left]), float(ordered[min(left + 1, ordered.size - 1)])
+        found.append(low + (high - low) * (place - left))
+    return found
+
+
+def _mean(values: NDArray[np.float32]) -> float:
+    return float(np.add.reduce(values) / values.size)

@@ -10,18 +10,20 @@ from numpy.typing import NDArray
 from realtime_style.canvas import canvas_size
 from realtime_style.defaults import DEFAULT_STABILITY
 from realtime_style.frame import Frame
-from realtime_style.painting.blend import copy_blocks, fade_in
+from realtime_style.painting.blend import copy_blocks, follow
 from realtime_style.painting.cells import (
     BLOCK_CELLS,
     BLOCK_PX,
     FRACTION_BITS,
+    STRIP_PX,
     any_in_blocks,
     count_around,
     enlarge,
     frame_cells,
     grow,
+    strips,
 )
-from realtime_style.painting.light import Light, light_between, relight
+from realtime_style.painting.light import Light, light_between, median, relight
 from realtime_style.painting.wrapper import Wrapper
 from realtime_style.stages import Painter, Pending
 
@@ -100,8 +102,8 @@ class Steady(Wrapper):
         self._still = np.zeros(0, np.uint8)  # for how many frames each block has been still
         self._whole = False  # whether the last frame replaced everything
         self._paint = np.zeros(0, np.int16)  # the painting, I420 in 128ths of codes
-        self._fresh, self._step = np.empty((2, 0, 0), np.int16)  # scratch memory of `_settle`
         self._noise: list[float | None] = [None] * 3  # of luma, Cb, Cr: mean difference in codes
+        self._scratch = np.empty((2, 0, 0, 0), np.int16)  # memory of `_changed`
         self._drift = np.zeros(0, np.int16)  # running mean of differences, in 128ths of codes
         self._relit = 0  # for how many frames the painting still follows a change of light
 
@@ -135,9 +137,11 @@ class Steady(Wrapper):
         self._still[changed] = 0
         living = self._still < _SETTLED
         copy_blocks(frame.i420, held, living | drifted)
-        renewed = enlarge(changed | drifted, BLOCK_CELLS, cells.shape[1:])
-        np.copyto(self._known, cells, where=renewed)
-        np.copyto(self._drift, 0, where=renewed)
+        renewed = -enlarge(changed | drifted, BLOCK_CELLS, cells.shape[1:]).astype(np.int16)
+        cells -= self._known  # as bits of `renewed` are all set or none, which is faster than where
+        cells &= renewed
+        self._known += cells
+        self._drift &= ~renewed
         wait = self._painter.begin(
             Frame(held, frame.pts, frame.time_base, frame.color, frame.duration)
         )
@@ -163,7 +167,9 @@ class Steady(Wrapper):
             fresh: whether this really is the first frame, rather than a cut or a fast pan.
         """
         is_pan = not fresh and self._whole
-        self._held = frame.i420.copy()
+        if self._held is None:
+            self._held = np.empty_like(frame.i420)
+        np.copyto(self._held, frame.i420)
         self._known = cells
         blocks = any_in_blocks(np.zeros(cells.shape[1:], np.bool_)).shape
         self._still = np.full(blocks, 0 if is_pan else _SETTLED, np.uint8)
@@ -174,7 +180,10 @@ class Steady(Wrapper):
 
         def finish() -> Frame:
             painted = wait()
-            self._paint = painted.i420.astype(np.int16) << FRACTION_BITS
+            if self._paint.shape != painted.i420.shape:
+                self._paint = np.empty(painted.i420.shape, np.int16)
+            np.copyto(self._paint, painted.i420)
+            self._paint <<= FRACTION_BITS
             return painted
 
         return finish
@@ -193,22 +202,30 @@ class Steady(Wrapper):
             changed slowly or faintly. None if so much has changed that nothing should be held.
         """
         known = light.on(self._known) if light else self._known
-        difference = cells - known  # 16ths of codes, (3, rows, columns) of cells
-        if abs(float(np.median(difference[0, ::4, ::4]))) > 16 * _LIGHT:
+        if self._scratch.shape[1:] != cells.shape:  # allocating it for every frame is slow
+            self._scratch = np.empty((2, *cells.shape), np.int16)
+        difference, size = self._scratch
+        np.subtract(cells, known, out=difference)  # 16ths of codes, (3, rows, columns) of cells
+        if abs(median(difference[0, ::4, ::4])) > 16 * _LIGHT:
             return None
-        size = np.abs(difference)
-        self._drift += ((difference << _DRIFT_BITS) - self._drift) >> _DRIFT_SHIFT
-        drift = np.abs(self._drift) >> _DRIFT_BITS
+        np.abs(difference, out=size)
+        difference *= np.int16(1 << _DRIFT_BITS)
+        difference -= self._drift
+        difference >>= _DRIFT_SHIFT
+        self._drift += difference
+        drift = np.abs(self._drift, out=difference)
+        drift >>= _DRIFT_BITS
         changed, faint, drifted = np.zeros((3, *size.shape[1:]), np.bool_)
         for plane in range(3):
             self._measure_noise(plane, size[plane])
             noise = self._noise[plane] or 0.0
             limit = _SLACK + _NOISE_FACTOR * noise + (_UNEVEN if light else 0.0)
             drift_limit = _DRIFT_SLACK + _DRIFT_NOISE_FACTOR * noise
-            faint |= size[plane] > 16 * self._patience * limit
-            changed |= size[plane] > 16 * self._patience * (limit + _FAINT)
+            # Whole numbers exceed a limit if they exceed it rounded down, which compares faster
+            faint |= size[plane] > int(16 * self._patience * limit)
+            changed |= size[plane] > int(16 * self._patience * (limit + _FAINT))
             # Limits of slow changes do not grow above those of stability 0.5, or these would freeze
-            drifted |= drift[plane] > 16 * min(1.0, self._patience) * drift_limit
+            drifted |= drift[plane] > int(16 * min(1.0, self._patience) * drift_limit)
         blocks, differ = any_in_blocks(changed), any_in_blocks(faint)
         if differ.mean() > _CUT_SHARE:
             return None
@@ -229,8 +246,8 @@ class Steady(Wrapper):
         square = min(_NOISE_CELLS, *size.shape)
         rows, columns = (side // square for side in size.shape)
         whole = size[: rows * square, : columns * square]
-        by_rows = np.add.reduce(whole.reshape(rows, square, -1), 1, dtype=np.int32)
-        sums = by_rows.reshape(rows, columns, square).sum(2).ravel()
+        by_rows = np.add.reduce(whole.reshape(rows, square, -1), 1, dtype=np.uint16)
+        sums = by_rows.reshape(rows, columns, square).sum(2, dtype=np.int32).ravel()
         least = np.partition(sums, sums.size // 4)[sums.size // 4]
         measured = min(float(least) / (16 * square**2), _MAX_NOISE[plane])
         known = self._noise[plane]
@@ -247,39 +264,47 @@ class Steady(Wrapper):
             living: (rows, columns), the blocks in which the film moves.
             relit: whether the light has changed recently, so that paint differs everywhere.
         """
-        if self._fresh.shape != painted.i420.shape:  # allocating it for every frame is slow
-            self._fresh, self._step = np.empty((2, *painted.i420.shape), np.int16)
-        fresh, step = self._fresh, self._step
-        np.left_shift(painted.i420, FRACTION_BITS, out=fresh, dtype=np.int16)
         if relit:
-            relight(self._paint, fresh)
-        np.subtract(fresh, self._paint, out=step)
+            relight(self._paint, painted.i420)
         near = grow(living, _NEAR_BLOCKS)
         if living.any() and not relit:
-            moved = _moved_paint(step[: painted.height])[: near.shape[0], : near.shape[1]]
             canvas = canvas_size(painted.width, painted.height, self._strokes)
             reach = round(_REACH_BLOCKS * painted.width / canvas[0])
-            near |= moved & grow(living, reach)
-        step >>= self._shift
-        self._paint += step
-        copy_blocks(fresh, self._paint, near)
-        fade_in(fresh, self._paint, near)
-        np.add(self._paint, 1 << FRACTION_BITS - 1, out=step)
-        step >>= FRACTION_BITS
-        np.copyto(painted.i420, step, casting="unsafe")
+            around = grow(living, reach) & ~near
+            rows = np.flatnonzero(around.any(1))
+            if rows.size:  # only these rows of blocks are compared
+                blocks = np.s_[int(rows[0]) : int(rows[-1]) + 1]
+                part = np.s_[blocks.start * BLOCK_PX : min(blocks.stop * BLOCK_PX, painted.height)]
+                moved = _moved_paint(painted.luma[0, 0, part], self._paint[part])
+                near[blocks] |= moved[:, : near.shape[1]] & around[blocks]
+        follow(painted.i420, self._paint, near, self._shift)
 
 
-def _moved_paint(step: NDArray[np.int16]) -> NDArray[np.bool_]:
+def _moved_paint(painted: NDArray[np.uint8], paint: NDArray[np.int16]) -> NDArray[np.bool_]:
     """The blocks, (rows, columns), in which the network paints something new.
 
     Args:
-        step: (H, W), the change of painted luma in 128ths of codes.
+        painted: luma of what it has painted, (H, W).
+        paint: luma of the painting so far, (H, W), in 128ths of codes.
     """
-    size = np.abs(step[::2, ::2])
-    each = BLOCK_PX // 2
-    rows, columns = (-(-side // each) for side in size.shape)
-    whole = np.zeros((rows * each, columns * each), np.int16)
-    whole[: size.shape[0], : size.shape[1]] = size
-    by_rows = np.add.reduce(whole.reshape(rows, each, -1), 1, dtype=np.int32)
-    sums = by_rows.reshape(rows, columns, each).sum(2)
-    return np.asarray(sums > _PAINT_SLACK * (each**2 << FRACTION_BITS))
+    limit = round(_PAINT_SLACK * (BLOCK_PX**2 // 4 << FRACTION_BITS))
+    rows, columns = (-(-side // BLOCK_PX) for side in painted.shape)
+    each = BLOCK_PX // 2  # every second pixel of every second row is compared
+    sums = np.zeros((rows, columns * BLOCK_PX), np.uint16)
+    most = np.full(painted.shape[1], limit + 1, np.int16)  # a row; with a number it takes longer
+    buffer = np.empty(STRIP_PX // 2 + each * painted.shape[1], np.int16)
+    for strip in strips(painted.shape, BLOCK_PX):
+        old = paint[strip][::2]
+        size = buffer[: old.size].reshape(old.shape)
+        np.copyto(size, painted[strip][::2])
+        size *= np.int16(1 << FRACTION_BITS)
+        size -= old
+        np.abs(size, out=size)
+        np.minimum(size, most, out=size)  # so that sums of four fit into 16 bits
+        into = sums[strip.start // BLOCK_PX :, : size.shape[1]]
+        for row in range(each):
+            part = size[row::each].view(np.uint16)
+            into[: len(part)] += part
+    np.minimum(sums, limit + 1, out=sums)
+    compared = (sums[:, i::BLOCK_PX].astype(np.int32) for i in range(0, BLOCK_PX, 2))
+    return np.asarray(sum(compared) > limit)
