@@ -301,7 +301,7 @@ def _moved_paint(painted: NDArray[np.uint8], paint: NDArray[np.int16]) -> NDArra
         size -= old
         np.abs(size, out=size)
         np.minimum(size, most, out=size)  # so that sums of four fit into 16 bits
-        into = sums[strip.start // BLOCK_PX :, : size.shape[1]]
+        into = sums[strip.start // BLOCK_PX :, : old.shape[1]]
         for row in range(each):
             part = size[row::each].view(np.uint16)
             into[: len(part)] += part
