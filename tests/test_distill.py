@@ -27,6 +27,7 @@ from realtime_style.training.distill import (  # noqa: E402
     aim_of,
     distill,
     fit_to_teacher,
+    make_as_strong,
 )
 from realtime_style.training.generator import Generator, GeneratorConfig  # noqa: E402
 from realtime_style.training.observer import TrainStep  # noqa: E402
@@ -100,6 +101,18 @@ def test_maps_of_colours_are_those_of_the_teacher(
     before = distance()
     fit_to_teacher(netG, silent, seen, 0)
     assert distance() < 0.3 * before
+
+
+def test_strokes_become_as_strong_as_the_teachers() -> None:
+    netG, strong = teacher(), teacher()  # noqa: N806
+    with torch.no_grad():
+        netG.body.luma_head.weight.mul_(0.8)
+        netG.body.chroma_head.weight[0].mul_(0.1)
+    make_as_strong(netG, strong, pictures(2))
+    luma, cb, cr = (netG.head.log_gain - strong.head.log_gain).exp().tolist()
+    assert luma == pytest.approx(1.25, rel=1e-3)
+    assert cb == pytest.approx(1.6)  # no more than that
+    assert cr == pytest.approx(1.0, rel=1e-3)
 
 
 def test_it_goes_on_as_if_it_had_not_stopped(photos: PhotoFolder, tmp_path: Path) -> None:
