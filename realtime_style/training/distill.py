@@ -16,6 +16,7 @@ from realtime_style.training.dataset import PhotoFolder
 from realtime_style.training.device import tune_cpu
 from realtime_style.training.generator import Generator, GeneratorConfig
 from realtime_style.training.hue import HueChanges
+from realtime_style.training.mesh import remove_mesh
 from realtime_style.training.observer import TrainObserver
 from realtime_style.training.optimizer import Muon
 from realtime_style.training.schedule import trapezoid
@@ -110,7 +111,8 @@ def distill(
     recipe = loop.Recipe(steps, trapezoid, checkpoint, CHECKPOINT_EVERY)
     objective = SharpObjective(aim_of(teacher), netG, seed, norm_steps=norm_steps)
     loop.run(state, objective, HueChanges(photos.batch, _HUE_SHARE, seed).batch, recipe, observer)
-    make_as_strong(netG.eval(), teacher, crops)
+    remove_mesh(netG.eval(), crops)
+    make_as_strong(netG, teacher, crops)
     return netG
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from torch import Tensor
@@ -48,6 +49,7 @@ def run_part(
     *,
     how_to_read: str,
     card: dict[str, object],
+    finish: Callable[[], None] = lambda: None,
 ) -> None:
     """Trains a part of a run to its end, and writes its generator and its report.
 
@@ -63,6 +65,7 @@ def run_part(
         observer: receives progress and notes.
         how_to_read: what the report says about its curves.
         card: more for the style's card.
+        finish: changes the generator after the last step.
 
     Raises:
         TrainingError: see `loop.run`.
@@ -78,5 +81,6 @@ def run_part(
     recipe = loop.Recipe(part.steps, trapezoid, part.checkpoint, config.checkpoint_every)
     loop.run(state, objective, read, recipe, watched)
     photos.note_skipped(observer)
+    finish()
     if leads():
         records.conclude(state, card, how_to_read)

@@ -20,6 +20,7 @@ from realtime_style.training.dataset import PhotoFolder, paintings_of
 from realtime_style.training.device import tune_cpu
 from realtime_style.training.generator import GAIN, MID, Generator, freeze_norm
 from realtime_style.training.hue import HueChanges
+from realtime_style.training.mesh import remove_mesh
 from realtime_style.training.observer import TrainObserver
 from realtime_style.training.optimizer import Muon
 from realtime_style.training.parallel import shared_batch
@@ -120,6 +121,7 @@ def train_sharp(
     run_part(
         config, part, netG, state, SharpObjective(aim, netG, config.seed), crops.batch,
         photos, paintings[0], observer, how_to_read=_HOW_TO_READ, card=card,
+        finish=partial(remove_mesh, netG, measured),
     )  # fmt: skip
     return netG
 
