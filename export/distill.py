@@ -26,7 +26,7 @@ from realtime_style.training.checkpoint import (
     save_generator,
 )
 from realtime_style.training.config import FROM_NOTHING
-from realtime_style.training.distill import FAST, FAST_BASE, FAST_STROKES, distill
+from realtime_style.training.distill import FAST, FAST_BASE, FAST_STROKES, TEXTURE_WEIGHT, distill
 from realtime_style.training.generator import Generator
 from realtime_style.training.sharp import SharpGenerator
 from realtime_style.training.sharp_training import crops_of
@@ -48,6 +48,7 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, help="default: 300, or 1500 without strokes")
     parser.add_argument("--portraits", type=Path, help="a folder of photos of faces")
+    parser.add_argument("--texture", type=float, default=TEXTURE_WEIGHT, metavar="WEIGHT")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args()
@@ -73,6 +74,7 @@ def main() -> None:
         steps,
         run_dir / "checkpoint.pt",
         norm_steps=0 if has_strokes else steps // 2,
+        texture_weight=arguments.texture,
         seed=arguments.seed,
         resume=arguments.resume,
         observer=ProgressLines(steps, 50),

@@ -52,6 +52,7 @@ from realtime_style.training.sharp_training import (  # noqa: E402
     first_sharp,
     fit_color_maps,
     photos_of,
+    texture_difference,
 )
 from realtime_style.training.state import Learner, TrainState  # noqa: E402
 from realtime_style.training.train import train  # noqa: E402
@@ -597,3 +598,31 @@ def test_the_command_makes_no_style_of_strokes_alone(
     assert refused.returncode == 1
     assert "--sharp-steps: without such steps there are only strokes" in refused.stderr
     assert not (tmp_path / "a.training").exists()
+
+
+def test_texture_is_compared_wherever_it_is() -> None:
+    """Strokes that lie elsewhere cost little, weak ones cost much; in light and in colours."""
+    random = torch.Generator().manual_seed(7)
+    strokes = torch.nn.functional.avg_pool2d(
+        torch.randn((2, 1, 128, 128), generator=random), 3, 1, 1
+    )
+    for color in (torch.ones(3), torch.tensor([0.6, 0.0, -0.6])):
+        aim = 0.5 + 0.2 * strokes * color.view(1, 3, 1, 1)
+        moved = aim.roll((5, 9), (2, 3))
+        weak = 0.5 + 0.5 * (aim - 0.5)
+        for ratio in (1.0, 2.0):
+            of_moved, of_weak = (texture_difference(each, aim, ratio) for each in (moved, weak))
+            assert texture_difference(aim, aim, ratio) == 0
+            assert of_moved < 0.5 * of_weak
+            assert (moved - aim).abs().mean() > (weak - aim).abs().mean()  # as pixels see it
+
+
+def test_texture_is_a_loss_only_with_a_weight() -> None:
+    netG = SharpGenerator(Generator(SMALL), HeadConfig(8, 8))  # noqa: N806
+    names = []
+    for weight in (0.0, 1.5):
+        objective = SharpObjective(lambda rgb, ratio: rgb / 2, netG, 0, texture_weight=weight)
+        state = TrainState({"G": Learner(netG, Muon(netG.parameters(), 0.1), 0.1)}, 1, {})
+        (update,) = objective.updates(state, pictures(1, 128))
+        names.append(set(update.losses))
+    assert names[1] - names[0] == {"texture"}

@@ -49,6 +49,7 @@ FAST_BASE = BUNDLED_BASE.parent / "fast" / "base.safetensors"
 """A small generator that reproduces the photo: the start of bodies without strokes of their own."""
 
 BATCH = 2
+TEXTURE_WEIGHT = 1.0
 LEARNING_RATE = 5e-3
 CHECKPOINT_EVERY = 100
 _HUE_SHARE = 0.3  # of crops in other hues
@@ -64,6 +65,7 @@ def distill(
     *,
     head_config: HeadConfig = FAST_HEAD,
     norm_steps: int = 0,
+    texture_weight: float = TEXTURE_WEIGHT,
     seed: int = 0,
     resume: bool = False,
     observer: TrainObserver = TrainObserver(),
@@ -81,6 +83,7 @@ def distill(
         checkpoint: the file that checkpoints are written to.
         head_config: the shape of the smaller head.
         norm_steps: see `SharpObjective`: 0 for a body that paints strokes already.
+        texture_weight: see `SharpObjective`.
         seed: of the random numbers.
         resume: continue from `checkpoint`.
         observer: receives progress and notes.
@@ -109,7 +112,9 @@ def distill(
     else:
         fit_to_teacher(netG, teacher, crops, seed)
     recipe = loop.Recipe(steps, trapezoid, checkpoint, CHECKPOINT_EVERY)
-    objective = SharpObjective(aim_of(teacher), netG, seed, norm_steps=norm_steps)
+    objective = SharpObjective(
+        aim_of(teacher), netG, seed, norm_steps=norm_steps, texture_weight=texture_weight
+    )
     loop.run(state, objective, HueChanges(photos.batch, _HUE_SHARE, seed).batch, recipe, observer)
     remove_mesh(netG.eval(), crops)
     make_as_strong(netG, teacher, crops)

@@ -18,6 +18,7 @@ from realtime_style.training.color import PLANES_COLOR, paint_rgb, planes_from_r
 from realtime_style.training.config import TrainConfig, refuse_other_settings
 from realtime_style.training.dataset import PhotoFolder, paintings_of
 from realtime_style.training.device import tune_cpu
+from realtime_style.training.filters import luma_of
 from realtime_style.training.generator import GAIN, MID, Generator, freeze_norm
 from realtime_style.training.hue import HueChanges
 from realtime_style.training.mesh import remove_mesh
@@ -62,6 +63,8 @@ _START_SEED = 0  # all heads start from the same random weights, so that styles 
 
 _TONE_PX, _TONE_WEIGHT = 16, 3.0
 _EDGES_WEIGHT = 2.0
+_TEXTURE_SIZES, _TEXTURE_CELL = (0.5, 1, 2, 4, 8), 32  # in pixels of the canvas
+_TEXTURE_LEAST = 0.002  # of deviations, which keeps the gradient of the root finite
 _HOW_TO_READ = (
     "The losses are the mean differences, of light, of colours and of edges, from the strokes laid "
     "over the photo. They begin low, because the maps of colours are fitted before the first step. "
@@ -236,7 +239,15 @@ class SharpObjective:
     films of all sizes.
     """
 
-    def __init__(self, aim: Aim, netG: SharpGenerator, seed: int, *, norm_steps: int = 0) -> None:
+    def __init__(
+        self,
+        aim: Aim,
+        netG: SharpGenerator,
+        seed: int,
+        *,
+        norm_steps: int = 0,
+        texture_weight: float = 0.0,
+    ) -> None:
         """Computes nothing yet.
 
         Args:
@@ -245,11 +256,13 @@ class SharpObjective:
             seed: of the random numbers.
             norm_steps: steps after which normalisation uses its running statistics; 0 for a body
                 that paints already.
+            texture_weight: of the loss of `texture_difference`.
         """
         self._aim = aim
         self._netG = netG
         self._seed = seed
         self._norm_steps = norm_steps
+        self._texture_weight = texture_weight
 
     def updates(self, state: TrainState, batch: Tensor) -> Iterator[loop.Update]:
         """The update of a batch of crops, (N, 3, CROP_PX, CROP_PX) RGB in 0..1."""
@@ -269,6 +282,8 @@ class SharpObjective:
             "color": apart.abs().mean(),
             "edges": _EDGES_WEIGHT * edge_difference(painted, aim),
         }
+        if self._texture_weight:
+            losses["texture"] = self._texture_weight * texture_difference(painted, aim, ratio)
         yield loop.Update("G", losses)
 
 
@@ -277,6 +292,40 @@ def edge_difference(painted: Tensor, aim: Tensor) -> Tensor:
     apart = painted - aim
     dy, dx = apart.diff(dim=2), apart.diff(dim=3)
     return (dy.abs().mean() + dx.abs().mean()) / 2
+
+
+def texture_difference(painted: Tensor, aim: Tensor, ratio: float) -> Tensor:
+    """By how much strokes are weaker or stronger than they should be, wherever they are.
+
+    A generator that cannot tell where exactly its aim has a stroke learns the mean of what it could
+    be, which is weak and blurred. Here strokes may be elsewhere: the deviations of edges in four
+    directions, of three sizes, are compared in cells of 16 px of the canvas.
+
+    Args:
+        painted, aim: (N, 3, H, W) in 0..1.
+        ratio: of the sides of photo and canvas.
+
+    Returns:
+        A scalar: the mean absolute difference of these deviations.
+    """
+    total = painted.new_zeros(())
+    planes = [torch.cat((luma_of(rgb), rgb - luma_of(rgb)), 1) for rgb in (painted, aim)]
+    for size in _TEXTURE_SIZES:
+        pixels = max(1, round(size * ratio))
+        cell = max(1, round(_TEXTURE_CELL * ratio / pixels))
+        ours, theirs = (_edge_deviations(each, pixels, cell) for each in planes)
+        total = total + (ours - theirs).abs().mean()
+    return total / len(_TEXTURE_SIZES)
+
+
+def _edge_deviations(planes: Tensor, pixels: int, cell: int) -> Tensor:
+    """Deviations of edges in cells, (N, 4 * C, h, w), of planes reduced by a whole number."""
+    small = functional.avg_pool2d(planes, pixels) if pixels > 1 else planes
+    here, right = small[:, :, :-1, :-1], small[:, :, :-1, 1:]
+    below, across = small[:, :, 1:, :-1], small[:, :, 1:, 1:]
+    edges = torch.cat((right - here, below - here, across - here, below - right), 1)
+    cell = min(cell, *edges.shape[2:])
+    return (functional.avg_pool2d(edges.square(), cell) + _TEXTURE_LEAST**2).sqrt()
 
 
 def photos_of(crops: Tensor, side_px: int) -> Tensor:
