@@ -49,7 +49,7 @@ FAST_BASE = BUNDLED_BASE.parent / "fast" / "base.safetensors"
 """A small generator that reproduces the photo: the start of bodies without strokes of their own."""
 
 BATCH = 2
-TEXTURE_WEIGHT = 1.0
+TEXTURE_WEIGHT = 2.0
 LEARNING_RATE = 5e-3
 CHECKPOINT_EVERY = 100
 _HUE_SHARE = 0.3  # of crops in other hues
