@@ -209,6 +209,27 @@ def test_fragments_that_are_cut_off_are_told(tmp_path: Path, kind: bytes, is_tol
         assert ("the film ends early: its file was cut off" in source.notes) == is_told
 
 
+@pytest.mark.parametrize("offset", [0, 2**31])
+def test_an_avi_whose_index_leads_nowhere_is_read_without_it(tmp_path: Path, offset: int) -> None:
+    film = make_film(tmp_path / "film.avi", pts=range(50), codec="mpeg4", options={"g": "10"})
+    with FileSource(film) as source:
+        expected = [bytes(frame.i420) for frame in source]
+    with FileSource(film, start_s=1, duration_s=0.4) as source:
+        part = [bytes(frame.i420) for frame in source]
+    data = bytearray(film.read_bytes())
+    index = data.rindex(b"idx1") + 8
+    for entry in range(index, index + int.from_bytes(data[index - 4 : index], "little"), 16):
+        data[entry + 8 : entry + 12] = offset.to_bytes(4, "little")
+    film.write_bytes(data)
+    with FileSource(film) as source:
+        assert [bytes(frame.i420) for frame in source] == expected
+        assert source.notes == []
+    with FileSource(film, start_s=1, duration_s=0.4) as source:
+        assert [bytes(frame.i420) for frame in source] == part
+    assert len(expected) == 50
+    assert len(part) == 10
+
+
 @pytest.mark.parametrize("threads", [1, 2, 16])
 @pytest.mark.parametrize(
     ("ending", "codec"), [(".mkv", "libx264"), (".avi", "mpeg4"), (".webm", "libvpx-vp9")]

@@ -124,7 +124,8 @@ def test_the_times_of_a_raw_stream_are_those_of_its_frames(
     ("ending", "codec"),
     [
         (".h264", "h264"), (".hevc", "hevc"), (".h265", "hevc"), (".265", "hevc"),
-        (".m2v", "mpeg2video"), (".y4m", "rawvideo"), (".mxf", "h264"),
+        (".m2v", "mpeg2video"), (".mpg", "mpeg2video"), (".vob", "mpeg2video"),
+        (".y4m", "rawvideo"), (".mxf", "h264"),
     ],
 )  # fmt: skip
 def test_streams_without_times_are_written_at_the_rate_of_the_film(

@@ -42,6 +42,7 @@ _PROBE_FURTHER = {  # µs, bytes; also in streams that a transport stream announ
 }  # fmt: skip
 _LIKE_A_NUMBER = re.compile(r"%\d*d")  # to FFmpeg, whatever is there
 _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"moof", b"styp")
+_AVI_KINDS = (b"AVI ", b"AVIX", b"AVI\x19", b"AMV ")
 _AHEAD_S = 10  # packets further ahead than this have a damaged time, and do not wait for it
 _PAST_END_S = 2  # how far streams of a film may lie apart
 _SHOWN_S = 10  # how long subtitles are usually shown, at most
@@ -116,6 +117,8 @@ def _opened(
     if Path(path).is_file() and is_animated_webp(Path(path)):
         return av.open(film_of_animation(Path(path)), "r")
     name = ffmpeg_name(path) if is_local else path
+    if Path(path).is_file() and _index_leads_nowhere(Path(path), name):
+        return av.open(_Forward(Path(path)), "r", hwaccel=device, metadata_errors=RAW_BYTES)
     if is_pattern and (numbers := numbered(Path(path))):  # FFmpeg looks for 0 to 4 as the first
         options["start_number"] = str(min(numbers))
     film = av.open(
@@ -131,6 +134,29 @@ def _opened(
         return film
     film.close()  # a stream begins later than FFmpeg looks, if it has any packets
     return av.open(name, "r", options=_PROBE_FURTHER, hwaccel=device, metadata_errors=RAW_BYTES)
+
+
+def _index_leads_nowhere(path: Path, name: str) -> bool:
+    """Whether a file is an AVI in whose index no packet of the picture can be found.
+
+    FFmpeg believes such an index, unless the file can only be read from front to back.
+    """
+    with path.open("rb") as file:
+        if file.read(12)[8:] not in _AVI_KINDS:
+            return False
+    with av.open(name, "r", metadata_errors=RAW_BYTES) as film:
+        video = film.streams.video
+        return bool(video) and not any(packet.size for packet in film.demux(video[0]))
+
+
+class _Forward:
+    """A file that FFmpeg can only read from front to back."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the file; it is closed with its container. Raises OSError."""
+        self._file = path.open("rb")
+        self.name = str(path)
+        self.read, self.close = self._file.read, self._file.close
 
 
 def _format_despite_name(path: Path) -> str | None:

@@ -28,6 +28,7 @@ _GPU_ENCODERS = {"libx264": "h264_nvenc", "libx265": "hevc_nvenc", "libsvtav1": 
 _CODEC_OF = {  # by a film's ending; h264 for all others
     ".webm": "vp9", ".ogv": "libvpx", ".ivf": "av1", ".obu": "av1",
     ".hevc": "h265", ".h265": "h265", ".265": "h265", ".m1v": "mpeg1video", ".m2v": "mpeg2video",
+    ".mpg": "mpeg2video", ".mpeg": "mpeg2video", ".vob": "mpeg2video",  # what DVD players read
     ".mjpeg": "mjpeg", ".mjpg": "mjpeg", ".y4m": "rawvideo", ".apng": "apng",
     ".avif": "av1", ".gif": "gif", ".webp": "libwebp_anim",
     ".png": "png", ".jpg": "mjpeg", ".jpeg": "mjpeg",
