@@ -12,6 +12,8 @@ import pytest
 from realtime_style.color import ColorSpace
 from realtime_style.frame import Frame, StreamInfo
 from realtime_style.media.encoder import Encoder, _ReorderGroups
+from realtime_style.media.encoding import Encoding
+from realtime_style.media.film_sink import FileSink
 
 BASE = Fraction(1, 25)
 INFO = StreamInfo(64, 48, Fraction(25), BASE, ColorSpace())
@@ -87,3 +89,25 @@ def test_without_lookahead_each_frame_is_a_packet_at_once(tmp_path: Path) -> Non
         for i in range(5):
             frame = Frame(np.full((72, 64), 10 * i, np.uint8), i, BASE)
             assert [each.pts for each in encoder.encode(frame)] == [i]
+
+
+def settings_of_x264(path: Path, encoding: Encoding) -> dict[str, str]:
+    """The settings that libx264 wrote into a film of ours."""
+    rng = np.random.default_rng(0)
+    with FileSink(path, INFO, encoding=encoding, overwrite=True) as sink:
+        for i in range(30):
+            sink.write(Frame(rng.integers(0, 255, (72, 64), np.uint8), i, BASE))
+    text = path.read_bytes().split(b"options: ")[1].split(b"\0")[0].decode("ascii", "ignore")
+    return dict(part.partition("=")[::2] for part in text.split())
+
+
+def test_the_usual_x264_looks_ahead_and_a_preset_is_taken_as_it_is(tmp_path: Path) -> None:
+    names = ("subme", "mbtree", "rc_lookahead", "b_adapt", "crf")
+    for encoding, expected in (
+        (Encoding(), ["1", "1", "10", "0", "27.0"]),
+        (Encoding(crf=23), ["1", "1", "10", "0", "23.0"]),
+        (Encoding(preset="superfast"), ["1", "0", None, "1", "27.0"]),
+        (Encoding(preset="veryfast"), ["2", "1", "10", "1", "27.0"]),
+    ):
+        found = settings_of_x264(tmp_path / "film.mkv", encoding)
+        assert [found.get(name) for name in names] == expected

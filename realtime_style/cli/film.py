@@ -132,7 +132,8 @@ Preset = Annotated[
     str | None,
     typer.Option(
         metavar="PRESET", rich_help_panel=ENCODING,
-        help="Speed of the encoder. Default for h264: veryfast.",
+        help="Speed of the encoder. Default for h264: superfast, but looking ahead for an even "
+        "quality.",
     ),
 ]  # fmt: skip
 BitDepth = Annotated[

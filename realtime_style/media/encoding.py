@@ -45,12 +45,21 @@ _8_BIT = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "rgb24", "bgr24", "pal8",
 _10_BIT = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
 HARDWARE = ("_nvenc", "_qsv", "_amf", "_vaapi", "_videotoolbox", "_mf", "_v4l2m2m", "_vulkan")
 _DEFAULTS = {  # about 8 Mbit/s at 720p, at a speed that leaves the processor to the painting
-    "libx264": {"crf": "27", "preset": "veryfast"},
+    # As similar as veryfast, in 5 % more bytes and 0.6 of the time: what looking ahead gains is
+    # worth more than the partitions and the finer search that superfast leaves out
+    "libx264": {
+        "crf": "27",
+        "preset": "superfast",
+        "mbtree": "1",
+        "rc-lookahead": "10",
+        "b_strategy": "0",
+    },
     "libx265": {"crf": "28", "preset": "veryfast", "x265-params": "log-level=none"},
     "libvpx-vp9": {"crf": "45", "deadline": "realtime", "cpu-used": "7", "row-mt": "1"},
     "libsvtav1": {"crf": "44", "preset": "10"},
     "libvpx": {"crf": "10", "b": "20M", "deadline": "good", "cpu-used": "5"},
 }
+_WITH_OWN_PRESET = ("mbtree", "rc-lookahead", "b_strategy")  # any preset has its own values
 _WITHOUT_CRF = (  # they encode at a low bit rate unless they are given a quality
     "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4", "msmpeg4v2", "wmv1", "wmv2", "flv", "h263p",
 )  # fmt: skip
@@ -179,6 +188,8 @@ def encoder_options(codec: av.CodecContext, encoding: Encoding) -> dict[str, str
     encoder = codec.name
     known = {option.name for option in codec.supported_options.private}
     options = dict(_DEFAULTS.get(encoder, {}))
+    if encoding.preset is not None:
+        options = {name: options[name] for name in options if name not in _WITH_OWN_PRESET}
     for option, value in (("crf", encoding.crf), ("preset", encoding.preset)):
         if value is None:
             continue
