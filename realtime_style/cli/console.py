@@ -92,6 +92,7 @@ FLAGS: dict[str, str] = {
     "source": "IN",
     "out": "OUT",
     "overwrite": "--overwrite",
+    "trace": "--trace",
     # live
     "window": "--no-window",
     "record": "--record",

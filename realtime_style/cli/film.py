@@ -17,6 +17,7 @@ from realtime_style.cli.options import (
     ENCODING,
     INPUT,
     MACHINE,
+    OUTPUT,
     PART,
     SIZE,
     TIME_FORMS,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from realtime_style.jobs.batch import Pair
     from realtime_style.jobs.film import FilmJob, FilmReport, FilmRequest
     from realtime_style.jobs.pipeline import RunStats
+    from realtime_style.jobs.trace import Trace
 
 VIDEO_EXAMPLES = examples(
     "video holiday.mp4 painted.mp4 --style great-wave",
@@ -165,6 +167,14 @@ OnGpu = Annotated[
         help="Decode, paint and encode on an NVIDIA GPU; frames never leave it.",
     ),
 ]  # fmt: skip
+TraceFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--trace", metavar="FILE.json", rich_help_panel=OUTPUT,
+        help="Write what each stage did when, for ui.perfetto.dev or chrome://tracing. One IN "
+        "only.",
+    ),
+]  # fmt: skip
 DemoOut = Annotated[
     Path, typer.Argument(metavar="OUT", help="The film to write, for example demo.mp4.")
 ]
@@ -206,6 +216,7 @@ def video(
     hwaccel: HwAccel = None,
     on_gpu: OnGpu = False,
     overwrite: Overwrite = False,
+    trace: TraceFile = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -239,7 +250,8 @@ def video(
                 overwrite=overwrite,
             )
         request = _in_gpu_memory(request) if on_gpu else request
-        _paint_all(batch, request, inputs, recursive, sample)
+        _refuse_trace(trace, sample, inputs, out, overwrite)
+        _paint_all(batch, request, inputs, recursive, sample, trace)
 
 
 def _in_gpu_memory(request: FilmRequest) -> FilmRequest:
@@ -260,8 +272,28 @@ def _refuse_combined(
             raise typer.BadParameter("cannot be combined with --sample", param_hint=flag)
 
 
+def _refuse_trace(
+    trace: Path | None, sample: int | None, inputs: list[str], out: str, overwrite: bool
+) -> None:
+    """Refuses a trace that cannot be written, or of more than one film."""
+    from realtime_style.system.paths import refuse_unwritable
+
+    if trace is None:
+        return
+    if sample is not None or len(inputs) != 1 or Path(inputs[0]).is_dir():
+        raise typer.BadParameter("a trace is of one film", param_hint="--trace")
+    if trace in (Path(inputs[0]), Path(out)):
+        raise typer.BadParameter(f"{trace} is the film", param_hint="--trace")
+    refuse_unwritable(trace, "trace.json", overwrite=overwrite, setting="trace")
+
+
 def _paint_all(
-    batch: Batch, request: FilmRequest, inputs: list[str], recursive: bool, sample: int | None
+    batch: Batch,
+    request: FilmRequest,
+    inputs: list[str],
+    recursive: bool,
+    sample: int | None,
+    trace: Path | None,
 ) -> None:
     """Paints all inputs into the request's output, each as the request says."""
     from realtime_style.jobs.batch import (
@@ -285,7 +317,7 @@ def _paint_all(
         )
 
     def paint(pair: Pair) -> dict[str, Any]:
-        return _paint(replace(request, source=pair.source, out=str(pair.out)), batch)
+        return _paint(replace(request, source=pair.source, out=str(pair.out)), batch, trace)
 
     def paint_sample(pair: Pair) -> dict[str, Any]:
         from realtime_style.jobs.samples import paint_samples
@@ -384,12 +416,14 @@ class _Progress:
         self._painting.close()
 
 
-def _paint(request: FilmRequest, batch: Batch) -> dict[str, Any]:
+def _paint(request: FilmRequest, batch: Batch, trace_file: Path | None = None) -> dict[str, Any]:
     """Paints one film, and says how it went; returns that for JSON."""
     from realtime_style.jobs.film import open_film
+    from realtime_style.jobs.trace import Trace
 
     output = batch.output
-    job = open_film(request)
+    trace = Trace() if trace_file else None
+    job = open_film(request, trace)
     began_s = time.perf_counter()
     progress = _Progress(batch, job)
     report = None
@@ -406,8 +440,18 @@ def _paint(request: FilmRequest, batch: Batch) -> dict[str, Any]:
         interrupts.remember()  # the film is complete: what follows it is stopped
     finally:
         progress.close()
+        if trace and trace_file:
+            _write_trace(trace, trace_file, output)
     with interrupts.remembered():
         return _tell(job, report, told, began_s, output)
+
+
+def _write_trace(trace: Trace, path: Path, output: Output) -> None:
+    """Writes a trace; a film is not lost because that fails."""
+    try:
+        trace.write(path)
+    except OSError as error:
+        output.say(f"note: {path} cannot be written: {error.strerror}")
 
 
 def _tell(

@@ -18,6 +18,7 @@ from realtime_style.engines.tensorrt.cuda import Cuda, CudaPython
 from realtime_style.errors import MediaError, StyleError
 from realtime_style.frame import MIN_SIDE_PX, Frame, GpuFrame, Size, StreamInfo
 from realtime_style.jobs.pipeline import Pipeline, RunStats
+from realtime_style.jobs.trace import Trace
 from realtime_style.media.encoding import Encoding, gpu_encoder_name, usual_size
 from realtime_style.media.film_sink import FileSink
 from realtime_style.media.film_source import FileSource
@@ -277,8 +278,11 @@ class FilmJob:
         self._closing.__exit__(kind, error, tb)
 
 
-def open_film(request: FilmRequest) -> FilmJob:
+def open_film(request: FilmRequest, trace: Trace | None = None) -> FilmJob:
     """Opens film, style, engine and output of a request.
+
+    Args:
+        trace: gets a span for all that a stage of the job does or waits for.
 
     Raises:
         StyleError: something cannot be read, written, found or run.
@@ -298,10 +302,10 @@ def open_film(request: FilmRequest) -> FilmJob:
         if cuda:
             painter = build_gpu_painter(request.plan, cuda, info.color)
             frames = GpuSource(source, cuda)
-            pipeline = Pipeline(frames, painter, sink)
+            pipeline = Pipeline(frames, painter, sink, trace)
         else:
             painter = build_painter(request.plan, info.color, in_flight=None)
-            pipeline = Pipeline(source, painter, sink)
+            pipeline = Pipeline(source, painter, sink, trace)
         return FilmJob(request, source, sink, painter, pipeline, stack.pop_all())
 
 

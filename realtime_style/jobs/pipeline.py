@@ -6,13 +6,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from realtime_style.channel import Channel
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame, GpuFrame
+from realtime_style.jobs.trace import Trace
 from realtime_style.stages import Frames, FrameSink, Painter, Pending
 
 QUEUE_FRAMES = 3
@@ -40,9 +41,16 @@ class Pipeline(Generic[F]):
     painter takes.
     """
 
-    def __init__(self, source: Frames[F], painter: Painter[F], sink: FrameSink[F]) -> None:
-        """Starts nothing yet."""
+    def __init__(
+        self,
+        source: Frames[F],
+        painter: Painter[F],
+        sink: FrameSink[F],
+        trace: Trace | None = None,
+    ) -> None:
+        """Starts nothing yet; `trace` gets a span for all that a stage does or waits for."""
         self._source, self._painter, self._sink = source, painter, sink
+        self._trace = trace
         self._read: Channel[F] = Channel(QUEUE_FRAMES)
         self._painted: Channel[F] = Channel(QUEUE_FRAMES)
         self._stopping = threading.Event()
@@ -99,24 +107,25 @@ class Pipeline(Generic[F]):
             output.end()
 
     def _read_all(self) -> None:
-        stats = self._stats
         with self._stage(self._read):
-            begin = time.perf_counter()
-            for frame in self._source:
-                stats.read_s += time.perf_counter() - begin
-                if self._stopping.is_set() or not self._read.put(frame):
+            frames = iter(self._source)
+            while True:
+                with self._timed("read", "decode"):
+                    frame = next(frames, None)
+                if frame is None or self._stopping.is_set():
                     return
-                begin = time.perf_counter()
-            stats.read_s += time.perf_counter() - begin
+                with self._timed("read", "wait for room"):
+                    is_wanted = self._read.put(frame)
+                if not is_wanted:
+                    return
 
     def _paint_all(self) -> None:
         pending: deque[Pending[F]] = deque()
         with self._stage(self._painted):
             try:
-                for frame in self._read:
-                    begin = time.perf_counter()
-                    pending.append(self._painter.begin(frame))
-                    self._stats.paint_s += time.perf_counter() - begin
+                for frame in self._arriving("paint", self._read):
+                    with self._timed("paint", "begin"):
+                        pending.append(self._painter.begin(frame))
                     frame.release()
                     if len(pending) >= self._painter.in_flight and not self._finish_first(pending):
                         return
@@ -130,20 +139,41 @@ class Pipeline(Generic[F]):
 
     def _finish_first(self, pending: deque[Pending[F]]) -> bool:
         """Waits for the oldest frame in flight and hands it on; False if nobody wants it."""
-        begin = time.perf_counter()
-        painted = pending.popleft()()
-        self._stats.paint_s += time.perf_counter() - begin
-        return self._painted.put(painted)
+        with self._timed("paint", "finish"):
+            painted = pending.popleft()()
+        with self._timed("paint", "wait for room"):
+            return self._painted.put(painted)
 
     def _write_all(self, start: float, on_frame: Callable[[RunStats], None] | None) -> None:
         stats = self._stats
-        for frame in self._painted:
-            begin = time.perf_counter()
-            self._sink.write(frame)
-            now = time.perf_counter()
-            stats.write_s += now - begin
-            stats.wall_s = now - start
+        for frame in self._arriving("write", self._painted):
+            with self._timed("write", "encode"):
+                self._sink.write(frame)
+            stats.wall_s = time.perf_counter() - start
             stats.frames += 1
             frame.release()
             if on_frame:
                 on_frame(stats)
+
+    def _arriving(self, stage: str, channel: Channel[F]) -> Iterator[F]:
+        """The frames of a channel."""
+        frames = iter(channel)
+        while True:
+            with self._timed(stage, "wait for a frame"):
+                frame = next(frames, None)
+            if frame is None:
+                return
+            yield frame
+
+    @contextmanager
+    def _timed(self, stage: str, name: str) -> Iterator[None]:
+        """Adds the time of a context to the trace, and to the statistics if it is no wait."""
+        begin = time.perf_counter()
+        try:
+            with self._trace.span(stage, name) if self._trace else nullcontext():
+                yield
+        finally:
+            if not name.startswith("wait"):
+                total = f"{stage}_s"
+                so_far = getattr(self._stats, total)
+                setattr(self._stats, total, so_far + time.perf_counter() - begin)
