@@ -46,7 +46,7 @@ def main() -> None:
         type=Path,
         help="a small generator to start the body from; none: random weights",
     )
-    parser.add_argument("--steps", type=int, help="default: 300, or 1500 without strokes")
+    parser.add_argument("--steps", type=int, help="default: 700, or 1500 without strokes")
     parser.add_argument("--portraits", type=Path, help="a folder of photos of faces")
     parser.add_argument("--texture", type=float, default=TEXTURE_WEIGHT, metavar="WEIGHT")
     parser.add_argument("--seed", type=int, default=0)
@@ -61,7 +61,7 @@ def main() -> None:
     own = FAST_STROKES / arguments.teacher.name
     base = arguments.base or (own if own.exists() else FAST_BASE)
     has_strokes = base.parent == FAST_STROKES
-    steps = arguments.steps or (300 if has_strokes else 1500)
+    steps = arguments.steps or (700 if has_strokes else 1500)
     body = Generator(FAST) if base.name == FROM_NOTHING else load_generator(base)[0]
     run_dir = arguments.out.with_suffix(".training")
     run_dir.mkdir(parents=True, exist_ok=True)

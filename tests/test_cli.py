@@ -166,7 +166,7 @@ def test_animations_have_a_size_of_their_own_unless_told(
         (["film.mp4", "out.mp4", "-s", "manets"], "there is no style 'manets'"),
         (["film.mp4", "out.mp4", "-s", "rubbish.mp4"], "rubbish.mp4 is not a usable style"),
         (["film.mp4", "out.mp4", "--codec", "mp5"], "no video encoder 'mp5'"),
-        (["film.mp4", "out.mp4", "--hwaccel", "abacus"], "no decoding device 'abacus'"),
+        (["film.mp4", "out.mp4", "--hwaccel", "abacus"], "unknown decoding device 'abacus'"),
         (["film.mp4", "nowhere/x/out.mp4"], "there is no folder nowhere"),
         (["film.mp4", "/dev/null/o.mp4", "-y"], "/dev/null is not a folder"),
         (["film.mp4", "out.mp4", "--start", "99"], "there is nothing at 99 s"),

@@ -236,7 +236,7 @@ def test_a_screen_that_changes_its_size_is_an_error(monkeypatch: pytest.MonkeyPa
         shots = iter(screen)
         first = next(shots)
         assert (first.width, first.height) == (64, 48)
-        with pytest.raises(MediaError, match="the screen :9 has changed its size"):
+        with pytest.raises(MediaError, match="the size of the screen :9 has changed"):
             next(shots)
 
 

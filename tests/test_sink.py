@@ -267,7 +267,7 @@ def test_a_finished_film_that_cannot_take_its_name_is_kept(
         usual(source, target)
 
     monkeypatch.setattr(os, "replace", replace)
-    with pytest.raises(MediaError, match=r"the painted film is .*film.painted.mp4"):
+    with pytest.raises(MediaError, match=r"the painted film was saved as .*film.painted.mp4"):
         write(FileSink(path, info(), overwrite=True))
     assert len(times_of(tmp_path / "film.painted.mp4")) == len(TIMES_MS)
     assert path.read_bytes() == b"open in a player"

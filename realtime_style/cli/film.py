@@ -79,7 +79,7 @@ PaintSize = Annotated[
     str | None,
     typer.Option(
         "--size", metavar="SIZE", rich_help_panel=SIZE,
-        help="Paint at this size, 720p, 4k or 1280x720; smaller gives larger strokes. "
+        help="Paint at this size, 720p, 4k or 1280x720; smaller is faster and less sharp. "
         "Default: the size of IN.",
     ),
 ]  # fmt: skip
@@ -142,7 +142,7 @@ BitDepth = Annotated[
     int | None,
     typer.Option(
         parser=whole(1), metavar="BITS", rich_help_panel=ENCODING,
-        help="8 or 10 bits per colour. Default: the encoder's own.",
+        help="Bits per colour channel: 8 or 10. Default: the encoder's choice.",
     ),
 ]  # fmt: skip
 SequenceRate = Annotated[

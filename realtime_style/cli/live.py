@@ -87,7 +87,7 @@ StyleImages = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER", rich_help_panel=LOOK,
-        help="A folder of pictures to take styles from; key o switches between them.",
+        help="A folder of pictures to use as styles; press o in the window for the next one.",
     ),
 ]  # fmt: skip
 LiveSize = Annotated[
@@ -101,7 +101,7 @@ MinSize = Annotated[
     str,
     typer.Option(
         "--min-size", metavar="SIZE", rich_help_panel=SIZE,
-        help="Never paint at a smaller size; rather drop frames.",
+        help="Smallest painting size, such as 360p; below it, frames are dropped instead.",
     ),
 ]  # fmt: skip
 TargetRate = Annotated[

@@ -68,8 +68,8 @@ PictureSize = Annotated[
     str | None,
     typer.Option(
         "--size", metavar="SIZE", rich_help_panel=SIZE,
-        help="Paint at this size, 720p or 1280x720; smaller gives larger strokes. OUT has the size "
-        "of IN; with --from-noise this one. Default: the size of IN; from noise 768p (4:3).",
+        help="Paint at this size, 720p or 1280x720; smaller is faster and less sharp. OUT has the "
+        "size of IN; with --from-noise this one. Default: the size of IN; from noise 768p (4:3).",
     ),
 ]  # fmt: skip
 

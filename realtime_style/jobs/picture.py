@@ -95,7 +95,7 @@ def paint_rgb_at(
 ) -> NDArray[np.uint8]:
     """Paints an RGB picture, (H, W, 3) uint8, at a size into a new one of its own size.
 
-    A smaller size gives larger strokes. None paints at its own size. Raises EngineError.
+    A smaller size is faster and less sharp. None paints at its own size. Raises EngineError.
     """
     height, width = rgb.shape[:2]
     painted_size = size.of(width, height) if size else (width, height)

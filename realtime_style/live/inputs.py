@@ -66,7 +66,7 @@ class DeviceSource:
             self._open()
         except av.FFmpegError as error:
             container.close()
-            raise MediaError(f"{name} delivers no picture: {error.strerror}") from error
+            raise MediaError(f"{name} sends no video: {error.strerror}") from error
         except BaseException:
             container.close()
             raise
@@ -74,7 +74,7 @@ class DeviceSource:
     def _open(self) -> None:
         if not self._container.streams.video:
             raise MediaError(
-                f"{self.name} has no picture; choose a camera, a screen or a film",
+                f"{self.name} contains no video; choose a camera, a screen or a film",
                 setting="source",
             )
         stream = self._stream = self._container.streams.video[0]
@@ -82,7 +82,10 @@ class DeviceSource:
         self._pictures = self._decode()
         first = next(self._pictures, None)
         if first is None:
-            raise MediaError(f"{self.name} is open, but delivers no picture")
+            raise MediaError(
+                f"{self.name} opened but sent no frame; close other programs that use it, or "
+                "choose another source"
+            )
         self._first = first
         self._converter = Converter(first, None, stream.sample_aspect_ratio, stream.codec_context)
         rate = frame_rate(stream, is_interlaced=first.interlaced_frame, usual=Fraction(30))
@@ -194,7 +197,7 @@ class ScreenSource(AbstractContextManager["ScreenSource"]):
             captured_us = now_us()
             picture = self._grab()
             if picture.size != self._size:
-                raise MediaError(f"the screen {self._display} has changed its size")
+                raise MediaError(f"the size of the screen {self._display} has changed")
             rgb = np.asarray(picture)[self._part]
             yield frame_from_rgb(rgb, self.info.color, captured_us, MICROSECOND)
             due_s = max(due_s + self._pace_s, time.monotonic() - self._pace_s)

@@ -33,10 +33,10 @@ class SizeLadder:
     after the larger size would have been fast enough for 2 seconds. That wait doubles whenever a
     step up had to be undone, so that the size does not alternate.
 
-    Strokes have a size in painted pixels, so they look larger or smaller when the painted size
-    changes. After `keep_after_s`, the size is therefore kept. If painting no longer keeps up with
-    it, frames are dropped; the size shrinks only if that would be more than half of the frames, and
-    later grows back to what it was, but no further.
+    A smaller size makes the picture less sharp; strokes keep their size. So that sharpness does not
+    keep changing, the size is fixed after `keep_after_s`. If painting then falls behind, frames are
+    dropped; the size shrinks only if more than half of the frames would be dropped, and later grows
+    back to the fixed size at most.
 
     Attributes:
         sizes: (width, height) of each rung in pixels, the largest first.

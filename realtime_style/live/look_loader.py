@@ -118,6 +118,9 @@ class LookLoader:
         Args:
             size: (width, height) of that frame in pixels; looks that are loaded later are prepared
                 for this size.
+
+        Raises:
+            KeyError: `load_for` has not been called.
         """
         with self._changed:
             self._size = size

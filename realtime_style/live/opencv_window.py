@@ -54,7 +54,8 @@ class Window:
             cv2.setMouseCallback(title, self._on_mouse)
         except cv2.error as error:
             raise MediaError(
-                "this OpenCV cannot open windows (opencv-python-headless?); install opencv-python",
+                "this OpenCV cannot open windows; if opencv-python-headless is installed, replace "
+                "it with opencv-python",
                 setting="window",
             ) from error
         self._size = (width, height)

@@ -25,7 +25,7 @@ MIN_SIZE = Size(360)
 
 _DEFAULT_INTERVAL_S = 1 / 30
 # How long sizes are tried. That long, because looks are loaded meanwhile, which slows painting.
-# Afterwards the size is kept, and with it the strokes
+# Afterwards the size is kept, and with it how sharp the picture is
 _TRY_SIZES_S = 30.0
 
 

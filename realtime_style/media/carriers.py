@@ -132,7 +132,7 @@ class AudioTranscode:
     """Decodes sound, resamples it and encodes it again; what cannot be converted is dropped.
 
     Attributes:
-        lost: how many packets could not be converted so far.
+        lost: how many packets could not be converted so far; a failed final flush counts as one.
     """
 
     def __init__(

@@ -251,7 +251,7 @@ def decoding_device(name: str) -> HWAccel:
     """A device of `hwaccels()` that decodes; raises MediaError for any other name."""
     if name not in hwaccels():
         raise MediaError(
-            f"there is no decoding device '{name}'; this FFmpeg has {', '.join(hwaccels())}",
+            f"unknown decoding device '{name}'; this FFmpeg has {', '.join(hwaccels()) or 'none'}",
             setting="hwaccel",
         )
     return HWAccel(name, allow_software_fallback=False)

@@ -457,12 +457,13 @@ class FileSink:
     def _put_in_place(self, file: PartialFile | PartialSequence, target: Path) -> None:
         try:
             if not self._overwrite and self._exists(target):
-                raise FileExistsError(EEXIST, "it has appeared meanwhile")
+                raise FileExistsError(EEXIST, "another program has created it meanwhile")
             file.put_in_place(target)
         except OSError as error:
             kept = file.keep(target)
             raise _NotReplacedError(
-                f"{target} cannot be written: {error.strerror}; the painted film is {kept}",
+                f"{target} cannot be written: {error.strerror}; the painted film was saved as "
+                f"{kept}",
                 setting="out",
             ) from error
 

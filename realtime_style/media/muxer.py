@@ -43,10 +43,10 @@ _REFUSALS = (  # how formats refuse a codec; where the file could be opened, not
 
 
 class Muxer:
-    """Writes the packets of the painted pictures, and those that pass through, in their order.
+    """Writes the packets of the painted pictures and those copied from other streams, by time.
 
     Attributes:
-        packet_bytes: the size of all packets written so far.
+        packet_bytes: total size of the packets written so far, in bytes.
     """
 
     def __init__(
@@ -205,10 +205,12 @@ class Muxer:
             self._mux_one(packet)
 
     def mux_last(self, packet: Packet, end_pts: int) -> None:
-        """Writes the last packet of the painted pictures; raises as `mux`.
+        """Writes the last packet of the painted pictures; raises the same errors as `mux`.
+
+        In MP4 its duration, and possibly its dts, are changed so that the film ends at `end_pts`.
 
         Args:
-            end_pts: when the last frame has been shown, in units of the packet.
+            end_pts: the end of the last frame's display, in units of `packet.time_base`.
         """
         if self.is_mp4 and self._first and packet.dts is not None and packet.pts is not None:
             pts, dts = self._first
@@ -220,9 +222,9 @@ class Muxer:
         self.mux([packet])
 
     def finish(self, end_s: float, *, is_stopped: bool) -> None:
-        """Writes the last packets of all other streams, and completes the file; raises as `mux`.
+        """Writes the last packets of all other streams, and completes the file.
 
-        Args as for `Passthrough.finish`.
+        Raises the same errors as `mux`. Args as for `Passthrough.finish`.
         """
         if self._passthrough:
             for other in self._passthrough.finish(

@@ -34,13 +34,16 @@ class Silence:
     """
 
     def __init__(self, context: Any) -> None:
-        """Encodes a little silence.
+        """Encodes one packet of silence.
 
         Args:
-            context: of the codec: a decoder or an encoder that knows its parameters.
+            context: the codec context of the stream: a decoder or an encoder whose sample rate,
+                layout and bit rate are known.
 
         Raises:
-            av.FFmpegError, ValueError: there is no encoder for the codec, or not with them.
+            av.FFmpegError, ValueError: the codec has no encoder, or it does not accept these
+                parameters.
+            IndexError: the encoder returned no packet.
         """
         self._rate: int = context.sample_rate
         codec = av.Codec(context.codec.canonical_name, "w")

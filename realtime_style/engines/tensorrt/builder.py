@@ -23,7 +23,9 @@ from realtime_style.system.interrupts import interruptible
 
 @dataclass(frozen=True, slots=True)
 class SizeRange:
-    """Sizes of pictures or of canvases: (width, height) of luma in pixels, even.
+    """Sizes in pixels, (width, height): of pictures (luma, even) or of canvases.
+
+    Those of canvases are multiples of CANVAS_MULTIPLE.
 
     Attributes:
         least, most: the smallest and the largest width and height. Any width in that range may be

@@ -449,7 +449,7 @@ class _Slot:
 
     def _occupy(self) -> None:
         if self._pending:
-            raise EngineError("TensorRT failed: more pictures were begun than can be in flight")
+            raise EngineError("internal error: more pictures than slots were begun in TensorRT")
         self._pending = True
 
     def _run(self, work: Callable[[], None]) -> None:
