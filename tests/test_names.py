@@ -371,10 +371,8 @@ def test_a_film_that_appeared_meanwhile_is_not_replaced(tmp_path: Path, film: Pa
     out = tmp_path / "out.mkv"
     with FileSource(film) as source:
         sink = FileSink(out, source.info)
-        with (
-            pytest.raises(MediaError, match=r"the painted film was saved as .*out\.painted\.mkv"),
-            sink,
-        ):  # noqa: PT012
+        said = r"the painted film was saved as .*out\.painted\.mkv"
+        with pytest.raises(MediaError, match=said), sink:  # noqa: PT012
             for frame in source:
                 sink.write(frame)
                 out.write_bytes(b"theirs")
