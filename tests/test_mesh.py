@@ -102,3 +102,11 @@ def test_a_flat_picture_stays_flat(generator: SharpGenerator) -> None:
     with torch.no_grad():
         painted = paint_rgb(generator, torch.full((1, 3, 112, 112), 0.4))
     assert painted.flatten(2).std(2).max() < 1e-4
+
+
+def test_a_generator_without_strokes_is_left_as_it_is(generator: SharpGenerator) -> None:
+    with torch.no_grad():
+        generator.body.up_norm.bias.fill_(-100)  # no feature of the last layer is ever above 0
+    before = generator.body.luma_head.weight.clone()
+    remove_mesh(generator, photos(1))
+    assert torch.equal(generator.body.luma_head.weight, before)

@@ -42,6 +42,8 @@ def remove_mesh(netG: SharpGenerator, photos: Tensor) -> None:
         variance += given
         covariance += wanted
     ridge = _RIDGE * variance.diagonal().mean()
+    if not ridge:  # all features are dead: nothing is painted, and so no mesh
+        return
     variance.diagonal().add_(ridge)
     held = ridge * _smoothed(kernel, zeros=True).flatten()
     head.weight.copy_(torch.linalg.solve(variance, covariance + held).view_as(kernel))
