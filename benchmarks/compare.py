@@ -1,7 +1,7 @@
 """Compares two results of the same benchmark and lists what has become worse.
 
-    git show HEAD~1:benchmarks/results/frame_rate.json > old.json
-    python benchmarks/compare.py old.json benchmarks/results/frame_rate.json
+    git show HEAD~1:benchmarks/results/amx/frame_rate.json > old.json
+    python benchmarks/compare.py old.json benchmarks/results/amx/frame_rate.json
 
 Figures with the same name in the same row are compared; the name tells whether more is better. A
 figure that has become worse by more than the spread of its runs, or than --noise where no runs are

@@ -17,13 +17,15 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from record import rows_of, run
+from record import RESULTS, rows_of, run
 
 from realtime_style.style.bundled import bundled_styles, open_style
 
 ROOT = Path(__file__).resolve().parents[1]
 ALONE, PUBLISHED = "starry-night, alone", "published "
 _MEDIANS = ("short", "long", "sharpness")
+CPUS = {"amx": "with AMX", "vnni": "with VNNI alone"}
+"""The folders of results of kinds of CPUs, and what tables call them."""
 _README_ROWS = ("standard, 720p", "fast, 720p", "fast, 1080p", "ONNX Runtime")
 # Pictures that neither a bundled style nor the encoder has learned: the style trained for each
 # (a row of quality.json) and its title.
@@ -90,23 +92,36 @@ def calm() -> str:
 
 def speed() -> str:
     """Frames per second of whole jobs, ours and the published network's."""
-    return _speed_table(rows_of("frame_rate"))
+    return _speed_table(lambda name: True)
 
 
 def speed_in_short() -> str:
     """The rows of `speed` that the README shows."""
-    return _speed_table([row for row in rows_of("frame_rate") if row["name"] in _README_ROWS])
+    return _speed_table(lambda name: name in _README_ROWS)
 
 
-def _speed_table(rows: list[dict[str, Any]]) -> str:
-    lines = ["| | frames per second | times the published network |", "|---|---|---|"]
-    for row in rows:
-        is_ours = "engine" in row
-        name = f"{row['name']}, {row['precision']}" if is_ours else f"published, {row['name']}"
-        name = re.sub(r"(, \w+)\1$", r"\1", name)  # some names end with the precision already
-        times = row["times_the_published_network"]
-        lines.append(f"| {name} | {row['fps']:.1f} | {times:.1f} |")
+def _speed_table(is_shown: Callable[[str], bool]) -> str:
+    """Frames per second on each kind of CPU, and in brackets the published network's multiple."""
+    kinds = {kind: rows_of("frame_rate", RESULTS / folder) for folder, kind in CPUS.items()}
+    cells: dict[str, dict[str, str]] = {}
+    for kind, rows in kinds.items():
+        for row in rows:
+            if is_shown(row["name"]):
+                times = row["times_the_published_network"]
+                cells.setdefault(_job(row), {})[kind] = f"{row['fps']:.1f} ({times:.1f})"
+    lines = [f"| | {' | '.join(kinds)} |", f"|---|{'---|' * len(kinds)}"]
+    lines += [
+        f"| {job} | {' | '.join(found.get(kind, '') for kind in kinds)} |"
+        for job, found in cells.items()
+    ]
     return "\n".join(lines)
+
+
+def _job(row: dict[str, Any]) -> str:
+    if "engine" not in row:
+        return f"published, {row['name']}"
+    name = f"{row['name']}, {row['precision']}"
+    return re.sub(r"(, \w+)\1$", r"\1", name)  # some names end with the precision already
 
 
 def latency() -> str:
@@ -129,15 +144,16 @@ def file_size() -> str:
     """Bitrate, similarity and cost of the default of each codec, and of other qualities."""
     rows = {row["name"]: row for row in rows_of("file_size")}
     shown = {
-        "h264 20 veryfast": "`--crf 20`: hard to tell from the painting",
-        "h264 27 veryfast": "the default (`h264`, 27)",
-        "h264 30 veryfast": "`--crf 30`: fine strokes become blurred",
+        "h264 20": "`--crf 20`: hard to tell from the painting",
+        "h264 27": "the default (`h264`, 27)",
+        "h264 27 veryfast": "`--preset veryfast`",
+        "h264 30": "`--crf 30`: fine strokes become blurred",
         "h265 28 veryfast": "`--codec h265`",
         "av1 44 10": "`--codec av1`",
         "vp9 45": "`--codec vp9`, as in `.webm`",
     }
     lines = ["| | Mbit/s | SSIM to the painting | CPU time of the encoder |", "|---|---|---|---|"]
-    default = rows["h264 27 veryfast"]["cpu_ratio"]
+    default = rows["h264 27"]["cpu_ratio"]
     lines += [
         f"| {title} | {rows[name]['mbit_s']:.1f} | {rows[name]['ssim']:.2f} | "
         f"{rows[name]['cpu_ratio'] / default:.1f} |"
