@@ -6,8 +6,8 @@
 Every figure comes from a separate process, timed from its start to its end. Everything compared is
 run in turn, several times, and the median counts; runs that other processes disturbed are repeated
 (quiet.py). Writes frame_rate.json, .md and .png to a folder of benchmarks/results for this kind of
-CPU (amx, vnni). `--quick` only tries the script. Needs the extras [train] (for the plot and PyTorch as a
-peer) and [onnxruntime]; a published network reads and writes with OpenCV, as its users do.
+CPU (amx, vnni). `--quick` only tries the script. Needs the extras [train] (for the plot and PyTorch
+as a peer) and [onnxruntime]; a published network reads and writes with OpenCV, as its users do.
 """
 
 from __future__ import annotations
