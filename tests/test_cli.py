@@ -852,6 +852,11 @@ def examined(**changes: object) -> dict[str, object]:
             "Live painting has no window: no display. It can record and stream.",
         ),
         ({"gpu_trouble": "no driver"}, True, "No NVIDIA GPU can be used, and none is needed."),
+        (
+            {"encoders": {"libx264": True, "h264_nvenc": False, "h264_qsv": True}}, True,
+            "Its hardware encodes films (h264_qsv), which leaves the processor to the painting: "
+            "realtime-style video in.mp4 out.mp4 --codec h264_qsv",
+        ),
     ],
 )  # fmt: skip
 def test_doctor_ends_in_a_verdict(

@@ -17,7 +17,7 @@ from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, FramePool, GpuFrame, StreamInfo
 from realtime_style.media.animation import palette_graph
 from realtime_style.media.converter import SWSCALE_MATRIX, picture_of
-from realtime_style.media.encoding import HARDWARE, encoded_color, pixel_format, usual_rate
+from realtime_style.media.encoding import encoded_color, is_hardware, pixel_format, usual_rate
 from realtime_style.media.ffmpeg_log import captured_log, first_error
 from realtime_style.media.packet import Packet
 from realtime_style.media.scaling import EXACT, UNSHIFTED, frame_with_bars, is_of_source, place_of
@@ -165,7 +165,7 @@ class Encoder:
             f"the encoder {name} cannot be opened for pictures of {self.size[0]}x"
             f"{self.size[1]}{f' with {settings}' if settings else ''} ({reason})"
         )
-        if name.endswith(HARDWARE):
+        if is_hardware(name):
             message += (
                 ": it needs its own device, such as an NVIDIA GPU for nvenc, with its driver, "
                 "and a size that it supports; h264 needs no device"

@@ -43,7 +43,7 @@ _MPEG4_MAX_TICKS = 65_535  # per second
 _RGB = 0  # H.273's matrix for RGB
 _8_BIT = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "rgb24", "bgr24", "pal8", "bgra")
 _10_BIT = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
-HARDWARE = ("_nvenc", "_qsv", "_amf", "_vaapi", "_videotoolbox", "_mf", "_v4l2m2m", "_vulkan")
+_HARDWARE = ("_nvenc", "_qsv", "_amf", "_vaapi", "_videotoolbox", "_mf", "_v4l2m2m", "_vulkan")
 _DEFAULTS = {  # about 8 Mbit/s at 720p, at a speed that leaves the processor to the painting
     # As similar as veryfast, in 5 % more bytes and 0.6 of the time: what looking ahead gains is
     # worth more than the partitions and the finer search that superfast leaves out
@@ -108,6 +108,11 @@ def encoder_name(path: Path, encoding: Encoding) -> str:
     """FFmpeg's name of the requested encoder, or of the usual one for the file."""
     name = encoding.codec or _default_codec(path)
     return CODECS.get(name.lower(), name)
+
+
+def is_hardware(encoder: str) -> bool:
+    """Whether an encoder of FFmpeg runs on a device of its own, not on the processor."""
+    return encoder.endswith(_HARDWARE)
 
 
 def gpu_encoder_name(path: Path, encoding: Encoding) -> str:

@@ -23,7 +23,7 @@ from realtime_style.errors import StyleError
 from realtime_style.frame import Frame, StreamInfo
 from realtime_style.live.devices import list_cameras
 from realtime_style.live.virtual_camera import VirtualCameraSink
-from realtime_style.media.encoding import Encoding
+from realtime_style.media.encoding import Encoding, is_hardware
 from realtime_style.media.film_sink import FileSink
 from realtime_style.painting.chain import build_painter
 from realtime_style.painting.plan import PaintPlan
@@ -152,6 +152,12 @@ def verdict(report: dict[str, Any]) -> list[str]:
         said.append("Live painting works; no camera is connected, but films can be played.")
     else:
         said.append(f"Live painting works, with {', '.join(live['cameras'])}.")
+    hardware = [name for name, found in report["encoders"].items() if found and is_hardware(name)]
+    if hardware and can_paint(report):
+        said.append(
+            f"Its hardware encodes films ({', '.join(hardware)}), which leaves the processor to "
+            f"the painting: realtime-style video in.mp4 out.mp4 --codec {hardware[0]}"
+        )
     if report["gpu_trouble"]:
         said.append("No NVIDIA GPU can be used, and none is needed.")
     return said
