@@ -65,7 +65,10 @@ def body() -> Generator:
     return Generator(SMALL)
 
 
-def test_it_comes_nearer_to_its_teacher(photos: PhotoFolder, tmp_path: Path) -> None:
+def test_it_comes_nearer_to_its_teacher(
+    photos: PhotoFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distillation, "LEARNING_RATE", 5e-3)  # in a few steps
     reports: list[TrainStep] = []
     watch, start = Calls(reports.append), body()
     before = start.state_dict()["stem.weight"].clone()

@@ -129,12 +129,20 @@ def doctor(as_json: JsonTable = False) -> None:
 
     The exit status is 1 if it cannot paint films.
     """
-    from realtime_style.tools.doctor import can_paint, examine, table, verdict
+    from realtime_style.tools.doctor import (
+        can_paint,
+        examine,
+        hardware_encoders,
+        table,
+        verdict,
+    )
 
     report = examine()
     if as_json:
         Output(as_json=True).json(report | {"verdict": verdict(report)})
     else:
         print_table(table(report))
+        for codec in hardware_encoders(report)[:1]:
+            print_table(f"To encode on it: realtime-style video in.mp4 out.mp4 --codec {codec}")
     if not can_paint(report):
         raise typer.Exit(1)

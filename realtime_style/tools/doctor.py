@@ -136,6 +136,11 @@ def can_paint(report: dict[str, Any]) -> bool:
     return bool(report["chosen"]["works"] and report["encoders"].get("libx264"))
 
 
+def hardware_encoders(report: dict[str, Any]) -> list[str]:
+    """The encoders of a report that work on a device of their own."""
+    return [name for name, works in report["encoders"].items() if works and is_hardware(name)]
+
+
 def verdict(report: dict[str, Any]) -> list[str]:
     """What the machine of a report can do, in sentences; the first is about films."""
     chosen, live = report["chosen"], report["live"]
@@ -152,11 +157,10 @@ def verdict(report: dict[str, Any]) -> list[str]:
         said.append("Live painting works; no camera is connected, but films can be played.")
     else:
         said.append(f"Live painting works, with {', '.join(live['cameras'])}.")
-    hardware = [name for name, found in report["encoders"].items() if found and is_hardware(name)]
-    if hardware and can_paint(report):
+    if hardware := hardware_encoders(report):
         said.append(
             f"Its hardware encodes films ({', '.join(hardware)}), which leaves the processor to "
-            f"the painting: realtime-style video in.mp4 out.mp4 --codec {hardware[0]}"
+            "the painting."
         )
     if report["gpu_trouble"]:
         said.append("No NVIDIA GPU can be used, and none is needed.")

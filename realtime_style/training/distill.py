@@ -111,14 +111,17 @@ def distill(
         state.load(load_checkpoint(checkpoint), checkpoint)
     else:
         fit_to_teacher(netG, teacher, crops, seed)
-    recipe = loop.Recipe(steps, trapezoid, checkpoint, CHECKPOINT_EVERY)
+
+    def finish() -> None:
+        remove_mesh(netG.eval(), crops)
+        make_as_strong(netG, teacher, crops)
+
+    recipe = loop.Recipe(steps, trapezoid, checkpoint, CHECKPOINT_EVERY, finish)
     objective = SharpObjective(
         aim_of(teacher), netG, seed, norm_steps=norm_steps, texture_weight=texture_weight
     )
     loop.run(state, objective, HueChanges(photos.batch, _HUE_SHARE, seed).batch, recipe, observer)
-    remove_mesh(netG.eval(), crops)
-    make_as_strong(netG, teacher, crops)
-    return netG
+    return netG.eval()
 
 
 def aim_of(teacher: SharpGenerator) -> Aim:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -72,12 +72,14 @@ class Recipe:
         schedule: the learning rate of each step, as a share of its peak.
         checkpoint: the file for checkpoints; None writes none.
         checkpoint_every: steps between checkpoints.
+        finish: changes what was trained, right after the last step.
     """
 
     steps: int
     schedule: Schedule
     checkpoint: Path | None
     checkpoint_every: int
+    finish: Callable[[], None] = lambda: None
 
 
 def run(
@@ -124,6 +126,8 @@ def run(
                 state.step = step.step
                 state.history.append(step.losses)
                 state.seconds = time.perf_counter() - began
+                if state.step == recipe.steps:
+                    recipe.finish()
                 if state.step % recipe.checkpoint_every == 0:
                     last_good = copy.deepcopy(state.as_dict())
                     _save(last_good, recipe)

@@ -65,7 +65,7 @@ def run_part(
         observer: receives progress and notes.
         how_to_read: what the report says about its curves.
         card: more for the style's card.
-        finish: changes the generator after the last step.
+        finish: changes the generator right after the last step.
 
     Raises:
         TrainingError: see `loop.run`.
@@ -78,9 +78,8 @@ def run_part(
     samples = photos.samples(3, 2 * config.crop_px)
     records = Records(part, config, netG, samples, painting, state.step)
     watched = Observers([records, observer]) if leads() else observer
-    recipe = loop.Recipe(part.steps, trapezoid, part.checkpoint, config.checkpoint_every)
+    recipe = loop.Recipe(part.steps, trapezoid, part.checkpoint, config.checkpoint_every, finish)
     loop.run(state, objective, read, recipe, watched)
     photos.note_skipped(observer)
-    finish()
     if leads():
         records.conclude(state, card, how_to_read)

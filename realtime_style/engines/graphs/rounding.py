@@ -18,6 +18,7 @@ _COLORS = 1024  # on which colour maps are rounded
 _CHROMA = 30.0  # standard deviation of their chroma
 _PHASES = 8.0  # the same of the differences between the phases of their luma
 _STROKES = 20.0  # the same of what strokes add to luma
+_MOST = 1e6  # of what a layer of a map gives for typical colours, in codes; usual are thousands
 _RIDGE = 0.01  # share of the mean square of what a layer reads that is added to each square
 
 Array = NDArray[np.float64]
@@ -88,6 +89,7 @@ def round_color_maps(weights: Mapping[str, NDArray[np.floating]]) -> dict[str, R
 
     Raises:
         KeyError: a weight is missing.
+        FloatingPointError: a map makes values that are too large.
     """
     random = np.random.default_rng(0)
     photo = _typical_planes(random) - weights[CENTER].reshape(-1)
@@ -125,6 +127,8 @@ def _round_map(
         kernel = weights[weight].astype(np.float64).sum((2, 3))
         bias = weights[f"{name}.{layer}.bias"].astype(np.float64)
         goal = exact @ kernel.T + bias
+        if not np.abs(goal).max() < _MOST:
+            raise FloatingPointError(f"{weight} makes values too large to be rounded")
         found[weight] = _fitted(kernel, bias, rounded, goal)
         exact = np.maximum(goal, 0)
         rounded = np.maximum(rounded @ found[weight].kernel.sum((2, 3)).T + found[weight].bias, 0)
