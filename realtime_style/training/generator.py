@@ -189,8 +189,10 @@ class Generator(nn.Module):
             x = block(x)
         features = x
         x = functional.relu(self.up.normalized(pad_edges(x, HEAD_MARGIN), self.up_norm))
-        luma = self.luma_head(x) / GAIN + MID / 255
-        chroma = self.chroma_head(x) / GAIN + MID / 255
+        luma, chroma = self.luma_head(x), self.chroma_head(x)
+        # Added in float32: near mid-grey, bf16 has steps of half a code to a code
+        wide = torch.promote_types(luma.dtype, torch.float32)
+        luma, chroma = (each.to(wide) / GAIN + MID / 255 for each in (luma, chroma))
         return luma, chroma, features
 
     def folded(self) -> FoldedGenerator:

@@ -17,7 +17,7 @@ from realtime_style.training.checkpoint import load_generator
 from realtime_style.training.color import PLANES_COLOR, paint_rgb, planes_from_rgb
 from realtime_style.training.config import TrainConfig, refuse_other_settings
 from realtime_style.training.dataset import PhotoFolder, paintings_of
-from realtime_style.training.device import tune_cpu
+from realtime_style.training.device import in_precision, tune_cpu
 from realtime_style.training.generator import GAIN, MID, Generator, freeze_norm
 from realtime_style.training.hue import HueChanges
 from realtime_style.training.observer import TrainObserver
@@ -78,8 +78,7 @@ def train_sharp(
 ) -> SharpGenerator:
     """Trains a sharp generator to paint what `SharpOverlay` makes of photos.
 
-    Its body starts as the generator of strokes. No feature extractor is needed. Networks compute in
-    float32.
+    Its body starts as the generator of strokes. No feature extractor is needed.
 
     Args:
         config: what to train on, and how.
@@ -107,7 +106,8 @@ def train_sharp(
     observer.on_note("measuring the colours of photos and painting, which takes about a minute")
     measured = photos.batch(0, range(FITTED_CROPS))[:, :, :FITTED_PX, :FITTED_PX].to(device)
     whole = photos.whole(_MEASURED_PHOTOS, _MEASURED_PX)
-    aim = SharpOverlay(painting_of(strokes.to(device)), whole, measured, paintings, config.sharp)
+    paint_strokes = painting_of(strokes.to(device), config.precision)
+    aim = SharpOverlay(paint_strokes, whole, measured, paintings, config.sharp)
     netG = first_sharp(strokes, HeadConfig(gain=max(_LEAST_GAIN, config.sharp_gain)))
     netG.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     state = _first_state(config, netG)
@@ -117,8 +117,9 @@ def train_sharp(
         fit_color_maps(netG, aim, measured, config.seed)
 
     crops = HueChanges(photos.batch, config.sharp_hue_share, config.seed)
+    objective = SharpObjective(aim, netG, config.seed, precision=config.precision)
     run_part(
-        config, part, netG, state, SharpObjective(aim, netG, config.seed), crops.batch,
+        config, part, netG, state, objective, crops.batch,
         photos, paintings[0], observer, how_to_read=_HOW_TO_READ, card=card,
     )  # fmt: skip
     return netG
@@ -234,7 +235,15 @@ class SharpObjective:
     films of all sizes.
     """
 
-    def __init__(self, aim: Aim, netG: SharpGenerator, seed: int, *, norm_steps: int = 0) -> None:
+    def __init__(
+        self,
+        aim: Aim,
+        netG: SharpGenerator,
+        seed: int,
+        *,
+        norm_steps: int = 0,
+        precision: str = "f32",
+    ) -> None:
         """Computes nothing yet.
 
         Args:
@@ -243,8 +252,10 @@ class SharpObjective:
             seed: of the random numbers.
             norm_steps: steps after which normalisation uses its running statistics; 0 for a body
                 that paints already.
+            precision: of the generator; see `device.autocast`. All losses are float32.
         """
         self._aim = aim
+        self._precision = precision
         self._netG = netG
         self._seed = seed
         self._norm_steps = norm_steps
@@ -258,7 +269,8 @@ class SharpObjective:
         rgb = photos_of(batch.to(state.device), SIDES_PX[ratio])
         rgb = rgb.contiguous(memory_format=torch.channels_last)
         aim = self._aim(rgb, ratio)
-        painted = paint_rgb(partial(self._netG, canvas=canvas_of(rgb, ratio)), rgb)
+        paint = partial(self._netG, canvas=canvas_of(rgb, ratio))
+        painted = paint_rgb(in_precision(paint, rgb.device, self._precision), rgb)
         margin = -4 * round(_MARGIN_PX * ratio / 4)
         painted, aim = (functional.pad(each, [margin] * 4) for each in (painted, aim))
         apart = painted - aim
