@@ -1,3 +1,6 @@
+import copy
+import functools
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -5,6 +8,7 @@ from torch.nn import functional
 
 from realtime_style.training.config import TrainConfig
 from realtime_style.training.generator import Generator, GeneratorConfig, UpsampleConv
+from realtime_style.training.parallel import BatchNorm
 
 SMALL = GeneratorConfig(trunk_channels=16, edge_channels=8, dilations=(1, 2))
 
@@ -63,6 +67,38 @@ def test_folding_changes_neither_weights_nor_function(generator: Generator) -> N
             parameter.zero_()
     after = generator.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_frozen_normalisation_has_the_gradients_of_normalisation(generator: Generator) -> None:
+    def gradients(frozen: bool) -> list[Tensor]:
+        net = copy.deepcopy(generator).double().train()
+        for module in net.modules():
+            if isinstance(module, BatchNorm):
+                module.eval()
+                if not frozen:  # the layers themselves, with their running statistics
+                    module.training = True
+                    module.forward = functools.partial(  # type: ignore[method-assign]
+                        functional.batch_norm,
+                        running_mean=module.running_mean,
+                        running_var=module.running_var,
+                        weight=module.weight,
+                        bias=module.bias,
+                        eps=module.eps,
+                    )
+        luma, chroma = net(*(plane.double() for plane in planes(2, 32, 48)))
+        (luma.square().mean() + chroma.square().mean()).backward()
+        return [parameter.grad for parameter in net.parameters()]  # type: ignore[misc]
+
+    for folded, layers in zip(gradients(True), gradients(False), strict=True):
+        assert layers.abs().max() > 0
+        torch.testing.assert_close(folded, layers, rtol=1e-8, atol=1e-10)
+
+
+def test_planes_are_as_fine_in_bf16_as_the_features(generator: Generator) -> None:
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        luma, chroma = generator(*planes(1, 64, 64))
+    assert luma.dtype == chroma.dtype == torch.float32
+    assert not torch.equal(luma, luma.bfloat16().float())
 
 
 def test_folded_has_no_normalisation(generator: Generator) -> None:

@@ -355,6 +355,31 @@ def test_it_comes_nearer_to_its_aim_at_every_ratio() -> None:
     assert sum(totals[-6:]) < 0.6 * sum(totals[:6])
 
 
+def test_bf16_has_the_losses_of_f32_but_for_rounding() -> None:
+    strokes = generator()
+    aim = overlay(strokes)
+    netG = first_sharp(strokes, HeadConfig(gain=1.0)).train()  # noqa: N806
+    state = TrainState({"G": Learner(netG, Muon(netG.parameters(), 0.1), 0.1)}, 1, {})
+    crops = pictures(2, 128)
+
+    def losses(precision: str) -> dict[str, float]:
+        objective = SharpObjective(aim, netG, 0, precision=precision)
+        (update,) = objective.updates(state, crops)
+        return {name: float(value.detach()) for name, value in update.losses.items()}
+
+    coarse, fine = losses("bf16"), losses("f32")
+    assert coarse != fine
+    assert coarse == pytest.approx(fine, rel=0.01)
+
+
+def test_strokes_in_bf16_are_within_a_code() -> None:
+    fine = painting_of(generator())(pictures())
+    coarse = painting_of(generator(), "bf16")(pictures())
+    assert not torch.equal(fine, coarse)
+    assert (fine - coarse).abs().mean() < 0.3 / 255
+    assert (fine - coarse).abs().max() < 3 / 255
+
+
 def test_ratios_depend_on_the_step_and_all_come(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
 

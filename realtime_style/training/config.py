@@ -129,7 +129,7 @@ class TrainConfig:
             and second views under a motion are painted as well.
         learning_rate: the peak of the generator's learning rate, while it learns strokes.
         discriminator_learning_rate: the peak of the discriminator's.
-        precision: "bf16", "f32" or "auto", of networks that learn strokes; see `device.autocast`.
+        precision: of all networks, "bf16", "f32" or "auto"; see `device.autocast`.
         compile: compile the generator with torch.compile.
         seed: the same seed gives the same generator, on the same machine.
         device: "auto", "cpu" or "cuda".

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Callable
 from functools import cache
+from typing import Any, TypeVar
 
 import torch
 
 from realtime_style.errors import TrainingError
 from realtime_style.training.parallel import own_gpu
+
+T = TypeVar("T")
 
 _MALLOC = {  # options of glibc's malloc: their numbers in malloc.h, and the values to set
     "M_TRIM_THRESHOLD": (-1, 2**31 - 1),
@@ -50,6 +54,18 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     """
     is_bf16 = precision == "bf16" or (precision == "auto" and has_bf16(device.type))
     return torch.autocast(device.type, torch.bfloat16, enabled=is_bf16)
+
+
+def in_precision(
+    function: Callable[..., T], device: torch.device, precision: str
+) -> Callable[..., T]:
+    """A function whose networks compute in a precision; arguments as for `autocast`."""
+
+    def call(*arguments: Any) -> T:
+        with autocast(device, precision):
+            return function(*arguments)
+
+    return call
 
 
 @cache

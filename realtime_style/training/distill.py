@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from realtime_style.training.checkpoint import load_checkpoint
 from realtime_style.training.color import paint_rgb
 from realtime_style.training.config import BUNDLED_BASE, BUNDLED_STROKES
 from realtime_style.training.dataset import PhotoFolder
-from realtime_style.training.device import tune_cpu
+from realtime_style.training.device import in_precision, tune_cpu
 from realtime_style.training.generator import Generator, GeneratorConfig
 from realtime_style.training.hue import HueChanges
 from realtime_style.training.mesh import remove_mesh
@@ -53,6 +54,7 @@ TEXTURE_WEIGHT = 2.0
 LEARNING_RATE = 6e-4  # at 5e-3, with frozen normalisation, 14 of the 16 edge features die
 CHECKPOINT_EVERY = 100
 _HUE_SHARE = 0.3  # of crops in other hues
+_PRECISION = "auto"
 _MOST_STRONGER = 1.6
 
 
@@ -118,19 +120,21 @@ def distill(
 
     recipe = loop.Recipe(steps, trapezoid, checkpoint, CHECKPOINT_EVERY, finish)
     objective = SharpObjective(
-        aim_of(teacher), netG, seed, norm_steps=norm_steps, texture_weight=texture_weight
-    )
+        aim_of(teacher, _PRECISION), netG, seed,
+        norm_steps=norm_steps, texture_weight=texture_weight, precision=_PRECISION,
+    )  # fmt: skip
     loop.run(state, objective, HueChanges(photos.batch, _HUE_SHARE, seed).batch, recipe, observer)
     return netG.eval()
 
 
-def aim_of(teacher: SharpGenerator) -> Aim:
-    """What a trained sharp generator paints, as an aim."""
+def aim_of(teacher: SharpGenerator, precision: str = "f32") -> Aim:
+    """What a trained sharp generator paints, as an aim; for precision see `device.autocast`."""
 
     def paint(rgb: Tensor, ratio: float) -> Tensor:
         canvas = canvas_of(rgb, ratio)
+        painted = in_precision(partial(teacher, canvas=canvas), rgb.device, precision)
         with torch.no_grad():
-            return paint_rgb(lambda *planes: teacher(*planes, canvas=canvas), rgb).clamp(0, 1)
+            return paint_rgb(painted, rgb).clamp(0, 1)
 
     return paint
 

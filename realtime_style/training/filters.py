@@ -26,16 +26,34 @@ def luma_of(rgb: Tensor) -> Tensor:
 def box(x: Tensor, radius: int) -> Tensor:
     """Means over squares of 2 * radius + 1 values; the border of (N, C, H, W) is repeated.
 
-    It adds up shifted pictures, along one axis after the other. For such radii that takes a fifth
-    of the time of a pooling.
+    It adds up shifted pictures, along one axis after the other, which is faster than a pooling.
     """
     for axis, padding in ((2, (0, 0, radius, radius)), (3, (radius, radius, 0, 0))):
-        count = x.shape[axis]
         padded = functional.pad(x, padding, mode="replicate")
-        x = padded.narrow(axis, 0, count).clone()
-        for start in range(1, 2 * radius + 1):
-            x += padded.narrow(axis, start, count)
+        x = _sums_along(padded, axis, 2 * radius + 1)
     return x.div_((2 * radius + 1) ** 2)
+
+
+def _sums_along(x: Tensor, axis: int, count: int) -> Tensor:
+    """Sums of each `count` values in a row; along the axis `count - 1` fewer than there are in x.
+
+    Sums of 1, 2, 4, ... values are made, each of two of those before, and the sum of `count` values
+    of some of them.
+    """
+    length = x.shape[axis] - count + 1
+    total = torch.zeros(())
+    done = 0  # values that are in `total`
+    sums, size = x, 1
+    while size <= count:
+        if count & size:
+            part = sums.narrow(axis, done, length)
+            total = total.add_(part) if done else part.clone()
+            done += size
+        size *= 2
+        if size <= count:
+            left = sums.shape[axis] - size // 2
+            sums = sums.narrow(axis, 0, left) + sums.narrow(axis, size // 2, left)
+    return total
 
 
 def evened_out(rgb: Tensor, radius: int) -> Tensor:

@@ -70,8 +70,17 @@ class UpsampleConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        weight = self.subpixel_weight(self.weight)
-        y = functional.conv2d(x, weight, self.bias.repeat_interleave(4))
+        return self.enlarged(x, self.weight, self.bias)
+
+    def normalized(self, x: Tensor, norm: BatchNorm) -> Tensor:
+        """`norm(self(x))`; see `_normalized`."""
+        if norm.training:
+            return torch.as_tensor(norm(self(x)))
+        return self.enlarged(x, *norm.folded(self.weight, self.bias))
+
+    def enlarged(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Like `forward`, with another weight and bias."""
+        y = functional.conv2d(x, self.subpixel_weight(weight), bias.repeat_interleave(4))
         return functional.pixel_shuffle(y, 2)
 
 
@@ -101,6 +110,15 @@ def pad_edges(x: Tensor, margin: int) -> Tensor:
     return functional.pad(x, (margin, margin, margin, margin), mode="replicate")
 
 
+def _normalized(x: Tensor, conv: nn.Conv2d, norm: BatchNorm) -> Tensor:
+    """`norm(conv(x))`; a frozen normalisation is folded into the convolution, which is faster."""
+    if norm.training:
+        return torch.as_tensor(norm(conv(x)))
+    assert conv.bias is not None
+    weight, bias = norm.folded(conv.weight, conv.bias)
+    return functional.conv2d(x, weight, bias, conv.stride, dilation=conv.dilation)
+
+
 class ResidualBlock(nn.Module):
     """x + norm(conv(relu(norm(dilated_conv(pad(x)))))), in the same shape.
 
@@ -117,8 +135,8 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, h, w) to the same."""
         y = pad_edges(x, self.first.dilation[0] + 1)
-        y = functional.relu(self.first_norm(self.first(y)))
-        y = self.second_norm(self.second(y))
+        y = functional.relu(_normalized(y, self.first, self.first_norm))
+        y = _normalized(y, self.second, self.second_norm)
         return torch.add(x, y)
 
 
@@ -165,14 +183,16 @@ class Generator(nn.Module):
         """Paints like `forward`; also returns the trunk's features, (N, trunk, H/4, W/4)."""
         x = torch.cat((functional.pixel_unshuffle(luma, 2), chroma), 1)  # (N, 6, H/2, W/2)
         x = pad_edges((x - MID / 255) * GAIN, STEM_MARGIN)
-        x = functional.relu(self.stem_norm(self.stem(x)))
-        x = functional.relu(self.down_norm(self.down(x)))  # (N, trunk, H/4, W/4)
+        x = functional.relu(_normalized(x, self.stem, self.stem_norm))
+        x = functional.relu(_normalized(x, self.down, self.down_norm))  # (N, trunk, H/4, W/4)
         for block in self.blocks:
             x = block(x)
         features = x
-        x = functional.relu(self.up_norm(self.up(pad_edges(x, HEAD_MARGIN))))
-        luma = self.luma_head(x) / GAIN + MID / 255
-        chroma = self.chroma_head(x) / GAIN + MID / 255
+        x = functional.relu(self.up.normalized(pad_edges(x, HEAD_MARGIN), self.up_norm))
+        luma, chroma = self.luma_head(x), self.chroma_head(x)
+        # Added in float32: near mid-grey, bf16 has steps of half a code to a code
+        wide = torch.promote_types(luma.dtype, torch.float32)
+        luma, chroma = (each.to(wide) / GAIN + MID / 255 for each in (luma, chroma))
         return luma, chroma, features
 
     def folded(self) -> FoldedGenerator:

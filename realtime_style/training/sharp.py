@@ -132,6 +132,11 @@ class Head(nn.Module):
             photo: the picture.
             strokes: what the body has painted, minus its means around.
         """
+        if torch.is_autocast_enabled(photo.device.type):
+            # The layout of bf16 convolutions, or each would rearrange what it reads and returns
+            photo, strokes = (
+                each.contiguous(memory_format=torch.channels_last) for each in (photo, strokes)
+            )
         painted: Tensor = self.range(self.recolor(photo) + self.gain[:, None, None] * strokes)
         return painted
 

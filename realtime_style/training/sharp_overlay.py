@@ -11,8 +11,9 @@ from torch.nn import functional
 from realtime_style.canvas import CANVAS_MULTIPLE
 from realtime_style.training.color import PLANES_COLOR, planes_from_rgb, rgb_from_planes
 from realtime_style.training.config import SharpSettings
+from realtime_style.training.device import autocast
 from realtime_style.training.filters import calmness, evened_out, fine_detail, luma_of, sharpened
-from realtime_style.training.generator import FoldedGenerator, Generator, pad_edges
+from realtime_style.training.generator import MID, FoldedGenerator, Generator, pad_edges
 from realtime_style.training.recoloring import ColorTable, Recoloring
 from realtime_style.training.sharp import reduced
 
@@ -116,16 +117,20 @@ class SharpOverlay:
         return functional.pad(self._strokes(wide), (-by, -left, -by, -left))
 
 
-def painting_of(netG: Generator) -> Strokes:
-    """What a trained generator paints."""
+def painting_of(netG: Generator, precision: str = "f32") -> Strokes:
+    """What a trained generator paints, computed in a precision; see `device.autocast`."""
     folded: FoldedGenerator = netG.folded().eval().requires_grad_(False)
+    assert folded.head.bias is not None
+    folded.head.bias -= MID  # added in float32 below: bf16 has steps of a code above 128
 
     def paint(rgb: Tensor) -> Tensor:
         rgb = rgb.contiguous(memory_format=torch.channels_last)
         luma, chroma = planes_from_rgb(rgb, PLANES_COLOR)
         with torch.no_grad():
-            luma, chroma = folded(255 * luma, 255 * chroma)
-            return rgb_from_planes(luma / 255, chroma / 255, PLANES_COLOR).clamp(0, 1)
+            with autocast(rgb.device, precision):
+                planes = folded(255 * luma, 255 * chroma)
+            luma, chroma = ((plane.float() + MID) / 255 for plane in planes)
+            return rgb_from_planes(luma, chroma, PLANES_COLOR).clamp(0, 1)
 
     return paint
 

@@ -17,7 +17,7 @@ from realtime_style.training.checkpoint import load_generator
 from realtime_style.training.color import PLANES_COLOR, paint_rgb, planes_from_rgb
 from realtime_style.training.config import TrainConfig, refuse_other_settings
 from realtime_style.training.dataset import PhotoFolder, paintings_of
-from realtime_style.training.device import tune_cpu
+from realtime_style.training.device import in_precision, tune_cpu
 from realtime_style.training.filters import luma_of
 from realtime_style.training.generator import GAIN, MID, Generator, freeze_norm
 from realtime_style.training.hue import HueChanges
@@ -82,8 +82,7 @@ def train_sharp(
 ) -> SharpGenerator:
     """Trains a sharp generator to paint what `SharpOverlay` makes of photos.
 
-    Its body starts as the generator of strokes. No feature extractor is needed. Networks compute in
-    float32.
+    Its body starts as the generator of strokes. No feature extractor is needed.
 
     Args:
         config: what to train on, and how.
@@ -111,7 +110,8 @@ def train_sharp(
     observer.on_note("measuring the colours of photos and painting, which takes about a minute")
     measured = photos.batch(0, range(FITTED_CROPS))[:, :, :FITTED_PX, :FITTED_PX].to(device)
     whole = photos.whole(_MEASURED_PHOTOS, _MEASURED_PX)
-    aim = SharpOverlay(painting_of(strokes.to(device)), whole, measured, paintings, config.sharp)
+    paint_strokes = painting_of(strokes.to(device), config.precision)
+    aim = SharpOverlay(paint_strokes, whole, measured, paintings, config.sharp)
     netG = first_sharp(strokes, HeadConfig(gain=max(_LEAST_GAIN, config.sharp_gain)))
     netG.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     state = _first_state(config, netG)
@@ -121,8 +121,9 @@ def train_sharp(
         fit_color_maps(netG, aim, measured, config.seed)
 
     crops = HueChanges(photos.batch, config.sharp_hue_share, config.seed)
+    objective = SharpObjective(aim, netG, config.seed, precision=config.precision)
     run_part(
-        config, part, netG, state, SharpObjective(aim, netG, config.seed), crops.batch,
+        config, part, netG, state, objective, crops.batch,
         photos, paintings[0], observer, how_to_read=_HOW_TO_READ, card=card,
         finish=partial(remove_mesh, netG, measured),
     )  # fmt: skip
@@ -247,6 +248,7 @@ class SharpObjective:
         *,
         norm_steps: int = 0,
         texture_weight: float = 0.0,
+        precision: str = "f32",
     ) -> None:
         """Computes nothing yet.
 
@@ -257,8 +259,10 @@ class SharpObjective:
             norm_steps: steps after which normalisation uses its running statistics; 0 for a body
                 that paints already.
             texture_weight: of the loss of `texture_difference`.
+            precision: of the generator; see `device.autocast`. All losses are float32.
         """
         self._aim = aim
+        self._precision = precision
         self._netG = netG
         self._seed = seed
         self._norm_steps = norm_steps
@@ -273,7 +277,8 @@ class SharpObjective:
         rgb = photos_of(batch.to(state.device), SIDES_PX[ratio])
         rgb = rgb.contiguous(memory_format=torch.channels_last)
         aim = self._aim(rgb, ratio)
-        painted = paint_rgb(partial(self._netG, canvas=canvas_of(rgb, ratio)), rgb)
+        paint = partial(self._netG, canvas=canvas_of(rgb, ratio))
+        painted = paint_rgb(in_precision(paint, rgb.device, self._precision), rgb)
         margin = -4 * round(_MARGIN_PX * ratio / 4)
         painted, aim = (functional.pad(each, [margin] * 4) for each in (painted, aim))
         apart = painted - aim
@@ -299,7 +304,7 @@ def texture_difference(painted: Tensor, aim: Tensor, ratio: float) -> Tensor:
 
     A generator that cannot tell where exactly its aim has a stroke learns the mean of what it could
     be, which is weak and blurred. Here strokes may be elsewhere: the deviations of edges in four
-    directions, of three sizes, are compared in cells of 16 px of the canvas.
+    directions, of five sizes, are compared in cells of 32 px of the canvas, for light and for colours.
 
     Args:
         painted, aim: (N, 3, H, W) in 0..1.
