@@ -304,7 +304,8 @@ def texture_difference(painted: Tensor, aim: Tensor, ratio: float) -> Tensor:
 
     A generator that cannot tell where exactly its aim has a stroke learns the mean of what it could
     be, which is weak and blurred. Here strokes may be elsewhere: the deviations of edges in four
-    directions, of five sizes, are compared in cells of 32 px of the canvas, for light and for colours.
+    directions, of five sizes, are compared in cells of 32 px of the canvas, for light and for
+    colours.
 
     Args:
         painted, aim: (N, 3, H, W) in 0..1.
