@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -164,6 +164,20 @@ OnGpu = Annotated[
         help="Decode, paint and encode on an NVIDIA GPU; frames never leave it.",
     ),
 ]  # fmt: skip
+Restart = Annotated[
+    bool,
+    typer.Option(
+        "--restart", rich_help_panel=PART,
+        help="Start over: remove the finished segments of an earlier run.",
+    ),
+]  # fmt: skip
+KeepStopped = Annotated[
+    bool,
+    typer.Option(
+        "--keep-stopped", rich_help_panel=PART,
+        help="When stopped, also write the finished segments of a long film as OUT.stopped.",
+    ),
+]  # fmt: skip
 DemoOut = Annotated[
     Path, typer.Argument(metavar="OUT", help="The film to write, for example demo.mp4.")
 ]
@@ -193,6 +207,8 @@ def video(
     start: Start = 0.0,
     duration: Duration = None,
     sample: Sample = None,
+    restart: Restart = False,
+    keep_stopped: KeepStopped = False,
     codec: Codec = None,
     crf: Crf = None,
     preset: Preset = None,
@@ -210,9 +226,10 @@ def video(
 ) -> None:
     """Paints films; sound, subtitles and timing stay as they are.
 
-    OUT is written only on success; an existing file stays untouched otherwise. Ctrl-C keeps the
-    frames so far in a separate file, as an error half-way does; press it again to quit at once.
-    Broken inputs are skipped.
+    OUT is written only on success; an existing file stays untouched otherwise. Films of more than a
+    minute are painted in segments: after Ctrl-C, a crash or an error the same command goes on with
+    the next one. Of shorter films Ctrl-C keeps the frames so far in a separate file; press it again
+    to quit at once. Broken inputs are skipped.
     """
     inputs, out = inputs_and_out(paths)
     refuse_both_ways(skip_existing, overwrite)
@@ -238,7 +255,16 @@ def video(
                 overwrite=overwrite,
             )
         request = _in_gpu_memory(request) if on_gpu else request
-        _paint_all(batch, request, inputs, recursive, sample)
+        run = _Run(restart, keep_stopped)
+        _paint_all(batch, request, inputs, recursive, sample, run)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What to do with the parts of an earlier run, and with a film that is stopped."""
+
+    restart: bool = False
+    keeps_stopped: bool = False
 
 
 def _in_gpu_memory(request: FilmRequest) -> FilmRequest:
@@ -260,7 +286,12 @@ def _refuse_combined(
 
 
 def _paint_all(
-    batch: Batch, request: FilmRequest, inputs: list[str], recursive: bool, sample: int | None
+    batch: Batch,
+    request: FilmRequest,
+    inputs: list[str],
+    recursive: bool,
+    sample: int | None,
+    run: _Run,
 ) -> None:
     """Paints all inputs into the request's output, each as the request says."""
     from realtime_style.jobs.batch import (
@@ -284,7 +315,7 @@ def _paint_all(
         )
 
     def paint(pair: Pair) -> dict[str, Any]:
-        return _paint(replace(request, source=pair.source, out=str(pair.out)), batch)
+        return _paint(replace(request, source=pair.source, out=str(pair.out)), batch, run)
 
     def paint_sample(pair: Pair) -> dict[str, Any]:
         from realtime_style.jobs.samples import paint_samples
@@ -361,7 +392,7 @@ class _Progress:
     def on_frame(self, stats: RunStats) -> None:
         """Shows the frames so far; stops after Ctrl-C that a library swallowed."""
         interrupts.check()
-        fps = stats.frames / stats.wall_s
+        fps = (stats.frames - stats.resumed) / stats.wall_s
         of = f" of {self._frames}" if self._frames else ""
         part = min(1, stats.frames / self._frames) if self._frames else 0
         left = self._batch.left(", ", part)
@@ -383,12 +414,12 @@ class _Progress:
         self._painting.close()
 
 
-def _paint(request: FilmRequest, batch: Batch) -> dict[str, Any]:
+def _paint(request: FilmRequest, batch: Batch, run: _Run = _Run()) -> dict[str, Any]:
     """Paints one film, and says how it went; returns that for JSON."""
     from realtime_style.jobs.film import open_film
 
     output = batch.output
-    job = open_film(request)
+    job = open_film(request, restart=run.restart, keeps_stopped=run.keeps_stopped)
     began_s = time.perf_counter()
     progress = _Progress(batch, job)
     report = None
@@ -419,7 +450,7 @@ def _tell(
         if note not in told:
             output.say(f"note: {note}")
     frames = counted(report.stats.frames, "frame")
-    fps = report.stats.frames / wall_s
+    fps = (report.stats.frames - report.stats.resumed) / wall_s
     took = f"{frames} in {wall_s:.1f} s, {fps:.1f} fps including start-up"
     output.say(f"{job.sink.name}: {took}; {_size_of(job)}")
     sizes = {"bytes": job.sink.size_bytes, "mbit_per_s": round(_mbit_per_s(job), 3)}
@@ -450,6 +481,8 @@ def _stopped(job: FilmJob) -> Stopped:
         kept_in = f"; frames kept in {kept}: {frames}" if kept else ""
         is_pipe = out == "-" or is_special(Path(out))
         became = "is incomplete" if is_pipe else "was not written"
+        if job.segmented and job.segmented.is_planned:
+            kept_in += f"; {job.segmented.kept}"
         console.print_line(f"stopped; {job.sink.name} {became}{kept_in}")
     return Stopped({"stopped": out, "kept": kept and str(kept), "frames": frames})
 
@@ -465,7 +498,8 @@ def _summary(report: FilmReport, start_s: float, wall_s: float) -> dict[str, Any
         "width": report.width,
         "height": report.height,
         "frames": stats.frames,
-        "fps": round(stats.frames / wall_s, 3),
+        "resumed_frames": stats.resumed,
+        "fps": round((stats.frames - stats.resumed) / wall_s, 3),
         "wall_s": round(wall_s, 3),
         "stages_s": {
             "start": round(start_s, 3),

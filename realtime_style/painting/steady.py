@@ -101,6 +101,7 @@ class Steady(Wrapper):
         self._known = np.zeros(0, np.int16)  # the cells of `_held`, as `frame_cells` returns them
         self._still = np.zeros(0, np.uint8)  # for how many frames each block has been still
         self._whole = False  # whether the last frame replaced everything
+        self._has_cut = False
         self._paint = np.zeros(0, np.int16)  # the painting, I420 in 128ths of codes
         self._noise: list[float | None] = [None] * 3  # of luma, Cb, Cr: mean difference in codes
         self._scratch = np.empty((2, 0, 0, 0), np.int16)  # memory of `_changed`
@@ -111,6 +112,14 @@ class Steady(Wrapper):
         """See `Painter`."""
         super().reset()
         self._held = None
+        self._noise = [None] * 3
+        self._whole = False
+        self._has_cut = False
+
+    @property
+    def has_cut(self) -> bool:
+        """Whether the latest frame replaced everything, and the one before it did not."""
+        return self._has_cut
 
     def begin(self, frame: Frame) -> Pending[Frame]:
         """See `Painter`; the painted frame is a new one of the same size, time and colours."""
@@ -127,6 +136,7 @@ class Steady(Wrapper):
         if found is None:
             return self._begin_whole(frame, cells, fresh=False)
         changed, drifted = found
+        self._has_cut = False
         self._relit = max(0, self._relit - 1)
         if light:  # the network sees the whole new frame; the painting is relit and follows slowly
             drifted[:] = True
@@ -167,6 +177,7 @@ class Steady(Wrapper):
             fresh: whether this really is the first frame, rather than a cut or a fast pan.
         """
         is_pan = not fresh and self._whole
+        self._has_cut = not fresh and not is_pan
         if self._held is None:
             self._held = np.empty_like(frame.i420)
         np.copyto(self._held, frame.i420)
