@@ -164,7 +164,7 @@ class SegmentedFilm:
             found = _frames_in(film)
         except (av.FFmpegError, OSError) as error:
             raise MediaError(f"{film} cannot be read again; {self.kept}") from error
-        if found != self.plan.frames:
+        if found < self.plan.frames:  # VP8 also has packets that are not shown
             raise MediaError(
                 f"{film} has {counted(found, 'frame')} instead of {self.plan.frames}; {self.kept}"
             )

@@ -238,7 +238,7 @@ def read_part(plan: FilmPlan, number: int, folder: Path) -> PacketLog | None:
         log = read_log(part_path(folder, number))
     except (MediaError, OSError):
         return None
-    is_fit = log.shown.frames == len(log.entries) == segment.frames
+    is_fit = log.shown.frames == segment.frames
     return log if is_fit and log.shown.first_pts == segment.start_pts else None
 
 
