@@ -8,9 +8,9 @@ import pickle
 import random
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 import av
@@ -40,7 +40,6 @@ from tests.conftest import (
     run_cli,
     sound_of,
     times_of,
-    wait_until,
 )
 
 UNEVEN_PTS = [0, 2, 3, 7, 8, 20, 21, 22, *range(25, 80), *range(90, 140, 2), 170, 171, 172]
@@ -338,11 +337,6 @@ def test_jobs_are_listed_and_removed(begun: tuple[FilmRequest, FilmPlan], tmp_pa
     assert not PartsFolder(Path(request.out)).path.exists()
 
 
-def _has_parts(process: subprocess.Popen[bytes], folder: Path, count: int) -> bool:
-    """Whether a job has ended, or has finished so many segments."""
-    return process.poll() is not None or len(list(folder.glob("*.packets"))) >= count
-
-
 @pytest.mark.slow
 def test_a_killed_command_goes_on(tmp_path: Path, identity_style: Path) -> None:
     source = make_film(
@@ -356,7 +350,8 @@ def test_a_killed_command_goes_on(tmp_path: Path, identity_style: Path) -> None:
     folder = PartsFolder(out).path
     for painted in range(1, 4):
         with subprocess.Popen(cli_command(*command), stderr=subprocess.DEVNULL) as process:
-            wait_until(partial(_has_parts, process, folder, painted))
+            while process.poll() is None and len(list(folder.glob("*.packets"))) < painted:
+                time.sleep(0.01)
             process.send_signal(signal.SIGKILL)
     assert {path.name for path in folder.glob("*.packets")} >= {"00000.packets"} or out.exists()
     if not out.exists():

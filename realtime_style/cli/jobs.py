@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from realtime_style.jobs.parts import PartsFolder
 
-LIST_EXAMPLES = examples("jobs list", "jobs list painted/")
-CLEAN_EXAMPLES = examples("jobs clean", "jobs clean painted/")
+LIST_EXAMPLES = examples("jobs list", "jobs list painted/", "jobs list ~/films")
+CLEAN_EXAMPLES = examples("jobs clean", "jobs clean painted/", "jobs clean ~/films")
 
 Folder = Annotated[
     Path, typer.Argument(metavar="[FOLDER]", help="Where the films are. Default: this folder.")

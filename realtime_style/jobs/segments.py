@@ -27,6 +27,7 @@ from realtime_style.painting.chain import PainterChain, build_painter
 from realtime_style.painting.steady import Steady
 from realtime_style.stages import Pending
 from realtime_style.system.cores import usable_cores
+from realtime_style.wording import counted
 
 MIN_S, USUAL_S, MAX_S = 5.0, 20.0, 60.0
 """The shortest and the longest segment, and how long one is at least where cuts allow it."""
@@ -283,8 +284,8 @@ def paint_segment(
             Pipeline(frames, painter, sink).run(lambda _: on_frame(sink.frames))
             if sink.frames != segment.frames:
                 raise MediaError(
-                    f"{source.name} has {sink.frames} frames in segment {number + 1}, where it had "
-                    f"{segment.frames} when it was planned",
+                    f"{source.name} has {counted(sink.frames, 'frame')} in segment {number + 1}, "
+                    f"where it had {segment.frames} when it was planned",
                     setting="source",
                 )
     assert sink.log
