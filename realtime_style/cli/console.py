@@ -120,7 +120,6 @@ FLAGS: dict[str, str] = {
     "sharp_gain": "--sharp-gain",
     "sharp_calm": "--sharp-calm",
     "sharp_fine": "--sharp-fine",
-    "restart": "--restart paints it from the beginning",
     "resume": "--resume",
     "card": "--card",
     "pictures": "--frames",

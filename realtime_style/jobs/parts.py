@@ -157,7 +157,7 @@ def settings_of(request: FilmRequest, painter: PainterChain, encoder: str) -> di
     plan, engine = request.plan, painter.engine
     settings = {
         "source": _fingerprint(Path(request.source)),
-        "style": painter.style.digest,
+        "style": f"{painter.style.name} ({painter.style.digest[:16]})",
         "tier": str(plan.look.tier),
         "strokes": f"{plan.look.strokes:g}",
         "keep colors": str(plan.look.keep_colors),

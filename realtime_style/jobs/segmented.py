@@ -40,7 +40,7 @@ class SegmentedFilm:
     def __init__(
         self, request: FilmRequest, settings: dict[str, str], *, keeps_stopped: bool = False
     ) -> None:
-        """Looks for parts of an earlier run.
+        """Looks for parts of an earlier run. Only the run that may write the film does this.
 
         Args:
             settings: from `settings_of`.
@@ -59,18 +59,16 @@ class SegmentedFilm:
         if manifest:
             refuse_other(self.folder, manifest, settings)
             self.plan = manifest.plan
+            self.folder.remove_stale()
+            self._look_at_parts(self.plan)
 
     def prepare(self, on_frame: Callable[[int], None] = lambda frames: None) -> bool:
         """Plans the film, unless an earlier run has; whether it is painted in segments."""
-        is_resumed = self.plan is not None
         if self.plan is None:
             self.plan = plan_film(self._request, on_frame)
             if self.plan.segments:
                 manifest = Manifest(self._request.source, self._settings, self.plan)
                 self.folder.store(manifest)
-        if is_resumed:
-            self.folder.remove_stale()
-            self._look_at_parts(self.plan)
         return bool(self.plan.segments)
 
     def _look_at_parts(self, plan: FilmPlan) -> None:
