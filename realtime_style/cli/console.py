@@ -120,6 +120,7 @@ FLAGS: dict[str, str] = {
     "sharp_gain": "--sharp-gain",
     "sharp_calm": "--sharp-calm",
     "sharp_fine": "--sharp-fine",
+    "restart": "--restart",
     "resume": "--resume",
     "card": "--card",
     "pictures": "--frames",
