@@ -371,3 +371,15 @@ def test_forced_borders_are_painted_after_their_lead_in(
     assert forced
     assert all(s.paint_pts == s.start_pts - 6 * step for s in forced)
     assert all(s.read_pts == max(0, s.paint_pts - 16 * step) for s in plan.segments)
+
+
+def test_a_painter_forgets_what_it_painted_before(
+    begun: tuple[FilmRequest, FilmPlan], identity_style: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request, plan = begun
+    painter = painter_of(identity_style, stability=0.5)
+    resets = []
+    reset = painter.reset
+    monkeypatch.setattr(painter, "reset", lambda: (resets.append(1), reset()))
+    paint_segment(request, plan, 1, PartsFolder(Path(request.out)).path, painter=painter)
+    assert resets == [1]
