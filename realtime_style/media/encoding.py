@@ -44,7 +44,7 @@ _RGB = 0  # H.273's matrix for RGB
 _8_BIT = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "rgb24", "bgr24", "pal8", "bgra")
 _10_BIT = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
 _HARDWARE = ("_nvenc", "_qsv", "_amf", "_vaapi", "_videotoolbox", "_mf", "_v4l2m2m", "_vulkan")
-_DEFAULTS = {  # about 8 Mbit/s at 720p, at a speed that leaves the processor to the painting
+_DEFAULTS = {  # about 5 Mbit/s at 720p, at a speed that leaves the processor to the painting
     # As similar as veryfast, in 5 % more bytes and 0.6 of the time: what looking ahead gains is
     # worth more than the partitions and the finer search that superfast leaves out
     "libx264": {

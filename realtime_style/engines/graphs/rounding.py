@@ -18,7 +18,7 @@ _COLORS = 1024  # on which colour maps are rounded
 _CHROMA = 30.0  # standard deviation of their chroma
 _PHASES = 8.0  # the same of the differences between the phases of their luma
 _STROKES = 20.0  # the same of what strokes add to luma
-_MOST = 1e6  # of what a layer of a map gives for typical colours, in codes; usual are thousands
+_MOST = 1e9  # of what a layer of a map gives for typical colours, in codes; usual are thousands
 _RIDGE = 0.01  # share of the mean square of what a layer reads that is added to each square
 
 Array = NDArray[np.float64]
