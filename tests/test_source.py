@@ -534,6 +534,7 @@ def test_a_film_whose_server_stalls_ends_with_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_length: bool
 ) -> None:
     monkeypatch.setattr(demuxer, "_READ_S", 0.5)
+    monkeypatch.setattr(demuxer, "_OPEN_S", 3.0)  # FFmpeg looks for the length at the end as well
     film = make_film(tmp_path / "film.mkv", size=(320, 240), pts=range(50), codec="mjpeg",
                      pix_fmt="yuvj420p", sound=None)  # fmt: skip
     if not has_length:
