@@ -222,6 +222,8 @@ class _Resident:
 
     def on_build(self, part: float) -> None: ...
 
+    def on_plan(self, frames: int) -> None: ...
+
     def on_frame(self, stats: RunStats) -> None:
         self.resident.update(_resident(stats.frames))
 

@@ -20,6 +20,10 @@ class Progress:
         """Called while an engine is built, with the part done, 0..1; few engines are."""
         print(f"\rbuilding the engine: {part:.0%}", end="", file=sys.stderr)
 
+    def on_plan(self, frames: int) -> None:
+        """Called while a long film is read for its scenes, before the first one is painted."""
+        print(f"\rlooking for scenes: {frames} frames", end="", file=sys.stderr)
+
     def on_frame(self, stats: rs.RunStats) -> None:
         """Called after every frame, on the thread of `run`."""
         print(f"\rframes: {stats.frames}", end="", file=sys.stderr)

@@ -62,6 +62,7 @@ def test_there_is_a_page_for_every_command() -> None:
     assert [*COMMANDS] == [
         "video", "webcam", "image", "demo", "styles", "compare", "style-from", "train", "export",
         "bench", "doctor", "engine build", "engine list", "engine clean",
+        "jobs list", "jobs clean",
     ]  # fmt: skip
     assert run_cli("--version").stdout.strip() == f"realtime-style {__version__}"
     listed = run_cli("--help").stdout

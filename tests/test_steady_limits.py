@@ -193,7 +193,7 @@ def test_a_cut_replaces_everything_from_four_fifths_on() -> None:
         ]
         for number, picture in enumerate((still(), still(), changed)):
             steady.begin(Frame(picture, number, Fraction(1, 25)))()
-        return steady._whole
+        return steady._changes.is_cut
 
     assert least(is_cut, np.arange(0.5, 1.0, 0.025)) == pytest.approx(0.83, abs=0.04)
 
@@ -259,7 +259,7 @@ def settled(noise_codes: float = 0.0) -> Steady:
     steady = Steady(Recorder())
     for number in range(2):
         steady.begin(Frame(still(), number, Fraction(1, 25)))()
-    steady._noise[0] = noise_codes / (1 - 1 / 4)  # a quieter frame takes a quarter off
+    steady._changes.noise[0] = noise_codes / (1 - 1 / 4)  # a quieter frame takes a quarter off
     return steady
 
 
@@ -267,9 +267,7 @@ def test_noise_widens_the_limit_by_five_times_its_mean_difference() -> None:
     def seen(codes: float) -> bool:
         steady = settled(noise_codes=1.0)
         steady.begin(Frame(stepped(codes), 2, Fraction(1, 25)))()
-        held = steady._held
-        assert held is not None
-        return not np.array_equal(held, still())
+        return not np.array_equal(steady._held, still())
 
     assert least(seen, np.arange(5, 10, 0.125)) == pytest.approx(7.125, abs=0.07)
 
@@ -277,8 +275,8 @@ def test_noise_widens_the_limit_by_five_times_its_mean_difference() -> None:
 @pytest.mark.parametrize(("plane", "codes"), [(0, 3.0), (1, 6.0), (2, 6.0)])
 def test_more_than_a_few_codes_are_not_noise(plane: int, codes: float) -> None:
     steady = Steady(Recorder())
-    steady._measure_noise(plane, np.full((96, 160), 16 * 20, np.int16))
-    assert steady._noise[plane] == codes
+    steady._changes._measure_noise(plane, np.full((96, 160), 16 * 20, np.int16))
+    assert steady._changes.noise[plane] == codes
 
 
 def test_noise_is_measured_in_squares_of_eight_cells() -> None:
@@ -288,28 +286,28 @@ def test_noise_is_measured_in_squares_of_eight_cells() -> None:
             sizes[row : row + 8, column : column + 8] = 0
     sizes[8:16, 8:16] = 0
     steady = Steady(Recorder())
-    steady._measure_noise(0, sizes)
-    assert steady._noise[0] == 0
+    steady._changes._measure_noise(0, sizes)
+    assert steady._changes.noise[0] == 0
 
 
 def test_noise_that_falls_is_believed_sooner_than_noise_that_rises() -> None:
     steady = Steady(Recorder())
-    steady._noise[0] = 1.0
-    steady._measure_noise(0, np.full((96, 96), 32, np.int16))  # 2 codes
-    assert steady._noise[0] == pytest.approx(1 + 1 / 32)
-    steady._noise[0] = 1.0
-    steady._measure_noise(0, np.zeros((96, 96), np.int16))
-    assert steady._noise[0] == pytest.approx(1 - 1 / 4)
+    steady._changes.noise[0] = 1.0
+    steady._changes._measure_noise(0, np.full((96, 96), 32, np.int16))  # 2 codes
+    assert steady._changes.noise[0] == pytest.approx(1 + 1 / 32)
+    steady._changes.noise[0] = 1.0
+    steady._changes._measure_noise(0, np.zeros((96, 96), np.int16))
+    assert steady._changes.noise[0] == pytest.approx(1 - 1 / 4)
 
 
 def test_under_a_change_of_light_blocks_may_differ_by_four_codes_more() -> None:
     def differs(codes: float) -> bool:
         steady = settled()
-        cells = steady._known.copy()
+        cells = steady._changes.known.copy()
         lighter = Light((1.0, 1.0, 1.0), (8.0, 0.0, 0.0))
         cells = lighter.on(cells)
         cells[0, 40:42, 40:42] += round(16 * codes)
-        found = steady._changed(cells, lighter)
+        found = steady._changes.compare(cells, lighter)
         assert found is not None
         return bool(found[1].any())
 
@@ -348,19 +346,19 @@ def test_small_differences_that_last_are_taken_over() -> None:
 def test_a_block_moves_where_a_third_of_those_around_it_do() -> None:
     def moves(columns: float) -> bool:
         steady = settled()
-        cells = steady._known.copy()
+        cells = steady._changes.known.copy()
         # a field left of a still block, as high as what counts, two blocks away at least
         cells[0, 2 * 18 : 2 * 31, 2 * (38 - int(columns)) : 2 * 38] += 16 * 50
-        found = steady._changed(cells, None)
+        found = steady._changes.compare(cells, None)
         assert found is not None
         return bool(found[0][24, 40])
 
     # of 11 rows and 11 columns of blocks: 11 * columns / 121 must exceed 0.35
     assert not moves(3)
     far = settled()
-    cells = far._known.copy()
+    cells = far._changes.known.copy()
     cells[0, :, 2 * 41 :] += 16 * 50
-    found = far._changed(cells, None)
+    found = far._changes.compare(cells, None)
     assert found is not None
     changed = found[0][24]
     # five blocks left of a border 5 / 11 of the surroundings move, at four 4 / 11, at three 3 / 11
@@ -372,8 +370,10 @@ def test_a_block_moves_where_a_third_of_those_around_it_do() -> None:
 def test_noise_widens_the_limit_of_what_lasts_by_four_times_its_mean_difference() -> None:
     def drifted(codes: float) -> bool:
         steady = settled(noise_codes=1.0)
-        steady._drift[0, 40, 40] = round(16 * codes * 16 / 15) << 3  # a frame takes a 16th off
-        found = steady._changed(steady._known.copy(), None)
+        steady._changes._drift[0, 40, 40] = (
+            round(16 * codes * 16 / 15) << 3
+        )  # a frame takes a 16th off
+        found = steady._changes.compare(steady._changes.known.copy(), None)
         assert found is not None
         return bool(found[1].any())
 
@@ -383,6 +383,9 @@ def test_noise_widens_the_limit_of_what_lasts_by_four_times_its_mean_difference(
 def test_half_of_the_picture_may_change_by_six_tenths_of_a_code() -> None:
     def is_new(codes: float) -> bool:
         steady = settled()
-        return steady._changed(steady._known + np.int16(round(16 * codes)), None) is None
+        return (
+            steady._changes.compare(steady._changes.known + np.int16(round(16 * codes)), None)
+            is None
+        )
 
     assert least(is_new, np.arange(0.25, 1.0, 0.0625)) == 0.625

@@ -12,7 +12,7 @@ import typer
 from typer.completion import shell_complete
 
 from realtime_style import __version__
-from realtime_style.cli import console, engine, film, live, picture, style, tools, train
+from realtime_style.cli import console, engine, film, jobs, live, picture, style, tools, train
 from realtime_style.cli.help import Command, Group, examples
 from realtime_style.system import interrupts
 
@@ -34,6 +34,12 @@ engines = typer.Typer(
     cls=Group,
     help="Builds, lists and removes GPU engines.",
     epilog=examples("engine build", "engine list", "engine clean"),
+)
+
+job_commands = typer.Typer(
+    cls=Group,
+    help="Lists and removes the parts of unfinished films.",
+    epilog=examples("jobs list", "jobs clean"),
 )
 
 
@@ -71,11 +77,18 @@ _ENGINE_COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("list", engine.list_built, engine.LIST_EXAMPLES),
     ("clean", engine.clean, engine.CLEAN_EXAMPLES),
 )
+_JOB_COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
+    ("list", jobs.list_jobs, jobs.LIST_EXAMPLES),
+    ("clean", jobs.clean, jobs.CLEAN_EXAMPLES),
+)
 for function, epilog in _COMMANDS:
     app.command(cls=Command, epilog=epilog)(function)
 for name, function, epilog in _ENGINE_COMMANDS:
     engines.command(name, cls=Command, epilog=epilog)(function)
+for name, function, epilog in _JOB_COMMANDS:
+    job_commands.command(name, cls=Command, epilog=epilog)(function)
 app.add_typer(engines, name="engine")
+app.add_typer(job_commands, name="jobs")
 
 
 def run(arguments: Sequence[str], started_s: float | None = None) -> int:

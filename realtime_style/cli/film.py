@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from realtime_style.jobs.batch import Pair
     from realtime_style.jobs.film import FilmJob, FilmReport, FilmRequest
     from realtime_style.jobs.pipeline import RunStats
+    from realtime_style.jobs.segmented import Resumption
     from realtime_style.jobs.trace import Trace
 
 VIDEO_EXAMPLES = examples(
@@ -175,6 +176,28 @@ TraceFile = Annotated[
         "only.",
     ),
 ]  # fmt: skip
+Restart = Annotated[
+    bool,
+    typer.Option(
+        "--restart", rich_help_panel=PART,
+        help="Start over: remove the finished segments of an earlier run.",
+    ),
+]  # fmt: skip
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify", rich_help_panel=PART,
+        help="Before going on with an earlier run, compare the whole film with what it was, rather "
+        "than its size, its time, its beginning and its end.",
+    ),
+]  # fmt: skip
+KeepStopped = Annotated[
+    bool,
+    typer.Option(
+        "--keep-stopped", rich_help_panel=PART,
+        help="When a long film is stopped, also write the frames so far as a film, OUT.stopped.",
+    ),
+]  # fmt: skip
 DemoOut = Annotated[
     Path, typer.Argument(metavar="OUT", help="The film to write, for example demo.mp4.")
 ]
@@ -204,6 +227,9 @@ def video(
     start: Start = 0.0,
     duration: Duration = None,
     sample: Sample = None,
+    restart: Restart = False,
+    verify: Verify = False,
+    keep_stopped: KeepStopped = False,
     codec: Codec = None,
     crf: Crf = None,
     preset: Preset = None,
@@ -222,15 +248,17 @@ def video(
 ) -> None:
     """Paints films; sound, subtitles and timing stay as they are.
 
-    OUT is written only on success; an existing file stays untouched otherwise. Ctrl-C keeps the
-    frames so far in a separate file, as an error half-way does; press it again to quit at once.
-    Broken inputs are skipped.
+    OUT is written only on success; an existing file stays untouched otherwise. Films of more than a
+    minute are painted in segments: after Ctrl-C, a crash or an error the same command goes on with
+    the next one. Of shorter films Ctrl-C keeps the frames so far in a separate file; press it again
+    to quit at once. Broken inputs are skipped.
     """
     inputs, out = inputs_and_out(paths)
     refuse_both_ways(skip_existing, overwrite)
     _refuse_combined(sample, on_gpu, skip_existing, as_json and out == "-")
     with Batch(Output(quiet, as_json), out, len(inputs), skip_existing) as batch:
         from realtime_style.jobs.film import FilmRequest
+        from realtime_style.jobs.segmented import Resumption
 
         refuse_picture(inputs[0], out)
         look = look_of(style, style_image, blend, strength, strokes, keep_colors, variation, tier)
@@ -251,7 +279,8 @@ def video(
             )
         request = _in_gpu_memory(request) if on_gpu else request
         _refuse_trace(trace, sample, inputs, out, overwrite)
-        _paint_all(batch, request, inputs, recursive, sample, trace)
+        resumption = Resumption(restart, keep_stopped, verify)
+        _paint_all(batch, request, inputs, recursive, sample, resumption, trace)
 
 
 def _in_gpu_memory(request: FilmRequest) -> FilmRequest:
@@ -293,6 +322,7 @@ def _paint_all(
     inputs: list[str],
     recursive: bool,
     sample: int | None,
+    resumption: Resumption,
     trace: Path | None,
 ) -> None:
     """Paints all inputs into the request's output, each as the request says."""
@@ -317,7 +347,8 @@ def _paint_all(
         )
 
     def paint(pair: Pair) -> dict[str, Any]:
-        return _paint(replace(request, source=pair.source, out=str(pair.out)), batch, trace)
+        one = replace(request, source=pair.source, out=str(pair.out))
+        return _paint(one, batch, resumption, trace)
 
     def paint_sample(pair: Pair) -> dict[str, Any]:
         from realtime_style.jobs.samples import paint_samples
@@ -391,12 +422,18 @@ class _Progress:
         self.on_build = BuildBar(batch.output)
         self._painting = batch.output.progress(f"painting {batch.place}".strip(), frames)
 
+    def on_plan(self, frames: int) -> None:
+        """Shows that the film is read."""
+        interrupts.check()
+        self._painting.update(0, f"looking for scenes, {counted(frames, 'frame')} read")
+
     def on_frame(self, stats: RunStats) -> None:
         """Shows the frames so far; stops after Ctrl-C that a library swallowed."""
         interrupts.check()
-        fps = stats.frames / stats.wall_s
+        fps = (stats.frames - stats.resumed) / stats.wall_s
         of = f" of {self._frames}" if self._frames else ""
-        part = min(1, stats.frames / self._frames) if self._frames else 0
+        missing = (self._frames or 0) - stats.resumed
+        part = min(1, (stats.frames - stats.resumed) / missing) if missing > 0 else 0
         left = self._batch.left(", ", part)
         self._painting.update(stats.frames, f"{fps:.1f} fps{left}")
         self._painting.line(lambda: f"{counted(stats.frames, 'frame')}{of}, {fps:.1f} fps{left}")
@@ -405,7 +442,7 @@ class _Progress:
 
     def _forecast(self) -> None:
         """Says once how large the film will be, as soon as that can be told."""
-        expected = self._frames and self._job.sink.expected_bytes(self._frames)
+        expected = self._frames and self._job.expected_bytes(self._frames)
         if expected:
             self._batch.output.say(f"{self._job.sink.name} will have about {as_size(expected)}")
             self._has_told_size = True
@@ -416,14 +453,20 @@ class _Progress:
         self._painting.close()
 
 
-def _paint(request: FilmRequest, batch: Batch, trace_file: Path | None = None) -> dict[str, Any]:
+def _paint(
+    request: FilmRequest,
+    batch: Batch,
+    resumption: Resumption | None = None,
+    trace_file: Path | None = None,
+) -> dict[str, Any]:
     """Paints one film, and says how it went; returns that for JSON."""
     from realtime_style.jobs.film import open_film
+    from realtime_style.jobs.segmented import Resumption
     from realtime_style.jobs.trace import Trace
 
     output = batch.output
     trace = Trace() if trace_file else None
-    job = open_film(request, trace)
+    job = open_film(request, trace, resumption or Resumption())
     began_s = time.perf_counter()
     progress = _Progress(batch, job)
     report = None
@@ -464,7 +507,7 @@ def _tell(
         if note not in told:
             output.say(f"note: {note}")
     frames = counted(report.stats.frames, "frame")
-    fps = report.stats.frames / wall_s
+    fps = (report.stats.frames - report.stats.resumed) / wall_s
     took = f"{frames} in {wall_s:.1f} s, {fps:.1f} fps including start-up"
     output.say(f"{job.sink.name}: {took}; {_size_of(job)}")
     sizes = {"bytes": job.sink.size_bytes, "mbit_per_s": round(_mbit_per_s(job), 3)}
@@ -495,6 +538,8 @@ def _stopped(job: FilmJob) -> Stopped:
         kept_in = f"; frames kept in {kept}: {frames}" if kept else ""
         is_pipe = out == "-" or is_special(Path(out))
         became = "is incomplete" if is_pipe else "was not written"
+        if job.segmented:
+            kept_in += f"; {job.segmented.kept}"
         console.print_line(f"stopped; {job.sink.name} {became}{kept_in}")
     return Stopped({"stopped": out, "kept": kept and str(kept), "frames": frames})
 
@@ -510,7 +555,8 @@ def _summary(report: FilmReport, start_s: float, wall_s: float) -> dict[str, Any
         "width": report.width,
         "height": report.height,
         "frames": stats.frames,
-        "fps": round(stats.frames / wall_s, 3),
+        "resumed_frames": stats.resumed,
+        "fps": round((stats.frames - stats.resumed) / wall_s, 3),
         "wall_s": round(wall_s, 3),
         "stages_s": {
             "start": round(start_s, 3),

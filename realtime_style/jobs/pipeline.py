@@ -25,9 +25,13 @@ _JOIN_S = 1.5  # after Ctrl-C; a source that delivers nothing is left behind, wa
 
 @dataclass(slots=True)
 class RunStats:
-    """What a run did. Seconds are wall time within each stage; stages overlap."""
+    """What a run did. Seconds are wall time within each stage; stages overlap.
+
+    `frames` counts those of earlier runs that this one went on from, which are `resumed`.
+    """
 
     frames: int = 0
+    resumed: int = 0
     wall_s: float = 0.0
     read_s: float = 0.0
     paint_s: float = 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
@@ -24,6 +25,23 @@ from realtime_style.media.scaling import EXACT, UNSHIFTED, frame_with_bars, is_o
 from realtime_style.system.cores import scheduling_kept, usable_cores
 
 _MAX_REORDERED = 16  # frames; H.264 and H.265 allow no more
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Encoded frames: how many, and when they are shown, in ticks of the film.
+
+    Attributes:
+        frames: how many.
+        first_pts: when the first is shown.
+        end_pts: when the last has been shown.
+        last_duration: how long the last is shown; 0 if it does not say.
+    """
+
+    frames: int
+    first_pts: int
+    end_pts: int
+    last_duration: int
 
 
 class Encoder:
@@ -54,6 +72,7 @@ class Encoder:
         key_frame_every: int | None = None,
         by_slices: bool = False,
         ends_with_key: bool = False,
+        threads: int | None = None,
     ) -> None:
         """Opens the encoder of a stream that was added to a container.
 
@@ -69,6 +88,8 @@ class Encoder:
             by_slices: whether threads share each picture, so that none is held back for them.
             ends_with_key: whether the last frame is a key frame if it is not shown as long as
                 most: then it is also the last in decoding order, by which MP4 knows lengths.
+            threads: how many the encoder starts, on which its bytes may depend; None leaves it to
+                this machine.
 
         Raises:
             MediaError: the encoder does not take such frames, or cannot be opened.
@@ -98,6 +119,8 @@ class Encoder:
         if self.name == "libx264" and not by_slices:
             # by default it starts 1.5 threads a core, each with its own pictures
             context.thread_count = usable_cores()
+        if threads:
+            context.thread_count = threads
         if not b_frames:
             context.max_b_frames = 0
         if key_frame_every:
@@ -120,6 +143,17 @@ class Encoder:
         context.color_trc = info.color.transfer
         if info.sample_aspect_ratio:
             context.sample_aspect_ratio = _pixel_shape(info, self.size)
+
+    def take_over(self, shown: Shown) -> None:
+        """Counts frames that other encoders with the same settings have encoded."""
+        self.frames = self.frames_out = self._sent_frames = shown.frames
+        self._first_pts, self.end_pts = shown.first_pts, shown.end_pts
+        self.last_duration = shown.last_duration
+
+    @property
+    def counts(self) -> Shown:
+        """The frames that were given and returned so far."""
+        return Shown(self.frames, self._first_pts or 0, self.end_pts, self.last_duration)
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from dataclasses import replace
 from errno import EEXIST
 from itertools import chain, count
@@ -17,7 +18,7 @@ from realtime_style.frame import Frame, GpuFrame, StreamInfo
 from realtime_style.media.animation import GifTimes, loop_options, set_last_duration
 from realtime_style.media.comparison import has_free_keys
 from realtime_style.media.demuxer import nvidia_device
-from realtime_style.media.encoder import Encoder
+from realtime_style.media.encoder import Encoder, Shown
 from realtime_style.media.encoding import (
     Encoding,
     encoder_name,
@@ -46,6 +47,7 @@ from realtime_style.wording import counted, out_name
 _MAX_TICKS = 1_000_000  # per second
 _FRAMES_TO_EXPECT_BY = 25  # with fewer, the first, a large one, counts too much
 _MP4 = (".mp4", ".mov", ".m4v", ".3gp", ".3g2")  # the endings of one format
+_SEGMENTED = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".m2ts", ".mts")
 _BRANDS = {".m4v": "M4V "}  # in MP4: FFmpeg's own format for it has no covers, and fewer codecs
 _LISTS, _RAW = "it is a list of many files", "it does not say how large its pictures are"
 _NO_FILMS = {  # endings that FFmpeg takes too
@@ -87,6 +89,7 @@ class FileSink:
         passthrough_of: PassthroughSource | None = None,
         overwrite: bool = False,
         gpu_device: int | None = None,
+        threads: int | None = None,
     ) -> None:
         """Opens the film for writing.
 
@@ -98,6 +101,7 @@ class FileSink:
             overwrite: whether an existing film may be replaced, once the new one is complete.
             gpu_device: the number of the NVIDIA GPU that encodes frames in its memory; None
                 encodes frames in main memory.
+            threads: how many the encoder starts; None leaves it to this machine.
 
         Raises:
             MediaError: the path, the container or the encoder cannot be used.
@@ -117,6 +121,7 @@ class FileSink:
         self._is_sequence = is_numbered(self.path)
         self._kept_frames: int | None = None  # of a film that was stopped twice
         self._gif_times = GifTimes() if self._suffix == ".gif" else None
+        self._joined_last: Packet | None = None  # of a film that was encoded already
         self._pipe: OutputPipe | None = None
         self._file: PartialFile | PartialSequence | None = None
         self._undoing = contextlib.ExitStack()  # what is to be undone if there is no film
@@ -136,7 +141,15 @@ class FileSink:
                 self._muxer = self._open_muxer(passthrough_of)
                 self._undoing.callback(self._muxer.discard)
                 self._info = self._with_even_times(info)
-                self._encoder = self._open_encoder(encoding, size, gpu_device)
+                self._encoder = open_encoder(
+                    self._muxer,
+                    self.path,
+                    self._info,
+                    encoding,
+                    size=size,
+                    gpu_device=gpu_device,
+                    threads=threads,
+                )
                 if passthrough_of:
                     self._muxer.pass_through(passthrough_of)
                 self._start()
@@ -175,7 +188,7 @@ class FileSink:
             return Muxer(
                 ffmpeg_name(self._file.partial),
                 ending=ending,
-                container_format="mp4" if self._suffix in _BRANDS else None,
+                container_format=container_of(self.path),
                 options=options,
             )
         except (av.FFmpegError, OSError, ValueError) as error:
@@ -218,30 +231,6 @@ class FileSink:
                 "play it once"
             )
         return options | loops
-
-    def _open_encoder(
-        self, encoding: Encoding, size: tuple[int, int] | None, gpu_device: int | None
-    ) -> Encoder:
-        name, device = encoder_name(self.path, encoding), None
-        if gpu_device is not None:
-            name, device = gpu_encoder_name(self.path, encoding), nvidia_device(gpu_device)
-        stream = self._muxer.add_video(
-            name, self._info.rate, device, setting="codec" if encoding.codec else "out"
-        )
-        encoder = Encoder(
-            stream,
-            self._info,
-            encoder_options(stream.codec_context, encoding),
-            size=size,
-            bit_depth=encoding.bit_depth,
-            on_gpu=device is not None,
-            b_frames=self._muxer.keeps_times,
-            key_frame_every=self._muxer.key_frame_every,
-            ends_with_key=self._muxer.is_mp4,
-        )
-        if self._suffix == ".ogv":  # Ogg counts frames; finer times make the first one late
-            stream.time_base = 1 / self._info.rate
-        return encoder
 
     def _start(self) -> None:
         """Creates the file: if that is impossible, better now than half-way."""
@@ -349,6 +338,29 @@ class FileSink:
         if self._pipe:
             self._pipe.interrupt.check()
 
+    def join(self, packets: Iterable[Packet], shown: Shown) -> None:
+        """Writes a film that has been encoded already; instead of `write`.
+
+        Args:
+            packets: of all painted pictures, in decoding order, with times in ticks of `info`.
+            shown: what they show.
+
+        Raises:
+            MediaError: they cannot be written. Leaving the context then leaves nothing behind.
+        """
+        last: Packet | None = None
+        try:
+            for packet in packets:
+                packet.time_base = self._info.time_base
+                self._muxer.adopt(packet)
+                if last is not None:
+                    self._muxer.mux([last])
+                last = packet
+        except (av.FFmpegError, OSError) as error:
+            raise MediaError(f"{self.name} cannot be written: {error.strerror}") from error
+        self._encoder.take_over(shown)
+        self._joined_last = last
+
     def _uninterrupted(self) -> contextlib.AbstractContextManager[None]:
         """Within it no packet is lost between encoder and file.
 
@@ -394,6 +406,9 @@ class FileSink:
         The first Ctrl-C, before this call or during it, stops the film but keeps all its frames; at
         the second one it ends with the frames that are muxed.
         """
+        if self._joined_last is not None:
+            self._kept_frames = self._encoder.frames_out
+            return is_stopped, self._joined_last
         again = self._repeats.last() if self._repeats else []
         groups = chain(map(self._encoder.encode, again), self._encoder.flush())
         last: Packet | None = None
@@ -473,7 +488,7 @@ class FileSink:
     def _not_completed(self, failure: BaseException) -> MediaError:
         """Keeps what has been written, under another name; the error that says so."""
         reason = getattr(failure, "strerror", None) or failure
-        if not self.frames:
+        if not self.frames or self._joined_last is not None:
             self.discard()
             return MediaError(f"{self.name} could not be completed: {reason}", setting="out")
         self._muxer.discard()
@@ -484,6 +499,57 @@ class FileSink:
         """Ends without a film; nothing is left behind."""
         with deferred():
             self._undoing.close()
+
+
+def open_encoder(
+    muxer: Muxer,
+    path: Path,
+    info: StreamInfo,
+    encoding: Encoding,
+    *,
+    size: tuple[int, int] | None = None,
+    gpu_device: int | None = None,
+    threads: int | None = None,
+) -> Encoder:
+    """Adds the stream of painted pictures to a container, and opens its encoder.
+
+    Args:
+        muxer: of the film, or of a container of the same kind that is never written.
+        path: of the film.
+        info, encoding, size, gpu_device, threads: see `FileSink`.
+
+    Raises:
+        MediaError: the container or the encoder cannot be used.
+    """
+    name, device = encoder_name(path, encoding), None
+    if gpu_device is not None:
+        name, device = gpu_encoder_name(path, encoding), nvidia_device(gpu_device)
+    stream = muxer.add_video(name, info.rate, device, setting="codec" if encoding.codec else "out")
+    encoder = Encoder(
+        stream,
+        info,
+        encoder_options(stream.codec_context, encoding),
+        size=size,
+        bit_depth=encoding.bit_depth,
+        on_gpu=device is not None,
+        b_frames=muxer.keeps_times,
+        key_frame_every=muxer.key_frame_every,
+        ends_with_key=muxer.is_mp4,
+        threads=threads,
+    )
+    if path.suffix.lower() == ".ogv":  # Ogg counts frames; finer times make the first one late
+        stream.time_base = 1 / info.rate
+    return encoder
+
+
+def container_of(path: Path) -> str | None:
+    """FFmpeg's name of a film's format where its own guess would be another; None elsewhere."""
+    return "mp4" if path.suffix.lower() in _BRANDS else None
+
+
+def holds_segments(path: Path) -> bool:
+    """Whether films of this kind can be joined from segments that were encoded one by one."""
+    return path.suffix.lower() in _SEGMENTED and not is_numbered(path) and not is_special(path)
 
 
 def _is_film(path: Path) -> bool:

@@ -135,6 +135,7 @@ class FileSource:
             self._time_base = Fraction(self._video.time_base or Fraction(1, 90000))
             self._lead_s = self._priming_s()
             self._part = self._part_at(start_s, duration_s)
+            self._skip_s: Fraction | None = None  # where reading begins, if within the part
             if not self.timeline.may_jump:  # else its length is known only when it has been read
                 self._refuse_start_beyond(self._pictures_s)
             self._begin(size)
@@ -227,6 +228,40 @@ class FileSource:
                 setting="source",
             )
         return first
+
+    def skip_to(self, pts: int) -> None:
+        """Lets iteration begin at a frame within the part, with the same times as otherwise.
+
+        Pictures before it that its decoding needs are decoded and dropped. Afterwards `notes` and
+        `lost_s` are those of what is read from there.
+
+        Args:
+            pts: when that frame is shown, in ticks from the start of the part.
+
+        Raises:
+            MediaError: no picture can be decoded from there on.
+        """
+        if pts <= (self._first.pts or 0):
+            return
+        self._skip_s = self._part.start_s + pts * self._time_base
+        self._damage = self._new_damage()
+        self._pictures = self._translated(self._timed(self._from_start()))
+        self._first = self._first_picture()
+
+    def skip_all(self) -> None:
+        """Counts all frames as read: others have read them."""
+        self._has_ended = True
+
+    @property
+    def can_skip(self) -> bool:
+        """Whether `skip_to` reaches a frame without reading all before it."""
+        is_exact = has_times(self._container) and not self.timeline.may_jump
+        return self.is_file and is_exact and not is_numbered(Path(self.path))
+
+    @property
+    def _begins_s(self) -> Fraction:
+        """The first time that is read, in seconds of the film."""
+        return self._part.start_s if self._skip_s is None else self._skip_s
 
     @property
     def notes(self) -> list[str]:
@@ -466,6 +501,7 @@ class FileSource:
         """Pictures of the requested part, each with a later time than the one before."""
         part = self._part
         first = round(part.start_s / self._time_base)
+        earliest = round(self._begins_s / self._time_base)
         end = None if part.end_s is None else round(part.end_s / self._time_base)
         step = max(1, round(1 / (self._rate * self._time_base)))
         pts = -step
@@ -474,7 +510,7 @@ class FileSource:
             # streams of raw video have no times: there every frame is shown for one step
             is_timed = picture.pts is not None and not self._has_given_times
             pts = (picture.pts or 0) if is_timed else pts + step
-            if pts < first and part.start_s:
+            if pts < earliest and earliest:
                 continue
             if end is not None and pts >= end:
                 if has_times(self._container):  # else the part cannot be told from what follows
@@ -482,7 +518,8 @@ class FileSource:
                         self._read_on(pictures, pts)
                     self._count_lost()
                 return
-            if last is None and 0 < pts - first < _SOON * step and part.start_s:
+            is_late = 0 < pts - first < _SOON * step
+            if last is None and is_late and part.start_s and self._skip_s is None:
                 self._begin_part((pts - first) * self._time_base)
                 first = pts
             if last is not None and pts <= last:  # damage; no film can show two at a time
@@ -516,8 +553,8 @@ class FileSource:
 
         Where a picture needs others before it, they have been decoded too.
         """
-        start_pts = round(self._part.start_s / self._time_base)
-        for at_s in seek_times_s(float(self._part.start_s)):
+        start_pts = round(self._begins_s / self._time_base)
+        for at_s in seek_times_s(float(self._begins_s)):
             if self._pipe or not self.timeline.seek(at_s):
                 break
             self._damage = self._new_damage()
@@ -537,7 +574,7 @@ class FileSource:
         """Pictures as the decoder returns them; damage is counted, and ends nothing."""
         damage, tail = self._damage, Tail()
         packets = self._painted_packets()
-        if self._part.start_s and has_times(self._container):
+        if self._begins_s and has_times(self._container):
             packets = self._from_key_frame(packets, is_sought=is_sought)
         for packet in packets:
             if packet.has_sidedata("encryption_info"):
@@ -590,7 +627,7 @@ class FileSource:
             is_sought: whether reading began within the film, so that nothing before the first key
                 frame can be decoded.
         """
-        start_pts = round(self._part.start_s / self._time_base)
+        start_pts = round(self._begins_s / self._time_base)
         groups: deque[list[Packet]] = deque(maxlen=2)
         skipped_bytes = 0
         for packet in packets:

@@ -190,6 +190,11 @@ class Muxer:
         if self._passthrough:
             self._passthrough.begin(begins_s)
 
+    def adopt(self, packet: Packet) -> None:
+        """Makes a packet one of the painted pictures, which another encoder has encoded."""
+        assert self._video
+        packet.stream = self._video
+
     def mux(self, packets: Iterable[Packet]) -> None:
         """Writes packets of the painted pictures, and before each the others up to its time.
 
