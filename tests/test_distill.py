@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from pathlib import Path
@@ -25,6 +26,7 @@ from realtime_style.training.distill import (  # noqa: E402
     FAST_HEAD,
     FAST_STROKES,
     aim_of,
+    contrast_of,
     distill,
     fit_to_teacher,
     make_as_strong,
@@ -106,16 +108,22 @@ def test_maps_of_colours_are_those_of_the_teacher(
     assert distance() < 0.3 * before
 
 
-def test_strokes_become_as_strong_as_the_teachers() -> None:
+def test_pictures_get_the_contrast_of_the_teachers() -> None:
     netG, strong = teacher(), teacher()  # noqa: N806
     with torch.no_grad():
-        netG.body.luma_head.weight.mul_(0.8)
+        for each, strength in ((netG, 0.7), (strong, 1.0)):
+            each.head.log_gain.fill_(math.log(4))  # strokes that are stronger than the photos
+            each.body.luma_head.weight.mul_(strength)
         netG.body.chroma_head.weight[0].mul_(0.1)
-    make_as_strong(netG, strong, pictures(2))
-    luma, cb, cr = (netG.head.log_gain - strong.head.log_gain).exp().tolist()
-    assert luma == pytest.approx(1.25, rel=1e-3)
+    photos = 0.45 + 0.1 * pictures(2)
+    wanted = contrast_of(strong, photos)
+    assert (contrast_of(netG, photos) / wanted)[0] < 0.985
+    make_as_strong(netG, strong, photos)
+    luma, _, cr = (contrast_of(netG, photos) / wanted).tolist()
+    assert luma == pytest.approx(1, abs=0.005)
+    assert cr == pytest.approx(1, abs=0.005)
+    cb = (netG.head.log_gain - strong.head.log_gain).exp()[1]
     assert cb == pytest.approx(1.6)  # no more than that
-    assert cr == pytest.approx(1.0, rel=1e-3)
 
 
 def test_it_goes_on_as_if_it_had_not_stopped(photos: PhotoFolder, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from realtime_style.training.color import paint_rgb
 from realtime_style.training.config import BUNDLED_BASE, BUNDLED_STROKES
 from realtime_style.training.dataset import PhotoFolder
 from realtime_style.training.device import in_precision, tune_cpu
+from realtime_style.training.filters import box
 from realtime_style.training.generator import Generator, GeneratorConfig
 from realtime_style.training.hue import HueChanges
 from realtime_style.training.mesh import remove_mesh
@@ -56,6 +58,8 @@ CHECKPOINT_EVERY = 100
 _HUE_SHARE = 0.3  # of crops in other hues
 _PRECISION = "auto"
 _MOST_STRONGER = 1.6
+_CONTRAST_PER_GAIN = 0.6  # contrast grows by about this power of the gain: photos have their own
+_STRENGTH_ROUNDS = 4
 
 
 def distill(
@@ -140,33 +144,39 @@ def aim_of(teacher: SharpGenerator, precision: str = "f32") -> Aim:
 
 
 def make_as_strong(netG: SharpGenerator, teacher: SharpGenerator, photos: Tensor) -> None:
-    """Makes a generator's strokes as strong as those of its teacher, plane by plane.
+    """Makes a generator's pictures as rich in contrast as those of its teacher, plane by plane.
 
     Where a small body cannot tell what its teacher would paint it has learned the mean of what it
-    could be, which is weak and looks blurred. No strokes are made more than _MOST_STRONGER times
-    as strong.
+    could be, which is weak and looks blurred. The contrast that counts is that of the pictures: the
+    map of colours behind the strokes weakens it as well. No strokes are made more than
+    _MOST_STRONGER times as strong.
 
     Args:
         netG: the gains of its head are changed in place.
         teacher: a trained generator.
         photos: (N, 3, H, W) RGB in 0..1, sides multiples of 16.
     """
-    ours, theirs = (_strength(each, photos) for each in (netG, teacher))
-    with torch.no_grad():
-        netG.head.log_gain.add_((theirs / ours).clamp(1 / _MOST_STRONGER, _MOST_STRONGER).log())
+    wanted = contrast_of(teacher, photos)
+    gain = netG.head.log_gain
+    least, most = (gain.detach() + sign * math.log(_MOST_STRONGER) for sign in (-1, 1))
+    for _ in range(_STRENGTH_ROUNDS):
+        missing = (wanted / contrast_of(netG, photos)).log()
+        with torch.no_grad():
+            gain.copy_((gain + missing / _CONTRAST_PER_GAIN).clamp(least, most))
 
 
-def _strength(netG: SharpGenerator, photos: Tensor) -> Tensor:
-    """Standard deviations of the strokes that are added to luma, Cb and Cr, (3,)."""
-    seen: list[Tensor] = []
-    hook = netG.head.register_forward_pre_hook(lambda head, inputs: seen.append(inputs[1]))
+def contrast_of(netG: SharpGenerator, photos: Tensor) -> Tensor:
+    """How much fine contrast a generator's pictures have in luma, Cb and Cr, (3,).
+
+    It is the standard deviation from the means over 9x9 half-size pixels.
+    """
     paint = aim_of(netG)
+    fine = []
     for part in torch.split(photos, 1):
-        paint(part, MEASURED_RATIO)
-    hook.remove()
-    strokes = torch.cat(seen)
-    of_planes = [strokes[:, :4].std(), strokes[:, 4].std(), strokes[:, 5].std()]
-    return torch.stack(of_planes) * netG.head.log_gain.detach().exp()
+        planes = packed(paint(part, MEASURED_RATIO))
+        fine.append(planes - box(planes, 4))
+    of_planes = torch.cat(fine)
+    return torch.stack([of_planes[:, :4].std(), of_planes[:, 4].std(), of_planes[:, 5].std()])
 
 
 def fit_to_teacher(
