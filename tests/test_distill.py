@@ -108,22 +108,31 @@ def test_maps_of_colours_are_those_of_the_teacher(
     assert distance() < 0.3 * before
 
 
-def test_pictures_get_the_contrast_of_the_teachers() -> None:
+def test_pictures_get_the_contrast_of_the_teachers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def contrast(of: SharpGenerator, photos: torch.Tensor) -> torch.Tensor:
+        return 0.3 + 0.5 * of.head.log_gain.detach().exp()  # photos have their own
+
+    monkeypatch.setattr(distillation, "contrast_of", contrast)
     netG, strong = teacher(), teacher()  # noqa: N806
     with torch.no_grad():
-        for each, strength in ((netG, 0.7), (strong, 1.0)):
-            each.head.log_gain.fill_(math.log(4))  # strokes that are stronger than the photos
-            each.body.luma_head.weight.mul_(strength)
-        netG.body.chroma_head.weight[0].mul_(0.1)
-    photos = 0.45 + 0.1 * pictures(2)
-    wanted = contrast_of(strong, photos)
-    assert (contrast_of(netG, photos) / wanted)[0] < 0.985
-    make_as_strong(netG, strong, photos)
-    luma, _, cr = (contrast_of(netG, photos) / wanted).tolist()
-    assert luma == pytest.approx(1, abs=0.005)
-    assert cr == pytest.approx(1, abs=0.005)
-    cb = (netG.head.log_gain - strong.head.log_gain).exp()[1]
-    assert cb == pytest.approx(1.6)  # no more than that
+        netG.head.log_gain.sub_(torch.tensor([0.3, 2.0, -0.2]))
+    make_as_strong(netG, strong, pictures(1))
+    luma, cb, cr = (netG.head.log_gain - strong.head.log_gain).tolist()
+    assert luma == pytest.approx(0, abs=0.005)
+    assert cb == pytest.approx(math.log(1.6) - 2)  # no more than that
+    assert cr == pytest.approx(0, abs=0.005)
+
+
+def test_contrast_is_that_of_each_plane() -> None:
+    weak, strong = teacher(), teacher()
+    with torch.no_grad():
+        for head in (weak.head, strong.head):
+            head.range.luma.weight.zero_()
+            head.range.chroma.weight.zero_()
+        strong.head.log_gain[1] += 1
+    grown = contrast_of(strong, pictures(1)) / contrast_of(weak, pictures(1))
+    assert grown[1] > 1.005
+    assert grown[0] == pytest.approx(1, abs=0.003)
 
 
 def test_it_goes_on_as_if_it_had_not_stopped(photos: PhotoFolder, tmp_path: Path) -> None:

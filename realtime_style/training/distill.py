@@ -60,6 +60,8 @@ _PRECISION = "auto"
 _MOST_STRONGER = 1.6
 _CONTRAST_PER_GAIN = 0.6  # contrast grows by about this power of the gain: photos have their own
 _STRENGTH_ROUNDS = 4
+_LEAST_STEP = 1e-3  # of a gain's logarithm, that tells how contrast grows
+_FLATTEST = 0.02
 
 
 def distill(
@@ -156,13 +158,20 @@ def make_as_strong(netG: SharpGenerator, teacher: SharpGenerator, photos: Tensor
         teacher: a trained generator.
         photos: (N, 3, H, W) RGB in 0..1, sides multiples of 16.
     """
-    wanted = contrast_of(teacher, photos)
+    wanted = contrast_of(teacher, photos).log()
     gain = netG.head.log_gain
-    least, most = (gain.detach() + sign * math.log(_MOST_STRONGER) for sign in (-1, 1))
-    for _ in range(_STRENGTH_ROUNDS):
-        missing = (wanted / contrast_of(netG, photos)).log()
+    first = gain.detach().clone()
+    most = math.log(_MOST_STRONGER)
+    slope = torch.full_like(first, _CONTRAST_PER_GAIN)
+    missing = wanted - contrast_of(netG, photos).log()
+    for _ in range(_STRENGTH_ROUNDS):  # the secant method
+        before = gain.detach().clone()
+        step = (missing / slope).clamp(first - most - before, first + most - before)
         with torch.no_grad():
-            gain.copy_((gain + missing / _CONTRAST_PER_GAIN).clamp(least, most))
+            gain.add_(step)
+        left = wanted - contrast_of(netG, photos).log()
+        slope = torch.where(step.abs() > _LEAST_STEP, (missing - left) / step, slope)
+        slope, missing = slope.clamp_min(_FLATTEST), left
 
 
 def contrast_of(netG: SharpGenerator, photos: Tensor) -> Tensor:
