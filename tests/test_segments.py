@@ -38,6 +38,7 @@ from tests.conftest import (
     times_of,
 )
 
+LEAD_IN = segments.LeadIn(1, 2)
 UNEVEN_PTS = [0, 2, 3, 7, 8, 20, 21, 22, *range(25, 80), *range(90, 140, 2), 170, 171, 172]
 
 
@@ -48,6 +49,7 @@ def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(borders, "USUAL_S", 0.8)
     monkeypatch.setattr(borders, "MAX_S", 1.0)
     monkeypatch.setattr(planning, "LEAD_IN_FRAMES", 6)
+    monkeypatch.setattr(planning, "FADE_FRAMES", 3)
 
 
 def request_of(source: Path, out: Path, style: Path, **encoding: str) -> FilmRequest:
@@ -116,7 +118,7 @@ def test_decoding_times_rise_over_seams_and_stay_before_showing() -> None:
 
 
 def test_values_travel(film: Path, tmp_path: Path, identity_style: Path) -> None:
-    plan = FilmPlan((segments.Segment(0, 5, 0, 4, 0, 0),), 2, True, ("a note",), 0.5)
+    plan = FilmPlan((segments.Segment(0, 5, 0, 4, LEAD_IN, 3, LEAD_IN),), 2, True, ("a note",), 0.5)
     assert FilmPlan.from_dict(json.loads(json.dumps(plan.as_dict()))) == plan
     assert pickle.loads(pickle.dumps(plan)) == plan
     request = request_of(film, tmp_path / "out.mp4", identity_style)
@@ -383,10 +385,10 @@ def test_forced_borders_are_painted_after_their_lead_in(
     source = make_film(tmp_path / "in.mp4", size=(96, 80), pts=range(80))
     plan = plan_film(request_of(source, tmp_path / "out.mp4", identity_style), 2)
     step = 512  # ticks of MP4 at 25 fps
-    forced = [s for s in plan.segments[1:] if s.start_pts != s.paint_pts]
+    forced = [s for s in plan.segments[1:] if s.start_pts != s.lead_in.paint_pts]
     assert forced
-    assert all(s.paint_pts == s.start_pts - 6 * step for s in forced)
-    assert all(s.read_pts == max(0, s.paint_pts - 16 * step) for s in plan.segments)
+    assert all(s.lead_in.paint_pts == s.start_pts - 6 * step for s in forced)
+    assert all(s.lead_in.read_pts == max(0, s.lead_in.paint_pts - 16 * step) for s in plan.segments)
 
 
 def test_a_painter_forgets_what_it_painted_before(

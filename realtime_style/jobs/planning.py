@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from realtime_style.channel import Channel
 from realtime_style.defaults import DEFAULT_STABILITY
 from realtime_style.jobs import borders
 from realtime_style.jobs.request import FilmRequest, open_source
-from realtime_style.jobs.segments import FilmPlan, Segment
+from realtime_style.jobs.segments import FilmPlan, LeadIn, Segment
 from realtime_style.media.film_sink import holds_segments
 from realtime_style.media.film_source import FileSource
 from realtime_style.painting.changes import Changes
 
 LEAD_IN_FRAMES = 56
 """Frames before a border without a cut that are painted and not written."""
+
+FADE_FRAMES = 16
+"""Frames before such a border that fade into what comes after it."""
 
 _DECODED_BEFORE = 16  # frames; deinterlacing compares a picture with those before it
 _MOST_SEGMENTS = 1 << 30  # that wait to be painted: the plan never waits for painting
@@ -93,13 +97,18 @@ class Planner:
     def _segment(self, end: int) -> Segment:
         """Ends the segment that is being read before a frame; it becomes part of the plan."""
         first, self._begun = self._begun, end
-        painted = first if first in self._cuts else max(0, first - LEAD_IN_FRAMES)
-        read = max(0, painted - _DECODED_BEFORE)
-        pts = self._pts
-        number = len(self.plan.segments)
-        segment = Segment(number, end - first, pts[first], pts[end - 1], pts[painted], pts[read])
+        pts, number = self._pts, len(self.plan.segments)
+        segment = Segment(number, end - first, pts[first], pts[end - 1], self._lead_in(first))
+        if end < len(pts) and end not in self._cuts:
+            fade_pts = pts[max(first, end - FADE_FRAMES)]
+            segment = replace(segment, fade_pts=fade_pts, next_lead_in=self._lead_in(end))
         self.plan = FilmPlan((*self.plan.segments, segment), self.plan.threads, is_whole=False)
         return segment
+
+    def _lead_in(self, first: int) -> LeadIn:
+        """That of a segment, by its first frame."""
+        painted = first if first in self._cuts else max(0, first - LEAD_IN_FRAMES)
+        return LeadIn(self._pts[max(0, painted - _DECODED_BEFORE)], self._pts[painted])
 
 
 def plan_film(request: FilmRequest, threads: int) -> FilmPlan:

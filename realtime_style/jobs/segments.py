@@ -12,10 +12,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from realtime_style.errors import MediaError
 from realtime_style.frame import Frame, StreamInfo
 from realtime_style.jobs.pipeline import Pipeline, RunStats
 from realtime_style.jobs.request import FilmRequest, film_size, open_source
+from realtime_style.jobs.seam import KeepingSink, fade
 from realtime_style.jobs.trace import Trace
 from realtime_style.media.encoder import Shown
 from realtime_style.media.film_sink import FileSink
@@ -29,6 +33,20 @@ PART_SUFFIX = ".packets"
 
 
 @dataclass(frozen=True, slots=True)
+class LeadIn:
+    """Where the work on a segment begins.
+
+    Attributes:
+        read_pts: of the first frame that is decoded.
+        paint_pts: of the first frame that is painted; it comes before the segment where that does
+            not begin at a cut.
+    """
+
+    read_pts: int
+    paint_pts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """Consecutive frames of a film, painted as one film. Times are in ticks of its stream.
 
@@ -36,17 +54,29 @@ class Segment:
         number: from 0.
         frames: how many frames it has.
         start_pts, last_pts: of its first and its last frame.
-        paint_pts: of the first frame that is painted; it comes before `start_pts` where the
-            segment does not begin at a cut.
-        read_pts: of the first frame that is decoded.
+        lead_in: where the work on it begins.
+        fade_pts: of the first frame that fades into the next segment's painting; None where that
+            begins at a cut, and at the end of the film.
+        next_lead_in: where the work on the next segment begins, if the two fade.
     """
 
     number: int
     frames: int
     start_pts: int
     last_pts: int
-    paint_pts: int
-    read_pts: int
+    lead_in: LeadIn
+    fade_pts: int | None = None
+    next_lead_in: LeadIn | None = None
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Self:
+        """Makes a segment from its plain values; raises KeyError, TypeError."""
+        after = plain["next_lead_in"]
+        lead_ins = {
+            "lead_in": LeadIn(**plain["lead_in"]),
+            "next_lead_in": LeadIn(**after) if after else None,
+        }
+        return cls(**plain | lead_ins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +109,7 @@ class FilmPlan:
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Self:
         """Makes the plan from what `as_dict` returned; raises KeyError, TypeError."""
-        segments = tuple(Segment(**segment) for segment in plain["segments"])
+        segments = tuple(Segment.from_dict(segment) for segment in plain["segments"])
         return cls(**plain | {"segments": segments, "notes": tuple(plain["notes"])})
 
 
@@ -148,9 +178,10 @@ def paint_segment(
     """
     with open_source(request) as source:
         info = source.info
-        source.skip_to(segment.read_pts)
         painter = painter or build_painter(request.plan, info.color, in_flight=None)
         painter.prepare((info.width, info.height))
+        after = _next_paintings(request, segment, painter)
+        source.skip_to(segment.lead_in.read_pts)
         painter.reset()
         sink = PartSink(
             part_path(folder, segment.number),
@@ -160,11 +191,12 @@ def paint_segment(
             size=film_size(request, info),
             encoding=request.encoding,
             threads=threads,
+            before_encoding=lambda frame: fade(frame, after),
             if_stopped=if_stopped,
         )
         with sink:
-            pipeline = Pipeline(_SegmentFrames(source, segment), painter, sink, trace)
-            stats = pipeline.run(lambda _: on_frame(sink.frames))
+            frames = _FramesBetween(source, segment.lead_in.paint_pts, segment.last_pts)
+            stats = Pipeline(frames, painter, sink, trace).run(lambda _: on_frame(sink.frames))
             if sink.frames != segment.frames:
                 raise MediaError(
                     f"{source.name} has {counted(sink.frames, 'frame')} in segment "
@@ -176,11 +208,26 @@ def paint_segment(
     return Part(segment.number, segment.frames, size_bytes, sink.log.crc, stats)
 
 
-class _SegmentFrames:
-    """The frames of a segment and of its lead-in: `Frames`."""
+def _next_paintings(
+    request: FilmRequest, segment: Segment, painter: PainterChain
+) -> dict[int, NDArray[np.uint8]]:
+    """What the next segment's lead-in looks like where this segment fades, by pts."""
+    if segment.fade_pts is None or segment.next_lead_in is None:
+        return {}
+    kept = KeepingSink(segment.fade_pts)
+    with open_source(request) as source:
+        source.skip_to(segment.next_lead_in.read_pts)
+        painter.reset()
+        frames = _FramesBetween(source, segment.next_lead_in.paint_pts, segment.last_pts)
+        Pipeline(frames, painter, kept).run()
+    return kept.pictures
 
-    def __init__(self, source: FileSource, segment: Segment) -> None:
-        self._source, self._segment = source, segment
+
+class _FramesBetween:
+    """The frames of a source between two times: `Frames`."""
+
+    def __init__(self, source: FileSource, first_pts: int, last_pts: int) -> None:
+        self._source, self._first_pts, self._last_pts = source, first_pts, last_pts
 
     @property
     def info(self) -> StreamInfo:
@@ -190,10 +237,10 @@ class _SegmentFrames:
     def __iter__(self) -> Iterator[Frame]:
         """See `Frames`."""
         for frame in self._source:
-            if frame.pts > self._segment.last_pts:
+            if frame.pts > self._last_pts:
                 frame.release()
                 return
-            if frame.pts < self._segment.paint_pts:
+            if frame.pts < self._first_pts:
                 frame.release()
                 continue
             yield frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,6 +34,7 @@ class PartSink:
         size: tuple[int, int] | None,
         encoding: Encoding,
         threads: int,
+        before_encoding: Callable[[Frame], None] = lambda frame: None,
         if_stopped: Path | None = None,
     ) -> None:
         """Opens the log for writing.
@@ -43,12 +45,14 @@ class PartSink:
             info: the frames that will come.
             start_pts: when the segment begins; earlier frames are dropped.
             size, encoding, threads: see `FileSink`.
+            before_encoding: called with each frame of the segment, which it may change.
             if_stopped: where the frames so far are logged after KeyboardInterrupt; None: nowhere.
 
         Raises:
             MediaError: the log cannot be written, or the encoder cannot be used.
         """
         self.log: PacketLog | None = None
+        self._before_encoding = before_encoding
         self._path, self._start_pts, self._if_stopped = path, start_pts, if_stopped
         # a container of the film's kind decides how its encoder is set; it is never written
         never = path.with_name(f".{path.stem}{film.suffix}")
@@ -74,6 +78,7 @@ class PartSink:
         """See `FrameSink.write`."""
         if frame.pts < self._start_pts:
             return
+        self._before_encoding(frame)
         try:
             self._writer.add(self._encoder.encode(frame))
         except (av.FFmpegError, OSError) as error:
