@@ -10,18 +10,22 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from realtime_style.errors import MediaError
+from realtime_style.frame import Frame
 from realtime_style.jobs import borders, planning, segments
 from realtime_style.jobs.borders import BorderFinder, find_borders
 from realtime_style.jobs.film import FilmRequest, open_film
 from realtime_style.jobs.parts import PartsFolder
-from realtime_style.jobs.planning import plan_film
+from realtime_style.jobs.planning import Planner, plan_film
+from realtime_style.jobs.seam import fade
 from realtime_style.jobs.segmented import Resumption
 from realtime_style.jobs.segments import FilmPlan, paint_segment, part_path, read_part
 from realtime_style.media.encoding import Encoding
@@ -402,3 +406,110 @@ def test_a_painter_forgets_what_it_painted_before(
     folder = PartsFolder(Path(request.out)).path
     paint_segment(request, plan.segments[1], folder, threads=2, painter=painter)
     assert resets == [1]
+
+
+def test_frames_fade_into_the_next_segment() -> None:
+    pictures = {pts: np.full((24, 16), 200, np.uint8) for pts in (5, 6, 7)}
+    shown = []
+    for pts in (4, 5, 6, 7):
+        frame = Frame(np.full((24, 16), 100, np.uint8), pts, Fraction(1, 25))
+        fade(frame, pictures)
+        shown.append(int(frame.i420[0, 0]))
+    assert shown == [100, 125, 150, 175]
+
+
+@pytest.mark.usefixtures("short_segments")
+def test_a_segment_before_a_forced_border_fades(
+    tmp_path: Path, identity_style: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_film(tmp_path / "in.mp4", size=(96, 80), pts=range(80))
+    request = request_of(source, tmp_path / "out.mkv", identity_style, codec="ffv1")
+    plan = plan_film(request, 2)
+    first = next(each for each in plan.segments if each.fade_pts is not None)
+    after, step = plan.segments[first.number + 1], 512
+    assert first.fade_pts == first.last_pts - 2 * step
+    assert first.next_lead_in == after.lead_in
+    assert after.lead_in.paint_pts < after.start_pts
+    assert plan.segments[-1].fade_pts is None  # the film ends
+    seen: list[dict[int, object]] = []
+    monkeypatch.setattr(segments, "fade", lambda frame, pictures: seen.append(pictures))
+    paint_segment(request, first, tmp_path, threads=2)
+    assert len(seen) == first.frames
+    assert list(seen[-1]) == [first.last_pts - 2 * step, first.last_pts - step, first.last_pts]
+
+
+def film_with_a_cut(path: Path, frames: int, cut: int) -> Path:
+    """Two scenes in which nothing moves."""
+    scenes = np.random.default_rng(0).integers(60, 200, (2, 10, 12), np.uint8).repeat(8, 1)
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("libx264", rate=25, width=96, height=80, pix_fmt="yuv420p")
+        for number in range(frames):
+            luma = scenes[int(number >= cut)].repeat(8, 1)
+            planes = np.concatenate((luma, np.full((40, 96), 128, np.uint8)))
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(planes, "yuv420p")))
+        film.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.usefixtures("short_segments")
+def test_no_segment_fades_into_a_cut(tmp_path: Path, identity_style: Path) -> None:
+    source = film_with_a_cut(tmp_path / "in.mp4", frames=60, cut=22)
+    plan = plan_film(request_of(source, tmp_path / "out.mp4", identity_style), 2)
+    assert plan.segments[0].frames == 22
+    assert plan.segments[0].fade_pts is None
+    assert plan.segments[1].lead_in.paint_pts == plan.segments[1].start_pts
+
+
+def test_a_second_run_of_the_same_film_is_refused(begun: tuple[FilmRequest, FilmPlan]) -> None:
+    request, _ = begun
+    with open_film(request) as job:
+        with pytest.raises(MediaError, match="is being written by another run"):
+            open_film(request)
+        job.run()
+    assert len(times_of(Path(request.out))) == 80
+
+
+def test_a_whole_film_is_compared_on_request(begun: tuple[FilmRequest, FilmPlan]) -> None:
+    request, _ = begun
+    verifying = Resumption(verifies=True)
+    with pytest.raises(MediaError, match="was begun without looking at the whole film") as caught:
+        open_film(request, resumption=verifying)
+    assert caught.value.setting == "verifies"
+    again = Resumption(restart=True, verifies=True)
+    with pytest.raises(KeyboardInterrupt), open_film(request, resumption=again) as job:
+        job.run(_StopAt(60))
+    with open_film(request, resumption=verifying) as job:
+        assert job.run().stats.resumed > 0
+
+
+def test_a_film_that_was_not_planned_to_its_end_is_planned_again(
+    begun: tuple[FilmRequest, FilmPlan],
+) -> None:
+    request, plan = begun
+    folder = PartsFolder(Path(request.out))
+    manifest = folder.manifest()
+    assert manifest
+    folder.store(replace(manifest, plan=FilmPlan((), plan.threads, is_whole=False)))
+    with open_film(request) as job:
+        report = job.run()
+    assert report.stats.resumed == plan.segments[0].frames + plan.segments[1].frames
+    assert "resumed: 2 segments" in report.notes
+    assert len(times_of(Path(request.out))) == 80
+
+
+def test_an_error_of_planning_ends_the_job(
+    begun: tuple[FilmRequest, FilmPlan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request, _ = begun
+
+    def fail(planner: Planner) -> None:
+        raise MediaError("in.mp4 cannot be read")
+
+    monkeypatch.setattr(Planner, "segments", fail)
+    again = Resumption(restart=True)
+    with (
+        pytest.raises(MediaError, match="cannot be read"),
+        open_film(request, resumption=again) as job,
+    ):
+        job.run()
+    assert not Path(request.out).exists()
