@@ -102,6 +102,13 @@ FLAGS: dict[str, str] = {
     "camera_size": "--camera-size",
     "camera_rate": "--camera-fps",
     "style_images": "--style-images",
+    # web
+    "host": "--host",
+    "port": "--port",
+    "certificate": "--cert",
+    "key": "--key",
+    "ice": "--ice",
+    "bitrate": "--bitrate",
     # training
     "painting": "PAINTING",
     "content": "--content",
@@ -140,6 +147,7 @@ ADVICE: dict[str, str] = {
     "content": "--content takes a folder of photos",
     "clips": "--clips takes a folder of films",
     "style_images": "--style-images takes a folder of pictures",
+    "host": "--cert and --key take them, --name the proxy's name",
 }
 """What to do about an error, where a flag says more than the message."""
 
