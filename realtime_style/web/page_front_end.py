@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 
 import av
 
-from realtime_style.frame import Frame
+from realtime_style.live.clock import MICROSECOND, now_us
 from realtime_style.live.commands import Command
 from realtime_style.live.front_end import LiveStatus, Shot
 from realtime_style.live.stats import LiveFigures
@@ -74,8 +74,11 @@ class PageFrontEnd:
 
 
 def _picture(shot: Shot) -> av.VideoFrame:
-    """The painted frame as a picture of its own, with the time at which it was captured."""
-    painted: Frame = shot.painted
-    picture = av.VideoFrame.from_ndarray(painted.i420, "yuv420p")
-    picture.pts, picture.time_base = shot.original.pts, shot.original.time_base
+    """The painted frame as a picture of its own, timed as of now.
+
+    With the time of its capture a browser would hold pictures back, to even out how long painting
+    took for each.
+    """
+    picture = av.VideoFrame.from_ndarray(shot.painted.i420, "yuv420p")
+    picture.pts, picture.time_base = now_us(), MICROSECOND
     return picture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import secrets
 import ssl
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from aiohttp import web
 from realtime_style import __version__
 from realtime_style.errors import MediaError
 from realtime_style.style.bundled import bundled_cards
+from realtime_style.system.interrupts import SIGNALS
 from realtime_style.system.paths import make_folder
 from realtime_style.web.bucket import Bucket
 from realtime_style.web.captures import CaptureRoutes
@@ -84,8 +87,8 @@ class WebServer:
         except OSError as error:
             await self._runner.cleanup()
             raise MediaError(
-                f"{settings.host}:{settings.port} cannot be listened at: {error.strerror}; another "
-                "program may be using it, so choose another port, or 0 for any",
+                f"{settings.host}:{settings.port} cannot be listened at: "
+                f"{os.strerror(error.errno or 0)}; choose another port, or 0 for any free one",
                 setting="port",
             ) from error
         self._gate.port = int(self._runner.addresses[0][1])
@@ -120,18 +123,36 @@ class WebServer:
 
 
 async def serve(settings: WebSettings, on_ready: Callable[[str], None]) -> None:
-    """Serves the page until the task is cancelled.
+    """Serves the page until Ctrl-C or another signal of `interrupts.SIGNALS`.
 
     Args:
         on_ready: called with the address to open, once the server listens.
 
     Raises:
         MediaError: see `WebServer.start`.
+        KeyboardInterrupt: at a second signal, or where the system has no such signals.
     """
-    server = WebServer(settings)
+    server, stopping = WebServer(settings), asyncio.Event()
     await server.start()
     try:
+        _set_on_signals(stopping)
         on_ready(server.address)
-        await asyncio.Event().wait()
+        await stopping.wait()
     finally:
         await server.stop()
+
+
+def _set_on_signals(event: asyncio.Event) -> None:
+    """Lets the first signal set an event instead of interrupting the loop.
+
+    An interrupted loop cancels the tasks of all connections, which then cannot be closed.
+    """
+
+    def stop() -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    for number in SIGNALS:
+        with contextlib.suppress(NotImplementedError):  # Windows
+            asyncio.get_running_loop().add_signal_handler(number, stop)
