@@ -105,6 +105,9 @@ class Browser:
         if "status" in values:
             self.statuses.append(values["status"])
 
+    def _receive(self, track: MediaStreamTrack) -> None:
+        self.tasks.append(asyncio.create_task(self._see(track)))
+
     async def _see(self, track: MediaStreamTrack) -> None:
         with contextlib.suppress(MediaStreamError):
             while True:

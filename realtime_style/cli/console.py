@@ -147,7 +147,6 @@ ADVICE: dict[str, str] = {
     "content": "--content takes a folder of photos",
     "clips": "--clips takes a folder of films",
     "style_images": "--style-images takes a folder of pictures",
-    "host": "--cert and --key take them, --name the proxy's name",
 }
 """What to do about an error, where a flag says more than the message."""
 

@@ -153,7 +153,8 @@ def web(
     from realtime_style.web.settings import WebSettings
 
     plan = plan_of(plain_look(style, tier), engine_of(engine, precision), stability)
-    with usage_errors():
+    advice = "" if cert else "--cert and --key take them, --name the name of a proxy"
+    with usage_errors("" if host == "127.0.0.1" else advice):
         settings = WebSettings(
             folder or user_data_path("realtime-style") / "web",
             host, port, tuple(name or ()), cert, key, plan,

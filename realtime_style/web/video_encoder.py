@@ -14,7 +14,8 @@ from av.video.frame import PictureType
 _LEAST_BITS = 500_000  # per second; a browser may ask for less on a bad line
 _RATE = Fraction(30)  # what the encoder plans its bits for; frames carry their own times
 _KEY_EVERY = 300  # frames; browsers ask for key frames when they need one
-_OPTIONS = {"preset": "veryfast", "tune": "zerolatency", "forced-idr": "1"}
+# no key frame where the picture changes much: it would be late, and is not needed
+_OPTIONS = {"preset": "veryfast", "tune": "zerolatency", "forced-idr": "1", "sc_threshold": "0"}
 _CLOCK = Fraction(1, 90_000)
 
 
