@@ -452,7 +452,7 @@ def test_the_encoder_sends_key_frames_on_demand_and_new_rates_without_one() -> N
     def encode(i: int, size: tuple[int, int] = (320, 240), force: bool = False) -> list[bytes]:
         noisy = picture(size=size, pts=i * 33_333)
         planes = noisy.to_ndarray()
-        planes[: size[1]] = rng.integers(0, 255, (size[1], size[0]))
+        planes[: size[1]] = 90 + rng.integers(0, 40, (size[1], size[0]))
         again = av.VideoFrame.from_ndarray(planes, "yuv420p")
         again.pts, again.time_base = noisy.pts, noisy.time_base
         payloads, time = encoder.encode(again, force)

@@ -106,7 +106,6 @@ FLAGS: dict[str, str] = {
     "host": "--host",
     "port": "--port",
     "certificate": "--cert",
-    "key": "--key",
     "ice": "--ice",
     "bitrate": "--bitrate",
     # training

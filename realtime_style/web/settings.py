@@ -61,14 +61,10 @@ class WebSettings:
                 setting="bitrate",
             )
         if (self.certificate is None) != (self.key is None):
-            raise MediaError(
-                "HTTPS needs both a certificate and its key",
-                setting="key" if self.key is None else "certificate",
-            )
-        for setting in ("certificate", "key"):
-            path = getattr(self, setting)
+            raise MediaError("HTTPS needs both a certificate and its key", setting="certificate")
+        for path in (self.certificate, self.key):
             if path is not None and not path.is_file():
-                raise MediaError(f"there is no file {path}", setting=setting)
+                raise MediaError(f"there is no file {path}", setting="certificate")
         if not self.is_local and self.certificate is None:
             raise MediaError(
                 f"at {self.host} other computers reach the page, and browsers give their camera "

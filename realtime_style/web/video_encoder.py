@@ -12,6 +12,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
 _LEAST_BITS = 500_000  # per second; a browser may ask for less on a bad line
+_BUFFER_S = 0.25  # a key frame may take so many seconds' worth of bits
 _RATE = Fraction(30)  # what the encoder plans its bits for; frames carry their own times
 _KEY_EVERY = 300  # frames; browsers ask for key frames when they need one
 # no key frame where the picture changes much: it would be late, and is not needed
@@ -78,6 +79,11 @@ class LiveVideoEncoder(H264Encoder):
         context.bit_rate = self._target_bits
         context.gop_size = _KEY_EVERY
         context.color_range, context.colorspace = frame.color_range, frame.colorspace
-        context.options = dict(_OPTIONS)
+        # Without a buffer, x264 would follow a new bitrate only after many seconds
+        buffer = {
+            "maxrate": str(self._most_bits),
+            "bufsize": str(round(self._most_bits * _BUFFER_S)),
+        }
+        context.options = _OPTIONS | buffer
         context.profile = "Baseline"
         return context
