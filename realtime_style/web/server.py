@@ -19,9 +19,13 @@ from realtime_style.system.interrupts import SIGNALS
 from realtime_style.system.paths import make_folder
 from realtime_style.web.bucket import Bucket
 from realtime_style.web.captures import CaptureRoutes
+from realtime_style.web.film_queue import FilmQueue
+from realtime_style.web.film_routes import FilmRoutes
 from realtime_style.web.gate import Gate
+from realtime_style.web.library import Library
 from realtime_style.web.live_routes import LiveRoutes
 from realtime_style.web.pages import Pages
+from realtime_style.web.previews import Previews
 from realtime_style.web.sessions import Sessions
 from realtime_style.web.settings import WebSettings
 
@@ -37,7 +41,14 @@ class WebServer:
     """
 
     def __init__(self, settings: WebSettings, *, offers: Bucket | None = None) -> None:
-        """Opens nothing yet. Args: offers, see `Sessions`. Must be called on the event loop."""
+        """Reads the folder, and opens nothing yet. Must be called on the event loop.
+
+        Args:
+            offers: see `Sessions`.
+
+        Raises:
+            MediaError: the folder cannot be used.
+        """
         self._settings = settings
         self._token = secrets.token_urlsafe(_TOKEN_BYTES)
         self._gate = Gate(settings, self._token)
@@ -47,6 +58,11 @@ class WebServer:
         app.router.add_get("/view", self._view)
         LiveRoutes(self.sessions).add_to(app)
         CaptureRoutes(settings.captures).add_to(app)
+        make_folder(settings.folder)
+        library = Library(settings.folder)
+        self._queue = FilmQueue(library, settings.plan.engine)
+        self._previews = Previews(settings.plan.engine)
+        FilmRoutes(library, self._queue, self._previews, settings.upload_bytes).add_to(app)
         pages = Pages()
         app.router.add_get("/", pages.serve)
         for name in pages.names:
@@ -91,11 +107,14 @@ class WebServer:
                 f"{os.strerror(error.errno or 0)}; choose another port, or 0 for any free one",
                 setting="port",
             ) from error
+        self._queue.start()
         self._gate.port = int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
         """Ends all sessions, completes their recordings, and stops listening."""
         await self.sessions.close()
+        await self._queue.stop()
+        await asyncio.to_thread(self._previews.close)
         await self._runner.cleanup()
 
     async def _about(self, request: web.Request) -> web.Response:

@@ -1,4 +1,5 @@
 // Fills in the texts, opens the sections, and passes keys on.
+import { Films } from "./films.js";
 import { icon } from "./icons.js";
 import { Live, showAlone } from "./live.js";
 import { get } from "./server.js";
@@ -71,4 +72,5 @@ if (new URLSearchParams(location.search).get("view") === "clean") {
   showAlone(about);
 } else {
   passKeys(new Live(about));
+  new Films(about);
 }

@@ -19,12 +19,14 @@ async function asked(path, options) {
 
 export const get = async (path) => (await asked(path)).json();
 export const remove = (path) => asked(path, { method: "DELETE" });
-export const post = async (path, value) =>
-  (await asked(path, {
+export const post = async (path, value = {}) => {
+  const response = await asked(path, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(value),
-  })).json();
+  });
+  return response.status === 204 ? null : response.json();
+};
 export const postDescription = async (path, sdp) =>
   (await asked(path, {
     method: "POST",

@@ -1,4 +1,12 @@
 // Every text of the page.
+function time(seconds) {
+  const whole = Math.round(seconds ?? 0);
+  const two = (number) => String(number).padStart(2, "0");
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor(whole / 60) % 60;
+  return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
+}
+
 export const text = {
   skip: "Skip to the styles",
   sections: "Sections",
@@ -47,6 +55,34 @@ export const text = {
     "As a browser source in OBS, this address shows the painting alone, without the page around it.",
   copyView: "Copy the address",
   copied: "The address is copied. It contains the key to this page: keep it to yourself.",
+  filmsTitle: "Paint films and pictures",
+  drop: "Drop films or pictures here, or choose them",
+  dropText: "They stay on this computer.",
+  yourFilms: "Films and pictures",
+  noFilms: "None yet.",
+  paintings: "Paintings",
+  noPaintings: "None yet. Choose a film and a style, then paint it.",
+  frameAt: "Frame at",
+  lines: "Painted height",
+  ownLines: "as the film",
+  keepFilmColors: "Keep the film's colours",
+  paint: "Paint",
+  removeFilm: "Delete this film",
+  cancel: "Cancel",
+  retry: "Paint again",
+  show: "Show",
+  uploading: (name, part) => `${name}: ${Math.round(part * 100)} %`,
+  about: ({ kind, width, height, duration_s, size_bytes }) =>
+    [`${width}×${height}`, kind === "film" && time(duration_s), text.size(size_bytes)].filter(Boolean).join(" · "),
+  time,
+  states: {
+    queued: () => "waiting",
+    running: ({ done, fps, left_s }) =>
+      done ? `${Math.round(done * 100)} % · ${fps.toFixed(1)} fps · ${time(left_s)} left` : "painting",
+    done: ({ size_bytes }) => `done · ${text.size(size_bytes)}`,
+    failed: () => "did not work",
+    cancelled: () => "cancelled",
+  },
   frozen: "Frozen",
   recording: "Recording",
   connecting: "Connecting",
