@@ -108,7 +108,7 @@ class FilmRoutes:
 
     async def _preview(self, request: web.Request) -> web.Response:
         film = self._film(request)
-        at_s = _number(request.query.get("at", "0"), 0.0, max(film.duration_s, 1.0))
+        at_s = _number(request.query.get("at", "0"), 0.0, film.duration_s or math.inf)
         try:
             look = _look(dict(request.query)) if request.query.get("style") else None
             path = self._library.path_of(film)

@@ -149,16 +149,18 @@ class Library:
         if is_text(head):  # such as a playlist, which would make FFmpeg open other files
             raise MediaError("this is a text, not a film or picture")
         shown = " ".join(name.split())[-_NAME_LETTERS:]
-        common = (film_id, shown, path.name)
-        if path.suffix in PICTURE_SUFFIXES:
-            height, width = read_picture(path).rgb.shape[:2]
-            return Film(*common, "picture", path.stat().st_size, width, height, 0.0, 0.0)
         try:
-            with FileSource(str(path)) as source:
-                info = source.info
+            return self._described(film_id, shown, path)
         except MediaError as error:
             raise MediaError(str(error).replace(str(path), shown)) from error
-        size = path.stat().st_size
+
+    def _described(self, film_id: str, shown: str, path: Path) -> Film:
+        common, size = (film_id, shown, path.name), path.stat().st_size
+        if path.suffix in PICTURE_SUFFIXES:
+            height, width = read_picture(path).rgb.shape[:2]
+            return Film(*common, "picture", size, width, height, 0.0, 0.0)
+        with FileSource(str(path)) as source:
+            info = source.info
         seconds = float(info.duration_s or 0)
         return Film(*common, "film", size, info.width, info.height, seconds, float(info.rate))
 

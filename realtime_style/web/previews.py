@@ -96,9 +96,10 @@ def _picture(path: Path) -> Rgb:
 
 def _frame_of(path: Path, at_s: float) -> Rgb:
     request = FilmRequest(str(path), "preview.mp4", size=Size(_LINES))
+    trouble: Exception | None = None
     for time_s in (at_s, max(0.0, at_s - _END_S), 0.0):
         try:
             return rgb_from_frame(next(frames_at(request, [time_s])))
-        except (RuntimeError, StopIteration):  # there is no frame so late
-            continue
-    raise MediaError("the film has no frame that can be shown")
+        except (MediaError, RuntimeError) as error:  # there is no frame so late
+            trouble = error
+    raise MediaError("the film has no frame that can be shown") from trouble
