@@ -112,7 +112,7 @@ def test_previews_show_the_frame_in_a_look(
             early, late = await preview(moving, "at=0"), await preview(moving, "at=0.36")
             assert early.shape == (360, 480, 3)
             assert late.mean() > early.mean() + 20  # the film's grey rises
-            assert (await preview(moving, "at=99")).mean() >= late.mean() - 1
+            assert (await preview(moving, "at=99")).mean() > early.mean() + 20
             plain = await preview(still, "at=0")
             assert abs(plain.astype(int) - scene_rgb(160, 120)).mean() < 4
             painted = await preview(still, "style=mondrian")
