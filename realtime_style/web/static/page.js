@@ -56,7 +56,7 @@ function passKeys(live) {
     const { target, key } = event;
     if (document.getElementById("live").hidden) return;
     const isTyping = target.matches("input:not([type=radio], [type=range], [type=checkbox]), select, textarea");
-    const isPressing = key === " " && target.matches("button, a, input");
+    const isPressing = key === " " && target.matches("button, a, [type=checkbox], [type=radio]:not(:checked)");
     if (isTyping || isPressing) return;
     if (key === "h") help.showModal();
     else if (!live.onKey(key)) return;
