@@ -21,6 +21,7 @@ pytest.importorskip("aiortc", reason="needs the extra web")
 import aiohttp
 import av
 from web_client import Browser, GreyCamera, Server, until
+from yarl import URL
 
 from realtime_style.errors import MediaError
 from realtime_style.live.clock import MICROSECOND
@@ -123,8 +124,6 @@ def test_nothing_but_its_own_files_is_served(
     async def work() -> None:
         async with Server(tmp_path / "web", negative_style) as server:
             (server.settings.captures / ".hidden.png").write_bytes(b"secret")
-            from yarl import URL
-
             url = URL(f"{server.base}{path}", encoded=True)
             async with server.client.get(url) as response:
                 assert response.status in (404, 405)

@@ -16,7 +16,8 @@ from PIL import Image
 pytest.importorskip("aiohttp", reason="needs the extra web")
 pytest.importorskip("aiortc", reason="needs the extra web")
 
-from web_client import LONG_S, Server
+from web_client import LONG_S, GreyCamera, Server
+from yarl import URL
 
 from realtime_style.web.library import CANCELLED, DONE, QUEUED, RUNNING, Library, is_text
 
@@ -229,6 +230,45 @@ def test_a_film_is_cancelled_and_painted_again_after_a_restart(
             async with server.client.delete(f"/films/{kept['id']}") as response:
                 assert response.status == 204
             assert (await settled(server, first, CANCELLED))["state"] == CANCELLED
+
+    run(work())
+
+
+def test_a_picture_becomes_a_style_for_films_and_cameras(
+    tmp_path: Path, negative_style: Path, picture: Path
+) -> None:
+    async def work() -> None:
+        async with Server(tmp_path / "web", negative_style) as server:
+
+            async def add(name: str, content: bytes) -> tuple[int, str]:
+                url = "/styles"
+                async with server.client.post(url, params={"name": name}, data=content) as added:
+                    text = await added.text()
+                    return added.status, (await added.json())["name"] if added.ok else text
+
+            content = picture.read_bytes()
+            assert await add("../../my scene.png", content) == (200, "my-scene")
+            assert await add("my scene.jpg", content) == (200, "my-scene-2")
+            assert await add("udnie.png", content) == (200, "udnie-picture")
+            assert await add(".png", content) == (200, "png")
+            assert (await add("x.png", b"no picture"))[0] == 415
+            assert (await add("x.png", bytes(31 << 20)))[0] == 413
+            names = ["my-scene", "my-scene-2", "png", "udnie-picture"]
+            async with server.client.get("/styles") as response:
+                assert sorted(await response.json()) == names
+            assert len(list((tmp_path / "web" / "styles").iterdir())) == 4
+            async with server.client.get("/styles/my-scene") as response:
+                assert response.content_type == "image/jpeg"
+            film = await upload(server, picture)
+            async with server.client.get(f"/films/{film['id']}/preview?style=my-scene") as preview:
+                assert preview.status == 200, await preview.text()
+            async with server.painted(GreyCamera()) as browser:
+                assert sorted(browser.statuses[-1]["styles"][-4:]) == names
+            for path, status in (("my-scene", 204), ("my-scene", 404), ("..%2fsecret", 404)):
+                async with server.client.delete(
+                    URL(f"{server.base}/styles/{path}", encoded=True)
+                ) as gone:
+                    assert gone.status == status
 
     run(work())
 

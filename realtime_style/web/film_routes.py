@@ -20,6 +20,7 @@ from realtime_style.style.look import Look
 from realtime_style.web.film_queue import FilmQueue
 from realtime_style.web.library import DONE, QUEUED, Film, Library, Painting
 from realtime_style.web.previews import Previews
+from realtime_style.web.style_pictures import StylePictures
 
 _CHUNK_BYTES = 1 << 20
 _CHUNK_S = 60.0  # how long an upload may pause
@@ -31,15 +32,19 @@ class FilmRoutes:
     """Everything that the page does with films and pictures."""
 
     def __init__(
-        self, library: Library, queue: FilmQueue, previews: Previews, upload_bytes: int
+        self, library: Library, queue: FilmQueue, previews: Previews, pictures: StylePictures
     ) -> None:
-        """Args: upload_bytes, the largest file that may be uploaded."""
         self._library, self._queue, self._previews = library, queue, previews
-        self._upload_bytes = upload_bytes
-        self._uploads = 0
+        self._pictures = pictures
+        self._upload_bytes = self._uploads = 0
 
-    def add_to(self, app: web.Application) -> None:
-        """Adds the addresses to an application."""
+    def add_to(self, app: web.Application, upload_bytes: int) -> None:
+        """Adds the addresses to an application.
+
+        Args:
+            upload_bytes: the largest file that may be uploaded.
+        """
+        self._upload_bytes = upload_bytes
         app.router.add_get("/films", self._list)
         app.router.add_post("/films", self._upload)
         app.router.add_delete("/films/{id}", self._remove_film)
@@ -53,7 +58,7 @@ class FilmRoutes:
     async def _list(self, request: web.Request) -> web.Response:
         listed = {
             "films": [asdict(film) for film in self._library.films.values()],
-            "paintings": [asdict(painting) for painting in self._library.paintings.values()],
+            "paintings": [_shown(painting) for painting in self._library.paintings.values()],
         }
         return web.json_response(listed, headers={"Cache-Control": "no-store"})
 
@@ -110,7 +115,7 @@ class FilmRoutes:
         film = self._film(request)
         at_s = _number(request.query.get("at", "0"), 0.0, film.duration_s or math.inf)
         try:
-            look = _look(dict(request.query)) if request.query.get("style") else None
+            look = self._look(dict(request.query)) if request.query.get("style") else None
             path = self._library.path_of(film)
             content = await self._previews.paint(path, film.kind, at_s, look)
         except StyleError as error:
@@ -130,13 +135,13 @@ class FilmRoutes:
         ):
             raise web.HTTPBadRequest(text=f"the size must be {MIN_SIDE_PX} to {MAX_SIDE_PX}\n")
         try:
-            look = _look(values)
+            look = self._look(values)
         except StyleError as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
         stability = _number(values.get("stability", 0.5), 0.0, 1.0)
         painting = self._library.add_painting(film, look, stability, lines)
         self._queue.wake()
-        return web.json_response(asdict(painting))
+        return web.json_response(_shown(painting))
 
     async def _cancel(self, request: web.Request) -> web.Response:
         await self._queue.cancel(self._painting(request))
@@ -173,6 +178,22 @@ class FilmRoutes:
         response.headers["Cache-Control"] = "private, no-cache"
         return response
 
+    def _look(self, values: dict[str, Any]) -> Look:
+        """The look that a page asks for: a bundled style or a style picture, by its name.
+
+        Raises:
+            StyleError: there is no such style, or a value is out of range.
+        """
+        name, tier = str(values.get("style", "")), FAST if _is_on(values.get("fast")) else STANDARD
+        style: str | Path | None = name if name in bundled_styles() else None
+        style = style or self._pictures.paths().get(name)
+        if style is None:
+            raise MediaError(f"there is no style '{name[:40]}'")
+        if isinstance(style, str) and style not in bundled_styles(tier):
+            tier = STANDARD
+        strength = _number(values.get("strength", 1.0), 0.0, 1.5)
+        return Look(style, (), strength, None, _is_on(values.get("colors")), tier)
+
     def _film(self, request: web.Request) -> Film:
         film = self._library.films.get(request.match_info["id"])
         if film is None:
@@ -186,19 +207,11 @@ class FilmRoutes:
         return painting
 
 
-def _look(values: dict[str, Any]) -> Look:
-    """The look that a page asks for: a bundled style by its name, never a file.
-
-    Raises:
-        StyleError: there is no such style, or a value is out of range.
-    """
-    style, tier = str(values.get("style", "")), FAST if _is_on(values.get("fast")) else STANDARD
-    if style not in bundled_styles():
-        raise MediaError(f"there is no style '{style[:40]}'")
-    if style not in bundled_styles(tier):
-        tier = STANDARD
-    strength = _number(values.get("strength", 1.0), 0.0, 1.5)
-    return Look(style, (), strength, None, _is_on(values.get("colors")), tier)
+def _shown(painting: Painting) -> dict[str, Any]:
+    """A painting as the page sees it: with the style's name, and no path."""
+    values = asdict(painting)
+    style = Path(str(painting.look["style"])).stem
+    return values | {"look": {**painting.look, "style": style}}
 
 
 def _is_on(value: object) -> bool:

@@ -28,6 +28,7 @@ from realtime_style.web.pages import Pages
 from realtime_style.web.previews import Previews
 from realtime_style.web.sessions import Sessions
 from realtime_style.web.settings import WebSettings
+from realtime_style.web.style_pictures import StylePictures
 
 _BODY_BYTES = 128 << 10  # of a request that is no upload
 _TOKEN_BYTES = 24
@@ -62,7 +63,10 @@ class WebServer:
         library = Library(settings.folder)
         self._queue = FilmQueue(library, settings.plan.engine)
         self._previews = Previews(settings.plan.engine)
-        FilmRoutes(library, self._queue, self._previews, settings.upload_bytes).add_to(app)
+        pictures = StylePictures(settings.style_pictures)
+        pictures.add_to(app)
+        films = FilmRoutes(library, self._queue, self._previews, pictures)
+        films.add_to(app, settings.upload_bytes)
         pages = Pages()
         app.router.add_get("/", pages.serve)
         for name in pages.names:

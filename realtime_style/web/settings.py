@@ -85,6 +85,11 @@ class WebSettings:
         return self.folder / "captures"
 
     @property
+    def style_pictures(self) -> Path:
+        """The folder of pictures that were uploaded as styles."""
+        return self.folder / "styles"
+
+    @property
     def is_local(self) -> bool:
         """Whether only this computer reaches the page."""
         if self.host == "localhost":

@@ -2,14 +2,16 @@
 import { Upload } from "./upload.js";
 import { get, post, remove } from "./server.js";
 import { text } from "./strings.js";
+import { tile } from "./styles.js";
 
 const REFRESH_MS = 1000;
 const SETTLE_MS = 250; // after the last change of a slider, before previews are painted again
 const LINES = [2160, 1440, 1080, 720, 480, 360];
 
 export class Films {
-  constructor(about) {
-    this.styles = about.styles;
+  /** @param {import("./styles.js").Styles} styles */
+  constructor(about, styles) {
+    this.styles = styles;
     this.films = [];
     this.paintings = [];
     this.film = null;
@@ -20,6 +22,7 @@ export class Films {
     this.#takeFiles();
     this.#listen();
     this.#listStyles();
+    styles.addEventListener("change", () => this.#listStyles());
     this.refresh();
     setInterval(() => !document.getElementById("films").hidden && this.refresh(), REFRESH_MS);
     document.getElementById("tab-films").addEventListener("click", () => this.refresh());
@@ -118,17 +121,12 @@ export class Films {
   }
 
   #listStyles() {
-    const labels = this.styles.map(({ name, title, painter }) => {
-      const label = document.createElement("label");
-      const radio = Object.assign(document.createElement("input"), { type: "radio", name: "film-style", value: name });
-      radio.checked = name === this.look.style;
-      const picture = Object.assign(document.createElement("img"), { alt: "" });
-      const words = Object.assign(document.createElement("span"), { textContent: title || name });
-      words.append(Object.assign(document.createElement("small"), { textContent: painter }));
-      label.append(picture, words, radio);
-      return label;
-    });
-    this.place["film-styles"].replaceChildren(...labels);
+    const tiles = this.styles.all.map((style) => tile(style, "film-style"));
+    this.place["film-styles"].replaceChildren(...tiles);
+    for (const radio of this.place["film-styles"].querySelectorAll("input")) {
+      radio.checked = radio.value === this.look.style;
+    }
+    if (this.film) this.#showPreviews();
   }
 
   #showLook() {

@@ -16,10 +16,12 @@ const REASONS = {
 };
 
 export class Live {
-  constructor(about) {
+  /** @param {Styles} styles */
+  constructor(about, styles) {
     this.about = about;
+    this.styles = styles;
     this.stage = new Stage();
-    this.look = new Look((name, values) => this.connection?.command(name, values), about.styles, about.style);
+    this.look = new Look((name, values) => this.connection?.command(name, values), styles, about.style);
     this.connection = null;
     this.stream = null;
     this.microphone = null;
@@ -45,6 +47,7 @@ export class Live {
       button.addEventListener("click", () => this.does[name]());
     }
     document.getElementById("start-button").addEventListener("click", () => this.start());
+    this.#takePictures();
     document.getElementById("copy-view").addEventListener("click", () => this.#copyView());
     navigator.mediaDevices?.addEventListener("devicechange", () => this.#listSources());
     addEventListener("pagehide", () => this.connection?.close());
@@ -105,7 +108,8 @@ export class Live {
       s: () => this.does.snapshot(), r: () => this.does.record(), f: () => this.does.full(),
       i: () => { this.figures.hidden = !this.figures.hidden; },
     };
-    if (number >= 0 && this.about.styles[number]) this.look.choose(this.about.styles[number].name);
+    const style = this.styles.all[number];
+    if (style) this.look.choose(style.name);
     else if (keys[key]) keys[key]();
     else return false;
     return true;
@@ -230,6 +234,40 @@ export class Live {
     if (session && session !== this.connection?.id) options.push(new Option(text.session, SESSION + session));
     this.source.replaceChildren(...options);
     if ([...this.source.options].some((option) => option.value === former)) this.source.value = former;
+  }
+
+  #takePictures() {
+    const picture = document.getElementById("picture");
+    const section = document.getElementById("live");
+    picture.addEventListener("change", () => {
+      this.#addStyle(picture.files[0]);
+      picture.value = "";
+    });
+    section.addEventListener("dragover", (event) => event.preventDefault());
+    section.addEventListener("drop", (event) => {
+      event.preventDefault();
+      this.#addStyle(event.dataTransfer.files[0]);
+    });
+  }
+
+  /** Makes a style of a picture, and paints in it; a session learns of new styles only at its start. */
+  async #addStyle(file) {
+    const trouble = document.getElementById("picture-trouble");
+    trouble.hidden = true;
+    if (!file) return;
+    try {
+      this.look.choose(await this.styles.add(file));
+    } catch (error) {
+      trouble.textContent = `${file.name}: ${error.message}`;
+      trouble.hidden = false;
+      return;
+    }
+    if (this.stream && this.connection) {
+      const former = this.connection;
+      this.connection = null;
+      former.close();
+      await this.#connect();
+    }
   }
 
   async #showFigures() {

@@ -1,5 +1,6 @@
 // The look: styles, sliders and switches. What the user wants is kept, and sent again to a new session.
 import { text } from "./strings.js";
+import { tile } from "./styles.js";
 
 const STORE = "realtime-style look";
 const SEND_MS = 120; // how often a slider that is moved sends its value
@@ -18,6 +19,10 @@ export class Look {
       ["strength", "stability", "blend", "share", "colors", "fast"].map((id) => [id, document.getElementById(id)]),
     );
     this.#listStyles();
+    styles.addEventListener("change", () => {
+      this.#listStyles();
+      this.#show();
+    });
     this.#listen();
     this.#show();
   }
@@ -56,7 +61,7 @@ export class Look {
   }
 
   step(by) {
-    const names = this.styles.map((style) => style.name);
+    const names = this.styles.all.map((style) => style.name);
     const at = names.indexOf(this.wanted.style);
     this.choose(names[(at + by + names.length) % names.length]);
   }
@@ -68,7 +73,7 @@ export class Look {
   }
 
   nextBlend() {
-    const names = ["", ...this.styles.map((style) => style.name)].filter((name) => name !== this.wanted.style);
+    const names = ["", ...this.styles.all.map((style) => style.name)].filter((name) => name !== this.wanted.style);
     this.#want("blend", names[(names.indexOf(this.wanted.blend ?? "") + 1) % names.length]);
     this.#send("blend");
   }
@@ -79,28 +84,16 @@ export class Look {
   }
 
   #listStyles() {
-    const radios = this.styles.map(({ name, title, painter }) => {
-      const label = document.createElement("label");
-      const radio = Object.assign(document.createElement("input"), { type: "radio", name: "style", value: name });
-      const picture = Object.assign(document.createElement("img"), {
-        src: `/styles/${name}.webp`, alt: "", loading: "lazy", width: 160, height: 90,
-      });
-      const words = document.createElement("span");
-      const by = document.createElement("small");
-      words.textContent = title || name;
-      by.textContent = painter;
-      words.append(by);
-      label.append(picture, words, radio);
-      return label;
-    });
-    const styles = document.getElementById("styles");
-    styles.replaceChildren(...radios);
-    styles.addEventListener("change", (event) => this.choose(event.target.value));
-    const options = [new Option(text.noBlend, ""), ...this.styles.map((s) => new Option(s.title || s.name, s.name))];
-    this.inputs.blend.replaceChildren(...options);
+    const { all } = this.styles;
+    const tiles = all.map((style) => tile(style, "style", style.picture, (name) => this.styles.remove(name)));
+    document.getElementById("styles").replaceChildren(...tiles);
+    this.inputs.blend.replaceChildren(
+      new Option(text.noBlend, ""), ...all.map(({ title, name }) => new Option(title || name, name)),
+    );
   }
 
   #listen() {
+    document.getElementById("styles").addEventListener("change", (event) => this.choose(event.target.value));
     for (const name of ["strength", "stability", "share"]) {
       this.inputs[name].addEventListener("input", () => {
         this.#want(name, Number(this.inputs[name].value));

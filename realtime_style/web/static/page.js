@@ -4,6 +4,7 @@ import { icon } from "./icons.js";
 import { Live, showAlone } from "./live.js";
 import { get } from "./server.js";
 import { text } from "./strings.js";
+import { Styles } from "./styles.js";
 
 function fillIn() {
   for (const element of document.querySelectorAll("[data-text]")) {
@@ -71,6 +72,8 @@ if (new URLSearchParams(location.search).get("view") === "clean") {
   document.body.classList.add("clean");
   showAlone(about);
 } else {
-  passKeys(new Live(about));
-  new Films(about);
+  const styles = new Styles(about.styles);
+  passKeys(new Live(about, styles));
+  new Films(about, styles);
+  styles.refresh();
 }
