@@ -313,6 +313,37 @@ def test_a_film_goes_through_the_page(opened: Callable[..., Any], tmp_path: Path
         page.click(f"{'#paintings' if name == 'list' else '#film-panel'} button:has-text('Delete')")
 
 
+def test_a_picture_becomes_a_style_while_a_camera_is_painted(
+    opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    picture = tmp_path / "red roses.png"
+    noise = np.random.default_rng(0).integers(0, 255, (90, 160, 3), np.uint8)
+    noise[..., 1:] //= 4
+    Image.fromarray(noise).resize((640, 360)).save(picture)
+    page = opened()
+    start(page)
+    page.set_input_files("#picture", picture)
+    page.wait_for_selector("#styles input[value='red-roses']:checked", state="attached")
+    until(lambda: picture_of(page, "painted")[60:, :, 0].mean() > 1.5 *
+          picture_of(page, "painted")[60:, :, 2].mean(), "a red painting")  # fmt: skip
+    page.click("#styles .away")
+    page.wait_for_selector("#styles input[value='red-roses']", state="detached")
+
+
+def test_obs_sees_the_painting_alone(opened: Callable[..., Any]) -> None:
+    alone = opened("&view=clean")
+    assert not alone.locator(".top").is_visible()
+    page = opened()
+    start(page)
+    until(lambda: alone.evaluate("painted.videoWidth") > 0, "the painting")
+    page.locator("#styles input[value=the-scream]").check()
+    until(
+        lambda: abs(picture_of(alone, "painted").mean() - picture_of(page, "painted").mean()) < 5,
+        "the same picture",
+    )
+    page.close()
+
+
 @pytest.mark.parametrize("width", [360, 1280, 3840])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits(width: int, scheme: str, opened: Callable[..., Any]) -> None:

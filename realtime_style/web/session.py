@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import aioice.ice
 import av
 from aiortc import (
     MediaStreamTrack,
@@ -48,7 +47,6 @@ _CLOSE_S = 5.0  # how long a connection may take to close
 _JOIN_S = 15.0  # how long a job may take to complete its recording
 _MESSAGE_BYTES = 2048  # the longest message that is read
 _MESSAGES_PER_S, _MESSAGE_BURST = 30.0, 120.0
-_LOOPBACK = "127.0.0.1"
 _UNSENT_BYTES = 64 << 10  # no more is told to a page that reads nothing
 
 _log = logging.getLogger(__name__)
@@ -333,21 +331,6 @@ class Session:
 async def _closed(peer: RTCPeerConnection) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(peer.close(), _CLOSE_S)
-
-
-def use_loopback() -> None:
-    """Lets connections use 127.0.0.1 too, so that a computer without a network can paint.
-
-    aioice leaves that address out, and has no setting for it. Call it once, before any connection.
-    """
-    usual = aioice.ice.get_host_addresses
-    if usual.__module__ == __name__:
-        return
-
-    def get_host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
-        return [*usual(use_ipv4, use_ipv6), *([_LOOPBACK] if use_ipv4 else [])]
-
-    aioice.ice.get_host_addresses = get_host_addresses
 
 
 def _prefer_h264(peer: RTCPeerConnection) -> None:

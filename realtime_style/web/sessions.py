@@ -6,7 +6,7 @@ import asyncio
 
 from realtime_style.errors import StyleError
 from realtime_style.web.bucket import Bucket
-from realtime_style.web.session import Session, use_loopback
+from realtime_style.web.session import Session
 from realtime_style.web.settings import WebSettings
 
 _OFFERS_PER_S, _OFFER_BURST = 2.0, 20.0
@@ -22,8 +22,6 @@ class Sessions:
     def __init__(self, settings: WebSettings, offers: Bucket | None = None) -> None:
         """Args: offers, how often connections may be offered; None takes two a second."""
         self._settings = settings
-        if settings.is_local:
-            use_loopback()
         self._offers = offers or Bucket(_OFFERS_PER_S, _OFFER_BURST)
         self._sessions: dict[str, Session] = {}
 

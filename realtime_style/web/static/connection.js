@@ -1,7 +1,9 @@
 // One connection to the server: the camera's picture out, the painted one in, commands beside them.
 import { get, post, postDescription } from "./server.js";
+import { text } from "./strings.js";
 
 const GATHER_MS = 1500; // how long to wait for addresses; local ones take a few ms
+const CONNECT_MS = 15000;
 const PING_MS = 3000;
 const KEEP = "maintain-resolution"; // else Chrome scales the camera down under load
 
@@ -17,6 +19,7 @@ export class Connection extends EventTarget {
     this.audio = null;
     this.peer.addEventListener("track", (event) => this.#receive(event));
     this.peer.addEventListener("connectionstatechange", () => {
+      if (this.peer.connectionState === "connected") clearTimeout(this.connecting);
       if (["failed", "closed"].includes(this.peer.connectionState)) this.#end("");
     });
   }
@@ -31,7 +34,7 @@ export class Connection extends EventTarget {
     this.#openChannel();
     const answer = await post("/live", { sdp: await this.#offer() });
     this.id = answer.id;
-    await this.peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+    await this.#accept(answer.sdp);
     const parameters = video.sender.getParameters();
     parameters.degradationPreference = KEEP;
     if (parameters.encodings?.length) {
@@ -46,7 +49,7 @@ export class Connection extends EventTarget {
     preferH264(this.peer.addTransceiver("video", { direction: "recvonly" }));
     if (controls) this.#openChannel();
     const answer = await postDescription(`/whep/${id}`, await this.#offer());
-    await this.peer.setRemoteDescription({ type: "answer", sdp: answer });
+    await this.#accept(answer);
   }
 
   command(name, values = {}) {
@@ -77,6 +80,7 @@ export class Connection extends EventTarget {
     if (this.isOver) return;
     this.isOver = true;
     clearInterval(this.pinging);
+    clearTimeout(this.connecting);
     if (this.id) navigator.sendBeacon(`/live/${this.id}/end`);
     this.peer.close();
   }
@@ -115,6 +119,12 @@ export class Connection extends EventTarget {
       check();
     });
     return this.peer.localDescription.sdp;
+  }
+
+  async #accept(sdp) {
+    await this.peer.setRemoteDescription({ type: "answer", sdp });
+    if (this.peer.connectionState === "connected") return;
+    this.connecting = setTimeout(() => this.#end(text.noWay), CONNECT_MS);
   }
 
   #tell(kind, detail) {

@@ -97,6 +97,8 @@ export const text = {
   inUse: "Another program uses the camera. Close it, then try again.",
   notSecure: "Browsers give their camera only to pages over HTTPS or of this computer.",
   noMicrophone: "The microphone cannot be used.",
+  noWay:
+    "The browser finds no way to the server. Even without internet it needs a network that is switched on.",
   failed: "That did not work",
   noSession: "Nothing is being painted yet. This page starts when a camera does.",
   figures: ({ fps, delay, dropped, engine, camera, painted }) =>
