@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import socket
 import threading
@@ -20,6 +21,8 @@ pytest.importorskip("aiortc", reason="needs the extra web")
 
 import aiohttp
 import av
+from aiortc import RTCRtpReceiver, RTCRtpSender
+from aiortc.rtp import RtpPacket
 from web_client import Browser, GreyCamera, Server, until
 from yarl import URL
 
@@ -29,6 +32,7 @@ from realtime_style.web import sdp, session
 from realtime_style.web.bucket import Bucket
 from realtime_style.web.page_source import Inbox, PageSource
 from realtime_style.web.pages import Pages
+from realtime_style.web.prompt_buffer import PromptBuffer
 from realtime_style.web.settings import WebSettings
 from realtime_style.web.tracks import PaintedTrack
 from realtime_style.web.video_encoder import LiveVideoEncoder
@@ -318,6 +322,50 @@ def test_rubbish_is_refused_and_the_server_lives(
     run(work())
 
 
+def test_headers_that_are_no_text_are_refused(tmp_path: Path, negative_style: Path) -> None:
+    async def work() -> None:
+        async with Server(tmp_path, negative_style) as server:
+            host, port = server.base.removeprefix("http://").split(":")
+            for header in (b"Authorization: Bearer \xff\xfe", b"Cookie: realtime-style=\xff"):
+                reader, writer = await asyncio.open_connection(host, int(port))
+                request = f"GET /about HTTP/1.1\r\nHost: {host}:{port}\r\n".encode()
+                writer.write(request + header + b"\r\n\r\n")
+                await writer.drain()
+                assert b" 403 " in await asyncio.wait_for(reader.readline(), 10)
+                writer.close()
+
+    run(work())
+
+
+def test_viewers_and_offers_are_limited(
+    tmp_path: Path, negative_style: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_VIEWERS", 1)
+
+    async def work() -> None:
+        server = Server(tmp_path, negative_style)
+        async with server, server.painted(GreyCamera()):
+            (name,) = server.web.sessions.ids
+            headers = {"Content-Type": "application/sdp"}
+            viewers = [Browser(), Browser()]
+            statuses = []
+            for viewer, offer in (
+                (viewers[0], ""),
+                (viewers[0], "v=0"),
+                (viewers[0], "x"),
+                (viewers[1], "x"),
+            ):
+                text = await viewer.offer() if offer == "x" else offer
+                url = f"/whep/{name}"
+                async with server.client.post(url, data=text, headers=headers) as response:
+                    statuses.append(response.status)
+            assert statuses == [400, 400, 201, 503]
+            for viewer in viewers:
+                await viewer.close()
+
+    run(work())
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"[" * 100_000, b"\xff\xfe", b"{"])
 def test_bodies_that_are_no_json_are_refused(
     body: bytes, tmp_path: Path, negative_style: Path
@@ -470,6 +518,31 @@ def test_the_encoder_sends_key_frames_on_demand_and_new_rates_without_one() -> N
     assert not any(key in kinds(each) for each in fewer)
     assert sum(map(len, [p for each in fewer[30:] for p in each])) < 0.6 * many
     assert key in kinds(encode(93, (160, 120)))
+
+
+def test_a_picture_is_given_away_with_its_last_packet() -> None:
+    def packet(number: int, timestamp: int, data: bytes, marker: int = 0) -> RtpPacket:
+        made = RtpPacket(sequence_number=number % 65536, timestamp=timestamp, marker=marker)
+        made._data = data
+        return made
+
+    def put(*given: tuple[int, int, bytes, int]) -> list[bytes | None]:
+        frames = [buffer.add(packet(*each))[1] for each in given]
+        return [frame and frame.data for frame in frames]
+
+    buffer = PromptBuffer(16, is_video=True)
+    assert put((65534, 1, b"a", 0), (65535, 1, b"b", 1)) == [None, b"ab"]
+    assert put((0, 2, b"c", 1)) == [b"c"]
+    assert put((1, 2, b"", 0), (2, 2, b"", 0), (3, 3, b"d", 1)) == [None, None, b"d"]
+    assert put((5, 4, b"f", 1), (4, 4, b"e", 0)) == [None, b"ef"]  # in the wrong order
+    assert put((6, 5, b"g", 0), (7, 6, b"h", 0), (8, 6, b"i", 1)) == [None, b"g", b"hi"]
+    assert put((10, 7, b"k", 1), (11, 8, b"l", 1), (9, 7, b"j", 0)) == [None, None, b"jk"]
+    assert put((12, 9, b"m", 1)) == [b"l"]
+
+
+def test_aiortc_still_has_what_is_replaced_in_it() -> None:
+    assert "__jitter_buffer = JitterBuffer(" in inspect.getsource(RTCRtpReceiver)
+    assert "if self.__encoder is None:" in inspect.getsource(RTCRtpSender)
 
 
 def test_the_newest_painted_picture_is_sent_and_again_while_it_stays(

@@ -222,7 +222,11 @@ def test_a_film_is_cancelled_and_painted_again_after_a_restart(
             async with server.client.post(f"/paintings/{first}/again") as response:
                 assert response.status == 204
             await settled(server, first, RUNNING)
+        killed = web / "films" / "unfinished"
+        killed.mkdir()
+        (killed / "source.mp4").touch()
         stopped = Library(web)
+        assert not killed.exists()
         assert stopped.paintings[first].state == QUEUED
         assert [each.name for each in stopped.films.values()] == ["film.mp4", "scene.png"]
         async with Server(web, negative_style) as server:

@@ -99,7 +99,8 @@ class Gate:
         return origin in (f"{scheme}://{host}" for scheme in schemes)
 
     def _is_token(self, text: str) -> bool:
-        return hmac.compare_digest(text.encode(), self._token.encode())
+        given = text.encode("utf-8", "surrogateescape")  # headers may hold any bytes
+        return hmac.compare_digest(given, self._token.encode())
 
     def _let_in(self, request: web.Request) -> web.StreamResponse:
         """Sends a browser to the address without the token, which becomes a cookie."""

@@ -111,6 +111,9 @@ class Library:
             make_folder(each)
         self.films: dict[str, Film] = {}
         self.paintings: dict[str, Painting] = {}
+        for unfinished in self._films.iterdir():  # uploads of a server that was killed
+            if not (unfinished / "film.json").is_file():
+                shutil.rmtree(unfinished, ignore_errors=True)
         for values in _stored(self._films, "film.json"):
             film = Film(**values)
             self.films[film.id] = film

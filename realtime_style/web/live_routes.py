@@ -9,7 +9,8 @@ from aiohttp import web
 
 from realtime_style.errors import MediaError
 from realtime_style.web.sdp import MAX_BYTES
-from realtime_style.web.sessions import BusyError, Sessions
+from realtime_style.web.session import BusyError
+from realtime_style.web.sessions import Sessions
 
 _SDP = "application/sdp"
 
@@ -47,7 +48,9 @@ class LiveRoutes:
         if session is None:
             raise web.HTTPNotFound(text="there is no such session\n")
         try:
-            answer = await session.watch(await _description(request))
+            answer = await self._sessions.watch(session, await _description(request))
+        except BusyError as error:
+            raise web.HTTPServiceUnavailable(text=f"{error}\n") from error
         except MediaError as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
         return web.Response(status=201, text=answer, content_type=_SDP)

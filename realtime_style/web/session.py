@@ -36,6 +36,7 @@ from realtime_style.web import sdp
 from realtime_style.web.bucket import Bucket
 from realtime_style.web.page_front_end import PageFrontEnd
 from realtime_style.web.page_source import Inbox
+from realtime_style.web.prompt_buffer import PromptBuffer
 from realtime_style.web.settings import WebSettings
 from realtime_style.web.tracks import PaintedTrack, PassingSound
 from realtime_style.web.video_encoder import LiveVideoEncoder
@@ -47,9 +48,15 @@ _CLOSE_S = 5.0  # how long a connection may take to close
 _JOIN_S = 15.0  # how long a job may take to complete its recording
 _MESSAGE_BYTES = 2048  # the longest message that is read
 _MESSAGES_PER_S, _MESSAGE_BURST = 30.0, 120.0
+_BUFFER_PACKETS = 512  # as many as aiortc keeps
+_VIEWERS = 4  # of one session, besides its camera's page
 _UNSENT_BYTES = 64 << 10  # no more is told to a page that reads nothing
 
 _log = logging.getLogger(__name__)
+
+
+class BusyError(StyleError):
+    """As many as allowed are connected already, or offers come too fast."""
 
 
 class Session:
@@ -72,6 +79,7 @@ class Session:
         self._front_end = PageFrontEnd(self._tell_from_thread)
         self._peers: list[RTCPeerConnection] = []
         self._channels: set[RTCDataChannel] = set()
+        self._is_open = asyncio.Event()  # there is, or was, a channel
         self._messages = Bucket(_MESSAGES_PER_S, _MESSAGE_BURST)
         self._heard_s = time.monotonic()
         self._is_connected = False
@@ -96,6 +104,12 @@ class Session:
         """
         peer = self._new_peer()
         video: list[MediaStreamTrack] = []
+
+        @peer.on("connectionstatechange")
+        def on_change() -> None:
+            self._is_connected = self._is_connected or peer.connectionState == "connected"
+            if peer.connectionState in ("failed", "closed"):
+                self.end("the connection was lost")
 
         @peer.on("track")
         def on_track(track: MediaStreamTrack) -> None:
@@ -127,19 +141,31 @@ class Session:
         """Accepts the connection of one more viewer; returns the answer to its offer.
 
         Raises:
+            BusyError: there are as many viewers as one session may have.
             MediaError: it is not an offer of a viewer.
         """
+        if len(self._peers) > _VIEWERS:
+            raise BusyError(f"{_VIEWERS} viewers see this painting already, which is the most")
         peer = self._new_peer()
         viewer = self._add_viewer(peer)
         peer.on("datachannel", self._listen)
 
+        async def leave() -> None:
+            self._remove_viewer(viewer)
+            if peer in self._peers:
+                self._peers.remove(peer)
+                await _closed(peer)
+
         @peer.on("connectionstatechange")
         async def on_change() -> None:
             if peer.connectionState in ("failed", "closed"):
-                self._remove_viewer(viewer)
-                await _closed(peer)
+                await leave()
 
-        return await self._answer(peer, offer)
+        try:
+            return await self._answer(peer, offer)
+        except MediaError:
+            await leave()
+            raise
 
     def end(self, why: str = "") -> None:
         """Begins to end the session; a second call does nothing."""
@@ -176,18 +202,10 @@ class Session:
         refusal = sdp.refusal_of(offer)
         if refusal:
             raise MediaError(refusal)
-        is_first = len(self._peers) == 1
-        if is_first:
-
-            @peer.on("connectionstatechange")
-            def on_change() -> None:
-                self._is_connected = self._is_connected or peer.connectionState == "connected"
-                if peer.connectionState in ("failed", "closed"):
-                    self.end("the connection was lost")
-
         try:
             await peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
             _prefer_h264(peer)
+            _use_own_buffer(peer)
             answer = await peer.createAnswer()
             if sdp.video_codec(answer.sdp) == "H264":
                 self._use_own_encoder(peer)
@@ -238,6 +256,7 @@ class Session:
     def _listen(self, channel: RTCDataChannel) -> None:
         """Takes commands from a channel, and tells it the status."""
         self._channels.add(channel)
+        self._is_open.set()
         channel.on("message", self._on_message)
 
     def _on_message(self, message: str | bytes) -> None:
@@ -310,6 +329,9 @@ class Session:
     async def _close(self) -> None:
         if self._watch:
             self._watch.cancel()
+        if self.why_ended and self._thread.ident is not None:  # such as an engine that fails
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_open.wait(), _CLOSE_S)
         self._send({"ended": self.why_ended})
         self._front_end.leave()
         self._inbox.close()
@@ -331,6 +353,14 @@ class Session:
 async def _closed(peer: RTCPeerConnection) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(peer.close(), _CLOSE_S)
+
+
+def _use_own_buffer(peer: RTCPeerConnection) -> None:
+    for transceiver in peer.getTransceivers():
+        if transceiver.kind == "video":
+            buffer = PromptBuffer(_BUFFER_PACKETS, is_video=True)
+            # as for the encoder, there is no public way
+            setattr(transceiver.receiver, "_RTCRtpReceiver__jitter_buffer", buffer)  # noqa: B010
 
 
 def _prefer_h264(peer: RTCPeerConnection) -> None:

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from realtime_style.errors import StyleError
 from realtime_style.web.bucket import Bucket
-from realtime_style.web.session import Session
+from realtime_style.web.session import BusyError, Session
 from realtime_style.web.settings import WebSettings
 
 _OFFERS_PER_S, _OFFER_BURST = 2.0, 20.0
-
-
-class BusyError(StyleError):
-    """As many cameras as allowed are being painted, or offers come too fast."""
 
 
 class Sessions:
@@ -51,8 +46,7 @@ class Sessions:
             BusyError: there are as many sessions as allowed, or offers come too fast.
             MediaError: the offer cannot be used.
         """
-        if not self._offers.take():
-            raise BusyError("connections are offered too fast; wait a moment")
+        self._refuse_flood()
         if len(self._sessions) >= self._settings.sessions:
             raise BusyError(
                 f"{len(self._sessions)} cameras are being painted already, which is all that "
@@ -65,6 +59,15 @@ class Sessions:
         except BaseException:
             session.end()
             raise
+
+    async def watch(self, session: Session, offer: str) -> str:
+        """Connects one more viewer to a session; see `Session.watch`."""
+        self._refuse_flood()
+        return await session.watch(offer)
+
+    def _refuse_flood(self) -> None:
+        if not self._offers.take():
+            raise BusyError("connections are offered too fast; wait a moment")
 
     async def close(self) -> None:
         """Ends all sessions, and waits until their recordings are complete."""
