@@ -60,8 +60,8 @@ def test_terminals_without_colours_get_plain_titles(monkeypatch: pytest.MonkeyPa
 
 def test_there_is_a_page_for_every_command() -> None:
     assert [*COMMANDS] == [
-        "video", "webcam", "image", "demo", "styles", "compare", "style-from", "train", "export",
-        "bench", "doctor", "engine build", "engine list", "engine clean",
+        "video", "webcam", "web", "image", "demo", "styles", "compare", "style-from", "train",
+        "export", "bench", "doctor", "engine build", "engine list", "engine clean",
         "jobs list", "jobs clean",
     ]  # fmt: skip
     assert run_cli("--version").stdout.strip() == f"realtime-style {__version__}"
@@ -90,7 +90,7 @@ def test_every_option_has_a_group_a_text_and_a_word_for_its_value(name: str) -> 
     assert [name[:6] for name, _ in groups.pop("Other")] == ["--help"]
     assert groups.keys() <= {
         "Arguments", "Input", "Look", "Size", "Part", "Encoding", "Batch", "Machine", "Output",
-        "Data", "Painting", "Strokes", "Training", "Style", "Engine",
+        "Data", "Painting", "Strokes", "Training", "Style", "Engine", "Network",
     }  # fmt: skip
     for rows in groups.values():
         for names, text in rows:

@@ -40,10 +40,13 @@ EVERY_COMMAND: list[Command] = [
     commands.StepStyle(-1),
     commands.NextPicture(),
     commands.ChangeStrength(0.1),
+    commands.SetStrength(0.7),
     commands.NextBlend(),
     commands.ChangeShare(-0.1),
+    commands.BlendIn(1, 0.25),
     commands.ToggleColors(),
     commands.NextTier(),
+    commands.SetStability(0.5),
     commands.ToggleFreeze(),
     commands.Snapshot(),
     commands.ToggleRecording(),
@@ -97,6 +100,7 @@ class StubStage:
 
     def __init__(self, styles: list[str], look: Look) -> None:
         self.styles, self.look, self.failure = styles, look, None
+        self.stability = 0.5
 
     @property
     def chosen(self) -> int:
@@ -108,6 +112,9 @@ class StubStage:
 
     def choose_look(self, look: Look) -> None:
         self.look = look
+
+    def set_stability(self, stability: float) -> None:
+        self.stability = stability
 
 
 class StubCaptures:
@@ -164,6 +171,20 @@ def test_strength_stays_in_its_range() -> None:
     assert desk.do(*[commands.ChangeStrength(0.1)] * 3).strength == 1.3
     assert desk.do(*[commands.ChangeStrength(0.1)] * 9).strength == 1.5
     assert desk.do(*[commands.ChangeStrength(-0.1)] * 20).strength == 0
+
+
+def test_sliders_set_strength_share_and_stability() -> None:
+    desk = Desk()
+    assert desk.do(commands.SetStrength(0.726)).strength == 0.73
+    assert desk.do(commands.SetStrength(9)).strength == 1.5
+    assert desk.do(commands.SetStrength(-9)).strength == 0
+    assert desk.do(commands.BlendIn(2, 0.25)).blend == (("c", 0.25),)
+    assert desk.do(commands.BlendIn(1, 7)).blend == (("b", 1.0),)
+    assert desk.do(commands.BlendIn(3, 0.5)).blend == (("b", 1.0),)
+    assert desk.do(commands.BlendIn(-1, 0)).blend == ()
+    for asked, given in ((0.25, 0.25), (2, 1.0), (-1, 0.0)):
+        desk.do(commands.SetStability(asked))
+        assert desk.stage.stability == given
 
 
 def test_blends_go_through_all_other_styles_and_end() -> None:

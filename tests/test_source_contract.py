@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from itertools import islice, pairwise
+from itertools import count, islice, pairwise
 from pathlib import Path
 
 import av
@@ -26,9 +27,10 @@ from realtime_style.frame import Frame, Size
 from realtime_style.live.inputs import DeviceSource, FilmPlayer, ScreenSource
 from realtime_style.media.film_source import FileSource
 from realtime_style.stages import FrameSource
+from realtime_style.web.page_source import Inbox
 
 FRAMES = 8  # read of each source
-LIVE = ("device", "player", "screen")
+LIVE = ("device", "player", "page", "screen")
 UNEVEN_MS = (0, 40, 45, 130, 131, 500, 504, 1200)
 
 Open = Callable[[], FrameSource[Frame]]
@@ -71,6 +73,20 @@ class StandIn:
 
     def fileno(self) -> int:
         return self._file.fileno()
+
+
+class FullInbox(Inbox):
+    """Always has a new picture from a browser."""
+
+    def first(self, timeout_s: float = 0.0) -> av.VideoFrame:
+        return next(iter(self))
+
+    def __iter__(self) -> Iterator[av.VideoFrame]:
+        for i in count():
+            picture = av.VideoFrame.from_ndarray(np.full((72, 64), i % 200, np.uint8), "yuv420p")
+            self.put(picture)
+            yield picture
+            time.sleep(0.001)  # so that the clock goes on
 
 
 def open_pipe(path: Path, monkeypatch: pytest.MonkeyPatch) -> FileSource:
@@ -119,6 +135,8 @@ def source(
     elif kind == "device":
         graph = "testsrc2=size=64x48:rate=100,format=yuv420p"
         opens = lambda: DeviceSource(av.open(graph, format="lavfi"), "pattern", pace_s=0.01)  # noqa: E731
+    elif kind == "page":
+        opens = FullInbox().open
     elif kind == "player":
         opens = functools.partial(FilmPlayer, film, loop=True)
     else:

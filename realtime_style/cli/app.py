@@ -12,7 +12,7 @@ import typer
 from typer.completion import shell_complete
 
 from realtime_style import __version__
-from realtime_style.cli import console, engine, film, jobs, live, picture, style, tools, train
+from realtime_style.cli import console, engine, film, jobs, live, picture, style, tools, train, web
 from realtime_style.cli.help import Command, Group, examples
 from realtime_style.system import interrupts
 
@@ -62,6 +62,7 @@ def _program(
 _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (film.video, film.VIDEO_EXAMPLES),
     (live.webcam, live.WEBCAM_EXAMPLES),
+    (web.web, web.WEB_EXAMPLES),
     (picture.image, picture.IMAGE_EXAMPLES),
     (film.demo, film.DEMO_EXAMPLES),
     (style.styles, style.STYLES_EXAMPLES),

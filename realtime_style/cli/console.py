@@ -102,6 +102,12 @@ FLAGS: dict[str, str] = {
     "camera_size": "--camera-size",
     "camera_rate": "--camera-fps",
     "style_images": "--style-images",
+    # web
+    "host": "--host",
+    "port": "--port",
+    "certificate": "--cert",
+    "ice": "--ice",
+    "bitrate": "--bitrate",
     # training
     "painting": "PAINTING",
     "content": "--content",

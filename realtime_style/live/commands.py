@@ -37,6 +37,13 @@ class ChangeStrength:
 
 
 @dataclass(frozen=True, slots=True)
+class SetStrength:
+    """Give the look a strength; values outside 0..1.5 are moved to the nearer end."""
+
+    strength: float
+
+
+@dataclass(frozen=True, slots=True)
 class NextBlend:
     """Blend in the style after the one that is blended in now; after the last style, none."""
 
@@ -52,6 +59,14 @@ class ChangeShare:
 
 
 @dataclass(frozen=True, slots=True)
+class BlendIn:
+    """Blend in one style, by its number from 0, with a share within 0..1; 0 blends in none."""
+
+    number: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class ToggleColors:
     """Keep the camera's colours, or use those of the style."""
 
@@ -59,6 +74,13 @@ class ToggleColors:
 @dataclass(frozen=True, slots=True)
 class NextTier:
     """Switch to the next tier, such as from standard to fast."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetStability:
+    """Set the flicker reduction; values outside 0..1 are moved to the nearer end."""
+
+    stability: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +108,13 @@ Command: TypeAlias = (
     | StepStyle
     | NextPicture
     | ChangeStrength
+    | SetStrength
     | NextBlend
     | ChangeShare
+    | BlendIn
     | ToggleColors
     | NextTier
+    | SetStability
     | ToggleFreeze
     | Snapshot
     | ToggleRecording

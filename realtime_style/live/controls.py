@@ -83,6 +83,8 @@ class LiveControls:
                 self._captures.toggle_recording(self._info())
             case commands.Quit():
                 self._stop()
+            case commands.SetStability(stability):
+                self._stage.set_stability(min(1.0, max(0.0, stability)))
             case _:
                 self._change_look(_changed(self._stage.look, command, self._stage.styles))
 
@@ -112,8 +114,10 @@ class LiveControls:
 
 _LookCommand = (
     commands.ChangeStrength
+    | commands.SetStrength
     | commands.NextBlend
     | commands.ChangeShare
+    | commands.BlendIn
     | commands.ToggleColors
     | commands.NextTier
 )
@@ -125,10 +129,14 @@ def _changed(look: Look, command: _LookCommand, styles: list[str]) -> Look:
         case commands.ChangeStrength(by):
             strength = min(MAX_STRENGTH, max(0.0, round(look.strength + by, 1)))
             return replace(look, strength=strength)
+        case commands.SetStrength(strength):
+            return replace(look, strength=min(MAX_STRENGTH, max(0.0, round(strength, 2))))
         case commands.NextBlend():
             return _with_next_blend(look, styles)
         case commands.ChangeShare(by):
             return _with_share(look, by) if look.blend else _with_next_blend(look, styles)
+        case commands.BlendIn(number, share):
+            return _blended(look, styles, number, share)
         case commands.ToggleColors():
             return replace(look, keep_colors=not look.keep_colors)
         case commands.NextTier():
@@ -146,6 +154,14 @@ def _with_next_blend(look: Look, styles: list[str]) -> Look:
         following += 1
     blend = ((styles[following], share),) if following < len(styles) else ()
     return replace(look, blend=blend)
+
+
+def _blended(look: Look, styles: list[str], number: int, share: float) -> Look:
+    """The look with exactly one style blended in; the look itself for a number that none has."""
+    share = min(1.0, max(0.0, round(share, 2)))
+    if share and not 0 <= number < len(styles):
+        return look
+    return replace(look, blend=((styles[number], share),) if share else ())
 
 
 def _with_share(look: Look, by: float) -> Look:

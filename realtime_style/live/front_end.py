@@ -10,6 +10,7 @@ from typing import Protocol
 from realtime_style.frame import Frame, StreamInfo
 from realtime_style.live.commands import Command
 from realtime_style.live.stats import LiveFigures
+from realtime_style.style.bundled import STANDARD
 from realtime_style.style.look import Look
 
 
@@ -42,6 +43,12 @@ class LiveStatus:
         chosen: the index in `styles` of the chosen style, which may still be loading; -1 if it is
             not one of them.
         look: the chosen look, described for people.
+        strength: its strength, 0..1.5.
+        blended: the index in `styles` of the style that is blended in; -1 if none is, or several.
+        share: the share of all blended styles, 0..1.
+        keeps_colors: whether the camera's colours are kept.
+        tier: its tier, such as "standard".
+        stability: the flicker reduction, 0..1.
         engine: name and precision of the engine in use, such as "openvino int8".
         is_frozen: whether the picture is frozen.
         recordings: names of the recordings in progress.
@@ -53,6 +60,12 @@ class LiveStatus:
     chosen: int
     look: str
     engine: str
+    strength: float = 1.0
+    blended: int = -1
+    share: float = 0.0
+    keeps_colors: bool = False
+    tier: str = STANDARD
+    stability: float = 0.0
     is_frozen: bool = False
     recordings: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()

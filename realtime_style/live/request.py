@@ -145,6 +145,7 @@ def live_job(
     *,
     open_source: OpenSource | None = None,
     has_end: bool = False,
+    sounds: SoundBus | None = None,
     open_front_end: OpenFrontEnd | None = None,
     folder: Path = Path(),
     allowed: Collection[type[Command]] | None = None,
@@ -157,6 +158,7 @@ def live_job(
         open_source: opens another source than `request.source`; None opens that one.
         has_end: only for `open_source`: whether the job ends when that source has no more frames;
             otherwise the source is opened again.
+        sounds: only for `open_source`: the sound of that source; None records its pictures only.
         open_front_end: opens another front end than the window; used only if `request.window`.
         folder: where snapshots and recordings go that the user starts with a command.
         allowed: the commands that the front end may send. None allows the window all commands, and
@@ -170,7 +172,7 @@ def live_job(
         refuse_recording(request.record, overwrite=request.overwrite)
     for address in request.streams:
         refuse_stream(address)
-    sounds, microphone = SoundBus(), request.microphone
+    sounds, microphone = sounds or SoundBus(), request.microphone
     if open_source is None:
         of_film = None if microphone else sounds
 

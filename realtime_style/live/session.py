@@ -262,12 +262,19 @@ class LiveJob:
             for output in self._all_outputs()
             if output.kind is OutputKind.RECORDING and not output.failed
         )
-        stage = self.stage
+        stage, look = self.stage, self.stage.look
+        only = look.blend[0][0] if len(look.blend) == 1 else None
         return LiveStatus(
             styles=stage.style_names,
             chosen=stage.chosen,
-            look=str(stage.look),
+            look=str(look),
             engine=stage.engine,
+            strength=look.strength,
+            blended=stage.styles.index(only) if only in stage.styles else -1,
+            share=sum(share for _, share in look.blend),
+            keeps_colors=look.keep_colors,
+            tier=look.tier,
+            stability=stage.stability,
             is_frozen=self._controls.is_frozen,
             recordings=tuple(recordings),
             messages=self._messages.shown(),

@@ -61,7 +61,7 @@ class LiveStage:
         self._looks = LookLoader(self.styles, plan, load)
         self._interval_s = _DEFAULT_INTERVAL_S
         self._chain: PainterChain | None = None
-        self._chain_of: tuple[Look, Stylizer] | None = None  # what `_chain` was built for
+        self._chain_of: tuple[PaintPlan, Stylizer] | None = None  # what `_chain` was built for
         self._ladder: SizeLadder | None = None
         self._ladder_of = (0, 0)
         self._small_pool = FramePool()
@@ -81,6 +81,11 @@ class LiveStage:
     def chosen(self) -> int:
         """The index of the chosen look's style in `styles`; -1 if it is not one of them."""
         return self._looks.chosen
+
+    @property
+    def stability(self) -> float:
+        """The flicker reduction, 0..1."""
+        return self._plan.stability
 
     @property
     def style_names(self) -> tuple[str, ...]:
@@ -105,6 +110,10 @@ class LiveStage:
                 standard tier, the look gets that tier.
         """
         self._looks.want_style(number)
+
+    def set_stability(self, stability: float) -> None:
+        """Sets the flicker reduction, 0..1, from the next frame on; may be called on any thread."""
+        self._plan = replace(self._plan, stability=stability)
 
     def prepare(self, color: ColorSpace, interval_s: float) -> None:
         """Loads the chosen look, and waits for it.
@@ -151,10 +160,10 @@ class LiveStage:
         return self._looks.close(timeout_s)
 
     def _chain_for(self, look: Look, stylizer: Stylizer) -> PainterChain:
-        if self._chain is None or self._chain_of != (look, stylizer):
-            plan = replace(self._plan, look=look)
+        plan = replace(self._plan, look=look)
+        if self._chain is None or self._chain_of != (plan, stylizer):
             self._chain = build_painter(plan, stylizer.color, stylizer=stylizer)
-            self._chain_of = look, stylizer
+            self._chain_of = plan, stylizer
         return self._chain
 
     def _size_for(self, frame: Frame) -> tuple[int, int]:

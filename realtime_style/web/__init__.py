@@ -1,0 +1,1 @@
+"""The web page: paints a browser's camera live, and films and pictures that are dropped on it."""

@@ -1,0 +1,99 @@
+"""A process that paints one film or picture for the queue; see `film_queue`.
+
+It reads a task as one line of JSON from standard input, and writes what it has done as lines of
+JSON to standard output. It stops when standard input is closed, so it never outlives the server.
+"""
+
+from __future__ import annotations
+
+import _thread
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from realtime_style.errors import MediaError, StyleError
+from realtime_style.jobs.film import FilmRequest, open_film
+from realtime_style.jobs.picture import paint_picture
+from realtime_style.jobs.pipeline import RunStats
+from realtime_style.jobs.segmented import Resumption
+from realtime_style.painting.chain import build_painter
+from realtime_style.system import interrupts
+
+_NICE = 10  # live sessions, in the server's process, come first
+_TELL_S = 0.5
+
+
+class Teller:
+    """Tells how far a film is: a `FilmObserver`."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+
+    def on_build(self, part: float) -> None:
+        """See `FilmObserver`."""
+        _tell({"building": part})
+
+    def on_plan(self, frames: int) -> None:
+        """See `FilmObserver`."""
+        interrupts.check()
+
+    def on_frame(self, stats: RunStats) -> None:
+        """See `FilmObserver`."""
+        interrupts.check()
+        now_s = time.monotonic()
+        if now_s >= self._next_s:
+            self._next_s = now_s + _TELL_S
+            told = {"frames": stats.frames, "resumed": stats.resumed, "wall_s": stats.wall_s}
+            _tell(told)
+
+
+def main() -> None:
+    """Paints what standard input asks for."""
+    interrupts.install()
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
+    task = json.loads(sys.stdin.readline())
+    threading.Thread(target=_stop_at_end, daemon=True).start()
+    try:
+        _tell({"done": _paint(FilmRequest.from_json(task["request"]), task["kind"])})
+    except KeyboardInterrupt:
+        _tell({"stopped": True})
+    except StyleError as error:
+        _tell({"error": str(error)})
+    except Exception as error:  # the server tells its user
+        _tell({"error": f"painting failed: {error!r}"})
+    interrupts.end_process(0)  # the thread that reads standard input waits for ever
+
+
+def _paint(request: FilmRequest, kind: str) -> list[str]:
+    """Paints, and returns notes."""
+    if kind == "picture":
+        painter = build_painter(request.plan)
+        return paint_picture(request.source, request.out, painter, size=request.size)
+    try:
+        job = open_film(request)
+    except MediaError as error:
+        if error.setting != "restart":
+            raise
+        job = open_film(request, resumption=Resumption(restart=True))  # by another version
+    with job:
+        job.run(Teller())
+    return list(job.notes)
+
+
+def _stop_at_end() -> None:
+    sys.stdin.read()
+    interrupts.remember()
+    _thread.interrupt_main()
+
+
+def _tell(values: Mapping[str, Any]) -> None:
+    print(json.dumps(values), flush=True)
+
+
+if __name__ == "__main__":
+    main()
