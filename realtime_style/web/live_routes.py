@@ -25,7 +25,7 @@ class LiveRoutes:
         """Adds the addresses to an application."""
         app.router.add_get("/live", self._list)
         app.router.add_post("/live", self._open)
-        app.router.add_post("/live/{id}/end", self._end)
+        app.router.add_post("/live/{id}/end", self._leave)
         app.router.add_post("/whip", self._whip)
         app.router.add_delete("/whip/{id}", self._end)
         app.router.add_post("/whep/{id}", self._whep)
@@ -60,6 +60,11 @@ class LiveRoutes:
         if session is not None:
             session.end()
         return web.Response(status=204 if session else 404)
+
+    async def _leave(self, request: web.Request) -> web.Response:
+        """Ends a session whose page is left; it may have ended by itself already."""
+        await self._end(request)
+        return web.Response(status=204)
 
     async def _opened(self, offer: Any, *, sends_back: bool) -> tuple[str, str]:
         if not isinstance(offer, str):
