@@ -6,8 +6,10 @@ import json
 import os
 import pickle
 import random
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,16 +20,17 @@ import av
 import numpy as np
 import pytest
 
-from realtime_style.errors import MediaError
+from realtime_style.errors import EngineError, MediaError
 from realtime_style.frame import Frame
 from realtime_style.jobs import borders, planning, segments
 from realtime_style.jobs.borders import BorderFinder, find_borders
+from realtime_style.jobs.execution import Execution
 from realtime_style.jobs.film import FilmRequest, open_film
 from realtime_style.jobs.parts import PartsFolder
 from realtime_style.jobs.planning import Planner, plan_film
 from realtime_style.jobs.seam import fade
-from realtime_style.jobs.segmented import Resumption
 from realtime_style.jobs.segments import FilmPlan, paint_segment, part_path, read_part
+from realtime_style.jobs.workers import LocalProcesses, Task
 from realtime_style.media.encoding import Encoding
 from realtime_style.media.film_sink import FileSink
 from realtime_style.media.film_source import FileSource
@@ -282,7 +285,7 @@ def test_other_settings_and_a_changed_film_are_refused(
         open_film(request)
     assert caught.value.setting == "restart"
     assert part_path(folder, 0).exists()
-    with open_film(request, resumption=Resumption(restart=True)) as job:
+    with open_film(request, Execution(restart=True)) as job:
         assert job.run().stats.resumed == 0
     assert not folder.exists()
 
@@ -294,7 +297,7 @@ def test_a_job_that_lacks_only_its_join_paints_nothing(
     folder = PartsFolder(Path(request.out)).path
     for segment in plan.segments:
         paint_segment(request, segment, folder, threads=plan.threads)
-    monkeypatch.setattr("realtime_style.jobs.segmented.paint_segment", None)
+    monkeypatch.setattr("realtime_style.jobs.workers.paint_segment", None)
     with open_film(request) as job:
         assert job.run().stats.resumed == 80
 
@@ -329,7 +332,7 @@ def test_stopped_films_are_kept_on_request(begun: tuple[FilmRequest, FilmPlan]) 
     request, plan = begun
     with (
         pytest.raises(KeyboardInterrupt),
-        open_film(request, resumption=Resumption(keeps_stopped=True)) as job,
+        open_film(request, Execution(keeps_stopped=True)) as job,
     ):
         job.run(_StopAt(60))
     stopped = Path(request.out).with_name("out.stopped.mp4")
@@ -471,14 +474,14 @@ def test_a_second_run_of_the_same_film_is_refused(begun: tuple[FilmRequest, Film
 
 def test_a_whole_film_is_compared_on_request(begun: tuple[FilmRequest, FilmPlan]) -> None:
     request, _ = begun
-    verifying = Resumption(verifies=True)
+    verifying = Execution(verifies=True)
     with pytest.raises(MediaError, match="was begun without looking at the whole film") as caught:
-        open_film(request, resumption=verifying)
+        open_film(request, verifying)
     assert caught.value.setting == "verifies"
-    again = Resumption(restart=True, verifies=True)
-    with pytest.raises(KeyboardInterrupt), open_film(request, resumption=again) as job:
+    again = Execution(restart=True, verifies=True)
+    with pytest.raises(KeyboardInterrupt), open_film(request, again) as job:
         job.run(_StopAt(60))
-    with open_film(request, resumption=verifying) as job:
+    with open_film(request, verifying) as job:
         assert job.run().stats.resumed > 0
 
 
@@ -506,10 +509,86 @@ def test_an_error_of_planning_ends_the_job(
         raise MediaError("in.mp4 cannot be read")
 
     monkeypatch.setattr(Planner, "segments", fail)
-    again = Resumption(restart=True)
+    again = Execution(restart=True)
     with (
         pytest.raises(MediaError, match="cannot be read"),
-        open_film(request, resumption=again) as job,
+        open_film(request, again) as job,
     ):
         job.run()
     assert not Path(request.out).exists()
+
+
+@pytest.mark.slow
+def test_several_processes_paint_the_film_of_one(tmp_path: Path, identity_style: Path) -> None:
+    source = make_film(
+        tmp_path / "in.mp4", size=(64, 48), pts=range(700), rate=Fraction(5),
+        time_base=Fraction(1, 5), sound=None,
+    )  # fmt: skip
+    one = request_of(source, tmp_path / "one.mp4", identity_style)
+    paint(one)
+    two = request_of(source, tmp_path / "two.mp4", identity_style)
+    frames: list[int] = []
+    with open_film(two, Execution(processes=2)) as job:
+        report = job.run(_Counts(frames))
+    assert report.stats.frames == 700
+    assert max(frames) <= 700
+    assert Path(two.out).read_bytes() == Path(one.out).read_bytes()
+
+
+class _Counts:
+    """A `FilmObserver` that notes how many frames are done."""
+
+    def __init__(self, frames: list[int]) -> None:
+        self._frames = frames
+
+    def on_build(self, part: float) -> None: ...
+
+    def on_plan(self, frames: int) -> None: ...
+
+    def on_frame(self, stats: object) -> None:
+        self._frames.append(stats.frames)  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_replaced(begun: tuple[FilmRequest, FilmPlan]) -> None:
+    request, plan = begun
+    folder = PartsFolder(Path(request.out)).path
+    tasks = [Task(request, each, folder, plan.threads) for each in plan.segments]
+    killed: list[int] = []
+
+    def kill_one(number: int, frames: int) -> None:
+        if not killed:
+            killed.append(number)
+            os.kill(int(_children()[0]), signal.SIGKILL)
+
+    parts = list(LocalProcesses(2).paint(iter(tasks), kill_one))
+    assert killed
+    assert sorted(part.number for part in parts) == [each.number for each in plan.segments]
+    assert all(read_part(each, folder) for each in plan.segments)
+    assert not _children()
+
+
+def _children() -> list[str]:
+    """Processes that paint for this one."""
+    listed = subprocess.run(
+        ["pgrep", "-P", str(os.getpid()), "-f", "jobs.worker"], capture_output=True, text=True
+    )
+    return listed.stdout.split()
+
+
+def test_a_segment_whose_process_always_dies_is_told(
+    begun: tuple[FilmRequest, FilmPlan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request, plan = begun
+    task = Task(request, plan.segments[0], PartsFolder(Path(request.out)).path, 2)
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(EngineError, match=r"segment 1 has ended 3 times \(exit status 1\)"):
+        list(LocalProcesses(1).paint(iter([task]), lambda number, frames: None))
+
+
+def test_an_error_of_a_process_is_raised_here(begun: tuple[FilmRequest, FilmPlan]) -> None:
+    request, plan = begun
+    gone = replace(request, source=f"{request.source}.gone")
+    task = Task(gone, plan.segments[0], PartsFolder(Path(request.out)).path, 2)
+    with pytest.raises(MediaError, match="gone"):
+        list(LocalProcesses(1).paint(iter([task]), lambda number, frames: None))

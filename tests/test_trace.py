@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import make_film, run_cli
 
+from realtime_style.jobs.execution import Execution
 from realtime_style.jobs.film import FilmRequest, open_film
 from realtime_style.jobs.trace import Trace
 from realtime_style.painting.plan import PaintPlan
@@ -32,7 +33,7 @@ def test_every_frame_has_its_spans_in_every_stage(tmp_path: Path, identity_style
     film = make_film(tmp_path / "film.mp4", pts=range(FRAMES))
     trace = Trace()
     request = FilmRequest(str(film), str(tmp_path / "out.mp4"), PaintPlan(str(identity_style)))
-    with open_film(request, trace) as job:
+    with open_film(request, Execution(trace=trace)) as job:
         stats = job.run().stats
     found = events_of(trace.as_json())
     for stage in (

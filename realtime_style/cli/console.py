@@ -129,6 +129,7 @@ FLAGS: dict[str, str] = {
     "sharp_fine": "--sharp-fine",
     "restart": "--restart",
     "verifies": "--verify",
+    "workers": "--workers",
     "resume": "--resume",
     "card": "--card",
     "pictures": "--frames",

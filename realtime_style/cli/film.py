@@ -58,9 +58,9 @@ from realtime_style.wording import counted
 
 if TYPE_CHECKING:
     from realtime_style.jobs.batch import Pair
+    from realtime_style.jobs.execution import Execution
     from realtime_style.jobs.film import FilmJob, FilmReport, FilmRequest
     from realtime_style.jobs.pipeline import RunStats
-    from realtime_style.jobs.segmented import Resumption
     from realtime_style.jobs.trace import Trace
 
 VIDEO_EXAMPLES = examples(
@@ -161,6 +161,14 @@ HwAccel = Annotated[
         help="Hardware decoder, such as cuda or qsv. Default: the CPU.",
     ),
 ]  # fmt: skip
+Processes = Annotated[
+    int,
+    typer.Option(
+        "--workers", metavar="NUMBER", min=1, max=256, rich_help_panel=MACHINE,
+        help="Processes that paint a long film together, each with its share of the cores, or with "
+        "one of the GPUs of --device.",
+    ),
+]  # fmt: skip
 OnGpu = Annotated[
     bool,
     typer.Option(
@@ -239,6 +247,7 @@ def video(
     engine: Engine = "auto",
     precision: Precision = "auto",
     devices: Devices = "0",
+    processes: Processes = 1,
     hwaccel: HwAccel = None,
     on_gpu: OnGpu = False,
     overwrite: Overwrite = False,
@@ -257,8 +266,9 @@ def video(
     refuse_both_ways(skip_existing, overwrite)
     _refuse_combined(sample, on_gpu, skip_existing, as_json and out == "-")
     with Batch(Output(quiet, as_json), out, len(inputs), skip_existing) as batch:
+        from realtime_style.jobs.execution import Execution
         from realtime_style.jobs.film import FilmRequest
-        from realtime_style.jobs.segmented import Resumption
+        from realtime_style.jobs.trace import Trace
 
         refuse_picture(inputs[0], out)
         look = look_of(style, style_image, blend, strength, strokes, keep_colors, variation, tier)
@@ -279,8 +289,9 @@ def video(
             )
         request = _in_gpu_memory(request) if on_gpu else request
         _refuse_trace(trace, sample, inputs, out, overwrite)
-        resumption = Resumption(restart, keep_stopped, verify)
-        _paint_all(batch, request, inputs, recursive, sample, resumption, trace)
+        record = Trace() if trace else None
+        execution = Execution(processes, restart, keep_stopped, verify, record)
+        _paint_all(batch, request, inputs, recursive, sample, execution, trace)
 
 
 def _in_gpu_memory(request: FilmRequest) -> FilmRequest:
@@ -322,8 +333,8 @@ def _paint_all(
     inputs: list[str],
     recursive: bool,
     sample: int | None,
-    resumption: Resumption,
-    trace: Path | None,
+    execution: Execution,
+    trace_file: Path | None,
 ) -> None:
     """Paints all inputs into the request's output, each as the request says."""
     from realtime_style.jobs.batch import (
@@ -348,7 +359,7 @@ def _paint_all(
 
     def paint(pair: Pair) -> dict[str, Any]:
         one = replace(request, source=pair.source, out=str(pair.out))
-        return _paint(one, batch, resumption, trace)
+        return _paint(one, batch, execution, trace_file)
 
     def paint_sample(pair: Pair) -> dict[str, Any]:
         from realtime_style.jobs.samples import paint_samples
@@ -396,6 +407,7 @@ def demo(
     output = Output(quiet, as_json)
     with Batch(output, str(out)) as batch, temporary_folder() as folder:
         from realtime_style.jobs.batch import Pair, Pairing
+        from realtime_style.jobs.execution import Execution
         from realtime_style.jobs.film import FilmRequest, refuse_out
         from realtime_style.tools.demo import demo_info, write_demo_film
 
@@ -409,7 +421,7 @@ def demo(
         write_demo_film(Path(clip), duration)
         clock.leave_out(time.perf_counter() - began_s)
         batch.expect(Pairing((Pair(clip, out, makes_folder=False),)))
-        batch.run(lambda pair: _paint(request, batch))
+        batch.run(lambda pair: _paint(request, batch, Execution()))
 
 
 class _Progress:
@@ -454,19 +466,13 @@ class _Progress:
 
 
 def _paint(
-    request: FilmRequest,
-    batch: Batch,
-    resumption: Resumption | None = None,
-    trace_file: Path | None = None,
+    request: FilmRequest, batch: Batch, execution: Execution, trace_file: Path | None = None
 ) -> dict[str, Any]:
     """Paints one film, and says how it went; returns that for JSON."""
     from realtime_style.jobs.film import open_film
-    from realtime_style.jobs.segmented import Resumption
-    from realtime_style.jobs.trace import Trace
 
     output = batch.output
-    trace = Trace() if trace_file else None
-    job = open_film(request, trace, resumption or Resumption())
+    job = open_film(request, execution)
     began_s = time.perf_counter()
     progress = _Progress(batch, job)
     report = None
@@ -483,8 +489,8 @@ def _paint(
         interrupts.remember()  # the film is complete: what follows it is stopped
     finally:
         progress.close()
-        if trace and trace_file:
-            _write_trace(trace, trace_file, output)
+        if execution.trace and trace_file:
+            _write_trace(execution.trace, trace_file, output)
     with interrupts.remembered():
         return _tell(job, report, told, began_s, output)
 

@@ -12,14 +12,15 @@ from realtime_style.engines.engine import Engine
 from realtime_style.engines.tensorrt.cuda import Cuda, CudaPython
 from realtime_style.errors import MediaError
 from realtime_style.frame import MIN_SIDE_PX, Frame, GpuFrame, StreamInfo
+from realtime_style.jobs.execution import USUAL, Execution
 from realtime_style.jobs.observer import FilmObserver as FilmObserver
 from realtime_style.jobs.parts import PartsFolder, settings_of
 from realtime_style.jobs.pipeline import Pipeline, RunStats
 from realtime_style.jobs.planning import can_be_planned
 from realtime_style.jobs.request import FilmRequest as FilmRequest
 from realtime_style.jobs.request import film_size, gpu_device, open_source, own_size_of
-from realtime_style.jobs.segmented import FROM_PARTS, Resumption, SegmentedFilm
-from realtime_style.jobs.trace import Trace
+from realtime_style.jobs.segmented import SegmentedFilm
+from realtime_style.jobs.workers import LocalProcesses, ThisProcess, Workers
 from realtime_style.media.encoding import gpu_encoder_name
 from realtime_style.media.film_sink import FileSink
 from realtime_style.media.film_source import FileSource
@@ -76,10 +77,10 @@ class FilmJob:
         pipeline: Pipeline[Frame] | Pipeline[GpuFrame],
         closing: ExitStack,
         segmented: SegmentedFilm | None = None,
-        trace: Trace | None = None,
+        execution: Execution = USUAL,
     ) -> None:
         self.request = request
-        self._trace = trace
+        self._execution = execution
         self.segmented = segmented
         self.source, self.sink, self.painter = source, sink, painter
         self._pipeline = pipeline
@@ -106,6 +107,8 @@ class FilmJob:
             )
         if self.segmented:
             notes += self.segmented.notes
+        elif self._execution.processes > 1:
+            notes.append("painted in one piece, by one process")
         planned = self.segmented.plan.notes if self.segmented else ()
         read = self.source.notes
         notes += [*read, *(note for note in planned if note not in read), *self.sink.notes]
@@ -133,13 +136,12 @@ class FilmJob:
             StyleError: reading, painting or writing failed.
             KeyboardInterrupt: passed on.
         """
-        self.prepare(observer)
         if self.segmented:
-            assert isinstance(self.painter, PainterChain)
-            stats = self.segmented.run(self.painter, self.sink, observer, self._trace)
+            stats = self.segmented.run(self._workers(observer), self.sink, observer)
             self.source.skip_all()
             lost_s = self.segmented.plan.lost_s
         else:
+            self.prepare(observer)
             stats = self._pipeline.run(observer.on_frame if observer else None)
             lost_s = self.source.lost_s
         if stats.frames == 0:
@@ -160,6 +162,15 @@ class FilmJob:
             notes=tuple(self.notes),
         )
 
+    def _workers(self, observer: FilmObserver | None) -> Workers:
+        """Who paints the segments."""
+        assert self.segmented
+        if self._execution.processes > 1:
+            return LocalProcesses(self._execution.processes)
+        assert isinstance(self.painter, PainterChain)
+        self.prepare(observer)
+        return ThisProcess(self.painter, self.segmented.if_stopped, self._execution.trace)
+
     def __enter__(self) -> Self:
         return self
 
@@ -174,14 +185,11 @@ class FilmJob:
             self.segmented.complete(self.sink.complete_path)
 
 
-def open_film(
-    request: FilmRequest, trace: Trace | None = None, resumption: Resumption = FROM_PARTS
-) -> FilmJob:
+def open_film(request: FilmRequest, execution: Execution = USUAL) -> FilmJob:
     """Opens film, style, engine and output of a request.
 
     Args:
-        trace: gets a span for all that a stage of the job does or waits for.
-        resumption: how to deal with what an earlier run has left.
+        execution: how it is painted.
 
     Raises:
         StyleError: something cannot be read, written, found or run.
@@ -203,14 +211,14 @@ def open_film(
         if cuda:
             painter = build_gpu_painter(request.plan, cuda, info.color)
             frames = GpuSource(source, cuda)
-            pipeline = Pipeline(frames, painter, sink, trace)
+            pipeline = Pipeline(frames, painter, sink, execution.trace)
         else:
             painter = build_painter(request.plan, info.color, in_flight=None)
-            pipeline = Pipeline(source, painter, sink, trace)
+            pipeline = Pipeline(source, painter, sink, execution.trace)
             if threads:
-                segmented = _segmented(request, painter, sink, threads, resumption)
+                segmented = _segmented(request, painter, sink, threads, execution)
         closing = stack.pop_all()
-        return FilmJob(request, source, sink, painter, pipeline, closing, segmented, trace)
+        return FilmJob(request, source, sink, painter, pipeline, closing, segmented, execution)
 
 
 def _encoder_threads(request: FilmRequest, source: FileSource) -> int | None:
@@ -232,12 +240,12 @@ def _segmented(
     painter: PainterChain,
     sink: FileSink,
     threads: int,
-    resumption: Resumption,
+    execution: Execution,
 ) -> SegmentedFilm:
-    if resumption.restart:
+    if execution.restart:
         PartsFolder(Path(request.out)).remove()
-    settings = settings_of(request, painter, sink.encoder, verifies=resumption.verifies)
-    return SegmentedFilm(request, settings, threads, keeps_stopped=resumption.keeps_stopped)
+    settings = settings_of(request, painter, sink.encoder, verifies=execution.verifies)
+    return SegmentedFilm(request, settings, threads, keeps_stopped=execution.keeps_stopped)
 
 
 def _refuse_small(name: str, info: StreamInfo) -> None:

@@ -1,12 +1,10 @@
-"""A film that is painted segment by segment in this process, and goes on where it was ended."""
+"""A film that is painted segment by segment, and goes on where an earlier run has ended."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import av
@@ -22,36 +20,14 @@ from realtime_style.jobs.segments import (
     Segment,
     is_of,
     join_film,
-    paint_segment,
     part_path,
     read_part,
 )
-from realtime_style.jobs.trace import Trace
+from realtime_style.jobs.workers import Task, Workers
 from realtime_style.media.film_sink import FileSink
 from realtime_style.media.packet_log import read_log
-from realtime_style.painting.chain import PainterChain
 from realtime_style.system.paths import ffmpeg_name
 from realtime_style.wording import counted
-
-
-@dataclass(frozen=True, slots=True)
-class Resumption:
-    """How a job deals with what an earlier run has left, and what it leaves itself.
-
-    Attributes:
-        restart: whether the parts of an earlier run are removed first.
-        keeps_stopped: whether the frames so far become a film of their own when it is stopped.
-        verifies: whether the whole source is compared with what it was, not only its size, its
-            time, its head and its tail.
-    """
-
-    restart: bool = False
-    keeps_stopped: bool = False
-    verifies: bool = False
-
-
-FROM_PARTS = Resumption()
-"""Goes on with the segments that an earlier run has finished."""
 
 
 class SegmentedFilm:
@@ -77,7 +53,7 @@ class SegmentedFilm:
         Args:
             settings: from `settings_of`.
             threads: how many each encoder starts, unless an earlier run has chosen.
-            keeps_stopped: see `Resumption`.
+            keeps_stopped: see `Execution`.
 
         Raises:
             MediaError: the parts that are there belong to another job.
@@ -116,22 +92,20 @@ class SegmentedFilm:
         """How many segments have been painted, by this run and by those before it."""
         return len(self._frames)
 
+    @property
+    def if_stopped(self) -> Path | None:
+        """Where the beginning of a segment is logged that is stopped half-way; None: nowhere."""
+        return self.folder.stopped if self._keeps_stopped else None
+
     def expected_bytes(self, frames: int) -> int | None:
         """How large a film of so many frames will be, by its finished segments; None too early."""
         done = sum(self._frames.values())
         return round(self._part_bytes / done * frames) if done else None
 
     def run(
-        self,
-        painter: PainterChain,
-        sink: FileSink,
-        observer: FilmObserver | None = None,
-        trace: Trace | None = None,
+        self, workers: Workers, sink: FileSink, observer: FilmObserver | None = None
     ) -> RunStats:
         """Paints what is missing, and writes all of it into a sink.
-
-        Args:
-            trace: see `paint_segment`.
 
         Raises:
             StyleError: reading, painting or writing failed; the message says what is kept.
@@ -140,33 +114,27 @@ class SegmentedFilm:
         begin = time.perf_counter()
         stats = RunStats(resumed=sum(self._frames.values()))
         stats.frames = stats.resumed
+        begun: dict[int, int] = {}  # frames done of the segments that are being painted
 
-        def count(before: int, frames: int) -> None:
-            stats.frames, stats.wall_s = before + frames, time.perf_counter() - begin
+        def count(number: int, frames: int) -> None:
+            begun[number] = frames
+            stats.frames = sum(self._frames.values()) + sum(begun.values())
+            stats.wall_s = time.perf_counter() - begin
             if observer:
                 observer.on_frame(stats)
 
         try:
-            with closing(self._segments(observer)) as segments:
-                for segment in segments:
-                    if self._has_part(segment, stats):
-                        continue
-                    before = stats.frames
-                    part = paint_segment(
-                        self._request,
-                        segment,
-                        self.folder.path,
-                        threads=self.plan.threads,
-                        painter=painter,
-                        on_frame=partial(count, before),
-                        if_stopped=self.folder.stopped if self._keeps_stopped else None,
-                        trace=trace,
-                    )
-                    self._count(segment.number, segment.frames)
-                    stats.frames = before + segment.frames
+            with (
+                closing(self._tasks(stats, observer)) as tasks,
+                closing(workers.paint(tasks, count)) as parts,
+            ):
+                for part in parts:
+                    begun.pop(part.number, None)
+                    self._count(part.number, part.frames)
                     stats.read_s += part.stats.read_s
                     stats.paint_s += part.stats.paint_s
                     stats.write_s += part.stats.write_s
+            stats.frames = sum(self._frames.values())
             join_film(self.plan, self.folder.path, sink)
         except KeyboardInterrupt:
             if self._keeps_stopped:
@@ -177,6 +145,13 @@ class SegmentedFilm:
             raise type(error)(message, setting=error.setting) from error
         stats.wall_s = time.perf_counter() - begin
         return stats
+
+    def _tasks(self, stats: RunStats, observer: FilmObserver | None) -> Generator[Task]:
+        """What is to be painted."""
+        with closing(self._segments(observer)) as segments:
+            for segment in segments:
+                if not self._has_part(segment, stats):
+                    yield Task(self._request, segment, self.folder.path, self.plan.threads)
 
     def _segments(self, observer: FilmObserver | None) -> Generator[Segment]:
         """All segments: of the plan, or as they are found."""
@@ -206,7 +181,6 @@ class SegmentedFilm:
         self._part_bytes -= path.stat().st_size
         del self._frames[segment.number]
         stats.resumed -= frames
-        stats.frames -= frames
         return False
 
     @property

@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from realtime_style.errors import MediaError, StyleError
+from realtime_style.jobs.execution import Execution
 from realtime_style.jobs.film import FilmRequest, open_film
 from realtime_style.jobs.picture import paint_picture
 from realtime_style.jobs.pipeline import RunStats
-from realtime_style.jobs.segmented import Resumption
 from realtime_style.painting.chain import build_painter
 from realtime_style.system import interrupts
 
@@ -79,7 +79,7 @@ def _paint(request: FilmRequest, kind: str) -> list[str]:
     except MediaError as error:
         if error.setting != "restart":
             raise
-        job = open_film(request, resumption=Resumption(restart=True))  # by another version
+        job = open_film(request, Execution(restart=True))  # by another version
     with job:
         job.run(Teller())
     return list(job.notes)
