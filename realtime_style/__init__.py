@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from realtime_style.frame import Frame as Frame
     from realtime_style.frame import Size as Size
     from realtime_style.frame import StreamInfo as StreamInfo
+    from realtime_style.jobs.execution import Execution as Execution
     from realtime_style.jobs.film import FilmJob as FilmJob
     from realtime_style.jobs.film import FilmObserver as FilmObserver
     from realtime_style.jobs.film import FilmReport as FilmReport
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from realtime_style.jobs.picture import stylize_image as stylize_image
     from realtime_style.jobs.pipeline import Pipeline as Pipeline
     from realtime_style.jobs.pipeline import RunStats as RunStats
+    from realtime_style.jobs.trace import Trace as Trace
     from realtime_style.media.encoding import Encoding as Encoding
     from realtime_style.media.film_sink import FileSink as FileSink
     from realtime_style.media.film_source import FileSource as FileSource
@@ -45,6 +47,8 @@ _PUBLIC = {
     "realtime_style.color": ("ColorSpace",),
     "realtime_style.frame": ("Frame", "Size", "StreamInfo"),
     "realtime_style.style.look": ("Look",),
+    "realtime_style.jobs.execution": ("Execution",),
+    "realtime_style.jobs.trace": ("Trace",),
     "realtime_style.jobs.pipeline": ("Pipeline", "RunStats"),
     "realtime_style.media.encoding": ("Encoding",),
     "realtime_style.media.film_sink": ("FileSink",),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -111,3 +114,29 @@ def test_the_usual_x264_looks_ahead_and_a_preset_is_taken_as_it_is(tmp_path: Pat
     ):
         found = settings_of_x264(tmp_path / "film.mkv", encoding)
         assert [found.get(name) for name in names] == expected
+
+
+_ENCODE = """
+import sys
+from fractions import Fraction
+import numpy as np
+from realtime_style.color import ColorSpace
+from realtime_style.frame import Frame, StreamInfo
+from realtime_style.media.film_sink import FileSink
+
+noise = np.random.default_rng(0).integers(0, 255, (50, 90), np.uint8).repeat(8, 0).repeat(8, 1)
+info = StreamInfo(320, 180, Fraction(25), Fraction(1, 25), ColorSpace())
+with FileSink(sys.argv[1], info, threads=2) as sink:
+    for i in range(40):
+        planes = np.full((270, 320), 128, np.uint8)
+        planes[:180] = noise[i : i + 180, 3 * i : 3 * i + 320]
+        sink.write(Frame(planes, i, Fraction(1, 25)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc fills memory on request")
+def test_bytes_do_not_depend_on_memory_that_nobody_wrote(tmp_path: Path) -> None:
+    for fill in ("85", "170"):
+        command = [sys.executable, "-c", _ENCODE, str(tmp_path / f"{fill}.mp4")]
+        subprocess.run(command, check=True, env=os.environ | {"MALLOC_PERTURB_": fill})
+    assert (tmp_path / "85.mp4").read_bytes() == (tmp_path / "170.mp4").read_bytes()

@@ -130,6 +130,7 @@ FLAGS: dict[str, str] = {
     "restart": "--restart",
     "verifies": "--verify",
     "workers": "--workers",
+    "cluster": "--cluster",
     "resume": "--resume",
     "card": "--card",
     "pictures": "--frames",

@@ -169,6 +169,14 @@ Processes = Annotated[
         "one of the GPUs of --device.",
     ),
 ]  # fmt: skip
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster", metavar="ADDRESS", rich_help_panel=MACHINE,
+        help="A Ray cluster that paints long films; auto takes the one that runs here. All its "
+        "machines must see IN and OUT. Needs the extra [cluster].",
+    ),
+]  # fmt: skip
 OnGpu = Annotated[
     bool,
     typer.Option(
@@ -248,6 +256,7 @@ def video(
     precision: Precision = "auto",
     devices: Devices = "0",
     processes: Processes = 1,
+    cluster: Cluster = None,
     hwaccel: HwAccel = None,
     on_gpu: OnGpu = False,
     overwrite: Overwrite = False,
@@ -290,7 +299,7 @@ def video(
         request = _in_gpu_memory(request) if on_gpu else request
         _refuse_trace(trace, sample, inputs, out, overwrite)
         record = Trace() if trace else None
-        execution = Execution(processes, restart, keep_stopped, verify, record)
+        execution = Execution(processes, cluster, restart, keep_stopped, verify, record)
         _paint_all(batch, request, inputs, recursive, sample, execution, trace)
 
 

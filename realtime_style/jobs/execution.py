@@ -14,6 +14,8 @@ class Execution:
     Attributes:
         processes: how many paint the segments of a long film, each with its share of the cores, or
             with one of the GPUs of the plan. More than 1 leave the trace empty.
+        cluster: the address of a Ray cluster that paints the segments instead, or "auto"; all its
+            machines must see the film and the folder of the new one.
         restart: whether finished segments of an earlier run are removed first; else it goes on.
         keeps_stopped: whether the frames so far of a long film become a film when it is stopped.
         verifies: whether the whole source is compared with what it was when an earlier run began,
@@ -22,6 +24,7 @@ class Execution:
     """
 
     processes: int = 1
+    cluster: str | None = None
     restart: bool = False
     keeps_stopped: bool = False
     verifies: bool = False

@@ -17,6 +17,7 @@ from realtime_style.jobs.observer import FilmObserver as FilmObserver
 from realtime_style.jobs.parts import PartsFolder, settings_of
 from realtime_style.jobs.pipeline import Pipeline, RunStats
 from realtime_style.jobs.planning import can_be_planned
+from realtime_style.jobs.ray_workers import RayWorkers
 from realtime_style.jobs.request import FilmRequest as FilmRequest
 from realtime_style.jobs.request import film_size, gpu_device, open_source, own_size_of
 from realtime_style.jobs.segmented import SegmentedFilm
@@ -107,8 +108,8 @@ class FilmJob:
             )
         if self.segmented:
             notes += self.segmented.notes
-        elif self._execution.processes > 1:
-            notes.append("painted in one piece, by one process")
+        elif self._execution.processes > 1 or self._execution.cluster:
+            notes.append("painted in one piece, by this process")
         planned = self.segmented.plan.notes if self.segmented else ()
         read = self.source.notes
         notes += [*read, *(note for note in planned if note not in read), *self.sink.notes]
@@ -165,6 +166,8 @@ class FilmJob:
     def _workers(self, observer: FilmObserver | None) -> Workers:
         """Who paints the segments."""
         assert self.segmented
+        if self._execution.cluster:
+            return RayWorkers(self._execution.cluster, self.segmented.settings, self.sink.encoder)
         if self._execution.processes > 1:
             return LocalProcesses(self._execution.processes)
         assert isinstance(self.painter, PainterChain)

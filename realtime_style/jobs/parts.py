@@ -155,21 +155,29 @@ class PartsFolder:
 def refuse_other(folder: PartsFolder, manifest: Manifest, settings: dict[str, str]) -> None:
     """Raises MediaError if parts were painted with other settings; it names the first."""
     before = manifest.settings
-    for name in sorted(before.keys() | settings.keys()):
-        if name == _WHOLE_SOURCE and name not in settings:
-            continue
-        if name == _WHOLE_SOURCE and name not in before:
-            raise MediaError(
-                f"{folder.path} was begun without looking at the whole film, so it cannot be said "
-                "whether that has changed",
-                setting="verifies",
-            )
-        old, new = before.get(name, "none"), settings.get(name, "none")
-        if old == new:
-            continue
+    if _WHOLE_SOURCE in settings and _WHOLE_SOURCE not in before:
+        raise MediaError(
+            f"{folder.path} was begun without looking at the whole film, so it cannot be said "
+            "whether that has changed",
+            setting="verifies",
+        )
+    if differs := difference(before, settings):
+        name, old, new = differs
         is_source = name in ("source", _WHOLE_SOURCE)
         what = "the film has changed" if is_source else f"{name} was {old}, and is {new} now"
         raise MediaError(f"{folder.path} has segments that do not fit: {what}", setting="restart")
+
+
+def difference(first: dict[str, str], second: dict[str, str]) -> tuple[str, str, str] | None:
+    """The first of two jobs' settings that differs, by name, with both values; None if none does.
+
+    The hash of the whole source is compared only where both have looked.
+    """
+    for name in sorted(first.keys() | second.keys()):
+        old, new = first.get(name, "none"), second.get(name, "none")
+        if old != new and not (name == _WHOLE_SOURCE and "none" in (old, new)):
+            return name, old, new
+    return None
 
 
 def settings_of(

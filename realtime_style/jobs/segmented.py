@@ -35,6 +35,7 @@ class SegmentedFilm:
 
     Attributes:
         folder: the folder of parts.
+        settings: all that pictures and bytes depend on; see `settings_of`.
         plan: the segments; not whole before the film has been read to its end.
         finished: how many segments have been painted, by this run and by those before it.
         notes: what was found there, in sentences.
@@ -58,7 +59,7 @@ class SegmentedFilm:
         Raises:
             MediaError: the parts that are there belong to another job.
         """
-        self._request, self._settings = request, settings
+        self._request, self.settings = request, settings
         self._keeps_stopped = keeps_stopped
         self.folder = PartsFolder(Path(request.out))
         self.plan = FilmPlan((), threads, is_whole=False)
@@ -168,7 +169,7 @@ class SegmentedFilm:
             self.plan = planner.plan
 
     def _store(self, plan: FilmPlan) -> None:
-        self.folder.store(Manifest(self._request.source, self._settings, plan))
+        self.folder.store(Manifest(self._request.source, self.settings, plan))
 
     def _has_part(self, segment: Segment, stats: RunStats) -> bool:
         """Whether a segment is finished. A part of other frames does not count any more."""

@@ -13,6 +13,7 @@ from av.codec.codec import find_best_pix_fmt_of_list
 
 from realtime_style.color import FULL, LIMITED, SMPTE170M, ColorSpace
 from realtime_style.errors import MediaError
+from realtime_style.system.cores import cpu_name_and_flags
 from realtime_style.system.paths import is_numbered
 
 CODECS = {  # common names of codecs: FFmpeg's encoders
@@ -59,6 +60,9 @@ _DEFAULTS = {  # about 5 Mbit/s at 720p, at a speed that leaves the processor to
     "libsvtav1": {"crf": "44", "preset": "10"},
     "libvpx": {"crf": "10", "b": "20M", "deadline": "good", "cpu-used": "5"},
 }
+# x264's macroblock tree reads memory that nobody wrote where it uses AVX-512, in pictures whose
+# macroblocks do not fill its registers: a film would have other bytes each time
+_X264_WITHOUT_AVX512 = "asm=avx2"
 _WITH_OWN_PRESET = ("mbtree", "rc-lookahead", "b_strategy")  # any preset has its own values
 _WITHOUT_CRF = (  # they encode at a low bit rate unless they are given a quality
     "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4", "msmpeg4v2", "wmv1", "wmv2", "flv", "h263p",
@@ -212,6 +216,8 @@ def encoder_options(codec: av.CodecContext, encoding: Encoding) -> dict[str, str
             f"{encoder} has no preset '{encoding.preset}'; it has {', '.join(presets)}",
             setting="preset",
         )
+    if encoder == "libx264" and "avx512f" in (cpu_name_and_flags()[1] or ()):
+        options["x264-params"] = _X264_WITHOUT_AVX512
     if encoder == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")  # errors only; it has no other setting for that
     return options
