@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import socket
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,7 @@ from realtime_style.system.cores import usable_cores
 
 _MEMORY_BYTES = 1 << 30  # of a task: an engine, its buffers, an encoder
 _AHEAD = 2  # tasks that wait for each that can run, so that no machine waits for this one
+_KNOCK_S = 5.0
 _GPU_ENGINES = ("tensorrt", "onnxruntime-cuda", "onnxruntime-tensorrt")
 
 
@@ -145,18 +147,27 @@ def _connected(address: str) -> Any:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         if address != "auto":
+            _knock(address)
             ray.init(address, **settings)
             return ray
         try:
             ray.init("auto", **settings)
         except ConnectionError:
             ray.init("local", num_cpus=usable_cores(), include_dashboard=False, **settings)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise EngineError(
             f"the cluster {address} cannot be reached: {reason}", setting="cluster"
         ) from error
     return ray
+
+
+def _knock(address: str) -> None:
+    """Raises OSError or ValueError if nobody listens there: Ray itself tries for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError("an address is HOST:PORT")
+    socket.create_connection((host.strip("[]"), int(port)), _KNOCK_S).close()
 
 
 def _painted(

@@ -130,8 +130,8 @@ class SegmentedFilm:
                 closing(workers.paint(tasks, count)) as parts,
             ):
                 for part in parts:
-                    begun.pop(part.number, None)
                     self._count(part.number, part.frames)
+                    count(part.number, 0)
                     stats.read_s += part.stats.read_s
                     stats.paint_s += part.stats.paint_s
                     stats.write_s += part.stats.write_s
