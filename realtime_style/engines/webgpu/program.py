@@ -1,0 +1,355 @@
+"""The passes that paint a picture of one size: which kernel, on which buffers, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime_style.engines.webgpu.generator import Convolution, Floats, Generator
+
+Sizes = tuple[int, int]
+
+_GROUP = 4  # channels of a group
+_ROWS = 4  # rows that an invocation of `convolution` makes
+_PLANES = 6
+_CELL = 4  # packed positions of the canvas along the side of a cell
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """How many invocations work together, along each axis. `width` must be even."""
+
+    width: int = 16
+    height: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One run of a kernel.
+
+    Attributes:
+        name: the layer, for reports.
+        kernel: the name of its file in `kernels`.
+        constants: what the kernel is compiled with.
+        shape: the values of its uniform, 32-bit integers.
+        buffers: names of what it reads, in the order of its bindings; last, what it writes.
+        workgroups: how many run, along three axes.
+        multiply_adds: how many multiplications with additions it makes.
+    """
+
+    name: str
+    kernel: str
+    constants: tuple[tuple[str, int | bool], ...]
+    shape: tuple[int, ...]
+    buffers: tuple[str, ...]
+    workgroups: tuple[int, int, int]
+    multiply_adds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The passes for pictures of one size.
+
+    Attributes:
+        passes: in their order.
+        values: how many numbers each buffer between passes holds, by name; of the precision's
+            type, except for those of FLOAT_BUFFERS.
+        layout: where planes lie in the buffers of bytes.
+    """
+
+    passes: tuple[Pass, ...]
+    values: dict[str, int]
+    layout: PlanesLayout
+
+    @property
+    def multiply_adds(self) -> int:
+        """How many multiplications with additions a picture takes."""
+        return sum(each.multiply_adds for each in self.passes)
+
+
+FLOAT_BUFFERS = ("cells", "smoother", "means")
+"""Buffers between passes that are always float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanesLayout:
+    """Where planes lie in buffers of bytes, in words of 4 bytes: rows begin at whole words.
+
+    Attributes:
+        size, canvas: width and height of picture and canvas in pixels.
+    """
+
+    size: Sizes
+    canvas: Sizes
+
+    @property
+    def luma_words(self) -> int:
+        """Words of a row of luma."""
+        return -(-self.size[0] // 4)
+
+    @property
+    def chroma_words(self) -> int:
+        """Words of a row of Cb or Cr."""
+        return -(-self.size[0] // 8)
+
+    @property
+    def chroma_at(self) -> int:
+        """The word at which the picture's chroma begins."""
+        return self.size[1] * self.luma_words
+
+    @property
+    def canvas_at(self) -> int:
+        """The word at which the canvas begins, which is where a painting ends."""
+        return self.chroma_at + self.size[1] * self.chroma_words
+
+    @property
+    def words(self) -> int:
+        """All words of picture and canvas."""
+        return self.canvas_at + self.canvas[0] * self.canvas[1] * 3 // 8
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The weights of a generator as kernels read them.
+
+    Attributes:
+        kernels: of convolutions, (n, 4); stored in the precision's type.
+        constants: biases, the centre and the maps of colours, (n, 4); always float32.
+        at: where each layer begins in `kernels` and in `constants`.
+    """
+
+    kernels: Floats
+    constants: Floats
+    at: dict[str, tuple[int, int]]
+
+
+def weights_of(generator: Generator) -> Weights:
+    """Arranges the weights of a generator for the kernels."""
+    kernels: list[Floats] = []
+    constants: list[Floats] = []
+    at: dict[str, tuple[int, int]] = {}
+
+    def add(name: str, kernel: Floats | None, values: Floats) -> None:
+        at[name] = sum(map(len, kernels)), sum(map(len, constants))
+        kernels.extend([] if kernel is None else [kernel])
+        constants.append(values)
+
+    for name, layer in body_layers(generator):
+        weight, bias = layer.weight, layer.bias
+        if name == "up":
+            weight, bias = _by_phase(weight), _by_phase(bias)
+        add(name, _arranged(weight), _grouped(bias, 2 * _GROUP).reshape(-1, _GROUP))
+    add("center", None, _grouped(generator.center, _GROUP).reshape(-1, _GROUP))
+    add("recolor", None, _color_map(generator.recolor))
+    add("range", None, _color_map(generator.range))
+    return Weights(np.concatenate(kernels), np.concatenate(constants), at)
+
+
+def body_layers(generator: Generator) -> Iterator[tuple[str, Convolution]]:
+    """The convolutions of a generator's body by name, in their order."""
+    yield "stem", generator.stem
+    yield "down", generator.down
+    for number, (first, second) in enumerate(generator.blocks):
+        yield f"block {number} first", first
+        yield f"block {number} second", second
+    yield "up", generator.up
+    yield "head", generator.head
+
+
+def _by_phase(values: Floats) -> Floats:
+    """Reorders channels along the first axis: of each four, first those of the first phase.
+
+    Channel 4 * c + p is phase p of channel c after the pixel shuffle. For four channels c at a
+    time, all of phase 0 come first, then all of phase 1, 2 and 3.
+    """
+    padded = _grouped(values, _GROUP * _GROUP)
+    by_channel = padded.reshape((-1, _GROUP, _GROUP, *values.shape[1:]))
+    return by_channel.swapaxes(1, 2).reshape((-1, *values.shape[1:]))
+
+
+def _grouped(values: Floats, multiple: int, axis: int = 0) -> Floats:
+    """Adds zeros at the end of an axis until its size is a multiple."""
+    widths = [(0, 0)] * values.ndim
+    widths[axis] = (0, -values.shape[axis] % multiple)
+    return np.pad(values, widths)
+
+
+def _arranged(weight: Floats) -> Floats:
+    """A kernel (out, in, k, k) as (n, 4): by output group, tap and input channel."""
+    padded = _grouped(_grouped(weight, 2 * _GROUP), _GROUP, axis=1)
+    outputs, inputs, height, width = padded.shape
+    groups = padded.reshape((outputs // _GROUP, _GROUP, inputs, height * width))
+    return np.ascontiguousarray(groups.transpose(0, 3, 2, 1)).reshape(-1, _GROUP)
+
+
+def _color_map(layers: tuple[Convolution, ...]) -> Floats:
+    """The three layers of a map of colours as (n, 4), in the order in which they are read."""
+    first, second, last = (layer.weight[:, :, 0, 0] for layer in layers)
+    biases = [layer.bias for layer in layers]
+    first, second = _grouped(first, _GROUP), _grouped(_grouped(second, _GROUP), _GROUP, axis=1)
+    last = _grouped(last, _GROUP, axis=1)
+    of_first = np.concatenate((_grouped(biases[0], _GROUP)[:, None], first), 1)
+    rows = [of_first.reshape(-1, _GROUP, 1 + _PLANES).swapaxes(1, 2).reshape(-1, _GROUP)]
+    rows.append(_grouped(biases[2], _GROUP).reshape(-1, _GROUP))
+    of_second = _grouped(biases[1], _GROUP)
+    for start in range(0, len(second), _GROUP):
+        group = slice(start, start + _GROUP)
+        rows += [of_second[None, group], second[group].T, last[:4, group].T, last[4:, group]]
+    return np.ascontiguousarray(np.concatenate(rows))
+
+
+def program_of(
+    generator: Generator, weights: Weights, size: Sizes, canvas: Sizes, tile: Tile = Tile()
+) -> Program:
+    """The passes that paint pictures of a size.
+
+    Args:
+        size: width and height of the pictures in pixels, both even.
+        canvas: width and height of their canvases, multiples of `canvas.CANVAS_MULTIPLE`.
+        tile: how many invocations of convolutions and of the painting work together.
+    """
+    return _Planner(generator, weights, PlanesLayout(size, canvas), tile).program()
+
+
+class _Planner:
+    """Collects passes and the sizes of what lies between them."""
+
+    def __init__(
+        self, generator: Generator, weights: Weights, layout: PlanesLayout, tile: Tile
+    ) -> None:
+        self._generator = generator
+        self._at = weights.at
+        self._layout = layout
+        self._tile = tile
+        self._passes: list[Pass] = []
+        self._values: dict[str, int] = {}
+
+    def program(self) -> Program:
+        generator, layout = self._generator, self._layout
+        half = (layout.canvas[0] // 2, layout.canvas[1] // 2)
+        canvas_at, center = 4 * layout.canvas_at, self._at["center"][1]
+        chroma_at = canvas_at + layout.canvas[0] * layout.canvas[1]
+        self._each(
+            "unpack", (*half, canvas_at, chroma_at, center), half, ("planes", "constants", "small")
+        )
+        self._values["small"] = 2 * _GROUP * half[0] * half[1]
+        size = self._convolution("stem", generator.stem, "small", "stem", half, relu=True)
+        size = self._convolution("down", generator.down, "stem", "trunk", size, relu=True)
+        trunk = "trunk"
+        for number, (first, second) in enumerate(generator.blocks):
+            name, between, after = f"block {number}", f"between {number}", f"trunk {number}"
+            inner = self._convolution(f"{name} first", first, trunk, between, size, relu=True)
+            self._convolution(f"{name} second", second, between, after, inner, added=trunk)
+            trunk = after
+        size = self._convolution("up", generator.up, trunk, "up", size, relu=True, shuffle=True)
+        self._convolution("head", generator.head, "up", "edges", size)
+        cells = (half[0] // _CELL, half[1] // _CELL)
+        self._each("cells", cells, cells, ("edges", "cells"))
+        self._each("smooth", cells, cells, ("cells", "smoother"))
+        self._each("smooth", cells, cells, ("smoother", "means"))
+        self._values |= dict.fromkeys(FLOAT_BUFFERS, _GROUP * cells[0] * cells[1])
+        self._each("strokes", half, half, ("edges", "means", "strokes"))
+        self._values["strokes"] = _PLANES * half[0] * half[1]
+        self._painting(half)
+        return Program(tuple(self._passes), self._values, layout)
+
+    def _each(
+        self, kernel: str, shape: tuple[int, ...], size: Sizes, buffers: tuple[str, ...]
+    ) -> None:
+        """Adds a pass with one invocation for each position."""
+        tile = Tile(8, 8)
+        groups = -(-size[0] // tile.width), -(-size[1] // tile.height), 1
+        self._passes.append(Pass(kernel, kernel, _constants(tile), shape, buffers, groups))
+
+    def _convolution(
+        self,
+        name: str,
+        layer: Convolution,
+        source: str,
+        result: str,
+        size: Sizes,
+        *,
+        relu: bool = False,
+        added: str = "",
+        shuffle: bool = False,
+    ) -> Sizes:
+        """Adds a convolution; returns the width and height of what it makes."""
+        outputs, inputs = layer.weight.shape[:2]
+        reach = layer.dilation * (layer.kernel - 1)
+        width, height = ((s + 2 * layer.padding - reach - 1) // layer.stride + 1 for s in size)
+        tile, groups = self._tile, -(-outputs // (2 * _GROUP))
+        if shuffle:
+            groups = -(-outputs // (_GROUP * _GROUP)) * 2
+        weights_at, biases_at = self._at[name]
+        constants = (
+            ("IN_GROUPS", -(-inputs // _GROUP)), ("KERNEL", layer.kernel),
+            ("STRIDE", layer.stride), ("RELU", relu), ("ADD", bool(added)), ("SHUFFLE", shuffle),
+        )  # fmt: skip
+        shape = (*size, width, height, layer.padding, layer.dilation, weights_at, biases_at)
+        self._passes.append(
+            Pass(
+                name,
+                "convolution",
+                constants + _constants(tile),
+                shape,
+                (source, "kernels", "constants", added or source, result),
+                (-(-width // tile.width), -(-height // (_ROWS * tile.height)), groups),
+                layer.weight.size * width * height,
+            )
+        )
+        self._values[result] = 2 * _GROUP * groups * width * height
+        return (2 * width, 2 * height) if shuffle else (width, height)
+
+    def _painting(self, canvas: Sizes) -> None:
+        """Adds the pass at the picture's size."""
+        layout, tile = self._layout, self._tile
+        half = layout.size[0] // 2, layout.size[1] // 2
+        maps = self._generator.recolor, self._generator.range
+        hidden = [-(-len(layers[0].weight) // _GROUP) for layers in maps]
+        places = (self._at[name][1] for name in ("center", "recolor", "range"))
+        constants = (
+            ("RECOLOR_GROUPS", hidden[0]), ("RANGE_GROUPS", hidden[1]), ("MAX_GROUPS", max(hidden)),
+        )  # fmt: skip
+        groups = -(-layout.luma_words // tile.width), -(-half[1] // tile.height), 1
+        self._passes.append(
+            Pass(
+                "painting",
+                "painting",
+                constants + _constants(tile),
+                (*half, *canvas, layout.luma_words, layout.chroma_words, *places),
+                ("planes", "strokes", "constants", "painted"),
+                groups,
+                sum(layer.weight.size for layers in maps for layer in layers) * half[0] * half[1],
+            )
+        )
+
+
+def _constants(tile: Tile) -> tuple[tuple[str, int | bool], ...]:
+    return ("TILE_WIDTH", tile.width), ("TILE_HEIGHT", tile.height)
+
+
+def shared_buffers(program: Program) -> dict[str, int]:
+    """Which of a few buffers each buffer between passes uses, by name.
+
+    A buffer is used again once the last pass that reads it has been added.
+    """
+    last = {name: i for i, each in enumerate(program.passes) for name in each.buffers}
+    free: list[int] = []
+    used: dict[str, int] = {}
+    for number, each in enumerate(program.passes):
+        made = each.buffers[-1]
+        if made in program.values:
+            used[made] = free.pop() if free else len(set(used.values()))
+        for name in dict.fromkeys(each.buffers):
+            if name in program.values and last[name] == number:
+                free.append(used[name])
+    return used
+
+
+def as_bytes(values: Floats, precision: str) -> NDArray[np.uint8]:
+    """Weights in the type of a precision, "f16" or "f32", as bytes."""
+    typed = values.astype(np.float16 if precision == "f16" else np.float32)
+    return np.frombuffer(typed.tobytes(), np.uint8)
