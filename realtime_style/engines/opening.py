@@ -19,6 +19,7 @@ from realtime_style.engines.registry import (
     silence_telemetry,
 )
 from realtime_style.engines.tensorrt.cuda import Cuda, CudaPython, gpu_trouble
+from realtime_style.engines.webgpu.adapters import automatic_trouble
 from realtime_style.errors import EngineError
 
 
@@ -44,13 +45,18 @@ def open_engine(
         return _open(model, choice.name, choice, in_flight, [])
     passed_over: list[str] = []
     for name, kind in ENGINES.items():
-        trouble = engine_trouble(name)
+        if kind.by_name_only:
+            continue
+        trouble = (name == "webgpu" and automatic_trouble()) or engine_trouble(name)
         if not trouble:
             # on a machine without a GPU, nobody needs to read why GPU engines are not used
             notes = [] if gpu_trouble() else passed_over
             try:
                 refuse_precision(name, choice.precision)
-                return _open(model, name, choice, in_flight, notes)
+                engine = _open(model, name, choice, in_flight, notes)
+                if name == "webgpu":
+                    _refuse_slower(model, engine)
+                return engine
             except EngineError as error:
                 if kind.device == "cpu":
                     raise
@@ -64,14 +70,23 @@ def _open(
 ) -> Engine:
     silence_telemetry(name)
     kind = ENGINES[name]
-    if not kind.is_nvidia and choice.devices != (0,):
+    if not kind.has_numbers and choice.devices != (0,):
         notes = [*notes, f"{name} uses no NVIDIA GPU; the GPU numbers are ignored"]
-    devices = choice.devices if kind.is_nvidia else (0,)
+    devices = choice.devices if kind.has_numbers else (0,)
     engines = [
         _open_on(number, model, name, choice.precision, in_flight, notes if i == 0 else ())
         for i, number in enumerate(devices)
     ]
     return MultiDeviceEngine(engines) if len(engines) > 1 else engines[0]
+
+
+def _refuse_slower(model: bytes, engine: Engine) -> None:
+    """Raises EngineError if the CPU paints faster than an engine, measured when first asked."""
+    from realtime_style.engines.webgpu.trial import refuse_slower
+
+    on_cpu = next(n for n, k in ENGINES.items() if k.device == "cpu" and not engine_trouble(n))
+    choice = EngineChoice(on_cpu)
+    refuse_slower(model, engine, on_cpu, lambda: _open(model, on_cpu, choice, None, []))
 
 
 def _open_on(
@@ -91,6 +106,10 @@ def _open_on(
             from realtime_style.engines.onnxruntime_engine import OnnxRuntimeEngine
 
             return OnnxRuntimeEngine(model, precision, name, kind.provider, number, notes=notes)
+        case "wgpu":
+            from realtime_style.engines.webgpu.engine import WebGpuEngine
+
+            return WebGpuEngine(model, precision, number, in_flight=in_flight, notes=notes)
         case "openvino":
             from realtime_style.engines.openvino_engine import OpenVinoEngine
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from realtime_style.engines.tensorrt.cuda import gpu_trouble
+from realtime_style.engines.webgpu.adapters import adapter_trouble
 from realtime_style.errors import EngineError
 
 
@@ -20,7 +21,9 @@ class EngineKind:
         precisions: the precisions that it may be asked for, apart from "auto"; not every machine
             has all of them.
         device: "cpu", "cuda" (NVIDIA GPUs), or any other word for another kind of device.
-        provider: the name of its device in ONNX Runtime; "" on the CPU, and for other libraries.
+        provider: the name of its device in ONNX Runtime or OpenVINO; "" on the CPU, and for other
+            libraries.
+        by_name_only: whether "auto" never takes it.
     """
 
     module: str
@@ -28,16 +31,23 @@ class EngineKind:
     precisions: tuple[str, ...]
     device: str = "cpu"
     provider: str = ""
+    by_name_only: bool = False
 
     @property
     def is_nvidia(self) -> bool:
-        """Whether it runs on NVIDIA GPUs, of which `EngineChoice.devices` gives the numbers."""
+        """Whether it runs on NVIDIA GPUs."""
         return self.device == "cuda"
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether it runs on GPUs that `EngineChoice.devices` gives the numbers of."""
+        return self.device in ("cuda", "webgpu")
 
 
 _GPU = "pip install 'realtime-style[gpu]'"
 _ORT_GPU = f"pip uninstall onnxruntime && {_GPU}"
 _RTX = "pip install tensorrt-rtx cuda-python"
+_WEBGPU = "pip install 'realtime-style[webgpu]'"
 _HALF = ("f16", "f32")
 
 ENGINES = {  # by name, in the order in which "auto" tries them
@@ -47,6 +57,7 @@ ENGINES = {  # by name, in the order in which "auto" tries them
     "onnxruntime-tensorrt": EngineKind(
         "onnxruntime", _ORT_GPU, _HALF, "cuda", "TensorrtExecutionProvider"
     ),
+    "webgpu": EngineKind("wgpu", _WEBGPU, _HALF, "webgpu"),
     "openvino": EngineKind("openvino", "pip install openvino", ("int8", "bf16", "f32")),
     "onnxruntime": EngineKind("onnxruntime", "pip install onnxruntime", ("int8", "f32")),
 }
@@ -64,6 +75,8 @@ def engine_trouble(name: str) -> str:
         return trouble
     if not find_spec(kind.module):
         return f"the engine '{name}' is not installed; install it with: {kind.command}"
+    if kind.module == "wgpu":
+        return adapter_trouble()
     if kind.provider:
         from realtime_style.engines.onnxruntime_providers import available_providers
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import sys
 from dataclasses import dataclass
 from functools import cache
+from glob import glob
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,6 +16,7 @@ from realtime_style.errors import EngineError
 
 _BACKENDS = ("Vulkan", "Metal", "DX12")  # OpenGL would list each adapter a second time
 _ORDER = ("DiscreteGPU", "IntegratedGPU", "VirtualGPU", "Other", "CPU")
+_GPU_NODES = ("/dev/dri/renderD*", "/dev/nvidia[0-9]*", "/dev/dxg")
 _DRIVER_HINT = (
     "install the driver of your graphics card, with Vulkan (on Debian and Ubuntu: "
     "apt install mesa-vulkan-drivers)"
@@ -75,6 +79,16 @@ def adapter_trouble() -> str:
     return "" if _natives() else f"WebGPU finds no adapter; {_DRIVER_HINT}"
 
 
+def automatic_trouble() -> str:
+    """Why "auto" does not take WebGPU: nothing but software would run it; "" if a GPU may."""
+    if sys.platform == "linux" and not any(map(glob, _GPU_NODES)):
+        return "this computer has no GPU"  # without starting wgpu, which takes half a second
+    if trouble := adapter_trouble():
+        return trouble
+    first = adapters()[0]
+    return f"{first} is a processor that imitates a GPU" if first.is_software else ""
+
+
 def native_adapter(number: int) -> Any:
     """The adapter of a number, as wgpu has it; raises EngineError if there is none."""
     if trouble := adapter_trouble():
@@ -125,6 +139,9 @@ def _found() -> tuple[list[Any], str]:
     except (ImportError, OSError, RuntimeError) as error:  # its library does not load here
         return [], str(error).strip().splitlines()[0]
     logging.getLogger("wgpu").setLevel(logging.CRITICAL)  # errors are raised as well
+    if sys.platform == "linux" and "XDG_RUNTIME_DIR" not in os.environ:
+        # Mesa's layer that picks an adapter asks the desktop, and complains where there is none
+        os.environ.setdefault("NODEVICE_SELECT", "1")
     with contextlib.suppress(Exception):  # another part of the program has started it already
         extras.set_instance_extras(backends=_BACKENDS)
     try:

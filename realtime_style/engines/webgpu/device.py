@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -18,6 +19,8 @@ from realtime_style.errors import EngineError
 _LIMITS = ("max-buffer-size", "max-storage-buffer-binding-size")
 _UNIFORM_STRIDE = 256  # bytes; uniforms begin at multiples of this
 _UNIFORM_BYTES = 64
+
+_LOST = re.compile(r"device .*(lost|invalid|destroyed)|is (lost|destroyed)", re.I)
 
 _devices: dict[int, Device] = {}
 
@@ -47,16 +50,14 @@ class Device:
         native = native_adapter(number)
         self.adapter: Adapter = adapters()[number]
         self.is_lost = False
-        features = [
-            name for name in ("shader-f16", "timestamp-query") if name in native.features
-        ]
+        features = [name for name in ("shader-f16", "timestamp-query") if name in native.features]
         try:
             self.native = native.request_device_sync(
                 required_features=features,
                 required_limits={name: native.limits[name] for name in _LIMITS},
             )
         except Exception as error:  # of drivers, which share no base class
-            raise EngineError(f"{self.adapter} does not start: {_first_line(error)}") from error
+            raise EngineError(f"{self.adapter} does not start: {_reason(error)}") from error
         self._pipelines: dict[tuple[str, tuple[tuple[str, int | bool], ...], str], Any] = {}
 
     @contextmanager
@@ -65,10 +66,10 @@ class Device:
         try:
             yield
         except (wgpu.GPUError, RuntimeError, ValueError, OSError) as error:
-            said = _first_line(error)
+            said = _reason(error)
             # Whatever it was, the next engine gets a new device
             self.is_lost = True
-            if "lost" in said.lower() or "destroyed" in said.lower():
+            if _LOST.search(str(error)):
                 raise EngineError(
                     f"WebGPU failed: {self.adapter} was lost, after a fault of its driver or "
                     "because another program used it up; try again, or choose another engine"
@@ -143,5 +144,6 @@ def _kernel(name: str) -> str:
     return (files(__package__) / "kernels" / f"{name}.wgsl").read_text("utf-8")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _reason(error: Exception) -> str:
+    """What wgpu says last: it begins with a title, and names the cause at the end."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()

@@ -10,6 +10,7 @@ import numpy as np
 import wgpu
 
 from realtime_style.engines.engine import Engine, Plane, Planes
+from realtime_style.engines.graphs.precision import structure_digest
 from realtime_style.engines.sized_networks import SizedNetworks
 from realtime_style.engines.webgpu.device import Device, open_device
 from realtime_style.engines.webgpu.generator import read_generator
@@ -17,16 +18,19 @@ from realtime_style.engines.webgpu.program import (
     FLOAT_BUFFERS,
     PlanesLayout,
     Program,
+    Sizes,
     Tile,
     as_bytes,
     program_of,
     shared_buffers,
     weights_of,
 )
+from realtime_style.engines.webgpu.trial import best_tile, noise
 from realtime_style.errors import EngineError
 
 _IN_FLIGHT = 2
 _SMALL = (64, 64)
+_TRIALS = 4  # pictures for each workgroup; the first one also compiles it
 
 
 class WebGpuEngine(Engine):
@@ -44,7 +48,7 @@ class WebGpuEngine(Engine):
         number: int = 0,
         *,
         in_flight: int | None = 1,
-        tile: Tile = Tile(),
+        tile: Tile | None = None,
         notes: Sequence[str] = (),
     ) -> None:
         """Reads the network and starts the adapter; passes are planned for each size.
@@ -54,7 +58,8 @@ class WebGpuEngine(Engine):
             precision: "f16", "f32", or "auto" for f16 where the adapter has it.
             number: the number of the adapter, see `adapters`.
             in_flight: see `open_engine`.
-            tile: how many invocations work together.
+            tile: how many invocations work together; None tries which are fastest on a GPU, when
+                it first paints, and keeps the result.
             notes: see `Engine`.
 
         Raises:
@@ -65,7 +70,8 @@ class WebGpuEngine(Engine):
         self._generator = read_generator(model)
         self._weights = weights_of(self._generator)
         self._tile = tile
-        program_of(self._generator, self._weights, _SMALL, _SMALL)  # refuses what does not fit
+        # Refuses layers that do not fit together
+        program_of(self._generator, self._weights, _SMALL, _SMALL, Tile())
         self._device = open_device(number)
         adapter = self._device.adapter
         if precision == "f16" and not adapter.has_half:
@@ -85,6 +91,9 @@ class WebGpuEngine(Engine):
                 "kernels": self._device.filled_buffer(kernels),
                 "constants": self._device.filled_buffer(self._weights.constants),
             }
+        self._trial = f"{adapter.identity} in {self.precision}: {structure_digest(model)}"
+        if adapter.is_software or not adapter.has_timestamps:
+            self._tile = self._tile or Tile()
         self._networks = SizedNetworks[_Network]()
         self._cancelled = False
 
@@ -134,9 +143,21 @@ class WebGpuEngine(Engine):
         return [(e.name, t, e.multiply_adds) for e, t in zip(passes, times_ms, strict=True)]
 
     def _load(self, size: tuple[int, int], canvas: tuple[int, int]) -> _Network:
-        program = program_of(self._generator, self._weights, size, canvas, self._tile)
+        if self._tile is None:
+            self._tile = best_tile(self._trial, self._picture_ms)
+        return self._network_of(size, canvas, self._tile)
+
+    def _network_of(self, size: Sizes, canvas: Sizes, tile: Tile) -> _Network:
+        program = program_of(self._generator, self._weights, size, canvas, tile)
         with self._device.errors():
             return _Network(program, self._device, self.precision, self._buffers, self.in_flight)
+
+    def _picture_ms(self, tile: Tile) -> float:
+        """How long a picture of 720p takes with a workgroup: the best of some."""
+        planes = noise()
+        network = self._network_of(planes.size, planes.canvas, tile)
+        with self._device.errors():
+            return min(sum(network.times_ms(planes)) for _ in range(_TRIALS))
 
     def _refuse_cancelled(self) -> None:
         if self._cancelled:

@@ -1,7 +1,7 @@
 """Reads the layers of a generator from its ONNX graph, and refuses every other network.
 
-The kernels compute exactly one network. So the whole wiring of a graph is compared with that network:
-each operator, its inputs and its attributes. Only kernels, channels, dilations and the number of
+The kernels compute exactly one network. So the whole wiring of a graph is compared with it: each
+operator, its inputs and its attributes. Only kernels, channels, dilations and the number of
 residual blocks may differ.
 """
 
@@ -66,7 +66,7 @@ class Convolution:
     @property
     def kernel(self) -> int:
         """How many values it reads along an axis."""
-        return self.weight.shape[2]
+        return int(self.weight.shape[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,10 +254,10 @@ class _Wiring:
 
     def _resized(self, name: str, like: str, channels: int, mode: bytes) -> str:
         """What is resized to the height and width of an input."""
-        source, _, scales, sizes = self._of(
+        source, region, scales, sizes = self._of(
             name, "Resize", mode=mode, coordinate_transformation_mode=b"half_pixel"
         )
-        self._same(scales, "")
+        self._same(region + scales, "")
         before, sides = self._of(sizes, "Concat")
         self._expect(before, [1, channels])
         for axis, side in zip((2, 3), self._of(sides, "Concat"), strict=True):

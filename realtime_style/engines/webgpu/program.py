@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime_style.engines.webgpu.generator import Convolution, Floats, Generator
+from realtime_style.errors import EngineError
 
 Sizes = tuple[int, int]
 
@@ -202,7 +203,7 @@ def _color_map(layers: tuple[Convolution, ...]) -> Floats:
 
 
 def program_of(
-    generator: Generator, weights: Weights, size: Sizes, canvas: Sizes, tile: Tile = Tile()
+    generator: Generator, weights: Weights, size: Sizes, canvas: Sizes, tile: Tile
 ) -> Program:
     """The passes that paint pictures of a size.
 
@@ -210,6 +211,9 @@ def program_of(
         size: width and height of the pictures in pixels, both even.
         canvas: width and height of their canvases, multiples of `canvas.CANVAS_MULTIPLE`.
         tile: how many invocations of convolutions and of the painting work together.
+
+    Raises:
+        EngineError: convolutions do not return the size that the next ones or an addition need.
     """
     return _Planner(generator, weights, PlanesLayout(size, canvas), tile).program()
 
@@ -242,10 +246,13 @@ class _Planner:
         for number, (first, second) in enumerate(generator.blocks):
             name, between, after = f"block {number}", f"between {number}", f"trunk {number}"
             inner = self._convolution(f"{name} first", first, trunk, between, size, relu=True)
-            self._convolution(f"{name} second", second, between, after, inner, added=trunk)
+            made = self._convolution(f"{name} second", second, between, after, inner, added=trunk)
+            if made != size:
+                raise EngineError(f"WebGPU cannot load this model: {name} changes its input's size")
             trunk = after
         size = self._convolution("up", generator.up, trunk, "up", size, relu=True, shuffle=True)
-        self._convolution("head", generator.head, "up", "edges", size)
+        if self._convolution("head", generator.head, "up", "edges", size) != half:
+            raise EngineError("WebGPU cannot load this model: its body changes the canvas's size")
         cells = (half[0] // _CELL, half[1] // _CELL)
         self._each("cells", cells, cells, ("edges", "cells"))
         self._each("smooth", cells, cells, ("cells", "smoother"))
