@@ -63,6 +63,7 @@ def refuse_missing(name: str) -> None:
 EVERY = [
     pytest.param(name, marks=[pytest.mark.gpu] if kind.is_nvidia else [])
     for name, kind in ENGINES.items()
+    if "f32" in kind.precisions
 ]
 
 
@@ -337,7 +338,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     for module in (opening, registry):
         monkeypatch.setattr(module, "engine_trouble", lambda name: troubles[name])
     monkeypatch.setattr(opening, "gpu_trouble", lambda: troubles.get("gpu", ""))
-    monkeypatch.setattr(opening, "automatic_trouble", lambda: troubles.get("adapters", ""))
+    monkeypatch.setattr(registry, "software_trouble", lambda: troubles.get("adapters", ""))
 
     def refuse_slower(model: bytes, engine: Engine) -> None:
         if troubles.get("trial"):

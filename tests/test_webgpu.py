@@ -404,8 +404,8 @@ def test_auto_takes_no_software(
     monkeypatch.setattr(adapters_module, "adapters", lambda: found)
     trouble = "" if found else "WebGPU finds no adapter"
     monkeypatch.setattr(adapters_module, "adapter_trouble", lambda: trouble)
-    assert said in adapters_module.automatic_trouble()
-    assert bool(said) == bool(adapters_module.automatic_trouble())
+    assert said in adapters_module.software_trouble()
+    assert bool(said) == bool(adapters_module.software_trouble())
 
 
 def test_the_cpu_that_is_measured_is_the_one_that_would_paint(
@@ -428,3 +428,11 @@ def test_doctor_lists_adapters_with_their_limits() -> None:
         "adapter 0  Radeon (Vulkan), GPU, float16, buffers of up to 2048 MB, 1024 threads and "
         "64 KB in a workgroup"
     )
+
+
+def test_the_guide_says_what_passes_take() -> None:
+    from webgpu import SIZES as BENCHMARKED
+    from webgpu import passes_table
+
+    guide = Path(__file__).parents[1] / "docs/guides/gpu.md"
+    assert f"<!-- webgpu passes -->\n{passes_table(BENCHMARKED['720p'])}\n" in guide.read_text()

@@ -12,6 +12,7 @@ from realtime_style.engines.multi_device import MultiDeviceEngine
 from realtime_style.engines.registry import (
     ENGINES,
     GPU_FRAME_ENGINES,
+    automatic_trouble,
     engine_trouble,
     refuse_gpu_frames,
     refuse_precision,
@@ -19,7 +20,6 @@ from realtime_style.engines.registry import (
     silence_telemetry,
 )
 from realtime_style.engines.tensorrt.cuda import Cuda, CudaPython, gpu_trouble
-from realtime_style.engines.webgpu.adapters import automatic_trouble
 from realtime_style.errors import EngineError
 
 
@@ -45,9 +45,7 @@ def open_engine(
         return _open(model, choice.name, choice, in_flight, [])
     passed_over: list[str] = []
     for name, kind in ENGINES.items():
-        if kind.by_name_only:
-            continue
-        trouble = (name == "webgpu" and automatic_trouble()) or engine_trouble(name)
+        trouble = automatic_trouble(name)
         if not trouble:
             # on a machine without a GPU, nobody needs to read why GPU engines are not used
             notes = [] if gpu_trouble() else passed_over
@@ -113,7 +111,9 @@ def _open_on(
         case "openvino":
             from realtime_style.engines.openvino_engine import OpenVinoEngine
 
-            return OpenVinoEngine(model, precision, in_flight=in_flight, notes=notes)
+            return OpenVinoEngine(
+                model, precision, name, kind.provider or "CPU", in_flight=in_flight, notes=notes
+            )
     raise AssertionError(f"{name} is in the table, but cannot be opened")
 
 

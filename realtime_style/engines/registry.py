@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from realtime_style.engines.tensorrt.cuda import gpu_trouble
-from realtime_style.engines.webgpu.adapters import adapter_trouble
+from realtime_style.engines.webgpu.adapters import adapter_trouble, software_trouble
 from realtime_style.errors import EngineError
 
 
@@ -47,6 +47,7 @@ class EngineKind:
 _GPU = "pip install 'realtime-style[gpu]'"
 _ORT_GPU = f"pip uninstall onnxruntime && {_GPU}"
 _RTX = "pip install tensorrt-rtx cuda-python"
+_OPENVINO = "pip install openvino"
 _WEBGPU = "pip install 'realtime-style[webgpu]'"
 _HALF = ("f16", "f32")
 
@@ -58,8 +59,12 @@ ENGINES = {  # by name, in the order in which "auto" tries them
         "onnxruntime", _ORT_GPU, _HALF, "cuda", "TensorrtExecutionProvider"
     ),
     "webgpu": EngineKind("wgpu", _WEBGPU, _HALF, "webgpu"),
-    "openvino": EngineKind("openvino", "pip install openvino", ("int8", "bf16", "f32")),
+    "openvino": EngineKind("openvino", _OPENVINO, ("int8", "bf16", "f32")),
     "onnxruntime": EngineKind("onnxruntime", "pip install onnxruntime", ("int8", "f32")),
+    "openvino-gpu": EngineKind("openvino", _OPENVINO, _HALF, "intel-gpu", "GPU", by_name_only=True),
+    "openvino-npu": EngineKind(
+        "openvino", _OPENVINO, ("f16",), "intel-npu", "NPU", by_name_only=True
+    ),
 }
 
 PRECISIONS = ("auto", "f32", "bf16", "f16", "int8")
@@ -77,6 +82,11 @@ def engine_trouble(name: str) -> str:
         return f"the engine '{name}' is not installed; install it with: {kind.command}"
     if kind.module == "wgpu":
         return adapter_trouble()
+    if kind.module == "openvino" and kind.provider:
+        silence_telemetry(name)
+        from realtime_style.engines.openvino_engine import device_trouble
+
+        return device_trouble(kind.provider)
     if kind.provider:
         from realtime_style.engines.onnxruntime_providers import available_providers
 
@@ -85,9 +95,17 @@ def engine_trouble(name: str) -> str:
     return ""
 
 
+def automatic_trouble(name: str) -> str:
+    """Why "auto" does not take an engine on this machine; "" if it may."""
+    kind = ENGINES[name]
+    if kind.by_name_only:
+        return "it is experimental, and used only if you name it"
+    return (software_trouble() if kind.module == "wgpu" else "") or engine_trouble(name)
+
+
 def available_engines() -> list[str]:
-    """Names of the engines that can be used on this machine, best first."""
-    return [name for name in ENGINES if not engine_trouble(name)]
+    """Names of the engines that "auto" may take on this machine, best first."""
+    return [name for name in ENGINES if not automatic_trouble(name)]
 
 
 def refuse_gpu_frames(name: str, precision: str) -> None:
@@ -140,5 +158,5 @@ def silence_telemetry(name: str) -> None:
     OpenVINO reports through a separate package, openvino_telemetry, and runs without it. So that
     package is marked as missing before the import.
     """
-    if name == "openvino":
+    if ENGINES[name].module == "openvino":
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

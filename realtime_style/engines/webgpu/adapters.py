@@ -79,8 +79,8 @@ def adapter_trouble() -> str:
     return "" if _natives() else f"WebGPU finds no adapter; {_DRIVER_HINT}"
 
 
-def automatic_trouble() -> str:
-    """Why "auto" does not take WebGPU: nothing but software would run it; "" if a GPU may."""
+def software_trouble() -> str:
+    """Why no GPU can be used: there is none, or software imitates one; "" if one can."""
     if sys.platform == "linux" and not any(map(glob, _GPU_NODES)):
         return "this computer has no GPU"  # without starting wgpu, which takes half a second
     if trouble := adapter_trouble():
