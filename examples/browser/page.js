@@ -104,7 +104,7 @@ function keepUp(timeMs) {
   const medianMs = times.sort((a, b) => a - b)[MEASURED >> 1];
   times = [];
   element("rate").textContent =
-    `${painter.layout.size.join("×")}, ${medianMs.toFixed(0)} ms, ${gpu.hasHalf ? "float16" : "float32"}`;
+    `${painter.layout.size.join("x")}, ${medianMs.toFixed(0)} ms, ${gpu.hasHalf ? "float16" : "float32"}`;
   const smaller = LINES.find((each) => each < Math.min(lines, ...painter.layout.size));
   if (medianMs > SLOW_MS && smaller) lines = smaller;
 }
