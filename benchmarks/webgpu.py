@@ -17,7 +17,7 @@ from realtime_style.canvas import canvas_size
 from realtime_style.engines.webgpu.adapters import adapters
 from realtime_style.engines.webgpu.generator import read_generator
 from realtime_style.engines.webgpu.program import (
-    FLOAT_BUFFERS,
+    WIDE_BUFFERS,
     Pass,
     Program,
     Tile,
@@ -48,7 +48,7 @@ def bytes_of(program: Program, each: Pass, real_bytes: int) -> int:
     total = 0
     for name in dict.fromkeys(each.buffers):
         if name in program.values:
-            total += program.values[name] * (4 if name in FLOAT_BUFFERS else real_bytes)
+            total += program.values[name] * (4 if name in WIDE_BUFFERS else real_bytes)
         elif name == "planes":
             words = program.layout.words - program.layout.canvas_at
             total += 4 * (program.layout.canvas_at if each.kernel == "painting" else words)

@@ -19,11 +19,13 @@ import numpy as np
 
 from realtime_style.engines.webgpu.generator import Generator, read_generator
 from realtime_style.engines.webgpu.program import Weights, body_layers, weights_of
+from realtime_style.painting.grain import grain_limits, grain_tile
 from realtime_style.style.bundled import bundled_cards, bundled_styles, open_style
 from realtime_style.style.style import Style
 
 PAGE = Path(__file__).parent / "browser"
 TIER = "fast"
+GRAIN_PX = 256  # side of the tile of grain; half of the program's, to be smaller
 
 
 def layers_of(generator: Generator, weights: Weights) -> dict[str, Any]:
@@ -100,6 +102,9 @@ def write_page(folder: Path) -> None:
             {"name": name, "file": f"{name}.bin"} | {k: card[k] for k in ("title", "painter")}
         )
     about = layers_of(read_generator(style.model_for(style.color)), weights)
+    tile = grain_tile(0, 1.0, GRAIN_PX)
+    (folder / "grain.bin").write_bytes(tile.astype("<i2").tobytes())
+    about["grain"] = {"file": "grain.bin", "side": GRAIN_PX, "limits": grain_limits()}
     about |= {"styles": styles, "color": colors_of(style), "strength": without_strength(style)}
     (folder / "styles.json").write_text(json.dumps(about))
     size = sum(file.stat().st_size for file in folder.iterdir())

@@ -58,6 +58,13 @@ PAINT = """async ([shares, strength]) => {
   const coded = (bytes) => btoa(String.fromCharCode(...bytes));
   return [coded(await painter.bytes("planes")), coded(await painter.bytes("painted"))];
 }"""
+FLAT = """() => {
+  window.textured = picture;
+  window.picture = new OffscreenCanvas(picture.width, picture.height);
+  const drawing = picture.getContext("2d");
+  drawing.fillStyle = "#b0b8c0";
+  drawing.fillRect(0, 0, picture.width, picture.height);
+}"""
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -138,6 +145,16 @@ def test_planes_are_those_that_the_program_makes(page: Any) -> None:
     assert np.abs(given.chroma.astype(int) - frame.chroma).mean() < 2
     assert given.canvas == (128, 88)
     assert abs(float(given.canvas_luma.mean()) - float(given.luma.mean())) < 1
+
+
+def test_grain_lies_under_flat_areas(page: Any) -> None:
+    page.evaluate(FLAT)
+    grained, _ = painted_in(page, {"great-wave": 1})
+    plain, _ = painted_in(page, {"great-wave": 1}, 0)  # grain is as strong as the style
+    page.evaluate("window.picture = textured")
+    added = grained.canvas_luma.astype(int) - plain.canvas_luma
+    assert 0.1 < added.std() < 2
+    assert np.abs(added).max() <= 6
 
 
 def test_the_browser_paints_every_style_as_float32_does(page: Any) -> None:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from conftest import (
     make_film,
     noise_planes,
     painted_by,
+    painter_of,
     planes_of,
     run_cli,
     scene_rgb,
@@ -37,7 +39,9 @@ from realtime_style.engines.webgpu.adapters import Adapter, adapters
 from realtime_style.engines.webgpu.generator import read_generator
 from realtime_style.engines.webgpu.program import Tile, program_of, shared_buffers, weights_of
 from realtime_style.errors import EngineError
+from realtime_style.frame import Frame
 from realtime_style.media.scaling import frame_from_rgb
+from realtime_style.painting.grain import Grain, grain_limits
 from realtime_style.style.bundled import TIERS, bundled_styles, open_style
 from realtime_style.style.look import Look
 from realtime_style.tools import doctor
@@ -231,6 +235,46 @@ def test_a_film_is_painted_with_it(tmp_path: Path) -> None:
     assert (report["engine"], report["precision"]) == ("webgpu", "f32")
     if adapters()[0].is_software:
         assert "a processor that imitates a GPU, which is slow" in done.stderr
+
+
+def flat_and_textured(width: int, height: int) -> Frame:
+    """A sky that is nearly flat, and a textured lower half."""
+    i420 = np.full((height * 3 // 2, width), 128, np.uint8)
+    i420[:height] = 150 + np.arange(width) // 24
+    rows = slice(height // 2, height)
+    i420[rows] = np.random.default_rng(0).integers(0, 256, (height - height // 2, width))
+    i420[0, :4], i420[1, :4] = 255, 0
+    return Frame(i420, 0, Fraction(1))
+
+
+@needs_adapter
+@pytest.mark.parametrize("size", [(1040, 528), (16, 8), (24, 160)])
+def test_grain_is_laid_as_on_the_cpu(size: tuple[int, int]) -> None:
+    engine = open_engine(model_of("great-wave", "fast"), EngineChoice("webgpu", "f32"))
+    grain, frame = Grain(3), flat_and_textured(*size)
+    on_cpu = grain.lay_under(frame)
+    assert size[0] < 1000 or not np.array_equal(on_cpu.i420, frame.i420)
+    assert engine.lay_grain(grain.tile, grain_limits())
+    planes = planes_of(frame)._replace(canvas_luma=frame.luma, canvas_chroma=frame.chroma)
+    painted_by(engine, planes)
+    (network,) = engine._networks.kept()  # type: ignore[attr-defined]
+    device = engine._device.native  # type: ignore[attr-defined]
+    found = np.frombuffer(device.queue.read_buffer(network._slots[0]._given), np.uint8)
+    layout = network.program.layout
+    canvas = found[4 * layout.canvas_at :][: frame.luma.size].reshape(size[::-1])
+    assert np.array_equal(canvas, on_cpu.luma[0, 0])
+
+
+@needs_adapter
+def test_a_painter_lays_grain_once() -> None:
+    frame = flat_and_textured(96, 96)
+    painted, expected = (
+        painter_of("great-wave", engine=engine, precision="f32")(frame).i420.astype(int)
+        for engine in ("webgpu", "openvino")
+    )
+    without = painter_of("great-wave", engine="openvino", precision="f32", grain=False)(frame)
+    assert np.abs(painted - expected).max() <= 1
+    assert np.abs(painted - without.i420).mean() > 0.05
 
 
 # What is run, and what is refused ---------------------------------------------------------------

@@ -4,10 +4,13 @@
 
 const GROUP = 4;
 const ROWS = 4;
-const KERNELS = ["unpack", "convolution", "cells", "smooth", "strokes", "painting"];
+const KERNELS = [
+  "grain_cells", "grain_levels", "grain", "unpack", "convolution", "cells", "smooth", "strokes", "painting",
+];
 const MEDIUM_LINES = 360;
 const CANVAS_MULTIPLE = 8;
-const FLOAT_BUFFERS = new Set(["cells", "smoother", "means"]);
+const FLOAT_BUFFERS = ["cells", "smoother", "means"];
+const WIDE_BUFFERS = new Set([...FLOAT_BUFFERS, "grain cells", "grain levels"]);
 
 const ceil = (value, multiple) => Math.ceil(value / multiple);
 
@@ -37,6 +40,7 @@ export class Styles {
     ]);
     styles.sources = Object.fromEntries(await Promise.all(sources));
     styles.files = new Map();
+    styles.grain = new Int16Array(await (await fetched(styles.about.grain.file)).arrayBuffer());
     return styles;
   }
 
@@ -61,6 +65,7 @@ export class Styles {
   /** Weights of a look: {name: share} of styles, whose shares sum to 1, and a strength of 0..1. */
   async weights(shares, strength = 1) {
     const sums = {
+      strength,
       kernels: new Float32Array(this.about.kernels * GROUP),
       constants: new Float32Array(this.about.constants * GROUP),
     };
@@ -122,8 +127,10 @@ export function programOf(about, [width, height], tile = [16, 4]) {
   const values = {};
   const tiled = ([x, y]) => ({ TILE_WIDTH: x, TILE_HEIGHT: y });
 
-  const each = (kernel, shape, [x, y], buffers) =>
-    passes.push({ kernel, constants: tiled([8, 8]), shape, buffers, workgroups: [ceil(x, 8), ceil(y, 8), 1] });
+  const each = (kernel, shape, [x, y], buffers, constants = {}) =>
+    passes.push({
+      kernel, constants: { ...constants, ...tiled([8, 8]) }, shape, buffers, workgroups: [ceil(x, 8), ceil(y, 8), 1],
+    });
 
   const convolution = (name, source, result, size, { relu = false, added = "", shuffle = false } = {}) => {
     const layer = about.layers[name];
@@ -144,6 +151,13 @@ export function programOf(about, [width, height], tile = [16, 4]) {
     return shuffle ? [2 * x, 2 * y] : [x, y];
   };
 
+  const { side, limits } = about.grain;
+  const grained = [canvasWidth / 4, canvasHeight / 4];
+  values["grain cells"] = values["grain levels"] = grained[0] * grained[1];
+  each("grain_cells", [...grained, canvasAt], grained, ["planes", "grain cells"]);
+  each("grain_levels", [...grained, ...limits], grained, ["grain cells", "grain levels"]);
+  const words = [canvasWidth / 4, canvasHeight];
+  each("grain", [...words, canvasAt], words, ["grain levels", "grain tile", "planes"], { SIDE: side });
   const half = [canvasWidth / 2, canvasHeight / 2];
   const area = half[0] * half[1];
   const canvasChroma = 4 * canvasAt + canvasWidth * canvasHeight;
@@ -267,7 +281,7 @@ export class Painter {
     const shared = sharedBuffers({ passes, values });
     const bytes = [];
     for (const [name, number] of Object.entries(shared)) {
-      const each = gpu.hasHalf && !FLOAT_BUFFERS.has(name) ? 2 : 4;
+      const each = gpu.hasHalf && !WIDE_BUFFERS.has(name) ? 2 : 4;
       bytes[number] = Math.max(bytes[number] ?? 0, values[name] * each);
     }
     const made = bytes.map((count) => gpu.buffer(count));
@@ -277,6 +291,7 @@ export class Painter {
       painted: gpu.buffer(4 * layout.canvasAt),
       kernels: gpu.buffer(styles.about.kernels * GROUP * (gpu.hasHalf ? 2 : 4)),
       constants: gpu.buffer(styles.about.constants * GROUP * 4),
+      "grain tile": gpu.buffer(styles.grain.byteLength),
     });
     painter.passes = await Promise.all(passes.map((pass) => painter.compiled(pass)));
     painter.texture = device.createTexture({
@@ -333,8 +348,10 @@ export class Painter {
     this.shownGroup = this.bound(this.shown, [{ buffer: this.view }, { buffer: buffers.painted }, view]);
   }
 
-  /** Takes other weights, from `Styles.weights`; it costs nothing a picture. */
-  setWeights({ kernels, constants }) {
+  /** Takes other weights, from `Styles.weights`; it costs nothing a picture. Grain is as strong as they are. */
+  setWeights({ kernels, constants, strength }) {
+    const grain = this.gpu.styles.grain.map((value) => nearestEven(value * strength));
+    this.gpu.device.queue.writeBuffer(this.buffers["grain tile"], 0, grain);
     this.gpu.device.queue.writeBuffer(this.buffers.kernels, 0, this.gpu.typed(kernels));
     this.gpu.device.queue.writeBuffer(this.buffers.constants, 0, constants);
   }

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import wgpu
+from numpy.typing import NDArray
 
 from realtime_style.engines.engine import Engine, Plane, Planes
 from realtime_style.engines.graphs.precision import structure_digest
@@ -15,7 +16,8 @@ from realtime_style.engines.sized_networks import SizedNetworks
 from realtime_style.engines.webgpu.device import Device, open_device
 from realtime_style.engines.webgpu.generator import read_generator
 from realtime_style.engines.webgpu.program import (
-    FLOAT_BUFFERS,
+    WIDE_BUFFERS,
+    GrainPasses,
     PlanesLayout,
     Program,
     Sizes,
@@ -69,6 +71,7 @@ class WebGpuEngine(Engine):
         super().__init__(notes)
         self._generator = read_generator(model)
         self._weights = weights_of(self._generator)
+        self._grain: GrainPasses | None = None
         self._tile = tile
         # Refuses layers that do not fit together
         program_of(self._generator, self._weights, _SMALL, _SMALL, Tile())
@@ -116,10 +119,17 @@ class WebGpuEngine(Engine):
         return partial(self._finish, slot, out_luma, out_chroma)
 
     def _finish(self, slot: _Slot, out_luma: Plane, out_chroma: Plane) -> None:
-        self._refuse_cancelled()
         with self._device.errors():
             slot.finish(out_luma, out_chroma)
         self._refuse_cancelled()
+
+    def lay_grain(self, tile: NDArray[np.int16], limits: Sequence[int]) -> bool:
+        """See `Engine.lay_grain`."""
+        with self._device.errors():
+            self._buffers["grain tile"] = self._device.filled_buffer(np.ascontiguousarray(tile))
+        self._grain = GrainPasses(len(tile), tuple(limits))
+        self._networks = SizedNetworks[_Network]()
+        return True
 
     def cancel(self) -> None:
         """See `Engine.cancel`; it takes effect when the pictures in flight are painted."""
@@ -148,7 +158,7 @@ class WebGpuEngine(Engine):
         return self._network_of(size, canvas, self._tile)
 
     def _network_of(self, size: Sizes, canvas: Sizes, tile: Tile) -> _Network:
-        program = program_of(self._generator, self._weights, size, canvas, tile)
+        program = program_of(self._generator, self._weights, size, canvas, tile, self._grain)
         with self._device.errors():
             return _Network(program, self._device, self.precision, self._buffers, self.in_flight)
 
@@ -181,7 +191,7 @@ class _Network:
         shared = shared_buffers(program)
         sizes = [0] * len(set(shared.values()))
         for name, number in shared.items():
-            value_bytes = 4 if name in FLOAT_BUFFERS else real_bytes
+            value_bytes = 4 if name in WIDE_BUFFERS else real_bytes
             sizes[number] = max(sizes[number], program.values[name] * value_bytes)
         made = [device.buffer(size) for size in sizes]
         buffers = weights | {name: made[number] for name, number in shared.items()}

@@ -57,7 +57,7 @@ class Program:
     Attributes:
         passes: in their order.
         values: how many numbers each buffer between passes holds, by name; of the precision's
-            type, except for those of FLOAT_BUFFERS.
+            type, except for those of WIDE_BUFFERS.
         layout: where planes lie in the buffers of bytes.
     """
 
@@ -71,8 +71,10 @@ class Program:
         return sum(each.multiply_adds for each in self.passes)
 
 
-FLOAT_BUFFERS = ("cells", "smoother", "means")
-"""Buffers between passes that are always float32."""
+_FLOAT_BUFFERS = ("cells", "smoother", "means")
+
+WIDE_BUFFERS = (*_FLOAT_BUFFERS, "grain cells", "grain levels")
+"""Buffers between passes whose values always have 32 bits: floats, and integers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +204,26 @@ def _color_map(layers: tuple[Convolution, ...]) -> Floats:
     return np.ascontiguousarray(np.concatenate(rows))
 
 
+@dataclass(frozen=True, slots=True)
+class GrainPasses:
+    """The grain that a program lays under canvases; see `Engine.lay_grain`.
+
+    Attributes:
+        side: side of the tile in pixels.
+        limits: the greatest texture of each of four levels.
+    """
+
+    side: int
+    limits: tuple[int, ...]
+
+
 def program_of(
-    generator: Generator, weights: Weights, size: Sizes, canvas: Sizes, tile: Tile
+    generator: Generator,
+    weights: Weights,
+    size: Sizes,
+    canvas: Sizes,
+    tile: Tile,
+    grain: GrainPasses | None = None,
 ) -> Program:
     """The passes that paint pictures of a size.
 
@@ -211,11 +231,12 @@ def program_of(
         size: width and height of the pictures in pixels, both even.
         canvas: width and height of their canvases, multiples of `canvas.CANVAS_MULTIPLE`.
         tile: how many invocations of convolutions and of the painting work together.
+        grain: the grain that canvases get; its tile is in the buffer "grain tile".
 
     Raises:
         EngineError: convolutions do not return the size that the next ones or an addition need.
     """
-    return _Planner(generator, weights, PlanesLayout(size, canvas), tile).program()
+    return _Planner(generator, weights, PlanesLayout(size, canvas), tile).program(grain)
 
 
 class _Planner:
@@ -231,8 +252,10 @@ class _Planner:
         self._passes: list[Pass] = []
         self._values: dict[str, int] = {}
 
-    def program(self) -> Program:
+    def program(self, grain: GrainPasses | None) -> Program:
         generator, layout = self._generator, self._layout
+        if grain:
+            self._grain(grain)
         half = (layout.canvas[0] // 2, layout.canvas[1] // 2)
         canvas_at, center = 4 * layout.canvas_at, self._at["center"][1]
         chroma_at = canvas_at + layout.canvas[0] * layout.canvas[1]
@@ -257,19 +280,37 @@ class _Planner:
         self._each("cells", cells, cells, ("edges", "cells"))
         self._each("smooth", cells, cells, ("cells", "smoother"))
         self._each("smooth", cells, cells, ("smoother", "means"))
-        self._values |= dict.fromkeys(FLOAT_BUFFERS, _GROUP * cells[0] * cells[1])
+        self._values |= dict.fromkeys(_FLOAT_BUFFERS, _GROUP * cells[0] * cells[1])
         self._each("strokes", half, half, ("edges", "means", "strokes"))
         self._values["strokes"] = _PLANES * half[0] * half[1]
         self._painting(half)
         return Program(tuple(self._passes), self._values, layout)
 
+    def _grain(self, grain: GrainPasses) -> None:
+        """Adds the passes that lay grain under the canvas, in its planes."""
+        (width, height), luma_at = self._layout.canvas, self._layout.canvas_at
+        cells = width // _CELL, height // _CELL
+        self._values |= dict.fromkeys(("grain cells", "grain levels"), cells[0] * cells[1])
+        self._each("grain_cells", (*cells, luma_at), cells, ("planes", "grain cells"))
+        limits = (*cells, *grain.limits)
+        self._each("grain_levels", limits, cells, ("grain cells", "grain levels"))
+        words = width // 4, height
+        buffers = ("grain levels", "grain tile", "planes")
+        self._each("grain", (*words, luma_at), words, buffers, (("SIDE", grain.side),))
+
     def _each(
-        self, kernel: str, shape: tuple[int, ...], size: Sizes, buffers: tuple[str, ...]
+        self,
+        kernel: str,
+        shape: tuple[int, ...],
+        size: Sizes,
+        buffers: tuple[str, ...],
+        constants: tuple[tuple[str, int | bool], ...] = (),
     ) -> None:
         """Adds a pass with one invocation for each position."""
         tile = Tile(8, 8)
         groups = -(-size[0] // tile.width), -(-size[1] // tile.height), 1
-        self._passes.append(Pass(kernel, kernel, _constants(tile), shape, buffers, groups))
+        constants += _constants(tile)
+        self._passes.append(Pass(kernel, kernel, constants, shape, buffers, groups))
 
     def _convolution(
         self,
