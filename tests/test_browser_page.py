@@ -12,6 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from conftest import make_film, painted_by, scene_rgb
@@ -65,6 +66,23 @@ FLAT = """() => {
   drawing.fillStyle = "#b0b8c0";
   drawing.fillRect(0, 0, picture.width, picture.height);
 }"""
+SMALL_CAMERA = """
+const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = () => open({ video: { width: 160, height: 120 } });
+"""
+# The first device is lost when the test says so
+LOSE = """
+window.started = 0;
+const request = GPUAdapter.prototype.requestDevice;
+GPUAdapter.prototype.requestDevice = async function (...wishes) {
+  const device = await request.apply(this, wishes);
+  if (!window.started++) {
+    const lost = new Promise((resolve) => { window.lose = resolve; });
+    Object.defineProperty(device, "lost", { value: lost });
+  }
+  return device;
+};
+"""
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -211,6 +229,59 @@ def test_a_picture_and_a_film_are_painted_on_the_page(
     seen.wait_for_function("document.getElementById('rate').textContent.startsWith('96x64')")
     assert seen.inner_text("#said") == ""
     assert not errors
+    seen.close()
+
+
+def test_a_camera_is_painted_compared_and_recorded(
+    browser: Any, address: str, page: Any, tmp_path: Path
+) -> None:
+    errors: list[str] = []
+    seen = browser.new_page()
+    seen.set_default_timeout(LIMIT_MS)
+    seen.on("pageerror", lambda error: errors.append(str(error)))
+    seen.goto(address)
+    seen.add_script_tag(content=SMALL_CAMERA)
+    seen.click("#styles button[data-name=udnie]")
+    seen.click("#camera")
+    seen.wait_for_function("document.getElementById('rate').textContent.includes(' ms')")
+    seen.click("#split")
+    seen.select_option("#other", "mondrian")
+    seen.fill("#strength", "60")
+    seen.click("#record")
+    seen.wait_for_function("document.getElementById('record').ariaPressed === 'true'")
+    painted = seen.text_content("#rate")
+    seen.wait_for_function(f"document.getElementById('rate').textContent !== {painted!r}")
+    with seen.expect_download() as download:
+        seen.click("#record")
+    film = tmp_path / download.value.suggested_filename
+    download.value.save_as(film)
+    assert film.stem == "udnie"
+    with av.open(str(film)) as recorded:
+        frames = [frame.to_ndarray(format="rgb24") for frame in recorded.decode(video=0)]
+    assert len(frames) > 2
+    assert frames[-1].shape[1] == 160
+    assert frames[-1].std() > 10
+    assert seen.inner_text("#said") == ""
+    assert not errors
+    seen.close()
+
+
+def test_a_lost_gpu_is_started_again(browser: Any, address: str, page: Any, tmp_path: Path) -> None:
+    Image.fromarray(scene_rgb(96, 64, 1.0)).save(tmp_path / "picture.png")
+    seen = browser.new_page()
+    seen.set_default_timeout(LIMIT_MS)
+    seen.add_init_script(LOSE)
+    seen.goto(address)
+    seen.click("#styles button[data-name=udnie]")
+    seen.set_input_files("#file", tmp_path / "picture.png")
+    seen.wait_for_selector("#canvas:not([hidden])")
+    seen.evaluate("lose({ reason: 'unknown', message: 'a fault' })")
+    seen.wait_for_function("document.getElementById('said').textContent.includes('a fault')")
+    seen.wait_for_function("document.getElementById('said').textContent === ''")
+    assert seen.evaluate("started") == 2
+    with seen.expect_download() as download:
+        seen.click("#snapshot")
+    assert np.asarray(Image.open(download.value.path())).std() > 10
     seen.close()
 
 

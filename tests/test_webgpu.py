@@ -422,7 +422,7 @@ def test_every_workgroup_paints_the_same() -> None:
 
     model, planes = model_of("great-wave", "fast"), scene(134, 70, 8.0)
     first, *others = (
-        painted_by(WebGpuEngine(model, "f32", tile=tile), planes) for tile in trial.TILES[:3]
+        painted_by(WebGpuEngine(model, "f32", tile=tile), planes) for tile in trial.TILES[:2]
     )
     for other in others:
         assert all(map(np.array_equal, first, other))
