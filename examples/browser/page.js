@@ -28,6 +28,7 @@ async function start() {
   context = canvas.getContext("webgpu");
   context.configure({ device: gpu.device, format });
   painter = null;
+  changed = true;
   gpu.lost.then(({ reason, message }) => {
     if (reason === "destroyed") return;
     say(`The GPU was lost (${message}); it is started again.`);
@@ -150,7 +151,8 @@ function save(blob, name) {
 }
 
 async function snapshot() {
-  changed = true;  // a canvas can only be read in the turn in which it was painted
+  await fit();
+  // A canvas can only be read in the turn in which it was painted
   await painter.paint(await scaled(), context);
   canvas.toBlob((blob) => save(blob, `${style}.png`));
 }
