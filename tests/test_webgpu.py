@@ -416,6 +416,29 @@ def test_the_fastest_workgroup_is_kept() -> None:
 
 
 @needs_adapter
+def test_workgroups_are_tried_when_a_gpu_first_paints(monkeypatch: pytest.MonkeyPatch) -> None:
+    from realtime_style.engines.webgpu import engine as engine_module
+
+    device = engine_module.open_device(0)
+    monkeypatch.setattr(device, "adapter", replace(device.adapter, kind="IntegratedGPU"))
+    monkeypatch.setattr(trial, "TILES", trial.TILES[:1])
+    monkeypatch.setattr(engine_module, "noise", lambda: trial.noise((64, 48)))
+    model = model_of("great-wave", "fast")
+    tried: list[Tile] = []
+    measure = engine_module.WebGpuEngine._picture_ms
+    monkeypatch.setattr(
+        engine_module.WebGpuEngine,
+        "_picture_ms",
+        lambda self, tile: tried.append(tile) or measure(self, tile),
+    )
+    for _ in range(2):
+        engine = open_engine(model, EngineChoice("webgpu", "f32"))
+        assert not engine.notes  # it is no software
+        assert painted_by(engine, scene(96, 64))[0].std() > 5
+    assert tried == [Tile(16, 4)]
+
+
+@needs_adapter
 @pytest.mark.slow
 def test_every_workgroup_paints_the_same() -> None:
     from realtime_style.engines.webgpu.engine import WebGpuEngine

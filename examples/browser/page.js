@@ -44,11 +44,11 @@ function sizeOfSource() {
   return source.videoWidth ? [source.videoWidth, source.videoHeight] : [source.width, source.height];
 }
 
-/** The size to paint at, of the source's shape: at most `lines` lines, sides even. */
+/** The size to paint at, of the source's shape: at most `lines` lines, sides even, never larger. */
 function paintedSize() {
   const [width, height] = sizeOfSource();
   const scale = Math.min(1, lines / Math.min(width, height));
-  return [width, height].map((side) => Math.max(8, 2 * Math.round((side * scale) / 2)));
+  return [width, height].map((side) => Math.max(8, 2 * Math.floor((side * scale) / 2)));
 }
 
 async function fit() {
