@@ -13,6 +13,7 @@ from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.opening import open_engine
 from realtime_style.engines.openvino_engine import OpenVinoEngine
 from realtime_style.engines.registry import ENGINES, automatic_trouble, engine_trouble
+from realtime_style.engines.webgpu import trial
 from realtime_style.errors import EngineError
 from realtime_style.style.bundled import open_style
 
@@ -40,26 +41,25 @@ def test_another_device_is_compared_with_the_cpu_once(
     expected = painted_by(open_engine(model, EngineChoice("openvino", "f32")), planes)
     for ours, theirs in zip(painted_by(engine, planes), expected, strict=True):
         assert np.abs(ours.astype(int) - theirs).max() <= 1
-    monkeypatch.setattr(OpenVinoEngine, "_psnr_db", lambda *_: pytest.fail("compared again"))
+    monkeypatch.setattr(trial, "compared_db", lambda *_: pytest.fail("compared again"))
     OpenVinoEngine(model, "f32", "openvino-gpu", "AUTO")
 
 
 def test_a_device_that_paints_something_else_is_refused(
     model: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(OpenVinoEngine, "_psnr_db", lambda *_: 31.4)
+    monkeypatch.setattr(trial, "compared_db", lambda *_: 31.4)
     for _ in range(2):
         with pytest.raises(EngineError, match=r"in f16 paints 31\.4 dB from the CPU, at least 40"):
             OpenVinoEngine(model, "auto", "openvino-npu", "AUTO")
 
 
-def test_what_the_comparison_finds_is_the_distance_of_two_paintings(
-    model: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_comparison_finds_is_the_distance_of_two_paintings(model: bytes) -> None:
     engine = OpenVinoEngine(model, "f32", "openvino-gpu", "AUTO")
-    assert engine._psnr_db(model) > 60
-    other = open_style("mondrian", "fast")
-    assert engine._psnr_db(other.model_for(other.color)) < 30
+    assert trial.compared_db(engine, OpenVinoEngine(model, "f32")) > 60
+    style = open_style("mondrian", "fast")
+    other = OpenVinoEngine(style.model_for(style.color), "f32")
+    assert trial.compared_db(engine, other) < 30
 
 
 @pytest.mark.parametrize("name", DEVICES)

@@ -439,6 +439,27 @@ def test_workgroups_are_tried_when_a_gpu_first_paints(monkeypatch: pytest.Monkey
 
 
 @needs_adapter
+def test_a_gpu_that_paints_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from realtime_style.engines.webgpu import engine as engine_module
+
+    device = engine_module.open_device(0)
+    monkeypatch.setattr(device, "adapter", replace(device.adapter, kind="DiscreteGPU"))
+    monkeypatch.setattr(engine_module, "best_tile", lambda *_: Tile())
+    model, compared = model_of("great-wave", "fast"), []
+    compare = trial.compared_db
+    monkeypatch.setattr(
+        trial, "compared_db", lambda *two: compared.append(compare(*two)) or compared[-1]
+    )
+    for _ in range(2):
+        open_engine(model, EngineChoice("webgpu", "f32"))
+    assert [decibels > 60 for decibels in compared] == [True]
+    monkeypatch.setattr(trial, "compared_db", lambda *_: 12.3)
+    monkeypatch.setattr(device, "adapter", replace(device.adapter, driver="a broken one"))
+    with pytest.raises(EngineError, match=r"paints 12\.3 dB from the CPU, at least 50 are needed"):
+        open_engine(model, EngineChoice("webgpu", "f32"))
+
+
+@needs_adapter
 @pytest.mark.slow
 def test_every_workgroup_paints_the_same() -> None:
     from realtime_style.engines.webgpu.engine import WebGpuEngine

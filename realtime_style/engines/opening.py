@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from realtime_style.canvas import canvas_size
 from realtime_style.engines.choice import EngineChoice
@@ -21,6 +22,9 @@ from realtime_style.engines.registry import (
 )
 from realtime_style.engines.tensorrt.cuda import Cuda, CudaPython, gpu_trouble
 from realtime_style.errors import EngineError
+
+if TYPE_CHECKING:
+    from realtime_style.engines.webgpu.engine import WebGpuEngine
 
 
 def open_engine(
@@ -82,9 +86,25 @@ def _refuse_slower(model: bytes, engine: Engine) -> None:
     """Raises EngineError if the CPU paints faster than an engine, measured when first asked."""
     from realtime_style.engines.webgpu.trial import refuse_slower
 
-    on_cpu = next(n for n, k in ENGINES.items() if k.device == "cpu" and not engine_trouble(n))
-    choice = EngineChoice(on_cpu)
-    refuse_slower(model, engine, on_cpu, lambda: _open(model, on_cpu, choice, None, []))
+    choice = EngineChoice(_cpu_engine())
+    refuse_slower(model, engine, choice.name, lambda: _open(model, choice.name, choice, None, []))
+
+
+def _refuse_wrong(model: bytes, engine: WebGpuEngine) -> None:
+    """Raises EngineError if a GPU paints something else than the CPU, when it is first used."""
+    from realtime_style.engines.webgpu.trial import refuse_wrong
+
+    adapter = engine.adapter
+    if not adapter.is_software:
+        choice = EngineChoice(_cpu_engine(), "f32")
+        refuse_wrong(
+            model, engine, adapter.identity, lambda: _open(model, choice.name, choice, 1, [])
+        )
+
+
+def _cpu_engine() -> str:
+    """The engine that "auto" takes on the CPU."""
+    return next(n for n, k in ENGINES.items() if k.device == "cpu" and not engine_trouble(n))
 
 
 def _open_on(
@@ -107,7 +127,9 @@ def _open_on(
         case "wgpu":
             from realtime_style.engines.webgpu.engine import WebGpuEngine
 
-            return WebGpuEngine(model, precision, number, in_flight=in_flight, notes=notes)
+            engine = WebGpuEngine(model, precision, number, in_flight=in_flight, notes=notes)
+            _refuse_wrong(model, engine)
+            return engine
         case "openvino":
             from realtime_style.engines.openvino_engine import OpenVinoEngine
 

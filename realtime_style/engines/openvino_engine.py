@@ -6,7 +6,6 @@ compared with the CPU's painting when it is first used.
 
 from __future__ import annotations
 
-import math
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,18 +13,17 @@ from contextlib import contextmanager, suppress
 from functools import cache, partial
 from typing import Any
 
-import numpy as np
 import openvino
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from realtime_style.engines.engine import Engine, Plane, Planes, done
 from realtime_style.engines.graphs.int8 import has_ranges, int8_model, refuse_inexact_cpu
-from realtime_style.engines.graphs.precision import digest, outer_casts
+from realtime_style.engines.graphs.precision import outer_casts
 from realtime_style.engines.graphs.size import model_of_size
 from realtime_style.engines.sized_networks import SizedNetworks
 from realtime_style.engines.tensorrt.plan_cache import PlanCache
-from realtime_style.engines.webgpu.trial import kept_trial, noise
+from realtime_style.engines.webgpu.trial import refuse_wrong
 from realtime_style.errors import EngineError
 from realtime_style.system.cores import multiplies_integers, usable_cores
 
@@ -35,8 +33,6 @@ _PRECISIONS = {
     "f16": openvino.Type.f16,
 }
 _CPU = "CPU"
-_TRIAL_SIZE = (192, 128)  # of the picture that is compared
-_MIN_PSNR_DB = {"f16": 40.0, "f32": 50.0}  # of other devices to the CPU in float32
 _MAX_STREAMS = 4  # pictures that are painted at the same time; each takes 40 MB at 1080p
 
 
@@ -125,24 +121,9 @@ class OpenVinoEngine(Engine):
             "PERFORMANCE_HINT": "LATENCY" if self.in_flight == 1 else "THROUGHPUT",
             "CACHE_DIR": str(PlanCache().folder / "openvino"),
         }
-        version = openvino.get_version()
-        what = f"{self.name} {version}, {self.device} in {self.precision}: {digest(model)}"
-        psnr_db = kept_trial(what, lambda: {"psnr_db": self._psnr_db(model)})["psnr_db"]
-        if psnr_db < _MIN_PSNR_DB[self.precision]:
-            raise EngineError(
-                f"{self.device} in {self.precision} paints {psnr_db:.1f} dB from the CPU, at least "
-                f"{_MIN_PSNR_DB[self.precision]:.0f} are needed; choose another engine"
-            )
+        about = f"{self.device}, OpenVINO {openvino.get_version()}"
+        psnr_db = refuse_wrong(model, self, about, lambda: OpenVinoEngine(model, "f32"))
         self.notes.append(f"{self.name} is experimental; it paints {psnr_db:.0f} dB from the CPU")
-
-    def _psnr_db(self, model: bytes) -> float:
-        """How near to the CPU's the device's painting of a small picture is."""
-        planes = noise(_TRIAL_SIZE)
-        painted = [np.zeros_like(planes.luma) for _ in range(2)]
-        for engine, luma in zip((self, OpenVinoEngine(model, "f32")), painted, strict=True):
-            engine.infer(planes, luma, np.zeros_like(planes.chroma))
-        error = float(np.square(painted[0].astype(float) - painted[1]).mean())
-        return 10 * math.log10(255**2 / max(error, 1e-9))
 
     def prepare(
         self,

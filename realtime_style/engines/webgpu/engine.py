@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from realtime_style.engines.engine import Engine, Plane, Planes
 from realtime_style.engines.graphs.precision import structure_digest
 from realtime_style.engines.sized_networks import SizedNetworks
+from realtime_style.engines.webgpu.adapters import Adapter
 from realtime_style.engines.webgpu.device import Device, open_device
 from realtime_style.engines.webgpu.generator import read_generator
 from realtime_style.engines.webgpu.program import (
@@ -99,6 +100,11 @@ class WebGpuEngine(Engine):
             self._tile = self._tile or Tile()
         self._networks = SizedNetworks[_Network]()
         self._cancelled = False
+
+    @property
+    def adapter(self) -> Adapter:
+        """What it runs on."""
+        return self._device.adapter
 
     def prepare(
         self,

@@ -1,4 +1,4 @@
-"""Measured trials: whether a GPU paints faster than the CPU, and which workgroups suit it.
+"""Trials: whether a device paints right, and faster than the CPU, and which workgroups suit it.
 
 Their results are kept in the cache of built engines.
 """
@@ -28,6 +28,10 @@ TRIAL_SIZE = (1280, 720)
 TILES = (Tile(16, 4), Tile(8, 8), Tile(32, 2), Tile(32, 4), Tile(16, 16))
 """The workgroups that are tried; adapters run at least 256 invocations together."""
 
+MIN_PSNR_DB = {"f16": 40.0, "f32": 50.0}
+"""How near paintings on other devices must be to the CPU's, by precision."""
+
+_SMALL_SIZE = (192, 128)
 _WARM_UPS = 3
 _PICTURES = 12
 _BUILDER = "webgpu trial 1"  # raised when kernels change how fast they are
@@ -59,6 +63,45 @@ def refuse_slower(
             f"{engine.device} takes {measured['gpu_ms']:.0f} ms for a picture of 720p, the CPU "
             f"{measured['cpu_ms']:.0f} ms (realtime-style engine clean measures again)"
         )
+
+
+def refuse_wrong(
+    model: bytes, engine: Engine, device: str, open_exact: Callable[[], Engine]
+) -> float:
+    """Refuses an engine that paints something else than the CPU in float32.
+
+    Both paint a small picture, only once for a device and a shape of network.
+
+    Args:
+        model: what both run, a serialised ONNX model.
+        engine: in f16 or f32, on a device on which nobody has tested it.
+        device: everything about the device that its paintings depend on.
+        open_exact: opens an engine on the CPU, in float32.
+
+    Returns:
+        How near the paintings are, in dB.
+
+    Raises:
+        EngineError: they are less than MIN_PSNR_DB from each other.
+    """
+    what = f"{engine.name} on {device} in {engine.precision}: {structure_digest(model)}"
+    psnr_db = kept_trial(what, lambda: {"psnr_db": compared_db(engine, open_exact())})["psnr_db"]
+    if psnr_db < MIN_PSNR_DB[engine.precision]:
+        raise EngineError(
+            f"{engine.device} in {engine.precision} paints {psnr_db:.1f} dB from the CPU, at least "
+            f"{MIN_PSNR_DB[engine.precision]:.0f} are needed; choose another engine"
+        )
+    return psnr_db
+
+
+def compared_db(engine: Engine, exact: Engine) -> float:
+    """How near the paintings of a small picture by two engines are, in dB of luma."""
+    planes = noise(_SMALL_SIZE)
+    painted = [np.zeros_like(planes.luma) for _ in range(2)]
+    for each, luma in zip((engine, exact), painted, strict=True):
+        each.infer(planes, luma, np.zeros_like(planes.chroma))
+    error = float(np.square(painted[0].astype(float) - painted[1]).mean())
+    return 10 * math.log10(255**2 / max(error, 1e-9))
 
 
 def kept_trial(what: str, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
