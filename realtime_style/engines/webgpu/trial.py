@@ -21,6 +21,7 @@ from realtime_style.engines.webgpu.adapters import adapters
 from realtime_style.engines.webgpu.program import Tile
 from realtime_style.errors import EngineError
 from realtime_style.system.cores import cpu_name_and_flags, usable_cores
+from realtime_style.wording import counted
 
 TRIAL_SIZE = (1280, 720)
 """Width and height of the pictures that trials paint."""
@@ -54,7 +55,7 @@ def refuse_slower(
         EngineError: the CPU is faster.
     """
     drivers = {str(each): each.identity for each in adapters()}
-    cpu = f"{cpu_name_and_flags()[0]}, {usable_cores()} cores, {cpu_engine}"
+    cpu = f"{cpu_name_and_flags()[0]}, {counted(usable_cores(), 'core')}, {cpu_engine}"
     gpu = " and ".join(drivers.get(name, name) for name in engine.device.split(" and "))
     what = f"{gpu} in {engine.precision} against {cpu}: {structure_digest(model)}"
     measured = kept_trial(what, lambda: _both_ms(engine, open_on_cpu()))
