@@ -16,15 +16,9 @@ from record import machine
 from realtime_style.canvas import canvas_size
 from realtime_style.engines.webgpu.adapters import adapters
 from realtime_style.engines.webgpu.generator import read_generator
-from realtime_style.engines.webgpu.program import (
-    WIDE_BUFFERS,
-    Pass,
-    Program,
-    Tile,
-    program_of,
-    weights_of,
-)
+from realtime_style.engines.webgpu.program import WIDE_BUFFERS, Pass, Program, Tile, program_of
 from realtime_style.engines.webgpu.trial import noise, picture_ms
+from realtime_style.engines.webgpu.weights import weights_of
 from realtime_style.style.bundled import TIERS, open_style
 
 SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080), "4k": (3840, 2160)}

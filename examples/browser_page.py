@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from realtime_style.engines.webgpu.generator import Generator, read_generator
-from realtime_style.engines.webgpu.program import Weights, body_layers, weights_of
+from realtime_style.engines.webgpu.weights import Weights, body_layers, weights_of
 from realtime_style.painting.grain import grain_limits, grain_tile
 from realtime_style.style.bundled import bundled_cards, bundled_styles, open_style
 from realtime_style.style.style import Style

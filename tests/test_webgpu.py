@@ -37,7 +37,8 @@ from realtime_style.engines.webgpu import adapters as adapters_module
 from realtime_style.engines.webgpu import trial
 from realtime_style.engines.webgpu.adapters import Adapter, adapters
 from realtime_style.engines.webgpu.generator import read_generator
-from realtime_style.engines.webgpu.program import Tile, program_of, shared_buffers, weights_of
+from realtime_style.engines.webgpu.program import Tile, program_of, shared_buffers
+from realtime_style.engines.webgpu.weights import weights_of
 from realtime_style.errors import EngineError
 from realtime_style.frame import Frame
 from realtime_style.media.scaling import frame_from_rgb

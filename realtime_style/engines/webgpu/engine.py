@@ -23,12 +23,11 @@ from realtime_style.engines.webgpu.program import (
     Program,
     Sizes,
     Tile,
-    as_bytes,
     program_of,
     shared_buffers,
-    weights_of,
 )
 from realtime_style.engines.webgpu.trial import best_tile, noise
+from realtime_style.engines.webgpu.weights import as_bytes, weights_of
 from realtime_style.errors import EngineError
 
 _IN_FLIGHT = 2

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from realtime_style.engines.webgpu.generator import Convolution, Floats, Generator
+from realtime_style.engines.webgpu.generator import Convolution, Generator
+from realtime_style.engines.webgpu.weights import GROUP, Weights
 from realtime_style.errors import EngineError
 
 Sizes = tuple[int, int]
 
-_GROUP = 4  # channels of a group
 _ROWS = 4  # rows that an invocation of `convolution` makes
 _PLANES = 6
 _CELL = 4  # packed positions of the canvas along the side of a cell
@@ -115,96 +111,6 @@ class PlanesLayout:
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """The weights of a generator as kernels read them.
-
-    Attributes:
-        kernels: of convolutions, (n, 4); stored in the precision's type.
-        constants: biases, the centre and the maps of colours, (n, 4); always float32.
-        at: where each layer begins in `kernels` and in `constants`.
-    """
-
-    kernels: Floats
-    constants: Floats
-    at: dict[str, tuple[int, int]]
-
-
-def weights_of(generator: Generator) -> Weights:
-    """Arranges the weights of a generator for the kernels."""
-    kernels: list[Floats] = []
-    constants: list[Floats] = []
-    at: dict[str, tuple[int, int]] = {}
-
-    def add(name: str, kernel: Floats | None, values: Floats) -> None:
-        at[name] = sum(map(len, kernels)), sum(map(len, constants))
-        kernels.extend([] if kernel is None else [kernel])
-        constants.append(values)
-
-    for name, layer in body_layers(generator):
-        weight, bias = layer.weight, layer.bias
-        if name == "up":
-            weight, bias = _by_phase(weight), _by_phase(bias)
-        add(name, _arranged(weight), _grouped(bias, 2 * _GROUP).reshape(-1, _GROUP))
-    add("center", None, _grouped(generator.center, _GROUP).reshape(-1, _GROUP))
-    add("recolor", None, _color_map(generator.recolor))
-    add("range", None, _color_map(generator.range))
-    return Weights(np.concatenate(kernels), np.concatenate(constants), at)
-
-
-def body_layers(generator: Generator) -> Iterator[tuple[str, Convolution]]:
-    """The convolutions of a generator's body by name, in their order."""
-    yield "stem", generator.stem
-    yield "down", generator.down
-    for number, (first, second) in enumerate(generator.blocks):
-        yield f"block {number} first", first
-        yield f"block {number} second", second
-    yield "up", generator.up
-    yield "head", generator.head
-
-
-def _by_phase(values: Floats) -> Floats:
-    """Reorders channels along the first axis: of each four, first those of the first phase.
-
-    Channel 4 * c + p is phase p of channel c after the pixel shuffle. For four channels c at a
-    time, all of phase 0 come first, then all of phase 1, 2 and 3.
-    """
-    padded = _grouped(values, _GROUP * _GROUP)
-    by_channel = padded.reshape((-1, _GROUP, _GROUP, *values.shape[1:]))
-    return by_channel.swapaxes(1, 2).reshape((-1, *values.shape[1:]))
-
-
-def _grouped(values: Floats, multiple: int, axis: int = 0) -> Floats:
-    """Adds zeros at the end of an axis until its size is a multiple."""
-    widths = [(0, 0)] * values.ndim
-    widths[axis] = (0, -values.shape[axis] % multiple)
-    return np.pad(values, widths)
-
-
-def _arranged(weight: Floats) -> Floats:
-    """A kernel (out, in, k, k) as (n, 4): by output group, tap and input channel."""
-    padded = _grouped(_grouped(weight, 2 * _GROUP), _GROUP, axis=1)
-    outputs, inputs, height, width = padded.shape
-    groups = padded.reshape((outputs // _GROUP, _GROUP, inputs, height * width))
-    return np.ascontiguousarray(groups.transpose(0, 3, 2, 1)).reshape(-1, _GROUP)
-
-
-def _color_map(layers: tuple[Convolution, ...]) -> Floats:
-    """The three layers of a map of colours as (n, 4), in the order in which they are read."""
-    first, second, last = (layer.weight[:, :, 0, 0] for layer in layers)
-    biases = [layer.bias for layer in layers]
-    first, second = _grouped(first, _GROUP), _grouped(_grouped(second, _GROUP), _GROUP, axis=1)
-    last = _grouped(last, _GROUP, axis=1)
-    of_first = np.concatenate((_grouped(biases[0], _GROUP)[:, None], first), 1)
-    rows = [of_first.reshape(-1, _GROUP, 1 + _PLANES).swapaxes(1, 2).reshape(-1, _GROUP)]
-    rows.append(_grouped(biases[2], _GROUP).reshape(-1, _GROUP))
-    of_second = _grouped(biases[1], _GROUP)
-    for start in range(0, len(second), _GROUP):
-        group = slice(start, start + _GROUP)
-        rows += [of_second[None, group], second[group].T, last[:4, group].T, last[4:, group]]
-    return np.ascontiguousarray(np.concatenate(rows))
-
-
-@dataclass(frozen=True, slots=True)
 class GrainPasses:
     """The grain that a program lays under canvases; see `Engine.lay_grain`.
 
@@ -262,7 +168,7 @@ class _Planner:
         self._each(
             "unpack", (*half, canvas_at, chroma_at, center), half, ("planes", "constants", "small")
         )
-        self._values["small"] = 2 * _GROUP * half[0] * half[1]
+        self._values["small"] = 2 * GROUP * half[0] * half[1]
         size = self._convolution("stem", generator.stem, "small", "stem", half, relu=True)
         size = self._convolution("down", generator.down, "stem", "trunk", size, relu=True)
         trunk = "trunk"
@@ -280,7 +186,7 @@ class _Planner:
         self._each("cells", cells, cells, ("edges", "cells"))
         self._each("smooth", cells, cells, ("cells", "smoother"))
         self._each("smooth", cells, cells, ("smoother", "means"))
-        self._values |= dict.fromkeys(_FLOAT_BUFFERS, _GROUP * cells[0] * cells[1])
+        self._values |= dict.fromkeys(_FLOAT_BUFFERS, GROUP * cells[0] * cells[1])
         self._each("strokes", half, half, ("edges", "means", "strokes"))
         self._values["strokes"] = _PLANES * half[0] * half[1]
         self._painting(half)
@@ -328,12 +234,12 @@ class _Planner:
         outputs, inputs = layer.weight.shape[:2]
         reach = layer.dilation * (layer.kernel - 1)
         width, height = ((s + 2 * layer.padding - reach - 1) // layer.stride + 1 for s in size)
-        tile, groups = self._tile, -(-outputs // (2 * _GROUP))
+        tile, groups = self._tile, -(-outputs // (2 * GROUP))
         if shuffle:
-            groups = -(-outputs // (_GROUP * _GROUP)) * 2
+            groups = -(-outputs // (GROUP * GROUP)) * 2
         weights_at, biases_at = self._at[name]
         constants = (
-            ("IN_GROUPS", -(-inputs // _GROUP)), ("KERNEL", layer.kernel),
+            ("IN_GROUPS", -(-inputs // GROUP)), ("KERNEL", layer.kernel),
             ("STRIDE", layer.stride), ("RELU", relu), ("ADD", bool(added)), ("SHUFFLE", shuffle),
         )  # fmt: skip
         shape = (*size, width, height, layer.padding, layer.dilation, weights_at, biases_at)
@@ -348,7 +254,7 @@ class _Planner:
                 layer.weight.size * width * height,
             )
         )
-        self._values[result] = 2 * _GROUP * groups * width * height
+        self._values[result] = 2 * GROUP * groups * width * height
         return (2 * width, 2 * height) if shuffle else (width, height)
 
     def _painting(self, canvas: Sizes) -> None:
@@ -356,7 +262,7 @@ class _Planner:
         layout, tile = self._layout, self._tile
         half = layout.size[0] // 2, layout.size[1] // 2
         maps = self._generator.recolor, self._generator.range
-        hidden = [-(-len(layers[0].weight) // _GROUP) for layers in maps]
+        hidden = [-(-len(layers[0].weight) // GROUP) for layers in maps]
         places = (self._at[name][1] for name in ("center", "recolor", "range"))
         constants = (
             ("RECOLOR_GROUPS", hidden[0]), ("RANGE_GROUPS", hidden[1]), ("MAX_GROUPS", max(hidden)),
@@ -395,9 +301,3 @@ def shared_buffers(program: Program) -> dict[str, int]:
             if name in program.values and last[name] == number:
                 free.append(used[name])
     return used
-
-
-def as_bytes(values: Floats, precision: str) -> NDArray[np.uint8]:
-    """Weights in the type of a precision, "f16" or "f32", as bytes."""
-    typed = values.astype(np.float16 if precision == "f16" else np.float32)
-    return np.frombuffer(typed.tobytes(), np.uint8)
