@@ -123,6 +123,13 @@ class Engine(ABC):
         """
         return False
 
+    def device_ms(self, planes: Planes) -> float | None:
+        """Paints a picture; returns how long its device computed, in ms, without copies and waits.
+
+        None if the engine cannot measure that.
+        """
+        return None
+
     @abstractmethod
     def cancel(self) -> None:
         """Makes a call that is running in another thread raise EngineError; no calls may follow."""

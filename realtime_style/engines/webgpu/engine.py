@@ -140,6 +140,12 @@ class WebGpuEngine(Engine):
         """See `Engine.cancel`; it takes effect when the pictures in flight are painted."""
         self._cancelled = True
 
+    def device_ms(self, planes: Planes) -> float | None:
+        """See `Engine.device_ms`."""
+        if not self.adapter.has_timestamps:
+            return None
+        return sum(time_ms for _, time_ms, _ in self.pass_times(planes))
+
     def pass_times(self, planes: Planes) -> list[tuple[str, float, int]]:
         """Paints a picture, and measures each pass on the adapter.
 
