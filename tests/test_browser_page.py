@@ -198,6 +198,28 @@ def test_blends_and_strengths_are_those_of_the_program(page: Any, strength: floa
         assert np.abs(apart(painted, (given.luma, given.chroma))).max() <= 1
 
 
+def test_where_float16_does_not_compile_float32_paints(page: Any) -> None:
+    found = page.evaluate(
+        """async () => {
+          const { Gpu, Painter } = await import("./painter.js");
+          const other = await Gpu.start(styles);
+          if (other.hasHalf) return null;
+          other.hasHalf = true;  // a lie: the device has not been asked for it
+          const fallen = await Painter.open(other, painter.layout.size);
+          fallen.setWeights(await styles.weights({ udnie: 1 }));
+          await fallen.paint(picture);
+          const mean = (bytes) => bytes.reduce((sum, code) => sum + code, 0) / bytes.length;
+          return [other.hasHalf, mean(await fallen.bytes("painted"))];
+        }"""
+    )
+    if found is None:
+        pytest.skip("this adapter has float16")
+    painted = painted_in(page, {"udnie": 1})[1]
+    codes = np.concatenate([plane.reshape(-1) for plane in painted[:2]])
+    assert found[0] is False
+    assert abs(found[1] - codes.mean()) < 5  # rows end at whole words
+
+
 def test_halves_are_rounded_as_numpy_does(page: Any) -> None:
     values = [0.0, 1.0, -2.5, 65504.0, 1e-7, 6e-8, 0.1, 3.14159, -1e-5, 2049.0, 2051.0, 0.99999]
     code = "async (v) => (await import('./painter.js')).halfOfFloat(v)"

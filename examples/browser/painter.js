@@ -273,7 +273,19 @@ export class Gpu {
 
 /** Paints pictures of one size. */
 export class Painter {
+  /** `format` is that of the canvas that shows the paintings; without it, none is shown. */
   static async open(gpu, size, format) {
+    try {
+      return await Painter.planned(gpu, size, format);
+    } catch (error) {
+      if (!gpu.hasHalf) throw error;
+      gpu.hasHalf = false;  // a driver whose float16 does not compile
+      gpu.pipelines.clear();
+      return Painter.planned(gpu, size, format);
+    }
+  }
+
+  static async planned(gpu, size, format) {
     const painter = new Painter();
     const { device, styles } = gpu;
     const { passes, values, layout } = programOf(styles.about, size);
