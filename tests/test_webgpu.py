@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -459,6 +460,15 @@ def test_a_gpu_that_paints_something_else_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(device, "adapter", replace(device.adapter, driver="a broken one"))
     with pytest.raises(EngineError, match=r"paints 12\.3 dB from the CPU, at least 50 are needed"):
         open_engine(model, EngineChoice("webgpu", "f32"))
+    monkeypatch.setattr(device, "adapter", replace(device.adapter, driver="one without float16"))
+    monkeypatch.setattr(
+        trial, "compared_db", lambda engine, _: 12.3 if engine.precision == "f16" else 80.0
+    )
+    fallen = open_engine(model, EngineChoice("webgpu"))
+    assert fallen.precision == "f32"
+    assert re.match(r"f16 is not used: .* paints 12\.3 dB", fallen.notes[0])
+    with pytest.raises(EngineError, match=r"in f16 paints 12\.3 dB"):
+        open_engine(model, EngineChoice("webgpu", "f16"))
 
 
 @needs_adapter

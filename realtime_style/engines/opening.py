@@ -90,6 +90,24 @@ def _refuse_slower(model: bytes, engine: Engine) -> None:
     refuse_slower(model, engine, choice.name, lambda: _open(model, choice.name, choice, None, []))
 
 
+def _open_webgpu(
+    number: int, model: bytes, precision: str, in_flight: int | None, notes: Sequence[str]
+) -> WebGpuEngine:
+    """Opens WebGPU; "auto" is float32 where the adapter has no float16, or paints wrong in it."""
+    from realtime_style.engines.webgpu.engine import WebGpuEngine
+
+    engine = WebGpuEngine(model, precision, number, in_flight=in_flight, notes=notes)
+    try:
+        _refuse_wrong(model, engine)
+    except EngineError as error:
+        if precision != "auto" or engine.precision == "f32":
+            raise
+        notes = [*notes, f"f16 is not used: {error}"]
+        engine = WebGpuEngine(model, "f32", number, in_flight=in_flight, notes=notes)
+        _refuse_wrong(model, engine)
+    return engine
+
+
 def _refuse_wrong(model: bytes, engine: WebGpuEngine) -> None:
     """Raises EngineError if a GPU paints something else than the CPU, when it is first used."""
     from realtime_style.engines.webgpu.trial import refuse_wrong
@@ -125,11 +143,7 @@ def _open_on(
 
             return OnnxRuntimeEngine(model, precision, name, kind.provider, number, notes=notes)
         case "wgpu":
-            from realtime_style.engines.webgpu.engine import WebGpuEngine
-
-            engine = WebGpuEngine(model, precision, number, in_flight=in_flight, notes=notes)
-            _refuse_wrong(model, engine)
-            return engine
+            return _open_webgpu(number, model, precision, in_flight, notes)
         case "openvino":
             from realtime_style.engines.openvino_engine import OpenVinoEngine
 

@@ -119,8 +119,11 @@ class OpenVinoEngine(Engine):
         self._settings = {
             "INFERENCE_PRECISION_HINT": _PRECISIONS[self.precision],
             "PERFORMANCE_HINT": "LATENCY" if self.in_flight == 1 else "THROUGHPUT",
-            "CACHE_DIR": str(PlanCache().folder / "openvino"),
         }
+        folder = PlanCache().folder / "openvino"
+        with suppress(OSError):  # without the folder, it is compiled each time
+            folder.mkdir(parents=True, exist_ok=True)
+            self._settings["CACHE_DIR"] = str(folder)
         about = f"{self.device}, OpenVINO {openvino.get_version()}"
         psnr_db = refuse_wrong(model, self, about, lambda: OpenVinoEngine(model, "f32"))
         self.notes.append(f"{self.name} is experimental; it paints {psnr_db:.0f} dB from the CPU")
