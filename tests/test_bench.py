@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import run_cli
 
+from realtime_style.engines.engine import Planes
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.style.look import Look
 from realtime_style.tools.bench import SIZES, Report, SizeReport, bench
@@ -168,3 +169,21 @@ def test_several_tiers_are_advised_one_by_one() -> None:
         "standard tier: live at 30 fps: up to 720p; 720p takes 1.2 minutes per minute of film",
         "fast tier: live at 60 fps: up to 720p; films of 30 fps in real time: up to 720p",
     ]
+
+
+def test_bench_says_how_long_a_device_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = SizeReport("fast", "360p", 640, 360, 5.0, 6.0, 30, 60.0, 20)
+    sizes: list[tuple[int, int]] = []
+
+    class Timed:
+        name, precision, device, notes = "webgpu", "f16", "Radeon", ("a note",)
+
+        def device_ms(self, planes: Planes) -> float | None:
+            sizes.append(planes.size)
+            return 3.14 if len(sizes) == 1 else None
+
+    monkeypatch.setattr("realtime_style.tools.bench._measure", lambda *_: (measured, Timed()))
+    said = "fast tier, 360p: Radeon computes 3.1 ms a picture"
+    assert said in bench(tiers=["fast"], sizes=["360p"]).notes
+    assert sizes == [(640, 360)]
+    assert said not in bench(tiers=["fast"], sizes=["360p"]).notes

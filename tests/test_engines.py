@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from conftest import affine_style, noise_planes, painted_by, planes_of
+from conftest import noise_planes, painted_by, planes_of
 from fake_gpu import FakeCuda
 
 from realtime_style.color import ColorSpace
@@ -33,14 +34,22 @@ from realtime_style.engines.tensorrt.cuda import gpu_trouble
 from realtime_style.errors import EngineError
 from realtime_style.frame import Frame
 from realtime_style.style.bundled import open_style
-from realtime_style.style.reading import parse_style
 
 rng = np.random.default_rng(0)
 
 
+@cache
 def negative() -> bytes:
-    style = parse_style(affine_style(gain=-1, bias=255))
-    return style.model_for(style.color)
+    """A generator of the usual wiring that turns luma over: 255 - luma."""
+    style = open_style("starry-night", "fast")
+    weights = {name: np.zeros(shape) for name, shape in style.shapes().items()}
+    for plane in range(4):  # x becomes x - 2 * (relu(x) - relu(-x)), around the centre, 128
+        for unit, sign in ((plane, 1), (plane + 4, -1)):
+            weights["range.first.weight"][unit, plane] = sign
+            weights["range.second.weight"][unit, unit] = 1
+            weights["range.last.weight"][plane, unit] = -2 * sign
+    weights["range.last.bias"][:] = [127] * 4 + [128] * 2
+    return style.with_weights(weights, "negative", {}, None).model_for(style.color)
 
 
 def refuse_missing(name: str) -> None:
@@ -54,6 +63,7 @@ def refuse_missing(name: str) -> None:
 EVERY = [
     pytest.param(name, marks=[pytest.mark.gpu] if kind.is_nvidia else [])
     for name, kind in ENGINES.items()
+    if "f32" in kind.precisions
 ]
 
 
@@ -291,7 +301,7 @@ def test_signals_are_handled_after_engines_came_and_went(identity_style: Path) -
     assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
-ON_GPU = [name for name, kind in ENGINES.items() if kind.is_nvidia]
+ON_GPU = [name for name, kind in ENGINES.items() if kind.device != "cpu"]
 
 # The choice, where there may be a GPU ---------------------------------------------------------
 
@@ -328,6 +338,13 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     for module in (opening, registry):
         monkeypatch.setattr(module, "engine_trouble", lambda name: troubles[name])
     monkeypatch.setattr(opening, "gpu_trouble", lambda: troubles.get("gpu", ""))
+    monkeypatch.setattr(registry, "software_trouble", lambda: troubles.get("adapters", ""))
+
+    def refuse_slower(model: bytes, engine: Engine) -> None:
+        if troubles.get("trial"):
+            raise EngineError(troubles["trial"])
+
+    monkeypatch.setattr(opening, "_refuse_slower", refuse_slower)
     monkeypatch.setattr(opening, "_open", opened)
     return troubles
 
@@ -344,9 +361,17 @@ def test_the_best_engine_is_chosen_and_why_not_a_better_one_is_said(
     assert open_engine(b"", EngineChoice("auto")).name == "onnxruntime-cuda"
     machine["open onnxruntime-cuda"] = "CUDA is missing"
     machine["onnxruntime-tensorrt"] = "TensorRT is missing"
+    assert open_engine(b"", EngineChoice("auto")).name == "webgpu"
+    machine["trial"] = "the CPU is faster"
     engine = open_engine(b"", EngineChoice("auto"))
     assert engine.name == "openvino"
     assert engine.notes[2] == "onnxruntime-cuda is not used: CUDA is missing"
+    assert engine.notes[4] == "webgpu is not used: the CPU is faster"
+    machine["trial"], machine["adapters"] = "", "it is software"
+    engine = open_engine(b"", EngineChoice("auto"))
+    assert engine.name == "openvino"
+    assert engine.notes[4] == "webgpu is not used: it is software"
+    assert open_engine(b"", EngineChoice("webgpu")).name == "webgpu"
 
 
 def test_notes_of_the_choice_are_heard_of_several_gpus_too() -> None:
@@ -595,7 +620,7 @@ def test_networks_of_the_two_sizes_used_last_are_kept() -> None:
     assert networks.kept() == ["(64, 16) (16, 16)", "(32, 16) (16, 16)"]
 
 
-@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime", "webgpu"])
 def test_an_engine_is_freed_at_once(name: str) -> None:
     refuse_missing(name)
     engine = open_engine(negative(), EngineChoice(name, "f32"))

@@ -34,6 +34,14 @@ def test_every_example_is_tested() -> None:
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
 
 
+def test_a_page_for_browsers_is_written(tmp_path: Path) -> None:
+    done = run_example("browser_page", tmp_path / "page")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"page: 12 styles, 2\.\d MB", done.stdout)
+    names = {path.name for path in (tmp_path / "page").iterdir()}
+    assert {"index.html", "painter.js", "styles.json", "convolution.wgsl", "udnie.bin"} <= names
+
+
 def test_a_film_is_painted_with_progress(film: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     done = run_example("paint_film", film, out)

@@ -20,7 +20,7 @@ from export.frames import PARITY_FRAMES, parity_frames
 from export.to_onnx import PlanesGenerator, export_style, export_trained
 from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.opening import open_engine
-from realtime_style.engines.registry import ENGINES, available_engines
+from realtime_style.engines.registry import ENGINES, available_engines, engine_trouble
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame
 from realtime_style.style.bundled import open_style
@@ -105,8 +105,8 @@ def test_metadata_and_nothing_of_the_exporter(model: ModelProto, style: Style) -
 def test_engines_paint_as_pytorch_does_at_every_size(
     generator: SharpGenerator, style: Style, engine_name: str
 ) -> None:
-    if engine_name not in available_engines():
-        pytest.skip(f"{engine_name} is not installed")
+    if trouble := engine_trouble(engine_name):
+        pytest.skip(trouble)
     planes = PlanesGenerator(generator.folded())
     engine = open_engine(style.model_for(style.color), EngineChoice(engine_name, "f32"))
     for width, height, strokes in (

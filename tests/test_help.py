@@ -296,7 +296,7 @@ def test_help_loads_nothing_that_it_does_not_need() -> None:
         ("vi", ["video"]),
         ("video a b --style st", ["starry-night"]),
         ("video a b --tier ", ["standard", "fast"]),
-        ("webcam --engine open", ["openvino"]),
+        ("webcam --engine open", ["openvino", "openvino-gpu", "openvino-npu"]),
         ("compare a b --style gre", ["great-wave"]),
         ("image a b --precision b", ["bf16"]),
         ("engine ", ["build", "list", "clean"]),

@@ -11,7 +11,6 @@ import pytest
 
 from realtime_style.color import ColorSpace
 from realtime_style.engines.choice import EngineChoice
-from realtime_style.engines.registry import available_engines
 from realtime_style.frame import Frame, FramePool
 from realtime_style.painting.chain import build_painter, load_stylizer
 from realtime_style.painting.keep_colors import KeepColors
@@ -25,14 +24,12 @@ Make = Callable[[Path, int | None], Painter[Frame]]
 
 
 def stylizer(style: Path, in_flight: int | None) -> Stylizer:
-    plan = PaintPlan(Look(style), EngineChoice(available_engines()[0], "f32"))
+    plan = PaintPlan(Look(style), EngineChoice(precision="f32"))
     return load_stylizer(plan, ColorSpace(), in_flight=in_flight)
 
 
 def chain(style: Path, in_flight: int | None) -> Painter[Frame]:
-    plan = PaintPlan(
-        Look(style, keep_colors=True), EngineChoice(available_engines()[0], "f32"), stability=0.5
-    )
+    plan = PaintPlan(Look(style, keep_colors=True), EngineChoice(precision="f32"), stability=0.5)
     return build_painter(plan, ColorSpace(), in_flight=in_flight)
 
 

@@ -270,7 +270,8 @@ Engine = Annotated[
         metavar="ENGINE", rich_help_panel=MACHINE,
         autocompletion=completing(_engine_names),
         help="auto (the best one here), tensorrt, tensorrt-rtx, onnxruntime-cuda, "
-        "onnxruntime-tensorrt, openvino or onnxruntime. If you name one, there is no fallback.",
+        "onnxruntime-tensorrt, webgpu, openvino, onnxruntime, openvino-gpu or openvino-npu. If you "
+        "name one, there is no fallback.",
     ),
 ]  # fmt: skip
 Precision = Annotated[

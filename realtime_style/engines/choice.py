@@ -16,7 +16,8 @@ class EngineChoice:
         name: "auto" (the best engine of this machine) or a name in `registry.ENGINES`.
         precision: "auto" (f16 on a GPU; int8 or bf16 where the CPU has it, else f32), "f32",
             "bf16", "f16" or "int8".
-        devices: numbers of the NVIDIA GPUs that share the frames; other engines ignore them.
+        devices: numbers of the GPUs that share the frames: of NVIDIA's, or of WebGPU's adapters.
+            Engines for CPUs ignore them.
 
     Raises:
         EngineError: there is no such engine or precision, the engine never has that precision, or

@@ -111,6 +111,25 @@ class Engine(ABC):
         """Paints one picture into `out_luma` and `out_chroma`, and waits for it; see `begin`."""
         self.begin(planes, out_luma, out_chroma)()
 
+    def lay_grain(self, tile: NDArray[np.int16], limits: Sequence[int]) -> bool:
+        """Lays a grain under the flat areas of all canvases from now on, if the engine can.
+
+        Args:
+            tile: the grain, repeated over the canvas, (side, side); see `painting.grain.Grain`.
+            limits: the greatest texture that gets one level of grain, two, three and four.
+
+        Returns:
+            Whether it does. If not, the caller must do it.
+        """
+        return False
+
+    def device_ms(self, planes: Planes) -> float | None:
+        """Paints a picture; returns how long its device computed, in ms, without copies and waits.
+
+        None if the engine cannot measure that.
+        """
+        return None
+
     @abstractmethod
     def cancel(self) -> None:
         """Makes a call that is running in another thread raise EngineError; no calls may follow."""

@@ -6,6 +6,9 @@ import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+from numpy.typing import NDArray
+
 from realtime_style.engines.engine import Engine, Plane, Planes
 
 
@@ -54,6 +57,10 @@ class MultiDeviceEngine(Engine):
             return engine.begin(planes, out_luma, out_chroma)
         # The caller may reuse its arrays once this returns
         return thread.submit(engine.infer, planes.copy(), out_luma, out_chroma).result
+
+    def lay_grain(self, tile: NDArray[np.int16], limits: Sequence[int]) -> bool:
+        """See `Engine.lay_grain`; all engines are of one kind."""
+        return all(engine.lay_grain(tile, limits) for engine in self.engines)
 
     def cancel(self) -> None:
         """See `Engine.cancel`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from realtime_style.canvas import canvas_size
 from realtime_style.engines.choice import EngineChoice
@@ -12,6 +13,7 @@ from realtime_style.engines.multi_device import MultiDeviceEngine
 from realtime_style.engines.registry import (
     ENGINES,
     GPU_FRAME_ENGINES,
+    automatic_trouble,
     engine_trouble,
     refuse_gpu_frames,
     refuse_precision,
@@ -20,6 +22,9 @@ from realtime_style.engines.registry import (
 )
 from realtime_style.engines.tensorrt.cuda import Cuda, CudaPython, gpu_trouble
 from realtime_style.errors import EngineError
+
+if TYPE_CHECKING:
+    from realtime_style.engines.webgpu.engine import WebGpuEngine
 
 
 def open_engine(
@@ -44,13 +49,16 @@ def open_engine(
         return _open(model, choice.name, choice, in_flight, [])
     passed_over: list[str] = []
     for name, kind in ENGINES.items():
-        trouble = engine_trouble(name)
+        trouble = automatic_trouble(name)
         if not trouble:
             # on a machine without a GPU, nobody needs to read why GPU engines are not used
             notes = [] if gpu_trouble() else passed_over
             try:
                 refuse_precision(name, choice.precision)
-                return _open(model, name, choice, in_flight, notes)
+                engine = _open(model, name, choice, in_flight, notes)
+                if name == "webgpu":
+                    _refuse_slower(model, engine)
+                return engine
             except EngineError as error:
                 if kind.device == "cpu":
                     raise
@@ -64,14 +72,57 @@ def _open(
 ) -> Engine:
     silence_telemetry(name)
     kind = ENGINES[name]
-    if not kind.is_nvidia and choice.devices != (0,):
+    if not kind.has_numbers and choice.devices != (0,):
         notes = [*notes, f"{name} uses no NVIDIA GPU; the GPU numbers are ignored"]
-    devices = choice.devices if kind.is_nvidia else (0,)
+    devices = choice.devices if kind.has_numbers else (0,)
     engines = [
         _open_on(number, model, name, choice.precision, in_flight, notes if i == 0 else ())
         for i, number in enumerate(devices)
     ]
     return MultiDeviceEngine(engines) if len(engines) > 1 else engines[0]
+
+
+def _refuse_slower(model: bytes, engine: Engine) -> None:
+    """Raises EngineError if the CPU paints faster than an engine, measured when first asked."""
+    from realtime_style.engines.webgpu.trial import refuse_slower
+
+    choice = EngineChoice(_cpu_engine())
+    refuse_slower(model, engine, choice.name, lambda: _open(model, choice.name, choice, None, []))
+
+
+def _open_webgpu(
+    number: int, model: bytes, precision: str, in_flight: int | None, notes: Sequence[str]
+) -> WebGpuEngine:
+    """Opens WebGPU; "auto" is float32 where the adapter has no float16, or paints wrong in it."""
+    from realtime_style.engines.webgpu.engine import WebGpuEngine
+
+    engine = WebGpuEngine(model, precision, number, in_flight=in_flight, notes=notes)
+    try:
+        _refuse_wrong(model, engine)
+    except EngineError as error:
+        if precision != "auto" or engine.precision == "f32":
+            raise
+        notes = [*notes, f"f16 is not used: {error}"]
+        engine = WebGpuEngine(model, "f32", number, in_flight=in_flight, notes=notes)
+        _refuse_wrong(model, engine)
+    return engine
+
+
+def _refuse_wrong(model: bytes, engine: WebGpuEngine) -> None:
+    """Raises EngineError if a GPU paints something else than the CPU, when it is first used."""
+    from realtime_style.engines.webgpu.trial import refuse_wrong
+
+    adapter = engine.adapter
+    if not adapter.is_software:
+        choice = EngineChoice(_cpu_engine(), "f32")
+        refuse_wrong(
+            model, engine, adapter.identity, lambda: _open(model, choice.name, choice, 1, [])
+        )
+
+
+def _cpu_engine() -> str:
+    """The engine that "auto" takes on the CPU."""
+    return next(n for n, k in ENGINES.items() if k.device == "cpu" and not engine_trouble(n))
 
 
 def _open_on(
@@ -91,10 +142,14 @@ def _open_on(
             from realtime_style.engines.onnxruntime_engine import OnnxRuntimeEngine
 
             return OnnxRuntimeEngine(model, precision, name, kind.provider, number, notes=notes)
+        case "wgpu":
+            return _open_webgpu(number, model, precision, in_flight, notes)
         case "openvino":
             from realtime_style.engines.openvino_engine import OpenVinoEngine
 
-            return OpenVinoEngine(model, precision, in_flight=in_flight, notes=notes)
+            return OpenVinoEngine(
+                model, precision, name, kind.provider or "CPU", in_flight=in_flight, notes=notes
+            )
     raise AssertionError(f"{name} is in the table, but cannot be opened")
 
 

@@ -1,4 +1,8 @@
-"""OpenVINO on the CPU, in the fastest arithmetic that the CPU has: int8, bfloat16 or float32."""
+"""OpenVINO on the CPU, in the fastest arithmetic that it has: int8, bfloat16 or float32.
+
+On Intel's GPUs and NPUs it runs in float16. That is experimental: what such a device paints is
+compared with the CPU's painting when it is first used.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +14,25 @@ from functools import cache, partial
 from typing import Any
 
 import openvino
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from realtime_style.engines.engine import Engine, Plane, Planes, done
 from realtime_style.engines.graphs.int8 import has_ranges, int8_model, refuse_inexact_cpu
+from realtime_style.engines.graphs.precision import outer_casts
 from realtime_style.engines.graphs.size import model_of_size
 from realtime_style.engines.sized_networks import SizedNetworks
+from realtime_style.engines.tensorrt.plan_cache import PlanCache
+from realtime_style.engines.webgpu.trial import refuse_wrong
 from realtime_style.errors import EngineError
 from realtime_style.system.cores import multiplies_integers, usable_cores
 
 _PRECISIONS = {
     "f32": openvino.Type.f32,
     "bf16": openvino.Type.bf16,
+    "f16": openvino.Type.f16,
 }
+_CPU = "CPU"
 _MAX_STREAMS = 4  # pictures that are painted at the same time; each takes 40 MB at 1080p
 
 
@@ -40,12 +50,12 @@ def _core() -> openvino.Core:
 class OpenVinoEngine(Engine):
     """A style in OpenVINO. Compiling takes 0.3 s, so nothing is cached on disk."""
 
-    name = "openvino"
-
     def __init__(
         self,
         model: bytes,
         precision: str = "auto",
+        name: str = "openvino",
+        device: str = _CPU,
         *,
         in_flight: int | None = 1,
         notes: Sequence[str] = (),
@@ -54,17 +64,28 @@ class OpenVinoEngine(Engine):
 
         Args:
             model: a serialised ONNX model, from `Style.model_for`.
-            precision: "int8", "bf16", "f32", or "auto" for the fastest that this CPU has.
+            precision: "int8", "bf16", "f32", or "auto" for the fastest that this CPU has. On other
+                devices "f16", "f32", or "auto" for f16.
+            name: the engine's name in `registry.ENGINES`.
+            device: OpenVINO's name of the device: "CPU", "GPU" or "NPU".
             in_flight: see `open_engine`. With 1, all cores share a picture: they wait for each
                 other at every layer, and for a core that an encoder is using. With more, each
                 core paints its own picture and none waits.
             notes: see `Engine`.
 
         Raises:
-            EngineError: this CPU does not have the precision, or the model cannot be read.
+            EngineError: this CPU does not have the precision, the model cannot be read, or another
+                device paints something else than the CPU.
         """
         super().__init__(notes)
+        self.name = name
+        self._openvino_device = device
         core = _core()
+        self._networks = SizedNetworks[_Network]()
+        self._cancelled = threading.Event()
+        if device != _CPU:
+            self._start_device(model, precision, in_flight)
+            return
         has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.precision = _precision_for(model, precision, has_bf16)
         arithmetic = self.precision
@@ -86,8 +107,26 @@ class OpenVinoEngine(Engine):
         }
         with _loading():
             core.read_model(model)
-        self._networks = SizedNetworks[_Network]()
-        self._cancelled = threading.Event()
+
+    def _start_device(self, model: bytes, precision: str, in_flight: int | None) -> None:
+        """Gets the model ready for another device than the CPU, and compares what it paints."""
+        self.precision = "f16" if precision == "auto" else precision
+        self.in_flight = 1 if in_flight == 1 else 2
+        # Integers only at inputs and outputs: not every device moves bytes from space to depth
+        with _loading():
+            self._model = outer_casts(model)
+            self.device = str(_core().get_property(self._openvino_device, "FULL_DEVICE_NAME"))
+        self._settings = {
+            "INFERENCE_PRECISION_HINT": _PRECISIONS[self.precision],
+            "PERFORMANCE_HINT": "LATENCY" if self.in_flight == 1 else "THROUGHPUT",
+        }
+        folder = PlanCache().folder / "openvino"
+        with suppress(OSError):  # without the folder, it is compiled each time
+            folder.mkdir(parents=True, exist_ok=True)
+            self._settings["CACHE_DIR"] = str(folder)
+        about = f"{self.device}, OpenVINO {openvino.get_version()}"
+        psnr_db = refuse_wrong(model, self, about, lambda: OpenVinoEngine(model, "f32"))
+        self.notes.append(f"{self.name} is experimental; it paints {psnr_db:.0f} dB from the CPU")
 
     def prepare(
         self,
@@ -109,7 +148,7 @@ class OpenVinoEngine(Engine):
         core = _core()
         with _loading():
             model = core.read_model(model_of_size(self._model, size, canvas))
-            compiled = core.compile_model(model, "CPU", self._settings)
+            compiled = core.compile_model(model, self._openvino_device, self._settings)
         return _Network(compiled, self.in_flight)
 
     def cancel(self) -> None:
@@ -189,6 +228,16 @@ def _precision_for(model: bytes, precision: str, has_bf16: bool) -> str:
     return "bf16" if has_bf16 else "f32"
 
 
+def device_trouble(device: str) -> str:
+    """Why OpenVINO cannot use a device, such as "GPU", and what to do; "" if it can."""
+    if any(found.partition(".")[0] == device for found in _core().available_devices):
+        return ""
+    return (
+        f"OpenVINO finds no {device} of Intel's; if there is one, install its driver "
+        "(docs.openvino.ai, 'Additional Configurations for Hardware')"
+    )
+
+
 def load_network(
     model: bytes,
 ) -> Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]:
@@ -223,7 +272,7 @@ def _loading() -> Iterator[None]:
     """Turns the errors of OpenVINO's readers and compilers into EngineError."""
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, DecodeError) as error:
         raise EngineError(f"OpenVINO cannot load this model: {_last_line(error)}") from error
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from realtime_style.engines.tensorrt.cuda import gpu_trouble
+from realtime_style.engines.webgpu.adapters import adapter_trouble, software_trouble
 from realtime_style.errors import EngineError
 
 
@@ -20,7 +21,9 @@ class EngineKind:
         precisions: the precisions that it may be asked for, apart from "auto"; not every machine
             has all of them.
         device: "cpu", "cuda" (NVIDIA GPUs), or any other word for another kind of device.
-        provider: the name of its device in ONNX Runtime; "" on the CPU, and for other libraries.
+        provider: the name of its device in ONNX Runtime or OpenVINO; "" on the CPU, and for other
+            libraries.
+        by_name_only: whether "auto" never takes it.
     """
 
     module: str
@@ -28,16 +31,24 @@ class EngineKind:
     precisions: tuple[str, ...]
     device: str = "cpu"
     provider: str = ""
+    by_name_only: bool = False
 
     @property
     def is_nvidia(self) -> bool:
-        """Whether it runs on NVIDIA GPUs, of which `EngineChoice.devices` gives the numbers."""
+        """Whether it runs on NVIDIA GPUs."""
         return self.device == "cuda"
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether it runs on GPUs that `EngineChoice.devices` gives the numbers of."""
+        return self.device in ("cuda", "webgpu")
 
 
 _GPU = "pip install 'realtime-style[gpu]'"
 _ORT_GPU = f"pip uninstall onnxruntime && {_GPU}"
 _RTX = "pip install tensorrt-rtx cuda-python"
+_OPENVINO = "pip install openvino"
+_WEBGPU = "pip install 'realtime-style[webgpu]'"
 _HALF = ("f16", "f32")
 
 ENGINES = {  # by name, in the order in which "auto" tries them
@@ -47,8 +58,13 @@ ENGINES = {  # by name, in the order in which "auto" tries them
     "onnxruntime-tensorrt": EngineKind(
         "onnxruntime", _ORT_GPU, _HALF, "cuda", "TensorrtExecutionProvider"
     ),
-    "openvino": EngineKind("openvino", "pip install openvino", ("int8", "bf16", "f32")),
+    "webgpu": EngineKind("wgpu", _WEBGPU, _HALF, "webgpu"),
+    "openvino": EngineKind("openvino", _OPENVINO, ("int8", "bf16", "f32")),
     "onnxruntime": EngineKind("onnxruntime", "pip install onnxruntime", ("int8", "f32")),
+    "openvino-gpu": EngineKind("openvino", _OPENVINO, _HALF, "intel-gpu", "GPU", by_name_only=True),
+    "openvino-npu": EngineKind(
+        "openvino", _OPENVINO, ("f16",), "intel-npu", "NPU", by_name_only=True
+    ),
 }
 
 PRECISIONS = ("auto", "f32", "bf16", "f16", "int8")
@@ -64,6 +80,13 @@ def engine_trouble(name: str) -> str:
         return trouble
     if not find_spec(kind.module):
         return f"the engine '{name}' is not installed; install it with: {kind.command}"
+    if kind.module == "wgpu":
+        return adapter_trouble()
+    if kind.module == "openvino" and kind.provider:
+        silence_telemetry(name)
+        from realtime_style.engines.openvino_engine import device_trouble
+
+        return device_trouble(kind.provider)
     if kind.provider:
         from realtime_style.engines.onnxruntime_providers import available_providers
 
@@ -72,9 +95,17 @@ def engine_trouble(name: str) -> str:
     return ""
 
 
+def automatic_trouble(name: str) -> str:
+    """Why "auto" does not take an engine on this machine; "" if it may."""
+    kind = ENGINES[name]
+    if kind.by_name_only:
+        return "it is experimental, and used only if you name it"
+    return (software_trouble() if kind.module == "wgpu" else "") or engine_trouble(name)
+
+
 def available_engines() -> list[str]:
-    """Names of the engines that can be used on this machine, best first."""
-    return [name for name in ENGINES if not engine_trouble(name)]
+    """Names of the engines that "auto" may take on this machine, best first."""
+    return [name for name in ENGINES if not automatic_trouble(name)]
 
 
 def refuse_gpu_frames(name: str, precision: str) -> None:
@@ -127,5 +158,5 @@ def silence_telemetry(name: str) -> None:
     OpenVINO reports through a separate package, openvino_telemetry, and runs without it. So that
     package is marked as missing before the import.
     """
-    if name == "openvino":
+    if ENGINES[name].module == "openvino":
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

@@ -38,8 +38,13 @@ class Grain:
             seed: seed of the random grain.
             strength: 0 (no grain) to 1 (a standard deviation of 1.5 codes).
         """
-        self._tile = (_tile(seed) * (strength * _GRAIN_CODES * _FINE)).round().astype(np.int16)
+        self._tile = grain_tile(seed, strength)
         self._pool = FramePool()
+
+    @property
+    def tile(self) -> NDArray[np.int16]:
+        """The grain in 64ths of codes, (512, 512), which is repeated over canvases."""
+        return self._tile
 
     def lay_under(self, frame: Frame) -> Frame:
         """A copy of a frame with grain; the frame itself if no part of it is flat."""
@@ -70,11 +75,27 @@ class Grain:
         return grained
 
 
+def grain_tile(seed: int, strength: float, side_px: int = _TILE_PX) -> NDArray[np.int16]:
+    """Grain in 64ths of codes, (side_px, side_px); opposite sides fit together.
+
+    Args:
+        seed, strength: see `Grain`.
+        side_px: a multiple of `cells.CELL_PX`.
+    """
+    scale = strength * _GRAIN_CODES * _FINE
+    return (_tile(seed, side_px) * scale).round().astype(np.int16)
+
+
+def grain_limits() -> tuple[int, ...]:
+    """The greatest texture, as `_flatness` sums it up, that gets one level of grain, two, ..."""
+    return tuple(int(np.flatnonzero(_levels() >= level)[-1]) for level in range(1, _LEVELS + 1))
+
+
 @lru_cache(maxsize=2)  # looks that differ only in strength have the same tile
-def _tile(seed: int) -> NDArray[np.float64]:
-    """Grain, (512, 512), with mean 0 and standard deviation 1; opposite sides fit together."""
-    white = np.random.default_rng(seed).standard_normal((_TILE_PX, _TILE_PX))
-    frequency = np.fft.fftfreq(_TILE_PX)
+def _tile(seed: int, side_px: int) -> NDArray[np.float64]:
+    """Grain with mean 0 and standard deviation 1, (side_px, side_px)."""
+    white = np.random.default_rng(seed).standard_normal((side_px, side_px))
+    frequency = np.fft.fftfreq(side_px)
     bell = np.exp(-2 * (np.pi * _SOFTNESS_PX * frequency) ** 2)
     soft = np.fft.ifft2(np.fft.fft2(white) * bell[:, None] * bell).real
     return np.asarray(soft / soft.std())

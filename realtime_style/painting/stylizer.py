@@ -12,7 +12,7 @@ from realtime_style.engines.engine import Engine, Planes
 from realtime_style.frame import Frame, FramePool
 from realtime_style.media.scaling import reduced_frame
 from realtime_style.painting.enlarger import Enlarger
-from realtime_style.painting.grain import Grain
+from realtime_style.painting.grain import Grain, grain_limits
 from realtime_style.stages import Pending
 from realtime_style.style.style import Style
 
@@ -46,7 +46,8 @@ class Stylizer:
         self.engine = engine
         self.color = color
         self._strokes = strokes
-        self._grain = grain
+        laid = grain is not None and engine.lay_grain(grain.tile, grain_limits())
+        self._grain = None if laid else grain
         self._pool = FramePool()
         self._small_pool = FramePool()
         self._canvas_pool = FramePool()

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import av
 
 from realtime_style.engines.engine import Engine
+from realtime_style.engines.webgpu.trial import noise
 from realtime_style.jobs.film import FilmRequest, open_film
 from realtime_style.media.film_source import FileSource
 from realtime_style.painting.chain import build_painter
@@ -174,6 +175,7 @@ def bench(
     busy = _busy_note()
     scenes = [draw_scene(i / _RATE, *SIZES["360p"]) for i in range(_SCENES)]
     reports: list[SizeReport] = []
+    of_device: list[str] = []
     used: Engine | None = None
     with temporary_folder() as folder:
         for tier, size in product(tiers, sizes):
@@ -181,10 +183,21 @@ def bench(
             tried = replace(plan, look=replace(plan.look, tier=tier))
             report, used = _measure(folder, scenes, tried, size, seconds)
             reports.append(report)
+            of_device += _device_note(used, report)
     if used is None:
         raise ValueError("there is no tier or no size to measure")
-    notes = [*used.notes, *busy]
+    notes = [*used.notes, *of_device, *busy]
     return Report(f"{used.name} {used.precision}", used.device, str(plan.look), reports, notes)
+
+
+def _device_note(engine: Engine, report: SizeReport) -> list[str]:
+    """How long the device itself takes for a picture, where the engine measures that."""
+    time_ms = engine.device_ms(noise((report.width, report.height)))
+    if time_ms is None:
+        return []
+    return [
+        f"{report.tier} tier, {report.size}: {engine.device} computes {time_ms:.1f} ms a picture"
+    ]
 
 
 def _busy_note() -> list[str]:

@@ -19,6 +19,7 @@ from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.registry import ENGINES, engine_trouble
 from realtime_style.engines.tensorrt.cuda import gpu_trouble, gpus
 from realtime_style.engines.tensorrt.plan_cache import PlanCache
+from realtime_style.engines.webgpu.adapters import adapters
 from realtime_style.errors import StyleError
 from realtime_style.frame import Frame, StreamInfo
 from realtime_style.live.devices import list_cameras
@@ -32,8 +33,8 @@ from realtime_style.system.paths import temporary_folder
 from realtime_style.wording import counted
 
 _PACKAGES = (
-    "openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx", "cuda-python", "av",
-    "onnx", "numpy", "torch",
+    "openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx", "cuda-python", "wgpu",
+    "av", "onnx", "numpy", "torch",
 )  # fmt: skip
 _ENCODERS = (
     "libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1",
@@ -57,6 +58,7 @@ def examine() -> dict[str, Any]:
         - "engines": for each engine and precision, whether it painted a picture ("works"), and
           its "device", or the "reason" why not
         - "gpus": the NVIDIA GPUs; "gpu_trouble": why none can be used, or ""
+        - "adapters": what WebGPU can use, with limits; empty where wgpu is not installed
         - "engine_cache": folder, number of engines, size in MB, and trouble
         - "encoders", "decoders": whether they work, by name
         - "chosen": what "auto" takes, as in "engines"
@@ -76,6 +78,7 @@ def examine() -> dict[str, Any]:
         "chosen": _try_engine("auto", "auto"),
         "gpus": [asdict(gpu) for gpu in gpus()],
         "gpu_trouble": gpu_trouble(),
+        "adapters": [asdict(adapter) for adapter in adapters()],
         "engine_cache": _describe_cache(),
         "encoders": {name: _encodes(name) for name in _ENCODERS},
         "decoders": {name: name in av.codecs_available for name in _DECODERS},
@@ -106,6 +109,7 @@ def table(report: dict[str, Any]) -> str:
         )
     if report["gpu_trouble"]:
         lines.append(f"GPU        {report['gpu_trouble']}")
+    lines += (_adapter_line(adapter) for adapter in report["adapters"])
     for engine in report["engines"]:
         if report["gpu_trouble"] and ENGINES[engine["name"]].is_nvidia:
             continue  # one line for the GPU is enough
@@ -129,6 +133,18 @@ def table(report: dict[str, Any]) -> str:
     lines.append(f"window     {live['window'] or 'works'}")
     lines.append(f"virtual    {live['virtual_camera'] or 'camera works'}")
     return "\n".join([*lines, "", *verdict(report)])
+
+
+def _adapter_line(adapter: dict[str, Any]) -> str:
+    """An adapter of a report as a line of the table."""
+    kinds = {"DiscreteGPU": "GPU", "IntegratedGPU": "GPU in the processor", "CPU": "software"}
+    return (
+        f"adapter {adapter['number']}  {adapter['name']} ({adapter['backend']}), "
+        f"{kinds.get(adapter['kind'], 'another device')}, "
+        f"{'float16' if adapter['has_half'] else 'float32 only'}, buffers of up to "
+        f"{adapter['max_buffer_mb']} MB, {adapter['workgroup_threads']} threads and "
+        f"{adapter['workgroup_memory_kb']} KB in a workgroup"
+    )
 
 
 def can_paint(report: dict[str, Any]) -> bool:

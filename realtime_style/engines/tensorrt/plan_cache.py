@@ -183,7 +183,7 @@ class PlanCache:
         return freed
 
     def _files(self) -> Iterator[Path]:
-        for pattern in ("*.plan", "*.learned", ".*.partial", "onnxruntime/*"):
+        for pattern in ("*.plan", "*.learned", ".*.partial", "onnxruntime/*", "openvino/*"):
             yield from self.folder.glob(pattern)
 
     def _path(self, key: PlanKey) -> Path:
