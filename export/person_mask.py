@@ -6,7 +6,7 @@
     python -m export.person_mask package/selfie_segmentation_landscape.tflite \
         realtime_style/models/person_mask.onnx
 
-The weights stay as they are, in float16. The network reads a picture of any shape that was scaled to
+The weights stay as they are, in float16. The network reads a picture of any shape, scaled to
 256x144, (1, 144, 256, 3) uint8 RGB, and gives how much each pixel belongs to a person,
 (1, 144, 256) uint8, from 0 to 255.
 """
@@ -146,7 +146,7 @@ class Conversion:
         self._add("Resize", [x, "", factors], made, mode="linear")
 
     def _hard_swish(self, operator: Any) -> None:
-        """x * HardSigmoid(x), which older runtimes know too."""
+        """As x * HardSigmoid(x), which older runtimes know too."""
         x, made = _name(operator.Inputs(0)), _name(operator.Outputs(0))
         self._add("HardSigmoid", [x], f"{made}_share", alpha=1 / 6, beta=0.5)
         self._add("Mul", [x, f"{made}_share"], made)

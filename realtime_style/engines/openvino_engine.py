@@ -190,7 +190,7 @@ def _precision_for(model: bytes, precision: str, has_bf16: bool) -> str:
 
 
 def load_network(
-    model: bytes,
+    model: bytes, threads: int | None = None
 ) -> Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]:
     """Loads any ONNX model on the CPU, in float32; see `network.Network`.
 
@@ -201,7 +201,9 @@ def load_network(
         EngineError: the model cannot be loaded.
     """
     core = _core()
-    settings = {"INFERENCE_PRECISION_HINT": _PRECISIONS["f32"]}
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _PRECISIONS["f32"]}
+    if threads:
+        settings |= {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
     with _loading():
         compiled = core.compile_model(core.read_model(model), "CPU", settings)
 
