@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from realtime_style.painting.blend import planes, whole_blocks
 from realtime_style.painting.cells import BLOCK_PX
 
-# The mask follows the edges of the picture as by a guided filter (He, Sun, Tang 2010): near each cell
-# it is taken as a linear function of luma, slope * luma + offset
+# The mask follows the edges of the picture as by a guided filter (He, Sun, Tang 2010): near each
+# cell it is taken as a linear function of luma, slope * luma + offset
 _FLAT = 60.0  # codes^2; where luma varies less, the mask is only smoothed
-_LEAST_TRUST, _FULL_TRUST = 0.03, 0.1  # of m * (1 - m), m the mean mask around a cell; see `_lines`
+_LEAST_TRUST, _FULL_TRUST = (
+    0.08,
+    0.16,
+)  # of m * (1 - m), m the mean mask nearby; see `_lines`
 _LOW, _HIGH = 0.3, 0.9  # of the refined mask; what is beyond belongs wholly to one side
 _BITS = 7  # shares are in 128ths, so that products with differences of codes fit into 16 bits
 _WHOLE = 1 << _BITS
@@ -74,12 +77,12 @@ class Matte:
         """
         rows, columns = (count * BLOCK_PX for count in self.edge.shape)
         ys, xs = np.nonzero(self.edge)
-        at = ys, slice(None), xs
+        at, small = (ys, slice(None), xs), self._small_shares()
         for (side, ours), (_, theirs) in zip(planes(back), planes(front), strict=True):
             size = rows * side // BLOCK_PX, columns * side // BLOCK_PX
             whole, new = (_padded(plane, size) for plane in (ours, theirs))
             into, given = (whole_blocks(each, self.edge.shape, side) for each in (whole, new))
-            shares = self.shares if side == BLOCK_PX else self._small_shares()
+            shares = self.shares if side == BLOCK_PX else small
             mixed = _mixed(given[at], into[at], shares)
             np.copyto(into, given, where=self.front[:, None])
             into[at] = mixed.view(into.dtype).reshape(-1, side)
@@ -89,7 +92,10 @@ class Matte:
     def _small_shares(self) -> NDArray[np.int16]:
         """The shares of the pixels of chroma, (n, 4, 4)."""
         pairs = self.shares[:, ::2] + self.shares[:, 1::2]
-        return np.asarray((pairs[..., ::2] + pairs[..., 1::2] + np.int16(2)) >> 2, np.int16)
+        small: NDArray[np.int16] = pairs[..., ::2] + pairs[..., 1::2]
+        small += np.int16(2)
+        small >>= 2
+        return small
 
 
 def _mixed(
@@ -139,9 +145,9 @@ def _halved(plane: Floats) -> Floats:
 def _smoothed(maps: Floats) -> Floats:
     """Means of 5x5 cells, weighted 1 2 2 2 1 along each axis; maps are (n, h, w)."""
     for axis in (1, 2):
-        edges = [(0, 0)] * 3
-        edges[axis] = (2, 2)
-        wide = np.pad(maps, edges, mode="edge").swapaxes(0, axis)
+        along = maps.swapaxes(0, axis)
+        first, last = along[:1], along[-1:]
+        wide = np.concatenate((first, first, along, last, last))
         two = wide[:-1] + wide[1:]
         three = two[:-1] + two[1:]
         maps = (three[:-2] + three[2:]).swapaxes(0, axis)
@@ -180,7 +186,8 @@ def _shares(knots: Floats, luma: Plane, edge: NDArray[np.bool_]) -> NDArray[np.i
     slope *= blocks[ys, :, xs].view(np.uint8).reshape(slope.shape)
     slope += offset
     np.clip(slope, 0, _WHOLE, out=slope)
-    return slope.astype(np.int16).reshape(-1, BLOCK_PX, BLOCK_PX)
+    shares: NDArray[np.int16] = slope.astype(np.int16)
+    return shares.reshape(-1, BLOCK_PX, BLOCK_PX)
 
 
 @cache
