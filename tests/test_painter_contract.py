@@ -15,7 +15,9 @@ from realtime_style.engines.registry import available_engines
 from realtime_style.frame import Frame, FramePool
 from realtime_style.painting.chain import build_painter, load_stylizer
 from realtime_style.painting.keep_colors import KeepColors
-from realtime_style.painting.plan import PaintPlan
+from realtime_style.painting.mask import Mask
+from realtime_style.painting.person import PersonFinder
+from realtime_style.painting.plan import MaskPlan, PaintPlan
 from realtime_style.painting.steady import Steady
 from realtime_style.painting.stylizer import Stylizer
 from realtime_style.stages import Painter, Pending
@@ -31,7 +33,10 @@ def stylizer(style: Path, in_flight: int | None) -> Stylizer:
 
 def chain(style: Path, in_flight: int | None) -> Painter[Frame]:
     plan = PaintPlan(
-        Look(style, keep_colors=True), EngineChoice(available_engines()[0], "f32"), stability=0.5
+        Look(style, keep_colors=True),
+        EngineChoice(available_engines()[0], "f32"),
+        stability=0.5,
+        mask=MaskPlan("background"),
     )
     return build_painter(plan, ColorSpace(), in_flight=in_flight)
 
@@ -39,6 +44,9 @@ def chain(style: Path, in_flight: int | None) -> Painter[Frame]:
 PAINTERS: dict[str, Make] = {
     "stylizer": stylizer,
     "keep_colors": lambda style, in_flight: KeepColors(stylizer(style, in_flight)),
+    "mask": lambda style, in_flight: Mask(
+        stylizer(style, in_flight), MaskPlan(background="blur"), PersonFinder()
+    ),
     "steady": lambda style, in_flight: Steady(stylizer(style, in_flight)),
     "chain": chain,
 }
@@ -160,7 +168,11 @@ class Recorder:
         self.calls.append("cancel")
 
 
-@pytest.mark.parametrize("wrap", [KeepColors, Steady])
+def masked(painter: Recorder) -> Mask:
+    return Mask(painter, MaskPlan(), PersonFinder())
+
+
+@pytest.mark.parametrize("wrap", [KeepColors, Steady, masked])
 def test_wrappers_pass_on_what_is_not_theirs(wrap: Callable[[Recorder], Painter[Frame]]) -> None:
     inner, parts = Recorder(), list[float]()
     painter = wrap(inner)

@@ -175,6 +175,8 @@ class LiveStage:
         if self._chain is None or self._chain_of != (plan, stylizer):
             if plan.mask and not self._finder:
                 self._finder = PersonFinder(plan.engine.name)
+            if self._finder and self._chain_of and self._chain_of[0].mask != plan.mask:
+                self._finder.reset()  # it may not have seen frames for a while
             self._chain = build_painter(
                 plan, stylizer.color, stylizer=stylizer, finder=self._finder
             )

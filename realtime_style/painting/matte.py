@@ -19,10 +19,7 @@ from realtime_style.painting.cells import BLOCK_PX
 # The mask follows the edges of the picture as by a guided filter (He, Sun, Tang 2010): near each
 # cell it is taken as a linear function of luma, slope * luma + offset
 _FLAT = 60.0  # codes^2; where luma varies less, the mask is only smoothed
-_LEAST_TRUST, _FULL_TRUST = (
-    0.08,
-    0.16,
-)  # of m * (1 - m), m the mean mask nearby; see `_lines`
+_LEAST_TRUST, _FULL_TRUST = 0.08, 0.16  # of m * (1 - m), m the mean mask nearby; see `_lines`
 _LOW, _HIGH = 0.3, 0.9  # of the refined mask; what is beyond belongs wholly to one side
 _BITS = 7  # shares are in 128ths, so that products with differences of codes fit into 16 bits
 _WHOLE = 1 << _BITS

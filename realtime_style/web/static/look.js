@@ -8,8 +8,11 @@ const SEND_MS = 120; // how often a slider that is moved sends its value
 const OURS_MS = 1500; // how long the server's values do not move a slider that the user has moved
 
 export class Look {
-  /** @param {(name: string, values?: object) => void} command sends a command to the session */
-  constructor(command, styles, first) { // first: what is wanted of a first session
+  /**
+   * @param {(name: string, values?: object) => void} command sends a command to the session
+   * @param {object} first what is wanted as long as the user has chosen nothing
+   */
+  constructor(command, styles, first) {
     this.command = command;
     this.styles = styles;
     this.status = null;
