@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from realtime_style.frame import Frame, FramePool
-from realtime_style.media.scaling import scaled_frame
+from realtime_style.media.converter import copy_planes, picture_of
 from realtime_style.painting.cells import planes_of
 from realtime_style.painting.matte import Matte
 from realtime_style.painting.person import Found, PersonFinder
@@ -71,12 +71,21 @@ class Mask(Wrapper):
     def _unpainted(self, frame: Frame, found: Found) -> Frame:
         """What is seen where nothing is painted: a new frame."""
         if self._plan.background == BLUR:
-            size = frame.width, frame.height
-            return scaled_frame(_blurred(found), size, self._reformatter, self._pool)
+            return self._enlarged(_blurred(found), frame)
         unpainted = frame.blank(self._pool)
         seen = frame if self._plan.background == ORIGINAL else self._flat_for(frame)
         np.copyto(unpainted.i420, seen.i420)
         return unpainted
+
+    def _enlarged(self, small: Frame, frame: Frame) -> Frame:
+        """A small frame, enlarged to the size of another one; in one thread, which costs least."""
+        large = frame.blank(self._pool)
+        picture = self._reformatter.reformat(
+            picture_of(small), frame.width, frame.height, "yuv420p",
+            interpolation=Interpolation.BICUBIC, threads=1,
+        )  # fmt: skip
+        copy_planes(picture, large)
+        return large
 
     def _flat_for(self, frame: Frame) -> Frame:
         """A frame of the background's colour, as large as another one."""
@@ -119,21 +128,23 @@ def _blurred(found: Found) -> Frame:
 
 def _reduced(plane: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     """Means of squares of `side` pixels."""
-    height, width = plane.shape
-    cells = plane.reshape(height // side, side, width // side, side)
-    means: NDArray[np.float32] = cells.mean((1, 3), dtype=np.float32)
-    return means
+    for axis in (0, 1):
+        along = plane.swapaxes(0, axis)
+        total = along[::side].copy()
+        for i in range(1, side):
+            total += along[i::side]
+        plane = total.swapaxes(0, axis)
+    return plane / np.float32(side * side)
 
 
 def _spread(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means of 7 pixels along each axis."""
+    """Means of 7x7 pixels."""
     for axis in (0, 1):
-        edges = [(0, 0), (0, 0)]
-        edges[axis] = (3, 3)
-        wide = np.pad(plane, edges, mode="edge").swapaxes(0, axis)
-        length = plane.shape[axis]
-        total = wide[:length].copy()
+        along = plane.swapaxes(0, axis)
+        first, last = along[:1], along[-1:]
+        wide = np.concatenate((first, first, first, along, last, last, last))
+        total = wide[: len(along)].copy()
         for i in range(1, 7):
-            total += wide[i : i + length]
-        plane = total.swapaxes(0, axis) / np.float32(7)
-    return plane
+            total += wide[i : i + len(along)]
+        plane = total.swapaxes(0, axis)
+    return plane / np.float32(49)

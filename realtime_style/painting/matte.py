@@ -58,8 +58,15 @@ class Matte:
         bends = slope != 0
         # between its corners, a block's coefficients lie between theirs
         has_back, has_front = (_any_corner(bends | part) for part in (offset < _WHOLE, offset >= 1))
-        edge = has_back & has_front
-        return cls(has_front & ~edge, edge, _shares(knots, luma, edge))
+        edge, front = has_back & has_front, has_front & ~has_back
+        ys, xs = np.nonzero(edge)
+        shares = _shares(knots, luma, ys, xs)
+        is_front, is_back = shares.min((1, 2)) == _WHOLE, shares.max((1, 2)) == 0
+        front[ys[is_front], xs[is_front]] = True  # most blocks near an edge lie wholly on one side
+        is_edge = ~(is_front | is_back)
+        edge[...] = False
+        edge[ys[is_edge], xs[is_edge]] = True
+        return cls(front, edge, shares[is_edge])
 
     def inverted(self) -> Self:
         """The matte of the rest of the picture."""
@@ -173,13 +180,15 @@ def _any_corner(corners: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(rows[:, :-1] | rows[:, 1:], np.bool_)
 
 
-def _shares(knots: Floats, luma: Plane, edge: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """The shares of the pixels of edge blocks, as in `Matte.shares`."""
-    ys, xs = np.nonzero(edge)
+def _shares(
+    knots: Floats, luma: Plane, ys: NDArray[np.intp], xs: NDArray[np.intp]
+) -> NDArray[np.int16]:
+    """The shares of the pixels of the blocks in rows `ys` and columns `xs`, (n, 8, 8) in 128ths."""
     around = np.stack([knots[:, ys + y, xs + x] for y, x in ((0, 0), (0, 1), (1, 0), (1, 1))], -1)
     slope, offset = around @ _ramps()
-    size = edge.shape[0] * BLOCK_PX, edge.shape[1] * BLOCK_PX
-    blocks = whole_blocks(_padded(luma, size), edge.shape, BLOCK_PX)
+    shape = knots.shape[1] - 1, knots.shape[2] - 1
+    size = shape[0] * BLOCK_PX, shape[1] * BLOCK_PX
+    blocks = whole_blocks(_padded(luma, size), shape, BLOCK_PX)
     slope *= blocks[ys, :, xs].view(np.uint8).reshape(slope.shape)
     slope += offset
     np.clip(slope, 0, _WHOLE, out=slope)
