@@ -23,6 +23,7 @@ _LEAST_TRUST, _FULL_TRUST = 0.08, 0.16  # of m * (1 - m), m the mean mask nearby
 _LOW, _HIGH = 0.3, 0.9  # of the refined mask; what is beyond belongs wholly to one side
 _BITS = 7  # shares are in 128ths, so that products with differences of codes fit into 16 bits
 _WHOLE = 1 << _BITS
+_WHOLE_WORD = np.frombuffer(bytes([_WHOLE] * 8), np.uint64)[0]  # eight pixels' shares, read as one
 
 Floats = NDArray[np.float32]
 Plane = NDArray[np.uint8]
@@ -61,12 +62,14 @@ class Matte:
         edge, front = has_back & has_front, has_front & ~has_back
         ys, xs = np.nonzero(edge)
         shares = _shares(knots, luma, ys, xs)
-        is_front, is_back = shares.min((1, 2)) == _WHOLE, shares.max((1, 2)) == 0
+        words = shares.view(np.uint64)
+        is_front, is_back = ((words == word).all(1) for word in (_WHOLE_WORD, 0))
         front[ys[is_front], xs[is_front]] = True  # most blocks near an edge lie wholly on one side
         is_edge = ~(is_front | is_back)
         edge[...] = False
         edge[ys[is_edge], xs[is_edge]] = True
-        return cls(front, edge, shares[is_edge])
+        kept = shares[is_edge].astype(np.int16)
+        return cls(front, edge, kept.reshape(-1, BLOCK_PX, BLOCK_PX))
 
     def inverted(self) -> Self:
         """The matte of the rest of the picture."""
@@ -182,8 +185,8 @@ def _any_corner(corners: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _shares(
     knots: Floats, luma: Plane, ys: NDArray[np.intp], xs: NDArray[np.intp]
-) -> NDArray[np.int16]:
-    """The shares of the pixels of the blocks in rows `ys` and columns `xs`, (n, 8, 8) in 128ths."""
+) -> NDArray[np.uint8]:
+    """The shares of the pixels of the blocks in rows `ys` and columns `xs`, (n, 64) in 128ths."""
     around = np.stack([knots[:, ys + y, xs + x] for y, x in ((0, 0), (0, 1), (1, 0), (1, 1))], -1)
     slope, offset = around @ _ramps()
     shape = knots.shape[1] - 1, knots.shape[2] - 1
@@ -192,8 +195,8 @@ def _shares(
     slope *= blocks[ys, :, xs].view(np.uint8).reshape(slope.shape)
     slope += offset
     np.clip(slope, 0, _WHOLE, out=slope)
-    shares: NDArray[np.int16] = slope.astype(np.int16)
-    return shares.reshape(-1, BLOCK_PX, BLOCK_PX)
+    shares: NDArray[np.uint8] = slope.astype(np.uint8)
+    return shares
 
 
 @cache
