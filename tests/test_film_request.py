@@ -16,7 +16,7 @@ from realtime_style.errors import StyleError
 from realtime_style.frame import Size
 from realtime_style.jobs.film import FilmRequest
 from realtime_style.media.encoding import Encoding
-from realtime_style.painting.plan import PaintPlan
+from realtime_style.painting.plan import MaskPlan, PaintPlan
 from realtime_style.style.bundled import open_style
 from realtime_style.style.look import Look
 
@@ -28,6 +28,7 @@ FULL = FilmRequest(
         EngineChoice("openvino", "f32", (0,)),
         stability=0.75,
         grain=False,
+        mask=MaskPlan("person", "#00b140"),
     ),
     size=Size(720),
     output_size=Size(360, 640),
@@ -76,6 +77,7 @@ def test_paths_are_taken_as_text() -> None:
         ("bit_depth", {"residency": "gpu", "encoding": Encoding(bit_depth=10)}),
         ("hwaccel", {"residency": "gpu", "hwaccel": "cuda"}),
         ("devices", {"residency": "gpu", "plan": PaintPlan(engine=EngineChoice(devices=(0, 1)))}),
+        ("only", {"residency": "gpu", "plan": PaintPlan(mask=MaskPlan())}),
         ("engine", {"residency": "gpu", "plan": PaintPlan(engine=EngineChoice("openvino"))}),
     ],
 )
@@ -90,6 +92,10 @@ def test_what_is_out_of_range_is_refused_and_named(setting: str, values: dict[st
     ("setting", "make"),
     [
         ("stability", lambda: PaintPlan(stability=1.1)),
+        ("only", lambda: MaskPlan("cat")),
+        ("background", lambda: MaskPlan("person", "sunset")),
+        ("background", lambda: MaskPlan("person", "#00b14080")),
+        ("background", lambda: MaskPlan("background", "blur")),
         ("engine", lambda: EngineChoice("abacus")),
         ("precision", lambda: EngineChoice(precision="f8")),
         ("precision", lambda: EngineChoice("openvino", "f16")),

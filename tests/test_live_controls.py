@@ -26,6 +26,7 @@ from realtime_style.live.stats import LiveFigures, LiveStats
 from realtime_style.live.view import Corner, Mode, View, fit
 from realtime_style.live.window_front_end import HELP, KEYS, ViewAction, WindowFrontEnd
 from realtime_style.media.scaling import frame_from_rgb, rgb_from_frame, scaled_frame
+from realtime_style.painting.plan import MaskPlan
 from realtime_style.style.look import Look
 
 
@@ -47,6 +48,8 @@ EVERY_COMMAND: list[Command] = [
     commands.ToggleColors(),
     commands.NextTier(),
     commands.SetStability(0.5),
+    commands.PaintOnly("person", "#00b140"),
+    commands.NextPart(),
     commands.ToggleFreeze(),
     commands.Snapshot(),
     commands.ToggleRecording(),
@@ -83,6 +86,7 @@ def test_commands_look_the_same_from_a_browser() -> None:
         ('{"command": "StepStyle", "by": 1.5}', "StepStyle takes by"),
         ('{"command": "StepStyle", "by": true}', "StepStyle takes by"),
         ('{"command": "StepStyle", "by": "1"}', "StepStyle takes by"),
+        ('{"command": "PaintOnly", "only": 1, "background": ""}', r"takes only \(str\)"),
         ('{"command": "ChangeStrength", "by": NaN}', r"ChangeStrength takes by \(float\)"),
         ('{"command": "Quit", "by": 1}', "Quit takes no arguments"),
     ],
@@ -101,6 +105,7 @@ class StubStage:
     def __init__(self, styles: list[str], look: Look) -> None:
         self.styles, self.look, self.failure = styles, look, None
         self.stability = 0.5
+        self.mask: MaskPlan | None = None
 
     @property
     def chosen(self) -> int:
@@ -115,6 +120,9 @@ class StubStage:
 
     def set_stability(self, stability: float) -> None:
         self.stability = stability
+
+    def set_mask(self, mask: MaskPlan | None) -> None:
+        self.mask = mask
 
 
 class StubCaptures:
@@ -185,6 +193,23 @@ def test_sliders_set_strength_share_and_stability() -> None:
     for asked, given in ((0.25, 0.25), (2, 1.0), (-1, 0.0)):
         desk.do(commands.SetStability(asked))
         assert desk.stage.stability == given
+
+
+def test_a_part_is_painted_alone() -> None:
+    desk = Desk()
+    desk.do(commands.PaintOnly("person", "blur"))
+    assert desk.stage.mask == MaskPlan("person", "blur")
+    for only, background in (("cat", "original"), ("person", "sunset"), ("background", "blur")):
+        desk.do(commands.PaintOnly(only, background))
+        assert desk.stage.mask == MaskPlan("person", "blur")
+    assert "'sunset' is not a background" in desk.said[-2]
+    desk.do(commands.PaintOnly("", "original"))
+    assert desk.stage.mask is None
+    parts = []
+    for _ in range(3):
+        desk.do(commands.NextPart())
+        parts.append(desk.stage.mask)
+    assert parts == [MaskPlan("person"), MaskPlan("background"), None]
 
 
 def test_blends_go_through_all_other_styles_and_end() -> None:

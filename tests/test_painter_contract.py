@@ -14,7 +14,9 @@ from realtime_style.engines.choice import EngineChoice
 from realtime_style.frame import Frame, FramePool
 from realtime_style.painting.chain import build_painter, load_stylizer
 from realtime_style.painting.keep_colors import KeepColors
-from realtime_style.painting.plan import PaintPlan
+from realtime_style.painting.mask import Mask
+from realtime_style.painting.person import PersonFinder
+from realtime_style.painting.plan import MaskPlan, PaintPlan
 from realtime_style.painting.steady import Steady
 from realtime_style.painting.stylizer import Stylizer
 from realtime_style.stages import Painter, Pending
@@ -29,13 +31,21 @@ def stylizer(style: Path, in_flight: int | None) -> Stylizer:
 
 
 def chain(style: Path, in_flight: int | None) -> Painter[Frame]:
-    plan = PaintPlan(Look(style, keep_colors=True), EngineChoice(precision="f32"), stability=0.5)
+    plan = PaintPlan(
+        Look(style, keep_colors=True),
+        EngineChoice(precision="f32"),
+        stability=0.5,
+        mask=MaskPlan("background"),
+    )
     return build_painter(plan, ColorSpace(), in_flight=in_flight)
 
 
 PAINTERS: dict[str, Make] = {
     "stylizer": stylizer,
     "keep_colors": lambda style, in_flight: KeepColors(stylizer(style, in_flight)),
+    "mask": lambda style, in_flight: Mask(
+        stylizer(style, in_flight), MaskPlan(background="blur"), PersonFinder()
+    ),
     "steady": lambda style, in_flight: Steady(stylizer(style, in_flight)),
     "chain": chain,
 }
@@ -157,7 +167,11 @@ class Recorder:
         self.calls.append("cancel")
 
 
-@pytest.mark.parametrize("wrap", [KeepColors, Steady])
+def masked(painter: Recorder) -> Mask:
+    return Mask(painter, MaskPlan(), PersonFinder())
+
+
+@pytest.mark.parametrize("wrap", [KeepColors, Steady, masked])
 def test_wrappers_pass_on_what_is_not_theirs(wrap: Callable[[Recorder], Painter[Frame]]) -> None:
     inner, parts = Recorder(), list[float]()
     painter = wrap(inner)

@@ -215,6 +215,23 @@ def test_the_style_is_the_one_that_was_chosen(opened: Callable[..., Any]) -> Non
         until(lambda name=name: is_nearest(name), f"a picture painted in {name}")
 
 
+def test_only_people_are_painted(opened: Callable[..., Any]) -> None:
+    """The camera shows nobody, so nothing is painted; then only what is around nobody: all."""
+    page = opened()
+    start(page)
+    until(lambda: difference(page) > 15, "a painting")
+    assert page.locator("#background-field").is_hidden()
+    page.select_option("#only", "person")
+    until(lambda: difference(page) < 8, "the camera's picture")
+    page.select_option("#background", "black")
+    until(lambda: picture_of(page, "painted").mean() < 30, "black")
+    page.select_option("#only", "background")
+    until(lambda: difference(page) > 15, "a painted background")
+    assert page.locator("#background-field").is_hidden()
+    page.keyboard.press("a")
+    until(lambda: page.input_value("#only") == "", "everything")
+
+
 def test_two_pages_do_not_know_each_other_and_a_third_is_told(opened: Callable[..., Any]) -> None:
     one, other = opened(), opened()
     for page in (one, other):
@@ -260,7 +277,8 @@ def test_the_keyboard_reaches_everything(opened: Callable[..., Any]) -> None:
         page.keyboard.press("Tab")
         reached.add(page.evaluate(_FOCUSED))
     assert {"tab-live", "help-open", "source", "start-button", "mirror", "sound", "full", "style",
-            "strength", "stability", "blend", "colors", "fast", "copy-view"} <= reached  # fmt: skip
+            "strength", "stability", "blend", "only", "colors", "fast",
+            "copy-view"} <= reached  # fmt: skip
     page.keyboard.press("h")
     assert page.locator("#help").is_visible()
     page.keyboard.press("Escape")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import make_film, run_cli, scene_rgb
+from conftest import lumas_of, make_film, run_cli, scene_rgb
 from PIL import Image
 
 pytest.importorskip("aiohttp", reason="needs the extra web")
@@ -182,8 +182,10 @@ def test_ten_gigabytes_are_refused_before_they_come(tmp_path: Path, negative_sty
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{", b'{"style": "x"}', b'{"style": "udnie", "lines": 1}', b"[" * 9999]
-)
+    "body", [b"", b"[]", b"{", b'{"style": "x"}', b'{"style": "udnie", "lines": 1}', b"[" * 9999,
+     b'{"style": "udnie", "only": "cat"}', b'{"style": "udnie", "only": ["person"]}',
+     b'{"style": "udnie", "only": "person", "background": "sunset"}'],
+)  # fmt: skip
 def test_looks_that_cannot_be_are_refused(
     body: bytes, tmp_path: Path, negative_style: Path, picture: Path
 ) -> None:
@@ -193,6 +195,31 @@ def test_looks_that_cannot_be_are_refused(
             url = f"/films/{film['id']}/paint"
             async with server.client.post(url, data=body) as response:
                 assert response.status == 400
+
+    run(work())
+
+
+@pytest.mark.slow
+def test_only_a_part_of_a_film_is_painted(tmp_path: Path, negative_style: Path) -> None:
+    """The film shows nobody: with only people painted, it stays as it is."""
+    film = make_film(tmp_path / "nobody.mp4", size=(128, 96))
+
+    async def work() -> None:
+        async with Server(tmp_path / "web", negative_style) as server:
+            kept = await upload(server, film)
+            query = "style=udnie&only=person&background=black&at=0.2"
+            async with server.client.get(f"/films/{kept['id']}/preview?{query}") as response:
+                assert response.status == 200
+                preview = np.asarray(Image.open(io.BytesIO(await response.read())))
+                assert preview.max() < 8
+            painting = await settled(
+                server, await paint(server, kept, only="person"), DONE, "failed"
+            )
+            assert painting["mask"] == {"only": "person", "background": "original"}
+            async with server.client.get(f"/paintings/{painting['id']}/file") as response:
+                (tmp_path / "painted.mp4").write_bytes(await response.read())
+            lumas = np.subtract(lumas_of(tmp_path / "painted.mp4"), lumas_of(film))
+            assert np.abs(lumas).max() < 2
 
     run(work())
 

@@ -68,6 +68,8 @@ FLAGS: dict[str, str] = {
     "keep_colors": "--keep-colors",
     "tier": "--tier",
     "stability": "--stability",
+    "only": "--only",
+    "background": "--background",
     # size, part
     "size": "--size",
     "min_size": "--min-size",

@@ -21,12 +21,14 @@ from realtime_style.cli.options import (
     PART,
     SIZE,
     TIME_FORMS,
+    Background,
     Blend,
     Devices,
     Engine,
     Files,
     Json,
     KeepColors,
+    Only,
     Overwrite,
     Precision,
     Quiet,
@@ -42,6 +44,7 @@ from realtime_style.cli.options import (
     encoding_of,
     engine_of,
     look_of,
+    mask_of,
     number,
     plan_of,
     rate_of,
@@ -238,6 +241,8 @@ def video(
     variation: Variation = None,
     tier: Tier = "standard",
     stability: Stability = DEFAULT_STABILITY,
+    only: Only = None,
+    background: Background = None,
     size: PaintSize = None,
     output_size: FilmSize = None,
     start: Start = 0.0,
@@ -281,7 +286,8 @@ def video(
 
         refuse_picture(inputs[0], out)
         look = look_of(style, style_image, blend, strength, strokes, keep_colors, variation, tier)
-        plan = plan_of(look, engine_of(engine, precision, devices), stability)
+        choice, mask = engine_of(engine, precision, devices), mask_of(only, background)
+        plan = plan_of(look, choice, stability, mask)
         with usage_errors():
             request = FilmRequest(
                 inputs[0],

@@ -20,11 +20,13 @@ from realtime_style.cli.options import (
     PART,
     SIZE,
     TIME_FORMS,
+    Background,
     Blend,
     Devices,
     Engine,
     Json,
     KeepColors,
+    Only,
     Overwrite,
     Precision,
     Quiet,
@@ -37,6 +39,7 @@ from realtime_style.cli.options import (
     Variation,
     engine_of,
     look_of,
+    mask_of,
     number,
     plan_of,
     required_size,
@@ -168,6 +171,8 @@ def webcam(
     variation: Variation = None,
     tier: Tier = "standard",
     stability: Stability = DEFAULT_STABILITY,
+    only: Only = None,
+    background: Background = None,
     size: LiveSize = None,
     min_size: MinSize = "360p",
     fps: TargetRate = None,
@@ -196,9 +201,10 @@ def webcam(
     from realtime_style.live.request import LiveRequest, live_job
 
     look = look_of(style, style_image, blend, strength, strokes, keep_colors, variation, tier)
+    mask = mask_of(only, background)
     request = LiveRequest(
         source,
-        plan_of(look, engine_of(engine, precision, devices), stability),
+        plan_of(look, engine_of(engine, precision, devices), stability, mask),
         camera_size=size_of(camera_size, "camera_size"),
         camera_rate=camera_fps,
         loop=loop, style_images=style_images,

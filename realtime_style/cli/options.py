@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from realtime_style.engines.choice import EngineChoice
     from realtime_style.frame import Size
     from realtime_style.media.encoding import Encoding
-    from realtime_style.painting.plan import PaintPlan
+    from realtime_style.painting.plan import MaskPlan, PaintPlan
     from realtime_style.style.look import Look
 
 INPUT = "Input"
@@ -227,6 +227,24 @@ Stability = Annotated[
     ),
 ]  # fmt: skip
 
+Only = Annotated[
+    str | None,
+    typer.Option(
+        "--only", metavar="PART", rich_help_panel=LOOK,
+        autocompletion=completing(lambda: ("person", "background")),
+        help="Paint only people (person), or only what is around them (background).",
+    ),
+]  # fmt: skip
+Background = Annotated[
+    str | None,
+    typer.Option(
+        "--background", metavar="COLOUR", rich_help_panel=LOOK,
+        autocompletion=completing(lambda: ("original", "blur", "green", "black", "white")),
+        help="With --only person: what is around people. original (default), blur, or a colour "
+        "such as green or #00b140.",
+    ),
+]  # fmt: skip
+
 # Batch, output --------------------------------------------------------------------------------
 
 Recursive = Annotated[
@@ -410,11 +428,28 @@ def encoding_of(
     return Encoding(codec, crf, preset, bit_depth)
 
 
-def plan_of(look: Look, choice: EngineChoice, stability: float = 0.0) -> PaintPlan:
+def plan_of(
+    look: Look, choice: EngineChoice, stability: float = 0.0, mask: MaskPlan | None = None
+) -> PaintPlan:
     """How frames are painted; pictures have no order, so they need no stability."""
     from realtime_style.painting.plan import PaintPlan
 
-    return PaintPlan(look, choice, stability)
+    return PaintPlan(look, choice, stability, mask=mask)
+
+
+def mask_of(only: str | None, background: str | None) -> MaskPlan | None:
+    """Which part is painted; None paints all of it."""
+    from realtime_style.painting.plan import ORIGINAL, PARTS, MaskPlan
+
+    refuse_other("only", only, PARTS)
+    if only is None:
+        if background is not None:
+            raise typer.BadParameter(
+                "it is for --only person; add that", param_hint=FLAGS["background"]
+            )
+        return None
+    with usage_errors():
+        return MaskPlan(only, background or ORIGINAL)
 
 
 def size_of(text: str | None, setting: str) -> Size | None:

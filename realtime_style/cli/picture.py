@@ -13,10 +13,12 @@ from realtime_style.cli.help import examples
 from realtime_style.cli.options import (
     INPUT,
     SIZE,
+    Background,
     Blend,
     Engine,
     Json,
     KeepColors,
+    Only,
     Overwrite,
     Precision,
     Quiet,
@@ -30,6 +32,7 @@ from realtime_style.cli.options import (
     Variation,
     engine_of,
     look_of,
+    mask_of,
     plan_of,
     refuse_both_ways,
     refuse_pipes,
@@ -85,6 +88,8 @@ def image(
     keep_colors: KeepColors = False,
     variation: Variation = None,
     tier: Tier = "standard",
+    only: Only = None,
+    background: Background = None,
     size: PictureSize = None,
     recursive: Recursive = False,
     skip_existing: SkipExisting = False,
@@ -108,7 +113,7 @@ def image(
             )
         choice = engine_of(engine, precision)
         look = look_of(style, style_image, blend, strength, strokes, keep_colors, variation, tier)
-        plan = plan_of(look, choice)
+        plan = plan_of(look, choice, mask=mask_of(only, background))
         if from_noise is None:
             painted_at = size_of(size, "size")
             _paint_files(

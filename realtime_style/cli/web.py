@@ -15,13 +15,16 @@ from realtime_style.cli.options import (
     MACHINE,
     OUTPUT,
     SIZE,
+    Background,
     Engine,
+    Only,
     Precision,
     Quiet,
     Stability,
     StyleName,
     Tier,
     engine_of,
+    mask_of,
     number,
     plain_look,
     plan_of,
@@ -132,6 +135,8 @@ def web(
     style: StyleName = DEFAULT_STYLE,
     tier: Tier = "standard",
     stability: Stability = DEFAULT_STABILITY,
+    only: Only = None,
+    background: Background = None,
     size: LiveSize = None,
     min_size: MinSize = "360p",
     bitrate: Bitrate = 5.0,
@@ -152,7 +157,8 @@ def web(
 
     from realtime_style.web.settings import WebSettings
 
-    plan = plan_of(plain_look(style, tier), engine_of(engine, precision), stability)
+    choice, mask = engine_of(engine, precision), mask_of(only, background)
+    plan = plan_of(plain_look(style, tier), choice, stability, mask)
     advice = "" if cert else "--cert and --key take them, --name the name of a proxy"
     with usage_errors("" if host == "127.0.0.1" else advice):
         settings = WebSettings(

@@ -157,7 +157,7 @@ def _not_started(provider: str) -> EngineError:
 
 
 def load_network(
-    model: bytes,
+    model: bytes, threads: int | None = None
 ) -> Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]:
     """Loads any ONNX model on the CPU, in float32; see `network.Network`.
 
@@ -167,8 +167,11 @@ def load_network(
     Raises:
         EngineError: the model cannot be loaded.
     """
+    options = onnxruntime.SessionOptions()
+    if threads:
+        options.intra_op_num_threads = threads
     try:
-        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         raise EngineError(f"ONNX Runtime cannot load this model: {error}") from error
     names = [output.name for output in session.get_outputs()]

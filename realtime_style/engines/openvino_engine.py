@@ -239,7 +239,7 @@ def device_trouble(device: str) -> str:
 
 
 def load_network(
-    model: bytes,
+    model: bytes, threads: int | None = None
 ) -> Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]:
     """Loads any ONNX model on the CPU, in float32; see `network.Network`.
 
@@ -250,7 +250,9 @@ def load_network(
         EngineError: the model cannot be loaded.
     """
     core = _core()
-    settings = {"INFERENCE_PRECISION_HINT": _PRECISIONS["f32"]}
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _PRECISIONS["f32"]}
+    if threads:
+        settings |= {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
     with _loading():
         compiled = core.compile_model(core.read_model(model), "CPU", settings)
 

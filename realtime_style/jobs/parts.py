@@ -202,6 +202,7 @@ def settings_of(
         "variation": str(plan.look.variation),
         "strength": f"{plan.look.strength:g}",
         "grain": str(plan.grain),
+        "painted part": f"{plan.mask.only}, {plan.mask.background}" if plan.mask else "all",
         "engine": f"{engine.name} {_version(_ENGINE_PACKAGES.get(engine.name, engine.name))}",
         "precision": _precision(engine.precision),
         "encoder": f"{encoder} {_libraries()}",

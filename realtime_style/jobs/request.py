@@ -38,7 +38,7 @@ class FilmRequest:
         encoding: how the new film is encoded.
         hwaccel: the device that decodes, one of `film_source.hwaccels()`; None decodes on the CPU.
         residency: where frames live: "memory", or "gpu" to decode, paint and encode in the memory
-            of the first GPU of `plan.engine`; stability and grain are not available there.
+            of the first GPU of `plan.engine`; stability, grain and masks are not available there.
         overwrite: whether an existing film may be replaced, once the new one is complete.
 
     Raises:
@@ -92,6 +92,11 @@ class FilmRequest:
                 raise MediaError(
                     f"{setting} cannot be combined with frames in GPU memory", setting=setting
                 )
+        if self.plan.mask:
+            raise MediaError(
+                "people are not found in GPU memory, so frames there are painted whole",
+                setting="only",
+            )
         if len(self.plan.engine.devices) > 1:
             raise MediaError("frames in GPU memory need exactly one GPU", setting="devices")
         refuse_gpu_frames(self.plan.engine.name, self.plan.engine.precision)

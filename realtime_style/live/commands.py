@@ -84,6 +84,22 @@ class SetStability:
 
 
 @dataclass(frozen=True, slots=True)
+class PaintOnly:
+    """Paint only a part of the picture, as in `MaskPlan`; with "" as the part, all of it.
+
+    Values that `MaskPlan` refuses change nothing.
+    """
+
+    only: str
+    background: str
+
+
+@dataclass(frozen=True, slots=True)
+class NextPart:
+    """Paint all of the picture, only people, or only the background, in turn."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToggleFreeze:
     """Freeze the picture, or continue."""
 
@@ -115,6 +131,8 @@ Command: TypeAlias = (
     | ToggleColors
     | NextTier
     | SetStability
+    | PaintOnly
+    | NextPart
     | ToggleFreeze
     | Snapshot
     | ToggleRecording
@@ -161,7 +179,9 @@ def command_from_json(text: str) -> Command:
 
 
 def _is_a(type_name: object, value: Any) -> bool:
-    """Whether a JSON value fits a field's type: "int", or "float", which any finite number fits."""
+    """Whether a JSON value fits a field's type: "str", "int", or "float" for any finite number."""
+    if type_name == "str":
+        return isinstance(value, str)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return False
     return type_name == "float" or isinstance(value, int)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import assert_never
 
+from realtime_style.errors import StyleError
 from realtime_style.frame import StreamInfo
 from realtime_style.live import commands
 from realtime_style.live.captures import Captures
@@ -13,6 +14,7 @@ from realtime_style.live.commands import COMMANDS, Command
 from realtime_style.live.front_end import Shot
 from realtime_style.live.messages import Messages
 from realtime_style.live.stage import LiveStage
+from realtime_style.painting.plan import ORIGINAL, PARTS, MaskPlan
 from realtime_style.painting.style_picture import is_picture
 from realtime_style.style.bundled import TIERS
 from realtime_style.style.look import MAX_STRENGTH, Look
@@ -85,8 +87,22 @@ class LiveControls:
                 self._stop()
             case commands.SetStability(stability):
                 self._stage.set_stability(min(1.0, max(0.0, stability)))
+            case commands.PaintOnly(only, background):
+                self._paint_only(only, background)
+            case commands.NextPart():
+                parts = ("", *PARTS)
+                now = self._stage.mask.only if self._stage.mask else ""
+                self._paint_only(parts[(parts.index(now) + 1) % len(parts)], ORIGINAL)
             case _:
                 self._change_look(_changed(self._stage.look, command, self._stage.styles))
+
+    def _paint_only(self, only: str, background: str) -> None:
+        try:
+            self._stage.set_mask(MaskPlan(only, background) if only else None)
+        except StyleError as error:
+            self._messages.notify(str(error))
+        else:
+            self._messages.notify(f"painting only the {only}" if only else "painting everything")
 
     def _choose(self, number: int) -> None:
         self._asked = number % len(self._stage.styles)

@@ -10,6 +10,7 @@ from typing import Protocol
 from realtime_style.frame import Frame, StreamInfo
 from realtime_style.live.commands import Command
 from realtime_style.live.stats import LiveFigures
+from realtime_style.painting.plan import ORIGINAL
 from realtime_style.style.bundled import STANDARD
 from realtime_style.style.look import Look
 
@@ -49,6 +50,8 @@ class LiveStatus:
         keeps_colors: whether the camera's colours are kept.
         tier: its tier, such as "standard".
         stability: the flicker reduction, 0..1.
+        only: the part of the picture that is painted, "person" or "background"; "" for all of it.
+        background: what is seen around painted people; see `MaskPlan`.
         engine: name and precision of the engine in use, such as "openvino int8".
         is_frozen: whether the picture is frozen.
         recordings: names of the recordings in progress.
@@ -66,6 +69,8 @@ class LiveStatus:
     keeps_colors: bool = False
     tier: str = STANDARD
     stability: float = 0.0
+    only: str = ""
+    background: str = ORIGINAL
     is_frozen: bool = False
     recordings: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()

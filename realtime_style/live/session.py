@@ -23,6 +23,7 @@ from realtime_style.live.output import Output, OutputKind
 from realtime_style.live.sound import SoundBus
 from realtime_style.live.stage import LiveStage
 from realtime_style.live.stats import LiveStats
+from realtime_style.painting.plan import ORIGINAL
 
 _ANSWER_S = 3.0  # how long a source may take to open before this is reported
 _CHECK_S = 0.05  # pause between checks, while waiting for a source, whether the job was stopped
@@ -275,6 +276,8 @@ class LiveJob:
             keeps_colors=look.keep_colors,
             tier=look.tier,
             stability=stage.stability,
+            only=stage.mask.only if stage.mask else "",
+            background=stage.mask.background if stage.mask else ORIGINAL,
             is_frozen=self._controls.is_frozen,
             recordings=tuple(recordings),
             messages=self._messages.shown(),

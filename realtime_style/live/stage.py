@@ -16,7 +16,8 @@ from realtime_style.live.ladder import SizeLadder
 from realtime_style.live.look_loader import LoadStylizer, LookFailure, LookLoader
 from realtime_style.media.scaling import scaled_frame
 from realtime_style.painting.chain import PainterChain, build_painter, load_stylizer
-from realtime_style.painting.plan import PaintPlan
+from realtime_style.painting.person import PersonFinder
+from realtime_style.painting.plan import MaskPlan, PaintPlan
 from realtime_style.painting.stylizer import Stylizer
 from realtime_style.style.look import Look
 
@@ -62,6 +63,7 @@ class LiveStage:
         self._interval_s = _DEFAULT_INTERVAL_S
         self._chain: PainterChain | None = None
         self._chain_of: tuple[PaintPlan, Stylizer] | None = None  # what `_chain` was built for
+        self._finder: PersonFinder | None = None  # loaded when the first frame needs it, and kept
         self._ladder: SizeLadder | None = None
         self._ladder_of = (0, 0)
         self._small_pool = FramePool()
@@ -115,6 +117,15 @@ class LiveStage:
         """Sets the flicker reduction, 0..1, from the next frame on; may be called on any thread."""
         self._plan = replace(self._plan, stability=stability)
 
+    @property
+    def mask(self) -> MaskPlan | None:
+        """Which part of the picture is painted; None if all of it is."""
+        return self._plan.mask
+
+    def set_mask(self, mask: MaskPlan | None) -> None:
+        """Sets what is painted, from the next frame on; may be called on any thread."""
+        self._plan = replace(self._plan, mask=mask)
+
     def prepare(self, color: ColorSpace, interval_s: float) -> None:
         """Loads the chosen look, and waits for it.
 
@@ -162,7 +173,13 @@ class LiveStage:
     def _chain_for(self, look: Look, stylizer: Stylizer) -> PainterChain:
         plan = replace(self._plan, look=look)
         if self._chain is None or self._chain_of != (plan, stylizer):
-            self._chain = build_painter(plan, stylizer.color, stylizer=stylizer)
+            if plan.mask and not self._finder:
+                self._finder = PersonFinder(plan.engine.name)
+            if self._finder and self._chain_of and self._chain_of[0].mask != plan.mask:
+                self._finder.reset()  # it may not have seen frames for a while
+            self._chain = build_painter(
+                plan, stylizer.color, stylizer=stylizer, finder=self._finder
+            )
             self._chain_of = plan, stylizer
         return self._chain
 

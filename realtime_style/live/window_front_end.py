@@ -22,6 +22,7 @@ HELP = """n, p: next, previous style
 b: blend in the next style
 ], [: more, less of the blended style
 c: keep the camera's colours
+a: paint all, people or background
 o: next style picture
 t: fast or standard tier
 v: painted, split or side by side
@@ -71,6 +72,7 @@ KEYS: dict[str, Command | ViewAction] = {
     "]": commands.ChangeShare(_STEP),
     "[": commands.ChangeShare(-_STEP),
     "c": commands.ToggleColors(),
+    "a": commands.NextPart(),
     "t": commands.NextTier(),
     "o": commands.NextPicture(),
     " ": commands.ToggleFreeze(),

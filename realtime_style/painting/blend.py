@@ -39,7 +39,7 @@ def copy_blocks(
     """
     if not blocks.any():
         return
-    for (scale, old), (_, new) in zip(_planes(target), _planes(source), strict=True):
+    for (scale, old), (_, new) in zip(planes(target), planes(source), strict=True):
         _copy_in_plane(new, old, blocks, scale)
 
 
@@ -56,7 +56,7 @@ def follow(
     """
     edge = _Edge.around(blocks)
     fresh = edge.read(painted) if edge else []
-    for (scale, old), (_, new) in zip(_planes(paint), _planes(painted), strict=True):
+    for (scale, old), (_, new) in zip(planes(paint), planes(painted), strict=True):
         _follow_in_plane(new, old, blocks, scale, shift)
     if edge:
         edge.fade_in(fresh, paint, painted)
@@ -160,7 +160,7 @@ class _Edge:
                     show[...] = _rounded(old)
 
     def _inside(self, items: NDArray[np.void]) -> tuple[Any, ...]:
-        """An index of those blocks that lie wholly in a plane, for what `_whole_blocks` returns."""
+        """An index of those blocks that lie wholly in a plane, for what `whole_blocks` returns."""
         inside = (self.ys < items.shape[0]) & (self.xs < items.shape[2])
         if inside.all():
             return self.ys, slice(None), self.xs
@@ -172,8 +172,8 @@ class _Edge:
         That rest, below and to the right, are the last blocks if sides are not multiples of blocks.
         """
         shape = self.corners.shape[0] - 1, self.corners.shape[1] - 1
-        for scale, plane in _planes(i420):
-            items = _whole_blocks(plane, shape, scale)
+        for scale, plane in planes(i420):
+            items = whole_blocks(plane, shape, scale)
             rows, columns = items.shape[0] * scale, items.shape[2] * scale
             yield scale, items, plane[rows:], plane[:rows, columns:]
 
@@ -216,13 +216,13 @@ def _ramps(scale: int) -> NDArray[np.float32]:
     return np.asarray(shares.reshape(steps**4, -1), np.float32)
 
 
-def _planes(i420: NDArray[Values]) -> list[tuple[int, NDArray[Values]]]:
+def planes(i420: NDArray[Values]) -> list[tuple[int, NDArray[Values]]]:
     """Views of luma, (H, W), Cb and Cr, (H/2, W/2), each with the side of a block in its pixels."""
     luma, (cb, cr) = planes_of(i420)
     return [(BLOCK_PX, luma), (BLOCK_PX // 2, cb), (BLOCK_PX // 2, cr)]
 
 
-def _whole_blocks(plane: NDArray[Values], shape: tuple[int, ...], scale: int) -> NDArray[np.void]:
+def whole_blocks(plane: NDArray[Values], shape: tuple[int, ...], scale: int) -> NDArray[np.void]:
     """A view of the blocks that lie wholly in a plane, (rows, scale, columns).
 
     One item is a row of a block, so that copying takes one step for all of its pixels.
@@ -239,7 +239,7 @@ def _copy_in_plane(
     source: NDArray[Values], target: NDArray[Values], blocks: NDArray[np.bool_], scale: int
 ) -> None:
     """Copies blocks of a plane into another of the same size; see `copy_blocks`."""
-    new, old = (_whole_blocks(each, blocks.shape, scale) for each in (source, target))
+    new, old = (whole_blocks(each, blocks.shape, scale) for each in (source, target))
     rows, _, columns = old.shape
     np.copyto(old, new, where=blocks[:rows, None, :columns])
     bottom, right = np.s_[rows * scale :, :], np.s_[: rows * scale, columns * scale :]

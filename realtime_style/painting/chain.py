@@ -1,8 +1,8 @@
 """Builds painters. Only this module knows what a painter consists of, and in which order.
 
-    frame -> Steady -> KeepColors -> Stylizer -> painted frame
+    frame -> Mask -> Steady -> KeepColors -> Stylizer -> painted frame
 
-The first two wrap the painter after them, and are left out unless the plan asks for them.
+The first three wrap the painter after them, and are left out unless the plan asks for them.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from realtime_style.media.scaling import frame_from_rgb, rgb_from_frame
 from realtime_style.painting.gpu_stylizer import GpuStylizer
 from realtime_style.painting.grain import Grain
 from realtime_style.painting.keep_colors import KeepColors
+from realtime_style.painting.mask import Mask
+from realtime_style.painting.person import PersonFinder
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.painting.steady import Steady
 from realtime_style.painting.style_picture import open_any_style
@@ -114,6 +116,7 @@ def build_painter(
     tier: str | None = None,
     in_flight: int | None = 1,
     stylizer: Stylizer | None = None,
+    finder: PersonFinder | None = None,
 ) -> PainterChain:
     """Builds the painter of a plan.
 
@@ -127,6 +130,8 @@ def build_painter(
         stylizer: what `load_stylizer` returned for the same style, engine and colour space, so
             that nothing is loaded again. Several painters may share it, if only one paints at a
             time.
+        finder: finds people, if the plan has a mask; None loads a new one. Painters may share it
+            as they may share a stylizer.
 
     Raises:
         StyleError: the style or the engine cannot be used.
@@ -145,11 +150,14 @@ def build_painter(
         painter = KeepColors(painter)
     if plan.stability:
         painter = Steady(painter, plan.stability, plan.look.strokes)
+    if plan.mask:
+        finder = finder or PersonFinder(plan.engine.name)
+        painter = Mask(painter, plan.mask, finder, steady=plan.stability > 0)
     return PainterChain(painter, stylizer)
 
 
 def build_gpu_painter(plan: PaintPlan, cuda: Cuda, color: ColorSpace) -> GpuStylizer:
-    """Builds the painter of frames in GPU memory; stability and grain are not available there.
+    """Builds the painter of frames in GPU memory, without stability, grain and mask.
 
     Args:
         plan: its look, its engine and its strokes are used.

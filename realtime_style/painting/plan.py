@@ -6,11 +6,68 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
+from PIL import ImageColor
+
 from realtime_style.defaults import DEFAULT_STABILITY, DEFAULT_STYLE
 from realtime_style.engines.choice import EngineChoice
 from realtime_style.errors import StyleError
 from realtime_style.style.look import Look
 from realtime_style.style.style import Style
+
+PERSON, BACKGROUND = PARTS = ("person", "background")
+"""What may be painted alone."""
+
+ORIGINAL, BLUR = "original", "blur"
+
+
+@dataclass(frozen=True, slots=True)
+class MaskPlan:
+    """Which part of a picture is painted.
+
+    Attributes:
+        only: "person", all people in the picture, or "background", what is around them.
+        background: what is seen around painted people: "original", the picture; "blur", the
+            picture blurred; or a colour, such as "green", "#00b140" or "rgb(0, 177, 64)".
+
+    Raises:
+        StyleError: there is no such part or colour, or a background is asked for that is painted.
+    """
+
+    only: str = PERSON
+    background: str = ORIGINAL
+
+    def __post_init__(self) -> None:
+        if self.only not in PARTS:
+            raise StyleError(
+                f"there is no part '{self.only}'; choose {' or '.join(PARTS)}", setting="only"
+            )
+        if self.background == ORIGINAL:
+            return
+        if self.only == BACKGROUND:
+            raise StyleError(
+                f"the background is painted, so it cannot be '{self.background}'",
+                setting="background",
+            )
+        if self.background != BLUR:
+            self._read_color()
+
+    @property
+    def background_rgb(self) -> tuple[int, int, int]:
+        """The background's colour, 8-bit RGB; ValueError if it is not a colour."""
+        red, green, blue = ImageColor.getrgb(self.background)[:3]
+        return red, green, blue
+
+    def _read_color(self) -> None:
+        try:
+            channels = len(ImageColor.getrgb(self.background))
+        except ValueError:
+            channels = 0
+        if channels != 3:
+            raise StyleError(
+                f"'{self.background}' is not a background; choose {ORIGINAL}, {BLUR} or a colour, "
+                "such as green or #00b140",
+                setting="background",
+            )
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -22,12 +79,14 @@ class PaintPlan:
         engine: what runs the network.
         stability: flicker reduction, from 0 (none) to 1.
         grain: whether flat areas get a faint grain, so that the network paints strokes there.
+        mask: which part of the picture is painted; None paints all of it.
     """
 
     look: Look
     engine: EngineChoice
     stability: float
     grain: bool
+    mask: MaskPlan | None
 
     def __init__(
         self,
@@ -35,6 +94,7 @@ class PaintPlan:
         engine: EngineChoice = EngineChoice(),
         stability: float = DEFAULT_STABILITY,
         grain: bool = True,
+        mask: MaskPlan | None = None,
         *,
         strength: float | None = None,
         tier: str | None = None,
@@ -43,7 +103,7 @@ class PaintPlan:
 
         Args:
             look: a look, or a style for `Look`.
-            engine, stability, grain: see the class.
+            engine, stability, grain, mask: see the class.
             strength, tier: replace those of the look; None leaves them as they are.
 
         Raises:
@@ -56,6 +116,7 @@ class PaintPlan:
         object.__setattr__(self, "engine", engine)
         object.__setattr__(self, "stability", stability)
         object.__setattr__(self, "grain", grain)
+        object.__setattr__(self, "mask", mask)
         if not 0 <= self.stability <= 1:
             raise StyleError(
                 f"stability must be from 0 to 1, not {self.stability:g}", setting="stability"
@@ -68,7 +129,8 @@ class PaintPlan:
             StyleFileError: the look holds an opened style, which JSON cannot hold.
         """
         plain = {item.name: getattr(self, item.name) for item in fields(self)}
-        return plain | {"look": self.look.as_dict(), "engine": asdict(self.engine)}
+        mask = asdict(self.mask) if self.mask else None
+        return plain | {"look": self.look.as_dict(), "engine": asdict(self.engine), "mask": mask}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Self:
@@ -82,4 +144,5 @@ class PaintPlan:
             **plain
             | {"look": Look.from_dict(plain["look"])}
             | {"engine": EngineChoice(**plain["engine"])}
+            | {"mask": MaskPlan(**plain["mask"]) if plain["mask"] else None}
         )

@@ -13,7 +13,7 @@ from typing import Any
 from realtime_style.engines.choice import EngineChoice
 from realtime_style.frame import Size
 from realtime_style.jobs.film import FilmRequest
-from realtime_style.painting.plan import PaintPlan
+from realtime_style.painting.plan import MaskPlan, PaintPlan
 from realtime_style.style.look import Look
 from realtime_style.web.library import (
     CANCELLED,
@@ -130,11 +130,12 @@ class FilmQueue:
 
     def _request(self, film: Film, painting: Painting) -> FilmRequest:
         look = Look.from_dict(dict(painting.look))
+        mask = MaskPlan(**painting.mask) if painting.mask else None
         stability = painting.stability if film.kind == "film" else 0.0
         return FilmRequest(
             str(self._library.path_of(film)),
             str(self._library.out_of(painting)),
-            PaintPlan(look, self._engine, stability),
+            PaintPlan(look, self._engine, stability, mask=mask),
             size=Size(painting.lines) if painting.lines else None,
         )
 

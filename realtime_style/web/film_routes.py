@@ -15,6 +15,7 @@ from aiohttp import web
 
 from realtime_style.errors import MediaError, StyleError
 from realtime_style.frame import MAX_SIDE_PX, MIN_SIDE_PX
+from realtime_style.painting.plan import ORIGINAL, MaskPlan
 from realtime_style.style.bundled import FAST, STANDARD, bundled_styles
 from realtime_style.style.look import Look
 from realtime_style.web.film_queue import FilmQueue
@@ -115,9 +116,11 @@ class FilmRoutes:
         film = self._film(request)
         at_s = _number(request.query.get("at", "0"), 0.0, film.duration_s or math.inf)
         try:
-            look = self._look(dict(request.query)) if request.query.get("style") else None
+            query = dict(request.query)
+            look = self._look(query) if query.get("style") else None
+            mask = _mask_of(query)
             path = self._library.path_of(film)
-            content = await self._previews.paint(path, film.kind, at_s, look)
+            content = await self._previews.paint(path, film.kind, at_s, look, mask)
         except StyleError as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
         headers = {"Cache-Control": "private, max-age=3600"}
@@ -135,11 +138,11 @@ class FilmRoutes:
         ):
             raise web.HTTPBadRequest(text=f"the size must be {MIN_SIDE_PX} to {MAX_SIDE_PX}\n")
         try:
-            look = self._look(values)
+            look, mask = self._look(values), _mask_of(values)
         except StyleError as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
         stability = _number(values.get("stability", 0.5), 0.0, 1.0)
-        painting = self._library.add_painting(film, look, stability, lines)
+        painting = self._library.add_painting(film, look, stability, lines, mask)
         self._queue.wake()
         return web.json_response(_shown(painting))
 
@@ -212,6 +215,12 @@ def _shown(painting: Painting) -> dict[str, Any]:
     values = asdict(painting)
     style = Path(str(painting.look["style"])).stem
     return values | {"look": {**painting.look, "style": style}}
+
+
+def _mask_of(values: dict[str, Any]) -> MaskPlan | None:
+    """Which part of the picture a page asks to paint; raises StyleError for an unknown one."""
+    only = str(values.get("only") or "")
+    return MaskPlan(only, str(values.get("background") or ORIGINAL)) if only else None
 
 
 def _is_on(value: object) -> bool:

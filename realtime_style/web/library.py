@@ -18,6 +18,7 @@ from typing import Any
 from realtime_style.errors import MediaError
 from realtime_style.media.film_source import FileSource
 from realtime_style.media.still import PICTURE_SUFFIXES, read_picture
+from realtime_style.painting.plan import MaskPlan
 from realtime_style.style.look import Look
 from realtime_style.system.paths import make_folder, name_part
 from realtime_style.system.whole_file import whole_file
@@ -68,6 +69,7 @@ class Painting:
         name: what its file is called when it is downloaded.
         look: the look, as `Look.as_dict`.
         stability: flicker reduction, 0..1.
+        mask: the part that is painted, as the values of a `MaskPlan`; None for all of it.
         lines: height to paint at, in pixels; None paints at the film's own.
         state: one of QUEUED, RUNNING, DONE, FAILED, CANCELLED.
         done: the finished part, 0..1.
@@ -83,6 +85,7 @@ class Painting:
     look: Mapping[str, Any]
     stability: float = 0.0
     lines: int | None = None
+    mask: Mapping[str, Any] | None = None
     state: str = QUEUED
     done: float = 0.0
     fps: float = 0.0
@@ -187,7 +190,14 @@ class Library:
 
     # Paintings --------------------------------------------------------------------------------
 
-    def add_painting(self, film: Film, look: Look, stability: float, lines: int | None) -> Painting:
+    def add_painting(
+        self,
+        film: Film,
+        look: Look,
+        stability: float,
+        lines: int | None,
+        mask: MaskPlan | None = None,
+    ) -> Painting:
         """Queues a film to be painted.
 
         Raises:
@@ -197,8 +207,9 @@ class Library:
         name = f"{Path(film.name).stem}-{style}{_new_suffix(film)}"
         plain = look.as_dict()
         painting = Painting(
-            secrets.token_urlsafe(_ID_BYTES), film.id, name, plain, stability, lines
-        )
+            secrets.token_urlsafe(_ID_BYTES), film.id, name, plain, stability, lines,
+            asdict(mask) if mask else None,
+        )  # fmt: skip
         (self._paintings / painting.id).mkdir()
         self.update(painting)
         return painting

@@ -20,7 +20,8 @@ from realtime_style.jobs.samples import frames_at
 from realtime_style.media.scaling import rgb_from_frame
 from realtime_style.media.still import read_picture
 from realtime_style.painting.chain import PainterChain, build_painter
-from realtime_style.painting.plan import PaintPlan
+from realtime_style.painting.person import PersonFinder
+from realtime_style.painting.plan import MaskPlan, PaintPlan
 from realtime_style.style.look import Look
 
 _LINES = 360  # height of a preview, in pixels
@@ -38,10 +39,13 @@ class Previews:
         """Loads nothing yet. Args: engine, what paints."""
         self._engine = engine
         self._thread = ThreadPoolExecutor(1, "previews")
-        self._painters: OrderedDict[Look, PainterChain] = OrderedDict()
+        self._painters: OrderedDict[tuple[Look, MaskPlan | None], PainterChain] = OrderedDict()
+        self._finder: PersonFinder | None = None  # loaded when a preview needs it
         self._frames: OrderedDict[tuple[Path, float], Rgb] = OrderedDict()
 
-    async def paint(self, path: Path, kind: str, at_s: float, look: Look | None) -> bytes:
+    async def paint(
+        self, path: Path, kind: str, at_s: float, look: Look | None, mask: MaskPlan | None = None
+    ) -> bytes:
         """A JPEG file of a film's frame, 360 pixels high.
 
         Args:
@@ -49,21 +53,24 @@ class Previews:
             kind: "film" or "picture".
             at_s: when the frame is shown, in seconds.
             look: how it is painted; None leaves it as it is.
+            mask: which part of it is painted; None paints all.
 
         Raises:
             StyleError: it cannot be read or painted.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._paint, path, kind, at_s, look)
+        return await loop.run_in_executor(self._thread, self._paint, path, kind, at_s, look, mask)
 
     def close(self) -> None:
         """Paints nothing more, and waits for what is being painted."""
         self._thread.shutdown(cancel_futures=True)
 
-    def _paint(self, path: Path, kind: str, at_s: float, look: Look | None) -> bytes:
+    def _paint(
+        self, path: Path, kind: str, at_s: float, look: Look | None, mask: MaskPlan | None
+    ) -> bytes:
         rgb = self._frame(path, kind, at_s)
         if look is not None:
-            rgb = self._painter(look).paint_rgb(rgb)
+            rgb = self._painter(look, mask).paint_rgb(rgb)
         file = io.BytesIO()
         Image.fromarray(rgb).save(file, "JPEG", quality=_QUALITY)
         return file.getvalue()
@@ -76,13 +83,17 @@ class Previews:
                 self._frames.popitem(last=False)
         return self._frames[path, at_s]
 
-    def _painter(self, look: Look) -> PainterChain:
-        if look not in self._painters:
-            self._painters[look] = build_painter(PaintPlan(look, self._engine, 0.0))
+    def _painter(self, look: Look, mask: MaskPlan | None) -> PainterChain:
+        key = look, mask
+        if key not in self._painters:
+            plan = PaintPlan(look, self._engine, 0.0, mask=mask)
+            if mask and not self._finder:
+                self._finder = PersonFinder(self._engine.name)
+            self._painters[key] = build_painter(plan, finder=self._finder)
             while len(self._painters) > _PAINTERS:
                 self._painters.popitem(last=False)
-        self._painters.move_to_end(look)
-        return self._painters[look]
+        self._painters.move_to_end(key)
+        return self._painters[key]
 
 
 def _picture(path: Path) -> Rgb:

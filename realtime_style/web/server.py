@@ -14,6 +14,7 @@ from aiohttp import web
 
 from realtime_style import __version__
 from realtime_style.errors import MediaError
+from realtime_style.painting.plan import ORIGINAL
 from realtime_style.style.bundled import bundled_cards
 from realtime_style.system.interrupts import SIGNALS
 from realtime_style.system.paths import make_folder
@@ -133,6 +134,8 @@ class WebServer:
             "version": __version__,
             "styles": styles,
             "style": str(plan.look.style),
+            "only": plan.mask.only if plan.mask else "",
+            "background": plan.mask.background if plan.mask else ORIGINAL,
             "bitrate_mbit": self._settings.bitrate_mbit,
             "ice": list(self._settings.ice),
         }

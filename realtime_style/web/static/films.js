@@ -1,5 +1,6 @@
 // The section of films and pictures: uploads, the look of one film, the queue.
 import { Upload } from "./upload.js";
+import { listParts, showParts } from "./mask.js";
 import { get, post, remove } from "./server.js";
 import { text } from "./strings.js";
 import { tile } from "./styles.js";
@@ -15,7 +16,7 @@ export class Films {
     this.films = [];
     this.paintings = [];
     this.film = null;
-    this.look = { style: about.style, strength: 1, stability: 0.5, colors: false, fast: false };
+    this.look = { style: about.style, strength: 1, stability: 0.5, colors: false, fast: false, only: "", background: "original" };
     this.place = Object.fromEntries(
       [...document.querySelectorAll("#films [id]")].map((element) => [element.id, element]),
     );
@@ -85,6 +86,10 @@ export class Films {
     for (const [id, name] of [["film-colors", "colors"], ["film-fast", "fast"]]) {
       place[id].addEventListener("change", () => this.#change(name, place[id].checked));
     }
+    listParts(place["film-only"], place["film-background"]);
+    for (const name of ["only", "background"]) {
+      place[`film-${name}`].addEventListener("change", (event) => this.#change(name, event.target.value));
+    }
     place["film-at"].addEventListener("input", () => this.#change("at", Number(place["film-at"].value)));
     place["film-styles"].addEventListener("change", (event) => { this.look.style = event.target.value; });
     place["film-list"].addEventListener("change", (event) => {
@@ -134,6 +139,7 @@ export class Films {
     for (const [id, value] of [["film-strength", look.strength], ["film-stability", look.stability]]) {
       document.querySelector(`output[for="${id}"]`).textContent = text.percent(value);
     }
+    showParts(place["film-only"], place["film-background"], place["film-background-field"], look);
     document.querySelector('output[for="film-at"]').textContent = text.time(look.at);
     place["film-at"].setAttribute("aria-valuetext", text.time(look.at));
   }
@@ -147,8 +153,9 @@ export class Films {
     }
   }
 
-  #preview(film, { style = "", strength = 1, colors = false, fast = false, at = film.duration_s / 2 }) {
-    const query = new URLSearchParams({ style, strength, colors, fast, at: at.toFixed(2) });
+  #preview(film, { style = "", strength = 1, colors = false, fast = false, at = film.duration_s / 2, ...part }) {
+    const { only = "", background = "original" } = part;
+    const query = new URLSearchParams({ style, strength, colors, fast, at: at.toFixed(2), ...shownPart(only, background) });
     return `/films/${film.id}/preview?${query}`;
   }
 
@@ -184,7 +191,7 @@ export class Films {
       const { style, strength, keep_colors: colors, tier } = painting.look;
       const part = painting.state === "running" ? Math.round(painting.done * 20) / 20 : 0.5;
       const at = film.duration_s * part;
-      picture.src = this.#preview(film, { style, strength, colors, fast: tier === "fast", at });
+      picture.src = this.#preview(film, { style, strength, colors, fast: tier === "fast", at, ...painting.mask });
     }
     const name = Object.assign(document.createElement("span"), { className: "name", textContent: painting.name });
     const state = document.createElement("span");
@@ -231,7 +238,9 @@ export class Films {
 
   async #paint() {
     const lines = Number(this.place["film-lines"].value) || null;
-    await post(`/films/${this.film.id}/paint`, { ...this.look, lines }).catch((error) => this.#complain(error.message));
+    const { only, background, ...look } = this.look;
+    const wanted = { ...look, ...shownPart(only, background), lines };
+    await post(`/films/${this.film.id}/paint`, wanted).catch((error) => this.#complain(error.message));
     await this.refresh();
   }
 
@@ -241,6 +250,11 @@ export class Films {
     this.place["film-panel"].hidden = true;
     await this.refresh();
   }
+}
+
+/** A part as the server takes it: without a background that is painted. */
+function shownPart(only, background) {
+  return only === "person" ? { only, background } : { only };
 }
 
 function small(tag, words) {

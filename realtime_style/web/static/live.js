@@ -21,7 +21,9 @@ export class Live {
     this.about = about;
     this.styles = styles;
     this.stage = new Stage();
-    this.look = new Look((name, values) => this.connection?.command(name, values), styles, about.style);
+    this.look = new Look((name, values) => this.connection?.command(name, values), styles, {
+      style: about.style, only: about.only, background: about.background,
+    });
     this.connection = null;
     this.stream = null;
     this.microphone = null;
@@ -103,7 +105,7 @@ export class Live {
       "-": () => this.look.change("strength", -0.1, 1.5),
       b: () => this.look.nextBlend(),
       "]": () => this.look.change("share", 0.1, 1), "[": () => this.look.change("share", -0.1, 1),
-      c: () => this.look.toggle("colors"), t: () => this.look.toggle("fast"),
+      a: () => this.look.nextPart(), c: () => this.look.toggle("colors"), t: () => this.look.toggle("fast"),
       v: () => this.does.view(), m: () => this.does.mirror(), " ": () => this.does.freeze(),
       s: () => this.does.snapshot(), r: () => this.does.record(), f: () => this.does.full(),
       i: () => { this.figures.hidden = !this.figures.hidden; },

@@ -1,4 +1,5 @@
 // The look: styles, sliders and switches. What the user wants is kept, and sent again to a new session.
+import { listParts, showParts } from "./mask.js";
 import { text } from "./strings.js";
 import { tile } from "./styles.js";
 
@@ -7,16 +8,19 @@ const SEND_MS = 120; // how often a slider that is moved sends its value
 const OURS_MS = 1500; // how long the server's values do not move a slider that the user has moved
 
 export class Look {
-  /** @param {(name: string, values?: object) => void} command sends a command to the session */
+  /**
+   * @param {(name: string, values?: object) => void} command sends a command to the session
+   * @param {object} first what is wanted as long as the user has chosen nothing
+   */
   constructor(command, styles, first) {
     this.command = command;
     this.styles = styles;
     this.status = null;
     this.touched = {};
     this.timers = {};
-    this.wanted = { style: first, ...stored() };
+    this.wanted = { ...first, ...stored() };
     this.inputs = Object.fromEntries(
-      ["strength", "stability", "blend", "share", "colors", "fast"].map((id) => [id, document.getElementById(id)]),
+      ["strength", "stability", "blend", "share", "only", "background", "colors", "fast"].map((id) => [id, document.getElementById(id)]),
     );
     this.#listStyles();
     styles.addEventListener("change", () => {
@@ -38,6 +42,8 @@ export class Look {
       stability: status.stability,
       blend: status.blended < 0 ? "" : status.styles[status.blended],
       share: status.blended < 0 ? this.wanted.share : status.share,
+      only: status.only,
+      background: status.only === "person" ? status.background : this.wanted.background,
       colors: status.keeps_colors,
       fast: status.tier === "fast",
     };
@@ -78,6 +84,12 @@ export class Look {
     this.#send("blend");
   }
 
+  nextPart() {
+    const parts = Object.keys(text.parts);
+    this.#want("only", parts[(parts.indexOf(this.wanted.only ?? "") + 1) % parts.length]);
+    this.#send("only");
+  }
+
   toggle(name) {
     this.#want(name, !this.wanted[name]);
     this.#send(name);
@@ -107,6 +119,13 @@ export class Look {
       this.#want("blend", this.inputs.blend.value);
       this.#send("blend");
     });
+    listParts(this.inputs.only, this.inputs.background);
+    for (const name of ["only", "background"]) {
+      this.inputs[name].addEventListener("change", () => {
+        this.#want(name, this.inputs[name].value);
+        this.#send("only");
+      });
+    }
     for (const name of ["colors", "fast"]) {
       this.inputs[name].addEventListener("change", () => this.toggle(name));
     }
@@ -131,6 +150,9 @@ export class Look {
         number: Math.max(0, number(wanted.blend)), share: wanted.blend ? wanted.share ?? 0.5 : 0,
       }),
       share: () => wanted.blend && senders.blend(),
+      only: () => this.command("PaintOnly", {
+        only: wanted.only, background: wanted.only === "person" ? wanted.background || "original" : "original",
+      }),
       colors: () => wanted.colors !== status.keeps_colors && this.command("ToggleColors"),
       fast: () => wanted.fast !== (status.tier === "fast") && this.command("NextTier"),
     };
@@ -138,7 +160,7 @@ export class Look {
   }
 
   #restore() {
-    for (const name of ["style", "strength", "stability", "blend", "colors", "fast"]) {
+    for (const name of ["style", "strength", "stability", "blend", "only", "colors", "fast"]) {
       if (this.wanted[name] === undefined) continue;
       this.touched[name] = performance.now();
       this.#send(name);
@@ -156,6 +178,7 @@ export class Look {
     }
     inputs.blend.value = wanted.blend ?? "";
     document.getElementById("share-field").hidden = !wanted.blend;
+    showParts(inputs.only, inputs.background, document.getElementById("background-field"), wanted);
     inputs.colors.checked = Boolean(wanted.colors);
     inputs.fast.checked = Boolean(wanted.fast);
   }
