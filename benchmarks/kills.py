@@ -40,6 +40,7 @@ def main() -> None:
         row = kill_often(options.film, Path(folder), options.kills, random.Random(options.seed))
     about = machine()
     text = (
+        "# kill -9 at random moments\n\n"
         f"A film of {row['segments']} segments, killed {row['kills']} times at random moments, "
         f"{row['before_the_end']} of them before it was complete: {row['films']} films completed, "
         f"each with the bytes of the film painted in one go; {row['finished']} finished segments "
