@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from realtime_style.media.film_source import FileSource as FileSource
     from realtime_style.painting.chain import PainterChain as PainterChain
     from realtime_style.painting.chain import build_painter as build_painter
+    from realtime_style.painting.plan import MaskPlan as MaskPlan
     from realtime_style.painting.plan import PaintPlan as PaintPlan
     from realtime_style.stages import FrameSink as FrameSink
     from realtime_style.stages import FrameSource as FrameSource
@@ -55,7 +56,7 @@ _PUBLIC = {
     "realtime_style.media.film_source": ("FileSource",),
     "realtime_style.engines.choice": ("EngineChoice",),
     "realtime_style.painting.chain": ("PainterChain", "build_painter"),
-    "realtime_style.painting.plan": ("PaintPlan",),
+    "realtime_style.painting.plan": ("MaskPlan", "PaintPlan"),
     "realtime_style.jobs.film": (
         "FilmJob",
         "FilmObserver",

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from realtime_style.color import ColorSpace
+from realtime_style.engines.choice import EngineChoice
 from realtime_style.engines.registry import available_engines
 from realtime_style.errors import EngineError
-from realtime_style.frame import Frame, FramePool
+from realtime_style.frame import Frame, FramePool, Size
+from realtime_style.live.stage import LiveStage
 from realtime_style.media.scaling import frame_from_rgb, scaled_frame
-from realtime_style.painting import person
+from realtime_style.painting import matte, person
 from realtime_style.painting.chain import build_painter
 from realtime_style.painting.mask import Mask
 from realtime_style.painting.person import MASK_HEIGHT, MASK_WIDTH, Found, PersonFinder
@@ -224,6 +226,57 @@ def test_the_edge_follows_that_of_the_picture() -> None:
     assert 45 < unguided[middle - 12] < 195, "a soft edge, which lies a little within the mask"
     assert (row[: middle - 1] > 195).all()
     assert (row[middle + 1 :] < 45).all()
+
+
+def test_far_from_an_edge_nothing_depends_on_the_picture() -> None:
+    """So that blocks there need not be computed."""
+    noise = np.random.default_rng(2).uniform(0, 255, (72, 128)).astype(np.float32)
+    mask = np.zeros_like(noise)
+    mask[:, :64] = 1
+    slope, _ = matte._lines(mask, noise)
+    assert (slope[:, :62] == 0).all()
+    assert (slope[:, 66:] == 0).all()
+    assert (slope[:, 63:65] != 0).any()
+
+
+@pytest.mark.parametrize(("stability", "steady"), [(0.0, False), (0.5, True)])
+def test_pictures_and_samples_are_masked_by_themselves(
+    stability: float, steady: bool, negative_style: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    find = PersonFinder.find
+
+    def watched(self: PersonFinder, frame: Frame, *, steady: bool) -> Found:
+        asked.append(steady)
+        return find(self, frame, steady=steady)
+
+    monkeypatch.setattr(PersonFinder, "find", watched)
+    plan = PaintPlan(negative_style, stability=stability, mask=MaskPlan())
+    build_painter(plan, ColorSpace())(flat_frame(90))
+    assert asked == [steady]
+
+
+def test_a_live_picture_is_masked_from_the_next_frame_on(
+    negative_style: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resets = []
+    monkeypatch.setattr(PersonFinder, "reset", lambda self: resets.append(self))
+    style = str(negative_style)
+    plan = PaintPlan(style, EngineChoice("openvino", "f32"), 0.0, grain=False)
+    stage = LiveStage([style], plan, size=Size(96))
+    frame = flat_frame(90)
+    stage.prepare(frame.color, 1 / 30)
+    try:
+        lumas = []
+        for mask in (None, MaskPlan(), MaskPlan("background"), None, MaskPlan()):
+            stage.set_mask(mask)
+            assert stage.mask == mask
+            lumas += [int(stage(frame).painted.luma.mean()) for _ in range(2)]
+    finally:
+        assert stage.close(10)
+    assert lumas == [165, 165, 90, 90, 165, 165, 165, 165, 90, 90]
+    assert len(resets) == 4, "each time that what is painted has changed"
+    assert len(set(resets)) == 1, "the network is loaded once"
 
 
 def test_a_color_surrounds_people() -> None:

@@ -19,7 +19,7 @@ from realtime_style.painting.cells import BLOCK_PX
 # The mask follows the edges of the picture as by a guided filter (He, Sun, Tang 2010): near each
 # cell it is taken as a linear function of luma, slope * luma + offset
 _FLAT = 60.0  # codes^2; where luma varies less, the mask is only smoothed
-_LEAST_TRUST, _FULL_TRUST = 0.08, 0.16  # of m * (1 - m), m the mean mask nearby; see `_lines`
+_LEAST_TRUST, _FULL_TRUST = 0.12, 0.2  # of m * (1 - m), m the mean mask nearby; see `_lines`
 _LOW, _HIGH = 0.3, 0.9  # of the refined mask; what is beyond belongs wholly to one side
 _BITS = 7  # shares are in 128ths, so that products with differences of codes fit into 16 bits
 _WHOLE = 1 << _BITS
@@ -121,8 +121,9 @@ def _mixed(
 def _lines(mask: Floats, guide: Floats) -> Floats:
     """Slope and offset of the shares, in 128ths, as a function of luma around each cell, (2, h, w).
 
-    Farther from the mask's edge, what is as light as a person is not trusted to be one: the slope
-    fades to 0, and the offset to the mask itself. Half of a 128th is added, as for rounding down.
+    Farther from the mask's edge, the slope fades to exactly 0, and the offset to the mask itself, so
+    that fewer blocks have to be computed pixel by pixel. Half of a 128th is added, as for rounding
+    down.
     """
     products = np.stack((guide, mask, guide * mask, guide * guide))
     light, mean, both, square = _smoothed(products)
