@@ -122,8 +122,8 @@ def _lines(mask: Floats, guide: Floats) -> Floats:
     """Slope and offset of the shares, in 128ths, as a function of luma around each cell, (2, h, w).
 
     Farther from the mask's edge, the slope fades to exactly 0, and the offset to the mask itself,
-    so that fewer blocks have to be computed pixel by pixel. Half of a 128th is added, as for
-    rounding down.
+    so that fewer blocks are computed pixel by pixel. Half of a 128th is added, because shares are
+    rounded down.
     """
     products = np.stack((guide, mask, guide * mask, guide * guide))
     light, mean, both, square = _smoothed(products)
