@@ -123,6 +123,22 @@ def affine_model(
 
 
 @pytest.fixture(autouse=True)
+def _usual_scheduling() -> Iterator[None]:
+    """SVT-AV1 gives root's thread a realtime priority, and so every program that is started later.
+
+    A browser with such a priority leaves no time to the server that it waits for.
+    """
+    _leave_realtime()
+    yield
+    _leave_realtime()
+
+
+def _leave_realtime() -> None:
+    if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+@pytest.fixture(autouse=True)
 def _ctrl_c_works() -> Iterator[None]:
     """Tests of Ctrl-C also pass in a script's background job or under nohup, which ignore it."""
     former = signal.signal(signal.SIGINT, signal.default_int_handler)
