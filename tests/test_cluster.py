@@ -88,10 +88,13 @@ def test_a_killed_process_and_a_killed_machine_cost_nothing_but_time(
     film: Path, whole: bytes, identity_style: Path, tmp_path: Path, cluster: Any
 ) -> None:
     def kill_process() -> None:
-        pids = subprocess.run(
-            ["pgrep", "-f", "ray::_painted"], capture_output=True, text=True, check=True
-        ).stdout.split()
-        os.kill(int(pids[0]), signal.SIGKILL)
+        end_s, pids = time.monotonic() + LONG_S, ""
+        while not pids:
+            assert time.monotonic() < end_s
+            pids = subprocess.run(
+                ["pgrep", "-f", "ray::_painted"], capture_output=True, text=True
+            ).stdout
+        os.kill(int(pids.split()[0]), signal.SIGKILL)
 
     out = tmp_path / "killed.mp4"
     assert painted(film, out, identity_style, cluster, _At(1, kill_process)) == whole

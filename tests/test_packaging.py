@@ -57,5 +57,5 @@ def test_the_test_command_asks_for_what_the_tests_need() -> None:
     readme = (ROOT / "README.md").read_text()
     block = re.search(r"<!-- test command -->\n```\w*\n(.*?)```\n<!-- end -->", readme, re.S)
     assert block
-    assert "[dev,docs,train,onnxruntime]" in block[1]
+    assert "[dev,docs,train,onnxruntime,web,webgpu,cluster]" in block[1]
     assert "pytest" in block[1]
