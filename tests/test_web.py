@@ -28,7 +28,7 @@ from yarl import URL
 
 from realtime_style.errors import MediaError
 from realtime_style.live.clock import MICROSECOND
-from realtime_style.web import sdp, session
+from realtime_style.web import pages, sdp, session
 from realtime_style.web.bucket import Bucket
 from realtime_style.web.page_source import Inbox, PageSource
 from realtime_style.web.pages import Pages
@@ -219,7 +219,7 @@ def test_two_cameras_do_not_know_each_other_and_a_third_must_wait(
                 offer = {"sdp": await third.offer()}
                 async with server.client.post("/live", json=offer) as response:
                     assert response.status == 503
-                    assert "2 cameras are being painted already" in await response.text()
+                    assert "at most 2 cameras at once, and is busy" in await response.text()
                 await third.close()
             await until(lambda: not len(server.web.sessions), "the end of both")
             async with server.painted(GreyCamera(GREY)) as again:
@@ -623,3 +623,11 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         result = run_cli(*words, "--folder", str(tmp_path))
     assert result.returncode == 1
     assert "Address already in use" in result.stderr
+
+
+def test_the_page_is_light() -> None:
+    """Under 150 kB without the pictures of the styles, as it is sent."""
+    folder = Path(pages.__file__).parent / "static"
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".webp"]
+    assert len(files) > 10
+    assert sum(path.stat().st_size for path in files) < 150_000

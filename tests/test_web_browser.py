@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -226,7 +227,7 @@ def test_two_pages_do_not_know_each_other_and_a_third_is_told(opened: Callable[.
     third = opened(allowed="503")
     third.click("#start-button")
     third.wait_for_selector("#start-text.bad")
-    assert "2 cameras are being painted already" in third.inner_text("#start-text")
+    assert "at most 2 cameras at once, and is busy" in third.inner_text("#start-text")
     one.close()
     until(lambda: difference(other) < 12, "the other page going on")
 
@@ -363,3 +364,42 @@ def test_the_page_fits(width: int, scheme: str, opened: Callable[..., Any]) -> N
         .map(e => e.outerHTML)"""
     )
     assert unnamed == []
+
+
+def axe_path() -> Path | None:
+    """The script of axe-core, if AXE_CORE names it or npm has installed it here."""
+    named = os.environ.get("AXE_CORE", "node_modules/axe-core/axe.min.js")
+    return Path(named) if Path(named).is_file() else None
+
+
+@pytest.mark.skipif(axe_path() is None, reason="needs axe-core (npm install --no-save axe-core)")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(scheme: str, opened: Callable[..., Any], tmp_path: Path) -> None:
+    script = axe_path()
+    assert script
+    page = opened(color_scheme=scheme, reduced_motion="reduce")
+    client = page.context.new_cdp_session(page)  # the page's own policy lets no script in
+    client.send("Runtime.evaluate", {"expression": script.read_text(encoding="utf-8")})
+
+    def serious() -> list[str]:
+        found = page.evaluate("axe.run(document)")["violations"]
+        return [
+            f"{each['id']}: {node['html'][:200]}"
+            for each in found
+            if each["impact"] in ("serious", "critical")
+            for node in each["nodes"]
+        ]
+
+    page.wait_for_selector("#styles label")
+    assert serious() == []
+    start(page)
+    page.click("[data-action=view]")
+    assert serious() == []
+    page.click("[data-action=stop]")
+    page.click("#tab-films")
+    picture = tmp_path / "scene.png"
+    Image.fromarray(scene_rgb(160, 120)).save(picture)
+    page.set_input_files("#file", picture)
+    page.wait_for_selector("#film-panel:not([hidden])")
+    assert serious() == []
+    page.click("#film-remove")

@@ -62,6 +62,19 @@ async def settled(server: Server, painting: str, *states: str) -> dict[str, Any]
             await asyncio.sleep(0.02)
 
 
+async def newest_frame(server: Server, painting: str) -> np.ndarray[Any, Any]:
+    """The newest painted frame of a painting, once there is one."""
+    async with asyncio.timeout(LONG_S):
+        while True:
+            async with server.client.get(f"/paintings/{painting}/newest") as response:
+                content = await response.read()
+                if response.status == 200:
+                    assert response.content_type == "image/jpeg"
+                    return np.asarray(Image.open(io.BytesIO(content)))
+            assert (response.status, content) == (204, b"")
+            await asyncio.sleep(0.02)
+
+
 @pytest.mark.slow
 def test_a_film_is_painted_as_on_the_command_line(tmp_path: Path, negative_style: Path) -> None:
     film = make_film(tmp_path / "holiday.mp4", size=(128, 96))
@@ -210,6 +223,12 @@ def test_a_film_is_cancelled_and_painted_again_after_a_restart(
             first = await paint(server, kept)
             second = await paint(server, await upload(server, picture))
             await settled(server, first, RUNNING)
+            newest = await newest_frame(server, first)
+            assert newest.shape == (180, 240, 3)
+            early = f"/films/{kept['id']}/preview?style=starry-night&at=0"
+            async with server.client.get(early) as response:
+                painted = np.asarray(Image.open(io.BytesIO(await response.read())))
+            assert abs(newest.mean((0, 1)) - painted.mean((0, 1))).max() < 15
             async with server.client.post(f"/paintings/{first}/cancel") as response:
                 assert response.status == 204
             assert (await settled(server, first, CANCELLED))["done"] < 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from realtime_style.frame import Frame
 from realtime_style.jobs.trace import Trace
 
 
@@ -19,6 +21,8 @@ class Execution:
         verifies: whether the whole source is compared with what it was when an earlier run began,
             not only its size, its time, its head and its tail.
         trace: gets a span for all that a stage of the job does or waits for.
+        on_painted: called with each painted frame, in order, once it has been written; the frame
+            must not be kept. Several processes and frames in GPU memory leave it uncalled.
     """
 
     processes: int = 1
@@ -26,6 +30,7 @@ class Execution:
     keeps_stopped: bool = False
     verifies: bool = False
     trace: Trace | None = None
+    on_painted: Callable[[Frame], None] | None = None
 
 
 USUAL = Execution()

@@ -169,7 +169,10 @@ class FilmJob:
             return LocalProcesses(self._execution.processes)
         assert isinstance(self.painter, PainterChain)
         self.prepare(observer)
-        return ThisProcess(self.painter, self.segmented.if_stopped, self._execution.trace)
+        execution = self._execution
+        return ThisProcess(
+            self.painter, self.segmented.if_stopped, execution.trace, execution.on_painted
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -214,7 +217,7 @@ def open_film(request: FilmRequest, execution: Execution = USUAL) -> FilmJob:
             pipeline = Pipeline(frames, painter, sink, execution.trace)
         else:
             painter = build_painter(request.plan, info.color, in_flight=None)
-            pipeline = Pipeline(source, painter, sink, execution.trace)
+            pipeline = Pipeline(source, painter, sink, execution.trace, execution.on_painted)
             if threads:
                 segmented = _segmented(request, painter, sink, threads, execution)
         closing = stack.pop_all()

@@ -51,10 +51,16 @@ class Pipeline(Generic[F]):
         painter: Painter[F],
         sink: FrameSink[F],
         trace: Trace | None = None,
+        on_painted: Callable[[F], None] | None = None,
     ) -> None:
-        """Starts nothing yet; `trace` gets a span for all that a stage does or waits for."""
+        """Starts nothing yet.
+
+        Args:
+            trace: gets a span for all that a stage does or waits for.
+            on_painted: called with each frame once it has been written; must not keep it.
+        """
         self._source, self._painter, self._sink = source, painter, sink
-        self._trace = trace
+        self._trace, self._on_painted = trace, on_painted
         self._read: Channel[F] = Channel(QUEUE_FRAMES)
         self._painted: Channel[F] = Channel(QUEUE_FRAMES)
         self._stopping = threading.Event()
@@ -155,6 +161,8 @@ class Pipeline(Generic[F]):
                 self._sink.write(frame)
             stats.wall_s = time.perf_counter() - start
             stats.frames += 1
+            if self._on_painted:
+                self._on_painted(frame)
             frame.release()
             if on_frame:
                 on_frame(stats)

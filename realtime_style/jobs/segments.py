@@ -162,6 +162,7 @@ def paint_segment(
     on_frame: Callable[[int], None] = lambda frames: None,
     if_stopped: Path | None = None,
     trace: Trace | None = None,
+    on_painted: Callable[[Frame], None] | None = None,
 ) -> Part:
     """Paints one segment of a film into its packet log in a folder.
 
@@ -172,6 +173,7 @@ def paint_segment(
         on_frame: called with the number of frames of the segment that have been encoded.
         if_stopped: where the frames so far are logged after KeyboardInterrupt; None: nowhere.
         trace: gets a span for all that a stage does or waits for.
+        on_painted: called with each painted frame once it has been written; must not keep it.
 
     Raises:
         StyleError: reading, painting or writing failed, or the film is another than was planned.
@@ -196,7 +198,8 @@ def paint_segment(
         )
         with sink:
             frames = _FramesBetween(source, segment.lead_in.paint_pts, segment.last_pts)
-            stats = Pipeline(frames, painter, sink, trace).run(lambda _: on_frame(sink.frames))
+            pipeline = Pipeline(frames, painter, sink, trace, on_painted)
+            stats = pipeline.run(lambda _: on_frame(sink.frames))
             if sink.frames != segment.frames:
                 raise MediaError(
                     f"{source.name} has {counted(sink.frames, 'frame')} in segment "

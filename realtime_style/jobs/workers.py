@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from realtime_style.errors import EngineError, StyleError
+from realtime_style.frame import Frame
 from realtime_style.jobs.request import FilmRequest
 from realtime_style.jobs.segments import Part, Segment, paint_segment
 from realtime_style.jobs.trace import Trace
@@ -62,10 +63,15 @@ class ThisProcess:
     """Paints one segment after the other in this process: `Workers`."""
 
     def __init__(
-        self, painter: PainterChain, if_stopped: Path | None = None, trace: Trace | None = None
+        self,
+        painter: PainterChain,
+        if_stopped: Path | None = None,
+        trace: Trace | None = None,
+        on_painted: Callable[[Frame], None] | None = None,
     ) -> None:
-        """For painter, if_stopped and trace see `paint_segment`."""
+        """For the arguments see `paint_segment`."""
         self._painter, self._if_stopped, self._trace = painter, if_stopped, trace
+        self._on_painted = on_painted
 
     def paint(self, tasks: Iterator[Task], on_frame: OnFrame) -> Generator[Part]:
         """See `Workers`."""
@@ -80,6 +86,7 @@ class ThisProcess:
                 on_frame=lambda frames, number=number: on_frame(number, frames),  # type: ignore[misc]
                 if_stopped=self._if_stopped,
                 trace=self._trace,
+                on_painted=self._on_painted,
             )
 
 

@@ -83,7 +83,7 @@ class FilmQueue:
     async def _paint(self, film: Film, painting: Painting) -> None:
         library = self._library
         library.clear(painting, keeps_segments=True)
-        library.update(replace(painting, state=RUNNING, done=0.0, notes=()))
+        library.update(replace(painting, state=RUNNING, done=0.0, newest=0, notes=()))
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "realtime_style.web.film_worker",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
@@ -94,7 +94,11 @@ class FilmQueue:
         self._running = painting.id, process
         said: dict[str, Any] = {}
         try:
-            task = {"kind": film.kind, "request": self._request(film, painting).as_json()}
+            task = {
+                "kind": film.kind,
+                "request": self._request(film, painting).as_json(),
+                "newest": str(library.newest_of(painting)),
+            }
             process.stdin.write(json.dumps(task).encode() + b"\n")
             with contextlib.suppress(ConnectionError):
                 await process.stdin.drain()
@@ -116,7 +120,8 @@ class FilmQueue:
             return
         if "done" in said and painting.state == RUNNING:
             size = library.out_of(painting).stat().st_size
-            done = replace(painting, state=DONE, done=1.0, left_s=None, size_bytes=size)
+            library.newest_of(painting).unlink(missing_ok=True)
+            done = replace(painting, state=DONE, done=1.0, left_s=None, newest=0, size_bytes=size)
             library.update(replace(done, notes=tuple(said["done"])))
             return
         if painting.state == RUNNING:
@@ -147,7 +152,8 @@ def _progressed(painting: Painting, film: Film, said: Mapping[str, Any]) -> Pain
     part = min(0.99, frames / total) if total else 0.0
     left_s = wall_s * max(0.0, total - frames) / new if new > 0 else None
     fps = new / wall_s if wall_s else 0.0
-    return replace(painting, done=part, fps=fps, left_s=left_s)
+    newest = int(said["newest"])
+    return replace(painting, done=part, fps=fps, left_s=left_s, newest=newest)
 
 
 async def _stopped(process: asyncio.subprocess.Process) -> None:

@@ -54,6 +54,7 @@ class FilmRoutes:
         app.router.add_post("/paintings/{id}/again", self._again)
         app.router.add_delete("/paintings/{id}", self._remove_painting)
         app.router.add_get("/paintings/{id}/file", self._download)
+        app.router.add_get("/paintings/{id}/newest", self._newest)
 
     async def _list(self, request: web.Request) -> web.Response:
         listed = {
@@ -177,6 +178,13 @@ class FilmRoutes:
             response.headers["Content-Disposition"] = _attachment(painting.name)
         response.headers["Cache-Control"] = "private, no-cache"
         return response
+
+    async def _newest(self, request: web.Request) -> web.StreamResponse:
+        """The newest painted frame; nothing before the first, and once the film is done."""
+        path = self._library.newest_of(self._painting(request))
+        if not path.is_file():
+            return web.Response(status=204)
+        return web.FileResponse(path, headers={"Cache-Control": "no-store"})
 
     def _look(self, values: dict[str, Any]) -> Look:
         """The look that a page asks for: a bundled style or a style picture, by its name.

@@ -13,25 +13,37 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from realtime_style.errors import MediaError, StyleError
+from realtime_style.frame import Frame
 from realtime_style.jobs.execution import Execution
 from realtime_style.jobs.film import FilmRequest, open_film
 from realtime_style.jobs.picture import paint_picture
 from realtime_style.jobs.pipeline import RunStats
+from realtime_style.media.scaling import rgb_from_frame
 from realtime_style.painting.chain import build_painter
 from realtime_style.system import interrupts
+from realtime_style.system.whole_file import whole_file
 
 _NICE = 10  # live sessions, in the server's process, come first
 _TELL_S = 0.5
+_NEWEST_S = 1.0
+_NEWEST_LINES = 180
 
 
 class Teller:
     """Tells how far a film is: a `FilmObserver`."""
 
-    def __init__(self) -> None:
-        self._next_s = 0.0
+    def __init__(self, newest: Path) -> None:
+        """Args: newest, a file where the newest painted frame is kept, small."""
+        self._next_s = self._next_newest_s = 0.0
+        self._newest = newest
+        self._newest_frames = 0
 
     def on_build(self, part: float) -> None:
         """See `FilmObserver`."""
@@ -48,7 +60,18 @@ class Teller:
         if now_s >= self._next_s:
             self._next_s = now_s + _TELL_S
             told = {"frames": stats.frames, "resumed": stats.resumed, "wall_s": stats.wall_s}
-            _tell(told)
+            _tell(told | {"newest": self._newest_frames})
+
+    def on_painted(self, frame: Frame) -> None:
+        """Keeps a painted frame as a small picture, once a second."""
+        now_s = time.monotonic()
+        if now_s < self._next_newest_s:
+            return
+        self._next_newest_s = now_s + _NEWEST_S
+        width = max(2, round(frame.width * _NEWEST_LINES / frame.height / 2) * 2)
+        with whole_file(self._newest) as partial:
+            Image.fromarray(rgb_from_frame(frame, (width, _NEWEST_LINES))).save(partial, "JPEG")
+        self._newest_frames += 1
 
 
 def main() -> None:
@@ -59,7 +82,7 @@ def main() -> None:
     task = json.loads(sys.stdin.readline())
     threading.Thread(target=_stop_at_end, daemon=True).start()
     try:
-        _tell({"done": _paint(FilmRequest.from_json(task["request"]), task["kind"])})
+        _tell({"done": _paint(FilmRequest.from_json(task["request"]), task)})
     except KeyboardInterrupt:
         _tell({"stopped": True})
     except StyleError as error:
@@ -69,19 +92,21 @@ def main() -> None:
     interrupts.end_process(0)  # the thread that reads standard input waits for ever
 
 
-def _paint(request: FilmRequest, kind: str) -> list[str]:
+def _paint(request: FilmRequest, task: Mapping[str, str]) -> list[str]:
     """Paints, and returns notes."""
-    if kind == "picture":
+    if task["kind"] == "picture":
         painter = build_painter(request.plan)
         return paint_picture(request.source, request.out, painter, size=request.size)
+    teller = Teller(Path(task["newest"]))
+    execution = Execution(on_painted=teller.on_painted)
     try:
-        job = open_film(request)
+        job = open_film(request, execution)
     except MediaError as error:
         if error.setting != "restart":
             raise
-        job = open_film(request, Execution(restart=True))  # by another version
+        job = open_film(request, replace(execution, restart=True))  # by another version
     with job:
-        job.run(Teller())
+        job.run(teller)
     return list(job.notes)
 
 

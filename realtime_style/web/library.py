@@ -25,6 +25,7 @@ from realtime_style.system.whole_file import whole_file
 FILM_SUFFIXES = frozenset(
     (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".gif")
 )
+_NEWEST_NAME = "newest.jpg"
 _ID_BYTES = 9
 _NAME_LETTERS = 120
 _HEAD_BYTES = 4096  # of a file, to tell text from media
@@ -73,6 +74,7 @@ class Painting:
         done: the finished part, 0..1.
         fps: frames per second so far.
         left_s: seconds that are left, estimated; None if unknown.
+        newest: how often `newest_of` has been written; 0 if there is none.
         size_bytes: of the new file, so far or in the end.
         notes: what changed apart from the painting, or what went wrong, in sentences.
     """
@@ -87,6 +89,7 @@ class Painting:
     done: float = 0.0
     fps: float = 0.0
     left_s: float | None = None
+    newest: int = 0
     size_bytes: int = 0
     notes: tuple[str, ...] = field(default=())
 
@@ -120,7 +123,7 @@ class Library:
         for values in _stored(self._paintings, "painting.json"):
             painting = Painting(**values | {"notes": tuple(values["notes"])})
             if painting.state == RUNNING:
-                painting = replace(painting, state=QUEUED, done=0.0, left_s=None)
+                painting = replace(painting, state=QUEUED, done=0.0, left_s=None, newest=0)
             if painting.film in self.films:
                 self.paintings[painting.id] = painting
 
@@ -213,6 +216,10 @@ class Library:
     def out_of(self, painting: Painting) -> Path:
         """The file of a painting; it exists once it is done."""
         return self._paintings / painting.id / f"painted{Path(painting.name).suffix}"
+
+    def newest_of(self, painting: Painting) -> Path:
+        """The newest painted frame, a small picture; exists while a film is being painted."""
+        return self._paintings / painting.id / _NEWEST_NAME
 
     def clear(self, painting: Painting, *, keeps_segments: bool) -> None:
         """Removes the files of a painting that was not completed.

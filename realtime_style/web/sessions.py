@@ -7,6 +7,7 @@ import asyncio
 from realtime_style.web.bucket import Bucket
 from realtime_style.web.session import BusyError, Session
 from realtime_style.web.settings import WebSettings
+from realtime_style.wording import counted
 
 _OFFERS_PER_S, _OFFER_BURST = 2.0, 20.0
 
@@ -49,8 +50,8 @@ class Sessions:
         self._refuse_flood()
         if len(self._sessions) >= self._settings.sessions:
             raise BusyError(
-                f"{len(self._sessions)} cameras are being painted already, which is all that "
-                "this server allows; close another page, or allow more sessions"
+                f"this server paints at most {counted(self._settings.sessions, 'camera')} at once, "
+                "and is busy; stop or close another page that paints, or allow more sessions"
             )
         session = Session(self._settings, self._forget)
         self._sessions[session.id] = session

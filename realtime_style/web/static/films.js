@@ -180,10 +180,11 @@ export class Films {
     const film = this.films.find(({ id }) => id === painting.film);
     const item = document.createElement("li");
     const picture = Object.assign(document.createElement("img"), { alt: "" });
-    if (film) {
+    if (painting.newest) {
+      picture.src = `/paintings/${painting.id}/newest?${painting.newest}`;
+    } else if (film) {
       const { style, strength, keep_colors: colors, tier } = painting.look;
-      const part = painting.state === "running" ? Math.round(painting.done * 20) / 20 : 0.5;
-      const at = film.duration_s * part;
+      const at = film.duration_s / 2;
       picture.src = this.#preview(film, { style, strength, colors, fast: tier === "fast", at });
     }
     const name = Object.assign(document.createElement("span"), { className: "name", textContent: painting.name });
