@@ -107,6 +107,33 @@ def test_a_film_is_painted_as_on_the_command_line(tmp_path: Path, negative_style
     run(work())
 
 
+@pytest.mark.slow
+def test_time_and_size_are_estimated(tmp_path: Path, negative_style: Path, picture: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", size=(320, 240), pts=range(300))
+
+    async def work() -> None:
+        async with Server(tmp_path / "web", negative_style) as server:
+
+            async def estimate(kept: dict[str, Any]) -> Any:
+                url = f"/films/{kept['id']}/estimate"
+                async with server.client.post(url, json=LOOK) as response:
+                    assert response.status == 200, await response.text()
+                    return await response.json()
+
+            kept = await upload(server, film)
+            first = asyncio.create_task(estimate(kept))
+            second = asyncio.create_task(estimate(kept))
+            expected = await second
+            assert await first is None
+            painting = await settled(server, await paint(server, kept), DONE)
+            size = painting["size_bytes"]
+            assert 0.6 * size < expected["size_bytes"] < 1.6 * size
+            assert expected["painting_s"] > 0
+            assert await estimate(await upload(server, picture)) is None
+
+    run(work())
+
+
 def test_previews_show_the_frame_in_a_look(
     tmp_path: Path, negative_style: Path, picture: Path
 ) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,6 +12,7 @@ from realtime_style.frame import Size
 from realtime_style.jobs.film import FilmRequest
 from realtime_style.painting.plan import PaintPlan
 from realtime_style.style.look import Look
+from realtime_style.web.film_process import FilmProcess
 from realtime_style.web.library import (
     CANCELLED,
     DONE,
@@ -26,18 +24,20 @@ from realtime_style.web.library import (
     Painting,
 )
 
-_STOP_S = 10.0  # how long a process may take to stop
-
 
 class FilmQueue:
-    """The queue of a library. All methods are called on the event loop."""
+    """The queue of a library. All methods are called on the event loop.
+
+    Attributes:
+        engine: what paints.
+    """
 
     def __init__(self, library: Library, engine: EngineChoice) -> None:
         """Starts nothing yet. Args: engine, what paints."""
-        self._library, self._engine = library, engine
+        self._library, self.engine = library, engine
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._running: tuple[str, asyncio.subprocess.Process] | None = None
+        self._running: tuple[str, FilmProcess] | None = None
         self._is_stopping = False
 
     def start(self) -> None:
@@ -49,7 +49,7 @@ class FilmQueue:
         self._is_stopping = True
         self._wake.set()
         if self._running:
-            await _stopped(self._running[1])
+            await self._running[1].stop()
         if self._task:
             await self._task
 
@@ -63,7 +63,7 @@ class FilmQueue:
         if painting.state in (QUEUED, RUNNING):
             self._library.update(replace(painting, state=CANCELLED, left_s=None))
         if is_running and self._running:
-            await _stopped(self._running[1])
+            await self._running[1].stop()
 
     async def _run(self) -> None:
         while not self._is_stopping:
@@ -84,31 +84,21 @@ class FilmQueue:
         library = self._library
         library.clear(painting, keeps_segments=True)
         library.update(replace(painting, state=RUNNING, done=0.0, newest=0, notes=()))
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "realtime_style.web.film_worker",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
-        assert process.stdin
-        assert process.stdout
+        task = {
+            "kind": film.kind,
+            "request": request_of(library, self.engine, film, painting).as_json(),
+            "newest": str(library.newest_of(painting)),
+        }
+        process = await FilmProcess.start(task)
         self._running = painting.id, process
         said: dict[str, Any] = {}
         try:
-            task = {
-                "kind": film.kind,
-                "request": self._request(film, painting).as_json(),
-                "newest": str(library.newest_of(painting)),
-            }
-            process.stdin.write(json.dumps(task).encode() + b"\n")
-            with contextlib.suppress(ConnectionError):
-                await process.stdin.drain()
-            async for line in process.stdout:
-                said = json.loads(line)
+            async for said in process.messages():
                 if "frames" in said and painting.id in library.paintings:
                     now = library.paintings[painting.id]
                     library.update(_progressed(now, film, said))
         finally:
-            await _stopped(process)
+            await process.stop()
             self._running = None
         self._settle(painting.id, said)
 
@@ -133,15 +123,19 @@ class FilmQueue:
                 library.update(replace(painting, state=FAILED, left_s=None, notes=(why,)))
         library.clear(painting, keeps_segments=painting.state != CANCELLED)
 
-    def _request(self, film: Film, painting: Painting) -> FilmRequest:
-        look = Look.from_dict(dict(painting.look))
-        stability = painting.stability if film.kind == "film" else 0.0
-        return FilmRequest(
-            str(self._library.path_of(film)),
-            str(self._library.out_of(painting)),
-            PaintPlan(look, self._engine, stability),
-            size=Size(painting.lines) if painting.lines else None,
-        )
+
+def request_of(
+    library: Library, engine: EngineChoice, film: Film, painting: Painting
+) -> FilmRequest:
+    """What a painting of a film is asked for."""
+    look = Look.from_dict(dict(painting.look))
+    stability = painting.stability if film.kind == "film" else 0.0
+    return FilmRequest(
+        str(library.path_of(film)),
+        str(library.out_of(painting)),
+        PaintPlan(look, engine, stability),
+        size=Size(painting.lines) if painting.lines else None,
+    )
 
 
 def _progressed(painting: Painting, film: Film, said: Mapping[str, Any]) -> Painting:
@@ -154,15 +148,3 @@ def _progressed(painting: Painting, film: Film, said: Mapping[str, Any]) -> Pain
     fps = new / wall_s if wall_s else 0.0
     newest = int(said["newest"])
     return replace(painting, done=part, fps=fps, left_s=left_s, newest=newest)
-
-
-async def _stopped(process: asyncio.subprocess.Process) -> None:
-    """Lets a process end by itself, and kills it if it takes too long."""
-    if process.stdin:
-        process.stdin.close()
-    try:
-        await asyncio.wait_for(process.wait(), _STOP_S)
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()

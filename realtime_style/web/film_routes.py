@@ -17,8 +17,9 @@ from realtime_style.errors import MediaError, StyleError
 from realtime_style.frame import MAX_SIDE_PX, MIN_SIDE_PX
 from realtime_style.style.bundled import FAST, STANDARD, bundled_styles
 from realtime_style.style.look import Look
-from realtime_style.web.film_queue import FilmQueue
-from realtime_style.web.library import DONE, QUEUED, Film, Library, Painting
+from realtime_style.web.estimates import Estimates
+from realtime_style.web.film_queue import FilmQueue, request_of
+from realtime_style.web.library import DONE, QUEUED, Film, Library, Painting, new_painting
 from realtime_style.web.previews import Previews
 from realtime_style.web.style_pictures import StylePictures
 
@@ -35,7 +36,7 @@ class FilmRoutes:
         self, library: Library, queue: FilmQueue, previews: Previews, pictures: StylePictures
     ) -> None:
         self._library, self._queue, self._previews = library, queue, previews
-        self._pictures = pictures
+        self._pictures, self._estimates = pictures, Estimates()
         self._upload_bytes = self._uploads = 0
 
     def add_to(self, app: web.Application, upload_bytes: int) -> None:
@@ -50,11 +51,16 @@ class FilmRoutes:
         app.router.add_delete("/films/{id}", self._remove_film)
         app.router.add_get("/films/{id}/preview", self._preview)
         app.router.add_post("/films/{id}/paint", self._paint)
+        app.router.add_post("/films/{id}/estimate", self._estimate)
+        app.on_shutdown.append(self._stop)
         app.router.add_post("/paintings/{id}/cancel", self._cancel)
         app.router.add_post("/paintings/{id}/again", self._again)
         app.router.add_delete("/paintings/{id}", self._remove_painting)
         app.router.add_get("/paintings/{id}/file", self._download)
         app.router.add_get("/paintings/{id}/newest", self._newest)
+
+    async def _stop(self, app: web.Application) -> None:
+        await self._estimates.stop()
 
     async def _list(self, request: web.Request) -> web.Response:
         listed = {
@@ -126,6 +132,21 @@ class FilmRoutes:
 
     async def _paint(self, request: web.Request) -> web.Response:
         film = self._film(request)
+        look, stability, lines = await self._wanted(request)
+        painting = self._library.add_painting(film, look, stability, lines)
+        self._queue.wake()
+        return web.json_response(_shown(painting))
+
+    async def _estimate(self, request: web.Request) -> web.Response:
+        """How long a film would take, and how large it would be; null if that is unknown."""
+        film = self._film(request)
+        painting = new_painting(film, *await self._wanted(request))
+        asked = request_of(self._library, self._queue.engine, film, painting)
+        estimate = await self._estimates.of(film, asked)
+        return web.json_response(estimate and asdict(estimate))
+
+    async def _wanted(self, request: web.Request) -> tuple[Look, float, int | None]:
+        """The look, the flicker reduction and the height that the body of a request asks for."""
         try:
             values = json.loads(await request.text())
             lines = values.get("lines")
@@ -139,10 +160,7 @@ class FilmRoutes:
             look = self._look(values)
         except StyleError as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
-        stability = _number(values.get("stability", 0.5), 0.0, 1.0)
-        painting = self._library.add_painting(film, look, stability, lines)
-        self._queue.wake()
-        return web.json_response(_shown(painting))
+        return look, _number(values.get("stability", 0.5), 0.0, 1.0), lines
 
     async def _cancel(self, request: web.Request) -> web.Response:
         await self._queue.cancel(self._painting(request))

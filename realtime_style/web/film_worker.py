@@ -82,7 +82,7 @@ def main() -> None:
     task = json.loads(sys.stdin.readline())
     threading.Thread(target=_stop_at_end, daemon=True).start()
     try:
-        _tell({"done": _paint(FilmRequest.from_json(task["request"]), task)})
+        _tell(_paint(FilmRequest.from_json(task["request"]), task))
     except KeyboardInterrupt:
         _tell({"stopped": True})
     except StyleError as error:
@@ -92,11 +92,11 @@ def main() -> None:
     interrupts.end_process(0)  # the thread that reads standard input waits for ever
 
 
-def _paint(request: FilmRequest, task: Mapping[str, str]) -> list[str]:
-    """Paints, and returns notes."""
+def _paint(request: FilmRequest, task: Mapping[str, str]) -> dict[str, Any]:
+    """Paints, and returns what is to be told at the end."""
     if task["kind"] == "picture":
         painter = build_painter(request.plan)
-        return paint_picture(request.source, request.out, painter, size=request.size)
+        return {"done": paint_picture(request.source, request.out, painter, size=request.size)}
     teller = Teller(Path(task["newest"]))
     execution = Execution(on_painted=teller.on_painted)
     try:
@@ -106,8 +106,9 @@ def _paint(request: FilmRequest, task: Mapping[str, str]) -> list[str]:
             raise
         job = open_film(request, replace(execution, restart=True))  # by another version
     with job:
-        job.run(teller)
-    return list(job.notes)
+        stats = job.run(teller).stats
+    new = stats.frames - stats.resumed
+    return {"done": list(job.notes), "fps": new / stats.wall_s if stats.wall_s else 0.0}
 
 
 def _stop_at_end() -> None:

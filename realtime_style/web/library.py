@@ -196,12 +196,7 @@ class Library:
         Raises:
             StyleFileError: the look holds an opened style.
         """
-        style = name_part(Path(str(look.style)).stem)
-        name = f"{Path(film.name).stem}-{style}{_new_suffix(film)}"
-        plain = look.as_dict()
-        painting = Painting(
-            secrets.token_urlsafe(_ID_BYTES), film.id, name, plain, stability, lines
-        )
+        painting = new_painting(film, look, stability, lines)
         (self._paintings / painting.id).mkdir()
         self.update(painting)
         return painting
@@ -237,6 +232,14 @@ class Library:
         """Removes a painting and its file."""
         del self.paintings[painting.id]
         shutil.rmtree(self._paintings / painting.id, ignore_errors=True)
+
+
+def new_painting(film: Film, look: Look, stability: float, lines: int | None) -> Painting:
+    """A painting that no library knows yet; raises StyleFileError if the look holds a style."""
+    style = name_part(Path(str(look.style)).stem)
+    name = f"{Path(film.name).stem}-{style}{_new_suffix(film)}"
+    plain = look.as_dict()
+    return Painting(secrets.token_urlsafe(_ID_BYTES), film.id, name, plain, stability, lines)
 
 
 def is_text(head: bytes) -> bool:

@@ -6,6 +6,8 @@ import { tile } from "./styles.js";
 
 const REFRESH_MS = 1000;
 const SETTLE_MS = 250; // after the last change of a slider, before previews are painted again
+const ESTIMATE_MS = 1000; // after the last change
+const PREVIEWS_MS = 8000; // how long an estimate waits for previews, which would slow it down
 const LINES = [2160, 1440, 1080, 720, 480, 360];
 
 export class Films {
@@ -86,7 +88,8 @@ export class Films {
       place[id].addEventListener("change", () => this.#change(name, place[id].checked));
     }
     place["film-at"].addEventListener("input", () => this.#change("at", Number(place["film-at"].value)));
-    place["film-styles"].addEventListener("change", (event) => { this.look.style = event.target.value; });
+    place["film-styles"].addEventListener("change", (event) => { this.look.style = event.target.value; this.#estimateSoon(); });
+    place["film-lines"].addEventListener("change", () => this.#estimateSoon());
     place["film-list"].addEventListener("change", (event) => {
       this.#open(this.films.find((film) => film.id === event.target.value));
     });
@@ -97,6 +100,7 @@ export class Films {
   #change(name, value) {
     this.look[name] = value;
     this.#showLook();
+    if (name !== "at") this.#estimateSoon();
     if (name === "stability") return;
     clearTimeout(this.settling);
     this.settling = setTimeout(() => this.#showPreviews(), SETTLE_MS);
@@ -118,6 +122,7 @@ export class Films {
     place["film-lines"].replaceChildren(new Option(own, ""), ...lines.map((each) => new Option(each, each)));
     this.#showLook();
     this.#showPreviews();
+    this.#estimateSoon();
   }
 
   #listStyles() {
@@ -230,9 +235,29 @@ export class Films {
     return [button(text.retry, () => post(`${address}/again`)), button(text.remove, () => remove(address))];
   }
 
+  /** Asks for time and size once the look has settled and its previews are painted. */
+  #estimateSoon() {
+    const place = this.place["film-estimate"];
+    clearTimeout(this.estimating);
+    place.textContent = "";
+    if (this.film.kind === "picture") return;
+    this.estimating = setTimeout(async () => {
+      const film = this.film;
+      if (!film) return;
+      place.textContent = text.estimating;
+      const pictures = [...this.place["film-styles"].querySelectorAll("img")].map((each) => each.decode());
+      await Promise.race([Promise.allSettled(pictures), new Promise((done) => setTimeout(done, PREVIEWS_MS))]);
+      const found = await post(`/films/${film.id}/estimate`, this.#wanted()).catch(() => null);
+      if (film === this.film) place.textContent = found ? text.estimate(found) : "";
+    }, ESTIMATE_MS);
+  }
+
+  #wanted() {
+    return { ...this.look, lines: Number(this.place["film-lines"].value) || null };
+  }
+
   async #paint() {
-    const lines = Number(this.place["film-lines"].value) || null;
-    await post(`/films/${this.film.id}/paint`, { ...this.look, lines }).catch((error) => this.#complain(error.message));
+    await post(`/films/${this.film.id}/paint`, this.#wanted()).catch((error) => this.#complain(error.message));
     await this.refresh();
   }
 

@@ -69,6 +69,9 @@ export const text = {
   ownLines: "as the film",
   keepFilmColors: "Keep the film's colours",
   paint: "Paint",
+  estimating: "Estimating time and size",
+  estimate: ({ painting_s, size_bytes }) =>
+    `About ${time(Math.max(1, painting_s))} to paint, about ${text.size(size_bytes)}`,
   removeFilm: "Delete this film",
   cancel: "Cancel",
   retry: "Paint again",
